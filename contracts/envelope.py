@@ -1,4 +1,4 @@
-"""What travels around every event: who, when, why, and where in the log."""
+"""The envelope around every event: who, when, why, and where in the log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +10,11 @@ Event = TypeVar("Event", covariant=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope(Generic[Event]):
-    """An event as a reader of the log or of a topic meets it.
+    """An event as read from the log or from a topic.
 
-    `version` counts from 1 within the stream and is None for facts, which have no order of their
-    own. `occurred_at` is the teller's time, `recorded_at` the log's. `traceparent` is the W3C
-    trace context of the request that caused the event, or None.
+    `version` counts from 1 within the stream and is None for facts, which have no order within it.
+    `occurred_at` is by the clock of the event's author, `recorded_at` by the log's. `traceparent`
+    is the W3C trace context of the request that caused the event, or None.
     """
 
     event_id: UUID

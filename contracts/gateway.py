@@ -1,7 +1,4 @@
-"""Facts the gateway announces: which keys open which doors, who is who, who is in.
-
-Longer than most: what is told of keys, people and shops is read together.
-"""
+"""Events of the gateway: API keys, accounts, addresses, sessions, access and shops."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +19,10 @@ SessionId = NewType("SessionId", UUID)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyIssued:
-    """An API key was given out. Only its hash is told; `prefix` is what people recognise it by.
+    """An API key was issued. The event has only its hash; `prefix` is shown to people.
 
-    Without `expires_at` it opens until it is revoked; without `requests_per_minute` it has no limit
-    beside those of the doors.
+    Without `expires_at` the key is valid until it is revoked; without `requests_per_minute` it has
+    no limit of its own.
     """
 
     key_id: KeyId
@@ -40,7 +37,7 @@ class KeyIssued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRevoked:
-    """An API key opens nothing any more."""
+    """An API key was revoked."""
 
     key_id: KeyId
     reason: str
@@ -49,10 +46,10 @@ class KeyRevoked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountOpened:
-    """A person, or a device that logs in like one, can be known from now on.
+    """An account was opened for a person, or for a device that logs in like one.
 
-    `number` is the integer that doors without UUIDs show. `sealed` says who they are (addresses,
-    names), readable by the gateway only.
+    `number` is its id in APIs without UUIDs. `sealed` are its personal data (addresses, names),
+    which only the gateway can read.
     """
 
     account_id: AccountId
@@ -63,10 +60,10 @@ class AccountOpened:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddressClaimed:
-    """An e-mail address, phone, user name or Telegram account belongs to one account.
+    """An e-mail address, phone number, user name or Telegram account was claimed by an account.
 
     A fact in the address's own stream, `address-<digest>`. `digest` is keyed, so that it can be
-    compared and not guessed; `generation` counts the owners of the address, from 1.
+    compared but not guessed; `generation` counts the owners of the address, from 1.
     """
 
     account_id: AccountId
@@ -77,7 +74,7 @@ class AddressClaimed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddressReleased:
-    """The address may be claimed by somebody else; a fact in its own stream."""
+    """An address was released and may be claimed again. A fact in the address's own stream."""
 
     account_id: AccountId
     kind: str
@@ -87,7 +84,7 @@ class AddressReleased:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PersonChanged:
-    """The account says something else about who it belongs to."""
+    """The personal data of an account were changed."""
 
     account_id: AccountId
     sealed: str
@@ -96,7 +93,7 @@ class PersonChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PasswordSet:
-    """The account has a password, or another one. `sealed` is its hash, sealed once more."""
+    """The password of an account was set. `sealed` is its hash, sealed."""
 
     account_id: AccountId
     sealed: str
@@ -105,10 +102,10 @@ class PasswordSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleGranted:
-    """The account may act in a realm: `scales`, `crm`, `shop`, `kiosk`, `platform`.
+    """An account was granted a role in a realm: `scales`, `crm`, `shop`, `kiosk`, `platform`.
 
-    `tenant` is where; of the realm `shop` it is the shop's own. There a role may be followed by
-    what it may do instead of the usual, and by `off`: `florist`, `florist orders,customers off`.
+    In the realm `shop`, `tenant` is the shop's own, and a role may be followed by permissions that
+    replace the usual ones, and by `off`: `florist`, `florist orders,customers off`.
     """
 
     account_id: AccountId
@@ -120,7 +117,7 @@ class RoleGranted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleWithdrawn:
-    """The account may not act in a realm any more."""
+    """The role of an account in a realm was withdrawn."""
 
     account_id: AccountId
     realm: str
@@ -130,11 +127,11 @@ class RoleWithdrawn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleOffered:
-    """The account is invited to act in a realm of a tenant, and may do nothing there yet.
+    """An account was offered a role in a realm of a tenant, where it may do nothing yet.
 
-    `RoleGranted` of the same place accepts it; another offer of the same place replaces it.
-    `number` is what the place's clients know the account by, before and after; `sealed` what the
-    place knows of it (name, phone as it was written), readable by the gateway only.
+    `RoleGranted` with the same realm and tenant accepts the offer; another offer replaces it.
+    `number` is the account's id for clients of the realm. `sealed` are the data that were given
+    with the offer (name, phone number as written), which only the gateway can read.
     """
 
     account_id: AccountId
@@ -148,7 +145,7 @@ class RoleOffered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleOfferEnded:
-    """The account declined an offer."""
+    """An account declined an offer."""
 
     account_id: AccountId
     realm: str
@@ -158,7 +155,7 @@ class RoleOfferEnded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountDeactivated:
-    """The account opens nothing until it is activated again; all its sessions end."""
+    """An account was deactivated until it is activated again; all its sessions end."""
 
     account_id: AccountId
     reason: str
@@ -167,7 +164,7 @@ class AccountDeactivated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountActivated:
-    """The account opens again what its roles allow."""
+    """An account was activated again, with its roles."""
 
     account_id: AccountId
     activated_at: datetime
@@ -175,7 +172,7 @@ class AccountActivated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountRemoved:
-    """The account is gone for good; its number and id are never given again."""
+    """An account was removed for ever. Its number and id are never reused."""
 
     account_id: AccountId
     removed_at: datetime
@@ -183,9 +180,9 @@ class AccountRemoved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionOpened:
-    """Somebody logged in, in one realm of one tenant, until `expires_at` at the latest.
+    """A session was opened in a realm of a tenant; it ends at `expires_at` at the latest.
 
-    `device` is what people recognise it by in their list of sessions.
+    `device` is its name in a person's list of sessions.
     """
 
     session_id: SessionId
@@ -199,7 +196,7 @@ class SessionOpened:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRefreshed:
-    """The refresh token was exchanged for the next; `generation` counts them, from 1 at login."""
+    """A refresh token was exchanged for the next; `generation` counts them, from 1 at login."""
 
     session_id: SessionId
     generation: int
@@ -209,7 +206,7 @@ class SessionRefreshed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRevoked:
-    """The session is over: every token of it is worthless, wherever it is shown.
+    """A session ended. All its tokens are invalid, for every service.
 
     `reason`: `logout`, `reuse`, `revoked`, `password`, `deactivated`, `removed`.
     """
@@ -222,9 +219,9 @@ class SessionRevoked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoginRefused:
-    """Somebody was not let in. A fact in the stream `access-<realm>`.
+    """A login was refused. A fact in the stream `access-<realm>`.
 
-    `account_id` is None if nobody was meant; `digest` is that of the address they named.
+    `account_id` is None if there is no such account; `digest` is that of the address given.
     """
 
     realm: str
@@ -236,9 +233,9 @@ class LoginRefused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceEnrolled:
-    """Somebody let a kiosk or a scale bridge in. A fact in the stream `access-<realm>`.
+    """A kiosk or a scale bridge was enrolled. A fact in the stream `access-<realm>`.
 
-    `account_id` is the device's own, `client` the program that asked on it.
+    `account_id` is the device's own account, `client` the program on the device.
     """
 
     account_id: AccountId
@@ -251,9 +248,9 @@ class DeviceEnrolled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceRefused:
-    """Somebody said no to a device that asked to be let in. A fact in the stream `access-<realm>`.
+    """The enrolment of a device was refused. A fact in the stream `access-<realm>`.
 
-    `account_id` is the one it would have had.
+    `account_id` is the account that the device would have had.
     """
 
     account_id: AccountId
@@ -266,10 +263,10 @@ class DeviceRefused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShopRegistered:
-    """Somebody opened a shop; a fact in the stream `shop-<number>`, told with their role there.
+    """A shop was registered. A fact in the stream `shop-<number>`, appended with its admin's role.
 
-    `number` is what its clients know it by, `tenant` whose everything in it is, `account_id` its
-    first admin, whose phone is the shop's.
+    `number` is its id for clients, `tenant` the tenant of all its data, `account_id` its first
+    admin, whose phone number is the shop's.
     """
 
     number: int

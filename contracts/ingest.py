@@ -1,4 +1,4 @@
-"""Facts ingest announces: what was scanned, and what arrived but could not be understood."""
+"""Events of ingest: scans, events in quarantine, and removals."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,17 +10,17 @@ QUARANTINE: Final = "ingest.quarantine"
 REMOVALS: Final = "ingest.removal"
 
 ScanId = NewType("ScanId", UUID)
-"""The id the device gave the scan, or the one that follows from its content."""
+"""The id that the device gave the scan, or the one derived from its content."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanRecorded:
-    """A device scanned, closed a box, changed city, or met an error.
+    """A device recorded a scan, a closed box, a change of city, or an error.
 
     `kind` is the device's own word (ITEM, BOX, CLOSE, …), unknown ones included. Texts that the
-    device left out are empty. `scanned_at` is the device's clock, `received_at` ours, and
-    `effective_at` the one that counts: the earlier of both if the device runs more than a minute
-    ahead (then `skewed`), the device's otherwise.
+    device left out are empty. `scanned_at` is by the device's clock, `received_at` by ours. Readers
+    use `effective_at`: `scanned_at`, or `received_at` if the device's clock is more than a minute
+    ahead (then `skewed`).
     """
 
     scan_id: ScanId
@@ -40,10 +40,10 @@ class ScanRecorded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanQuarantined:
-    """An event of a batch that could not be accepted, kept word for word to be mended later.
+    """An event of a batch could not be accepted and was stored unchanged, to be corrected later.
 
-    `raw` is its JSON in ASCII, so that even what no database can store survives. `scan_id` is
-    the device's id, if that much could be read. `code` is stable, `reason` is for people.
+    `raw` is its JSON in ASCII, so that texts survive that a database cannot store. `scan_id` is the
+    device's id, if it could be read. `code` is stable, `reason` is for people.
     """
 
     scan_id: ScanId | None
@@ -55,10 +55,10 @@ class ScanQuarantined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemRemoved:
-    """A scanned item was taken back: it counts no longer, and never comes back.
+    """A scanned item was removed for ever and no longer counts.
 
-    Tells the whole scan again, so that a counter can subtract it, and stands in the scan's own
-    stream, behind it. `RemovalRecorded` of the same `removal_id` says why.
+    The event is in the scan's stream, after it, and contains the whole scan, so that counters can
+    subtract it. `RemovalRecorded` with the same `removal_id` has the details of the removal.
     """
 
     scan: ScanRecorded
@@ -70,12 +70,12 @@ class ItemRemoved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovalRecorded:
-    """Somebody took items back: the audit of one removal, with exactly the items it took.
+    """Items were removed: the audit record of one removal, with the items it removed.
 
-    `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are what all removed
-    items have in common, empty where they differ; `code` and `reason` are for people. `operator` is
-    empty where no name was given. `request` is a digest of what was asked for under an idempotency
-    key, None without one.
+    `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are those of all removed
+    items, empty where they differ; `code` and `reason` are for people. `operator` is empty if no
+    name was given. `request` is the digest of the request under an idempotency key, None without
+    one.
     """
 
     removal_id: UUID
@@ -93,7 +93,7 @@ class RemovalRecorded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineMended:
-    """A quarantined event was corrected and is now the scan `scan_id`, unless that was known."""
+    """A quarantined event was corrected and recorded as the scan `scan_id`, if that is new."""
 
     quarantine_id: UUID
     scan_id: ScanId
@@ -103,7 +103,7 @@ class QuarantineMended:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineDropped:
-    """Somebody decided that a quarantined event will never be a scan."""
+    """A quarantined event was dropped and will never be a scan."""
 
     quarantine_id: UUID
     reason: str
@@ -113,7 +113,7 @@ class QuarantineDropped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportUndone:
-    """An import was taken back: its scans count no longer, as if they had never been sent.
+    """An import was undone: its scans no longer count, as if they had never been sent.
 
     `run_id` is the correlation id of the import. Each of its scans may be recorded once more.
     """

@@ -1,4 +1,4 @@
-"""Facts the shop announces, as far as others need them: what things cost."""
+"""Events of the shop that other services need: prices."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +12,10 @@ PriceId = NewType("PriceId", UUID)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriceChanged:
-    """An article costs something else from `valid_at` on, wherever it is sold.
+    """The price of an article was changed, valid from `valid_at` on, wherever it is sold.
 
-    `article` is the shop's article code, which scales know as `code`. `amount` is in the
-    currency's minor units, per piece or per kilogram.
+    `article` is the shop's article code, the `code` of scales. `amount` is in the currency's minor
+    units, per piece or per kilogram.
     """
 
     price_id: PriceId

@@ -1,1 +1,1 @@
-"""What would be the same in a bakery and a bank."""
+"""Libraries without any business noun: the same in a bakery and a bank."""

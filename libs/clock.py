@@ -1,11 +1,11 @@
-"""Time is asked for, never assumed: everything that needs the clock is given one."""
+"""The clock: code that needs the time takes a `Clock`, so that tests can set it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Answers the present moment, timezone-aware, in UTC."""
+"""Returns the present moment, timezone-aware, in UTC."""
 
 
 def utc_now() -> datetime:

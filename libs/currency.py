@@ -1,7 +1,7 @@
 """Currencies by ISO 4217, as its maintenance agency publishes them.
 
-Not by CLDR: its decimal places are those of cash in daily life, and for IQD, LBP, HUF and a dozen
-others they are not those of the minor unit.
+CLDR is no source for this: its decimal places are those of everyday cash, which for IQD, LBP, HUF
+and a dozen others are not those of the minor unit.
 """
 
 from iso4217 import Currency

@@ -1,14 +1,14 @@
-"""How the business says no.
+"""Refusals: the exceptions by which a decision or a handler rejects a command.
 
-Refused            the command is not allowed now            409
-├── NotFound       there is no such thing                     404
-├── Forbidden      the caller may not do this                 403
-├── Unfit          what was sent cannot be kept               422
-├── Unauthenticated  the caller did not say who they are      401
-└── TooManyRequests  the caller asks too often                429
+Refused              the command is not allowed now             409
+├── NotFound         there is no such thing                     404
+├── Forbidden        the caller may not do this                 403
+├── Unfit            the request holds data we cannot store     422
+├── Unauthenticated  the caller is not authenticated            401
+└── TooManyRequests  the caller sends too many requests         429
 
-The class name is the stable code clients see, the docstring the sentence people see;
-`libs.http.problems` maps the class to a status. `Unavailable` is no refusal: nobody decided it.
+The class name is the stable code in responses, the docstring the sentence for people;
+`libs.http.problems` maps the class to a status. `Unavailable` is no refusal but a failure.
 """
 
 from dataclasses import dataclass
@@ -30,16 +30,19 @@ class Forbidden(Refused):
 
 
 class Unfit(Refused):
-    """What was sent cannot be kept."""
+    """The request contains data that cannot be stored."""
 
 
 class Unauthenticated(Refused):
-    """The caller did not say who they are."""
+    """The caller is not authenticated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimit:
-    """So many requests in a window. The name is ASCII without quotation marks: clients see it."""
+    """A limit of `quota` requests in a window.
+
+    The name is sent in headers: ASCII without quotation marks.
+    """
 
     name: str
     quota: int
@@ -52,12 +55,12 @@ class TooManyRequests(Refused):
     def __init__(self, *, retry_after_seconds: int, limit: RateLimit | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         self.limit = limit
-        # Without a full stop: clients show it as it is, and know it so.
+        # Without a full stop, because clients expect this text.
         super().__init__("Too many requests; try again later")
 
 
 class Unavailable(Exception):
-    """Something this service needs is away for the moment."""
+    """A dependency of this service does not answer at the moment."""
 
     def __init__(self, what: str = "database", *, retry_after_seconds: int = 2) -> None:
         self.what = what

@@ -1,7 +1,7 @@
-"""Named places in the way of an event where a test may kill or stop the whole process.
+"""Failpoints: named points in the code at which a test kills or stops the whole process.
 
-Nobody arms them but a program made for tests: no service knows the profile `test`. Unarmed, a
-point is one comparison, and it stands on paths walked once per page, batch or group.
+Only a program made for tests arms one: no service knows the profile `test`. An unarmed failpoint
+costs one comparison, and it stands in code that runs once per page, batch or group.
 """
 
 import os
@@ -34,13 +34,14 @@ POINTS: Final = (
     "reaction-completing",
     "reaction-completed",
 )
-"""All of them, in the order an event meets them. What ends in -ing lies before the deed."""
+"""All failpoints in the order in which an event passes them. A name that ends in -ing lies before
+the step, the others lie behind it."""
 
 ACTIONS: Final[Mapping[str, Signals]] = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 class NotArmed(Exception):
-    """The fail point was refused: another profile than `test`, or words that name none."""
+    """The failpoint was refused: the profile is not `test`, or there is no such failpoint."""
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class _Armed:
     action: Signals
     left: int
 
-    def pass_by(self, point: str) -> None:
+    def hit(self, point: str) -> None:
         if point == self.point:
             self.left -= 1
             if self.left == 0:
@@ -59,29 +60,29 @@ class _Armed:
 _armed: _Armed | None = None
 
 
-def reach(point: str) -> None:
-    """The process has come to `point`: nothing, or its end."""
+def failpoint(point: str) -> None:
+    """Do nothing, or kill or stop the process if `point` is armed."""
     if _armed is not None:
-        _armed.pass_by(point)
+        _armed.hit(point)
 
 
 def arm(env: Mapping[str, str] = os.environ) -> None:
-    """Arm the point that TILLSTREAM_FAILPOINT names, if any; without one, disarm.
+    """Arm the failpoint in TILLSTREAM_FAILPOINT; disarm if the variable is empty or missing.
 
-    `relay-saved` kills the process the first time it comes there, `relay-saved=stop@3` stops it the
-    third time. Raises NotArmed unless TILLSTREAM_PROFILE is `test`.
+    `relay-saved` kills the process at the first call, `relay-saved=stop@3` stops it at the third.
+    Raises NotArmed unless TILLSTREAM_PROFILE is `test`.
     """
     global _armed  # noqa: PLW0603 -- the points are the process's own, like the signals they send
-    wanted = env.get("TILLSTREAM_FAILPOINT", "")
-    if wanted and env.get("TILLSTREAM_PROFILE") != "test":
-        raise NotArmed("fail points exist in the profile test alone")
-    _armed = _parse(wanted) if wanted else None
+    spec = env.get("TILLSTREAM_FAILPOINT", "")
+    if spec and env.get("TILLSTREAM_PROFILE") != "test":
+        raise NotArmed("failpoints exist in the profile test alone")
+    _armed = _parse(spec) if spec else None
 
 
-def _parse(wanted: str) -> _Armed:
-    place, _, how = wanted.partition("=")
-    action, _, times = (how or "kill").partition("@")
-    times = times or "1"
-    if place not in POINTS or action not in ACTIONS or not times.isdecimal() or times == "0":
-        raise NotArmed(f"{wanted!r} is no fail point")
-    return _Armed(place, ACTIONS[action], int(times))
+def _parse(spec: str) -> _Armed:
+    point, _, rest = spec.partition("=")
+    action, _, count = (rest or "kill").partition("@")
+    count = count or "1"
+    if point not in POINTS or action not in ACTIONS or not count.isdecimal() or count == "0":
+        raise NotArmed(f"{spec!r} is no failpoint")
+    return _Armed(point, ACTIONS[action], int(count))

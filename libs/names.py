@@ -1,15 +1,14 @@
-"""Names as people type them: which spellings are one name."""
+"""Names as people type them: which spellings are the same name."""
 
 import unicodedata
 from functools import lru_cache
 
 
-# There are few names, and every scan asks.
+# Cached, for there are few names and every scan needs one.
 @lru_cache(maxsize=4096)
 def comparable(name: str) -> str:
-    """What two spellings of one name have in common: NFC, and no blank more than between words.
+    """The normal form of a name, to compare by: NFC, single blanks between words.
 
-    Letter case stays. Stable: what is comparable stays as it is. Only to compare by: people are
-    shown a name as it was written.
+    Letter case stays. Idempotent. Display names as they were written, not in this form.
     """
     return " ".join(unicodedata.normalize("NFC", name).split())

@@ -1,4 +1,4 @@
-"""Settings are read from the environment once, at start, all or nothing."""
+"""Settings, read from the environment once, at start, and checked as a whole."""
 
 import os
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ WEAK = frozenset(
 
 
 class SettingsFault(Exception):
-    """What is wrong with the environment, one line per variable, no secret in it."""
+    """The faults of the environment, one line per variable, without any secret."""
 
     def __init__(self, faults: Mapping[str, str]) -> None:
         self.faults = dict(faults)
@@ -42,11 +42,11 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 AnySettings = TypeVar("AnySettings", bound="Settings")
 
 Dsn = Annotated[SecretStr, AfterValidator(_postgres_url)]
-"""Where Postgres is. Masked, because it may carry a password."""
+"""The URL of a Postgres database. Masked, because it may contain a password."""
 
 
 class Settings(BaseModel):
-    """Subclass it per service; the fields are the environment variables.
+    """The base of a service's settings, whose fields are environment variables.
 
     A `SecretStr` field is a secret: masked everywhere, and outside the profile `demo` neither
     empty, nor a well-known word, nor left to the default written in the code.
@@ -69,8 +69,8 @@ class Settings(BaseModel):
         """Read `PREFIX_FIELD`, else the shared variable, else the default, for every field.
 
         Each variable may instead be given as `<NAME>_FILE`, the path of a file whose stripped
-        content is the value. Lists are separated by commas. Raises `SettingsFault` naming
-        everything that is wrong at once.
+        content is the value. Lists are separated by commas. Raises `SettingsFault` with all faults
+        at once.
         """
         names = {field: f"{prefix}_{field}".upper() for field in cls.model_fields}
         given: dict[str, str] = {}
@@ -85,15 +85,15 @@ class Settings(BaseModel):
 
 
 class ServiceSettings(Settings):
-    """What every service needs to start. A port of 0 means any free one.
+    """The settings that every service has. A port of 0 means any free one.
 
-    The profile `test` is for suites that were written against another system: it answers on
-    loopback only, because what is secret elsewhere is known to everybody there.
+    The profile `test` is for acceptance suites. It answers on loopback only, because its secrets
+    are well known.
 
-    The body of a request may rest for `body_seconds`, and for longer than that altogether only
-    while it comes at `body_bytes_per_second`.
+    A request body is cut off when it stalls for `body_seconds`, or when it takes longer than that
+    in all without coming at `body_bytes_per_second`.
 
-    With more `projection_shards` than one, a worker projects several streams at a time, and has so
+    With several `projection_shards` a worker projects several streams concurrently, and holds that
     many times more connections.
     """
 
@@ -113,7 +113,7 @@ class ServiceSettings(Settings):
 
     @field_validator("http_host")
     @classmethod
-    def _stays_at_home(cls, value: str, info: ValidationInfo) -> str:
+    def _refuse_remote_host(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("profile") == "test" and not _is_loopback(value):
             raise ValueError("must be a loopback address in the profile test")
         return value
@@ -129,12 +129,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:
-    """Every field with its value as a person may see it: secrets masked."""
+    """Every field with its value as text, secrets masked."""
     fields = type(settings).model_fields
-    return [(name, _shown(fields[name], getattr(settings, name))) for name in fields]
+    return [(name, _display(fields[name], getattr(settings, name))) for name in fields]
 
 
-def _shown(field: FieldInfo, value: object) -> str:
+def _display(field: FieldInfo, value: object) -> str:
     if value is None:
         return "(not set)"
     if not isinstance(value, SecretStr):
@@ -157,7 +157,7 @@ def _read(
     field: str,
     names: list[str],
 ) -> None:
-    """Put the value found under the first of `names` into `given`, or say why not."""
+    """Put the value of the first of `names` that is set into `given`, or a fault into `faults`."""
     for name in names:
         path = env.get(f"{name}_FILE")
         if path is not None and name in env:
@@ -198,22 +198,24 @@ def _validated(
     faults: dict[str, str],
     names: Mapping[str, str],
 ) -> AnySettings | None:
-    """The settings, or None after adding to `faults`."""
+    """The settings, or None after adding to `faults`, which may hold some already."""
     values = {name: _split(cls.model_fields[name], value) for name, value in given.items()}
     try:
         settings = cls.model_validate(values)
     except ValidationError as error:
-        for found in error.errors(include_input=False, include_url=False):
-            field = str(found["loc"][0]) if found["loc"] else ""
+        for fault in error.errors(include_input=False, include_url=False):
+            field = str(fault["loc"][0]) if fault["loc"] else ""
             name = names.get(field, "settings")
             unread = {name, *(f"{n}_FILE" for n in [name, *_shared_name(cls, field)])}
             if unread.isdisjoint(faults):
-                faults[name] = _said(found["type"], found["msg"], [name, *_shared_name(cls, field)])
+                faults[name] = _message(
+                    fault["type"], fault["msg"], [name, *_shared_name(cls, field)]
+                )
         return None
     return None if faults else settings
 
 
-def _said(kind: str, message: str, names: list[str]) -> str:
+def _message(kind: str, message: str, names: list[str]) -> str:
     if kind != "missing":
         return message.removeprefix("Value error, ")
     also = "".join(f" (or {name})" for name in names[1:])

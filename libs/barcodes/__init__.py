@@ -1,1 +1,1 @@
-"""What barcodes say, by the standards of GS1: no scanner, no clock, no state."""
+"""The contents of barcodes by the standards of GS1: pure functions."""

@@ -1,8 +1,8 @@
-"""GS1 element strings, as GS1-128, GS1 DataMatrix and GS1 DataBar hold them: what each means.
+"""Parse GS1 element strings of GS1-128, GS1 DataMatrix and GS1 DataBar.
 
 GS1 General Specifications, 3 and 7.8. An element of variable length ends at a separator (FNC1,
-which scanners send as the ASCII character GS) or at the end. An identifier that GS1 has not
-assigned (yet) is kept with the text behind it.
+which scanners send as the ASCII character GS) or at the end of the string. An identifier that GS1
+has not assigned keeps the text after it as its value.
 """
 
 from calendar import monthrange
@@ -18,7 +18,7 @@ from libs.barcodes.identifiers import Identifier, identifier_at
 
 SEPARATOR: Final = "\x1d"
 SYMBOLOGIES: Final = ("]C1", "]d2", "]Q3", "]e0", "]J1")
-"""What scanners put in front when told to: GS1-128, DataMatrix, QR, DataBar, DotCode."""
+"""Prefixes that scanners can send: GS1-128, DataMatrix, QR, DataBar, DotCode."""
 _CURRENCY_DIGITS: Final = 3
 _UNMARKED: Final = (
     "The barcode is not marked as one of GS1: "
@@ -28,25 +28,25 @@ _UNMARKED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Money in a currency, which is three digits of ISO 4217."""
+    """Money in a currency, given by its three digits of ISO 4217."""
 
     currency: str
     value: Decimal
 
 
 Value: TypeAlias = str | int | date | Decimal | Amount
-"""Counts are numbers, measures and amounts decimals in the identifier's unit, days are dates.
-Everything else is text: GTIN, batch, serial, and dates with a time or an end."""
+"""Counts are integers, measures and amounts decimals in the identifier's unit, days are dates.
+All other values are text: GTIN, batch, serial, dates with a time, date ranges."""
 Elements: TypeAlias = Mapping[str, Value]
-"""By identifier, in the order of the barcode: `01`, `17`, `3103`."""
+"""Values by identifier, such as `01`, `17`, `3103`, in the order of the barcode."""
 
 
 def read(text: str, *, today: date) -> Elements:
-    """What the string says. `today` is what the century of two-digit years is told by.
+    """Parse an element string. `today` determines the century of two-digit years.
 
-    Only a text that is marked as GS1's is read, by a symbology identifier in front or a separator
-    anywhere: every digit string could be an element string. Raises UnknownElement, BadElement,
-    RepeatedElement, WrongCheckDigit.
+    The text must be marked as one of GS1, by a symbology identifier in front or a separator
+    anywhere, because any digit string could be an element string. Raises UnknownElement,
+    BadElement, RepeatedElement, WrongCheckDigit.
     """
     rest = next((text[len(mark) :] for mark in SYMBOLOGIES if text.startswith(mark)), None)
     if rest is None:
@@ -69,11 +69,11 @@ def read(text: str, *, today: date) -> Elements:
 
 
 def _split(rest: str, identifier: Identifier) -> tuple[str, str]:
-    """The value of an element, and what comes behind it."""
+    """The text of an element's value, and the rest of the string."""
     if identifier.length is None:
         data, _, rest = rest.partition(SEPARATOR)
         return data, rest
-    # Some printers separate what needs no separator.
+    # Some printers add a separator that is not needed.
     data, rest = rest[: identifier.length], rest[identifier.length :]
     return data, rest.removeprefix(SEPARATOR)
 
@@ -101,7 +101,7 @@ def _value(identifier: Identifier, data: str, today: date) -> Value:
 
 
 def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
-    """The day that the part is, if it is one. Raises WrongCheckDigit, BadElement."""
+    """Check a part; returns its date if it is one. Raises WrongCheckDigit, BadElement."""
     if "csum" in checks and check_digit(part[:-1]) != part[-1]:
         raise WrongCheckDigit
     if "yymmd0" in checks:
@@ -114,12 +114,12 @@ def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
 
 
 def _day(digits: str, today: date) -> date:
-    """YYMMDD, in the century that brings it nearest; day 00 is the last of the month (3.4)."""
-    two, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
-    year = today.year - today.year % 100 + two
-    if two - today.year % 100 > 50:
+    """The date of YYMMDD in the nearest century; day 00 is the last of the month (3.4)."""
+    short_year, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+    year = today.year - today.year % 100 + short_year
+    if short_year - today.year % 100 > 50:
         year -= 100
-    elif two - today.year % 100 < -49:
+    elif short_year - today.year % 100 < -49:
         year += 100
     try:
         return date(year, month, day or monthrange(year, month)[1])
@@ -128,7 +128,7 @@ def _day(digits: str, today: date) -> date:
 
 
 def _scaled(digits: str, identifier: str) -> Decimal:
-    """The fourth digit of the identifier says how many digits stand behind the point."""
+    """The fourth digit of the identifier is the number of decimal places."""
     return Decimal(digits).scaleb(-int(identifier[3]))
 
 

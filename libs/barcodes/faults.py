@@ -1,16 +1,16 @@
-"""What is wrong with a barcode, or with a rule to read some by.
+"""Errors of barcodes and of rules for barcodes.
 
 BadBarcode
-├── NotDigits         something else than the digits 0 to 9
-├── WrongLength       too short or too long for what it shall be
-├── WrongCheckDigit   one digit at least was misread
-├── UnknownElement    no element string of GS1, or something else than an identifier in it
-├── BadElement        an element whose value is not what its identifier says
-└── RepeatedElement   the same element twice, with two values
-BadRule               no barcode could be made by the rule
-DoesNotFit            a code or a measure has more digits than the rule has room for
+├── NotDigits         a character other than the digits 0 to 9
+├── WrongLength       too short or too long
+├── WrongCheckDigit   at least one digit was misread
+├── UnknownElement    not an element string of GS1, or an invalid identifier in it
+├── BadElement        a value that does not match its identifier
+└── RepeatedElement   the same element twice, with different values
+BadRule               no barcode can follow the rule
+DoesNotFit            a code or a measure has too many digits for the rule
 
-The class name is stable; no text repeats what was scanned.
+The class names are stable; no message repeats the scanned text.
 """
 
 

@@ -1,4 +1,4 @@
-"""GTINs, the numbers of trade items: 8, 12, 13 or 14 digits, of which the last checks the others.
+"""GTINs, the numbers of trade items: 8, 12, 13 or 14 digits, the last a check digit.
 
 GS1 General Specifications, 7.9.
 """
@@ -12,15 +12,15 @@ _DIGITS: Final = frozenset("0123456789")
 
 
 def check_digit(digits: str) -> str:
-    """The digit that goes behind these, of which there may be any number. Raises NotDigits."""
+    """The check digit of any number of digits. Raises NotDigits."""
     if not is_digits(digits):
         raise NotDigits
-    weighted = (int(d) * (1 if place % 2 else 3) for place, d in enumerate(reversed(digits)))
+    weighted = (int(d) * (1 if index % 2 else 3) for index, d in enumerate(reversed(digits)))
     return str(-sum(weighted) % 10)
 
 
 def checked(code: str) -> str:
-    """The same GTIN, if it is one. Raises NotDigits, WrongLength, WrongCheckDigit."""
+    """Validate a GTIN and return it. Raises NotDigits, WrongLength, WrongCheckDigit."""
     if not is_digits(code):
         raise NotDigits
     if len(code) not in LENGTHS:
@@ -31,7 +31,7 @@ def checked(code: str) -> str:
 
 
 def gtin14(code: str) -> str:
-    """The same trade item's number in 14 digits, by which GTINs are compared.
+    """The GTIN in 14 digits, for comparing GTINs.
 
     Raises NotDigits, WrongLength, WrongCheckDigit.
     """
@@ -39,5 +39,5 @@ def gtin14(code: str) -> str:
 
 
 def is_digits(text: str) -> bool:
-    """Whether it is nothing but the digits 0 to 9, and at least one: `str.isdigit` takes more."""
+    """Whether the text consists of one or more of 0 to 9; `str.isdigit` accepts more."""
     return bool(text) and _DIGITS.issuperset(text)

@@ -1,8 +1,8 @@
-"""GS1 application identifiers: what may stand behind each, and where it ends.
+"""GS1 application identifiers: the format of the value of each, and where it ends.
 
-All of them, from the standard's own file beside this one: the GS1 Barcode Syntax Dictionary, under
-the Apache licence, unchanged. A newer release replaces the file. Of its checks those are kept that
-notice a misread digit; others (countries, IBANs) are left to the code that uses the value.
+They come from the standard's own file beside this one: the GS1 Barcode Syntax Dictionary, under the
+Apache licence, unchanged. A newer release replaces the file. Only its checks for misread digits are
+applied; others (countries, IBANs) are left to the code that uses the value.
 """
 
 import re
@@ -25,7 +25,7 @@ _COMPONENT: Final = re.compile(
     r"(?P<optional>\[?)(?P<kind>[NXYZ])(?P<up_to>\.\.)?(?P<most>\d+)\]?(?:,(?P<checks>\S+))?"
 )
 _RESERVED: Final = {"04": 16, "14": 6, "18": 6, "19": 6}
-"""Lengths behind identifiers that are reserved, not assigned (General Specifications, 7.8)."""
+"""Lengths of values of reserved identifiers (General Specifications, 7.8)."""
 _LONGEST: Final = 90
 _SHORTEST_IDENTIFIER: Final = 2
 
@@ -34,9 +34,9 @@ _SHORTEST_IDENTIFIER: Final = 2
 class Identifier:
     """An application identifier.
 
-    `pattern` has a group for each part of the value, `checks` the names of what holds for each.
-    With a predefined `length` no separator is needed behind the value. One that is not `assigned`
-    has any text behind it.
+    `pattern` has a group for each part of the value, `checks` the names of the checks of each part.
+    With a predefined `length` the value needs no separator. The value of an identifier that is not
+    `assigned` is any text.
     """
 
     digits: str
@@ -47,10 +47,10 @@ class Identifier:
 
 
 def identifier_at(text: str) -> Identifier | None:
-    """The one that the text begins with; None if it begins with none.
+    """The identifier at the beginning of the text, or None.
 
-    Its first two digits say how long an identifier is. Where they are of no family yet, that is
-    not known: it counts as two digits long.
+    Its first two digits determine its length. If they are not in use yet, the identifier counts as
+    two digits long.
     """
     family = text[:_SHORTEST_IDENTIFIER]
     digits = text[: _FAMILIES.get(family, _SHORTEST_IDENTIFIER)]
@@ -67,7 +67,7 @@ def _unassigned(digits: str) -> Identifier:
 
 
 def _read(dictionary: str) -> Iterator[Identifier]:
-    """See the file for its format: identifiers, flags, components, attributes, `#` and a title."""
+    """Parse the dictionary: identifiers, flags, components, attributes, `#` and a title."""
     for line in dictionary.splitlines():
         entry = line.partition("#")[0].split()
         if not entry:

@@ -1,7 +1,7 @@
-"""EAN-13 of variable measure: what a shop prints itself, with a weight, a price or a number in it.
+"""EAN-13 of variable measure: labels that a shop prints, with a weight, a price or a count.
 
-Prefixes 02 and 20 to 29 belong to whoever prints them: how the digits behind are divided is a rule
-of their own. The measure may have a check digit of its own (GS1 General Specifications, 7.9).
+Prefixes 02 and 20 to 29 are for use inside a company, which divides the other digits by a rule of
+its own. The measure may have a check digit of its own (GS1 General Specifications, 7.9).
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from libs.barcodes.gtin import check_digit, is_digits
 LENGTH: Final = 13
 PREFIXES: Final = ("02", *(str(number) for number in range(20, 30)))
 CHECKED_DIGITS: Final = (4, 5)
-"""So many digits a measure has that may have a check digit of its own."""
+"""The number of digits of a measure that may have a check digit of its own."""
 
-# What a digit counts in the check digit of a measure, by its weight: 2-, 5+, 5- and 3 of 7.9.
+# Weighted values of the digits 0 to 9 in the check digit of a measure: 2-, 3, 5+ and 5- of 7.9.
 _TWO_MINUS: Final = (0, 2, 4, 6, 8, 9, 1, 3, 5, 7)
 _THREE: Final = (0, 3, 6, 9, 2, 5, 8, 1, 4, 7)
 _FIVE_PLUS: Final = (0, 5, 1, 6, 2, 7, 3, 8, 4, 9)
@@ -27,7 +27,7 @@ _OF_FIVE: Final = (_FIVE_PLUS, _TWO_MINUS, _FIVE_MINUS, _FIVE_PLUS, _TWO_MINUS)
 
 
 class Measure(StrEnum):
-    """What the digits behind the code are: grams, a currency's minor units, or pieces."""
+    """The unit of the digits after the code: grams, minor units of a currency, or pieces."""
 
     WEIGHT_G = "weight_g"
     PRICE_MINOR = "price_minor"
@@ -36,7 +36,7 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """Prefix, code, check digit of the measure if there is one, measure, check digit: 13 digits.
+    """The layout of the 13 digits: prefix, code, measure with an optional check digit, check digit.
 
     Raises BadRule.
     """
@@ -64,8 +64,8 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weighed:
-    """What a barcode says: the code of what it is, and how much; `rule` is how it was read."""
+class MeasuredItem:
+    """The content of a barcode: the item's code and its measure; `rule` is the rule it matched."""
 
     code: int
     measure: Measure
@@ -81,10 +81,10 @@ def encode(rule: Rule, code: int, measure: int) -> str:
     return body + check_digit(body)
 
 
-def decode(rules: Iterable[Rule], barcode: str) -> Weighed | None:
-    """What it says by the rule with the longest prefix; None if none of them is for it.
+def decode(rules: Iterable[Rule], barcode: str) -> MeasuredItem | None:
+    """Decode a barcode by the matching rule with the longest prefix; None if no rule matches.
 
-    12 digits are those of a UPC-A, which has no zero in front. Raises WrongCheckDigit.
+    A UPC-A of 12 digits is read with a zero in front. Raises WrongCheckDigit.
     """
     digits = f"0{barcode}" if len(barcode) == LENGTH - 1 else barcode
     if len(digits) != LENGTH or not is_digits(digits):
@@ -100,11 +100,11 @@ def decode(rules: Iterable[Rule], barcode: str) -> Weighed | None:
     if rule.price_check_digit and measure_check_digit(value) != digits[end]:
         raise WrongCheckDigit
     code = int(digits[len(rule.prefix) : end])
-    return Weighed(code=code, measure=rule.measure, value=int(value), rule=rule)
+    return MeasuredItem(code=code, measure=rule.measure, value=int(value), rule=rule)
 
 
 def overlapping(one: Rule, other: Rule) -> bool:
-    """Whether there are barcodes that both could be for."""
+    """Whether some barcodes match both rules."""
     return one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
 
 

@@ -1,1 +1,1 @@
-"""The log: decide, append, read."""
+"""Event sourcing: deciders, the log, and reading it."""

@@ -1,4 +1,7 @@
-"""Event classes to names and JSON, and back: an unknown name is an error, never a skip."""
+"""Encoding events as name, version and JSON, and decoding them; old versions are upcast.
+
+An unknown name or version is an error. Stored data never changes: it is upcast whenever it is read.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -6,9 +9,10 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from libs.eventsourcing.upcasts import Upcast, upcast
-
 Event = TypeVar("Event")
+Upcast: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes the JSON data of one version into that of the next. Pure."""
+
 _Encoded: TypeAlias = tuple[str, int, bytes]
 
 _encode = msgspec.json.Encoder().encode
@@ -16,14 +20,14 @@ _encode = msgspec.json.Encoder().encode
 
 @cache
 def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
-    """The codec of these classes: the same one for everybody, so that what one has read need not
-    be read by the next (see `libs.messaging.wire.Delivered`).
+    """The codec of these classes, shared by all callers, so that they can share decoded events (see
+    `libs.messaging.wire.ReceivedEvent`).
     """
     return Codec(classes)
 
 
 class UnknownEvent(Exception):
-    """No class is known by this name and version."""
+    """There is no class with this name and version."""
 
 
 class UndecodableEvent(Exception):
@@ -33,8 +37,8 @@ class UndecodableEvent(Exception):
 class Codec(Generic[Event]):
     """The event classes of one service.
 
-    A class may carry `schema_version: ClassVar[int]` (1 if absent). `upcasts` maps a name and an
-    old version to the function that makes the next version's data out of it.
+    A class may have `schema_version: ClassVar[int]` (default 1). `upcasts` maps a name and an old
+    version to the function that makes the next version's data.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Codec(Generic[Event]):
 
     @property
     def names(self) -> Mapping[str, int]:
-        """The known names with the version they are written in."""
+        """The names with the version in which they are encoded."""
         return {kind.__name__: version for kind, version in self._versions.items()}
 
     def encode(self, event: Event) -> _Encoded:
@@ -60,7 +64,7 @@ class Codec(Generic[Event]):
         return kind.__name__, self._versions[kind], _encode(event)
 
     def decode(self, name: str, schema_version: int, data: bytes) -> Event:
-        """The event, lifted to the present version. Raises UnknownEvent, UndecodableEvent."""
+        """The event, upcast to the present version. Raises UnknownEvent, UndecodableEvent."""
         if name not in self._decoders:
             raise UnknownEvent(name)
         current, decode = self._decoders[name]
@@ -68,7 +72,21 @@ class Codec(Generic[Event]):
             raise UnknownEvent(f"{name} version {schema_version}")
         try:
             if schema_version < current:
-                data = upcast(name, schema_version, current, data, self._upcasts)
+                data = _upcast(name, schema_version, current, data, self._upcasts)
             return cast(Event, decode(data))
-        except Exception as error:  # an upcast may fail in any way it likes, JSON by its depth
+        except Exception as error:  # an upcast may raise anything, JSON a RecursionError
             raise UndecodableEvent(f"{name} version {schema_version}: {error}") from error
+
+
+def _upcast(
+    name: str,
+    written: int,
+    current: int,
+    data: bytes,
+    steps: Mapping[tuple[str, int], Upcast],
+) -> bytes:
+    """Convert `data` of version `written` to `current`. Raises KeyError if a step is missing."""
+    value: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
+    for version in range(written, current):
+        value = steps[name, version](value)
+    return msgspec.json.encode(value)

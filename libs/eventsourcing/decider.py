@@ -1,4 +1,4 @@
-"""What an aggregate is: a starting state and two pure functions."""
+"""Aggregates as deciders: an initial state and two pure functions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ Event = TypeVar("Event")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decider(Generic[State, Command, Event]):
-    """An aggregate: its category of streams, where it starts, what it decides, how it changes.
+    """An aggregate: the category of its streams, its initial state, decisions and state changes.
 
-    `decide` raises a `libs.errors.Refused` to say no and answers `[]` to say "already so".
-    `evolve` believes history and never raises.
+    `decide` raises a `libs.errors.Refused` to refuse a command, and returns `[]` if there is
+    nothing to change. `evolve` accepts every event and never raises.
     """
 
     category: str

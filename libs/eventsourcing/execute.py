@@ -1,4 +1,4 @@
-"""Run a command: read the stream, let the aggregate decide, append."""
+"""Executing a command: read the stream, decide, append."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -17,9 +17,9 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Executed(Generic[Event]):
-    """What was decided, the stream's version after it, and the token to read it back with.
+    """The events of a command, the stream's version after them, and their consistency token.
 
-    The token is None when nothing had to be appended.
+    The token is None if nothing was appended.
     """
 
     events: list[Event]
@@ -37,11 +37,11 @@ async def execute(
     expected: int | None = None,
     command_id: UUID | None = None,
 ) -> Executed[Event]:
-    """Append what the aggregate decides, or raise what it refuses.
+    """Append the events that the aggregate decides on.
 
-    Without `expected` a lost race is decided again on the new history, a few times; with it the
-    caller's version stands, and VersionConflict is the caller's. A `command_id` makes a repeated
-    command answer with the first result. Raises Refused, VersionConflict, LogUnavailable.
+    Without `expected`, a VersionConflict is retried on the new history, up to `ATTEMPTS` times.
+    With it, the stream must have that version, and VersionConflict is raised. With a `command_id`,
+    a repeated command returns the first result. Raises Refused, VersionConflict, LogUnavailable.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -62,7 +62,8 @@ async def _once(
     command_id: UUID | None,
 ) -> Executed[Event]:
     stream = aggregate.stream(id)
-    # The history before the question: what answers "not yet" is then not in the history either.
+    # Read the history before looking for the first result: if that is not there yet, then it is not
+    # in the history either.
     history = await store.read(metadata.tenant, stream)
     if command_id and (first := await store.outcome_of(command_id, metadata.tenant, stream)):
         return Executed(first.events, first.version, first.token)
@@ -75,6 +76,6 @@ async def _once(
         stream, events, expected=history.version, metadata=metadata, command_id=command_id
     )
     if appended.version != history.version + len(events):
-        # The command was sent twice and its twin decided on a later history: that is the answer.
+        # The same command was sent twice, and the other one was decided on a later history.
         raise VersionConflict(f"{stream} was at another version")
     return Executed(events, appended.version, appended.token)

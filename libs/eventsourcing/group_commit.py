@@ -1,4 +1,4 @@
-"""Waiting writes share one transaction: whoever comes while one commits goes with the next."""
+"""Group commit: requests that arrive during a commit are written together by the next one."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ Write: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[Result | Exc
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """How much of the database a request takes: rows, and bytes of data."""
+    """The size of a request in rows and in bytes of data."""
 
     rows: int
     bytes: int = 0
@@ -24,12 +24,12 @@ class Weight:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one statement may write, and what may wait for it; each holds one request at least."""
+    """Limits of a group and of the queue. Each admits at least one request, however large."""
 
     group_rows: int = 2000
     group_bytes: int = 8 * 1024 * 1024
-    waiting_requests: int = 4000
-    waiting_bytes: int = 32 * 1024 * 1024
+    queued_requests: int = 4000
+    queued_bytes: int = 32 * 1024 * 1024
 
 
 LIMITS: Final = Limits()
@@ -43,11 +43,11 @@ class _Member(Generic[Request, Result]):
 
 
 class GroupCommit(Generic[Request, Result]):
-    """A queue before one writer.
+    """A queue in front of one writer.
 
-    `write` gets the requests of a group and answers a result or an exception for each, in order.
-    Submitting waits, in turn, while the queue is full: that is the backpressure. A request takes
-    its room until it is written, whether its caller still waits or not.
+    `write` gets the requests of a group and returns a result or an exception for each, in order.
+    While the queue is full, `submit` waits (first come, first served), which is the backpressure. A
+    request counts until it is written, even if its caller was cancelled.
     """
 
     def __init__(
@@ -59,72 +59,72 @@ class GroupCommit(Generic[Request, Result]):
         self._write = write
         self._weight = weight
         self._limits = limits
-        self._waiting: deque[_Member[Request, Result]] = deque()
-        self._room = _Room(limits.waiting_requests, limits.waiting_bytes)
+        self._queue: deque[_Member[Request, Result]] = deque()
+        self._capacity = _Capacity(limits.queued_requests, limits.queued_bytes)
         self._drain: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Result:
-        """Wait until `request` is written; raises what the writer says of it.
+        """Wait until `request` is written; raises the exception that the writer returns for it.
 
-        A cancelled caller may find its request written all the same.
+        If the caller is cancelled, the request may still be written.
         """
         weight = self._weight(request)
-        await self._room.enter(weight.bytes)
+        await self._capacity.acquire(weight.bytes)
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Member(request, weight, outcome))
+        self._queue.append(_Member(request, weight, outcome))
         if self._drain is None:
-            # An empty context: a group belongs to no single request's trace.
+            # In an empty context: a group does not belong to the trace of one request.
             self._drain = asyncio.create_task(
                 self._drain_all(), name="group-commit", context=Context()
             )
         return await outcome
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Wait until everything submitted so far is written."""
         while self._drain is not None:
             await asyncio.shield(self._drain)
 
     async def _drain_all(self) -> None:
         try:
-            while self._waiting:
+            while self._queue:
                 group = self._next_group()
                 try:
                     await self._commit(group)
                 finally:
                     for member in group:
-                        self._room.leave(member.weight.bytes)
+                        self._capacity.release(member.weight.bytes)
         finally:
             self._drain = None
-            # Only when the process gives up: nobody will write these any more.
-            for member in self._waiting:
+            # Not empty only if this task was cancelled: these will not be written.
+            for member in self._queue:
                 member.outcome.cancel()
-                self._room.leave(member.weight.bytes)
-            self._waiting.clear()
+                self._capacity.release(member.weight.bytes)
+            self._queue.clear()
 
     def _next_group(self) -> list[_Member[Request, Result]]:
-        group = [self._waiting.popleft()]
+        group = [self._queue.popleft()]
         rows, size = group[0].weight.rows, group[0].weight.bytes
-        while self._waiting:
-            weight = self._waiting[0].weight
+        while self._queue:
+            weight = self._queue[0].weight
             rows, size = rows + weight.rows, size + weight.bytes
             if rows > self._limits.group_rows or size > self._limits.group_bytes:
                 break
-            group.append(self._waiting.popleft())
+            group.append(self._queue.popleft())
         return group
 
     async def _commit(self, group: list[_Member[Request, Result]]) -> None:
         try:
-            reach("group-writing")
+            failpoint("group-writing")
             outcomes = await self._write([member.request for member in group])
-            reach("group-written")
-            told = list(zip(group, outcomes, strict=True))
-        except Exception as error:  # noqa: BLE001 -- every waiting caller must hear of it
-            told = [(member, error) for member in group]
+            failpoint("group-written")
+            answered = list(zip(group, outcomes, strict=True))
+        except Exception as error:  # noqa: BLE001 -- it is raised to every caller
+            answered = [(member, error) for member in group]
         except BaseException:
             for member in group:
                 member.outcome.cancel()
             raise
-        for member, outcome in told:
+        for member, outcome in answered:
             if member.outcome.done():
                 continue
             if isinstance(outcome, Exception):
@@ -133,50 +133,50 @@ class GroupCommit(Generic[Request, Result]):
                 member.outcome.set_result(outcome)
 
 
-class _Room:
-    """Room for so many requests and bytes, given in the order of asking."""
+class _Capacity:
+    """A semaphore of requests and bytes, acquired in the order of the calls."""
 
     def __init__(self, requests: int, size: int) -> None:
-        self._requests, self._bytes = requests, size
-        self._inside = self._size = 0
-        self._outside: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._max_requests, self._max_bytes = requests, size
+        self._requests = self._used_bytes = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, size: int) -> None:
-        """Wait for room. What is larger than all of it enters when nothing else is inside."""
-        if not self._outside and self._has_room(size):
+    async def acquire(self, size: int) -> None:
+        """Wait for capacity. A request larger than all of it enters when there is no other."""
+        if not self._waiters and self._fits(size):
             self._take(size)
             return
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outside.append((size, admitted))
+        self._waiters.append((size, admitted))
         try:
             await admitted
         except asyncio.CancelledError:
             if admitted.done() and not admitted.cancelled():
-                self.leave(size)
+                self.release(size)
             else:
                 self._admit()
             raise
 
-    def leave(self, size: int) -> None:
-        """Give the room of a request back."""
-        self._inside -= 1
-        self._size -= size
+    def release(self, size: int) -> None:
+        """Give the capacity of a request back."""
+        self._requests -= 1
+        self._used_bytes -= size
         self._admit()
 
     def _admit(self) -> None:
-        while self._outside:
-            size, admitted = self._outside[0]
+        while self._waiters:
+            size, admitted = self._waiters[0]
             if not admitted.done():
-                if not self._has_room(size):
+                if not self._fits(size):
                     return
                 self._take(size)
                 admitted.set_result(None)
-            self._outside.popleft()
+            self._waiters.popleft()
 
-    def _has_room(self, size: int) -> bool:
-        fits = self._inside < self._requests and self._size + size <= self._bytes
-        return fits or not self._inside
+    def _fits(self, size: int) -> bool:
+        fits = self._requests < self._max_requests and self._used_bytes + size <= self._max_bytes
+        return fits or not self._requests
 
     def _take(self, size: int) -> None:
-        self._inside += 1
-        self._size += size
+        self._requests += 1
+        self._used_bytes += size

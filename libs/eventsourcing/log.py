@@ -1,7 +1,7 @@
-"""What a log promises: append at a version, append facts, find, read one stream, read all.
+"""The interface of a log: append at a version, append facts, find, read a stream, read all.
 
-A log knows names and bytes, no event classes; `libs.eventsourcing.store` puts the types on.
-`postgres` and `memory` keep the same promises and pass the same suite.
+A log stores names and bytes; `libs.eventsourcing.store` adds the event classes. The implementations
+`postgres` and `memory` pass the same test suite.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,11 +19,11 @@ from libs.eventsourcing.tokens import token_of
 
 
 class VersionConflict(Exception):
-    """Somebody appended to the stream since it was read. Nothing was written; read and retry."""
+    """The stream was appended to since it was read. Nothing was written; read again and retry."""
 
 
 class EventIdReused(Exception):
-    """An event id is already in the log with another append. Nothing was written."""
+    """An event id is already in the log from another append. Nothing was written."""
 
 
 class Rejected(Unfit):
@@ -31,11 +31,11 @@ class Rejected(Unfit):
 
 
 class LogUnavailable(Unavailable):
-    """The database did not answer; whether it wrote is unknown. The same ids may be sent again."""
+    """The database did not answer: whether it wrote is unknown. Safe to retry with the same ids."""
 
 
 class AnyVersion(Enum):
-    """The expectation of who does not care what was appended before."""
+    """The expectation of an append that may follow any version."""
 
     ANY = "any"
 
@@ -43,11 +43,11 @@ class AnyVersion(Enum):
 ANY: Final = AnyVersion.ANY
 NO_STREAM: Final = 0
 Expected: TypeAlias = int | AnyVersion
-"""The version a stream must have: exactly so many events, `NO_STREAM`, or `ANY`."""
+"""The version that a stream must have: its number of events, `NO_STREAM`, or `ANY`."""
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """On whose behalf something is appended, and what led to it."""
+    """Who appends, for which tenant, and what caused it."""
 
     tenant: str
     actor: str | None = None
@@ -56,10 +56,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     traceparent: str | None = None
 
 
-# Structs, not dataclasses: one is made for every event on its way, and they are made ten times as
-# fast.
+# Structs, not dataclasses, because they are created ten times as fast, one for every event.
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An event on its way into a log. `data` is one JSON object in UTF-8."""
+    """An event to append. `data` is one JSON object in UTF-8."""
 
     event_id: UUID
     type: str
@@ -69,13 +68,16 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NewFact(NewEvent, frozen=True, kw_only=True, gc=False):
-    """An event without a version: it stands beside the others of its stream, in no order."""
+    """A fact to append: an event without a version, which has no order within its stream."""
 
     stream: str
 
 
 class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
-    """An event in the log. `position` is unique, and rises within a stream; `xid` wrote it."""
+    """An event in the log. `position` is unique and ascends within a stream.
+
+    `xid` is the transaction that wrote the event.
+    """
 
     position: int
     xid: int
@@ -86,16 +88,16 @@ class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
 
     @property
     def token(self) -> str:
-        """The consistency token of this event and of what its transaction wrote before it."""
+        """The consistency token of this event and of the earlier writes of its transaction."""
         return token_of([(self.xid, self.position)], later=self.xid)
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The stream's version after the append, and the token that says "at least this much".
+    """The stream's version after the append, and its consistency token.
 
-    A token names the transactions that wrote what was asked for, each with the last position of
-    it (see `libs.eventsourcing.tokens`); to clients it is opaque.
+    A token names the transactions that wrote the events, each with its last position (see
+    `libs.eventsourcing.tokens`). It is opaque to clients.
     """
 
     version: int
@@ -104,14 +106,14 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class FactsAppended:
-    """Which facts were new (the others were known), and the token of the append."""
+    """The ids of the facts that were new, and the consistency token of all of them."""
 
     new: frozenset[UUID]
     token: str
 
 
 class Entry(NamedTuple):
-    """Which event is where in the log, and since when."""
+    """The position of an event in the log, and when it was recorded."""
 
     position: int
     event_id: UUID
@@ -133,43 +135,42 @@ class Log(Protocol):
     ) -> Appended:
         """Append all of `events` and `facts` or none of them.
 
-        The facts stand or fall with the events: if anyone told one of them before, that is a
-        VersionConflict. Repeating an append with the same event ids answers the first result,
-        whatever `expected` says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable,
-        and ValueError if there are no events.
+        A fact that is already in the log is a VersionConflict. Repeating an append with the same
+        event ids returns the first result, whatever `expected` is. Raises VersionConflict,
+        EventIdReused, Rejected, LogUnavailable, and ValueError if there are no events.
         """
         ...
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
-        """Append those of `facts` whose ids the log does not hold; safe to repeat.
+        """Append the facts whose ids are not in the log. Safe to repeat.
 
-        A fact repeated within `facts` is new once. Raises Rejected, LogUnavailable.
+        A fact that occurs twice in `facts` is appended once. Raises Rejected, LogUnavailable.
         """
         ...
 
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
-        """Those of the events that are in the log."""
+        """The events that are in the log, by id."""
         ...
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
-        """The versioned events of a stream behind version `after`, oldest first."""
+        """The versioned events of a stream after version `after`, oldest first."""
         ...
 
     def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
     ) -> AsyncIterator[Sequence[RecordedEvent]]:
-        """Pages of all events behind position `after`, by position.
+        """Pages of all events after position `after`, by position.
 
-        Reads the log as it was at `as_of`, by default at the first page: complete, repeatable,
-        and without a long transaction.
+        Reads the log as of `as_of`, by default as of the first page: complete, repeatable, and
+        without a long transaction.
         """
         ...
 
     async def entries(
         self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
     ) -> Sequence[Entry]:
-        """The tenant's events that occurred from `since` until just before `until`, as far as
-        `moment` sees them, by the time they were recorded.
+        """The tenant's events that occurred from `since` until before `until`, as `moment` sees
+        them, by the time they were recorded.
         """
         ...
 
@@ -183,19 +184,19 @@ class Log(Protocol):
         moment: Snapshot,
         also: str,
     ) -> Sequence[Entry]:
-        """The same of what `after` did not see yet, and events of the type `also` of any time."""
+        """The same without the events that `after` sees; those of type `also` are of any time."""
         ...
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
-        """The events at these positions, in this order; each must be there."""
+        """The events at these positions, in this order; all must exist."""
         ...
 
     async def newest(
-        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, limit: int
     ) -> Sequence[RecordedEvent]:
-        """Of each stream the `each` facts recorded last before or at `known_at`, newest first."""
+        """The `limit` facts of each stream recorded last before or at `known_at`, newest first."""
         ...
 
     async def now(self) -> Snapshot:
-        """The present moment of the log, for `read_all`."""
+        """The present snapshot, for `read_all`."""
         ...

@@ -1,4 +1,4 @@
-"""A log in memory: the same promises as Postgres, no disk."""
+"""A log in memory, with the same behaviour as `PostgresLog`."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from libs.eventsourcing.plan import (
     AppendFacts,
     Head,
     Known,
-    Place,
+    LogPosition,
     Request,
     Result,
     Row,
@@ -39,7 +39,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class MemoryLog:
-    """Every append is a transaction of its own; its number is the xid."""
+    """A log in which every append is a transaction of its own, with a number as its xid."""
 
     def __init__(self, *, clock: Clock = utc_now) -> None:
         self._clock = clock
@@ -108,7 +108,7 @@ class MemoryLog:
         also: str,
     ) -> Sequence[Entry]:
         """See `Log.later_entries`."""
-        found = [
+        entries = [
             Entry(event.position, event.event_id, event.type, event.recorded_at)
             for event in self._events
             if event.metadata.tenant == tenant
@@ -116,17 +116,17 @@ class MemoryLog:
             and moment.sees(event.xid)
             and not after.sees(event.xid)
         ]
-        return sorted(found, key=lambda entry: (entry.recorded_at, entry.position))
+        return sorted(entries, key=lambda entry: (entry.recorded_at, entry.position))
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
         """See `Log.at`."""
         return [self._events[position - 1] for position in positions]
 
     async def newest(
-        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, limit: int
     ) -> Sequence[RecordedEvent]:
         """See `Log.newest`."""
-        found: list[RecordedEvent] = []
+        newest: list[RecordedEvent] = []
         for stream in streams:
             facts = [
                 event
@@ -134,8 +134,8 @@ class MemoryLog:
                 if (event.metadata.tenant, event.stream, event.version) == (tenant, stream, None)
                 and event.recorded_at <= known_at
             ]
-            found += sorted(facts, key=lambda event: event.recorded_at, reverse=True)[:each]
-        return found
+            newest += sorted(facts, key=lambda event: event.recorded_at, reverse=True)[:limit]
+        return newest
 
     async def now(self) -> Snapshot:
         """See `Log.now`."""
@@ -144,25 +144,27 @@ class MemoryLog:
     def _write(self, request: Request) -> Result:
         events = [*([] if isinstance(request, AppendFacts) else request.events), *request.facts]
         known = {event.event_id: self._by_id.get(event.event_id) for event in events}
-        found = {event_id: event for event_id, event in known.items() if event}
+        recorded = {event_id: event for event_id, event in known.items() if event}
         planned = plan(
             [request],
             self._versions,
             {
-                event_id: Known((event.metadata.tenant, event.stream), event.version, _place(event))
-                for event_id, event in found.items()
+                event_id: Known(
+                    (event.metadata.tenant, event.stream), event.version, _log_position(event)
+                )
+                for event_id, event in recorded.items()
             },
         )
         for row in planned.rows:
             _refuse_what_postgres_cannot_hold(row)
         self._xid += 1
         new = [row.event.event_id for row in planned.rows if self._insert(row)]
-        inserted = {event_id: _place(self._by_id[event_id]) for event_id in new}
-        places = {event_id: _place(event) for event_id, event in found.items()}
-        (answer,) = planned.answers(inserted, places, self._xid + 1)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        inserted = {event_id: _log_position(self._by_id[event_id]) for event_id in new}
+        positions = {event_id: _log_position(event) for event_id, event in recorded.items()}
+        (result,) = planned.results(inserted, positions, self._xid + 1)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _insert(self, row: Row) -> bool:
         event = row.event
@@ -188,7 +190,7 @@ class MemoryLog:
         return True
 
 
-def _place(event: RecordedEvent) -> Place:
+def _log_position(event: RecordedEvent) -> LogPosition:
     return event.xid, event.position
 
 

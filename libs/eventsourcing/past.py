@@ -1,7 +1,7 @@
-"""What the log held at an earlier instant: the SQL behind `Log.entries`, `Log.at`, `Log.newest`.
+"""Reading the log as of an earlier instant: the SQL of `Log.entries`, `Log.at` and `Log.newest`.
 
-The log knows by `recorded_at` what was known when. It is the beginning of the transaction that
-wrote, so what was being written at that very instant may still be added to the answer.
+An event was known from its `recorded_at` on. That is the start of the transaction that wrote it, so
+events that were being written at an instant may be added to later answers for it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from libs.eventsourcing.log import Entry, RecordedEvent
-from libs.eventsourcing.rows import recorded_events
+from libs.eventsourcing.rows import COLUMNS, recorded_events
 from libs.eventsourcing.snapshot import Snapshot
-from libs.eventsourcing.statements import COLUMNS
 
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 
@@ -34,10 +33,10 @@ ORDER BY recorded_at, position
 AT: Final = f"SELECT {COLUMNS} FROM events WHERE position = ANY($1::bigint[])"  # noqa: S608
 
 NEWEST: Final = f"""
-SELECT newest.* FROM unnest($2::text[]) AS wanted (stream),
+SELECT newest.* FROM unnest($2::text[]) AS given (stream),
 LATERAL (
     SELECT {COLUMNS} FROM events
-    WHERE events.tenant = $1 AND events.stream = wanted.stream AND version IS NULL
+    WHERE events.tenant = $1 AND events.stream = given.stream AND version IS NULL
         AND recorded_at <= $3
     ORDER BY recorded_at DESC LIMIT $4
 ) AS newest
@@ -48,8 +47,8 @@ INDEXES: Final = (
     """CREATE INDEX events_facts_of_stream ON events (tenant, stream, recorded_at)
         WHERE version IS NULL""",
 )
-"""For the migrations of services that look back. Both grow at their right ends, the second at one
-end for each stream, so that writing keeps to few pages."""
+"""For the migrations of services that read as of earlier instants. Inserts go to the right end of
+the first, and to one end for each stream of the second, so that few pages are written."""
 
 
 async def entries(
@@ -78,12 +77,12 @@ async def later_entries(
 
 async def at(fetch: Fetch, positions: Sequence[int]) -> Sequence[RecordedEvent]:
     """See `Log.at`."""
-    found = {event.position: event for event in recorded_events(await fetch(AT, positions))}
-    return [found[position] for position in positions]
+    events = {event.position: event for event in recorded_events(await fetch(AT, positions))}
+    return [events[position] for position in positions]
 
 
 async def newest(
-    fetch: Fetch, tenant: str, streams: Sequence[str], known_at: datetime, each: int
+    fetch: Fetch, tenant: str, streams: Sequence[str], known_at: datetime, limit: int
 ) -> Sequence[RecordedEvent]:
     """See `Log.newest`."""
-    return recorded_events(await fetch(NEWEST, tenant, streams, known_at, each))
+    return recorded_events(await fetch(NEWEST, tenant, streams, known_at, limit))

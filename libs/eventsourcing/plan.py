@@ -1,6 +1,6 @@
-"""What a group of appends comes to: who repeats, who conflicts, which rows are written.
+"""Planning a group of appends: repetitions, conflicts, and the rows to insert.
 
-Pure, and shared by every log, so that they cannot disagree about the rules.
+Pure, and shared by all logs, so that they follow the same rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ from libs.eventsourcing.tokens import token_of
 Head: TypeAlias = tuple[str, str]
 """Tenant and stream."""
 
-Place: TypeAlias = tuple[int, int]
+LogPosition: TypeAlias = tuple[int, int]
 """The transaction that wrote an event, and the event's position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """A request to append to one stream at a version, and `facts` that must all be new."""
+    """A request to append events to one stream at a version, and `facts` that must all be new."""
 
     stream: str
     events: Sequence[NewEvent]
@@ -41,7 +41,7 @@ class Append:
     facts: Sequence[NewFact] = ()
 
     def __post_init__(self) -> None:
-        # Without a row nothing would check the expected version, which neighbours then rely on.
+        # Without a row nothing would check the expected version, which other requests may rely on.
         if not self.events:
             raise ValueError("an append needs an event")
 
@@ -64,23 +64,23 @@ Result: TypeAlias = Appended | FactsAppended
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Where an event id already is. `place` is None if this very group writes it."""
+    """An event id that is already taken. `position` is None if this very group writes it."""
 
     head: Head
     version: int | None
-    place: Place | None
+    position: LogPosition | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """The answer to an append: the version after it, and its last event.
+class _PlannedAppend:
+    """The result of an append: the version after it, and its last event.
 
-    `place` is where that event is, None if this group writes it.
+    `position` is None if this group writes the event.
     """
 
     version: int
     last: UUID
-    place: Place | None = None
+    position: LogPosition | None = None
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -93,44 +93,50 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def sort_key(self) -> tuple[bool, str, str, int, int]:
-        """The order every writer inserts in, so that two of them never wait crosswise."""
+        """The order in which all writers insert, so that they do not deadlock."""
         by_stream = ("", "") if self.version is None else (self.metadata.tenant, self.stream)
         return self.version is not None, *by_stream, self.version or 0, self.event.event_id.int
 
 
 @dataclass(slots=True)
 class Plan:
-    """The rows of a group, and what each request will be answered once they are written."""
+    """The rows of a group, and the outcome of each request once they are inserted."""
 
     rows: list[Row] = field(default_factory=list)
-    outcomes: list["_Planned | AppendFacts | Exception"] = field(default_factory=list)
+    outcomes: list["_PlannedAppend | AppendFacts | Exception"] = field(default_factory=list)
     bound: set[UUID] = field(default_factory=set)
-    """The facts that stand or fall with an append."""
-    bases: Mapping[Head, int] = field(default_factory=dict)
-    """Versions that are only believed, and must be there for the plan to hold."""
+    """The ids of facts that are appended together with events or not at all."""
+    assumed_versions: Mapping[Head, int] = field(default_factory=dict)
+    """Stream versions that were not read; the plan holds only if they exist."""
 
     @property
     def required(self) -> set[UUID]:
-        """The events that must be inserted for the plan to hold."""
+        """The events that must all be inserted for the plan to hold."""
         return {row.event.event_id for row in self.rows if row.version is not None} | self.bound
 
-    def answers(
-        self, inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int = 0
+    def results(
+        self,
+        inserted: Mapping[UUID, LogPosition],
+        known: Mapping[UUID, LogPosition],
+        later: int = 0,
     ) -> list[Result | Exception]:
-        """The results, given the places of the inserted events and of the facts that were skipped,
-        and a transaction `later` than those that wrote the latter."""
-        left = inserted.keys() - self.bound
-        return [_answer(outcome, inserted, left, known, later) for outcome in self.outcomes]
+        """The results, given the positions of the inserted events and of the known facts.
+
+        `later` is a transaction later than those that wrote the known facts.
+        """
+        unclaimed = inserted.keys() - self.bound
+        return [_result(outcome, inserted, unclaimed, known, later) for outcome in self.outcomes]
 
     @property
     def fact_ids(self) -> set[UUID]:
-        """The ids of all facts, new or known."""
+        """The ids of all planned facts, new or known."""
         return {row.event.event_id for row in self.rows if row.version is None}
 
 
-def guess(requests: Sequence[Request]) -> Plan | None:
-    """The plan if streams are where the requests expect them and no id is known; nearly always
-    they are. None if somebody expects nothing that could be believed.
+def optimistic_plan(requests: Sequence[Request]) -> Plan | None:
+    """The plan if streams have the expected versions and no id is known, which is nearly always so.
+
+    None if a request to a stream expects any version.
     """
     heads: dict[Head, int] = {}
     for request in requests:
@@ -138,29 +144,29 @@ def guess(requests: Sequence[Request]) -> Plan | None:
             if isinstance(request.expected, AnyVersion):
                 return None
             heads[request.head] = request.expected
-    made = plan(requests, heads, {})
-    made.bases = {head: version for head, version in heads.items() if version}
-    return made
+    planned = plan(requests, heads, {})
+    planned.assumed_versions = {head: version for head, version in heads.items() if version}
+    return planned
 
 
 def plan(
     requests: Sequence[Request], heads: Mapping[Head, int], known: Mapping[UUID, Known]
 ) -> Plan:
-    """Take the requests in order, each seeing what those before it will write."""
-    made, versions, ids = Plan(), dict(heads), dict(known)
-    # Facts alone are told from known ones by the database.
-    alone = all(isinstance(request, AppendFacts) for request in requests)
+    """Plan the requests in order; each sees what those before it will write."""
+    planned, versions, ids = Plan(), dict(heads), dict(known)
+    # The database skips known facts; only versioned events need the ids here.
+    only_facts = all(isinstance(request, AppendFacts) for request in requests)
     for request in requests:
         if isinstance(request, AppendFacts):
-            free = [fact for fact in request.facts if fact.event_id not in made.bound]
-            made.rows += _fact_rows(free, request.metadata)
-            if not alone:
-                _note(free, request.metadata, ids)
-            made.outcomes.append(request)
+            unbound = [fact for fact in request.facts if fact.event_id not in planned.bound]
+            planned.rows += _fact_rows(unbound, request.metadata)
+            if not only_facts:
+                _add_known(unbound, request.metadata, ids)
+            planned.outcomes.append(request)
         else:
-            made.outcomes.append(_plan_append(request, versions, ids, made))
-    made.rows.sort(key=_fact_key if alone else _sort_key)
-    return made
+            planned.outcomes.append(_plan_append(request, versions, ids, planned))
+    planned.rows.sort(key=_fact_key if only_facts else _sort_key)
+    return planned
 
 
 def _sort_key(row: Row) -> tuple[bool, str, str, int, int]:
@@ -168,45 +174,45 @@ def _sort_key(row: Row) -> tuple[bool, str, str, int, int]:
 
 
 def _fact_key(row: Row) -> int:
-    """The same order, if all rows are facts."""
+    """The order of `Row.sort_key`, if all rows are facts."""
     return row.event.event_id.int
 
 
 def _plan_append(
-    request: Append, versions: dict[Head, int], ids: dict[UUID, Known], made: Plan
-) -> _Planned | Exception:
+    request: Append, versions: dict[Head, int], ids: dict[UUID, Known], planned: Plan
+) -> _PlannedAppend | Exception:
     seen = [ids.get(event.event_id) for event in request.events]
     if any(seen):
         return _first_result(request, seen)
-    every = [*request.events, *request.facts]
-    if len({event.event_id for event in every}) < len(every):
+    new = [*request.events, *request.facts]
+    if len({event.event_id for event in new}) < len(new):
         return EventIdReused("an append names the same event id twice")
     version = versions.get(request.head, 0)
     if not isinstance(request.expected, AnyVersion) and request.expected != version:
         return VersionConflict(f"{request.stream} is at version {version}, not {request.expected}")
     if any(fact.event_id in ids for fact in request.facts):
-        return VersionConflict("a fact that stands or falls with the append was told before")
-    made.rows += _fact_rows(request.facts, request.metadata)
-    made.bound |= {fact.event_id for fact in request.facts}
-    _note(request.facts, request.metadata, ids)
+        return VersionConflict("a fact of the append is in the log already")
+    planned.rows += _fact_rows(request.facts, request.metadata)
+    planned.bound |= {fact.event_id for fact in request.facts}
+    _add_known(request.facts, request.metadata, ids)
     for event in request.events:
         version += 1
-        made.rows.append(Row(event, request.stream, version, request.metadata))
+        planned.rows.append(Row(event, request.stream, version, request.metadata))
         ids[event.event_id] = Known(request.head, version, None)
     versions[request.head] = version
-    return _Planned(version, request.events[-1].event_id)
+    return _PlannedAppend(version, request.events[-1].event_id)
 
 
 def _fact_rows(facts: Sequence[NewFact], metadata: Metadata) -> list[Row]:
     return [Row(fact, fact.stream, None, metadata) for fact in facts]
 
 
-def _note(facts: Sequence[NewFact], metadata: Metadata, ids: dict[UUID, Known]) -> None:
+def _add_known(facts: Sequence[NewFact], metadata: Metadata, ids: dict[UUID, Known]) -> None:
     for fact in facts:
         ids.setdefault(fact.event_id, Known((metadata.tenant, fact.stream), None, None))
 
 
-def _first_result(request: Append, seen: Sequence[Known | None]) -> _Planned | Exception:
+def _first_result(request: Append, seen: Sequence[Known | None]) -> _PlannedAppend | Exception:
     first, last = seen[0], seen[-1]
     start = first.version if first else None
     if (
@@ -218,38 +224,44 @@ def _first_result(request: Append, seen: Sequence[Known | None]) -> _Planned | E
         )
     ):
         return EventIdReused(f"an event id given for {request.stream} is already in the log")
-    return _Planned(last.version or 0, request.events[-1].event_id, last.place)
+    return _PlannedAppend(last.version or 0, request.events[-1].event_id, last.position)
 
 
-def _answer(
-    outcome: _Planned | AppendFacts | Exception,
-    inserted: Mapping[UUID, Place],
-    left: set[UUID],
-    known: Mapping[UUID, Place],
+def _result(
+    outcome: _PlannedAppend | AppendFacts | Exception,
+    inserted: Mapping[UUID, LogPosition],
+    unclaimed: set[UUID],
+    known: Mapping[UUID, LogPosition],
     later: int,
 ) -> Result | Exception:
     match outcome:
-        case _Planned():
-            place = outcome.place or inserted[outcome.last]
-            return Appended(outcome.version, token_of([place], later=later))
+        case _PlannedAppend():
+            position = outcome.position or inserted[outcome.last]
+            return Appended(outcome.version, token_of([position], later=later))
         case AppendFacts():
-            asked = {fact.event_id for fact in outcome.facts}
-            new = left & asked
-            left -= new
-            return FactsAppended(frozenset(new), _token(asked, inserted, known, later))
+            ids = {fact.event_id for fact in outcome.facts}
+            new = unclaimed & ids
+            unclaimed -= new
+            return FactsAppended(frozenset(new), _token(ids, inserted, known, later))
         case Exception():
             return outcome
 
 
 def _token(
-    asked: set[UUID], inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int
+    ids: set[UUID],
+    inserted: Mapping[UUID, LogPosition],
+    known: Mapping[UUID, LogPosition],
+    later: int,
 ) -> str:
-    """Of facts. A transaction that wrote some of them ended after those that wrote the others, for
-    it skipped what they had written: so it alone is named, with the last position of all."""
-    written = [inserted.get(event_id) for event_id in asked]
-    places = [place for place in written if place is not None]
-    if len(places) < len(written):
-        own = max(places, default=None)
-        skipped = [known[event_id] for event_id in asked if event_id not in inserted]
-        places += skipped if own is None else [(own[0], position) for _, position in skipped]
-    return token_of(places, later=later)
+    """The token of facts.
+
+    A transaction that wrote some of them ended after those that wrote the others, since it skipped
+    what they had written. So only it is named, with the last position of all facts.
+    """
+    written = [inserted.get(event_id) for event_id in ids]
+    positions = [position for position in written if position is not None]
+    if len(positions) < len(written):
+        own = max(positions, default=None)
+        skipped = [known[event_id] for event_id in ids if event_id not in inserted]
+        positions += skipped if own is None else [(own[0], position) for _, position in skipped]
+    return token_of(positions, later=later)

@@ -1,10 +1,10 @@
-"""The log in Postgres: one writer connection per process, group commit, no lock but the index.
+"""The log in Postgres: one writer connection per process, group commit, no locks but the indexes.
 
-Concurrency rests on two unique indexes, (tenant, stream, version) and event_id. A group is
-planned on what its requests expect and inserted by one statement, a transaction of its own, that
-leaves nothing behind if anything it counted on is missing or taken; then it is planned again, on
-what is committed. So the writer of version n + 1 has seen n committed, which is what lets the relay
-keep stream order by snapshots alone.
+Concurrency control is optimistic, with the unique indexes on (tenant, stream, version) and on
+event_id. A group is planned with the versions that its requests expect and inserted by one
+statement in a transaction of its own, which writes nothing if an assumption fails; then it is
+planned again from the committed state. So the writer of version n + 1 has seen n committed, which
+lets the relay keep the order of streams by snapshots alone.
 """
 
 import asyncio
@@ -18,10 +18,9 @@ import asyncpg
 from prometheus_client import Counter
 
 from libs.errors import Unavailable
-from libs.eventsourcing import insertion, past, statements
-from libs.eventsourcing.fact_insertion import Inseparable, insert_facts
+from libs.eventsourcing import insertion, past
 from libs.eventsourcing.group_commit import GroupCommit, Weight
-from libs.eventsourcing.insertion import Raced
+from libs.eventsourcing.insertion import Conflict, NotSeparable
 from libs.eventsourcing.log import (
     Appended,
     Entry,
@@ -38,23 +37,23 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.plan import (
     Append,
     AppendFacts,
-    Place,
+    LogPosition,
     Plan,
     Request,
     Result,
-    guess,
+    optimistic_plan,
     plan,
 )
-from libs.eventsourcing.rows import recorded_event
+from libs.eventsourcing.rows import COLUMNS, recorded_event
 from libs.eventsourcing.snapshot import Snapshot
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.postgres.guarded_pool import CLOSE_SECONDS
 from libs.postgres.pool import (
     SYSTEM,
     Pool,
-    acquired,
-    nothing_was_set,
+    acquire,
     open_pool,
+    skip_session_reset,
 )
 from libs.postgres.rls import application_role
 
@@ -62,27 +61,26 @@ _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
 APPEND_TIMEOUT: Final = timedelta(seconds=10)
 ROW_BYTES: Final = 500
-"""About what a row takes beside its data."""
-HOPEFUL_ATTEMPTS: Final = 4
+"""The approximate size of a row without its data."""
+OPTIMISTIC_ATTEMPTS: Final = 4
 ATTEMPTS: Final = 40
 LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    # What asyncpg says when it tidies up a connection that broke in the middle of a query.
+    # From asyncpg's cleanup of a connection that broke during a query.
     asyncpg.InternalClientError,
     asyncpg.exceptions.OperatorInterventionError,
     OSError,
     TimeoutError,
 )
-"""What it looks like when the database goes away in the middle."""
+"""Errors of a database that becomes unavailable during a call."""
 
 BUSY: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-"""What it looks like when the database is there and cannot: a lock in the way, no room, a
-standby."""
+"""Errors of a database that answers but cannot write: a lock, no resources, a standby."""
 
 UNFIT: Final = (
     asyncpg.DataError,
@@ -91,22 +89,39 @@ UNFIT: Final = (
     asyncpg.ProgramLimitExceededError,
     UnicodeError,
 )
-"""What the database, or the way to it, says of an event that cannot be stored."""
+"""Errors that mean that an event cannot be stored."""
 
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
 
 
-def _nobody() -> None:
-    """No one waits for events."""
+_FIND: Final = f"SELECT {COLUMNS} FROM events WHERE event_id = ANY($1::uuid[])"  # noqa: S608
+
+_READ: Final = f"""
+SELECT {COLUMNS} FROM events
+WHERE tenant = $1 AND stream = $2 AND version > $3
+ORDER BY version
+"""  # noqa: S608
+
+READ_ALL: Final = f"""
+SELECT {COLUMNS} FROM events
+WHERE position > $1 AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+ORDER BY position LIMIT $3
+"""  # noqa: S608
+
+_NOW: Final = "SELECT pg_current_snapshot()::text"
+
+
+def _no_listener() -> None:
+    """The default `on_append`."""
 
 
 class PostgresLog:
-    """The `events` table of the schema the pools' connections look into.
+    """The `events` table in the schema of the pools' connections.
 
-    A `writer` pool of one connection of its own is for processes in which others read, so that
-    their reading never holds up an append; by default `readers` serves both. `on_append` is called
-    after a commit of events that were not in the log before, perhaps of many appends at once, ahead
-    of their answers; it must neither raise nor wait.
+    `writer` is a pool with a connection of its own, so that readers do not delay appends; by
+    default `readers` serves both. `on_append` is called after every commit of new events, which may
+    be of many appends, before these return; it must neither raise nor block. It is called before
+    their answers; it must neither raise nor wait.
     """
 
     def __init__(
@@ -114,7 +129,7 @@ class PostgresLog:
         readers: Pool,
         writer: "Pool | None" = None,
         *,
-        on_append: Callable[[], object] = _nobody,
+        on_append: Callable[[], object] = _no_listener,
     ) -> None:
         self._readers = readers
         self._writer = writer or readers
@@ -133,9 +148,9 @@ class PostgresLog:
     ) -> Appended:
         """See `Log.append`."""
         request = Append(stream, events, expected, metadata, facts)
-        reach("log-appending")
+        failpoint("log-appending")
         appended = cast(Appended, await self._group.submit(request))
-        reach("log-appended")
+        failpoint("log-appended")
         return appended
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
@@ -144,14 +159,12 @@ class PostgresLog:
 
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
         """See `Log.find`."""
-        rows = await self._fetch(statements.FIND, event_ids)
+        rows = await self._fetch(_FIND, event_ids)
         return {row["event_id"]: recorded_event(row) for row in rows}
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """See `Log.read`."""
-        return [
-            recorded_event(r) for r in await self._fetch(statements.READ, tenant, stream, after)
-        ]
+        return [recorded_event(r) for r in await self._fetch(_READ, tenant, stream, after)]
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
@@ -159,7 +172,7 @@ class PostgresLog:
         """See `Log.read_all`."""
         moment = as_of or await self.now()
         while True:
-            rows = await self._fetch(statements.READ_ALL, after, str(moment), page)
+            rows = await self._fetch(READ_ALL, after, str(moment), page)
             if not rows:
                 return
             yield [recorded_event(row) for row in rows]
@@ -191,25 +204,25 @@ class PostgresLog:
         return await past.at(self._fetch, positions)
 
     async def newest(
-        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, limit: int
     ) -> Sequence[RecordedEvent]:
         """See `Log.newest`."""
-        return await past.newest(self._fetch, tenant, streams, known_at, each)
+        return await past.newest(self._fetch, tenant, streams, known_at, limit)
 
     async def now(self) -> Snapshot:
         """See `Log.now`."""
-        return Snapshot.parse((await self._fetch(statements.NOW))[0][0])
+        return Snapshot.parse((await self._fetch(_NOW))[0][0])
 
     async def close(self) -> None:
-        """Wait a bounded time for the writes under way; the pools stay the owner's to close."""
+        """Wait a limited time for pending writes. The caller must close the pools."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._group.settle()
+                await self._group.flush()
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            async with acquired(self._readers) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._readers) as connection:
+                skip_session_reset(connection)
                 return await connection.fetch(query, *arguments)
         except (Unavailable, *LOST, *BUSY) as error:
             raise LogUnavailable from error
@@ -217,8 +230,8 @@ class PostgresLog:
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         inserted = self._inserted
         try:
-            async with acquired(self._writer) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._writer) as connection:
+                skip_session_reset(connection)
                 return await self._write_group(connection, requests)
         except (Unavailable, *LOST, *BUSY) as error:
             lost = LogUnavailable()
@@ -236,79 +249,79 @@ class PostgresLog:
         except UNFIT as error:
             if len(requests) == 1:
                 return [Rejected(f"the log cannot hold this event: {type(error).__name__}")]
-        except Raced:
+        except Conflict:
             if len(requests) == 1:
                 return [VersionConflict("too many others are writing to this stream")]
         except (Unavailable, *LOST, *BUSY):
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is not the neighbours'
+        except Exception as error:  # noqa: BLE001 -- the other requests must not fail with it
             if len(requests) == 1:
                 return [error]
-        # The group failed for the sake of one of them: each by itself.
-        alone = [await self._write_group(connection, [request]) for request in requests]
-        return [answer for answers in alone for answer in answers]
+        # One request made the group fail: write each by itself.
+        results = [await self._write_group(connection, [request]) for request in requests]
+        return [result for [result] in results]
 
     async def _try_group(
         self, connection: _Connection, requests: Sequence[Request]
     ) -> Sequence[Result | Exception]:
-        """Hope first; whoever keeps losing queues, so that nobody starves at a hot stream."""
+        """Write optimistically; after several conflicts lock the streams, so that none starves."""
         facts = [request for request in requests if isinstance(request, AppendFacts)]
         if len(facts) == len(requests):
-            with suppress(Inseparable, asyncpg.DeadlockDetectedError):
+            with suppress(NotSeparable, asyncpg.DeadlockDetectedError):
                 return await self._insert_facts(connection, facts)
-        with suppress(Raced):
-            return await self._try(connection, requests, HOPEFUL_ATTEMPTS)
+        with suppress(Conflict):
+            return await self._try(connection, requests, OPTIMISTIC_ATTEMPTS)
         heads = sorted({r.head for r in requests if isinstance(r, Append)})
         async with connection.transaction():
-            await connection.execute(statements.QUEUE, [*map("/".join, heads)])
+            await connection.execute(insertion.QUEUE, [*map("/".join, heads)])
             return await self._try(connection, requests, ATTEMPTS)
 
     async def _insert_facts(
         self, connection: _Connection, requests: Sequence[AppendFacts]
     ) -> Sequence[Result | Exception]:
-        written = await insert_facts(connection, requests)
+        written = await insertion.insert_facts(connection, requests)
         if (inserted := written.inserted) is None:
             self._count(len(written.entries))
-            return written.answers(requests)
+            return written.results(requests)
         self._count(len(inserted))
         planned = plan(requests, {}, {})
-        return await _answers(connection, planned, inserted)
+        return await _results(connection, planned, inserted)
 
     async def _try(
         self, connection: _Connection, requests: Sequence[Request], attempts: int
     ) -> Sequence[Result | Exception]:
-        planned = guess(requests)
+        planned = optimistic_plan(requests)
         for _ in range(attempts):
             if planned is None:
-                planned = await insertion.replan(connection, requests)
+                planned = await insertion.plan_from_committed(connection, requests)
             try:
                 inserted = await insertion.insert(connection, planned)
-            except (Raced, asyncpg.DeadlockDetectedError):
+            except (Conflict, asyncpg.DeadlockDetectedError):
                 planned = None
                 continue
             self._count(len(inserted))
-            return await _answers(connection, planned, inserted)
-        raise Raced
+            return await _results(connection, planned, inserted)
+        raise Conflict
 
     def _count(self, inserted: int) -> None:
         APPENDED.inc(inserted)
         self._inserted += inserted
 
 
-async def _answers(
-    connection: _Connection, planned: Plan, inserted: Mapping[UUID, Place]
+async def _results(
+    connection: _Connection, planned: Plan, inserted: Mapping[UUID, LogPosition]
 ) -> Sequence[Result | Exception]:
-    # Nearly always everything is new.
+    # Nearly always all events are new.
     is_all = len(inserted) == len(planned.rows)
     skipped = set() if is_all else planned.fact_ids - inserted.keys()
-    return planned.answers(inserted, *await insertion.places(connection, skipped))
+    return planned.results(inserted, *await insertion.positions_of(connection, skipped))
 
 
 @asynccontextmanager
 async def open_log(
-    readers: Pool, dsn: str, service: str, *, on_append: Callable[[], object] = _nobody
+    readers: Pool, dsn: str, service: str, *, on_append: Callable[[], object] = _no_listener
 ) -> AsyncIterator[PostgresLog]:
-    """The log of a service, writing on a connection of its own. Raises Unavailable."""
+    """The log of a service, with a writer connection of its own. Raises Unavailable."""
     writer = await open_pool(
         dsn,
         role=application_role(service),
@@ -316,11 +329,11 @@ async def open_log(
         size=1,
         application_name=f"{service} writer",
         tenant_scope=SYSTEM,
-        # Everybody waits behind the append under way.
+        # All other appends wait for the present one.
         statement_timeout=APPEND_TIMEOUT,
-        # Each is a look into an index, whatever is appended.
-        plans_once=True,
-        connects=False,
+        # Every query is an index look-up, whatever the parameters.
+        generic_plans=True,
+        connect_now=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:
@@ -332,6 +345,6 @@ async def open_log(
 
 def _weight(request: Request) -> Weight:
     events: Sequence[NewEvent] = () if isinstance(request, AppendFacts) else request.events
-    size = sum([len(each.data) for each in (*events, *request.facts)])
+    size = sum([len(event.data) for event in (*events, *request.facts)])
     rows = len(events) + len(request.facts)
     return Weight(rows, size + rows * ROW_BYTES)

@@ -1,4 +1,4 @@
-"""The log's table, for the migrations: append-only in the database itself."""
+"""The log's table, for the migrations; a trigger makes it append-only."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from libs.postgres.rls import Operations
 MAX_NAME: Final = 200
 """Characters of a stream or a tenant, in the table and on the wire."""
 MAX_BYTES: Final = 500_000
-"""Half of what Kafka takes in one record: a bigger event would hold up the relay for ever."""
+"""Half of Kafka's limit for a record; a larger event would block the relay for ever."""
 
 
 EVENTS = f"""
@@ -26,7 +26,7 @@ CREATE TABLE events (
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CHECK (octet_length(data::text) + octet_length(metadata::text) <= {MAX_BYTES})
 )"""
-"""`version` is null for facts. `xid` is what the relay tails by."""
+"""`version` is null for facts. `xid` is the transaction, by which the log is tailed."""
 
 INDEXES = (
     """CREATE UNIQUE INDEX events_stream_version ON events (tenant, stream, version)
@@ -36,7 +36,7 @@ INDEXES = (
 
 TENANT_LENGTH = f"""ALTER TABLE events ADD CONSTRAINT events_tenant_length
     CHECK (length(tenant) <= {MAX_NAME}) NOT VALID"""
-"""For the migrations; older rows may be longer."""
+"""Not validated, since older rows may be longer."""
 
 APPEND_ONLY = (
     """CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -49,9 +49,9 @@ APPEND_ONLY = (
 
 
 def create_log(op: Operations, *, application_role: str) -> None:
-    """Create `events` in the current schema, readable and appendable by the role, no more.
+    """Create `events` in the current schema; the role may read and append, nothing else.
 
-    Row-level security is the caller's to switch on, like for every table with a tenant.
+    The caller must enable row-level security, as for every table with a tenant.
     """
     for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
         op.execute(statement)

@@ -1,8 +1,8 @@
-"""Which transactions a moment of the database can see, as Postgres itself writes it.
+"""Snapshots: the transactions that are visible at a moment of the database.
 
-A snapshot reads `xmin:xmax:xip,xip`: everything below xmin has ended, nothing from xmax on has
-begun, and the listed ones in between were still running. Ids of transactions are the cluster's
-own: a snapshot survives crash, failover and pg_upgrade, but not a dump restored elsewhere.
+Postgres writes a snapshot as `xmin:xmax:xip,xip`: transactions below xmin have ended, those from
+xmax on have not begun, and the listed ones in between were running. Transaction ids belong to the
+cluster: a snapshot survives a crash, a failover and pg_upgrade, but not a dump restored elsewhere.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A moment of the log."""
+    """A snapshot of the database, and so of the log."""
 
     xmin: int
     xmax: int
@@ -18,16 +18,18 @@ class Snapshot:
 
     @classmethod
     def parse(cls, text: str) -> "Snapshot":
-        """Read Postgres's `pg_snapshot` text; raises ValueError for anything else."""
+        """Parse the text of a `pg_snapshot`. Raises ValueError."""
         xmin, xmax, running = text.split(":")
         return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
 
     def sees(self, xid: int) -> bool:
-        """Whether what transaction `xid` wrote was committed (or undone) at this moment."""
+        """Whether transaction `xid` had ended at this moment."""
         return xid < self.xmin or (xid < self.xmax and xid not in self.running)
 
     def covers(self, other: "Snapshot") -> bool:
-        """Whether all that `other` sees is seen here; of one database's, the later one's answer."""
+        """Whether all that `other` sees is seen here. Of two snapshots of a database, the later one
+        covers the earlier.
+        """
         if any(map(other.sees, self.running)):
             return False
         unseen = max(other.xmax - self.xmax, 0)
@@ -38,4 +40,4 @@ class Snapshot:
 
 
 NOTHING = Snapshot(1, 1)
-"""The moment before the first transaction."""
+"""The snapshot before the first transaction."""

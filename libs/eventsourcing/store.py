@@ -1,4 +1,4 @@
-"""The log with types on: events go in and come out as their contract's dataclasses."""
+"""The event store: a log whose events are the dataclasses of a contract."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ Event = TypeVar("Event")
 
 
 def new_event_id() -> UUID:
-    """A fresh UUIDv7: random, and rising with time, so that the index stays warm."""
+    """A new UUIDv7: random but ascending with time, so that inserts stay in few index pages."""
     return uuid_utils.compat.uuid7()
 
 
 @dataclass(frozen=True, slots=True)
 class History(Generic[Event]):
-    """A stream as it was read: its events, and the version to expect when appending."""
+    """The events of a stream, and the version to expect when appending."""
 
     events: tuple[Event, ...]
     version: int
@@ -42,7 +42,7 @@ class History(Generic[Event]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Event]):
-    """What a command once appended, the version it led to, and the token of that append."""
+    """The events of an earlier command, the version after them, and their consistency token."""
 
     events: list[Event]
     version: int
@@ -51,7 +51,7 @@ class Outcome(Generic[Event]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact(Generic[Event]):
-    """Something that happened, told with its own id; telling it again changes nothing."""
+    """An event with an id of its own and no version. Recording it again changes nothing."""
 
     event_id: UUID
     stream: str
@@ -60,9 +60,9 @@ class Fact(Generic[Event]):
 
 
 class EventStore(Generic[Event]):
-    """One service's log and the classes of its events.
+    """A service's log with the codec of its events.
 
-    What it appends is collected, see `tokens.collecting`.
+    The consistency tokens of appends are collected, see `tokens.collecting`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class EventStore(Generic[Event]):
         self._new_id = new_id
 
     async def read(self, tenant: str, stream: str) -> History[Event]:
-        """All of a stream, oldest first; a stream nobody wrote to is empty at version 0."""
+        """The versioned events of a stream, oldest first; none at version 0 if it is unknown."""
         recorded = await self.log.read(tenant, stream)
         version = recorded[-1].version if recorded else None
         return History(tuple(map(self.decode, recorded)), version or 0)
@@ -94,9 +94,9 @@ class EventStore(Generic[Event]):
         command_id: UUID | None = None,
         facts: Sequence[Fact[Event]] = (),
     ) -> Appended:
-        """Append all or nothing, new `facts` included; see `Log.append` for what it raises.
+        """Append all events and facts or nothing; see `Log.append` for what it raises.
 
-        With a `command_id` the event ids follow from it, so a repeat answers the first result.
+        With a `command_id` the event ids are derived from it, so a repeat returns the first result.
         """
         now = self._clock()
         new = [self._new(event, now, self._id(command_id, n)) for n, event in enumerate(events)]
@@ -108,19 +108,22 @@ class EventStore(Generic[Event]):
         return appended
 
     async def record(self, facts: Sequence[Fact[Event]], *, metadata: Metadata) -> FactsAppended:
-        """Append the facts nobody told before; see `Log.append_facts`."""
+        """Append the facts that are new; see `Log.append_facts`."""
         return await self.record_encoded([*map(self._new_fact, facts)], metadata=metadata)
 
     async def record_encoded(
         self, facts: Sequence[NewFact], *, metadata: Metadata
     ) -> FactsAppended:
-        """The same of facts that are encoded as `codec` would."""
+        """The same for facts whose data is encoded as by `codec`."""
         appended = await self.log.append_facts(facts, metadata=metadata)
         collect(appended.token)
         return appended
 
     async def outcome_of(self, command_id: UUID, tenant: str, stream: str) -> Outcome[Event] | None:
-        """What an earlier append with this `command_id` wrote to `stream`, if there was one."""
+        """The outcome of an earlier append to `stream` with this `command_id`, if there was one.
+
+        Raises EventIdReused if it was to another stream.
+        """
         first = (await self.log.find([uuid5(command_id, "0")])).get(uuid5(command_id, "0"))
         if first is None or first.version is None:
             return None
@@ -158,7 +161,7 @@ class EventStore(Generic[Event]):
 
 
 def envelope(recorded: RecordedEvent, event: Event) -> Envelope[Event]:
-    """What a projection gets: the event with what the log knows of it."""
+    """The envelope of a recorded event, as projections get it."""
     return Envelope(
         event_id=recorded.event_id,
         tenant=recorded.metadata.tenant,

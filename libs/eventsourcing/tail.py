@@ -1,26 +1,25 @@
-"""Reading the log by snapshot difference: what one moment sees and an earlier one did not.
+"""Tailing the log by snapshot difference: the events that one snapshot sees and an earlier did not.
 
-Positions become visible out of order, so "position > last" loses events; waiting for the oldest
-running transaction stalls behind strangers. The difference of two snapshots does neither, and it
-holds every stream in order, because the writer of version n + 1 has seen n committed.
+Positions become visible out of order, so "position > last" loses events, and waiting for the oldest
+running transaction stalls on unrelated ones. The difference of two snapshots does neither. It holds
+every stream in order, because the writer of version n + 1 has seen n committed.
 
-A difference may be many pages long, so a snapshot alone names no place in the log: a `Cursor` does.
+A difference may have many pages, so a snapshot alone is no position in the log: a `Cursor` is.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.rows import recorded_events
+from libs.eventsourcing.rows import COLUMNS, TEXT_COLUMNS, recorded_events
 from libs.eventsourcing.snapshot import NOTHING, Snapshot
-from libs.eventsourcing.statements import COLUMNS, TEXT_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cursor:
-    """A place in the log: all that `published` sees, and of what `target` sees beyond that the
-    events up to `after_position`, or all of them if `complete`.
+    """A position in the log: after all events that `published` sees, and after those that `target`
+    sees up to `after_position`, or all of them if `complete`.
     """
 
     published: Snapshot = NOTHING
@@ -29,7 +28,7 @@ class Cursor:
     complete: bool = True
 
     def includes(self, xid: int, position: int) -> bool:
-        """Whether the event at `position`, written by transaction `xid`, is before this place."""
+        """Whether the event at `position`, written by transaction `xid`, is before this cursor."""
         if self.complete:
             return self.target.sees(xid)
         return self.published.sees(xid) or (
@@ -44,15 +43,15 @@ START: Final = Cursor()
 Event = TypeVar("Event")
 
 Decode: TypeAlias = Callable[[Sequence[Any]], Sequence[Event]]
-"""Makes events of rows of `statements.COLUMNS`."""
+"""Makes events of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageOf(Generic[Event]):
-    """Events in the order of their positions, and the place behind them.
+    """Events in the order of their positions, and the cursor after them.
 
-    `backlog` counts the events of the whole difference, these included, when its first page is
-    read; it is None for the pages that follow.
+    `backlog` is the number of events in the whole difference on its first page, and None on the
+    pages that follow.
     """
 
     events: Sequence[Event]
@@ -63,20 +62,20 @@ class PageOf(Generic[Event]):
 Page: TypeAlias = PageOf[RecordedEvent]
 
 PAGE_BYTES: Final = 8 * 2**20
-"""How many bytes of data a page of events holds, about; one event it holds in any case."""
+"""The approximate limit for the data of a page, which holds at least one event."""
 
 _BYTES: Final = """pg_column_size(data)
     * CASE WHEN pg_column_compression(data) IS NULL THEN 1 ELSE 10 END"""
-"""An estimate that unpacks nothing: of compressed data only the packed size is known at once."""
+"""An estimate of the size without decompressing."""
 
 _BOUNDED: Final = COLUMNS.replace(
     " data,", f" CASE WHEN before < {PAGE_BYTES} THEN data END AS data,"
 )
-"""Of events beyond the bytes of a page the data is null: they belong to the next one."""
+"""The data is null for events beyond the bytes of a page, which belong to the next one."""
 
 
 def _sized(rows: str) -> str:
-    """Rows of events, in the order of positions, with how many bytes come before each."""
+    """Rows of events by position, each with the total size of those before."""
     window = "OVER (ORDER BY position ROWS UNBOUNDED PRECEDING)"
     return f"""(
     SELECT *, sum(bytes) {window} - bytes AS before
@@ -88,7 +87,7 @@ _FIRST: Final = """
 WITH moment AS MATERIALIZED (
     SELECT {target} AS target
 ), news AS MATERIALIZED (
-    -- Two looks into the index, for an OR would be one at every row that has a version.
+    -- Two index scans, for an OR would check every row.
     SELECT position FROM events, moment
     WHERE xid >= $1::text::xid8 {below} AND pg_visible_in_snapshot(xid, moment.target)
     UNION ALL
@@ -102,8 +101,8 @@ SELECT NULL, (SELECT {count} FROM news), NULL, NULL, target::text, NULL, NULL, N
 FROM moment
 ORDER BY position NULLS FIRST
 """
-"""The present moment, how many events it sees that $1 and $2 did not, and the first $3 of them. It
-is one statement, so its own snapshot is the moment. The heading row has no position."""
+"""The present snapshot, the number of events it sees that $1 and $2 did not, and the first $3 of
+them. Being one statement, its own snapshot is the present one. The heading row has no position."""
 
 _NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
 _NEWS: Final = """(SELECT * FROM events
@@ -124,7 +123,7 @@ WHERE position > $1 AND position <= $2
     AND ($5::text = '' OR split_part(stream, '-', 1) = $5)
 ORDER BY position LIMIT $6
 """
-"""Further pages walk the positions: an index on `xid` would sort the whole difference each time."""
+"""Further pages scan the positions; by the index on `xid` each would sort the whole difference."""
 
 _REST_EVENTS: Final = f"""
 SELECT {_BOUNDED} FROM {_sized(f"({_REST}) AS events")} ORDER BY position
@@ -132,28 +131,28 @@ SELECT {_BOUNDED} FROM {_sized(f"({_REST}) AS events")} ORDER BY position
 _REST_ROWS: Final = _REST.replace("*", TEXT_COLUMNS, 1)
 
 READ_IN_ORDER: Final = "SET enable_bitmapscan = off"
-"""For a session that reads the log. Before a table has statistics, the planner takes all that is
-behind a page for a handful of rows, and would read and sort all of it for every page."""
+"""For sessions that read the log. Without statistics the planner expects few rows after a page, and
+would read and sort all of them for every page."""
 
 LAST: Final = 2**63 - 1
-"""Behind every position."""
+"""After every position."""
 
 
 async def read_page(
     connection: Any, cursor: Cursor, *, limit: int, until: Snapshot | None = None
 ) -> Page:
-    """The next `limit` events behind `cursor`, or fewer if they are big: see `PAGE_BYTES`.
+    """The next `limit` events after `cursor`, or fewer if they are large: see `PAGE_BYTES`.
 
-    An unfinished difference is read on; behind a complete one begins the difference to `until`, by
-    default to the present moment. `until` must see all that `cursor.target` does. Without events
-    the page is empty, and its cursor as good as `cursor`.
+    Continues an incomplete difference. After a complete one starts the difference to `until`, by
+    default to the present snapshot. `until` must see all that `cursor.target` does. If there are no
+    events, the page is empty and its cursor equivalent to `cursor`.
     """
     if cursor.complete:
-        news = *_seen(cursor.target), limit + 1
+        bounds = *_bounds_of(cursor.target), limit + 1
         if until is None:
-            rows = await connection.fetch(_UP_TO_NOW, *news)
+            rows = await connection.fetch(_UP_TO_NOW, *bounds)
         else:
-            rows = await connection.fetch(_UP_TO, *news, str(until), str(until.xmax))
+            rows = await connection.fetch(_UP_TO, *bounds, str(until), str(until.xmax))
         return _first_page(rows, cursor.target, limit, recorded_events)
     return await read_difference(
         connection, cursor.published, cursor.target, after=cursor.after_position, limit=limit
@@ -161,10 +160,10 @@ async def read_page(
 
 
 async def read_rows(connection: Any, cursor: Cursor, *, limit: int) -> PageOf[Any]:
-    """The same up to the present moment, as rows of `statements.TEXT_COLUMNS`."""
+    """The same up to the present snapshot, as rows of `TEXT_COLUMNS`."""
     if cursor.complete:
-        rows = await connection.fetch(_ROWS_UP_TO_NOW, *_seen(cursor.target), limit + 1)
-        return _first_page(rows, cursor.target, limit, _as_they_are)
+        rows = await connection.fetch(_ROWS_UP_TO_NOW, *_bounds_of(cursor.target), limit + 1)
+        return _first_page(rows, cursor.target, limit, _undecoded)
     return await read_rows_of_difference(
         connection, cursor.published, cursor.target, after=cursor.after_position, limit=limit
     )
@@ -179,8 +178,8 @@ async def read_difference(
     until_position: int = LAST,
     limit: int,
 ) -> Page:
-    """What `target` sees and `published` does not, by position: `limit` events behind `after`."""
-    # One more than wanted tells whether the page is the last, also if it is just full.
+    """The events that `target` sees and `published` does not: `limit` of them after `after`."""
+    # One more than the limit, to know whether the page is the last.
     bounds = after, until_position, str(target), str(published), "", limit + 1
     rows = await connection.fetch(_REST_EVENTS, *bounds)
     return _page(rows, published, target, after, limit, recorded_events)
@@ -196,22 +195,49 @@ async def read_rows_of_difference(
     limit: int,
     kind: str = "",
 ) -> PageOf[Any]:
-    """The same as rows of `statements.TEXT_COLUMNS`; if a kind of streams is named, only theirs."""
+    """The same as rows of `TEXT_COLUMNS`; with a `kind`, only of streams of that kind."""
     bounds = after, until_position, str(target), str(published), kind, limit + 1
     rows = await connection.fetch(_REST_ROWS, *bounds)
-    return _page(rows, published, target, after, limit, _as_they_are)
+    return _page(rows, published, target, after, limit, _undecoded)
+
+
+async def read_towards(connection: Any, cursor: Cursor, goal: Cursor, *, limit: int) -> Page | None:
+    """The next page after `cursor` up to `goal`, which must be later; None when it is reached.
+
+    The last page's cursor is `goal` or equivalent to it.
+    """
+    if not cursor.complete:
+        if goal.complete or (cursor.published, cursor.target) != (goal.published, goal.target):
+            return await read_page(connection, cursor, limit=limit)
+        return await _read_within(connection, cursor.after_position, goal, limit)
+    reached = goal.target if goal.complete else goal.published
+    if cursor.target != reached:
+        return await read_page(connection, cursor, limit=limit, until=reached)
+    return None if goal.complete else await _read_within(connection, 0, goal, limit)
 
 
 async def current(connection: Any) -> Snapshot:
-    """The present moment."""
+    """The present snapshot."""
     return Snapshot.parse(await connection.fetchval("SELECT pg_current_snapshot()::text"))
 
 
-def _as_they_are(rows: Sequence[Any]) -> Sequence[Any]:
+async def _read_within(connection: Any, after: int, goal: Cursor, limit: int) -> Page | None:
+    """The next page of the incomplete difference of `goal`."""
+    until = goal.after_position
+    if after >= until:
+        return None
+    page = await read_difference(
+        connection, goal.published, goal.target, after=after, until_position=until, limit=limit
+    )
+    last = until if page.cursor.complete else page.cursor.after_position
+    return replace(page, cursor=replace(goal, after_position=last))
+
+
+def _undecoded(rows: Sequence[Any]) -> Sequence[Any]:
     return rows
 
 
-def _seen(published: Snapshot) -> tuple[str, list[str]]:
+def _bounds_of(published: Snapshot) -> tuple[str, list[str]]:
     return str(published.xmax), [*map(str, published.running)]
 
 

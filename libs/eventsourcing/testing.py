@@ -1,4 +1,4 @@
-"""Given events, when a command, then events."""
+"""Tests of deciders: given events, when a command, then events."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,32 +21,32 @@ class Scenario(Generic[State, Command, Event]):
     history: tuple[Event, ...] = ()
 
     def given(self, *events: Event) -> "Scenario[State, Command, Event]":
-        """The scenario in which these events have happened too."""
+        """The scenario with these events appended to its history."""
         return Scenario(self.aggregate, (*self.history, *events))
 
     def when(self, command: Command) -> "Outcome[State, Command, Event]":
-        """The moment the command arrives."""
+        """The outcome of a command after the history."""
         return Outcome(self.aggregate, self.history, command)
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[State, Command, Event]):
-    """What may be expected of a command."""
+    """What a test may expect of a command."""
 
     aggregate: Decider[State, Command, Event]
     history: tuple[Event, ...]
     command: Command
 
     def then(self, *expected: Event) -> None:
-        """It decides exactly these events."""
+        """Assert that exactly these events are decided on."""
         assert self._decide() == list(expected)
 
     def then_nothing(self) -> None:
-        """It is already so."""
+        """Assert that nothing is decided on."""
         assert self._decide() == []
 
     def then_refused(self, reason: type[Refused]) -> None:
-        """It says no, for this reason."""
+        """Assert that the command is refused with this exception."""
         with pytest.raises(reason):
             self._decide()
 

@@ -1,4 +1,4 @@
-"""Consistency tokens: `xid.position`, comma separated, of the transactions that wrote an answer."""
+"""Consistency tokens: `xid.position` of the transactions that wrote something, comma separated."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from libs.errors import Refused
 
 MAX_NAMED: Final = 100
-"""Transactions one append names at most; see `token_of`."""
+"""The most transactions that a token of one append names; see `token_of`."""
 MAX_TOKEN: Final = 8200
 """Characters: two tokens of `MAX_NAMED` transactions joined, of 20 and 19 digits each."""
 
@@ -21,7 +21,7 @@ class TokenMalformed(Refused):
 
 
 class Written(NamedTuple):
-    """What a transaction wrote, up to a position of the log.
+    """The writes of a transaction, up to a position of the log.
 
     `position` is None in tokens of releases that named transactions only.
     """
@@ -31,10 +31,10 @@ class Written(NamedTuple):
 
 
 def token_of(written: Iterable[tuple[int, int]], *, later: int) -> str:
-    """The token of the transactions and positions in `written`, the last position of each.
+    """The token of transactions and positions, with the last position of each transaction.
 
-    `later` is a transaction that ended, or begins, after all of these: it stands for more than
-    `MAX_NAMED` of them, since a moment that sees its end sees theirs too.
+    `later` is a transaction that ended, or will begin, after all of these. It replaces more than
+    `MAX_NAMED` of them, since a snapshot that sees its end sees theirs too.
     """
     last: dict[int, int] = {}
     for xid, position in written:
@@ -45,7 +45,7 @@ def token_of(written: Iterable[tuple[int, int]], *, later: int) -> str:
 
 
 def parse_token(token: str) -> list[Written]:
-    """What a token names, which is nothing if it is empty. Raises TokenMalformed."""
+    """The writes that a token names; none if it is empty. Raises TokenMalformed."""
     if len(token) > MAX_TOKEN:
         raise TokenMalformed
     entries = [_ENTRY.fullmatch(entry) for entry in token.split(",")] if token else []
@@ -54,7 +54,7 @@ def parse_token(token: str) -> list[Written]:
 
 @contextmanager
 def collecting() -> Iterator[list[str]]:
-    """The tokens of what is appended in this context meanwhile, tasks begun in it included."""
+    """Collect the tokens of all appends in this context and in tasks started in it."""
     tokens: list[str] = []
     reset = _COLLECTED.set(tokens)
     try:
@@ -64,7 +64,7 @@ def collecting() -> Iterator[list[str]]:
 
 
 def collect(token: str) -> None:
-    """Add a token to those of this context, if they are collected."""
+    """Add a token to those of this context, if it is collecting."""
     tokens = _COLLECTED.get()
     if tokens is not None and token:
         tokens.append(token)

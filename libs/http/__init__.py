@@ -1,1 +1,1 @@
-"""The same HTTP manners in every service."""
+"""HTTP as every service does it: errors, access, health, limits."""

@@ -1,4 +1,4 @@
-"""The app factory: every service's HTTP side begins here."""
+"""The app factory of every service."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from libs.http.edge import Edge
 from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
 from libs.http.lean_route import LeanRoutes, lean_routes_of
-from libs.http.problems import ProblemShape, add_problems, problem
+from libs.http.problems import ProblemShape, add_problems, rfc9457_shape
 from libs.http.schema import schema_router
 from libs.http.slash_redirect import SlashRedirect
 from libs.http.visible import VisibleAnswers
@@ -27,7 +27,7 @@ def create_app(
     deps: object | None,
     checks: Mapping[str, Check],
     telemetry: Telemetry | None = None,
-    problem_shape: ProblemShape = problem,
+    problem_shape: ProblemShape = rfc9457_shape,
     max_body_bytes: int = MAX_BODY_BYTES,
     longer_bodies: Mapping[str, int] | None = None,
     body_timeout: BodyTimeout | None = None,
@@ -38,20 +38,12 @@ def create_app(
     """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
 
     `title` is the service's name in metrics and traces. `longer_bodies` are the paths that take
-    more than `max_body_bytes`, and how much they take. `body_timeout` holds for every route.
-    With `docs` it shows people its OpenAPI document; `published`, others may show it, see
-    `schema.SCHEMA`. `outer` middlewares see every answer, even those to failures; CORS belongs
-    there.
+    more than `max_body_bytes`, with their limits. `body_timeout` holds for every route. With `docs`
+    the app shows its OpenAPI document; with `published` others may, see `schema.SCHEMA`. `outer`
+    middlewares see every response, even those to failures; CORS belongs there.
     """
-    edge = Middleware(
-        Edge,
-        service=title,
-        telemetry=telemetry or traces.set_up(title),
-        shape=problem_shape,
-        max_body_bytes=max_body_bytes,
-        longer_bodies=longer_bodies,
-        body_timeout=body_timeout or BodyTimeout(),
-    )
+    body_timeout = body_timeout or BodyTimeout()
+    edge = _edge(title, telemetry, problem_shape, max_body_bytes, longer_bodies, body_timeout)
     app = FastAPI(
         title=title,
         openapi_url="/openapi.json" if docs else None,
@@ -62,15 +54,46 @@ def create_app(
     app.state.deps = deps
     app.state.draining = False
     add_problems(app, problem_shape)
-    # A service's own routes first: an old client may know `/health` by other words.
-    schema = [schema_router()] if published else []
-    for router in (*routers, health_router(title, checks), *schema):
-        # Its routes as they are: `include_router` would make each of them anew, which takes a
-        # millisecond a route, and has nothing to add to them.
+    # A service's own routes first, since it may have a `/health` of its own.
+    _add_routes(app, [*routers, health_router(title, checks)])
+    if published:
+        _add_routes(app, [schema_router()])
+    _add_inner_middleware(app, problem_shape)
+    return app
+
+
+def _edge(
+    service: str,
+    telemetry: Telemetry | None,
+    shape: ProblemShape,
+    max_body_bytes: int,
+    longer_bodies: Mapping[str, int] | None,
+    body_timeout: BodyTimeout,
+) -> Middleware:
+    return Middleware(
+        Edge,
+        service=service,
+        telemetry=telemetry or traces.set_up(service),
+        shape=shape,
+        max_body_bytes=max_body_bytes,
+        longer_bodies=longer_bodies,
+        body_timeout=body_timeout,
+    )
+
+
+def _add_routes(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Add the routes of routers as they are.
+
+    `include_router` would copy each route, which takes a millisecond a route and adds nothing.
+    """
+    for router in routers:
         app.router.routes.extend(router.routes)
+
+
+def _add_inner_middleware(app: FastAPI, shape: ProblemShape) -> None:
+    """Add what runs inside `Edge`: visibility, lean routes, slash redirects and HEAD."""
     app.user_middleware.append(Middleware(VisibleAnswers))
     if lean := lean_routes_of(app.routes):
-        app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=problem_shape))
+        app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=shape))
     app.router.default = SlashRedirect(app.router)
     app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)
-    return app

@@ -1,4 +1,4 @@
-"""Who is calling, and whether a route lets them."""
+"""Authentication by bearer token, and the permissions that routes declare."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,7 +15,7 @@ from libs.clock import Clock, utc_now
 from libs.errors import Forbidden, Unauthenticated, Unavailable
 from libs.security.tokens import (
     INTERNAL,
-    LONGEST_PASS,
+    MAX_INTERNAL_LIFETIME,
     Claims,
     KeyUnknown,
     PublicKeys,
@@ -28,33 +28,32 @@ REFETCH_SECONDS = 5.0
 RETRY_SECONDS = 0.2
 RENEW_SECONDS = 300.0
 FETCH_SECONDS = 3.0
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
-Revoked: TypeAlias = Callable[[str], bool]
-"""Whether the tokens of a session are worthless by now; compare `Revocations.is_revoked`."""
+IsRevoked: TypeAlias = Callable[[str], bool]
+"""Whether a session is revoked; compare `Revocations.is_revoked`."""
+
+IsLive: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Whether a session is live; compare `SessionCheck.is_live`."""
 
 log = structlog.get_logger(__name__)
 
 
-IsLive: TypeAlias = Callable[[str], Awaitable[bool]]
-"""Whether a session goes on, if that is in doubt; compare `SessionCheck.is_live`."""
-
-
-def never(_: str) -> bool:
-    """Nobody tells of revoked sessions."""
+def none_revoked(_: str) -> bool:
+    """The default of a verifier without `Revocations`: no session is revoked."""
     return False
 
 
-async def undoubted(_: str) -> bool:
-    """All revoked sessions are known."""
+async def always_live(_: str) -> bool:
+    """The default of a verifier without a `SessionCheck`: every session is live."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, for which tenant, allowed what. `kind` is for example `person`.
+    """An authenticated caller. `kind` is for example `person`.
 
-    `session` is the login the call belongs to, empty where nobody logged in.
+    `session` is the id of the login session, empty for callers without one, such as API keys.
     """
 
     subject: str
@@ -64,20 +63,22 @@ class Principal:
     session: str = ""
 
 
-class _Known(NamedTuple):
+class _CachedPrincipal(NamedTuple):
     principal: Principal
     expires_at: datetime
     lifetime: timedelta
 
 
 class TokenVerifier:
-    """Checks tokens by fixed keys or by the key set at `jwks_url`, and remembers the good ones.
+    """Verifies tokens by fixed keys or by the key set at `jwks_url`, and caches the valid ones.
 
     The key set is fetched when a token names an unknown key, at most every `REFETCH_SECONDS`, and
-    every `RENEW_SECONDS`, for a key may have been withdrawn; if that fails, the keys already known
-    stay good, and without any it is tried again after `RETRY_SECONDS`. A token whose session is
-    `revoked` is refused, remembered or not; one that lives for longer than `LONGEST_PASS` also if
-    its session is not `live`, asked for every call. `typ` is the kind of token that passes.
+    every `RENEW_SECONDS`, since a key may have been withdrawn. If the fetch fails, the known keys
+    stay valid; without any key it is retried after `RETRY_SECONDS`.
+
+    Every call checks that the session is not `revoked`, cached token or not, and that the session
+    of a token with a lifetime above `MAX_INTERNAL_LIFETIME` is `live`. `typ` is the accepted type
+    of token.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class TokenVerifier:
         jwks_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         clock: Clock = utc_now,
-        revoked: Revoked = never,
-        live: IsLive = undoubted,
+        revoked: IsRevoked = none_revoked,
+        live: IsLive = always_live,
         typ: str = INTERNAL,
     ) -> None:
         self._audience = audience
@@ -104,41 +105,41 @@ class TokenVerifier:
         self._typ = typ
         self._fetched_at: float | None = None
         self._fetching = asyncio.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._cache: OrderedDict[str, _CachedPrincipal] = OrderedDict()
 
     async def principal(self, authorization: str | None) -> Principal:
-        """Who an `Authorization` header proves the caller to be.
+        """The caller that an `Authorization` header authenticates.
 
-        Raises `Unauthenticated`, or `Unavailable` while no key could be fetched at all, or while
-        it is unknown whether its session is live.
+        Raises `Unauthenticated`, and `Unavailable` while no key could be fetched, or while it is
+        unknown whether the session is live.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
-        known = self._recall(token) or await self._checked(token)
-        # Asked for every call: what was good when it was first seen may be over by now.
+        known = self._cached(token) or await self._authenticated(token)
+        # On every call: a session may be revoked after its token was cached.
         if known.principal.session and await self._is_over(known):
-            self._known.pop(token, None)
+            self._cache.pop(token, None)
             log.info("token refused", reason="revoked")
             raise Unauthenticated
         return known.principal
 
-    async def _is_over(self, known: "_Known") -> bool:
+    async def _is_over(self, known: "_CachedPrincipal") -> bool:
         session = known.principal.session
         if self._revoked(session):
             return True
-        return known.lifetime > LONGEST_PASS and not await self._live(session)
+        return known.lifetime > MAX_INTERNAL_LIFETIME and not await self._live(session)
 
-    def _recall(self, token: str) -> "_Known | None":
-        known = self._known.get(token)
+    def _cached(self, token: str) -> "_CachedPrincipal | None":
+        known = self._cache.get(token)
         if known is None or known.expires_at <= self._clock():
             return None
-        self._known.move_to_end(token)
+        self._cache.move_to_end(token)
         return known
 
-    async def _checked(self, token: str) -> "_Known":
+    async def _authenticated(self, token: str) -> "_CachedPrincipal":
         try:
-            return self._remember(token, await self._claims(token))
+            return self._add_to_cache(token, await self._claims(token))
         except TokenInvalid as error:
             log.info("token refused", reason=str(error))
             raise Unauthenticated from error
@@ -167,26 +168,26 @@ class TokenVerifier:
             typ=self._typ,
         )
 
-    def _remember(self, token: str, claims: Claims) -> "_Known":
+    def _add_to_cache(self, token: str, claims: Claims) -> "_CachedPrincipal":
         principal = Principal(
             claims.subject, claims.tenant, claims.scopes, claims.kind, claims.session
         )
-        known = self._known[token] = _Known(principal, claims.expires_at, claims.lifetime)
-        self._known.move_to_end(token)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        known = self._cache[token] = _CachedPrincipal(principal, claims.expires_at, claims.lifetime)
+        self._cache.move_to_end(token)
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
         return known
 
     async def _fetch(self) -> bool:
-        """Renew the keys; whether there may be new ones."""
+        """Fetch the keys, unless that was just done; False if there is nowhere to fetch from."""
         if self._jwks_url is None or self._session is None:
             return False
         now = asyncio.get_running_loop().time
-        asked_at = now()
+        called_at = now()
         async with self._fetching:
-            # Fetched a moment ago, perhaps by somebody else while we waited, is fetched.
+            # Another call may have fetched the keys while this one waited for the lock.
             pause = REFETCH_SECONDS if self._keys else RETRY_SECONDS
-            if self._fetched_at is None or asked_at - self._fetched_at >= pause:
+            if self._fetched_at is None or called_at - self._fetched_at >= pause:
                 try:
                     self._adopt(await _key_set(self._session, self._jwks_url))
                 except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -198,13 +199,13 @@ class TokenVerifier:
 
     def _adopt(self, keys: PublicKeys) -> None:
         if self._keys.keys() - keys.keys():
-            # What a key signed that is withdrawn must not be remembered as good.
-            self._known.clear()
+            # Cached tokens may be signed by a key that was withdrawn.
+            self._cache.clear()
         self._keys = keys
 
 
 class Permission:
-    """A dependency that lets only callers with a scope in. Compare `require`."""
+    """A dependency that demands a scope of the caller. Compare `require`."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -218,8 +219,9 @@ class Permission:
         return caller
 
 
-class Membership:
-    """A dependency that lets in whoever is of one of some kinds, whatever they may do."""
+class KindPermission:
+    """A dependency that demands one of some kinds of caller, with any scopes. Compare
+    `require_kind`."""
 
     def __init__(self, kinds: frozenset[str]) -> None:
         self.kinds = kinds
@@ -233,15 +235,16 @@ class Membership:
         return caller
 
 
-def member(*kinds: str) -> Membership:
-    """Declare that a route is for everybody who is logged in as one of `kinds`, for instance to
-    see who they are: `caller: Annotated[Principal, Depends(member("shop"))]`.
+def require_kind(*kinds: str) -> KindPermission:
+    """Declare that a route demands a caller of one of `kinds`:
+    `caller: Annotated[Principal, Depends(require_kind("shop"))]`.
     """
-    return Membership(frozenset(kinds))
+    return KindPermission(frozenset(kinds))
 
 
 def require(scope: str) -> Permission:
-    """Declare what a route demands: `caller: Annotated[Principal, Depends(require("scan:read"))]`.
+    """Declare that a route demands a scope of the caller:
+    `caller: Annotated[Principal, Depends(require("scan:read"))]`.
 
     The app's `deps` must have a `verifier`.
     """
@@ -254,9 +257,9 @@ async def public() -> None:
 
 async def _key_set(session: aiohttp.ClientSession, url: str) -> PublicKeys:
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
-    async with session.get(url, timeout=timeout, allow_redirects=False) as answer:
-        answer.raise_for_status()
-        keys = keys_from_jwks(await answer.json())
+    async with session.get(url, timeout=timeout, allow_redirects=False) as response:
+        response.raise_for_status()
+        keys = keys_from_jwks(await response.json())
     if not keys:
         raise ValueError("an empty key set")
     return keys

@@ -1,4 +1,4 @@
-"""How slowly a client may send a request's body: one that stalls or trickles is cut off."""
+"""The timeout of request bodies: one that stalls or trickles is cut off."""
 
 import asyncio
 import time
@@ -16,21 +16,21 @@ BYTES_PER_SECOND: Final = 500.0
 
 
 class BodyTooSlow(HTTPException):
-    """408; what is left of the body is not waited for."""
+    """408; the rest of the body is not read."""
 
     def __init__(self) -> None:
         super().__init__(HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"})
 
 
 class BodyTimeout:
-    """How long clients may keep us waiting for their bodies.
+    """Limits how long the service waits for request bodies.
 
-    No part may take longer than `seconds` to come, and all of them together only as much longer as
-    they bring `rate` bytes a second. Only waiting counts: a body that is taken slowly, because the
-    service behind takes it slowly, is not the client's fault.
+    No part of a body may take longer than `seconds` to arrive; a whole body may take longer only
+    while it arrives at `rate` bytes a second. Only time spent waiting for the client counts, not
+    the time in which the service does not read.
 
-    One timer watches all the bodies that are waited for, four times in `seconds`: most bodies are
-    there at once, and a timer for each of them would cost more than all the rest of this.
+    One timer checks all pending bodies four times in `seconds`. Most bodies arrive at once, so a
+    timer for each of them would cost more than it does.
     """
 
     def __init__(
@@ -43,23 +43,23 @@ class BodyTimeout:
         self.seconds = seconds
         self.rate = rate
         self.now = now
-        self._waiting: dict[TimedBody, float] = {}
+        self._pending: dict[TimedBody, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def of(cls, settings: ServiceSettings) -> Self:
-        """The one that a service is set to."""
+    def from_settings(cls, settings: ServiceSettings) -> Self:
+        """The timeout of a service's settings."""
         return cls(seconds=settings.body_seconds, rate=settings.body_bytes_per_second)
 
     def begin(self, body: "TimedBody", deadline: float) -> None:
-        """The next part of `body` is waited for, until `deadline`."""
-        self._waiting[body] = deadline
+        """Start waiting for the next part of `body`, until `deadline`."""
+        self._pending[body] = deadline
         if self._timer is None:
             self._set_timer()
 
     def end(self, body: "TimedBody") -> None:
-        """It is waited for no longer, by any of those who listen to its client."""
-        self._waiting.pop(body, None)
+        """Stop waiting for `body`."""
+        self._pending.pop(body, None)
 
     def _set_timer(self) -> None:
         loop = asyncio.get_running_loop()
@@ -67,17 +67,19 @@ class BodyTimeout:
 
     def _check(self) -> None:
         now = self.now()
-        for body, deadline in self._waiting.items():
+        for body, deadline in self._pending.items():
             if deadline <= now:
                 body.cut_off()
         self._timer = None
-        if self._waiting:
+        if self._pending:
             self._set_timer()
 
 
 class TimedBody:
-    """The `receive` of one request within that timeout. What comes after the body, the end of the
-    connection, may take any time."""
+    """The `receive` of one request within a `BodyTimeout`.
+
+    What comes after the body, the end of the connection, may take any time.
+    """
 
     __slots__ = ("_complete", "_left", "_receive", "_task", "_timeout")
 
@@ -92,26 +94,26 @@ class TimedBody:
         """The next message. Raises BodyTooSlow."""
         if self._complete:
             return await self._receive()
-        timeout, began = self._timeout, self._timeout.now()
+        timeout, started_at = self._timeout, self._timeout.now()
         if self._left <= 0:
             raise BodyTooSlow
         self._task = task = asyncio.current_task()
-        timeout.begin(self, began + min(self._left, timeout.seconds))
+        timeout.begin(self, started_at + min(self._left, timeout.seconds))
         try:
             message = await self._receive()
         except asyncio.CancelledError:
-            # Cut off; unless the task was also cancelled from elsewhere.
+            # By `cut_off`, unless the task was also cancelled from elsewhere.
             if self._task is None and task is not None and task.uncancel() == 0:
                 raise BodyTooSlow from None
             raise
         finally:
             timeout.end(self)
         self._complete = not message.get("more_body", False)
-        self._left += len(message.get("body", b"")) / timeout.rate - (timeout.now() - began)
+        self._left += len(message.get("body", b"")) / timeout.rate - (timeout.now() - started_at)
         return message
 
     def cut_off(self) -> None:
-        """Let the waiting end."""
+        """Cancel the wait; the reader gets BodyTooSlow."""
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()

@@ -1,4 +1,4 @@
-"""Asking other services: pooled connections, deadlines, and the caller's trace handed on."""
+"""HTTP clients for other services: pooled connections, deadlines, trace propagation."""
 
 import aiohttp
 import structlog
@@ -15,11 +15,11 @@ def open_client(
     connections: int = 100,
     decompress: bool = True,
 ) -> aiohttp.ClientSession:
-    """A session that keeps connections open and no cookies. Close it yourself.
+    """A session with a pool of connections and without cookies. The caller must close it.
 
-    `total_seconds` bounds a whole exchange, body included; None is for endless streams. To connect
-    may take `connect_seconds`, `CONNECT_SECONDS` by default. A proxy that hands bodies on untouched
-    does not `decompress`. Needs a running event loop.
+    `total_seconds` limits a whole exchange, body included; None is for endless streams.
+    `connect_seconds` limits connecting, `CONNECT_SECONDS` by default. A proxy that passes bodies on
+    unchanged does not `decompress`. Needs a running event loop.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
@@ -27,16 +27,16 @@ def open_client(
             total=total_seconds,
             sock_connect=CONNECT_SECONDS if connect_seconds is None else connect_seconds,
         ),
-        # One caller's cookies must not be sent for the next.
+        # The cookies of one caller must not be sent for another.
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=decompress,
     )
 
 
 def trace_headers(request_id: str | None = None) -> dict[str, str]:
-    """The headers by which the next service continues this request's trace and id.
+    """The headers with which the next service continues this request's trace and id.
 
-    Where the id is at hand, giving it saves going through the context for it.
+    Passing the id, where it is known, saves looking it up in the context.
     """
     if request_id is None:
         request_id = structlog.contextvars.get_contextvars().get("request_id")

@@ -1,4 +1,4 @@
-"""What happens to every request before and after the app: name, trace, measure, limit, catch."""
+"""The outermost middleware: request ids, traces, metrics, body limits and unexpected errors."""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -23,15 +23,15 @@ from libs.http.request_head import (
     read_head,
     with_single_credentials,
 )
-from libs.postgres.pool import is_lost
+from libs.postgres.pool import is_connection_lost
 from libs.telemetry.traces import Telemetry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SAID_BY_EDGE = frozenset({b"x-request-id", b"x-process-time"})
+EDGE_HEADERS = frozenset({b"x-request-id", b"x-process-time"})
 CLIENT_GONE = 499
-REFUSED = 1008
-"""Of a WebSocket that is not accepted; HTTP says 403 then."""
+POLICY_VIOLATION = 1008
+"""The close code of a WebSocket that is not accepted (RFC 6455 §7.4.1); the server answers 403."""
 
 REQUESTS = Counter(
     "tillstream_http_requests_total",
@@ -51,13 +51,14 @@ log = structlog.get_logger(__name__)
 class Edge:
     """ASGI middleware around a whole app.
 
-    A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
-    the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
-    continues `traceparent`. A `Host` given twice is refused with 400, credentials given twice open
-    nothing. A body beyond `max_body_bytes`, or what `longer_bodies` says of its path, declared or
-    sent, is refused with 413, one that stalls or trickles for longer than `body_timeout` allows
-    with 408, one that breaks off with 400. An unexpected exception is logged once and answered
-    with 500.
+    A valid `X-Request-Id` is kept, otherwise one is generated. It is bound to the log lines and
+    returned in the response, beside `X-Process-Time` (milliseconds until the response started). The
+    request's span continues `traceparent`.
+
+    A repeated `Host` is refused with 400; repeated credentials are invalid. A body longer than
+    `max_body_bytes`, or than `longer_bodies` has for its path, declared or sent, is refused with
+    413, one that exceeds `body_timeout` with 408, and one that breaks off with 400. An unexpected
+    exception is logged once and answered with 500.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Edge:
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         if names_several_hosts(scope["headers"]):
             await receive()
-            await send({"type": "websocket.close", "code": REFUSED})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         await self.app(scope, receive, send)
 
@@ -116,15 +117,15 @@ class Edge:
             if head.names_several_hosts:
                 raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
-            most = self.longer_bodies.get(scope["path"], self.max_body_bytes)
-            limited = _limited(timed, head, most)
+            limit = self.longer_bodies.get(scope["path"], self.max_body_bytes)
+            limited = _limited(timed, head, limit)
             await self.app(scope, limited, reply.send)
-        except Exception as caught:
-            error = BodyBroken() if isinstance(caught, ClientDisconnect) else caught
-            if not isinstance(error, HTTPException) and not is_lost(error):
+        except Exception as raised:
+            error = BodyBroken() if isinstance(raised, ClientDisconnect) else raised
+            if not isinstance(error, HTTPException) and not is_connection_lost(error):
                 log.exception("request failed", method=scope["method"], route=route_of(scope))
             if reply.status is not None:
-                # Too late for another answer; the server must cut the connection.
+                # The response has started; the server must cut the connection.
                 raise
             response = answer(self.shape, error, scope["request_id"])
             await response(scope, receive, reply.send)
@@ -144,22 +145,22 @@ class Edge:
                 span.set_status(StatusCode.ERROR)
 
     def _metrics(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        """The children for these labels: looking them up in the metrics costs more than counting.
+        """The metrics with these labels, cached, since their look-up costs more than counting.
 
-        Routes are templates, methods and statuses are few, so there are never many.
+        Routes are templates, and methods and statuses are few, so the cache stays small.
         """
         labels = method, route, status
-        if (known := self._children.get(labels)) is None:
-            known = self._children[labels] = (
+        if (metrics := self._children.get(labels)) is None:
+            metrics = self._children[labels] = (
                 REQUESTS.labels(self.service, method, route, status),
                 DURATION.labels(self.service, method, route),
             )
-        return known
+        return metrics
 
 
 def route_of(scope: MutableMapping[str, Any]) -> str:
-    """The template of the matched path, prefixes included, so that ids do not become labels."""
-    # FastAPI keeps the route as declared in `route`, and here the one it became when included.
+    """The template of the matched path with its prefixes, so that ids do not become labels."""
+    # `route` holds the route as declared; this one has the prefixes of its inclusion.
     included = scope.get("fastapi", {}).get("effective_route_context")
     route = included or scope.get("route")
     return getattr(route, "path_format", None) or getattr(route, "path", None) or "unmatched"
@@ -168,7 +169,7 @@ def route_of(scope: MutableMapping[str, Any]) -> str:
 class BodyBroken(HTTPException):
     """400: the body ended before it was complete, or a chunk of it has no size.
 
-    Servers report a client that went away the same way; then the answer reaches no one.
+    Servers report a client that disconnected in the same way; then the response is not delivered.
     """
 
     def __init__(self) -> None:
@@ -177,7 +178,7 @@ class BodyBroken(HTTPException):
 
 
 class _Reply:
-    """The way back to the client, remembering how far the answer got."""
+    """Sends the response, and records whether it has started and with which status."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.started_at = perf_counter()
@@ -188,11 +189,11 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            taken = (perf_counter() - self.started_at) * 1000
+            milliseconds = (perf_counter() - self.started_at) * 1000
             message["headers"] = [
-                *(pair for pair in message.get("headers", ()) if pair[0] not in SAID_BY_EDGE),
+                *(pair for pair in message.get("headers", ()) if pair[0] not in EDGE_HEADERS),
                 (b"x-request-id", self._request_id.encode()),
-                (b"x-process-time", f"{taken:.2f}ms".encode()),
+                (b"x-process-time", f"{milliseconds:.2f}ms".encode()),
             ]
         await self._send(message)
 
@@ -201,10 +202,10 @@ def _request_id(given: str | None) -> str:
     return given if given is not None and REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
-def _limited(receive: Receive, head: Head, most: int) -> Receive:
-    """The request's body, cut off by a 413 as soon as it is, or says it will be, too long."""
+def _limited(receive: Receive, head: Head, limit: int) -> Receive:
+    """`receive` that raises 413 as soon as the body is, or declares to be, longer than `limit`."""
     declared = head.text(b"content-length") or "0"
-    if declared.isdecimal() and int(declared[:20]) > most:
+    if declared.isdecimal() and int(declared[:20]) > limit:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     received = 0
 
@@ -212,7 +213,7 @@ def _limited(receive: Receive, head: Head, most: int) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > most:
+        if received > limit:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return message
 

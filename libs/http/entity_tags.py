@@ -1,6 +1,6 @@
-"""Entity tags: which state of a thing an answer shows, and which one a request is about (RFC 9110).
+"""Entity tags: which state of a resource a response shows, and which one a request is about.
 
-Ours are strong: the same tag is the same state, byte for byte.
+RFC 9110 §8.8.3 and §13.1. Ours are strong: the same tag is the same state, byte for byte.
 """
 
 import re
@@ -17,10 +17,10 @@ def strong_tag(state: object) -> str:
     return f'"{state}"'
 
 
-def is_wanted(if_match: Iterable[str], current: str | None) -> bool:
-    """Whether `If-Match` (its lines, none if it was not sent) lets a change of `current` happen.
+def if_match_allows(if_match: Iterable[str], current: str | None) -> bool:
+    """Whether `If-Match` (its lines, none if it was not sent) allows a change of `current`.
 
-    `current` is None if the thing is not there. Weak tags never match, nor does what is no tag
+    `current` is None if the resource does not exist. Weak tags never match, nor does what is no tag
     (§13.1.1).
     """
     lines = list(if_match)
@@ -31,8 +31,8 @@ def is_wanted(if_match: Iterable[str], current: str | None) -> bool:
     return current in {tag for weak, tag in _tags(lines) if not weak}
 
 
-def is_known(if_none_match: Iterable[str], current: str) -> bool:
-    """Whether, by `If-None-Match`, the client has `current` already (§13.1.2); weak tags count."""
+def is_not_modified(if_none_match: Iterable[str], current: str) -> bool:
+    """Whether the client has `current` already, by `If-None-Match` (§13.1.2); weak tags count."""
     lines = list(if_none_match)
     return _is_any(lines) or current in {tag for _, tag in _tags(lines)}
 

@@ -1,4 +1,4 @@
-"""HEAD wherever GET is: the same answer without its body (RFC 9110 §9.3.2)."""
+"""HEAD for every route that has GET: the same response without its body (RFC 9110 §9.3.2)."""
 
 from typing import Final
 
@@ -8,9 +8,9 @@ END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": F
 
 
 class HeadAsGet:
-    """ASGI middleware around an app's routes, which then need to know GET only.
+    """ASGI middleware around routes that have GET only.
 
-    The answer ends with its head: of a stream nothing more is made.
+    The response ends after its head; a stream is cut off.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -22,21 +22,21 @@ class HeadAsGet:
             return
         head = _Head(receive, send)
         try:
-            # In place: metrics find the matched route in this very scope.
+            # In place, since metrics find the matched route in this scope.
             scope["method"] = "GET"
             await self.app(scope, head.receive, head.send)
         except Exception:
-            # Whatever a stream makes of being cut off: the client has its answer.
+            # Errors of a stream that was cut off do not matter: the client has its response.
             if not head.is_cut_off:
                 raise
 
 
 class _CutOff(OSError):
-    """What streams take for a client that has gone."""
+    """Looks to a stream like a disconnected client."""
 
 
 class _Head:
-    """The way from and to the client; `is_cut_off` once a body longer than one message came."""
+    """Receives and sends for a HEAD request; `is_cut_off` after a body of several messages."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.is_cut_off = False

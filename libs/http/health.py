@@ -1,4 +1,4 @@
-"""Alive, ready, measured: what supervisors and Prometheus ask of every service."""
+"""The endpoints for supervisors and Prometheus: `/health`, `/ready` and `/metrics`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,14 +17,15 @@ REQUESTS: Final = "requests"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Whether one thing the service needs is there. `detail` is public: no address, no secret.
+    """Whether a dependency of the service works. `detail` is public: no address, no secret.
 
-    Requests are answered rightly without what is not `needed`: only the worker's work is late.
+    Without a dependency that is not `critical`, requests are still answered correctly, but the
+    worker falls behind.
     """
 
     ok: bool
     detail: str = ""
-    needed: bool = True
+    critical: bool = True
 
 
 Check: TypeAlias = Callable[[], Awaitable[CheckResult]]
@@ -32,34 +33,32 @@ Check: TypeAlias = Callable[[], Awaitable[CheckResult]]
 
 def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
     """`/health`, `/ready` and `/metrics`."""
-    # What supervisors ask is no part of the API; a service may tell of a `/health` of its own.
+    # Not in the OpenAPI document, where a service may describe a `/health` of its own.
     router = APIRouter(tags=["health"], dependencies=[Depends(public)], include_in_schema=False)
 
     @router.get("/health")
     async def health() -> dict[str, str]:
-        """The process answers; says nothing about what it needs."""
+        """Whether the process answers, whatever the state of its dependencies."""
         return {"status": "healthy"}
 
     @router.get("/ready")
-    async def ready(
-        request: Request, asked_for: Annotated[str, Query(alias="for")] = ""
-    ) -> Response:
-        """Whether the process does all of its work: 200, or 503 with what is amiss.
+    async def ready(request: Request, purpose: Annotated[str, Query(alias="for")] = "") -> Response:
+        """Whether the process does all of its work: 200, or 503 with the failed checks.
 
-        With `for=requests`, whether requests should come here: a load balancer asks this of a
-        process that is API and worker in one, whose answers do not wait for Kafka.
+        With `for=requests`, only whether it should receive requests. A load balancer uses this for
+        a process that is API and worker in one, since answers do not wait for Kafka.
         """
         results = await run_checks(checks)
         draining = bool(getattr(request.app.state, "draining", False))
-        everything = asked_for != REQUESTS
-        amiss = [one for one in results.values() if not one.ok and (one.needed or everything)]
-        is_ready = not draining and not amiss
+        everything = purpose != REQUESTS
+        failed = [one for one in results.values() if not one.ok and (one.critical or everything)]
+        is_ready = not draining and not failed
         status = "draining" if draining else "ready" if is_ready else "not ready"
-        listed = [
+        described = [
             {"name": name, "ok": result.ok, "detail": result.detail}
             for name, result in results.items()
         ]
-        return JSONResponse({"status": status, "checks": listed}, 200 if is_ready else 503)
+        return JSONResponse({"status": status, "checks": described}, 200 if is_ready else 503)
 
     @router.get("/metrics")
     async def metrics() -> Response:
@@ -73,10 +72,10 @@ def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
 async def run_checks(
     checks: Mapping[str, Check], *, seconds: float = CHECK_SECONDS
 ) -> dict[str, CheckResult]:
-    """All checks at once, each with the same deadline; failing is an answer, not an error.
+    """Run all checks concurrently with one deadline. A check that raises has failed.
 
-    The deadline holds for a check too that takes its time to be cancelled, as those do that wait
-    for a server.
+    The deadline also holds for checks that are slow to be cancelled, such as those that wait for a
+    server.
     """
     tasks = {name: asyncio.ensure_future(_result(check)) for name, check in checks.items()}
     if tasks:
@@ -100,6 +99,6 @@ _running: Final[set[asyncio.Future[CheckResult]]] = set()
 async def _result(check: Check) -> CheckResult:
     try:
         return await check()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+    except Exception as error:  # noqa: BLE001 - any error means not ready
         # The message might hold an address or a password; the class does not.
         return CheckResult(False, type(error).__name__)

@@ -1,7 +1,7 @@
-"""Routes that are asked thousands of times a second: declared like any other, answered directly.
+"""Routes for thousands of requests a second: declared like any other, dispatched directly.
 
-FastAPI resolves dependencies, opens exit stacks and looks for a route anew for every request, which
-costs more than a small handler does. A lean route has no use for any of it.
+For every request FastAPI matches routes, resolves dependencies and opens exit stacks, which costs
+more than a small handler. A lean route needs none of it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -23,19 +23,19 @@ class LeanRoute(APIRoute):
     """A route whose dependencies are coroutines of the request alone, and whose answer is a
     `Response`: `APIRouter(route_class=LeanRoute)`.
 
-    To documents, permissions and everything else that lists routes it is an ordinary route. Raises
+    It is an ordinary route for OpenAPI, permissions and everything else that lists routes. Raises
     TypeError if it is declared with parameters in its path, query, headers or body.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        own = self.dependant
-        deeper = any(one.dependencies for one in own.dependencies)
-        needs = [own, *own.dependencies]
-        if deeper or own.body_params or not all(map(_is_of_request, needs)):
+        dependant = self.dependant
+        is_nested = any(one.dependencies for one in dependant.dependencies)
+        dependants = [dependant, *dependant.dependencies]
+        if is_nested or dependant.body_params or not all(map(_takes_request_only, dependants)):
             raise TypeError(f"{path}: a lean route and its dependencies take the request alone")
-        self._request_name = own.request_param_name
-        self._resolvers = [(one.name, _resolver(one)) for one in own.dependencies]
+        self._request_name = dependant.request_param_name
+        self._resolvers = [(one.name, _resolver(one)) for one in dependant.dependencies]
 
     async def respond(self, request: Request) -> Response:
         """The handler's answer. Raises what the dependencies and the handler raise."""
@@ -49,8 +49,10 @@ class LeanRoute(APIRoute):
 
 
 class LeanRoutes:
-    """ASGI middleware that answers requests for lean routes, by method and exact path, and leaves
-    all others to `app`: a path spelled otherwise, and a method that the route does not have."""
+    """ASGI middleware that dispatches requests to lean routes by method and exact path.
+
+    All others go to `app`, also other spellings of a path and methods that a route does not have.
+    """
 
     def __init__(self, app: ASGIApp, *, routes: Iterable[LeanRoute], shape: ProblemShape) -> None:
         self._app = app
@@ -75,27 +77,27 @@ class LeanRoutes:
 
 
 def lean_routes_of(routes: Iterable[BaseRoute]) -> list[LeanRoute]:
-    """Those of an app's routes that are lean."""
+    """The lean routes among an app's routes."""
     return [route for route in routes if isinstance(route, LeanRoute)]
 
 
-def _is_of_request(need: Dependant) -> bool:
+def _takes_request_only(dependant: Dependant) -> bool:
     others = (
-        need.path_params,
-        need.query_params,
-        need.header_params,
-        need.cookie_params,
-        need.response_param_name,
-        need.background_tasks_param_name,
-        need.security_scopes_param_name,
+        dependant.path_params,
+        dependant.query_params,
+        dependant.header_params,
+        dependant.cookie_params,
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.security_scopes_param_name,
     )
-    call: Any = need.call
+    call: Any = dependant.call
     return not any(others) and (iscoroutinefunction(call) or iscoroutinefunction(call.__call__))
 
 
-def _resolver(need: Dependant) -> Resolve:
-    call: Any = need.call
-    if need.request_param_name or need.http_connection_param_name:
+def _resolver(dependant: Dependant) -> Resolve:
+    call: Any = dependant.call
+    if dependant.request_param_name or dependant.http_connection_param_name:
         return call  # type: ignore[no-any-return]
 
     async def resolve(_: Request) -> Any:

@@ -1,6 +1,6 @@
-"""Pages of long lists: `cursor` continues after the last entry seen, whatever was added since.
+"""Paging: `cursor` continues after the last entry of a page, whatever was added since.
 
-The body is the list alone; the header `Link` names the next page (RFC 8288), relative to the
+The body is the list itself. The header `Link` names the next page (RFC 8288), relative to the
 request, so that it is right behind every prefix.
 """
 
@@ -27,44 +27,44 @@ Cursor = Annotated[str | None, Query(max_length=LONGEST)]
 
 
 def cursor_of(*position: object) -> str:
-    """An opaque cursor for the position where a page ended."""
+    """The opaque cursor of the position at which a page ended."""
     encoded = msgspec.json.encode([str(part) for part in position])
     return urlsafe_b64encode(encoded).rstrip(b"=").decode()
 
 
 def moment_and_id(cursor: str | None) -> tuple[datetime, UUID] | None:
-    """The position in a cursor of an instant and an id. Raises HTTPException 422."""
+    """The instant and id that a cursor holds. Raises HTTPException 422."""
     if cursor is None:
         return None
     try:
         at, number = _parts(cursor, of=2)
-        moment, named = datetime.fromisoformat(at), UUID(number)
+        moment, identifier = datetime.fromisoformat(at), UUID(number)
     except ValueError:
-        _no_cursor()
+        _raise_invalid()
     # Our instants have a zone.
-    return (moment, named) if moment.tzinfo else _no_cursor()
+    return (moment, identifier) if moment.tzinfo else _raise_invalid()
 
 
 def text(cursor: str | None) -> str | None:
-    """The position in a cursor of one text. Raises HTTPException 422."""
+    """The text that a cursor holds. Raises HTTPException 422."""
     if cursor is None:
         return None
     try:
         [position] = _parts(cursor, of=1)
     except ValueError:
-        _no_cursor()
-    return position if TEXT.fullmatch(position) else _no_cursor()
+        _raise_invalid()
+    return position if TEXT.fullmatch(position) else _raise_invalid()
 
 
 def page_of(items: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
-    """The page, and whether there are more; `items` were read with a limit of one more."""
+    """The first `limit` items, and whether there are more; read `items` with `limit + 1`."""
     return items[:limit], len(items) > limit
 
 
 def link_next(request: Request, response: Response, cursor: str) -> None:
-    """Name the next page: the same request, but after `cursor`."""
-    given = [(name, value) for name, value in request.query_params.multi_items()]
-    kept = [(name, value) for name, value in given if name not in ("cursor", "offset")]
+    """Set the link to the next page: the same request after `cursor`."""
+    parameters = [(name, value) for name, value in request.query_params.multi_items()]
+    kept = [(name, value) for name, value in parameters if name not in ("cursor", "offset")]
     query = urlencode([*kept, ("cursor", cursor)])
     response.headers[LINK] = f'<?{query}>; rel="next"'
 
@@ -81,7 +81,7 @@ def _parts(cursor: str, *, of: int) -> list[str]:
     return parts
 
 
-def _no_cursor() -> NoReturn:
+def _raise_invalid() -> NoReturn:
     """Raises HTTPException 422."""
     detail = "cursor must be one that an answer gave"
     raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

@@ -1,4 +1,4 @@
-"""Refusals and mistakes as HTTP answers: RFC 9457, or the shape a door's clients know."""
+"""Exceptions as HTTP responses: RFC 9457, or the shape that the clients of a door know."""
 
 import inspect
 import math
@@ -25,7 +25,7 @@ from libs.errors import (
     Unfit,
 )
 from libs.http.rate_limits import too_many_headers
-from libs.postgres.pool import is_lost
+from libs.postgres.pool import is_connection_lost
 
 STATUS: dict[type[Refused], int] = {
     NotFound: 404,
@@ -36,10 +36,10 @@ STATUS: dict[type[Refused], int] = {
     Refused: 409,
 }
 EXPECTED: Final = (Refused, HTTPException, RequestValidationError, Unavailable)
-"""What handlers raise to say no; anything else is a mistake of ours, and `Edge`'s to answer."""
+"""Exceptions that handlers raise on purpose. `Edge` answers all others with 500."""
 
-# Enough to mend a request by; a hostile one may hold thousands.
-MOST_FAULTS = 100
+# A hostile request may hold thousands of faults.
+MAX_FAULTS = 100
 DEPTH = 16
 DIGITS = 300
 
@@ -50,56 +50,62 @@ log = structlog.get_logger(__name__)
 class Problem:
     """What went wrong, before it takes a shape.
 
-    `type` is the stable code, `title` the sentence for people. `said` is what FastAPI itself would
-    answer under `detail`: a text, the list of faults of a 422, or whatever an `HTTPException` held.
+    `type` is the stable code, `title` the sentence for people. `fastapi_detail` is what FastAPI
+    itself would answer under `detail`: a text, the list of faults of a 422, or the detail of an
+    `HTTPException`.
     """
 
     type: str
     title: str
     status: int
     detail: str | None = None
-    said: Any = None
+    fastapi_detail: Any = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 ProblemShape: TypeAlias = Callable[[Problem], Response]
-"""Makes the answer. The request id is in its header anyhow."""
+"""Makes the response of a problem. The request id is in its header in any shape."""
 
 
-def problem(told: Problem) -> Response:
+def rfc9457_shape(problem: Problem) -> Response:
     """RFC 9457: `type`, `title`, `status`, `detail`, `request_id`, and `errors` of a 422."""
-    body: dict[str, Any] = {"type": told.type, "title": told.title, "status": told.status}
-    if told.detail is not None:
-        body["detail"] = told.detail
-    if told.status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(told.said, list):
-        body["errors"] = [_without_input(fault) for fault in told.said[:MOST_FAULTS]]
-    if told.request_id is not None:
-        body["request_id"] = told.request_id
+    body: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
+    if problem.detail is not None:
+        body["detail"] = problem.detail
+    faults = problem.fastapi_detail
+    if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(faults, list):
+        body["errors"] = [_without_input(fault) for fault in faults[:MAX_FAULTS]]
+    if problem.request_id is not None:
+        body["request_id"] = problem.request_id
     return JSONResponse(
         encodable(body),
-        told.status,
-        headers=dict(told.headers),
+        problem.status,
+        headers=dict(problem.headers),
         media_type="application/problem+json",
     )
 
 
-def detail_shape(told: Problem) -> Response:
+def detail_shape(problem: Problem) -> Response:
     """`{"detail": ...}` as plain FastAPI answers it."""
-    said = told.said if told.said is not None else told.detail or told.title
-    return JSONResponse({"detail": encodable(said)}, told.status, headers=dict(told.headers))
+    detail = problem.fastapi_detail
+    if detail is None:
+        detail = problem.detail or problem.title
+    return JSONResponse(
+        {"detail": encodable(detail)}, problem.status, headers=dict(problem.headers)
+    )
 
 
-def discreet_detail_shape(told: Problem) -> Response:
-    """The same without a word of what was sent, which may have been a password."""
-    said = told.said
-    if isinstance(said, list):
-        said = [{**fault, "input": None} for fault in said]
-    return detail_shape(replace(told, said=said))
+def redacted_detail_shape(problem: Problem) -> Response:
+    """`detail_shape` without the values that were sent, which may be passwords."""
+    detail = problem.fastapi_detail
+    if isinstance(detail, list):
+        detail = [{**fault, "input": None} for fault in detail]
+    return detail_shape(replace(problem, fastapi_detail=detail))
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an exception means to the caller. Unknown ones are our mistake and tell nothing."""
+    """What an exception means to the caller. Unexpected ones are a 500 that reveals nothing."""
     match error:
         case Refused():
             return _refusal(error)
@@ -108,13 +114,13 @@ def problem_of(error: Exception) -> Problem:
                 type="Invalid",
                 title="The request does not have the agreed form.",
                 status=422,
-                said=[_fault(found) for found in error.errors()],
+                fastapi_detail=[_fault(fault) for fault in error.errors()],
             )
         case HTTPException():
             return _http(error)
         case Unavailable(retry_after_seconds=seconds):
             return _unavailable(seconds)
-        case _ if is_lost(error):
+        case _ if is_connection_lost(error):
             return _unavailable(Unavailable().retry_after_seconds)
         case _:
             title = "Something went wrong on our side."
@@ -128,24 +134,14 @@ def status_of(error: Refused) -> int:
 
 def answer(shape: ProblemShape, error: Exception, request_id: str | None) -> Response:
     """The shaped answer to an exception, carrying the request's id."""
-    told = problem_of(error)
-    if told.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    problem = problem_of(error)
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("unavailable", error=type(error.__cause__ or error).__name__)
-    return shape(
-        Problem(
-            type=told.type,
-            title=told.title,
-            status=told.status,
-            detail=told.detail,
-            said=told.said,
-            request_id=request_id,
-            headers=told.headers,
-        )
-    )
+    return shape(replace(problem, request_id=request_id))
 
 
-def add_problems(app: FastAPI, shape: ProblemShape = problem) -> None:
-    """Answer every expected exception of the app in one shape; the rest is `Edge`'s."""
+def add_problems(app: FastAPI, shape: ProblemShape = rfc9457_shape) -> None:
+    """Answer every expected exception of the app in one shape."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return answer(shape, error, request.scope.get("request_id"))
@@ -155,7 +151,7 @@ def add_problems(app: FastAPI, shape: ProblemShape = problem) -> None:
 
 
 def encodable(value: Any, depth: int = DEPTH) -> Any:
-    """The value in words JSON has: no NaN, no lone surrogate, nothing endless."""
+    """The value as JSON can hold it: no NaN, no lone surrogate, at most `depth` levels."""
     if isinstance(value, Mapping | list | tuple | set):
         if not depth:
             return "..."
@@ -206,14 +202,14 @@ def _headers_of(error: Refused) -> Mapping[str, str]:
 def _http(error: HTTPException) -> Problem:
     phrase = PHRASES.get(error.status_code, "Error")
     # Typed as a text, but FastAPI's may hold anything.
-    said: Any = error.detail
-    text = said if isinstance(said, str) else None
+    detail: Any = error.detail
+    text = detail if isinstance(detail, str) else None
     return Problem(
         type="".join(filter(str.isalnum, capwords(phrase))),
         title=phrase,
         status=error.status_code,
         detail=None if text == phrase else text,
-        said=said,
+        fastapi_detail=detail,
         headers=error.headers or {},
     )
 
@@ -227,11 +223,11 @@ def _unavailable(seconds: int) -> Problem:
     )
 
 
-def _fault(found: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: found.get(name) for name in ("type", "loc", "msg", "input")}
-    return kept | ({"ctx": found["ctx"]} if "ctx" in found else {})
+def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: error.get(name) for name in ("type", "loc", "msg", "input")}
+    return kept | ({"ctx": error["ctx"]} if "ctx" in error else {})
 
 
 def _without_input(fault: Mapping[str, Any]) -> dict[str, Any]:
-    # The caller knows what was sent; repeating it all would make a large answer of a small one.
+    # Repeating the input would make a large response of a small request.
     return {name: fault[name] for name in ("type", "loc", "msg")}

@@ -1,6 +1,6 @@
-"""What a request's head may say but once.
+"""Headers that a request may have only once.
 
-A program that reads the first of two and one that reads the last must not see different callers.
+Otherwise a program that reads the first and one that reads the last would see different callers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,27 +36,29 @@ class Head(NamedTuple):
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
-    """The head of a request (names in lower case), credentials given once or opening nothing."""
-    said = list(headers)
-    first = dict(reversed(said))
-    if len(first) == len(said):
-        return Head(said, first, names_several_hosts=False)
-    said = with_single_credentials(said)
-    return Head(said, dict(reversed(said)), names_several_hosts(said))
+    """The head of a request (names in lower case); repeated credentials are made invalid."""
+    pairs = list(headers)
+    first = dict(reversed(pairs))
+    if len(first) == len(pairs):
+        return Head(pairs, first, names_several_hosts=False)
+    pairs = with_single_credentials(pairs)
+    return Head(pairs, dict(reversed(pairs)), names_several_hosts(pairs))
 
 
 def with_single_credentials(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The headers (names in lower case); credentials that are given twice are joined (RFC 9110
-    §5.3), and so open nothing."""
-    said = list(headers)
+    """The headers (names in lower case), in which repeated credentials are joined (RFC 9110 §5.3).
+
+    Joined credentials are invalid.
+    """
+    pairs = list(headers)
     for name in CREDENTIALS:
-        values = [value for each, value in said if each == name]
+        values = [value for header, value in pairs if header == name]
         if len(values) > 1:
-            said = [one for one in said if one[0] != name]
-            said.append((name, b", ".join(values)))
-    return said
+            pairs = [pair for pair in pairs if pair[0] != name]
+            pairs.append((name, b", ".join(values)))
+    return pairs
 
 
 def names_several_hosts(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether `Host` is given more than once, be it twice the same."""
+    """Whether there are several `Host` lines, even equal ones."""
     return sum(name == HOST for name, _ in headers) > 1

@@ -1,4 +1,4 @@
-"""Which sessions are over: loaded from the service's own database, remembered in this process."""
+"""The revoked sessions, loaded from the service's own database and cached in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,11 +16,11 @@ from libs.postgres.doorbell import REVOKED as RUNG
 from libs.postgres.doorbell import Doorbell
 
 MARGIN: Final = timedelta(minutes=5)
-"""Clocks differ, and a pass may be signed by a process that does not know of it yet."""
+"""Clocks differ, and a process that does not know of the revocation yet may sign a token."""
 
 BLIND_AFTER: Final = timedelta(seconds=30)
 IDLE_SECONDS = 10.0
-"""How often is loaded without a ring, which also shows how level the worker is."""
+"""Seconds between two loads without a ring; each also tells how far behind the worker is."""
 PAUSE_SECONDS: Final = 0.02
 RETRY_SECONDS = 1.0
 FIRST_SECONDS: Final = 5.0
@@ -36,25 +36,30 @@ REVOKED: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
-Load: TypeAlias = Callable[[str], Awaitable[Loaded]]
+LoadRevocations: TypeAlias = Callable[[str], Awaitable[Loaded]]
 """Compare `revoked_sessions.load`."""
 
 log = structlog.get_logger("revocations")
 
 
 class Revocations:
-    """Remembers revoked sessions for `longest`, the longest life of any token, and some minutes.
+    """A cache of revoked sessions, kept for `longest`, the longest life of any token, and `MARGIN`.
 
-    While the database is away, or the worker that writes the table is not level, it keeps what it
-    knows, forgets what can be forgotten, and says that it may miss some: `blind_since`.
+    While the database is unavailable, or the worker that fills the table is behind, known
+    revocations stay in force until they expire, and `blind_since` tells that others may be missing.
     """
 
     def __init__(
-        self, load: Load, doorbell: Doorbell, *, longest: timedelta, clock: Clock = utc_now
+        self,
+        load: LoadRevocations,
+        doorbell: Doorbell,
+        *,
+        longest: timedelta,
+        clock: Clock = utc_now,
     ) -> None:
         self._load = load
         self._doorbell = doorbell
-        self.kept = longest + MARGIN
+        self.retention = longest + MARGIN
         self._clock = clock
         self._until: dict[str, datetime] = {}
         self._seen = FROM_START
@@ -63,29 +68,29 @@ class Revocations:
         self._trouble = ""
 
     def is_revoked(self, session: str) -> bool:
-        """Whether tokens of this session are worthless. A token without a session cannot be."""
+        """Whether the session is revoked. A token without a session never is."""
         return session in self._until
 
     def remember(self, session: str, revoked_at: datetime) -> None:
-        """Refuse the session from now on; may repeat."""
-        until = revoked_at + self.kept
+        """Treat the session as revoked from now on. Safe to repeat."""
+        until = revoked_at + self.retention
         if session and until > self._clock():
             self._until[session] = max(until, self._until.get(session, until))
 
     @property
     def blind_since(self) -> datetime | None:
-        """Since when revocations may be missing here, or None while all are known.
+        """Since when revocations may be missing here; None while all are known.
 
-        Before the table was level for the first time: since the start.
+        That is the start of the process until the table is level for the first time.
         """
-        known = self._level.is_set() and self._clock() - self._level_at <= BLIND_AFTER
-        return None if known else self._level_at
+        is_complete = self._level.is_set() and self._clock() - self._level_at <= BLIND_AFTER
+        return None if is_complete else self._level_at
 
     async def known_within(self, seconds: float) -> bool:
-        """Wait until the table was level for the first time; whether it was, in time.
+        """Wait until the table is level for the first time; whether it was in time.
 
-        A process that has just started should ask before it serves: until then it would believe
-        tokens that were revoked while it was down.
+        Call it before the process serves: until then it would accept tokens that were revoked while
+        it was down.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -93,26 +98,26 @@ class Revocations:
         return self._level.is_set()
 
     async def check(self) -> CheckResult:
-        """For readiness: always good, for to take the service away would make nothing safer."""
+        """The readiness check. It never fails, since a stopped service would be no safer."""
         blind = self.blind_since
         return CheckResult(True, f"blind since {blind:%H:%M:%S} UTC" if blind else "")
 
     async def follow(self) -> None:
-        """Load what is new until cancelled, whatever becomes of the database."""
+        """Load new revocations until cancelled. Survives failures of the database."""
         with self._doorbell.subscribe(RUNG) as rung:
             while True:
                 try:
-                    self._take(await self._load(self._seen))
-                    self._complain("")
+                    self._add(await self._load(self._seen))
+                    self._report("")
                 except Exception as error:  # noqa: BLE001 -- to stop for good would be worse
-                    # Another database may answer next, whose transactions have other numbers.
+                    # The next load may reach another database, with other transaction ids.
                     self._seen = FROM_START
-                    self._complain(type(error).__name__)
-                self._tidy()
+                    self._report(type(error).__name__)
+                self._expire()
                 await asyncio.sleep(PAUSE_SECONDS)
                 await rung.wait(RETRY_SECONDS if self._trouble else IDLE_SECONDS)
 
-    def _take(self, loaded: Loaded) -> None:
+    def _add(self, loaded: Loaded) -> None:
         for session, revoked_at in loaded.sessions.items():
             self.remember(session, revoked_at)
         self._seen = loaded.seen
@@ -122,16 +127,16 @@ class Revocations:
         if self._level.is_set():
             self._level_at = max(self._level_at, level_at)
 
-    def _complain(self, trouble: str) -> None:
-        """Log what is wrong, once."""
+    def _report(self, trouble: str) -> None:
+        """Log trouble when it begins or changes."""
         if trouble and trouble != self._trouble:
             log.warning("revocations not loaded", error=trouble)
         self._trouble = trouble
 
-    def _tidy(self) -> None:
+    def _expire(self) -> None:
         now = self._clock()
-        over = [session for session, until in self._until.items() if until <= now]
-        for session in over:
+        expired = [session for session, until in self._until.items() if until <= now]
+        for session in expired:
             del self._until[session]
         REVOKED.set(len(self._until))
         blind = self.blind_since
@@ -140,8 +145,10 @@ class Revocations:
 
 @asynccontextmanager
 async def following(revocations: Revocations) -> AsyncIterator[None]:
-    """Load meanwhile. Entered once what was revoked before is known, or after `FIRST_SECONDS`:
-    a service whose worker is not level still serves, and says that it is blind.
+    """Follow revocations in the background.
+
+    Entered when earlier revocations are known, or after `FIRST_SECONDS`: a service whose worker is
+    behind still serves, and reports that it is blind.
     """
     task = asyncio.create_task(revocations.follow(), name="revocations")
     try:

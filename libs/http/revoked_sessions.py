@@ -1,6 +1,6 @@
-"""The table of revoked sessions in the schema of a service, and until when it is complete.
+"""The table of revoked sessions in a service's schema, and the moment up to which it is complete.
 
-No tenant has rows in it, and it holds nothing of a person: sessions are random ids.
+Its rows belong to no tenant and contain no personal data: sessions are random ids.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.postgres.rls import Migration, enable_system_rls, grant
 
 TABLES: Final = (
@@ -25,7 +25,7 @@ TABLES: Final = (
     ) WITH (fillfactor = 50)""",
     "INSERT INTO revocations_level DEFAULT VALUES",
 )
-"""`until` is when no token of the session can live any more. All revocations that were published by
+"""At `until` every token of the session has expired. All revocations that were published before
 `level_at` are in the table."""
 
 FROM_START: Final = "0"
@@ -40,7 +40,7 @@ WHERE excluded.until > known.until
 RETURNING session_id
 """
 
-# Rows that the last reading missed are of transactions it saw running, or of later ones.
+# Rows that the last load missed are of transactions that were running then, or of later ones.
 _LOAD: Final = """
 SELECT extract(epoch FROM now() - level_at)::float8 AS age, session_id, revoked_at,
     pg_snapshot_xmin(pg_current_snapshot())::text AS seen
@@ -55,8 +55,9 @@ UPDATE revocations_level SET level_at = greatest(level_at, now() - $1::interval)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Sessions and when they were revoked, how old the knowledge behind them is, and the place to
-    load from the next time."""
+    """Sessions with the times of their revocation, the age of `level_at`, and the transaction id to
+    load from the next time.
+    """
 
     sessions: Mapping[str, datetime]
     age: timedelta
@@ -64,7 +65,7 @@ class Loaded:
 
 
 def create_revoked_sessions(op: Migration) -> None:
-    """Create the tables in the current schema, seen in system scope only."""
+    """Create the tables in the current schema, visible in system scope only."""
     for statement in TABLES:
         op.execute(statement)
     for table in ("revoked_session", "revocations_level"):
@@ -74,7 +75,7 @@ def create_revoked_sessions(op: Migration) -> None:
 
 
 def drop_revoked_sessions(op: Migration) -> None:
-    """Undo `create_revoked_sessions`: sessions revoked lately are believed again meanwhile."""
+    """Undo `create_revoked_sessions`. Sessions revoked lately become valid again."""
     op.execute("DROP TABLE revocations_level")
     op.execute("DROP TABLE revoked_session")
 
@@ -82,36 +83,37 @@ def drop_revoked_sessions(op: Migration) -> None:
 async def add(
     pool: Pool, sessions: Iterable[tuple[str, datetime]], *, kept: timedelta
 ) -> Sequence[str]:
-    """Store sessions with the moments they were revoked at; those that were not known before.
+    """Store sessions with the times of their revocation; returns those that are new.
 
-    `kept` is how long a token may live after that. Safe to repeat. Raises Unavailable.
+    `kept` is the longest life of a token after that. Safe to repeat. Raises Unavailable.
     """
-    # One session may be named twice, which one statement does not allow.
+    # A session may occur twice, which one statement does not allow.
     latest: dict[str, datetime] = {}
     for session, revoked_at in sessions:
         latest[session] = max(revoked_at, latest.get(session, revoked_at))
     if not latest:
         return []
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(_ADD, list(latest), list(latest.values()), kept)
     return [row["session_id"] for row in rows]
 
 
 async def load(pool: Pool, seen: str = FROM_START) -> Loaded:
-    """The sessions whose tokens may live, of which `seen` may not know. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    """The revoked sessions whose tokens may still live, without those before `seen`. Raises
+    Unavailable."""
+    async with acquire(pool) as connection:
         rows: Sequence[Any] = await connection.fetch(_LOAD, seen)
     sessions = {row["session_id"]: row["revoked_at"] for row in rows if row["session_id"]}
     return Loaded(sessions, timedelta(seconds=rows[0]["age"]), rows[0]["seen"])
 
 
 async def set_level(pool: Pool, ago: timedelta) -> None:
-    """All that was published so long ago is in the table. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    """Record that all revocations published before `ago` are in the table. Raises Unavailable."""
+    async with acquire(pool) as connection:
         await connection.execute(_LEVEL, ago)
 
 
-async def forget(pool: Pool) -> None:
-    """Delete sessions of which no token can live. Raises Unavailable."""
-    async with acquired(pool) as connection:
+async def delete_expired(pool: Pool) -> None:
+    """Delete sessions whose tokens have all expired. Raises Unavailable."""
+    async with acquire(pool) as connection:
         await connection.execute("DELETE FROM revoked_session WHERE until < now()")

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a service, for whoever publishes it: at a path that no door leads to."""
+"""The OpenAPI document of a service at an internal path, for the gateway, which publishes it."""
 
 from typing import Any, Final
 
@@ -10,12 +10,12 @@ SCHEMA: Final = "/internal/openapi.json"
 
 
 def schema_router() -> APIRouter:
-    """The document, also of a service that shows people none."""
+    """The route of the document, also for a service that does not show it itself."""
     router = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
 
     @router.get(SCHEMA)
     async def schema(request: Request) -> dict[str, Any]:
-        """What this service answers."""
+        """The OpenAPI document of this service."""
         document: dict[str, Any] = request.app.openapi()
         return document
 

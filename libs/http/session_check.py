@@ -1,4 +1,4 @@
-"""Whether a session is live, asked where it is known, while this process may miss revocations."""
+"""Checking with the gateway that a session is live, while this process may miss revocations."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,11 +13,11 @@ from libs.errors import Unavailable
 from libs.http.revocations import Revocations
 
 ASK_SECONDS: Final = 2.0
-"""How long a caller waits, for its turn and for the answer."""
+"""The deadline of a check, including the wait for one of the `AT_ONCE` slots."""
 AT_ONCE: Final = 8
 ANSWERED_SECONDS = 5.0
-"""How long an answer is believed."""
-REMEMBERED: Final = 10_000
+"""How long a positive result is cached."""
+CACHE_SIZE: Final = 10_000
 
 Ask: TypeAlias = Callable[[str], Awaitable[bool]]
 
@@ -25,43 +25,43 @@ log = structlog.get_logger(__name__)
 
 
 class SessionCheck:
-    """Believes every session while `revocations` is not blind; else `ask`s, a few at once."""
+    """Accepts every session while `revocations` is complete; otherwise calls `ask`, few at once."""
 
     def __init__(self, revocations: Revocations, ask: Ask) -> None:
         self._revocations = revocations
         self._ask = ask
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._live_until: OrderedDict[str, float] = OrderedDict()
 
     async def is_live(self, session: str) -> bool:
-        """Whether tokens of the session are good. Raises Unavailable if unknown in time."""
+        """Whether the session is live. Raises Unavailable if that is not known in time."""
         now = asyncio.get_running_loop().time()
         if self._revocations.blind_since is None or self._live_until.get(session, 0.0) > now:
             return True
         try:
-            async with asyncio.timeout(ASK_SECONDS), self._room:
+            async with asyncio.timeout(ASK_SECONDS), self._slots:
                 live = await self._ask(session)
         except TimeoutError as error:
             raise Unavailable("session check") from error
         if live:
             self._live_until[session] = now + ANSWERED_SECONDS
             self._live_until.move_to_end(session)
-            if len(self._live_until) > REMEMBERED:
+            if len(self._live_until) > CACHE_SIZE:
                 self._live_until.popitem(last=False)
         return live
 
 
 def at_gateway(client: aiohttp.ClientSession, jwks_url: str) -> Ask:
-    """Asks the gateway whose key set is at `jwks_url`."""
+    """A check with the gateway whose key set is at `jwks_url`."""
     sessions = urljoin(jwks_url, "/internal/sessions/")
 
     async def ask(session: str) -> bool:
         try:
             async with client.get(
                 sessions + quote(session, safe=""), allow_redirects=False
-            ) as answer:
-                answer.raise_for_status()
-                return (await answer.json())["live"] is True
+            ) as response:
+                response.raise_for_status()
+                return (await response.json())["live"] is True
         except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
             log.warning("session not checked", error=type(error).__name__)
             raise Unavailable("session check") from error

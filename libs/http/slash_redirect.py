@@ -1,7 +1,7 @@
-"""A path that is there with, or without, a slash at its end: the client is sent to it.
+"""Redirects between a path with a trailing slash and the same path without.
 
-Starlette's own redirect names the host that the request names, which the author of the link may
-have chosen, or which a cache keeps for others. This one names a path alone.
+Starlette's own redirect repeats the host of the request, which an attacker may have chosen and a
+cache may keep for others. This one contains a path only.
 """
 
 from http import HTTPStatus
@@ -13,21 +13,21 @@ from starlette.routing import Match, Router
 from starlette.types import Receive, Scope, Send
 
 ENCODED: Final = "!$%&'()*+,-./:;<=>?@[]_~"
-"""What stands for itself in a path or query that is percent-encoded already."""
+"""The characters that stay in a path or query that is percent-encoded already."""
 
 
 class SlashRedirect:
-    """What a router does with a path that none of its routes has: 307, or what it did before."""
+    """A router's default for unknown paths: 307 to the other spelling, or the default before."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._otherwise = router.default
+        self._default = router.default
         router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         location = self._location(scope) if scope["type"] == "http" else None
         if location is None:
-            await self._otherwise(scope, receive, send)
+            await self._default(scope, receive, send)
             return
         answer = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"location": location})
         await answer(scope, receive, send)
@@ -39,7 +39,7 @@ class SlashRedirect:
         raw: Any = scope.get("raw_path") or quote(scope["path"])
         path = _toggled(quote(raw, safe=ENCODED).partition("?")[0])
         query = quote(scope["query_string"], safe=ENCODED)
-        # Two slashes at the beginning would name a host.
+        # Two leading slashes would be followed by a host.
         return "/" + path.lstrip("/") + (f"?{query}" if query else "")
 
     @staticmethod
@@ -48,5 +48,5 @@ class SlashRedirect:
 
 
 def _toggled(path: str) -> str:
-    """With a slash at its end if it had none, else without; empty for the root."""
+    """The path with a trailing slash if it has none, else without; empty for the root."""
     return path.rstrip("/") if path.endswith("/") else f"{path}/"

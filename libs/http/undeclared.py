@@ -1,4 +1,4 @@
-"""Who may use the routes of an app, and which of them do not say."""
+"""The access that routes declare, and the routes that declare none."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,14 +8,14 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.routing import BaseRoute
 
-from libs.http.auth import Membership, Permission, public
+from libs.http.auth import KindPermission, Permission, public
 
 # The app's own documentation.
 DOCUMENTS: Final = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
 
 
 def undeclared_routes(app: FastAPI) -> list[str]:
-    """Routes that neither require a scope nor say that they are public. Must be empty."""
+    """Routes that declare neither a permission nor `public`. Must be empty."""
     return sorted(
         f"{','.join(sorted(getattr(context, 'methods', None) or ['*']))} {path}"
         for context, path in _routes(app.routes)
@@ -23,10 +23,10 @@ def undeclared_routes(app: FastAPI) -> list[str]:
     )
 
 
-def demands_of(context: Any) -> Permission | Membership | None:
-    """What a route (as `iter_route_contexts` gives it) demands; None if it is open to everybody."""
+def required_access(context: Any) -> Permission | KindPermission | None:
+    """What a route (as `iter_route_contexts` gives it) demands of callers; None if it is public."""
     calls = _calls(context.dependant)
-    return next((call for call in calls if isinstance(call, Permission | Membership)), None)
+    return next((call for call in calls if isinstance(call, Permission | KindPermission)), None)
 
 
 def _routes(routes: list[BaseRoute]) -> Iterator[tuple[Any, str]]:
@@ -42,7 +42,7 @@ def _declared(context: Any) -> bool:
 
 
 def _declares(call: object) -> bool:
-    return call is public or isinstance(call, Permission | Membership)
+    return call is public or isinstance(call, Permission | KindPermission)
 
 
 def _calls(dependant: Dependant) -> Iterator[object]:

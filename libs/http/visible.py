@@ -1,6 +1,6 @@
-"""A write is visible when it is answered: routes whose answers wait until read models have it.
+"""Visible writes: the response to a write waits until read models include it.
 
-A route says which: `dependencies=[visible("device")]`. Clients need no token then.
+A route declares which: `dependencies=[visible("device")]`. Clients then need no token.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.eventsourcing.tokens import collecting
 
 STALE: Final = "X-Stale"
-"""`1` in an answer to a write that its reader may not see yet, or in one that may lack writes."""
+"""`1` in the response to a write that is not visible yet, or in one that may lack writes."""
 
-REFUSED: Final = 400
-"""From this status on an answer says that what was asked was not done."""
+FIRST_ERROR_STATUS: Final = 400
 
 Seconds: TypeAlias = float | Callable[[Any], float]
-"""How long an answer waits at most, or what says so of the app's `deps`; not at all for zero."""
+"""The longest wait of a response, or a function of the app's `deps` that returns it; 0 is none."""
 
 WAITED: Final = Counter(
     "tillstream_visible_answers_total",
@@ -33,13 +32,13 @@ _KEY: Final = "tillstream.visible"
 
 
 def stale_wait(deps: Any) -> float:
-    """As long as questions wait."""
+    """The setting `stale_wait_seconds`, which is also the longest wait of queries."""
     seconds: float = deps.settings.stale_wait_seconds
     return seconds
 
 
 class Visible:
-    """What a route declares: the read models its answer waits for. Compare `visible`."""
+    """The dependency by which a route declares read models to wait for. Compare `visible`."""
 
     def __init__(self, *models: str, within: Seconds, when_refused: bool) -> None:
         self.models = models
@@ -47,15 +46,15 @@ class Visible:
         self._when_refused = when_refused
 
     async def __call__(self, request: HTTPConnection) -> None:
-        """Have the answer wait."""
+        """Register this wait for the response."""
         declared: list[Visible] | None = request.scope.get(_KEY)
         if declared is not None:
             declared.append(self)
 
     async def wait(self, deps: Any, tokens: Sequence[str], status: int) -> bool:
-        """Whether the read models have what `tokens` name in time, true if no wait is wanted."""
+        """Whether the read models include the writes of `tokens` in time; True without a wait."""
         within = self._within(deps) if callable(self._within) else self._within
-        if within <= 0 or (status >= REFUSED and not self._when_refused):
+        if within <= 0 or (status >= FIRST_ERROR_STATUS and not self._when_refused):
             return True
         fresh: bool = await deps.consistency.wait_visible(self.models, tokens, within)
         _COUNTED[fresh].inc()
@@ -65,18 +64,18 @@ class Visible:
 def visible(
     *models: str, within: Seconds = stale_wait, when_refused: bool = True
 ) -> params.Depends:
-    """For a route that writes: answer when the read models include it, at most `within` seconds
-    later; if they do not, the answer says so by `X-Stale: 1`.
+    """For a route that writes: respond when the read models include the write, `within` seconds at
+    most. If they do not, the response has `X-Stale: 1`.
 
-    The app's `deps` must have a `consistency`. Nothing is held while an answer waits, unless a
-    dependency of the route holds it. The answer to a request that failed after it wrote waits, too,
-    except without `when_refused`: where its time must not tell that something was written.
+    The app's `deps` must have a `consistency`. No connection is held during the wait, unless a
+    dependency of the route holds one. An error response waits too if something was written, unless
+    `when_refused` is false: use that where the time must not reveal that something was written.
     """
     return params.Depends(Visible(*models, within=within, when_refused=when_refused))
 
 
 class VisibleAnswers:
-    """ASGI middleware that has the answers of such routes wait."""
+    """ASGI middleware that delays the responses of routes that declare `visible`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,6 +99,6 @@ class VisibleAnswers:
 async def _wait(
     declared: Sequence[Visible], tokens: Sequence[str], deps: Any, message: Message
 ) -> None:
-    fresh = [await each.wait(deps, tokens, message["status"]) for each in declared]
+    fresh = [await wait.wait(deps, tokens, message["status"]) for wait in declared]
     if not all(fresh):
         message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

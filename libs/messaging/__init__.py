@@ -1,1 +1,1 @@
-"""From the log to Kafka, from Kafka to the read models."""
+"""From the log to Kafka, and from facts to reactions."""

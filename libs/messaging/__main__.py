@@ -10,12 +10,12 @@ from rich.console import Console
 
 from libs.messaging.topics import DECLARED, TopicMismatch, ensure_topics, read_topics
 
-app = typer.Typer(add_completion=False, help="What concerns Kafka as a whole.")
+app = typer.Typer(add_completion=False, help="Commands for Kafka as a whole.")
 
 
 @app.callback()
 def main() -> None:
-    """What concerns Kafka as a whole."""
+    """Commands for Kafka as a whole."""
 
 
 @app.command()

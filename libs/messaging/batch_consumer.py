@@ -1,7 +1,7 @@
-"""A Kafka consumer whose position, retries and commits are its user's, not Kafka's.
+"""A Kafka consumer whose positions, retries and commits belong to its user, not to Kafka.
 
-FastStream consumes. Kafka's committed offset is a hint for people: where reading goes on is decided
-by what the user stored in its own transaction.
+FastStream consumes. Kafka's committed offset is information for people only: reading continues at
+the position that the user stored in its own transaction.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
-from libs.messaging.reader import is_dead
+from libs.messaging.reader import NoSuchTopic, is_dead
 from libs.messaging.topics import MAX_MESSAGE_BYTES
-from libs.process.waiting import wait
+from libs.process.concurrency import wait
 
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for the batch in progress."""
@@ -36,16 +36,12 @@ LAST_BACKOFF: Final = 5.0
 log = structlog.get_logger("consumer")
 
 
-class NoTopic(Exception):
-    """A topic to be read does not exist. Declare it and run the topics command."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerConfig:
-    """Where and how to consume. `group` stands before the subscription's name.
+    """Where and how to consume. The consumer group is `<group>.<name of the subscription>`.
 
-    Facts of other services are few, so a fetch may wait long for them: the broker answers at once
-    when one comes.
+    Facts of other services are few, so a fetch may wait long: the broker answers at once when a
+    record arrives.
     """
 
     bootstrap: str
@@ -58,7 +54,7 @@ class ConsumerConfig:
 
 
 class ConsumerUser(Protocol):
-    """What a consumer calls. `handle` must not raise; `assigned` may, `failed` reports a poll."""
+    """Callbacks of a consumer. `handle` must not raise; `failed` gets each poll's error or None."""
 
     async def handle(self, records: tuple[ConsumerRecord, ...]) -> None: ...
     async def assigned(self, partitions: set[TopicPartition]) -> None: ...
@@ -67,7 +63,7 @@ class ConsumerUser(Protocol):
 
 
 class BatchConsumer:
-    """One member of a consumer group, from joining to leaving. Made inside the event loop."""
+    """One member of a consumer group, from joining to leaving. Create it inside the event loop."""
 
     def __init__(
         self, config: ConsumerConfig, name: str, topics: Sequence[str], user: ConsumerUser
@@ -109,11 +105,11 @@ class BatchConsumer:
 
     @property
     def dead(self) -> bool:
-        """Whether it has silently ceased to fetch or to take part in its group."""
+        """Whether the consumer has silently stopped fetching or taking part in its group."""
         return is_dead(self._subscriber.consumer)
 
     async def start(self, stop: asyncio.Event) -> None:
-        """Join the group, unless `stop` is set before. Raises NoTopic, KafkaError."""
+        """Join the group, unless `stop` is set before. Raises NoSuchTopic, KafkaError."""
         starting, stopping = ensure_future(self._broker.start()), ensure_future(stop.wait())
         try:
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -121,75 +117,75 @@ class BatchConsumer:
                 starting.result()
                 self._poll_patiently(self._subscriber.consumer)
         except UnknownTopicOrPartitionError as error:
-            raise NoTopic(f"there is no topic {' or '.join(self._topics)}") from error
+            raise NoSuchTopic(f"there is no topic {' or '.join(self._topics)}") from error
         finally:
-            # A start that is cut off would leave its connections open.
+            # A start that is cancelled leaves its connections open.
             await asyncio.wait([starting], timeout=STOP_SECONDS)
             starting.cancel()
             stopping.cancel()
             await asyncio.wait([starting, stopping])
 
     async def stop(self) -> None:
-        """Leave the group, within limits."""
+        """Leave the group within `STOP_SECONDS`."""
         self._ending.set()
         consumer = self._subscriber.consumer
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 try:
                     await self._broker.stop()
-                except Exception as error:  # noqa: BLE001 -- it repeats what the consumer died of
+                except Exception as error:  # noqa: BLE001 -- it repeats the error that killed the consumer
                     log.info("consumer had died", consumer=self._name, error=str(error))
                     await _close_parts(consumer)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read from there next; nothing if the partition is another member's by now."""
+        """Continue reading at `offset`; does nothing if the partition was reassigned."""
         with suppress(IllegalStateError):
             self._subscriber.consumer.seek(partition, offset)
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Deliver nothing of these partitions."""
+        """Stop delivering records of these partitions."""
         with suppress(IllegalStateError):
             self._subscriber.consumer.pause(*partitions)
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Deliver again."""
+        """Deliver records of these partitions again."""
         with suppress(IllegalStateError):
             self._subscriber.consumer.resume(*partitions)
 
     def end_offset(self, partition: TopicPartition) -> int | None:
-        """The next offset to be written, as the last fetch saw it; None before the first."""
+        """The end offset of the partition at the last fetch; None before the first fetch."""
         end: int | None = None
         with suppress(IllegalStateError, AssertionError):
             end = self._subscriber.consumer.highwater(partition)
         return end
 
     def fetched_at(self, partition: TopicPartition) -> int | None:
-        """When a fetch of the partition was last answered, also with nothing, by some clock."""
-        at: int | None = None
+        """When a fetch was last answered, even with no record, by a clock of the consumer."""
+        timestamp: int | None = None
         with suppress(IllegalStateError, AssertionError):
-            at = self._subscriber.consumer.last_poll_timestamp(partition)
-        return at
+            timestamp = self._subscriber.consumer.last_poll_timestamp(partition)
+        return timestamp
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Show Kafka's own tools how far reading is; it does not matter if this fails."""
+        """Report the offsets to Kafka for its own tools; a failure is ignored."""
         with suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(COMMIT_SECONDS):
                 await self._subscriber.consumer.commit(dict(offsets))
 
     def _poll_patiently(self, consumer: Any) -> None:
-        """Let no poll end before there are records, nor with an error.
+        """Make every poll wait for records and retry errors.
 
-        FastStream sleeps after every poll that brought nothing, and for 5 or 15 seconds after one
-        that failed, while records wait.
+        FastStream sleeps after every empty poll, and for 5 or 15 seconds after a failed one, while
+        records wait.
         """
         poll = consumer.getmany
 
-        async def getmany(*at: TopicPartition, timeout_ms: int, max_records: int) -> Any:
+        async def getmany(*partitions: TopicPartition, timeout_ms: int, max_records: int) -> Any:
             pause = FIRST_BACKOFF
             while True:
-                began = monotonic()
+                started_at = monotonic()
                 try:
-                    records = await poll(*at, timeout_ms=POLL_MS, max_records=max_records)
+                    records = await poll(*partitions, timeout_ms=POLL_MS, max_records=max_records)
                 except KafkaError as error:
                     self._user.failed(error)
                     log.warning(
@@ -200,15 +196,15 @@ class BatchConsumer:
                     continue
                 self._user.failed(None)
                 pause = FIRST_BACKOFF
-                # Nothing, and at once: FastStream's sleep is better than asking on and on.
-                if records or (monotonic() - began) * 1000 < min(timeout_ms, POLL_MS):
+                # An empty answer at once: let FastStream sleep instead of polling in a tight loop.
+                if records or (monotonic() - started_at) * 1000 < min(timeout_ms, POLL_MS):
                     return records
 
         consumer.getmany = getmany
 
 
 async def _close_parts(consumer: Any) -> None:
-    """Close what a consumer that died leaves open."""
+    """Close the connections that a dead consumer leaves open."""
     for part in (consumer._fetcher, consumer._client) if consumer else ():
         with suppress(KafkaError, RuntimeError):
             await part.close()
@@ -226,7 +222,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 async def _parse(records: tuple[ConsumerRecord, ...]) -> KafkaMessage:
-    """The records as they are: FastStream's own parser fails on a foreign record's headers."""
+    """Pass the records on unparsed: FastStream's parser fails on headers of foreign records."""
     return KafkaMessage(body=b"", raw_message=records, consumer=FAKE_CONSUMER)
 
 

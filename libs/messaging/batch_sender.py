@@ -1,4 +1,7 @@
-"""Sends pages of the log as numbered batches: saved first, then sent, confirmed with the next."""
+"""Sends pages of the log as numbered batches.
+
+A batch is saved, then sent, and confirmed in the table together with the next one.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from libs.eventsourcing.tail import Cursor, PageOf, read_rows_of_difference
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging import metrics
 from libs.messaging.leadership import Leadership
 from libs.messaging.publisher import PreparedBatch, Publisher, TopicPartition, UnknownTopic
@@ -15,16 +18,16 @@ from libs.messaging.relay_batch import BatchTable, RelayBatch
 from libs.messaging.wire import Row
 
 BatchSpan: TypeAlias = Callable[[Sequence[Row]], AbstractContextManager[Any]]
-"""What surrounds the sending of a page, for the traces."""
+"""Opens the trace span around the sending of a page."""
 
 
 class LogChanged(Exception):
-    """The log no longer holds what a batch promised: it was restored from elsewhere or tampered."""
+    """The log lacks events of a saved batch: it was restored from elsewhere or tampered with."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """A page, how it goes out if that is known already, and the page behind it if it was read."""
+    """A page, its batch if that is prepared already, and the next page if it was read already."""
 
     page: PageOf[Row]
     prepared: PreparedBatch | None = None
@@ -32,10 +35,10 @@ class PreparedPage:
 
 
 class BatchSender:
-    """Sends batches in one epoch, behind `batch`, which may still have to be sent itself.
+    """Sends batches after `batch` in one epoch; `batch` itself may still have to be sent.
 
-    `heads` are the last numbers in every partition, of batches that are confirmed. If `kind` is
-    given, only streams of this kind are sent. `page` is the size of the pages read ahead.
+    `heads` are the last confirmed numbers of every partition. With `kind` only streams of this kind
+    are sent. `page` is the size of the pages read ahead.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class BatchSender:
         self.batch = batch
 
     async def send_again(self) -> None:
-        """Send the batch that was saved but perhaps not sent, word for word. Raises LogChanged."""
+        """Send the saved batch, byte for byte, unless it is confirmed. Raises LogChanged."""
         batch = self.batch
         if batch.confirmed:
             return
@@ -74,23 +77,24 @@ class BatchSender:
         await self._publish(page.events, await self._prepare(page, batch.first_seq))
         await self.confirm()
 
-    async def send(self, one: PreparedPage) -> PreparedPage | None:
-        """Save a page that has events as the next batch, and send it.
+    async def send(self, prepared_page: PreparedPage) -> PreparedPage | None:
+        """Save a page, which must have events, as the next batch, and send it.
 
-        The page behind it, if the difference has more, is prepared meanwhile, and the one behind
-        that is read: so database, broker and this process all have something to do. Raises Deposed,
-        UnknownTopic, SpentPublisher, KafkaError.
+        Meanwhile the next page of the difference is prepared and the one after it is read, so that
+        database, broker and this process work in parallel. Raises Deposed, UnknownTopic,
+        SpentPublisher, KafkaError.
         """
-        batch = self.batch.next(one.page)
-        prepared = one.prepared or await self._prepare(one.page, batch.first_seq)
-        reach("relay-saving")
+        page = prepared_page.page
+        batch = self.batch.next(page)
+        prepared = prepared_page.prepared or await self._prepare(page, batch.first_seq)
+        failpoint("relay-saving")
         await self._table.save(batch, self._unwritten)
-        reach("relay-saved")
+        failpoint("relay-saved")
         self.batch, self._unwritten = batch, {}
-        return await self._publish(one.page.events, prepared, one.following)
+        return await self._publish(page.events, prepared, prepared_page.following)
 
     async def confirm(self) -> None:
-        """Write that the last batch is sent, unless that is known; for when no other follows."""
+        """Save that the last batch is sent, if it is not saved yet; for when no batch follows."""
         if self._unwritten:
             self.batch = await self._table.confirm(self.batch, self._unwritten)
             self._unwritten = {}
@@ -102,53 +106,53 @@ class BatchSender:
             sending = asyncio.ensure_future(self._publisher.send(prepared))
             try:
                 self._heads |= prepared.heads
-                ahead = await self._ahead(following)
+                ahead = await self._prepare_next(following)
                 await self._leadership.during(sending)
             finally:
-                # Nothing of this page may be on its way when another publisher begins anew.
+                # No record of this page may be in flight when another publisher starts.
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-            reach("relay-flushed")
+            failpoint("relay-flushed")
         self._unwritten = prepared.heads
         metrics.RELAYED.inc(len(rows))
         return ahead
 
-    async def _ahead(self, following: PageOf[Row] | None) -> PreparedPage | None:
-        """What goes out after the batch, if its difference has more."""
+    async def _prepare_next(self, following: PageOf[Row] | None) -> PreparedPage | None:
+        """The page after the current batch, if its difference has more."""
         batch = self.batch
-        page = following or await self._behind(batch.cursor)
+        page = following or await self._read_after(batch.cursor)
         if page is None or not page.events:
             return None
-        reading = asyncio.ensure_future(self._behind(page.cursor))
+        reading = asyncio.ensure_future(self._read_after(page.cursor))
         try:
             prepared = await self._prepare(page, batch.next_seq)
             return PreparedPage(page, prepared, await reading)
         except UnknownTopic:
-            # It is raised again when it is this page's turn, not while another is on its way.
+            # The error is raised again when this page is sent, not while another one is in flight.
             return PreparedPage(page, following=await reading)
         finally:
-            # The connection is free again when this returns.
+            # The connection must be free when this returns.
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _behind(self, cursor: Cursor) -> PageOf[Row] | None:
-        """The page behind the cursor, if its difference has more."""
+    async def _read_after(self, cursor: Cursor) -> PageOf[Row] | None:
+        """The page after the cursor, if its difference has more."""
         if cursor.complete:
             return None
         return await self._read(cursor, cursor.after_position, None, self._page)
 
     async def _read(
-        self, of: RelayBatch | Cursor, after: int, until: int | None, limit: int
+        self, bounds: RelayBatch | Cursor, after: int, until: int | None, limit: int
     ) -> PageOf[Row]:
-        bound = {} if until is None else {"until_position": until}
+        upper = {} if until is None else {"until_position": until}
         return await read_rows_of_difference(
             self._leadership.connection,
-            of.published,
-            of.target,
+            bounds.published,
+            bounds.target,
             after=after,
             limit=limit,
             kind=self._kind,
-            **bound,
+            **upper,
         )
 
     async def _prepare(self, page: PageOf[Row], first_seq: int) -> PreparedBatch:

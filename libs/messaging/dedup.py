@@ -1,10 +1,10 @@
-"""Which records of one partition are new, decided by the chain of numbers on the wire; pure.
+"""Deduplicate the records of one partition by their sequence numbers, and find gaps; pure.
 
 Kafka may deliver a record twice, a relay may send a page twice, a consumer may be positioned
-wrongly, a topic may lose records. Every log numbers its records (`relay_seq`) and names the number
-before in the same partition (`prev_seq`, 0 for the first), so that a reader can tell all of these
-apart. A log has an id, and an incarnation that changes when it is restored or failed over: then
-numbers may be used again, and only a person can say what is missing.
+wrongly, a topic may lose records. Every log numbers its records (`relay_seq`), and every record
+has the number of the previous one in its partition (`prev_seq`, 0 for the first), so that a reader
+can tell these cases apart. A log has an id, and an incarnation that changes when it is restored or
+failed over: then numbers may be used again, and only a person can say what is missing.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MAX_LABEL: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A record's place in its log's chain; without labels, of a relay that did not write them."""
+    """The sequence numbers of a record, and its log. Old relays did not write the log's labels."""
 
     log_id: str
     incarnation: str
@@ -40,9 +40,9 @@ class Chain:
     """How far one incarnation of one log has been read in one partition.
 
     An `unlabelled` chain began with records that name no log; the first labelled record that
-    continues it gives it its name. Events recorded before `floor` are not taken in: the inbox has
-    forgotten which of them it had. A `retired` incarnation was replaced by another one; an
-    `awaited` one was accepted by a person and has not begun here.
+    continues it names its log. Events recorded before `floor` are not accepted: the inbox no longer
+    knows which of them it had. A `retired` incarnation was replaced by another one; an `awaited`
+    incarnation was accepted by a person and has not begun in this partition.
     """
 
     log_id: str
@@ -56,7 +56,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The next offset to read in one partition, where reading began, and the chains known there."""
+    """The next offset to read in a partition, the offset at which reading began, and its chains."""
 
     next_offset: int
     began_at: int = 0
@@ -65,10 +65,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The record that cannot follow what was read before it, found at `offset`.
+    """A record at `offset` that cannot follow the last record read.
 
-    `last` is the number read before it, None if none was. Offsets and numbers are what a person
-    accepts as missing.
+    `last` is the number of the last record, None if there was none. A person may accept the gap as
+    missing, by its offsets and numbers.
     """
 
     kind: Literal["missing", "incarnation"]
@@ -79,15 +79,15 @@ class Gap:
 
     @property
     def numbers(self) -> tuple[int, int]:
-        """The first and the last number that are missing; at another incarnation the last one that
-        was read before it and the first of its own."""
+        """The first and the last missing number. If another incarnation begins: the last number of
+        the old incarnation and the first of the new one."""
         if self.kind == "incarnation":
             return self.last or 0, self.link.relay_seq
         return (self.last or 0) + 1, self.link.prev_seq
 
     @property
     def message(self) -> str:
-        """What is wrong, in one sentence."""
+        """The gap as one sentence."""
         at, link = f"at offset {self.offset}", self.link
         if self.kind == "incarnation":
             return f"{at} begins incarnation {link.incarnation} of log {link.log_id}"
@@ -98,7 +98,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record to take in. `link` is None if it carries no numbers: then it is no event of ours."""
+    """A new record. `link` is None if it has no numbers: then it is not an event of ours."""
 
     record: Record
     link: Link | None
@@ -107,7 +107,7 @@ class NewRecord:
 
 @dataclass(slots=True)
 class Deduplicated:
-    """The new records up to the first gap, and the position behind them."""
+    """The new records up to the first gap, and the position after them."""
 
     position: Position
     records: list[NewRecord] = field(default_factory=list)
@@ -116,7 +116,7 @@ class Deduplicated:
 
 
 def deduplicate(records: Sequence[Record], position: Position) -> Deduplicated:
-    """Follow one partition's records, in order of offsets, from `position` on."""
+    """Sort out the records of one partition, in order of offsets, read from `position` on."""
     reader = _Reader(position)
     result = Deduplicated(position)
     for record in records:
@@ -133,7 +133,7 @@ def deduplicate(records: Sequence[Record], position: Position) -> Deduplicated:
 
 
 def link_of(record: Record) -> Link | None:
-    """The numbers of a record, read apart from everything else it says; None if it has none."""
+    """The sequence numbers of a record, whatever else is in it; None if it has none."""
     try:
         headers = dict(record.headers)
         numbers = [_number(headers[name]) for name in ("relay_seq", "prev_seq")]
@@ -145,13 +145,13 @@ def link_of(record: Record) -> Link | None:
 
 
 class _Reader:
-    """Moves through one partition, record by record."""
+    """Reads one partition record by record."""
 
     def __init__(self, position: Position) -> None:
         self.position = position
 
     def read(self, record: Record) -> NewRecord | Gap | None:
-        """The record if it is new, the gap before it, or None if it was read before."""
+        """The record if it is new, a gap if one lies before it, None if it was read before."""
         link, fresh = link_of(record), record.offset >= self.position.next_offset
         if link is None:
             if fresh:
@@ -167,17 +167,17 @@ class _Reader:
         return self._continue(chain, record, link)
 
     def _chain_of(self, link: Link) -> Chain | None:
-        """The chain the record claims to be of: its own, else the live one of the same log."""
+        """The chain of the record's incarnation, or else the live chain of its log."""
         chains = self.position.chains
         if not link.labelled:
             return next((one for one in chains if one.unlabelled), None)
-        ours = [one for one in chains if one.log_id == link.log_id]
-        exact = next((one for one in ours if one.incarnation == link.incarnation), None)
-        live = next((one for one in ours if not (one.retired or one.awaited)), None)
-        return exact or live or self._adopted(link)
+        of_log = [one for one in chains if one.log_id == link.log_id]
+        exact = next((one for one in of_log if one.incarnation == link.incarnation), None)
+        live = next((one for one in of_log if not (one.retired or one.awaited)), None)
+        return exact or live or self._adopt(link)
 
-    def _adopted(self, link: Link) -> Chain | None:
-        """The chain without a name, if a labelled record belongs to it."""
+    def _adopt(self, link: Link) -> Chain | None:
+        """The unlabelled chain, named by the first labelled record that belongs to it."""
         for chain in self.position.chains:
             repeats = link.prev_seq > 0 and link.relay_seq <= chain.relay_seq
             if not chain.log_id and (repeats or link.prev_seq == chain.relay_seq):
@@ -187,7 +187,7 @@ class _Reader:
         return None
 
     def _begin(self, record: Record, link: Link) -> NewRecord | Gap | None:
-        """The first record of a log: the first it ever wrote here, or where reading began."""
+        """Begin a chain, with the first record of a log or in the middle where reading began."""
         position = self.position
         if record.offset < position.began_at:
             return None
@@ -208,7 +208,7 @@ class _Reader:
             return None
         if link.prev_seq != chain.relay_seq:
             return self._gap("missing", chain.relay_seq, record, link)
-        # A topic that lost its tail goes on at a lower offset: the chain counts, not the offset.
+        # A topic that lost its tail continues at a lower offset: numbers decide, not offsets.
         begun = self._set(chain, replace(chain, relay_seq=link.relay_seq, awaited=False))
         if chain.awaited:
             self._retire_others(begun)
@@ -237,7 +237,7 @@ class _Reader:
 
 
 def _labels(link: Link, chain: Chain) -> tuple[str, str]:
-    """The labels the chain must have; a record without labels belongs to the chain it began."""
+    """The labels of the record's log; an unlabelled record belongs to the chain it began."""
     if link.labelled:
         return link.log_id, link.incarnation
     return chain.log_id, chain.incarnation
@@ -246,7 +246,7 @@ def _labels(link: Link, chain: Chain) -> tuple[str, str]:
 def _number(value: bytes | None) -> int:
     number = int(value or b"")
     if not 0 <= number <= MAX_NUMBER:
-        raise ValueError("no number of a relay")
+        raise ValueError("no sequence number")
     return number
 
 

@@ -1,11 +1,11 @@
-"""A reaction's subscription to topics of other services: joins, reads, stores, and never skips.
+"""A reaction's subscription to topics of other services: reads, stores, and never skips a record.
 
-A record that must exist and does not come stops its partition, loudly, and only that one; a person
-moves it on with `inbox skip-gap`. Everything else is retried for ever.
+A missing record stops its partition, and only that one, with an error in log and readiness; a
+person skips it with `inbox skip-gap`. Everything else is retried for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, Generic, TypeVar
@@ -21,10 +21,10 @@ from libs.messaging.batch_consumer import REVOKE_SECONDS, BatchConsumer, Consume
 from libs.messaging.dedup import Gap
 from libs.messaging.inbox_feed import InboxFeed, Stored
 from libs.messaging.reaction import Reaction
-from libs.messaging.start_position import ensure_start
+from libs.messaging.reader import ConsumerDied, end_offsets, open_reader
 from libs.messaging.topics import topic_name
 from libs.messaging.trouble import Trouble
-from libs.process.waiting import insist_on_cancellation, wait
+from libs.process.concurrency import reraise_cancellation, wait
 
 Event = TypeVar("Event")
 
@@ -33,9 +33,9 @@ LAST_BACKOFF: Final = 5.0
 CHECK_SECONDS: Final = 1.0
 STUCK_SECONDS: Final = 60.0
 SILENT_SECONDS: Final = 5.0
-"""How long a broker may leave fetches unanswered, which it answers at once if only with nothing."""
+"""How long a broker may leave a fetch unanswered. A broker that works answers at once."""
 READ_AGAIN_SECONDS: Final = 60.0
-"""How often a partition is read again that stopped at a gap: the records may be back."""
+"""How often a partition that stopped at a gap is read again, in case the records are back."""
 
 LAG: Final = Gauge(
     "tillstream_reaction_lag_records",
@@ -55,18 +55,14 @@ REPEATED: Final = Counter("tillstream_inbox_repeated", "Records seen before", ["
 log = structlog.get_logger("subscription")
 
 
-class Died(Exception):
-    """The consumer has ceased to work; a new one takes its place."""
-
-
-KAFKA_ERRORS: Final = (KafkaError, OSError, TimeoutError, Died)
+KAFKA_ERRORS: Final = (KafkaError, OSError, TimeoutError, ConsumerDied)
 
 
 @dataclass(slots=True)
-class Progress:
+class SubscriptionState:
     """The state of a subscription. A member of the group may have no partitions.
 
-    `broker` is trouble that ends when Kafka is back.
+    `broker` holds errors that end when Kafka is back, `trouble` all others.
     """
 
     joined: bool = False
@@ -79,7 +75,7 @@ class Progress:
 
 
 class ForeignSubscription(Generic[Event]):
-    """Keeps the inbox of one reaction filled. `on_stored` is called when messages have come.
+    """Fills the inbox of one reaction. `on_stored` is called after new messages are stored.
 
     Any number may run at once, in any number of processes; each partition is read by one.
     """
@@ -97,19 +93,19 @@ class ForeignSubscription(Generic[Event]):
         self._config = config
         self._on_stored = on_stored
         self._topics = [topic_name(config.prefix, one) for one in reaction.topics]
-        self.progress = Progress()
+        self.state = SubscriptionState()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read until `stop` is set; survives database and broker going away."""
+        """Read until `stop` is set; survives outages of database and broker."""
         pause, name = FIRST_BACKOFF, self._reaction.name
         while not stop.is_set():
-            began = monotonic()
+            started_at = monotonic()
             try:
-                await ensure_start(self._pool, name, self._topics, self._config.bootstrap)
+                await _ensure_positions(self._pool, name, self._topics, self._config.bootstrap)
                 await self._consume(stop)
             except Exception as error:  # noqa: BLE001 -- the stored position is right after any error
-                insist_on_cancellation(error)
-                if monotonic() - began > 2 * LAST_BACKOFF:
+                reraise_cancellation(error)
+                if monotonic() - started_at > 2 * LAST_BACKOFF:
                     pause = FIRST_BACKOFF
                 self._note(error)
                 log.warning(
@@ -119,14 +115,14 @@ class ForeignSubscription(Generic[Event]):
                 pause = min(pause * 2, LAST_BACKOFF)
 
     def _note(self, error: Exception) -> None:
-        broker, other = self.progress.broker, self.progress.trouble
-        here, there = (broker, other) if isinstance(error, KAFKA_ERRORS) else (other, broker)
-        here.note("consumer", error)
-        there.clear("consumer")
+        broker, other = self.state.broker, self.state.trouble
+        noted, cleared = (broker, other) if isinstance(error, KAFKA_ERRORS) else (other, broker)
+        noted.note("consumer", error)
+        cleared.clear("consumer")
 
     async def _consume(self, stop: asyncio.Event) -> None:
         session = _Session(
-            self._pool, self._reaction, self._config, self._topics, self.progress, self._on_stored
+            self._pool, self._reaction, self._config, self._topics, self.state, self._on_stored
         )
         try:
             await session.start(stop)
@@ -137,7 +133,7 @@ class ForeignSubscription(Generic[Event]):
 
 
 class _Session(Generic[Event]):
-    """One life of a consumer."""
+    """One consumer, from joining its group to leaving it."""
 
     def __init__(
         self,
@@ -145,13 +141,13 @@ class _Session(Generic[Event]):
         reaction: Reaction[Event],
         config: ConsumerConfig,
         topics: list[str],
-        progress: Progress,
+        state: SubscriptionState,
         on_stored: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._name = reaction.name
         self._feed = InboxFeed(pool, reaction)
-        self._progress = progress
+        self._state = state
         self._on_stored = on_stored
         self._busy = asyncio.Lock()
         self._ending = asyncio.Event()
@@ -163,172 +159,175 @@ class _Session(Generic[Event]):
         self._fetched: set[tuple[TopicPartition, int | None]] = set()
         self._fetched_at = monotonic()
         self._read_again_at = monotonic() + READ_AGAIN_SECONDS
-        # The group has the name it had when projectors read for reactions.
+        # The name of the group comes from a release in which projectors fed the inbox.
         self._consumer = BatchConsumer(config, f"inbox-{reaction.name}", topics, self)
 
     async def start(self, stop: asyncio.Event) -> None:
-        """Join; see `BatchConsumer.start`."""
+        """Join the group; see `BatchConsumer.start`."""
         await self._consumer.start(stop)
 
     async def stop(self) -> None:
-        """Finish the batch in progress, within limits, and leave."""
+        """Finish the batch in progress, within `REVOKE_SECONDS`, and leave the group."""
         self._ending.set()
-        self._progress.joined = False
+        self._state.joined = False
         try:
             await self._wait_idle()
             await self._consumer.commit_offsets(self._next)
         finally:
-            self._progress.partitions.clear()
-            self._progress.gaps.clear()
+            self._state.partitions.clear()
+            self._state.gaps.clear()
             await self._consumer.stop()
 
     async def check(self) -> None:
-        """Measure, and see whether gaps were skipped. Raises Died."""
+        """Update the metrics, and go on where gaps were skipped. Raises ConsumerDied."""
         if self._consumer.dead:
-            raise Died("the consumer has ceased to work")
+            raise ConsumerDied("the consumer has stopped working")
         if self._stopped:
             await self._retry_gaps()
         self._measure()
-        self._listen()
+        self._check_broker()
         if self._next != self._committed:
             self._committed = dict(self._next)
             await self._consumer.commit_offsets(self._committed)
 
     async def handle(self, records: tuple[ConsumerRecord, ...]) -> None:
-        """Store one batch, however long it takes; nothing is raised."""
+        """Store one batch, however long it takes. Raises nothing."""
         async with self._busy:
             pause = FIRST_BACKOFF
             while not self._ending.is_set():
                 try:
                     await self._store(records)
                 except Exception as error:  # noqa: BLE001 -- no error may skip a record
-                    self._progress.trouble.note("storing", error)
+                    self._state.trouble.note("storing", error)
                     log.warning(
                         "batch waits", reaction=self._name, error=repr(error), retry_in=pause
                     )
                     await wait(self._ending, pause)
                     pause = min(pause * 2, LAST_BACKOFF)
                 else:
-                    self._progress.trouble.clear("storing")
+                    self._state.trouble.clear("storing")
                     return
 
     def failed(self, error: KafkaError | None) -> None:
-        """A poll of the consumer failed, or succeeded."""
+        """Note the result of a poll: its error, or None if it succeeded."""
         if error is None:
-            self._progress.broker.clear("poll")
+            self._state.broker.clear("poll")
         else:
-            self._progress.broker.note("poll", error)
+            self._state.broker.note("poll", error)
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:
-        """Let the batch in progress finish before the partitions go, within limits."""
+        """Finish the batch in progress, within `REVOKE_SECONDS`, before the partitions go."""
         await self._wait_idle()
-        self._progress.partitions -= partitions
+        self._state.partitions -= partitions
         self._forget(partitions)
         for at in partitions:
-            self._progress.gaps.pop(at, None)
+            self._state.gaps.pop(at, None)
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Go to the stored positions. Nothing may be awaited before the pause: fetching is on."""
+        """Seek to the stored positions. Fetching is on, so pause before anything is awaited."""
         self._consumer.pause(*partitions)
         try:
             await self._seek(partitions)
-        except Exception as error:  # noqa: BLE001 -- records are compared with positions: only slow
+        except Exception as error:  # noqa: BLE001 -- deduplication still works, only slowly
             log.warning("assigned without positions", reaction=self._name, error=repr(error))
         finally:
             if not self._ending.is_set():
-                self._progress.partitions |= partitions
-                self._progress.joined = True
-                self._progress.moved_at = monotonic()
-                self._progress.trouble.clear("consumer")
-                self._progress.broker.clear("consumer")
+                self._state.partitions |= partitions
+                self._state.joined = True
+                self._state.moved_at = monotonic()
+                self._state.trouble.clear("consumer")
+                self._state.broker.clear("consumer")
             self._consumer.resume(*partitions)
 
     async def _store(self, records: Iterable[ConsumerRecord]) -> None:
-        going = [record for record in records if _partition(record) not in self._stopped]
-        if not going:
+        readable = [record for record in records if _partition(record) not in self._stopped]
+        if not readable:
             return
-        stored = await self._feed.store(going)
+        stored = await self._feed.store(readable)
         self._note(stored)
         for at, gap in stored.gaps.items():
-            await self._doubt(TopicPartition(*at), gap)
+            await self._verify_gap(TopicPartition(*at), gap)
 
     def _note(self, stored: Stored) -> None:
         self._next.update({TopicPartition(*at): n for at, n in stored.next_offsets.items()})
-        self._progress.moved_at = monotonic()
+        self._state.moved_at = monotonic()
         for at in stored.next_offsets.keys() - stored.gaps.keys():
-            self._progress.gaps.pop(TopicPartition(*at), None)
+            self._state.gaps.pop(TopicPartition(*at), None)
         STORED.labels(self._name).inc(stored.messages)
         REPEATED.labels(self._name).inc(stored.repeated)
         if stored.messages:
             self._on_stored()
 
-    async def _doubt(self, at: TopicPartition, gap: Gap) -> None:
-        """Read again from where something is missing; stop there if it still is."""
+    async def _verify_gap(self, at: TopicPartition, gap: Gap) -> None:
+        """Read again from the gap; stop the partition if the records are still missing."""
         if self._suspects.get(at) != gap:
             self._suspects[at] = gap
             self._consumer.seek(at, self._search_from(at, gap))
             return
         self._consumer.pause(at)
-        self._progress.gaps[at] = gap
+        self._state.gaps[at] = gap
         log.error("subscription stopped at a gap", reaction=self._name, at=at, gap=gap.message)
         async with self._pool.acquire() as connection:
             await positions.stop(connection, self._name, at, gap)
         self._stopped.add(at)
 
     def _search_from(self, at: TopicPartition, gap: Gap) -> int:
-        """Where what is missing may be: a topic that lost its end goes on at offsets that were read
-        before, so all of the partition is read again, once for each gap."""
+        """The offset at which to search for the missing records.
+
+        A topic that lost its end continues at offsets that were read before, so the whole partition
+        is read again, once per gap.
+        """
         known = self._searched.get(at) == gap or gap.last is None or gap.kind == "incarnation"
         self._searched[at] = gap
         return gap.next_offset if known else 0
 
     async def _retry_gaps(self) -> None:
-        """Go on where a gap was skipped, and now and then see whether it has closed by itself."""
+        """Go on where a gap was skipped; every `READ_AGAIN_SECONDS` try all stopped partitions."""
         try:
             async with self._pool.acquire() as connection:
-                still = await positions.stopped(connection, self._name)
-        except Exception as error:  # noqa: BLE001 -- the next check asks again
+                stopped = await positions.stopped(connection, self._name)
+        except Exception as error:  # noqa: BLE001 -- the next check tries again
             log.warning("cannot see gaps", reaction=self._name, error=repr(error))
             return
         read_again = monotonic() >= self._read_again_at
         if read_again:
             self._read_again_at = monotonic() + READ_AGAIN_SECONDS
-        going = {at for at in self._stopped if read_again or tuple(at) not in still}
-        if going:
+        resumed = {at for at in self._stopped if read_again or tuple(at) not in stopped}
+        if resumed:
             async with self._busy:
-                await self._seek(going)
-            self._consumer.resume(*going)
+                await self._seek(resumed)
+            self._consumer.resume(*resumed)
 
     def _measure(self) -> None:
-        ends = {at: self._consumer.end_offset(at) or 0 for at in self._progress.partitions}
-        behind = {at: max(end - self._next.get(at, 0), 0) for at, end in ends.items()}
-        self._progress.lag = sum(behind.values())
-        LAG.labels(self._name).set(self._progress.lag)
-        GAPS.labels(self._name).set(len(self._progress.gaps))
-        moving = sum(n for at, n in behind.items() if at not in self._stopped)
-        if not moving:
-            self._progress.moved_at = monotonic()
-        still = monotonic() - self._progress.moved_at
-        if still > STUCK_SECONDS and not self._busy.locked():
-            raise Died(f"nothing moved for {still:.0f} s with {moving} records waiting")
+        ends = {at: self._consumer.end_offset(at) or 0 for at in self._state.partitions}
+        lags = {at: max(end - self._next.get(at, 0), 0) for at, end in ends.items()}
+        self._state.lag = sum(lags.values())
+        LAG.labels(self._name).set(self._state.lag)
+        GAPS.labels(self._name).set(len(self._state.gaps))
+        readable = sum(n for at, n in lags.items() if at not in self._stopped)
+        if not readable:
+            self._state.moved_at = monotonic()
+        idle = monotonic() - self._state.moved_at
+        if idle > STUCK_SECONDS and not self._busy.locked():
+            raise ConsumerDied(f"nothing moved for {idle:.0f} s with {readable} records waiting")
 
-    def _listen(self) -> None:
+    def _check_broker(self) -> None:
         """Note a broker that does not answer: aiokafka itself waits for it without an error."""
-        going = self._progress.partitions - self._stopped
-        fetched = {(at, self._consumer.fetched_at(at)) for at in going}
-        if fetched != self._fetched or not going or self._busy.locked():
+        readable = self._state.partitions - self._stopped
+        fetched = {(at, self._consumer.fetched_at(at)) for at in readable}
+        if fetched != self._fetched or not readable or self._busy.locked():
             self._fetched, self._fetched_at = fetched, monotonic()
-            self._progress.broker.clear("silent")
+            self._state.broker.clear("silent")
         elif monotonic() - self._fetched_at > SILENT_SECONDS:
-            self._progress.broker.note("silent", "Kafka does not answer")
+            self._state.broker.note("silent", "Kafka does not answer")
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
-        """Seek to the stored positions of these partitions, and forget what was assumed of them."""
+        """Seek to the stored positions of these partitions and drop their cached state."""
         async with self._pool.acquire() as connection:
-            known = await positions.read(connection, self._name)
+            stored = await positions.read(connection, self._name)
         self._forget(partitions)
         for at in partitions:
-            self._next[at] = known[at].next_offset if at in known else 0
+            self._next[at] = stored[at].next_offset if at in stored else 0
             self._consumer.seek(at, self._next[at])
 
     def _forget(self, partitions: set[TopicPartition]) -> None:
@@ -347,3 +346,23 @@ class _Session(Generic[Event]):
 
 def _partition(record: ConsumerRecord) -> TopicPartition:
     return TopicPartition(record.topic, record.partition)
+
+
+async def _ensure_positions(
+    pool: asyncpg.Pool, reaction: str, topics: Sequence[str], bootstrap: str
+) -> None:
+    """Give a reaction a position, at the first offset, in each topic it does not read yet.
+
+    Safe to repeat. Raises NoSuchTopic, KafkaError, and what the pool raises.
+    """
+    async with pool.acquire() as connection:
+        known = {topic for topic, _ in await positions.read(connection, reaction)}
+    new = [topic for topic in topics if topic not in known]
+    if not new:
+        return
+    async with open_reader(bootstrap, new) as consumer:
+        partitions = [TopicPartition(*at) for at in await end_offsets(consumer)]
+        offsets = await consumer.beginning_offsets(partitions)
+    first_offsets = {(at.topic, at.partition): offset for at, offset in offsets.items()}
+    async with pool.acquire() as connection:
+        await positions.add(connection, reaction, first_offsets)

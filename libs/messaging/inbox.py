@@ -1,11 +1,11 @@
-"""The inbox: messages for a reaction, each stored once, until something was done about them.
+"""The inbox: the messages of a reaction, each stored once, until they are handled.
 
-A message is stored in the transaction that moves the position of its reader. Those of one ordering
-key are worked off one after the other, by their time and then by when they happened; where the
-latest wins, an earlier one is skipped once a later one is due. A worker claims a message for a
-while. Every claim has a number, the fence: a worker that was frozen until another one took its
-message over can no longer finish it. All times are the database's, so that no clock of a worker
-matters.
+A message is stored in the transaction that moves the position of its reader. Messages of one
+ordering key are handled one after the other, by `run_at` and then by `occurred_at`; if the latest
+wins, an earlier message is skipped as soon as a later one is due. A worker claims a message for the
+duration of a lease. Every claim has a fence number: a worker that was frozen until another worker
+claimed its message can no longer finish it. All times are those of the database, so the clocks of
+workers do not matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 LEASE: Final = timedelta(minutes=1)
-"""How long a claim holds unless it is given up before."""
+"""How long a claim lasts unless it is released before."""
 
 
 class ClaimLost(Exception):
@@ -25,7 +25,7 @@ class ClaimLost(Exception):
 
 
 class RawRecord(msgspec.Struct, frozen=True):
-    """A Kafka record, word for word."""
+    """A Kafka record, unchanged."""
 
     topic: str
     partition: int
@@ -37,11 +37,11 @@ class RawRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxMessage:
-    """An event on its way into the inbox, or out of it.
+    """An event in the inbox.
 
-    With a `record` it is a record that could not be read as an event, and of the rest only tenant,
-    event id and stream mean anything; it is parked from the start, for `error`. `attempts` counts
-    the present one, `fence` is the number of the present claim.
+    With a `record` it is a record that could not be read as an event: it is parked from the start
+    with `error`, and of the other fields only tenant, event id and stream are meaningful.
+    `attempts` includes the current attempt, `fence` is the number of the current claim.
     """
 
     tenant: str
@@ -64,15 +64,15 @@ class InboxMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What waits for a reaction: parked messages, and for how many seconds the oldest of those
-    that are due and not held up by a parked one has been due."""
+    """The unfinished messages of a reaction: how many are parked, and for how many seconds the
+    oldest message has been due that no parked message blocks."""
 
     parked: int
     oldest_seconds: float
 
 
 _FIELDS: Final = ("tenant", "event_id", "stream", "version", "type", "schema_version", "data")
-_FIELDS_TOO: Final = ("metadata", "occurred_at", "recorded_at", "ordering_key", "run_at", "error")
+_MORE_FIELDS: Final = ("metadata", "occurred_at", "recorded_at", "ordering_key", "run_at", "error")
 _COLUMNS: Final = """tenant, event_id, stream, version, type, schema_version, data, metadata,
     occurred_at, recorded_at, subject, due_at, error, record"""
 
@@ -90,7 +90,7 @@ ON CONFLICT DO NOTHING
 
 _FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
 
-# A message under a claim is left alone: its worker may be in the middle of it.
+# A claimed message is left alone: its worker may be handling it.
 _SKIP: Final = f"""
 UPDATE inbox AS old SET done_at = clock_timestamp(), outcome = 'overtaken', parked_at = NULL
 WHERE reaction = $1 AND done_at IS NULL AND record IS NULL AND due_at <= clock_timestamp()
@@ -144,14 +144,14 @@ WHERE reaction = $1 AND done_at IS NULL AND parked_at IS NULL AND {_FIRST}
 """  # noqa: S608 -- constants
 
 _CLOSE: Final = """
-UPDATE inbox SET {what}
+UPDATE inbox SET {changes}
 WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND fence = $4 AND done_at IS NULL
 """
 _COMPLETE: Final = _CLOSE.format(
-    what="done_at = clock_timestamp(), outcome = 'done', error = NULL, claimed_until = NULL"
+    changes="done_at = clock_timestamp(), outcome = 'done', error = NULL, claimed_until = NULL"
 )
 _FAIL: Final = _CLOSE.format(
-    what="""retry_at = clock_timestamp() + $5::interval, error = $6, claimed_until = NULL,
+    changes="""retry_at = clock_timestamp() + $5::interval, error = $6, claimed_until = NULL,
     parked_at = CASE WHEN $7 THEN clock_timestamp() END"""
 )
 _REMOVE: Final = """
@@ -199,10 +199,10 @@ FROM inbox AS one WHERE reaction = $1 AND done_at IS NULL
 
 
 async def store(connection: Any, reaction: str, messages: Sequence[InboxMessage]) -> None:
-    """Add messages in their order; one that is there already, done or not, stays as it is."""
+    """Add messages in their order; a message that is stored already stays as it is."""
     if not messages:
         return
-    names = (*_FIELDS, *_FIELDS_TOO)
+    names = (*_FIELDS, *_MORE_FIELDS)
     columns = [[getattr(message, name) for message in messages] for name in names]
     records = [None if one.record is None else _encode(one.record).decode() for one in messages]
     await connection.execute(_STORE, reaction, *columns, records)
@@ -225,7 +225,7 @@ async def claim(
 
 
 async def seconds_to_next(connection: Any, reaction: str, *, latest_wins: bool) -> float | None:
-    """In how many seconds a message can be claimed next, None if none waits."""
+    """The seconds until a message can be claimed; None if no message waits."""
     seconds: float | None = await connection.fetchval(_NEXT, reaction, latest_wins)
     return seconds
 
@@ -233,10 +233,10 @@ async def seconds_to_next(connection: Any, reaction: str, *, latest_wins: bool) 
 async def complete(connection: Any, reaction: str, message: InboxMessage) -> None:
     """Finish a claimed message. Raises ClaimLost.
 
-    In a transaction it holds the message until that ends, so that what else the transaction writes
-    happens exactly once.
+    In a transaction the message stays locked until that ends, so the other writes of the
+    transaction happen exactly once.
     """
-    _one(await connection.execute(_COMPLETE, *_claimed(reaction, message)))
+    _require_one(await connection.execute(_COMPLETE, *_claim_key(reaction, message)))
 
 
 async def fail(
@@ -248,39 +248,41 @@ async def fail(
     retry_in: timedelta,
     park: bool,
 ) -> None:
-    """Give a claim up: retry later, or not until a person says so. Raises ClaimLost."""
+    """Release a claim after a failure: retry later, or park the message. Raises ClaimLost."""
     error = error.replace("\0", "")
-    _one(await connection.execute(_FAIL, *_claimed(reaction, message), retry_in, error, park))
+    _require_one(
+        await connection.execute(_FAIL, *_claim_key(reaction, message), retry_in, error, park)
+    )
 
 
 async def replace(
     connection: Any, reaction: str, message: InboxMessage, read: InboxMessage | None
 ) -> None:
-    """Put what a claimed record was `read` as in its place, None if nothing is to be done about it.
+    """Replace a claimed, unreadable record by the message it was `read` as; None deletes it.
 
-    To be called in a transaction. Raises ClaimLost.
+    Call it in a transaction. Raises ClaimLost.
     """
-    _one(await connection.execute(_REMOVE, *_claimed(reaction, message)))
+    _require_one(await connection.execute(_REMOVE, *_claim_key(reaction, message)))
     await store(connection, reaction, [read] if read else [])
 
 
 async def retry(connection: Any, reaction: str, tenant: str, event_id: UUID) -> bool:
-    """Let the worker try a parked message again; whether there was one."""
+    """Let the worker try a parked message again. Returns False if there is no such message."""
     return bool(await connection.execute(_RETRY, reaction, tenant, event_id) == "UPDATE 1")
 
 
 async def drop(connection: Any, reaction: str, tenant: str, event_id: UUID) -> bool:
-    """Give a parked message up, so that those behind it go on; whether there was one."""
+    """Drop a parked message, which unblocks the next ones. Returns False if there is none."""
     return bool(await connection.execute(_DROP, reaction, tenant, event_id) == "UPDATE 1")
 
 
 async def backlog(connection: Any, reaction: str) -> Backlog:
-    """What waits, of all tenants the connection sees."""
+    """The backlog of all tenants that the connection sees."""
     return Backlog(**dict(await connection.fetchrow(_BACKLOG, reaction)))
 
 
-async def count_unread(connection: Any, reaction: str) -> int:
-    """How many records wait that could not be read."""
+async def count_unreadable(connection: Any, reaction: str) -> int:
+    """The number of unfinished records that could not be read."""
     query = (
         "SELECT count(*) FROM inbox WHERE reaction = $1 AND done_at IS NULL AND record IS NOT NULL"
     )
@@ -290,13 +292,13 @@ async def count_unread(connection: Any, reaction: str) -> int:
 async def list_waiting(
     connection: Any, *, longer_than: timedelta, limit: int = 1000
 ) -> Sequence[Mapping[str, Any]]:
-    """Parked messages first, then those that have been due for longer than so long."""
+    """Parked messages, then messages that have been due for longer than `longer_than`."""
     rows: Sequence[Mapping[str, Any]] = await connection.fetch(_LIST, longer_than, limit)
     return rows
 
 
 async def forget(connection: Any, after: timedelta) -> None:
-    """Delete messages that were finished so long ago."""
+    """Delete messages that were finished longer ago than `after`."""
     query = "DELETE FROM inbox WHERE done_at < clock_timestamp() - $1::interval"
     await connection.execute(query, after)
 
@@ -305,19 +307,19 @@ _encode = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(RawRecord).decode
 
 
-def _claimed(reaction: str, message: InboxMessage) -> tuple[str, str, UUID, int]:
+def _claim_key(reaction: str, message: InboxMessage) -> tuple[str, str, UUID, int]:
     return reaction, message.tenant, message.event_id, message.fence
 
 
-def _one(status: str) -> None:
+def _require_one(status: str) -> None:
     if not status.endswith(" 1"):
         raise ClaimLost
 
 
 def _message(row: Mapping[str, Any]) -> InboxMessage:
-    same = (*_FIELDS, "metadata", "occurred_at", "recorded_at", "error", "attempts", "fence")
+    unchanged = (*_FIELDS, "metadata", "occurred_at", "recorded_at", "error", "attempts", "fence")
     return InboxMessage(
-        **{name: row[name] for name in same},
+        **{name: row[name] for name in unchanged},
         ordering_key=row["subject"],
         run_at=row["due_at"],
         record=None if row["record"] is None else _decode_record(row["record"]),

@@ -46,9 +46,8 @@ FENCED: Final = (
     """CREATE INDEX inbox_unread ON inbox (reaction, tenant, stream, sequence)
         WHERE done_at IS NULL AND record IS NOT NULL""",
 )
-"""`fence` counts the claims of a message. `record` is a Kafka record, word for word, that could not
-be read as an event; later messages of its stream wait behind it. `sequence` is the order of
-arrival."""
+"""`fence` counts the claims of a message. `record` is an unchanged Kafka record that could not be
+read as an event; later messages of its stream wait for it. `sequence` is the order of arrival."""
 
 SUBSCRIPTIONS: Final = (
     """CREATE TABLE subscription_positions (
@@ -93,8 +92,8 @@ SUBSCRIPTIONS: Final = (
         accepted_at timestamptz NOT NULL DEFAULT now()
     )""",
 )
-"""How far a reaction has read each partition, by log and incarnation; `stopped` is the gap it
-cannot pass. `subscription_gaps` says who accepted which one, and why."""
+"""How far a reaction has read each partition, by log and incarnation; `stopped` is the gap that
+blocks it. `subscription_gaps` records who accepted which gap, and why."""
 
 TABLES: Final = ("subscription_positions", "subscription_chains", "subscription_gaps")
 
@@ -140,25 +139,26 @@ CARRIED: Final = (
 
 
 def create_inbox(op: Operations, *, application_role: str) -> None:
-    """Create the inbox in the current schema and let the role work on it; see `fence_inbox`.
+    """Create the inbox in the current schema and grant the role access; see also
+    `create_subscriptions`.
 
-    Row-level security is the caller's to switch on, like for every table with a tenant.
+    The caller enables row-level security, as for every table with a tenant.
     """
     create(op, (INBOX, *INBOX_INDEXES), ("inbox",), application_role)
 
 
 def drop_inbox(op: Operations) -> None:
-    """Undo `create_inbox`, losing what is still to be done."""
+    """Undo `create_inbox`; unfinished messages are lost."""
     op.execute("DROP TABLE inbox")
 
 
 def create_subscriptions(op: Operations, *, application_role: str) -> None:
-    """Fence the claims of the inbox, and create the tables of subscriptions beside it."""
+    """Add fences to the inbox, and create the tables of subscriptions."""
     create(op, (*FENCED, *SUBSCRIPTIONS), TABLES, application_role)
 
 
 def drop_subscriptions(op: Operations) -> None:
-    """Undo `create_subscriptions`, losing records that could not be read."""
+    """Undo `create_subscriptions`; unreadable records are lost."""
     for table in reversed(TABLES):
         op.execute(f"DROP TABLE {table}")
     op.execute("DELETE FROM inbox WHERE record IS NOT NULL")
@@ -166,6 +166,6 @@ def drop_subscriptions(op: Operations) -> None:
 
 
 def carry_over_subscriptions(op: Operations) -> None:
-    """Move positions and parked records of readers `inbox-<reaction>` here from projections."""
+    """Move the positions and parked records of projections `inbox-<reaction>` here."""
     for statement in (CARRY_POSITIONS, CARRY_CHAINS, CARRY_PARKED, *CARRIED):
         op.execute(statement)

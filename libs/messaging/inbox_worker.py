@@ -1,4 +1,4 @@
-"""The worker of one reaction's inbox: claims messages that are due, reacts, retries, parks."""
+"""The worker of one reaction's inbox: claims due messages, reacts, retries and parks."""
 
 import asyncio
 from datetime import timedelta
@@ -12,32 +12,32 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.eventsourcing.codec import UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import VersionConflict
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging import inbox
 from libs.messaging.inbox import Backlog, ClaimLost, InboxMessage
 from libs.messaging.inbox_feed import read_message
-from libs.messaging.positions import KEPT
+from libs.messaging.positions import RETENTION
 from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
-from libs.postgres.pool import Pool, is_lost
-from libs.process.waiting import insist_on_cancellation, wait_for_either
+from libs.postgres.pool import Pool, is_connection_lost
+from libs.process.concurrency import reraise_cancellation, wait_for_either
 
 Event = TypeVar("Event")
 
 ATTEMPTS: Final = 6
-"""How often a message may fail for a reason of its own before it is parked."""
+"""How often a message may fail before it is parked."""
 CONTENDED_ATTEMPTS: Final = 20
-"""How often it may time out or lose a race before it is parked: more than an hour."""
+"""How often a message may time out or conflict before it is parked: more than an hour."""
 FIRST_BACKOFF: Final = timedelta(seconds=1)
 LAST_BACKOFF: Final = timedelta(minutes=5)
 FIRST_IDLE_SECONDS: Final = 0.5
 LAST_IDLE_SECONDS: Final = 5.0
-"""How long an idle worker sleeps at most. It is woken for new messages and wakes when one is due;
-this is for what other processes do, such as `inbox retry`."""
-AT_ONCE: Final = 16
+"""The longest sleep of an idle worker. New and due messages wake it; this limit is for changes by
+other processes, such as `inbox retry`."""
+CLAIM_LIMIT: Final = 16
 MEASURE_SECONDS: Final = 5.0
-FORGET_SECONDS: Final = 3600.0
+CLEAN_SECONDS: Final = 3600.0
 WARN_SECONDS: Final = 30.0
 
 CONTENDED: Final = (
@@ -48,9 +48,9 @@ CONTENDED: Final = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-"""Errors that pass when others release their locks; the message itself may be the cause, too."""
+"""Errors that end when other transactions release their locks, unless the message causes them."""
 
-HOPELESS: Final = (Unreadable, UnknownEvent, UndecodableEvent)
+PERMANENT: Final = (Unreadable, UnknownEvent, UndecodableEvent)
 """Errors that only another version of the program can avoid."""
 
 PARKED: Final = Gauge(
@@ -80,16 +80,16 @@ class InboxWorker(Generic[Event]):
         self._name = reaction.name
         self._lease = lease
         self._woken = asyncio.Event()
-        self._measured_at = self._forgot_at = float("-inf")
+        self._measured_at = self._cleaned_at = float("-inf")
         self.trouble = Trouble()
         self.backlog = Backlog(parked=0, oldest_seconds=0.0)
 
     def wake(self) -> None:
-        """Messages may have come: claim them at once."""
+        """Look for new messages at once."""
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; survives the database going away."""
+        """Work until `stop` is set; survives outages of the database."""
         idle = FIRST_IDLE_SECONDS
         while not stop.is_set():
             self._woken.clear()
@@ -99,7 +99,7 @@ class InboxWorker(Generic[Event]):
                 pause = 0.0 if tried else await self._pause(idle)
                 self.trouble.clear("inbox")
             except Exception as error:  # noqa: BLE001 -- the messages remain in the inbox
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 self.trouble.note("inbox", error)
                 log.warning("reaction waits", reaction=self._name, error=repr(error))
                 tried, pause = 0, idle
@@ -109,17 +109,17 @@ class InboxWorker(Generic[Event]):
             idle = FIRST_IDLE_SECONDS if busy else min(idle * 2, LAST_IDLE_SECONDS)
 
     async def react(self) -> int:
-        """Work off what is due now; how many messages were tried. Raises what the pool raises."""
-        began, reaction = asyncio.get_running_loop().time(), self._reaction
+        """Handle the messages that are due. Returns their number. Raises what the pool raises."""
+        started_at, reaction = asyncio.get_running_loop().time(), self._reaction
         async with self._pool.acquire() as connection:
             messages = await inbox.claim(
                 connection,
                 self._name,
-                limit=AT_ONCE,
+                limit=CLAIM_LIMIT,
                 latest_wins=reaction.latest_wins,
                 lease=self._lease,
             )
-        deadline = began + self._lease.total_seconds() * 2 / 3
+        deadline = started_at + self._lease.total_seconds() * 2 / 3
         await asyncio.gather(*(self._handle(message, deadline) for message in messages))
         return len(messages)
 
@@ -135,7 +135,7 @@ class InboxWorker(Generic[Event]):
             async with asyncio.timeout_at(deadline):
                 await self._react(message)
         except ClaimLost:
-            self._note_overtaken(message)
+            self._log_lost_claim(message)
         except Exception as error:  # noqa: BLE001 -- a reaction may raise anything
             await self._fail(message, error)
 
@@ -146,16 +146,16 @@ class InboxWorker(Generic[Event]):
         envelope, reaction = envelope_of(self._reaction, message), self._reaction
         if reaction.react is not None:
             await reaction.react(envelope)
-        reach("reaction-completing")
-        # If this is lost after `react`, it is done again, to no effect.
+        failpoint("reaction-completing")
+        # If the completion is lost after `react`, the reaction runs again, without effect.
         async with self._pool.acquire() as connection, connection.transaction():
             await inbox.complete(connection, self._name, message)
             if reaction.react_in_transaction is not None:
                 await reaction.react_in_transaction(connection, envelope)
-        reach("reaction-completed")
+        failpoint("reaction-completed")
 
     async def _read_again(self, message: InboxMessage) -> None:
-        """A person had a record retried that could not be read: perhaps this program can."""
+        """Retry a record that could not be read by an earlier version of the program."""
         assert message.record is not None  # noqa: S101 -- for the type checker
         recorded = decode(message.record).recorded
         read = read_message(self._reaction, message.record, recorded)
@@ -166,7 +166,7 @@ class InboxWorker(Generic[Event]):
 
     async def _fail(self, message: InboxMessage, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
-        park = _is_hopeless(error, message.attempts)
+        park = _must_park(error, message.attempts)
         log.warning(
             "reaction failed",
             reaction=self._name,
@@ -182,10 +182,10 @@ class InboxWorker(Generic[Event]):
                     connection, self._name, message, text, retry_in=retry_in, park=park
                 )
         except ClaimLost:
-            self._note_overtaken(message)
+            self._log_lost_claim(message)
         self._measured_at = float("-inf")
 
-    def _note_overtaken(self, message: InboxMessage) -> None:
+    def _log_lost_claim(self, message: InboxMessage) -> None:
         event_id = str(message.event_id)
         log.warning("reaction was overtaken", reaction=self._name, event_id=event_id)
 
@@ -196,10 +196,10 @@ class InboxWorker(Generic[Event]):
             async with self._pool.acquire() as connection:
                 self.backlog = await inbox.backlog(connection, self._name)
             self._publish(self.backlog)
-        if now >= self._forgot_at + FORGET_SECONDS:
-            self._forgot_at = now
+        if now >= self._cleaned_at + CLEAN_SECONDS:
+            self._cleaned_at = now
             async with self._pool.acquire() as connection:
-                await inbox.forget(connection, KEPT)
+                await inbox.forget(connection, RETENTION)
 
     def _publish(self, backlog: Backlog) -> None:
         PARKED.labels(self._name).set(backlog.parked)
@@ -209,12 +209,12 @@ class InboxWorker(Generic[Event]):
             log.warning("a message waits long", reaction=self._name, seconds=seconds)
 
 
-def _is_hopeless(error: Exception, attempts: int) -> bool:
-    """Whether to park. A service or database that is away is waited for, however long."""
-    if isinstance(error, HOPELESS):
+def _must_park(error: Exception, attempts: int) -> bool:
+    """Whether to park a message. Outages of services or the database are retried for ever."""
+    if isinstance(error, PERMANENT):
         return True
     if isinstance(error, CONTENDED):
         return attempts >= CONTENDED_ATTEMPTS
-    if isinstance(error, (Unavailable, ConnectionError)) or is_lost(error):
+    if isinstance(error, (Unavailable, ConnectionError)) or is_connection_lost(error):
         return False
     return attempts >= ATTEMPTS

@@ -1,8 +1,8 @@
 """The right to publish a log: a session lock, an epoch in the table, and the log's identity.
 
-The leader's own connection holds the lock, and the server ends a session that asks nothing for
-`IDLE_SECONDS`: a leader that froze, or whose host vanished, loses the lock to the next relay. What
-it does when it goes on is refused by the epoch.
+The leader's connection holds the lock, and the server ends a session that sends no query for
+`IDLE_SECONDS`: a leader that froze, or whose host vanished, loses the lock to the next relay. Its
+later writes are refused by the epoch.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from libs.messaging.publisher import LogIdentity
 from libs.messaging.relay_batch import COLUMNS, Deposed, RelayBatch
 
 LEADER_LOCK: Final = 0x7E1A4
-"""The advisory lock of the leading relay, beside the hash of the service's schema."""
+"""The first key of the leader's advisory lock; the second is the hash of the schema's name."""
 
 IDLE_SECONDS: Final = 10.0
 """How long the leader's session may send no query before the server closes it."""
 
 HEARTBEAT_SECONDS: Final = 2.0
-"""How often a leader that has nothing else to ask asks whether it still leads."""
+"""How often an idle leader checks that it still leads."""
 
 ANSWER_SECONDS: Final = 5.0
 
@@ -30,8 +30,8 @@ _DATABASE: Final = """
 SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
 FROM pg_control_system()
 """
-"""The cluster and its timeline. The timeline is that of the next write: what the last checkpoint
-was written on lags behind a promotion."""
+"""The cluster and its timeline. The timeline is that of the next write: the timeline of the last
+checkpoint lags behind a promotion."""
 
 _TAKE_OVER: Final = f"""
 UPDATE relay SET epoch = epoch + 1, database = $1, changed_at = now()
@@ -43,19 +43,19 @@ SELECT EXISTS (SELECT FROM relay_republish) AS requested FROM relay WHERE epoch 
 """
 
 _RENEW: Final = (
-    # A batch that was saved but not confirmed is the first of the new incarnation.
+    # An unconfirmed batch becomes the first of the new incarnation.
     """UPDATE relay SET epoch = epoch + 1, incarnation = gen_random_uuid(), first_seq = 1,
         next_seq = CASE WHEN confirmed THEN 1 ELSE 1 + next_seq - first_seq END""",
     "DELETE FROM relay_heads",
     "DELETE FROM relay_topics",
-    # Topics that were being sent again begin anew.
+    # Republications start over.
     """WITH again AS (DELETE FROM relay_republish RETURNING topic, requested_at)
     INSERT INTO relay_republish (topic, requested_at) SELECT topic, requested_at FROM again""",
 )
 
 
 class Leadership:
-    """One epoch. `republish_requested` says that a topic is to be sent again."""
+    """One epoch of a leader. `republish_requested` says that a topic is to be sent again."""
 
     def __init__(self, connection: Any, epoch: int, identity: LogIdentity) -> None:
         self.connection = connection
@@ -65,7 +65,7 @@ class Leadership:
         self._checked_at = monotonic()
 
     async def check(self) -> None:
-        """Ask whether this epoch still is the last. Raises Deposed."""
+        """Check that this epoch is still the last one. Raises Deposed."""
         row = await self.connection.fetchrow(_CHECK, self.epoch, timeout=ANSWER_SECONDS)
         self._checked_at = monotonic()
         if row is None:
@@ -73,12 +73,12 @@ class Leadership:
         self.republish_requested = row["requested"]
 
     async def check_if_due(self) -> None:
-        """The same, if it was not asked for some time."""
+        """Check, unless that was done within `HEARTBEAT_SECONDS`. Raises Deposed."""
         if monotonic() - self._checked_at >= HEARTBEAT_SECONDS:
             await self.check()
 
     async def during(self, work: Awaitable[Result]) -> Result:
-        """Wait for `work` and go on asking; `work` is cancelled if this epoch ends. Raises Deposed.
+        """Wait for `work` and keep checking; cancel it if this epoch ends. Raises Deposed.
 
         `work` must not use the leader's connection.
         """
@@ -95,14 +95,14 @@ class Leadership:
 
 
 async def take_over(connection: Any) -> tuple[Leadership, RelayBatch]:
-    """Begin a new epoch: a relay that led before can write no more.
+    """Begin a new epoch, which fences off the relay that led before.
 
-    If the log was restored or failed over since, it also begins a new incarnation.
+    If the log was restored or failed over since then, a new incarnation begins too.
     """
     database = await connection.fetchval(_DATABASE)
     async with connection.transaction():
-        before = await connection.fetchval("SELECT database FROM relay FOR UPDATE")
-        if before not in (None, database):
+        previous = await connection.fetchval("SELECT database FROM relay FOR UPDATE")
+        if previous not in (None, database):
             await renew_incarnation(connection)
         row = await connection.fetchrow(_TAKE_OVER, database)
         topics = await connection.fetch("SELECT topic, incarnation::text FROM relay_topics")
@@ -112,9 +112,9 @@ async def take_over(connection: Any) -> tuple[Leadership, RelayBatch]:
 
 
 async def renew_incarnation(connection: Any) -> None:
-    """Begin a new incarnation of the log, whose numbers begin anew in every topic.
+    """Begin a new incarnation of the log, whose numbers start over in every topic.
 
-    A leader of before is deposed. Call it in a transaction.
+    This deposes the current leader. Call it in a transaction.
     """
     for statement in _RENEW:
         await connection.execute(statement)

@@ -1,4 +1,4 @@
-"""What the relay counts."""
+"""The relay's metrics."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How far a reaction has read foreign topics, stored beside its inbox and moved with it."""
+"""The positions of a reaction in topics of other services, stored and moved with its inbox."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ import msgspec
 
 from libs.messaging.dedup import Chain, Gap, Position, TopicPartition
 
-KEPT: Final = timedelta(days=120)
+RETENTION: Final = timedelta(days=120)
 """How long finished messages stay in the inbox: longer than records in any topic."""
 
 
-class Overtaken(Exception):
-    """Another worker moved the position: the transaction must not count."""
+class PositionConflict(Exception):
+    """Another worker moved the position: the transaction must be rolled back."""
 
 
 _IN: Final = "(topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"
@@ -102,7 +102,7 @@ _decode_gap = msgspec.json.Decoder(Gap).decode
 
 
 async def add(connection: Any, reaction: str, began_at: Mapping[TopicPartition, int]) -> None:
-    """Begin to read at these offsets; a partition that is being read already stays where it is."""
+    """Add positions at these offsets; a partition that has a position keeps it."""
     ordered = sorted(began_at)
     await connection.execute(_ADD, reaction, *_columns(ordered), [began_at[at] for at in ordered])
 
@@ -110,7 +110,10 @@ async def add(connection: Any, reaction: str, began_at: Mapping[TopicPartition, 
 async def lock(
     connection: Any, reaction: str, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, Position]:
-    """The positions, locked in one order until the transaction ends; missing ones are made at 0."""
+    """Lock the positions, always in the same order, until the transaction ends.
+
+    A missing position is created at offset 0.
+    """
     ordered = sorted(partitions)
     rows = await connection.fetch(_LOCK, reaction, *_columns(ordered))
     if len(rows) < len(ordered):
@@ -120,14 +123,16 @@ async def lock(
 
 
 async def read(connection: Any, reaction: str) -> dict[TopicPartition, Position]:
-    """The positions of a reaction, unlocked."""
+    """All positions of a reaction, without locking them."""
     return await _positions(connection, reaction, await connection.fetch(_READ, reaction))
 
 
 async def stopped(connection: Any, reaction: str) -> dict[TopicPartition, Gap]:
-    """The gaps that hold a reaction up, by the partitions they are in."""
+    """The gaps that block a reaction, by partition."""
     rows = await connection.fetch(_READ, reaction)
-    return {_of(row): _decode_gap(row["stopped"]) for row in rows if row["stopped"] is not None}
+    return {
+        _partition(row): _decode_gap(row["stopped"]) for row in rows if row["stopped"] is not None
+    }
 
 
 async def save(
@@ -136,9 +141,9 @@ async def save(
     old: Mapping[TopicPartition, Position],
     new: Mapping[TopicPartition, Position],
 ) -> None:
-    """Compare and set; what moved is not stopped any more. Raises Overtaken.
+    """Compare and set the positions; those that move are no longer stopped.
 
-    If any position is not where `old` says, the transaction must be rolled back.
+    Raises PositionConflict if a stored position differs from `old`: then roll back.
     """
     moved = sorted(at for at in new if new[at] != old[at])
     if not moved:
@@ -146,57 +151,58 @@ async def save(
     offsets = [old[at].next_offset for at in moved], [new[at].next_offset for at in moved]
     status = await connection.execute(_MOVE, reaction, *_columns(moved), *offsets)
     if status != f"UPDATE {len(moved)}":
-        raise Overtaken(f"{reaction} was moved by another worker")
+        raise PositionConflict(f"{reaction} was moved by another worker")
     for at in moved:
         await _save_chains(connection, (reaction, *at), old[at], new[at])
 
 
 async def stop(connection: Any, reaction: str, at: TopicPartition, gap: Gap) -> None:
-    """Note the gap before which a partition stands, unless it was moved meanwhile."""
+    """Store the gap that blocks a partition, unless its position was moved meanwhile."""
     await connection.execute(_STOP, reaction, *at, gap.next_offset, _encode(gap).decode())
 
 
 async def skip(
     connection: Any, reaction: str, at: TopicPartition, *, reason: str, accepted_by: str
 ) -> Gap | None:
-    """Go on at the record behind the gap, and write down who accepted it; None if there is none.
+    """Move the position past the gap and record who accepted it. Returns None without a gap.
 
-    Another incarnation of a log retires the one before, and is expected in the other partitions of
-    the topic too, where its numbers begin anew. What its log recorded longer ago than the inbox
-    remembers is then left out, because it may have been done. Runs in the caller's transaction.
+    A new incarnation of a log retires the previous one, and is then expected in the other
+    partitions of the topic, where its numbers start over. Of its events, those recorded longer ago
+    than `RETENTION` are skipped, because they may have been handled. Runs in the caller's
+    transaction.
     """
     await lock(connection, reaction, [at])
     gap = (await stopped(connection, reaction)).get(at)
     if gap is None:
         return None
-    key, link, anew = (reaction, *at), gap.link, gap.kind == "incarnation"
+    key, link, is_new = (reaction, *at), gap.link, gap.kind == "incarnation"
     labels = link.log_id, link.incarnation
     await connection.execute(_SKIP, *key, gap.offset)
-    if link.labelled and not anew:
+    if link.labelled and not is_new:
         await connection.execute(_NAME, *key, *labels)
-    if anew:
+    if is_new:
         await connection.execute(_RETIRE, *key, *labels)
-        await connection.execute(_AWAIT, *key, *labels, KEPT)
-    await connection.execute(_START_CHAIN, *key, *labels, link.prev_seq, anew, KEPT)
+        await connection.execute(_AWAIT, *key, *labels, RETENTION)
+    await connection.execute(_START_CHAIN, *key, *labels, link.prev_seq, is_new, RETENTION)
     given = (*gap.numbers, gap.next_offset, gap.offset, reason, accepted_by)
     await connection.execute(_AUDIT, *key, gap.kind, *labels, *given)
     return gap
 
 
 async def list_gaps(connection: Any) -> Sequence[Mapping[str, Any]]:
-    """Every gap that was accepted, the latest first."""
+    """All accepted gaps, the latest first."""
     query = "SELECT * FROM subscription_gaps ORDER BY accepted_at DESC, id DESC"
     rows: Sequence[Mapping[str, Any]] = await connection.fetch(query)
     return rows
 
 
 async def list_stopped(connection: Any) -> Sequence[tuple[str, TopicPartition, Gap]]:
-    """Every gap that holds a reaction up."""
+    """All gaps that block a reaction: its name, the partition, the gap."""
     rows = await connection.fetch(
         "SELECT reaction, topic, partition, stopped FROM subscription_positions"
         " WHERE stopped IS NOT NULL ORDER BY reaction, topic, partition"
     )
-    return [(row["reaction"], _of(row), _decode_gap(row["stopped"])) for row in rows]
+    return [(row["reaction"], _partition(row), _decode_gap(row["stopped"])) for row in rows]
 
 
 async def _save_chains(
@@ -218,12 +224,14 @@ async def _positions(
         values = dict(row)
         chains[values.pop("topic"), values.pop("partition")].append(Chain(**values))
     return {
-        _of(row): Position(row["next_offset"], row["began_at"], tuple(chains[_of(row)]))
+        _partition(row): Position(
+            row["next_offset"], row["began_at"], tuple(chains[_partition(row)])
+        )
         for row in rows
     }
 
 
-def _of(row: Mapping[str, Any]) -> TopicPartition:
+def _partition(row: Mapping[str, Any]) -> TopicPartition:
     return row["topic"], row["partition"]
 
 

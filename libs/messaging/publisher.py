@@ -1,7 +1,7 @@
-"""Sending a page of the log: one batch per partition, all at once, confirmed or dead.
+"""Sends a page of the log to Kafka, all partitions at once.
 
-An idempotent aiokafka producer does not survive a failed batch: its sequence numbers run on. After
-`send` has raised, the publisher is closed, a new one is made, and the same page is sent again.
+An idempotent aiokafka producer does not survive a failed batch, because its sequence numbers run
+on. After `send` has raised, close the publisher, make a new one, and send the same page again.
 """
 
 import asyncio
@@ -13,33 +13,34 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging.categories import category_of
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.topics import partition_of, topic_name
 from libs.messaging.wire import Headers, Row, label
 
 MAX_BATCH_BYTES: Final = 524_288
-"""Half of what the topics accept in one request, so that headers never push a batch over."""
+"""Half of the topics' limit for a request, so that headers never make a batch too large."""
 
 METADATA_SECONDS: Final = 3.0
-"""How long to look for a topic."""
+"""How long to wait for the metadata of a topic."""
 
 CLOSE_SECONDS: Final = 1.0
 
-REMEMBERED_STREAMS: Final = 4096
+CACHED_STREAMS: Final = 4096
 
-AT_ONCE: Final = 256
-"""So many records are made before whatever else the process does has its turn."""
+RECORDS_PER_YIELD: Final = 256
+"""After this many records other tasks of the event loop may run."""
 
 TopicPartition: TypeAlias = tuple[str, int]
-"""Name and number."""
+"""The topic's name and the partition's number."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
-    """What every record says of the log it comes from. The incarnation of a topic that was sent
-    again differs from the log's own: see `by_topic`.
+    """The id and the incarnation of a log, which every record has in its headers.
+
+    Topics that were sent again have incarnations of their own, in `by_topic`.
     """
 
     log_id: str
@@ -47,13 +48,13 @@ class LogIdentity:
     by_topic: Mapping[str, str] = field(default_factory=dict)
 
     def labels(self, topic: str) -> Headers:
-        """The headers that say it in a topic."""
+        """The headers with the log's identity for records of a topic."""
         return label(self.log_id, self.by_topic.get(topic, self.incarnation))
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """A page as it goes out: the batches of each partition, and the last number in it."""
+    """A page ready to be sent: the batches of each partition, and the last number in each."""
 
     batches: dict[TopicPartition, list[RecordBatch]]
     heads: dict[TopicPartition, int]
@@ -86,7 +87,7 @@ class Publisher:
         self._max_batch_bytes = max_batch_bytes
         self._encode = RecordEncoder(service).encode
         self._partitions: dict[str, int] = {}
-        self._placed: dict[str, tuple[TopicPartition, StreamParts]] = {}
+        self._streams: dict[str, tuple[TopicPartition, StreamParts]] = {}
 
     @classmethod
     async def connect(
@@ -127,29 +128,31 @@ class Publisher:
         heads: Mapping[TopicPartition, int],
         identity: LogIdentity,
     ) -> PreparedBatch:
-        """Number all rows from `first_seq`; `heads` is the last number of every partition.
+        """Encode the rows, numbered from `first_seq`. Sends nothing.
 
-        Nothing is sent. Raises UnknownTopic.
+        `heads` has the last number of every partition. Raises UnknownTopic.
         """
-        await self._place({row[4] for row in rows})
-        filling: dict[TopicPartition, _Filling] = {}
-        moment = time_ns() // 1_000_000
+        await self._find_partitions({row[4] for row in rows})
+        partitions: dict[TopicPartition, _PartitionBatches] = {}
+        now_ms = time_ns() // 1_000_000
         for seq, row in enumerate(rows, first_seq):
-            place, parts = self._placed[row[4]]
-            if (one := filling.get(place)) is None:
-                labels, last = identity.labels(place[0]), heads.get(place, 0)
-                one = filling[place] = _Filling(self._max_batch_bytes, moment, labels, last)
+            at, parts = self._streams[row[4]]
+            if (one := partitions.get(at)) is None:
+                labels, last = identity.labels(at[0]), heads.get(at, 0)
+                one = partitions[at] = _PartitionBatches(
+                    self._max_batch_bytes, now_ms, labels, last
+                )
             one.add(self._encode(row, seq, one.last, parts, one.labels))
             one.last = seq
-            if not seq % AT_ONCE:
+            if not seq % RECORDS_PER_YIELD:
                 await asyncio.sleep(0)
         return PreparedBatch(
-            {place: one.batches for place, one in filling.items()},
-            {place: one.last for place, one in filling.items()},
+            {at: one.batches for at, one in partitions.items()},
+            {at: one.last for at, one in partitions.items()},
         )
 
     async def send(self, batch: PreparedBatch) -> None:
-        """Wait until Kafka has all of it. After it has raised, the publisher is spent."""
+        """Send all batches and wait until Kafka confirms. After an error, close the publisher."""
         try:
             async with asyncio.timeout(self._deadline):
                 await self._send_all(batch.batches)
@@ -157,27 +160,27 @@ class Publisher:
             raise SpentPublisher(f"not confirmed within {self._deadline:.0f} s") from error
 
     async def close(self) -> None:
-        """Let go of the broker, without waiting for what was not confirmed."""
+        """Disconnect from the broker, without waiting for unconfirmed batches."""
         stopping = asyncio.ensure_future(self._producer.stop())
         await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
         if not stopping.done():
-            # Left alone it would go on trying for ever, beside the next publisher, and aiokafka
-            # has no public way to give up.
+            # Otherwise it would retry for ever, beside the next publisher; aiokafka has no public
+            # way to abort.
             self._producer._sender.sender_task.cancel()
             await self._producer.client.close()
             self._producer._message_accumulator.fail_all(SpentPublisher("given up"))
             await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
 
-    async def _place(self, streams: set[str]) -> None:
-        """Find the partitions of streams that are new here."""
-        if len(self._placed) + len(streams) > REMEMBERED_STREAMS:
-            self._placed.clear()
-        for stream in streams - self._placed.keys():
+    async def _find_partitions(self, streams: set[str]) -> None:
+        """Find and cache the partitions of streams that are not cached."""
+        if len(self._streams) + len(streams) > CACHED_STREAMS:
+            self._streams.clear()
+        for stream in streams - self._streams.keys():
             topic = topic_name(self._prefix, category_of(self._service, stream))
             if topic not in self._partitions:
                 self._partitions[topic] = await self._count_partitions(topic)
-            place = topic, partition_of(stream, self._partitions[topic])
-            self._placed[stream] = place, StreamParts(stream)
+            at = topic, partition_of(stream, self._partitions[topic])
+            self._streams[stream] = at, StreamParts(stream)
 
     async def _count_partitions(self, topic: str) -> int:
         try:
@@ -188,42 +191,42 @@ class Publisher:
         return len(partitions)
 
     async def _send_all(self, batches: Mapping[TopicPartition, Sequence[RecordBatch]]) -> None:
-        """All partitions at once; if one fails the others are given up, for all are sent again."""
-        sending = [asyncio.ensure_future(self._send(*one)) for one in batches.items()]
+        """Send to all partitions at once; if one fails, cancel the others: all are sent again."""
+        tasks = [asyncio.ensure_future(self._send(*one)) for one in batches.items()]
         try:
-            await asyncio.gather(*sending)
+            await asyncio.gather(*tasks)
         finally:
-            for task in sending:
+            for task in tasks:
                 task.cancel()
 
-    async def _send(self, place: TopicPartition, batches: Sequence[RecordBatch]) -> None:
-        """One partition's batches, in order."""
-        reach("partition-sending")
-        topic, partition = place
+    async def _send(self, at: TopicPartition, batches: Sequence[RecordBatch]) -> None:
+        """Send the batches of one partition in order."""
+        failpoint("partition-sending")
+        topic, partition = at
         confirmations = [
             await self._producer.send_batch(batch, topic, partition=partition) for batch in batches
         ]
-        reach("partition-sent")
+        failpoint("partition-sent")
         await asyncio.gather(*confirmations)
-        reach("partition-flushed")
+        failpoint("partition-flushed")
 
 
-class _Filling:
-    """The batches of one partition, as few as its records fit in."""
+class _PartitionBatches:
+    """Fills the batches of one partition, as few as possible."""
 
-    __slots__ = ("_batch", "_max_bytes", "_moment", "batches", "labels", "last")
+    __slots__ = ("_batch", "_max_bytes", "_timestamp_ms", "batches", "labels", "last")
 
-    def __init__(self, max_bytes: int, moment: int, labels: Headers, last: int) -> None:
+    def __init__(self, max_bytes: int, timestamp_ms: int, labels: Headers, last: int) -> None:
         self._max_bytes = max_bytes
-        self._moment = moment
+        self._timestamp_ms = timestamp_ms
         self.labels = labels
         self.last = last
-        self._batch = RecordBatch(max_bytes, moment)
+        self._batch = RecordBatch(max_bytes, timestamp_ms)
         self.batches = [self._batch]
 
     def add(self, record: bytes) -> None:
         """Append a record."""
         if not self._batch.add(record):
-            self._batch = RecordBatch(self._max_bytes, self._moment)
+            self._batch = RecordBatch(self._max_bytes, self._timestamp_ms)
             self.batches.append(self._batch)
             self._batch.add(record)

@@ -1,8 +1,8 @@
-"""Reactions: something is done about a fact, once, and never in a replay.
+"""Reactions: handlers of facts, which run once per fact and never in a replay.
 
-A fact is first stored in the inbox (see `libs.messaging.inbox`); what the reaction does happens
-afterwards and may fail, wait and be repeated. Facts of other services come over Kafka
-(`libs.messaging.foreign_subscription`), the service's own from its log (`feed_of`).
+A fact is first stored in the inbox (see `libs.messaging.inbox`). The reaction runs afterwards, and
+may fail, wait and be retried. Facts of other services arrive over Kafka
+(`libs.messaging.foreign_subscription`), facts of the service itself from its log (`feed_of`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Event = TypeVar("Event")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When to react to an event. Events with one ordering key are worked off in order."""
+    """When to react to an event. Events with the same ordering key are handled in order."""
 
     ordering_key: str
     run_at: datetime
@@ -36,16 +36,16 @@ ReactInTransaction: TypeAlias = Callable[[Connection, Envelope[Event]], Awaitabl
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reaction(Generic[Event]):
-    """What is done about facts. `topics` are categories such as `shop.price`.
+    """A handler of facts. `topics` are categories such as `shop.price`.
 
-    `schedule_of` says when, None if nothing is to be done. Exactly one of two does it, and may
-    raise anything. `react` runs at least once, so that what it appends needs a command id that
-    follows from the fact. `react_in_transaction` is for effects in the reaction's own database: it
-    runs in the transaction that finishes the message, therefore exactly once, and neither commits
-    nor sets anything in the session.
+    `schedule_of` says when to react, None to ignore the event. Exactly one of `react` and
+    `react_in_transaction` is given; both may raise anything. `react` runs at least once, so events
+    that it appends need a command id derived from the fact. `react_in_transaction` is for effects
+    in the reaction's own database: it runs in the transaction that finishes the message, therefore
+    exactly once. It must neither commit nor change settings of the session.
 
-    With `latest_wins` only the latest due event of an ordering key counts, as with prices; else a
-    failing one holds up those behind it.
+    With `latest_wins` only the latest due event of an ordering key is handled, as with prices;
+    otherwise a failing event blocks the next ones of its key.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Reaction(Generic[Event]):
 
     def __post_init__(self) -> None:
         if (self.react is None) == (self.react_in_transaction is None):
-            raise ValueError(f"reaction {self.name}: one of react and react_in_transaction is due")
+            raise ValueError(f"reaction {self.name}: give one of react and react_in_transaction")
 
 
 def is_own(service: str, reaction: Reaction[Any]) -> bool:
-    """Whether a reaction is to facts of the service itself, as topics spell it.
+    """Whether a reaction handles facts of the service itself; `service` is its wire name.
 
-    Raises ValueError if only some of its topics are.
+    Raises ValueError if only some of its topics belong to the service.
     """
     own = {topic.startswith(f"{service}.") for topic in reaction.topics}
     if len(own) != 1:
@@ -72,19 +72,19 @@ def is_own(service: str, reaction: Reaction[Any]) -> bool:
     return own.pop()
 
 
-FEED: Final = "inbox-"
-"""What the names of feeds begin with."""
+FEED_PREFIX: Final = "inbox-"
+"""The names of feeds begin with this."""
 
 
 def own_feeds(service: str, reactions: Iterable[Reaction[Any]]) -> list[Projection[Any]]:
-    """The feeds of reactions to facts of the service itself, as topics spell it."""
+    """The feeds of reactions to facts of the service itself; `service` is its wire name."""
     return [feed_of(reaction) for reaction in reactions if is_own(service, reaction)]
 
 
 def feed_of(reaction: Reaction[Event]) -> Projection[Event]:
-    """What fills the inbox from the service's own log. It has no tables to rebuild."""
+    """The projection that fills the inbox from the service's own log. It has no tables."""
     return Projection(
-        name=f"{FEED}{reaction.name}",
+        name=f"{FEED_PREFIX}{reaction.name}",
         tables=(),
         topics=reaction.topics,
         codec=reaction.codec,
@@ -104,7 +104,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def message_of(reaction: Reaction[Event], envelope: Envelope[Event]) -> InboxMessage | None:
-    """The event as the inbox stores it, None if nothing is to be done about it."""
+    """The event as the inbox stores it; None if the reaction ignores it."""
     schedule = reaction.schedule_of(envelope.event)
     if schedule is None:
         return None

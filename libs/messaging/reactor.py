@@ -1,4 +1,4 @@
-"""One reaction: the feed of its inbox, the worker of its inbox, and the readiness of both."""
+"""Reactors: each runs one reaction, its subscription and the worker of its inbox."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from libs.http.health import CheckResult
 from libs.messaging import inbox
 from libs.messaging.batch_consumer import ConsumerConfig
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.foreign_subscription import ForeignSubscription
 from libs.messaging.inbox_worker import WARN_SECONDS, InboxWorker
 from libs.messaging.reaction import Reaction, is_own
@@ -21,15 +21,15 @@ from libs.settings import ServiceSettings
 Event = TypeVar("Event")
 
 OVERDUE_SECONDS: Final = 600.0
-"""How long a message may wait that nothing holds up before its service is not ready."""
+"""How long an unblocked message may wait before its service is not ready."""
 CONNECTIONS: Final = 1
-"""Of each reaction; one more is there for all, so that none holds up another."""
+"""Connections of each reaction; all share one more, so that no reaction blocks another."""
 
 
 class Reactor(Generic[Event]):
     """Without a `config` nothing is read from Kafka: the inbox is fed from the service's own log.
 
-    Any number of them may work at once. The pool must see all tenants.
+    Any number of reactors may run at once. The pool must see all tenants.
     """
 
     def __init__(
@@ -49,51 +49,51 @@ class Reactor(Generic[Event]):
         )
 
     def wake(self) -> None:
-        """Messages may have come: work them off at once."""
+        """Look for new messages at once."""
         self.worker.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read and react until `stop` is set; survives database and broker going away."""
+        """Read and react until `stop` is set; survives outages of database and broker."""
         parts = [self.worker.run(stop)]
         if self.subscription is not None:
             parts.append(self.subscription.run(stop))
         await asyncio.gather(*parts)
 
     async def check(self) -> CheckResult:
-        """For readiness: gaps, what has failed for too long, what waits; else the figures."""
-        waiting = self.worker.backlog.oldest_seconds
-        wrong = self._reading() or self.worker.trouble.lasting()
-        if wrong is None and waiting > OVERDUE_SECONDS:
-            wrong = f"a message has waited for {waiting:.0f} s, see `inbox list`"
-        if wrong is None and (late := self._waiting_for_kafka()):
-            return CheckResult(ok=False, detail=late, needed=False)
-        return CheckResult(ok=wrong is None, detail=wrong or self._figures())
+        """For readiness: gaps, lasting errors, overdue messages; otherwise lag and backlog."""
+        oldest = self.worker.backlog.oldest_seconds
+        fault = self._subscription_fault() or self.worker.trouble.lasting()
+        if fault is None and oldest > OVERDUE_SECONDS:
+            fault = f"a message has waited for {oldest:.0f} s, see `inbox list`"
+        if fault is None and (outage := self._broker_fault()):
+            return CheckResult(ok=False, detail=outage, critical=False)
+        return CheckResult(ok=fault is None, detail=fault or self._figures())
 
-    def _waiting_for_kafka(self) -> str | None:
-        """Why foreign facts come late, if they do; what is answered does not wait for them."""
+    def _broker_fault(self) -> str | None:
+        """Why facts of other services are late, if they are; no request waits for them."""
         if self.subscription is None:
             return None
-        progress = self.subscription.progress
-        return progress.broker.lasting() or (None if progress.joined else "is joining")
+        state = self.subscription.state
+        return state.broker.lasting() or (None if state.joined else "is joining")
 
-    def _reading(self) -> str | None:
-        """What is wrong with the subscription that does not end when Kafka is back."""
+    def _subscription_fault(self) -> str | None:
+        """An error of the subscription that does not end when Kafka is back."""
         if self.subscription is None:
             return None
-        progress = self.subscription.progress
-        for at, gap in sorted(progress.gaps.items()):
+        state = self.subscription.state
+        for at, gap in sorted(state.gaps.items()):
             return (
                 f"{at.topic} partition {at.partition}: {gap.message}; find out what is missing, "
                 f"then `inbox skip-gap {self.name} --reason …`"
             )
-        return progress.trouble.lasting()
+        return state.trouble.lasting()
 
     def _figures(self) -> str:
-        backlog, progress = self.worker.backlog, getattr(self.subscription, "progress", None)
-        lag = f"lag {progress.lag}, " if progress is not None else ""
-        late = backlog.oldest_seconds
-        waits = f", oldest waits {late:.0f} s" if late > WARN_SECONDS else ""
-        return f"{lag}parked {backlog.parked}{waits}"
+        backlog, subscription = self.worker.backlog, self.subscription
+        lag = f"lag {subscription.state.lag}, " if subscription is not None else ""
+        oldest = backlog.oldest_seconds
+        late = f", oldest waits {oldest:.0f} s" if oldest > WARN_SECONDS else ""
+        return f"{lag}parked {backlog.parked}{late}"
 
 
 @asynccontextmanager
@@ -123,10 +123,10 @@ async def open_reactors(
         doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
         reactors: list[Reactor[Any]] = []
         for reaction in reactions:
-            own = is_own(spelled(service), reaction)
+            own = is_own(wire_name(service), reaction)
             reactor: Reactor[Any] = Reactor(pool, reaction, None if own else config)
             if own:
-                # The runner of the read models fills its inbox.
+                # The runner of the read models fills the inbox.
                 stack.callback(doorbell.add_listener(reactor.wake, PROJECTED))
             reactors.append(reactor)
         yield reactors

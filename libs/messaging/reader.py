@@ -1,4 +1,4 @@
-"""Reading topics without a group, from places set by hand."""
+"""Kafka consumers without a group, and whether a consumer is dead."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -17,11 +17,15 @@ class NoSuchTopic(Exception):
     """One of the topics does not exist. Declare it and run the topics command."""
 
 
+class ConsumerDied(Exception):
+    """The consumer has stopped working; a new one takes its place."""
+
+
 @asynccontextmanager
 async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer on all lanes of `topics`, standing at their ends. Raises NoSuchTopic.
+    """A consumer of all partitions of `topics`, positioned at their ends. Raises NoSuchTopic.
 
-    It says OffsetOutOfRangeError, and skips nothing, when it is told to read what is gone.
+    Reading at an offset that is gone raises OffsetOutOfRangeError and skips nothing.
     """
     consumer = AIOKafkaConsumer(
         *topics,
@@ -34,7 +38,7 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
     )
     try:
         await consumer.start()
-        for (topic, partition), end in (await ends_of(consumer)).items():
+        for (topic, partition), end in (await end_offsets(consumer)).items():
             consumer.seek(TopicPartition(topic, partition), end)
         yield consumer
     except UnknownTopicOrPartitionError as error:
@@ -43,17 +47,19 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
         await consumer.stop()
 
 
-async def ends_of(
-    consumer: AIOKafkaConsumer, lanes: Iterable[tuple[str, int]] | None = None
+async def end_offsets(
+    consumer: AIOKafkaConsumer, partitions: Iterable[tuple[str, int]] | None = None
 ) -> dict[tuple[str, int], int]:
-    """The next offset to be written in each of these lanes, by default all the consumer has.
+    """The end offset of each partition, by default of all that the consumer has.
 
-    Raises KafkaError, also when a broker that goes away makes aiokafka say that we were
-    cancelled, which nobody was.
+    Raises KafkaError, also where aiokafka raises CancelledError because the broker went away.
     """
-    asked = consumer.assignment() if lanes is None else [TopicPartition(*lane) for lane in lanes]
+    if partitions is None:
+        requested = list(consumer.assignment())
+    else:
+        requested = [TopicPartition(*one) for one in partitions]
     try:
-        ends = await consumer.end_offsets(list(asked))
+        ends = await consumer.end_offsets(requested)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -63,12 +69,12 @@ async def ends_of(
 
 
 def is_dead(consumer: AIOKafkaConsumer) -> bool:
-    """Whether a consumer has ceased to fetch or to keep in touch with its group.
+    """Whether a consumer has stopped fetching, or stopped sending heartbeats to its group.
 
-    aiokafka tells its log and goes on as if nothing had happened; there is no public way to ask.
-    uvloop makes it happen: a write to a connection just lost is a RuntimeError there.
+    aiokafka only logs this and has no public way to find out. It happens with uvloop, where a
+    write to a connection just lost raises RuntimeError.
     """
-    # Without a group nothing is coordinated.
+    # A consumer without a group has no coordination task.
     coordinating = getattr(consumer._coordinator, "_coordination_task", None)
     tasks = consumer._fetcher._fetch_task, coordinating
     return any(task is not None and task.done() for task in tasks)

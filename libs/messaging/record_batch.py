@@ -1,8 +1,8 @@
-"""Rows of the log as Kafka's record batches (format 2), made at once.
+"""Encodes rows of the log as Kafka record batches (format 2).
 
-aiokafka takes a list of headers for every record and encodes each of them again. Here what records
-have in common is encoded once, and a record is a few pieces joined. Every length and number in a
-record is a varint in zigzag; `_LENGTH` has those of short values, which are ASCII characters.
+aiokafka takes a list of headers for every record and encodes every header again. Here the headers
+that records share are encoded once, and a record is joined from a few pieces. All lengths and
+numbers in a record are zigzag varints; `_LENGTH` has those of short values, as ASCII characters.
 """
 
 from functools import lru_cache
@@ -15,21 +15,21 @@ from aiokafka.record.util import calc_crc32c
 
 from libs.messaging.wire import METADATA, Headers, Row
 
-REPEATING: Final = 1024
-"""So many values are remembered of headers that many records share."""
+CACHED_HEADERS: Final = 1024
+"""How many values of headers that many records share are cached."""
 
 _HEADER: Final = Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, format, checksum, attributes, last offset, first and last
-moment, producer's id and epoch, first sequence number, count."""
-_BEHIND_LENGTH: Final = 12
-_BEHIND_CHECKSUM: Final = 21
+timestamp, producer's id and epoch, first sequence number, count."""
+_AFTER_LENGTH: Final = 12
+_AFTER_CHECKSUM: Final = 21
 _CHECKSUM: Final = Struct(">I")
 _CHECKSUM_AT: Final = 17
 _FORMAT: Final = 2
 _UNKNOWN: Final = -1
 
 OWN_HEADERS: Final = 9
-"""Headers each record has of its own, besides the version of its stream."""
+"""The number of headers that differ in each record, without the version of its stream."""
 
 _LENGTH: Final = [chr(2 * length) for length in range(64)]
 
@@ -37,12 +37,14 @@ _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class RecordBatch(BatchBuilder):  # type: ignore[misc]
-    """A batch of records that bear the same moment, in milliseconds; aiokafka sends it as it would
-    send its own, of which it calls what has an underscore."""
+    """A batch of records with one timestamp, in milliseconds since the epoch.
 
-    def __init__(self, max_bytes: int, moment: int) -> None:
+    aiokafka sends it like its own batches, whose methods with an underscore it calls.
+    """
+
+    def __init__(self, max_bytes: int, timestamp_ms: int) -> None:
         self._max_bytes = max_bytes
-        self._moment = moment
+        self._timestamp_ms = timestamp_ms
         self._pieces = [bytes(_HEADER.size)]
         self._bytes = _HEADER.size
         self._relative_offset = 0
@@ -51,19 +53,19 @@ class RecordBatch(BatchBuilder):  # type: ignore[misc]
         self._closed = False
 
     def add(self, record: bytes) -> bool:
-        """Add a record, as `RecordEncoder` makes it; False if it does not fit in any more."""
-        place = _place(self._relative_offset)
-        length = varint(len(place) + len(record))
-        size = self._bytes + len(length) + len(place) + len(record)
+        """Add a record of `RecordEncoder`. Returns False if it does not fit any more."""
+        prefix = _record_prefix(self._relative_offset)
+        length = varint(len(prefix) + len(record))
+        size = self._bytes + len(length) + len(prefix) + len(record)
         if size > self._max_bytes and self._relative_offset:
             return False
-        self._pieces += length, place, record
+        self._pieces += length, prefix, record
         self._bytes = size
         self._relative_offset += 1
         return True
 
     def size(self) -> int:
-        """In bytes."""
+        """The size in bytes."""
         return self._bytes
 
     def _set_producer_state(self, producer_id: int, epoch: int, base_sequence: int) -> None:
@@ -72,34 +74,34 @@ class RecordBatch(BatchBuilder):  # type: ignore[misc]
     def _build(self) -> bytearray:
         self.close()
         if self._buffer is None:
-            self._buffer = self._built()
+            self._buffer = self._serialize()
             self._pieces.clear()
         return self._buffer
 
-    def _built(self) -> bytearray:
+    def _serialize(self) -> bytearray:
         buffer = bytearray().join(self._pieces)
         _HEADER.pack_into(
             buffer,
             0,
             0,
-            len(buffer) - _BEHIND_LENGTH,
+            len(buffer) - _AFTER_LENGTH,
             _UNKNOWN,
             _FORMAT,
             0,
             0,
             self._relative_offset - 1,
-            self._moment,
-            self._moment,
+            self._timestamp_ms,
+            self._timestamp_ms,
             *self._producer,
             self._relative_offset,
         )
-        checksum = calc_crc32c(memoryview(buffer)[_BEHIND_CHECKSUM:])
+        checksum = calc_crc32c(memoryview(buffer)[_AFTER_CHECKSUM:])
         _CHECKSUM.pack_into(buffer, _CHECKSUM_AT, checksum)
         return buffer
 
 
 class StreamParts:
-    """What all records of a stream have in common."""
+    """The encoded key and headers that all records of a stream share."""
 
     __slots__ = ("headers", "key")
 
@@ -109,21 +111,21 @@ class StreamParts:
 
 
 class RecordEncoder:
-    """Makes records of rows of the log: see `encode`."""
+    """Encodes rows of the log as records."""
 
     def __init__(self, service: str) -> None:
         self._service = service
-        # What the last row shared with the one before it, as most do that one client appended.
+        # The encoded headers of the last row: successive rows of one client share them.
         self._last: tuple[Any, ...] = ()
         self._shared = (b"", b"")
 
     def encode(
         self, row: Row, relay_seq: int, prev_seq: int, parts: StreamParts, labels: Headers
     ) -> bytes:
-        """The row as the `relay_seq`-th record of its log, behind `prev_seq` in its partition,
-        but for its place in a batch.
+        """Encode a row as a record, without its length and its offset in a batch.
 
-        `labels` name the log: see `wire.label`.
+        The record has the number `relay_seq` in its log and follows number `prev_seq` in its
+        partition. `labels` name the log, see `wire.label`.
         """
         (
             position,
@@ -141,10 +143,10 @@ class RecordEncoder:
         ) = row
         last = tenant, meta, name, number, labels
         if last != self._last:
-            self._last, self._shared = last, self._sharing(*last)
+            self._last, self._shared = last, self._encode_shared(*last)
         value = data.encode()
         seq, prev, position = str(relay_seq), str(prev_seq), str(position)
-        # A moment is JSON text without an offset.
+        # Times are JSON strings without a UTC offset.
         own = (
             f"\x1ece_recordedtime{_LENGTH[len(logged_at) + 4]}{logged_at[1:-1]}+00:00"
             f"\x06xid{_LENGTH[len(xid)]}{xid}"
@@ -158,7 +160,7 @@ class RecordEncoder:
             own = f"{own}\x1cstream_version{_LENGTH[len(version)]}{version}"
         return b"".join((parts.key, varint(len(value)), value, shared, parts.headers, own.encode()))
 
-    def _sharing(
+    def _encode_shared(
         self,
         tenant: str,
         metadata: str,
@@ -166,7 +168,7 @@ class RecordEncoder:
         schema_version: int,
         labels: Headers,
     ) -> tuple[bytes, bytes]:
-        """Number of headers and those that are shared; of records without a version, and with."""
+        """Number of headers and shared headers, of records without and with a version."""
         headers = [
             *_of_type(self._service, name, schema_version),
             *_of_metadata(tenant, metadata),
@@ -177,7 +179,7 @@ class RecordEncoder:
 
 
 def encode_headers(headers: Headers) -> bytes:
-    """As they stand in a record, without their number."""
+    """The headers as in a record, without their number."""
     return b"".join(_with_length(name.encode()) + _with_length(value) for name, value in headers)
 
 
@@ -187,7 +189,7 @@ def _with_length(value: bytes) -> bytes:
 
 @lru_cache(16_384)
 def varint(number: int) -> bytes:
-    """A number that is not negative, in zigzag: seven bits in a byte, the lowest first."""
+    """A non-negative number as zigzag varint: seven bits per byte, the lowest first."""
     rest, encoded = 2 * number, bytearray()
     while rest > 0x7F:
         encoded.append(rest & 0x7F | 0x80)
@@ -201,12 +203,12 @@ _PARTITION_KEY: Final = _with_length(b"ce_partitionkey")
 
 
 @lru_cache(16_384)
-def _place(offset: int) -> bytes:
-    """Attributes, moment since the batch's, and offset in it."""
+def _record_prefix(offset: int) -> bytes:
+    """Attributes, timestamp relative to the batch, and offset in the batch."""
     return b"\0\0" + varint(offset)
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _of_type(service: str, name: str, schema_version: int) -> Headers:
     return [
         ("ce_specversion", b"1.0"),
@@ -217,7 +219,7 @@ def _of_type(service: str, name: str, schema_version: int) -> Headers:
     ]
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _of_metadata(tenant: str, metadata: str) -> Headers:
     fields = _decode_metadata(metadata)
     present = [(name, fields[name].encode()) for name in METADATA if name in fields]

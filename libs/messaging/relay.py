@@ -1,9 +1,9 @@
 """The relay: follows the log in commit order and publishes it to Kafka.
 
-One relay per service leads; the others wait. All of the leader's reading and writing goes over the
-connection that holds the lock, so losing the lock and losing the ability to go on are one thing. A
-batch is saved before it is sent, so a restart sends the identical batch under identical numbers,
-and readers can drop what they have seen.
+One relay per service leads; the others wait. The leader reads and writes only over the connection
+that holds the lock, so a leader that loses the lock cannot go on. A batch is saved before it is
+sent, so a restart sends the identical batch under identical numbers, and readers can drop records
+they have seen.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
 from libs.messaging.republish import Republication
 from libs.messaging.wire import Row
 from libs.postgres.pool import hold_connection
-from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
+from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 
 log = structlog.get_logger("relay")
 
@@ -39,7 +39,7 @@ FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
 
 PROVEN_SECONDS: Final = 30.0
-"""An epoch of so many seconds belongs to a leader that does not fail."""
+"""A leader that has led for so many seconds counts as working."""
 
 _TRY_TO_LEAD: Final = """
 SELECT pg_try_advisory_lock($1, hashtext(current_schema())) AS leads, epoch, batch FROM relay
@@ -49,7 +49,7 @@ SELECT set_config('idle_session_timeout', $1, false),
     CASE WHEN current_setting('server_version_num')::int >= 170000
         THEN set_config('transaction_timeout', $2, false) END
 """
-"""A session is not idle between the parts of one statement; there only the second limit holds."""
+"""The second limit also holds between the parts of one statement, where a session is not idle."""
 
 
 def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
@@ -58,11 +58,11 @@ def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Polling:
-    """How many events a page holds, and how often the log is read, in seconds.
+    """The number of events per page, and the intervals of polling in seconds.
 
-    While events come it is read every `shortest`, so that small pages are few; when none came for
-    `steady`, the pause doubles up to `longest`. A relay that waits asks for the lock every
-    `standby`. A leader silent for `idle` loses its session.
+    While events come, the log is read every `shortest`, which keeps small pages few; after `steady`
+    without events the pause doubles up to `longest`. A standby relay tries the lock every
+    `standby`. A leader that sends no query for `idle` loses its session.
     """
 
     page: int = 2000
@@ -75,30 +75,30 @@ class Polling:
 
 @dataclass(slots=True)
 class Progress:
-    """What a health check may ask of a relay.
+    """The state of a relay for health checks.
 
-    `moved_at` is when a batch was last confirmed, or nothing was there to send, or another relay
-    did that, by the monotonic clock. `sending` is the number of events under way, `republishing`
-    the topic that is sent again, if one is, and how far it is.
+    `moved_at` is the time, by the monotonic clock, when a batch was last confirmed, nothing was
+    left to send, or another relay made progress. `in_flight` is the number of events being sent,
+    `republishing` the topic that is being sent again, with its progress.
     """
 
     leading: bool = False
     backlog: int = 0
-    sending: int = 0
+    in_flight: int = 0
     republishing: str | None = None
     last_error: str | None = None
     moved_at: float = field(default_factory=monotonic)
 
     def moved(self, sent: int = 0) -> None:
-        """So many events were sent."""
+        """Record that `sent` events were confirmed."""
         self.moved_at = monotonic()
-        self.sending = 0
+        self.in_flight = 0
         self.last_error = None
         self.backlog = max(self.backlog - sent, 0)
         metrics.RELAY_BACKLOG.set(self.backlog)
 
     def republish(self, topic: str, sent: int, total: int) -> None:
-        """So many events of a topic were sent again."""
+        """Record that `sent` of `total` events of a topic were sent again."""
         self.republishing = f"{topic}, {sent:,} of {total:,} events" if sent < total else None
         metrics.REPUBLISH_LEFT.set(max(total - sent, 0))
 
@@ -108,16 +108,16 @@ class Progress:
         self.republishing = None
         metrics.REPUBLISH_LEFT.set(0)
 
-    def wait_behind(self, backlog: int) -> None:
-        """So many events are to be sent."""
+    def set_backlog(self, backlog: int) -> None:
+        """Record that `backlog` events are to be sent."""
         self.backlog = backlog
         metrics.RELAY_BACKLOG.set(backlog)
 
 
 class Relay:
-    """Publishes the log of the schema the pool's connections are in.
+    """Publishes the log in the schema of the pool's connections.
 
-    `connect` makes a fresh publisher; it is called again after every failure to send.
+    `connect` makes a new publisher; it is called again after every failure to send.
     """
 
     def __init__(
@@ -136,23 +136,23 @@ class Relay:
         self.progress = Progress()
 
     def wake(self) -> None:
-        """Read the log now instead of at the end of the pause: something was appended.
+        """Read the log now instead of at the end of the pause, because events were appended.
 
         Cheap, and safe to call at any time from the loop that runs the relay.
         """
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead, or wait to lead, until `stop` is set. Survives database and broker going away."""
+        """Lead or stand by until `stop` is set; survives outages of database and broker."""
         pause = FIRST_BACKOFF
         while not stop.is_set():
             moved_at = self.progress.moved_at
             try:
                 async with self._leadership(stop) as connection:
                     if connection is not None:
-                        await self._lead(connection, stop)
+                        await self._run_as_leader(connection, stop)
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is still there
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 if self.progress.moved_at > moved_at:
                     pause = FIRST_BACKOFF
                 self.progress.last_error = f"{type(error).__name__}: {error}"
@@ -164,7 +164,7 @@ class Relay:
 
     @asynccontextmanager
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
-        """The leading connection, or None when it is time to stop."""
+        """Wait for the lock. Yields the connection that holds it, or None if `stop` was set."""
         async with hold_connection(self._pool) as connection:
             idle = int(self._polling.idle * 1000)
             await connection.execute(_LIMIT_IDLENESS, str(idle), str(3 * idle))
@@ -181,7 +181,7 @@ class Relay:
             self.progress.leading = True
             yield connection
 
-    async def _lead(self, connection: Any, stop: asyncio.Event) -> None:
+    async def _run_as_leader(self, connection: Any, stop: asyncio.Event) -> None:
         leadership, batch = await take_over(connection)
         publisher = await leadership.during(self._connect())
         try:
@@ -193,7 +193,7 @@ class Relay:
                     await self._send_topic_again(leadership, publisher, stop)
                 else:
                     await self._follow(leadership, sender, stop)
-                # Numbers and names are others when a topic was sent again.
+                # Sending a topic again changes numbers and incarnations.
                 if not stop.is_set():
                     leadership, batch = await take_over(connection)
         finally:
@@ -202,7 +202,7 @@ class Relay:
     async def _sender(
         self, leadership: Leadership, publisher: Publisher, batch: RelayBatch
     ) -> BatchSender:
-        """What sends behind `batch`, which is sent again if it is not known to be on Kafka."""
+        """A sender after `batch`, which is sent again first if it is not confirmed."""
         connection = leadership.connection
         sender = BatchSender(
             leadership,
@@ -214,7 +214,7 @@ class Relay:
             page=self._polling.page,
         )
         if not batch.confirmed:
-            self.progress.sending = batch.next_seq - batch.first_seq
+            self.progress.in_flight = batch.next_seq - batch.first_seq
             await sender.send_again()
             self.progress.moved()
         return sender
@@ -222,7 +222,7 @@ class Relay:
     async def _follow(
         self, leadership: Leadership, sender: BatchSender, stop: asyncio.Event
     ) -> None:
-        """Send what comes, until `stop` or until a topic is to be sent again."""
+        """Send new events until `stop`, or until a topic is to be sent again."""
         cursor, pauses = sender.batch.cursor, _Pauses(self._polling)
         ahead: PreparedPage | None = None
         while not stop.is_set():
@@ -241,14 +241,14 @@ class Relay:
         await sender.confirm()
 
     async def _next_page(self, connection: Any, cursor: Cursor) -> PageOf[Row]:
-        """What comes behind the cursor, if anything does."""
+        """The page after the cursor; it may be empty."""
         page = await read_rows(connection, cursor, limit=self._polling.page)
         if page.backlog is not None:
-            self.progress.wait_behind(page.backlog)
+            self.progress.set_backlog(page.backlog)
         return page
 
     async def _send(self, sender: BatchSender, one: PreparedPage) -> PreparedPage | None:
-        self.progress.sending = len(one.page.events)
+        self.progress.in_flight = len(one.page.events)
         ahead = await sender.send(one)
         self.progress.moved(len(one.page.events))
         return ahead
@@ -256,23 +256,23 @@ class Relay:
     async def _pause(
         self, stop: asyncio.Event, pauses: "_Pauses", sent: int, *, more: bool
     ) -> None:
-        """Wait before the log is read again; not at all while there is more than a page."""
+        """Wait before the log is read again, unless the next page is known to have events."""
         seconds = pauses.after(sent)
         if sent == 0:
             await wait_for_either(stop, self._woken, seconds)
         elif not more:
-            # Also if it is woken: a page for every append would cost more than it brings.
+            # Even if woken: a page for every single append would be inefficient.
             await wait(stop, seconds)
 
     async def _send_topic_again(
         self, leadership: Leadership, publisher: Publisher, stop: asyncio.Event
     ) -> None:
-        """The topic requested first, as far as the relay has sent it."""
+        """Send the topic of the oldest request again, up to the relay's own position."""
         again = await republish.begin(leadership)
         if again is None:
             return
         log.info("sending a topic again", topic=again.topic)
-        sender = self._sender_of(
+        sender = self._republisher(
             leadership, publisher, again, await read_heads(leadership.connection)
         )
         await sender.send_again()
@@ -280,7 +280,9 @@ class Relay:
         while not (sender.batch.complete or stop.is_set()):
             self.progress.republish(again.topic, sender.batch.next_seq - 1, again.total)
             await leadership.check_if_due()
-            one = ahead or PreparedPage(await self._page_of(leadership, sender.batch, again))
+            one = ahead or PreparedPage(
+                await self._next_republished(leadership, sender.batch, again)
+            )
             if not one.page.events:
                 break
             ahead = await self._send(sender, one)
@@ -290,7 +292,7 @@ class Relay:
             self.progress.republish(again.topic, again.total, again.total)
             log.info("topic sent again", topic=again.topic, events=sender.batch.next_seq - 1)
 
-    def _sender_of(
+    def _republisher(
         self,
         leadership: Leadership,
         publisher: Publisher,
@@ -309,10 +311,10 @@ class Relay:
             kind=again.kind,
         )
 
-    async def _page_of(
+    async def _next_republished(
         self, leadership: Leadership, batch: RelayBatch, again: Republication
     ) -> PageOf[Row]:
-        """What comes behind the batch in a topic that is sent again."""
+        """The page after the batch in a topic that is sent again."""
         return await read_rows_of_difference(
             leadership.connection,
             batch.published,
@@ -324,9 +326,10 @@ class Relay:
 
 
 class _Standby:
-    """Watches the relay that leads, so that one that only waits does not hide its own trouble.
+    """Watches the leading relay, so that a standby relay does not hide its own errors.
 
-    Relays that fail in turns all wait most of the time: waiting alone is no progress.
+    Relays that fail one after the other all stand by most of the time: standing by alone is no
+    progress.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -335,7 +338,7 @@ class _Standby:
         self._since = monotonic()
 
     def observe(self, epoch: int, batch: int) -> None:
-        """Note which batch the leader saved last, in which epoch."""
+        """Record the leader's epoch and the batch it saved last."""
         advanced = -1 < self._batch < batch
         if epoch != self._epoch:
             self._since = monotonic()
@@ -346,7 +349,7 @@ class _Standby:
 
 
 class _Pauses:
-    """How long to wait after a page."""
+    """The pauses between pages."""
 
     def __init__(self, polling: Polling) -> None:
         self._polling = polling
@@ -354,7 +357,7 @@ class _Pauses:
         self._sent_at = monotonic()
 
     def after(self, sent: int) -> float:
-        """The pause, in seconds, after a page of so many events."""
+        """The pause in seconds after a page with `sent` events."""
         if sent:
             self._sent_at, self._pause = monotonic(), self._polling.shortest
         elif monotonic() - self._sent_at > self._polling.steady:

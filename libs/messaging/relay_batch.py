@@ -1,9 +1,8 @@
-"""Which batch the relay is sending, as it is saved before anything is sent.
+"""The batch that the relay is sending, saved before anything is sent.
 
-A row is both the memory and the fence: every write is a compare-and-set on the epoch of the relay
-that leads and on the number of the batch it saved last. The confirmation of a batch is written
-with the next one, in the same statement: if that is lost with a crash, the next relay sends the
-identical batch under identical numbers.
+Every write is a compare-and-set on the epoch of the leading relay and on the number of the batch it
+saved last. The confirmation of a batch is written together with the next batch: if a crash loses
+it, the next relay sends the identical batch under identical numbers.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, PageOf
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging.publisher import TopicPartition
 
 Heads: TypeAlias = Mapping[TopicPartition, int]
@@ -27,10 +26,11 @@ class Deposed(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelayBatch:
-    """A page of the log on its way: what `target` sees and `published` did not, from
-    `after_position` (not included) to `until_position` (included), numbered from `first_seq`.
+    """A page of the log with its sequence numbers.
 
-    `complete` says that the page is the last of its difference, `confirmed` that Kafka has it.
+    It holds the events that `target` sees and `published` does not, at positions above
+    `after_position` and up to `until_position`, numbered from `first_seq`. `complete` says that the
+    page is the last of its difference, `confirmed` that Kafka has it.
     """
 
     number: int
@@ -52,7 +52,7 @@ class RelayBatch:
 
     @property
     def cursor(self) -> Cursor:
-        """The place behind the batch."""
+        """The cursor after the batch."""
         return Cursor(
             published=self.published,
             target=self.target,
@@ -61,13 +61,13 @@ class RelayBatch:
         )
 
     def next(self, page: PageOf[Any]) -> "RelayBatch":
-        """The batch that sends `page`, which has events, after this one."""
+        """The batch for the next `page`, which must have events."""
         return replace(
             self,
             number=self.number + 1,
             published=page.cursor.published,
             target=page.cursor.target,
-            # Where the page is read again from, without a walk over all that was sent long ago.
+            # Reading the page again starts here, not at the beginning of the difference.
             after_position=page.events[0]["position"] - 1,
             until_position=page.cursor.after_position,
             first_seq=self.next_seq,
@@ -110,24 +110,22 @@ SELECT count(*) FROM written
 
 _CONFIRM: Final[dict[Table, str]] = {
     table: f"""
-WITH hurried AS (
+WITH async_commit AS (
     SELECT set_config('synchronous_commit', 'off', true)
 ), written AS (
     UPDATE {table} SET confirmed = true, changed_at = now()
-    {fence} AND NOT {table}.confirmed AND EXISTS (SELECT FROM hurried) RETURNING true
+    {fence} AND NOT {table}.confirmed AND EXISTS (SELECT FROM async_commit) RETURNING true
 ), {_HEADS}
 SELECT count(*) FROM written
 """  # noqa: S608 -- names of tables
     for table, fence in _FENCES.items()
 }
-"""One statement, and so one transaction, whose commit is not waited for."""
+"""One statement is one transaction, whose commit does not wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTable:
-    """Where the batches of one epoch are saved: the relay's own, or those of a topic that is sent
-    again.
-    """
+    """Saves the batches of one epoch: the relay's own, or those of a topic that is sent again."""
 
     connection: Any
     epoch: int
@@ -135,7 +133,7 @@ class BatchTable:
     topic: str = ""
 
     async def save(self, batch: RelayBatch, heads: Heads) -> None:
-        """Save the batch, durably; the one before it is confirmed with `heads`. Raises Deposed."""
+        """Save the batch durably and confirm the previous one, with `heads`. Raises Deposed."""
         written = await self.connection.fetchval(
             _SAVE[self.table],
             *self._fence(batch.number - 1, heads),
@@ -151,16 +149,16 @@ class BatchTable:
         self._check(written, batch)
 
     async def confirm(self, batch: RelayBatch, heads: Heads) -> RelayBatch:
-        """Write that Kafka has the batch, when no other follows soon. Raises Deposed.
+        """Confirm the batch alone, for when no other follows soon. Raises Deposed.
 
         Losing this write is harmless, so it does not wait for the disk.
         """
-        reach("relay-confirming")
+        failpoint("relay-confirming")
         written = await self.connection.fetchval(
             _CONFIRM[self.table], *self._fence(batch.number, heads)
         )
         self._check(written, batch)
-        reach("relay-confirmed")
+        failpoint("relay-confirmed")
         return replace(batch, confirmed=True)
 
     def _fence(self, number: int, heads: Heads) -> tuple[Any, ...]:

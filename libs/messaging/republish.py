@@ -1,8 +1,8 @@
-"""Sending a topic again from the log, under an incarnation of its own.
+"""Send a topic again from the log, under an incarnation of its own.
 
-A request is a row. The leading relay does it before it follows the log any further, in batches of
-their own that are saved like all others: a relay that dies leaves the rest to the next one, and no
-record of another incarnation comes in between.
+A request is a row. The leading relay serves it before it follows the log any further. The batches
+are saved like all others, so another relay continues if this one dies, and no record of another
+incarnation comes in between.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ ON CONFLICT (topic) DO UPDATE SET incarnation = excluded.incarnation
 
 _FINISH: Final = """
 WITH relayed AS (
-    -- Numbers rise in every topic, also in one that was sent again.
+    -- Numbers rise in every topic, even in one that was sent again.
     UPDATE relay SET next_seq = greatest(next_seq, $3), changed_at = now()
     WHERE epoch = $1 AND confirmed RETURNING true
 )
@@ -53,7 +53,7 @@ FROM relay_republish WHERE topic = $1
 
 @dataclass(frozen=True, slots=True)
 class Republication:
-    """A topic on its way again, of `total` events, and the batch that was saved last."""
+    """A topic that is being sent again: its `total` of events, and the last saved batch."""
 
     topic: str
     identity: LogIdentity
@@ -67,26 +67,28 @@ class Republication:
 
 
 def kind_of(topic: str) -> str:
-    """`scan` for `tillstream.ingest.scan`."""
+    """The kind of streams of a topic: `scan` for `tillstream.ingest.scan`."""
     return topic.rpartition(".")[2]
 
 
 async def request(connection: Any, topic: str) -> None:
-    """Have the leading relay send a topic again; joins a request that is not done yet."""
+    """Request that the leading relay sends a topic again. Does nothing if that is requested."""
     await connection.execute(_REQUEST, topic)
 
 
 async def progress(connection: Any, topic: str) -> tuple[int, int | None] | None:
-    """How many events were sent again, and of how many, which is None until it has begun; None
-    when nothing is left to do."""
+    """How many events were sent again, and their total, which is None until sending has begun.
+
+    Returns None if no request for the topic is left.
+    """
     row = await connection.fetchrow(_PROGRESS, topic)
     return None if row is None else (row["sent"], row["total"])
 
 
 async def begin(leadership: Leadership) -> Republication | None:
-    """The next topic to be sent again, begun or gone on with. Raises Deposed.
+    """Begin or continue the oldest request. Returns None without one. Raises Deposed.
 
-    What the relay has sent must be complete and confirmed: that is what is sent again.
+    The relay's own last batch must be complete and confirmed: events up to there are sent again.
     """
     connection, epoch = leadership.connection, leadership.epoch
     async with connection.transaction():
@@ -106,7 +108,7 @@ async def begin(leadership: Leadership) -> Republication | None:
 
 
 async def finish(leadership: Leadership, done: Republication, next_seq: int) -> None:
-    """The relay may go on behind it, with numbers from `next_seq` on. Raises Deposed."""
+    """Delete the request; the relay continues with numbers from `next_seq` on. Raises Deposed."""
     status = await leadership.connection.execute(_FINISH, leadership.epoch, done.topic, next_seq)
     if status != "DELETE 1":
         raise Deposed(f"epoch {leadership.epoch}")

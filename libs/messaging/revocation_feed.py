@@ -1,9 +1,9 @@
-"""Writes revoked sessions from Kafka into a service's table, where its API processes find them.
+"""Writes revoked sessions from Kafka into a service's table, which its API processes read.
 
-After each start the feed reads again every record whose tokens may still be valid: a session that
-is stored twice changes nothing, and no stored position can be wrong. It is not a reaction with an
-inbox, because an unreadable record must hold up no revocation, and the table records up to when it
-is complete.
+After each start the feed reads again every record whose tokens may still be valid. Storing a
+session twice changes nothing, so no position is stored. The feed is not a reaction with an inbox,
+because an unreadable record must not delay any revocation, and because the table records the time
+up to which it is complete.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.http import revoked_sessions
 from libs.http.revocations import MARGIN
-from libs.messaging.reader import is_dead
+from libs.messaging.reader import ConsumerDied, is_dead
 from libs.messaging.wire import Unreadable, decode
 from libs.postgres.doorbell import REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -30,7 +30,7 @@ from libs.postgres.rls import application_role
 from libs.settings import ServiceSettings
 
 LEVEL_SECONDS = 10.0
-"""Seconds between two readings of the end offsets, up to which the table is recorded as level."""
+"""Seconds between two requests for the end offsets, up to which the table is then complete."""
 RETRY_SECONDS = 1.0
 REQUEST_MS = 10_000
 CLOSE_SECONDS: Final = 5.0
@@ -38,16 +38,12 @@ CLOSE_SECONDS: Final = 5.0
 log = structlog.get_logger("revocations")
 
 
-class Died(Exception):
-    """The consumer has ceased to work; a new one takes its place."""
-
-
-AWAY: Final = (KafkaError, OSError, TimeoutError, Died, Unavailable)
+OUTAGES: Final = (KafkaError, OSError, TimeoutError, ConsumerDied, Unavailable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RevocationTopic:
-    """Where revocations are published: the topic, the event's type, its field with the session."""
+    """The topic of revocations, the type of their event, and its field that names the session."""
 
     bootstrap: str
     topic: str
@@ -58,7 +54,7 @@ class RevocationTopic:
 class RevocationFeed:
     """Stores revocations until cancelled; any number of feeds may run at once.
 
-    `longest` is the longest life of a token of the service.
+    `longest` is the longest lifetime of a token of the service.
     """
 
     def __init__(
@@ -78,47 +74,49 @@ class RevocationFeed:
         self._trouble = ""
 
     async def run(self) -> None:
-        """Read until cancelled, whatever becomes of Kafka and the database."""
+        """Read until cancelled; survives outages of Kafka and the database."""
         while True:
             try:
                 await self._read()
-            except AWAY as error:
-                self._complain(type(error).__name__)
+            except OUTAGES as error:
+                self._log_trouble(type(error).__name__)
             except asyncio.CancelledError as error:
-                # aiokafka cancels its own futures when a connection goes, and those who await them.
+                # aiokafka cancels its own futures, and their awaiters, when a connection is lost.
                 if (me := asyncio.current_task()) is None or me.cancelling():
                     raise
-                self._complain(type(error).__name__)
+                self._log_trouble(type(error).__name__)
             except Exception:
-                # A feed that stopped for good would be worse than any error.
+                # The feed must go on after any error.
                 log.exception("revocations not read")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self) -> None:
-        """Read what is in the topic, then what comes. Raises what aiokafka raises, and Died."""
+        """Read the topic to its end, then follow it. Raises what aiokafka raises, ConsumerDied."""
         time = asyncio.get_running_loop().time
         async with _consumer(self._topic) as consumer:
-            asked_at, ends, was_level = time(), await self._rewind(consumer), False
+            requested_at, ends, was_level = time(), await self._rewind(consumer), False
             while True:
                 await self._read_up_to(consumer, ends)
-                await revoked_sessions.set_level(self._pool, timedelta(seconds=time() - asked_at))
-                self._complain("")
+                await revoked_sessions.set_level(
+                    self._pool, timedelta(seconds=time() - requested_at)
+                )
+                self._log_trouble("")
                 if not was_level:
-                    # Processes that have just started serve once they see this.
+                    # Processes that have just started wait for this before they serve.
                     self._doorbell.ring(REVOKED)
                 was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
-                await revoked_sessions.forget(self._pool)
-                asked_at, ends = time(), await _end_offsets(consumer)
+                await revoked_sessions.delete_expired(self._pool)
+                requested_at, ends = time(), await _end_offsets(consumer)
 
-    def _complain(self, trouble: str) -> None:
-        """Log what is wrong, once."""
+    def _log_trouble(self, trouble: str) -> None:
+        """Log a new error once."""
         if trouble and trouble != self._trouble:
             log.warning("revocations not read", error=trouble)
         self._trouble = trouble
 
     async def _rewind(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Seek to the first record whose session may have valid tokens; returns the end offsets."""
+        """Seek to the first record whose tokens may still be valid. Returns the end offsets."""
         consumer.pause(*consumer.assignment())
         # The end offsets first: a record between the two requests must not be skipped.
         ends = await _end_offsets(consumer)
@@ -135,7 +133,7 @@ class RevocationFeed:
         for tp, end in ends.items():
             while await _position(consumer, tp) < end:
                 if not await self._poll(consumer, REQUEST_MS / 1000):
-                    raise Died
+                    raise ConsumerDied
 
     async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> None:
         now = asyncio.get_running_loop().time
@@ -144,34 +142,36 @@ class RevocationFeed:
             await self._poll(consumer, left)
 
     async def _poll(self, consumer: AIOKafkaConsumer, seconds: float) -> bool:
-        """Store what comes first within so many seconds; whether anything came."""
+        """Store the next records, if any come within `seconds`. Returns whether some came."""
         batches = await consumer.getmany(timeout_ms=int(seconds * 1000))
         revoked = [one for records in batches.values() for one in self._revoked(records)]
         if await revoked_sessions.add(self._pool, revoked, kept=self._kept):
             self._doorbell.ring(REVOKED)
         if is_dead(consumer):
-            raise Died
+            raise ConsumerDied
         return bool(batches)
 
     def _revoked(self, records: Iterable[ConsumerRecord]) -> Iterator[tuple[str, datetime]]:
         for record in records:
             try:
-                found = _session_of(record, self._topic)
+                revoked = _session_of(record, self._topic)
             except (Unreadable, msgspec.MsgspecError, ValueError) as error:
-                # It remains in the topic; no revocation waits for it.
-                where = f"{record.partition}:{record.offset}"
-                log.error("unreadable record skipped", at=where, error=type(error).__name__)
+                # The record stays in the topic; no revocation waits for it.
+                offset = f"{record.partition}:{record.offset}"
+                log.error("unreadable record skipped", at=offset, error=type(error).__name__)
                 continue
-            if found is not None and found[1] + self._kept > self._clock():
-                yield found
+            if revoked is not None and revoked[1] + self._kept > self._clock():
+                yield revoked
 
 
 @asynccontextmanager
 async def open_revocation_feed(
     settings: ServiceSettings, service: str, *, category: str, event: type, longest: timedelta
 ) -> AsyncIterator[None]:
-    """Run a feed of a service's table meanwhile. Each `event` of the category revokes the session
-    that its `session_id` names. Raises Unavailable."""
+    """Run a service's feed while the block runs. Raises Unavailable.
+
+    Each `event` of the category revokes the session in its field `session_id`.
+    """
     topic = RevocationTopic(
         bootstrap=settings.kafka_bootstrap_servers,
         topic=f"{settings.topic_prefix}.{category}",
@@ -200,14 +200,14 @@ async def open_revocation_feed(
 
 @asynccontextmanager
 async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group; it begins at the first record where an offset is gone."""
+    """A consumer without a group. It starts at the first record if its offset is gone."""
     consumer = AIOKafkaConsumer(
         topic.topic,
         bootstrap_servers=topic.bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         request_timeout_ms=REQUEST_MS,
-        # The broker holds a fetch of an idle topic so long, and the requests behind it.
+        # How long the broker holds a fetch of an idle topic, and the requests queued after it.
         fetch_max_wait_ms=1000,
     )
     try:
@@ -219,15 +219,15 @@ async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
 
 async def _close(consumer: AIOKafkaConsumer) -> None:
     if not await _closes_cleanly(consumer.stop()):
-        # A consumer that died raises its error again and leaves its connections open.
+        # A dead consumer raises its error again and leaves its connections open.
         for part in filter(None, (consumer._fetcher, consumer._client)):
             await _closes_cleanly(part.close())
 
 
 async def _closes_cleanly(closing: Coroutine[Any, Any, None]) -> bool:
-    """Whether it returns in time without an error.
+    """Whether `closing` returns within `CLOSE_SECONDS` without an error.
 
-    It runs in a task of its own, so that its CancelledError does not cancel this one.
+    It runs in a task of its own, so that its CancelledError does not cancel this task.
     """
     task = asyncio.ensure_future(closing)
     await asyncio.wait([task], timeout=CLOSE_SECONDS)
@@ -238,11 +238,11 @@ async def _closes_cleanly(closing: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _end_offsets(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """The end offset of each partition. Raises Died if the topic is gone."""
+    """The end offset of each partition. Raises ConsumerDied if the topic is gone."""
     async with asyncio.timeout(REQUEST_MS / 1000):
         ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
     if not ends:
-        raise Died
+        raise ConsumerDied
     return ends
 
 
@@ -262,5 +262,5 @@ def _session_of(record: ConsumerRecord, topic: RevocationTopic) -> tuple[str, da
     recorded = decode(record).recorded
     session = msgspec.json.decode(recorded.data, type=dict[str, Any]).get(topic.field)
     if not isinstance(session, str) or not session:
-        raise Unreadable("no session in it")
+        raise Unreadable("it names no session")
     return session, recorded.recorded_at

@@ -29,9 +29,9 @@ RELAY: Final = (
         PRIMARY KEY (topic, partition)
     )""",
 )
-"""One row says which batch is under way: what is visible in `target` and not in `published`, from
-`after_position` to `until_position`, numbered from `first_seq`. `relay_heads` holds the last
-confirmed number of every partition."""
+"""The row in `relay` is the current batch: the events visible in `target` and not in `published`,
+above `after_position` and up to `until_position`, numbered from `first_seq`. `relay_heads` holds
+the last confirmed number of every partition."""
 
 INCARNATIONS: Final = (
     "ALTER TABLE relay RENAME COLUMN tick TO batch",
@@ -53,10 +53,10 @@ INCARNATIONS: Final = (
         {_BATCH}
     )""",
 )
-"""`log_id` never changes; `incarnation` does when the log is restored or failed over, which shows
-in `database`: system identifier and timeline of the cluster that led last. A topic that was sent
-again has an incarnation of its own in `relay_topics`; `relay_republish` holds those that are yet to
-be sent again, or are under way, with their batches as in `relay`."""
+"""`log_id` never changes. `incarnation` changes when the log is restored or failed over, which is
+detected by `database`: system identifier and timeline of the cluster that led last. A topic that
+was sent again has an incarnation of its own in `relay_topics`. `relay_republish` holds the requests
+to send topics again, with their batches as in `relay`."""
 
 PROJECTIONS: Final = (
     """CREATE TABLE generations (
@@ -80,8 +80,8 @@ PROJECTIONS: Final = (
         FOREIGN KEY (projection, generation) REFERENCES generations ON DELETE CASCADE
     ) WITH (fillfactor = 50)""",
 )
-"""Where every generation of a projection stands. `base` is the moment of the log it was rebuilt
-from, null if it began with the topic; `relay_seq` is null until the first record behind it."""
+"""The position of every generation of a projection. `base` is the snapshot of the log that it was
+rebuilt from, null if it began with the topic; `relay_seq` is null until the next record."""
 
 PARKING: Final = (
     """CREATE TABLE parked_streams (
@@ -110,7 +110,7 @@ PARKING: Final = (
     )""",
     "CREATE INDEX parked_order ON parked (projection, tenant, stream, id)",
 )
-"""A parked stream, why, and its records word for word in their order."""
+"""A parked stream, the reason, and its unchanged records in their order."""
 
 TABLES: Final = ("relay", "relay_heads", "generations", "checkpoints", "parked_streams", "parked")
 
@@ -121,7 +121,7 @@ def create_messaging(op: Operations, *, application_role: str) -> None:
 
 
 def add_incarnations(op: Operations, *, application_role: str) -> None:
-    """Give the log an id and an incarnation, and the tables to send a topic again."""
+    """Give the log an id and an incarnation, and add the tables for sending a topic again."""
     create(op, INCARNATIONS, ("relay_topics", "relay_republish"), application_role)
 
 

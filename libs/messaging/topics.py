@@ -1,4 +1,4 @@
-"""Which topics there are: read from a file, created by a command, never by accident."""
+"""The declared topics: read from a file, created by a command, never automatically."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ from aiokafka.partitioner import murmur2
 DECLARED: Final = Path("deploy/kafka/topics.yaml")
 MAX_MESSAGE_BYTES: Final = 1_048_576
 DAY_MS: Final = 86_400_000
-KNOWN_SECONDS: Final = 15.0
+METADATA_SECONDS: Final = 15.0
 
 
 class TopicMismatch(Exception):
-    """A topic exists with another number of partitions than declared: streams would change lanes.
+    """A topic has another number of partitions than declared: streams would change partitions.
 
-    Declare the number it has, or make a new topic and re-publish it from the log.
+    Declare the number it has, or make a new topic and publish it again from the log.
     """
 
 
@@ -37,7 +37,7 @@ class TopicSpec:
 
     @property
     def configs(self) -> dict[str, str]:
-        """Kafka's settings for it."""
+        """The topic's settings in Kafka."""
         return {
             "retention.ms": str(self.retention_days * DAY_MS),
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
@@ -49,10 +49,10 @@ def topic_name(prefix: str, category: str) -> str:
     return f"{prefix}.{category}"
 
 
-# aiokafka's murmur2 is slow, and most streams come again soon.
+# aiokafka's murmur2 is slow, and most streams are used again soon.
 @lru_cache(16_384)
 def partition_of(stream: str, partitions: int) -> int:
-    """The lane of a stream, by Kafka's murmur2: what every client would choose for the key."""
+    """The partition of a stream, by Kafka's murmur2, as every client chooses it for this key."""
     number: int = murmur2(stream.encode())
     return (number & 0x7FFFFFFF) % partitions
 
@@ -66,7 +66,7 @@ def read_topics(file: Path = DECLARED) -> list[TopicSpec]:
 async def ensure_topics(
     bootstrap: str, prefix: str, specs: Sequence[TopicSpec], *, replicas: int = 1
 ) -> list[str]:
-    """Create what is missing, set what is configured, and answer the names that were created.
+    """Create missing topics and update the settings of all. Returns the names of the new topics.
 
     The topics can be used at once. Safe to repeat. Raises TopicMismatch, TimeoutError, and
     aiokafka's KafkaError if the broker is away.
@@ -102,16 +102,16 @@ async def _create(
 
 
 async def _compare(admin: AIOKafkaAdminClient, named: Mapping[str, TopicSpec]) -> None:
-    """Wait until the broker knows every topic, also those just created, and count."""
+    """Wait until the broker knows all topics, and compare their numbers of partitions."""
     unknown = set(named)
-    async with asyncio.timeout(KNOWN_SECONDS):
+    async with asyncio.timeout(METADATA_SECONDS):
         while unknown:
             for described in await admin.describe_topics(sorted(unknown)):
-                name, found = described["topic"], len(described["partitions"])
-                if found and found != named[name].partitions:
+                name, actual = described["topic"], len(described["partitions"])
+                if actual and actual != named[name].partitions:
                     declared = named[name].partitions
-                    raise TopicMismatch(f"{name} has {found} partitions, declared are {declared}")
-                if found:
+                    raise TopicMismatch(f"{name} has {actual} partitions, declared are {declared}")
+                if actual:
                     unknown.discard(name)
             await asyncio.sleep(0.05 if unknown else 0)
 

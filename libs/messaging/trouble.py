@@ -1,30 +1,30 @@
-"""What is wrong with something that retries by itself, and for how long it has been."""
+"""The lasting errors of a component that retries by itself."""
 
 from time import monotonic
 from typing import Final
 
 TOLERATED_SECONDS: Final = 30.0
-"""How long something may be retried before its service is not ready."""
+"""How long retries may fail before the service is not ready."""
 
 
 class Trouble:
-    """Errors under names; each is as old as the first of an unbroken row of them."""
+    """The current errors by operation, each with the time of the first failure in a row."""
 
     def __init__(self) -> None:
         self._errors: dict[str, tuple[str, float]] = {}
 
     def note(self, name: str, error: BaseException | str) -> None:
-        """It failed, again or for the first time."""
+        """Record that the operation `name` failed."""
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         since = self._errors[name][1] if name in self._errors else monotonic()
         self._errors[name] = text, since
 
     def clear(self, name: str) -> None:
-        """It succeeded."""
+        """Record that the operation `name` succeeded."""
         self._errors.pop(name, None)
 
     def lasting(self, seconds: float = TOLERATED_SECONDS) -> str | None:
-        """The error that has lasted longest, if longer than so many seconds."""
+        """The error that has lasted longest, if longer than `seconds`."""
         oldest = min(self._errors.values(), key=lambda one: one[1], default=None)
         if oldest is None or monotonic() - oldest[1] < seconds:
             return None

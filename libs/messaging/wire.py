@@ -1,9 +1,9 @@
 """An event on Kafka: CloudEvents 1.0 in binary mode, JSON as value, the stream as key.
 
-Beside the CloudEvents attributes every record says where it stands: `relay_seq` numbers all
-records of a service without a hole, `prev_seq` is the number before it in its own partition (0
-for the first), so that a reader of one partition can prove that nothing is missing. Numbers begin
-anew with every `incarnation` of the log, which `log_id` names. `xid` and `position` are the log's.
+Beside the CloudEvents attributes every record has sequence numbers: `relay_seq` numbers all records
+of a service without a gap, `prev_seq` is the number of the previous record in the same partition (0
+for the first), so that a reader of one partition can prove that nothing is missing. Numbers start
+over with every `incarnation` of the log, whose id is `log_id`. `xid` and `position` are the log's.
 """
 
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ from libs.eventsourcing.schema import MAX_NAME
 Headers: TypeAlias = list[tuple[str, bytes]]
 
 Row: TypeAlias = Any
-"""A row of the log: the values of `libs.eventsourcing.statements.TEXT_COLUMNS`, in that order."""
+"""A row of the log: the values of `libs.eventsourcing.rows.TEXT_COLUMNS`, in that order."""
 
-REMEMBERED: Final = 2048
-"""So many records are decoded once for all projectors of a process that follow the same topic."""
+CACHED_RECORDS: Final = 2048
+"""How many decoded records are cached for all readers of a topic in the process."""
 
-REPEATING: Final = 1024
-"""So many values are remembered of headers that many records share."""
+CACHED_HEADERS: Final = 1024
+"""How many values of headers that many records share are cached."""
 
 _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 METADATA: Final = ("actor", "correlation_id", "causation_id", "traceparent")
-"""Headers that come from an event's metadata, as far as it has them."""
+"""Headers with an event's metadata; those it does not have are left out."""
 
 
 class Unreadable(Exception):
-    """A record is not an event of ours: a header is missing or malformed, or there is no value."""
+    """A record is not an event of ours: a header is missing or malformed, or it has no value."""
 
 
 class Record(Protocol):
-    """The part of aiokafka's ConsumerRecord that is read."""
+    """The used part of aiokafka's ConsumerRecord."""
 
     @property
     def topic(self) -> str: ...
@@ -57,11 +57,11 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-class Delivered(msgspec.Struct):
-    """An event as it came over Kafka, with its place in the topic's chain.
+class ReceivedEvent(msgspec.Struct):
+    """An event received from Kafka, with its sequence numbers.
 
-    All projectors of a process that follow the same topic meet the same one, so what the first of
-    them reads in it, by its codec, is kept for the others.
+    All readers of a topic in the process share it, so the envelope that the first reader decodes
+    with the codec `read_by` is cached for the others.
     """
 
     recorded: RecordedEvent
@@ -72,9 +72,9 @@ class Delivered(msgspec.Struct):
 
 
 def label(log_id: str, incarnation: str) -> Headers:
-    """The headers that name a log and its incarnation, both ASCII.
+    """The headers with a log's id and incarnation, both ASCII.
 
-    Records sent before there were any do without: theirs is the first incarnation.
+    Records of old releases lack them: they belong to the first incarnation.
     """
     return [("log_id", log_id.encode("ascii")), ("incarnation", incarnation.encode("ascii"))]
 
@@ -82,36 +82,36 @@ def label(log_id: str, incarnation: str) -> Headers:
 def traceparents(rows: Sequence[Row]) -> list[str]:
     """The distinct trace contexts of rows of the log, in order."""
     metadata = dict.fromkeys(row[9] for row in rows)
-    found = (_decode_metadata(text).get("traceparent") for text in metadata)
-    return list(dict.fromkeys(filter(None, found)))
+    contexts = (_decode_metadata(text).get("traceparent") for text in metadata)
+    return list(dict.fromkeys(filter(None, contexts)))
 
 
-def decode(record: Record) -> Delivered:
-    """Read a record back. Raises Unreadable."""
+def decode(record: Record) -> ReceivedEvent:
+    """Decode a record. Raises Unreadable."""
     if record.value is None:
         raise Unreadable("a record without a value")
-    # Packed, headers are told apart by name, order and absence, and are nothing but bytes, of which
-    # the garbage collector takes no notice.
+    # Packed headers differ if a name, the order or the presence of a header differs, and are plain
+    # bytes, which the garbage collector does not track.
     headers_packed = _pack(record.headers)
     key = record.topic, record.partition, record.offset, record.value, headers_packed
-    if (known := _delivered.get(key)) is not None:
-        return known
+    if (cached := _received.get(key)) is not None:
+        return cached
     try:
         headers: dict[str, Any] = dict(record.headers)
-        delivered = Delivered(
+        received = ReceivedEvent(
             _recorded(headers, record.value),
             _number(headers["relay_seq"]),
             _number(headers["prev_seq"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"header {error}") from error
-    if len(_delivered) >= REMEMBERED:
-        del _delivered[next(iter(_delivered))]
-    _delivered[key] = delivered
-    return delivered
+    if len(_received) >= CACHED_RECORDS:
+        del _received[next(iter(_received))]
+    _received[key] = received
+    return received
 
 
-_delivered: Final[dict[tuple[str, int, int, bytes, bytes], Delivered]] = {}
+_received: Final[dict[tuple[str, int, int, bytes, bytes], ReceivedEvent]] = {}
 
 
 def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
@@ -132,26 +132,26 @@ def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
     )
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _type(schema: bytes) -> tuple[str, int]:
     _, _, _, name, version = _text(schema).split(":")
     return name, int(version)
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _metadata(tenant: bytes, *others: bytes | None) -> Metadata:
-    told = (None if value is None else _text(value) for value in others)
-    return Metadata(tenant=_name(tenant), **dict(zip(METADATA, told, strict=True)))
+    texts = (None if value is None else _text(value) for value in others)
+    return Metadata(tenant=_name(tenant), **dict(zip(METADATA, texts, strict=True)))
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _recorded_at(value: bytes) -> datetime:
     return datetime.fromisoformat(_text(value))
 
 
-@lru_cache(REPEATING)
+@lru_cache(CACHED_HEADERS)
 def _name(value: bytes) -> str:
-    """What the log would take as a name: a foreign record may hold anything."""
+    """A text that the log accepts as a name; records of others may hold anything."""
     text = _text(value)
     if not 0 < len(text) <= MAX_NAME:
         raise ValueError("is no name")
@@ -169,7 +169,7 @@ def _text(value: bytes) -> str:
 
 
 def _number(value: bytes) -> int:
-    """What fits into a bigint column."""
+    """A number that fits into a bigint column."""
     number = int(value)
     if not 0 <= number < 2**63:
         raise ValueError("is no number of ours")

@@ -1,4 +1,4 @@
-"""Fails what waits for a server that does not answer, early and without a queue."""
+"""A circuit breaker for Postgres: waits for a server that does not answer fail early."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,10 +12,10 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 
 INTERVAL_SECONDS = 0.5
-"""Between two checks whether an operation is slow, and between two probes of an open breaker."""
+"""The interval of checks for slow operations, and of probes while the breaker is open."""
 SLOW_SECONDS = 1.0
-"""Of an operation; then the server is probed. A probe has `PROBE_SECONDS`: together with the
-interval an operation of a dead server fails within 4 s."""
+"""After this time an operation is slow, and the server is probed. A probe may take `PROBE_SECONDS`,
+so that together with the interval an operation on a dead server fails within 4 s."""
 PROBE_SECONDS = 2.5
 
 OPEN: Final = Gauge(
@@ -35,9 +35,9 @@ class _Operation(NamedTuple):
 class CircuitBreaker:
     """Opens when the server stops answering, closes when it answers again.
 
-    `probe` says whether the server answers, in bounded time. It is called while an operation is
-    slow, so it costs nothing while the server is fast or idle, and a slow statement of a server
-    that answers is left alone. On opening, `on_open` is awaited and all operations are aborted.
+    `probe` returns in bounded time whether the server answers. It is called while an operation is
+    slow, so it costs nothing while the server is fast or idle, and a slow statement is left alone
+    if the server answers. On opening, `on_open` is awaited and all operations are aborted.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CircuitBreaker:
 
     @contextmanager
     def operation(self, abort: Callable[[], object]) -> Iterator[None]:
-        """Something that waits for the server; `abort` ends the wait and must not raise.
+        """Watch an operation on the server; `abort` ends it and must not raise.
 
         Raises Unavailable at once while the breaker is open.
         """
@@ -63,7 +63,7 @@ class CircuitBreaker:
         key = object()
         self._operations[key] = _Operation(asyncio.get_running_loop().time(), abort)
         if self._supervision is None:
-            # An empty context: it belongs to no single request's trace.
+            # An empty context, because the task does not belong to one request's trace.
             self._supervision = asyncio.create_task(
                 self._supervise(), name="postgres-breaker", context=Context()
             )

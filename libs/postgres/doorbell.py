@@ -1,8 +1,8 @@
-"""Wakes what waits for the database: in this process at once, in other processes by NOTIFY.
+"""Wakes waiters for changes in the database: in this process at once, in others by NOTIFY.
 
-A ring means that there may be something new, never what; a ring may also be lost, for instance
-while the connection is away. So a waiter reads again after a time-out of its own, and the order is:
-subscribe, read, wait.
+A ring says that something may have changed, never what. Rings may be lost, for example while the
+connection is down, so a waiter also reads after a timeout of its own. The order is: subscribe,
+read, wait.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
 from libs.postgres.rls import application_role
-from libs.process.waiting import insist_on_cancellation
+from libs.process.concurrency import reraise_cancellation
 
 APPENDED: Final = "appended"
 """Events were written to the service's log."""
@@ -28,13 +28,13 @@ REVOKED: Final = "revoked"
 """A session was revoked."""
 
 PAUSE_SECONDS: Final = 0.005
-"""Between two notifications of one process: what rings meanwhile goes with the next."""
+"""The pause between two notifications of a process; later rings go with the next one."""
 HEARTBEAT_SECONDS = 10.0
-"""So long nothing is asked of an idle connection; a server that vanished shows then."""
+"""The interval of queries on an idle connection, which detect a server that vanished."""
 ANSWER_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
-LAST_SECONDS: Final = 1.0
-"""How long the end may take: rings that are not sent by then are lost."""
+FLUSH_SECONDS: Final = 1.0
+"""How long a stop waits for unsent rings; the rest is lost."""
 
 NOTIFIED: Final = Counter("tillstream_doorbell_notified", "Notifications sent to other processes")
 LISTENING: Final = Gauge(
@@ -52,7 +52,7 @@ log = structlog.get_logger("doorbell")
 
 
 class Subscription:
-    """Rings of some topics: however many came since the last `wait`, they count as one.
+    """Rings of some topics. All rings since the last `wait` count as one.
 
     Also an asynchronous iterator, and a context manager that unsubscribes.
     """
@@ -62,7 +62,7 @@ class Subscription:
         self._remove = doorbell.add_listener(self._rung.set, *topics)
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Wait for a ring, at most so many seconds; whether there was one."""
+        """Wait for a ring, for at most `seconds`. Returns whether there was one."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
@@ -71,7 +71,7 @@ class Subscription:
         return rung
 
     def close(self) -> None:
-        """Unsubscribe; may be repeated."""
+        """Unsubscribe. Safe to repeat."""
         self._remove()
 
     def __enter__(self) -> Self:
@@ -88,12 +88,12 @@ class Subscription:
 
 
 class Doorbell:
-    """Rings topics in the processes that work in one schema.
+    """Rings topics in all processes that use one schema.
 
-    Without `run` it rings in this process only. With it one connection sends and receives: the
-    first ring is sent at once, later ones at most every `PAUSE_SECONDS`, in transactions that do
-    nothing else, for a notification takes a transaction id and a lock on the whole database when
-    it commits. While the connection is away rings wait for the next one.
+    Without `run` it rings in this process only. With `run` one connection sends and receives: the
+    first ring is sent at once, later ones at most every `PAUSE_SECONDS`. Each notification is a
+    transaction of its own, because its commit takes a transaction id and a lock on the whole
+    database. While the connection is down, rings are queued.
     """
 
     def __init__(self, dsn: str, service: str) -> None:
@@ -115,28 +115,28 @@ class Doorbell:
 
     @property
     def is_listening(self) -> bool:
-        """Whether rings of other processes arrive; without them waiters should read more often."""
+        """Whether rings of other processes arrive. If not, waiters should read more often."""
         return self._connection is not None
 
     def ring(self, *topics: str) -> None:
-        """Wake who waits for one of the topics, here before this returns. Never fails or waits.
+        """Wake the waiters for the topics, those of this process at once. Never fails or waits.
 
-        Ring after the commit of what is new, and for nothing else.
+        Ring only after the commit of a change.
         """
         self._wake(*topics)
         self._unsent.update(topics)
         self._work.set()
 
     def subscribe(self, *topics: str) -> Subscription:
-        """Take note of rings from now on."""
+        """Subscribe to rings from now on."""
         return Subscription(self, topics)
 
     def add_listener(self, listener: Listener, *topics: str) -> Callable[[], None]:
         """Call `listener` at every ring, and when rings may have been missed.
 
-        It must neither raise nor take long. Returns what removes it, which may be called twice.
+        It must neither raise nor take long. Returns a function that removes it, safe to repeat.
         """
-        # Its own object, so that one function can listen twice.
+        # An object of its own, so that one function can listen twice.
         own = partial(listener)
         for topic in topics:
             self._listeners[topic].add(own)
@@ -148,12 +148,12 @@ class Doorbell:
         return remove
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Stay connected until `stop`, whatever becomes of the database; then send what is left."""
+        """Stay connected until `stop`, through outages of the database; then send queued rings."""
         serving = asyncio.ensure_future(self._stay_connected())
         try:
             await stop.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_SECONDS):
+                async with asyncio.timeout(FLUSH_SECONDS):
                     while self.is_listening and (self._unsent or self._sending):
                         await asyncio.sleep(PAUSE_SECONDS)
         finally:
@@ -164,13 +164,13 @@ class Doorbell:
         while True:
             try:
                 await self._serve()
-            except Exception as error:  # noqa: BLE001 -- all of it is answered by a new connection
-                insist_on_cancellation(error)
-                self._complain(type(error).__name__)
+            except Exception as error:  # noqa: BLE001 -- a new connection follows any error
+                reraise_cancellation(error)
+                self._log_trouble(type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _serve(self) -> None:
-        """One life of the connection. Raises what asyncpg raises when it ends."""
+        """Run one connection until it ends. Raises what asyncpg raises."""
         connection: _Connection = await asyncpg.connect(
             self._dsn,
             timeout=ANSWER_SECONDS,
@@ -182,7 +182,7 @@ class Doorbell:
             connection.add_termination_listener(self._on_terminated)
             await connection.add_listener(self._channel, self._on_notified)
             self._set_connection(connection)
-            # What was rung before it listened is unknown.
+            # Rings before this moment may have been missed.
             self._wake(*self._listeners)
             await self._send_rings(connection)
         finally:
@@ -209,7 +209,7 @@ class Doorbell:
             await connection.execute(NOTIFY, self._channel, sorted(self._sending))
             NOTIFIED.inc()
         except BaseException:
-            # Perhaps it was sent: a ring too many costs little.
+            # It may have been sent all the same; an extra ring does no harm.
             self._unsent |= self._sending
             self._work.set()
             raise
@@ -232,10 +232,10 @@ class Doorbell:
         self._connection = connection
         LISTENING.set(connection is not None)
         if connection is not None:
-            self._complain("")
+            self._log_trouble("")
 
-    def _complain(self, trouble: str) -> None:
-        """Log what is wrong, once."""
+    def _log_trouble(self, trouble: str) -> None:
+        """Log a new error once."""
         if trouble and trouble != self._trouble:
             log.warning("doorbell not connected", error=trouble)
         self._trouble = trouble
@@ -245,8 +245,7 @@ class Doorbell:
 async def open_doorbell(dsn: str, service: str) -> AsyncIterator[Doorbell]:
     """The doorbell of this process for a service, connected in the background.
 
-    All who have it open at a time share one, so that a process needs one connection for it. It is
-    closed by the last of them.
+    All users in the process share one doorbell and its connection. The last user closes it.
     """
     key = asyncio.get_running_loop(), dsn, service
     if (shared := _shared.get(key)) is None:

@@ -13,7 +13,7 @@ CONNECT_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
 UNUSED_SECONDS = 30.0
-"""A connection that was not used for so long is closed: it costs the server two megabytes."""
+"""Unused connections are closed after this time: each costs the server two megabytes."""
 
 LOST = (
     ConnectionError,
@@ -22,14 +22,14 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleSessionTimeoutError,
-    # What asyncpg says when it tidies up a connection that broke in the middle of a query.
+    # Raised by asyncpg when it cleans up a connection that broke in the middle of a query.
     asyncpg.InternalClientError,
     # A primary that became a standby; a new connection finds the new primary.
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TooManyConnectionsError,
 )
-"""What asyncpg raises when the server is away, closing, starting or full. Safe to try again later,
-unless a commit was under way, whose fate is then unknown."""
+"""Errors of asyncpg when the server is away, closing, starting or full. Safe to retry, unless a
+commit was in progress: then its outcome is unknown."""
 
 
 class GuardedPool(asyncpg.Pool):
@@ -40,14 +40,14 @@ class GuardedPool(asyncpg.Pool):
         dsn: str,
         *,
         size: int,
-        connects: bool,
+        connect_now: bool,
         command_seconds: float | None,
-        server_settings: dict[str, str],
+        settings: dict[str, str],
     ) -> None:
         super().__init__(
             dsn,
             min_size=0,
-            init_size=int(connects),
+            init_size=int(connect_now),
             max_size=size,
             max_queries=50_000,
             max_inactive_connection_lifetime=UNUSED_SECONDS,
@@ -56,7 +56,7 @@ class GuardedPool(asyncpg.Pool):
             record_class=asyncpg.Record,
             timeout=CONNECT_SECONDS,
             command_timeout=command_seconds,
-            server_settings=server_settings,
+            server_settings=settings,
         )
         self.command_seconds = command_seconds
         self.breaker = CircuitBreaker(lambda: _answers(dsn), self.expire_connections)
@@ -67,11 +67,11 @@ class GuardedPool(asyncpg.Pool):
         *,
         timeout: float | None = RELEASE_SECONDS,  # noqa: ASYNC109 -- theirs
     ) -> None:
-        """Give a connection back; one that cannot be put in order in time is terminated."""
+        """Return a connection to the pool; terminate it if it cannot be reset in time."""
         await super().release(connection, timeout=timeout)
 
     async def close(self) -> None:
-        """Wait for those who have a connection, but not for ever."""
+        """Wait until all connections are returned, for at most `CLOSE_SECONDS`."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await super().close()
@@ -86,7 +86,7 @@ class GuardedPool(asyncpg.Pool):
 
 
 async def _answers(dsn: str) -> bool:
-    """Whether the server accepts a connection; that it is full is an answer too."""
+    """Whether the server answers a connection attempt, even with an error such as being full."""
     try:
         async with asyncio.timeout(breaker.PROBE_SECONDS):
             connection = await asyncpg.connect(dsn, connection_class=LiveConnection)
@@ -101,22 +101,22 @@ async def _answers(dsn: str) -> bool:
 
 
 class RoleConnection(LiveConnection):
-    """A connection that acts as a role, and goes back to the pool as it came.
+    """A connection that acts as a role and is reset when it returns to the pool.
 
-    With `as_it_was` its user set nothing in the session, so most of the reset is left out.
+    With `skip_reset` its user set nothing in the session, so most of the reset is left out.
     """
 
-    as_it_was = False
+    skip_reset = False
 
     def get_reset_query(self) -> str:
-        """Also the role, which `RESET ALL` leaves."""
+        """Reset the role too, which `RESET ALL` leaves."""
         return f"{super().get_reset_query()}\nRESET ROLE;"
 
     async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- theirs
-        """Put the session in order."""
-        if self.as_it_was:
-            self.as_it_was = False
-            # Only what the session itself must not keep: a transaction left open.
+        """Reset the session."""
+        if self.skip_reset:
+            self.skip_reset = False
+            # Only roll back a transaction that was left open.
             await self._reset()
         else:
             await super().reset(timeout=timeout)

@@ -1,4 +1,4 @@
-"""Connections that notice on both sides when the other one has vanished."""
+"""Connections on which both sides detect that the other one has vanished."""
 
 import socket
 from typing import Any, Final
@@ -16,8 +16,8 @@ SERVER_SETTINGS: Final = {
     "tcp_keepalives_count": str(PROBES),
     "tcp_user_timeout": f"{UNACKNOWLEDGED_SECONDS}s",
 }
-"""For the start-up packet: a backend whose client has vanished ends after about ten seconds, and
-with it its locks. Without effect on a Unix socket."""
+"""For the start-up packet: a backend whose client has vanished ends after about ten seconds and
+releases its locks. No effect on a Unix socket."""
 
 _OPTIONS: Final = {
     "TCP_KEEPIDLE": IDLE_SECONDS,
@@ -29,21 +29,21 @@ _OPTIONS: Final = {
 
 
 class LiveConnection(asyncpg.Connection):
-    """A connection whose own end of the TCP connection gives up on a vanished server, and whose
-    transactions do not end in a rollback without an error.
+    """A connection that closes when the server has vanished.
+
+    Unlike in asyncpg, a COMMIT that ends in a rollback raises.
     """
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)
-        found = transport.get_extra_info("socket")
-        if found is not None and found.family in (socket.AF_INET, socket.AF_INET6):
-            detect_vanished_peer(found)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            detect_vanished_peer(connection)
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- theirs
-        """The same, but a commit that the server turned into a rollback is no success.
+        """Run a statement. Raises InFailedSQLTransactionError if the server rolls back a COMMIT.
 
-        That is its answer where an error in the transaction was caught and the rest went on.
-        Raises InFailedSQLTransactionError then.
+        The server does so, without an error, if an error in the transaction was caught.
         """
         status = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
@@ -51,9 +51,9 @@ class LiveConnection(asyncpg.Connection):
         return status
 
 
-def detect_vanished_peer(link: Any) -> None:
-    """Close the TCP connection when the peer's host is silent, as far as the platform can."""
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def detect_vanished_peer(connection: Any) -> None:
+    """Make the socket close when the peer's host is silent, as far as the platform can."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _OPTIONS.items():
         if hasattr(socket, name):
-            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,6 +1,6 @@
-"""One migration history per service: its schema, its role, its version table.
+"""Migrations, one history per service: its schema, its role, its version table.
 
-Alembic is configured here and nowhere else: a service has only `migrations/versions/*.py`.
+Alembic is configured only here: a service has nothing but `migrations/versions/*.py`.
 """
 
 import asyncio
@@ -41,19 +41,19 @@ LOCK_SECONDS = 300.0
 PAUSE_SECONDS = 0.2
 ATTEMPTS = 10
 
-# `alembic.op`, which revisions speak to, is one for the whole process.
+# `alembic.op`, which revisions use, is global to the process.
 _ALEMBIC = threading.Lock()
 
 log = structlog.get_logger(__name__)
 
 
 def migrate(service: str, dsn: str, *, migrations: Path | None = None) -> None:
-    """Bring the schema of a service up to date; safe to repeat and to run twice at once.
+    """Bring the schema of a service up to date. Safe to repeat and to run twice at once.
 
     Creates the schema `<service>` and the role `tillstream_<service>` first. Waits a bounded time
-    for the server and for another migration of the same service. Blocks; may be called inside a
-    running event loop too. `migrations` defaults to the service's own folder. Raises
-    `MigrationFault`, or what a revision raises, after which nothing of that revision remains.
+    for the server and for another migration of the same service. Blocks, even inside a running
+    event loop. `migrations` defaults to the service's own folder. Raises `MigrationFault`, or what
+    a revision raises; that revision is then rolled back.
     """
     folder = migrations or folder_of(service)
     with _ALEMBIC:
@@ -64,21 +64,21 @@ def pending(service: str, dsn: str, *, migrations: Path | None = None) -> list[s
     """The revisions not yet applied, oldest first. Blocks; raises `MigrationFault`."""
     folder = migrations or folder_of(service)
 
-    async def ask() -> list[str]:
-        connection = await _connected(dsn, service)
+    async def query() -> list[str]:
+        connection = await _connect(dsn, service)
         try:
             return missing(folder, await applied(connection, service))
         finally:
             await connection.close()
 
-    return _in_own_loop(ask)
+    return _in_own_loop(query)
 
 
 async def _migrate(service: str, dsn: str, folder: Path) -> None:
     async with _locked(dsn, service) as connection:
-        await _retried(lambda: _prepare(connection, service))
+        await _retry(lambda: _prepare(connection, service))
         engine = create_async_engine(
-            "postgresql+asyncpg://", async_creator=lambda: _connected(dsn, service)
+            "postgresql+asyncpg://", async_creator=lambda: _connect(dsn, service)
         )
         try:
             async with engine.connect() as session:
@@ -109,12 +109,12 @@ def _upgrade(connection: SyncConnection, service: str, folder: Path) -> None:
 
 
 async def _prepare(connection: Session, service: str) -> None:
-    """The schema, and a role that owns nothing and may only look into it."""
+    """Create the schema, and a role that owns nothing and may only use the schema."""
     role = application_role(service)
     async with connection.transaction():
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
             await connection.execute(f"CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS")
-        # Lets the login become the role, without lending the login its rights all the time.
+        # The login may switch to the role, but does not inherit its rights.
         if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", role):
             await connection.execute(f"GRANT {role} TO current_user WITH INHERIT FALSE, SET TRUE")
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {service}")
@@ -129,8 +129,8 @@ async def _prepare(connection: Session, service: str) -> None:
             await connection.execute(f"GRANT SELECT ON {service}.{VERSION_TABLE} TO {role}")
 
 
-async def _retried(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Roles belong to the whole server, beyond the reach of a lock in one database: try again."""
+async def _retry(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Retry conflicts over roles, which are global and not covered by a lock in one database."""
     for left in reversed(range(ATTEMPTS)):
         try:
             return await attempt()
@@ -150,10 +150,10 @@ async def _retried(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
     """A connection that holds the migration lock of the service.
 
-    Asked for again and again rather than waited for, because a waiting session holds a snapshot,
-    which CREATE INDEX CONCURRENTLY in the other migration would wait for in turn.
+    The lock is polled, because a session that waits for it would hold a snapshot, and CREATE INDEX
+    CONCURRENTLY in the other migration would wait for that snapshot.
     """
-    connection = await _connected(dsn, service)
+    connection = await _connect(dsn, service)
     try:
         key = zlib.crc32(f"tillstream migrate {service}".encode())
         deadline = time.monotonic() + LOCK_SECONDS
@@ -166,11 +166,11 @@ async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
         await connection.close()
 
 
-async def _connected(dsn: str, service: str) -> Session:
-    """A connection as the login itself, as soon as the server is up.
+async def _connect(dsn: str, service: str) -> Session:
+    """A connection as the login itself, once the server is up. Raises MigrationFault.
 
-    In system scope: fences hold for the owner of a table too, and a migration that moves rows moves
-    those of every tenant.
+    It has system scope: row-level security applies to the owner of a table too, and a migration
+    must see the rows of every tenant.
     """
     settings = {
         "search_path": service,

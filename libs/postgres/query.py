@@ -1,7 +1,7 @@
-"""Questions written in SQLAlchemy Core, asked by asyncpg.
+"""Queries written in SQLAlchemy Core, run by asyncpg.
 
-Write a statement once, as a constant with `bindparam`, or build it where it is used: compiled SQL
-is kept by the statement's shape, so either is compiled only the first time.
+Write a statement as a constant with `bindparam`, or build it where it is used: compiled SQL is
+cached by the shape of the statement, so both are compiled only once.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _cache: LRUCache[Any, Compiled] = LRUCache(500)
 
 
 async def fetch(connection: Connection, statement: ClauseElement, **params: Any) -> list[Row]:
-    """All rows. `params` fill the statement's `bindparam`s."""
+    """All rows. `params` are the values of the statement's `bindparam`s."""
     sql, values = compiled(statement, params)
     return await connection.fetch(sql, *values)
 
@@ -40,19 +40,19 @@ async def fetchval(connection: Connection, statement: ClauseElement, **params: A
 
 
 async def execute(connection: Connection, statement: ClauseElement, **params: Any) -> str:
-    """Run a statement without rows; Postgres's word for what it did, such as `UPDATE 3`."""
+    """Run a statement without rows. Returns its command tag, such as `UPDATE 3`."""
     sql, values = compiled(statement, params)
     return await connection.execute(sql, *values)
 
 
 def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, list[Any]]:
-    """SQL with `$1` parameters, and their values in that order.
+    """The SQL with `$1` parameters, and their values in that order.
 
     An `in_` list becomes one parameter per element, so prefer `= any(array)` for long ones.
     Defaults that SQLAlchemy would compute in Python are not applied. Raises
     `sqlalchemy.exc.InvalidRequestError` if a `bindparam` is left without a value.
     """
-    # These are the calls of SQLAlchemy's own engine; it offers no public way to its cache.
+    # SQLAlchemy's engine calls these; there is no public access to its cache.
     compiler, literals, preset, _ = statement._compile_w_cache(
         _DIALECT, compiled_cache=_cache, column_keys=sorted(params)
     )
@@ -66,7 +66,7 @@ def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, lis
         state = compiler._process_parameters_for_postcompile(values)
         sql, names = state.statement, list(state.positiontup or ())
         values, processors = dict(state.parameters), {**processors, **state.processors}
-    return sql, [_sent(processors.get(name), values[name]) for name in names or ()]
+    return sql, [_processed(processors.get(name), values[name]) for name in names or ()]
 
 
 def listed_texts(values: Iterable[str]) -> str:
@@ -74,5 +74,5 @@ def listed_texts(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
-def _sent(process: Any, value: Any) -> Any:
+def _processed(process: Any, value: Any) -> Any:
     return value if process is None else process(value)

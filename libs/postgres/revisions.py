@@ -1,6 +1,6 @@
-"""Which migrations a database lacks: read from the files themselves, without Alembic.
+"""The migrations that a database lacks, read from the files without Alembic.
 
-Every process of a service asks, and Alembic with what it needs takes 20 MB in each of them.
+Every process of a service checks this, and Alembic would take 20 MB in each of them.
 """
 
 import ast
@@ -10,58 +10,57 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 VERSION_TABLE: Final = "schema_version"
 NAMES: Final = ("revision", "down_revision")
 
 
 class MigrationFault(Exception):
-    """The migration could not begin."""
+    """The migration could not start."""
 
 
 def folder_of(service: str) -> Path:
-    """Where a service keeps its migrations. Raises MigrationFault."""
-    found = importlib.util.find_spec(f"services.{service}")
-    if found is None or found.origin is None:
+    """The folder of a service's migrations. Raises MigrationFault."""
+    spec = importlib.util.find_spec(f"services.{service}")
+    if spec is None or spec.origin is None:
         raise MigrationFault(f"there is no service {service}")
-    return Path(found.origin).parent / "migrations"
+    return Path(spec.origin).parent / "migrations"
 
 
 async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None) -> list[str]:
     """The revisions not yet applied, oldest first; for readiness. Raises `Unavailable`.
 
-    The files are read once: what a program needs does not change while it runs, and readiness is
-    asked every few seconds.
+    The files are read once, because readiness is checked every few seconds.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         at = await applied(connection, service)
-    return _after(_chain_at_first(migrations or folder_of(service)), at)
+    return _after(_cached_chain(migrations or folder_of(service)), at)
 
 
 async def applied(connection: Any, service: str) -> str | None:
-    """The last revision applied, or None."""
+    """The last applied revision, or None."""
     table = f"{service}.{VERSION_TABLE}"
     if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
         return None
-    found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608
-    return found
+    version: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608
+    return version
 
 
 def missing(folder: Path, at: str | None) -> list[str]:
-    """What follows the revision `at`. Raises MigrationFault if the files are no chain."""
+    """The revisions after `at`. Raises MigrationFault if the files are not one chain."""
     return _after(_chain(folder), at)
 
 
 def _after(chain: list[str], at: str | None) -> list[str]:
     if at is None:
         return [*chain]
-    # A newer release has migrated already; this one serves on until it is replaced.
+    # An unknown revision is that of a newer release; this process serves until it is replaced.
     return chain[chain.index(at) + 1 :] if at in chain else []
 
 
 @cache
-def _chain_at_first(folder: Path) -> list[str]:
+def _cached_chain(folder: Path) -> list[str]:
     return _chain(folder)
 
 
@@ -77,13 +76,13 @@ def _chain(folder: Path) -> list[str]:
 
 
 def _revision(file: Path) -> tuple[str | None, str]:
-    """What a file's revision follows, and what it is called."""
-    said = dict(_assigned(ast.parse(file.read_text(encoding="utf-8"))))
-    return said.get("down_revision"), said["revision"]
+    """The predecessor of a file's revision, and the revision itself."""
+    names = dict(_assigned(ast.parse(file.read_text(encoding="utf-8"))))
+    return names.get("down_revision"), names["revision"]
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, Any]]:
-    """Both names, however they are written: one by one, typed, or side by side."""
+    """The assignments to `NAMES`, whether alone, annotated, or as a tuple."""
     for line in tree.body:
         match line:
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):

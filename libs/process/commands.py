@@ -1,4 +1,4 @@
-"""The commands every service has: run it, migrate it, rebuild and mend its read models."""
+"""The commands of every service: run, migrate, rebuild read models, retry what failed."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,12 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.reaction import Reaction, own_feeds
 from libs.postgres.revisions import MigrationFault
-from libs.process import mending
+from libs.process import maintenance
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
-from libs.process.outdated import rebuild_outdated
 from libs.process.relay_commands import relay_commands
 from libs.projections.projection import Projection
 from libs.settings import ServiceSettings, SettingsFault, describe
@@ -41,12 +40,12 @@ OpenReactions: TypeAlias = Callable[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service(Generic[AnySettings]):
-    """What the commands must know of a service.
+    """The description of a service, from which its commands are made.
 
-    `open_app` opens what the API holds and yields the ASGI app, ready to serve; it is given the
-    checks of the worker when that runs in the same process. `settings` are read from the
-    environment under the service's name in capitals. `open_reactions` yields the reactions of its
-    worker, `open_tasks` what else that does.
+    `open_app` opens the resources of the API and yields its ASGI app; it receives the checks of the
+    worker if that runs in the same process. `settings` are read from environment variables that
+    begin with the service's name in capitals. `open_reactions` yields the reactions of the worker,
+    `open_tasks` its other background tasks.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Service(Generic[AnySettings]):
     open_reactions: OpenReactions[AnySettings] | None = None
 
     def read_settings(self) -> AnySettings:
-        """The settings; says what is wrong with them and exits with 2 if they cannot be used."""
+        """The settings. If they are invalid, prints all faults and exits with status 2."""
         try:
             return self.settings.from_env(self.name.upper())
         except SettingsFault as fault:
@@ -66,11 +65,21 @@ class Service(Generic[AnySettings]):
 
 
 def command_line(service: Service[AnySettings]) -> typer.Typer:
-    """The service as a command-line program; add the service's own commands to it."""
+    """The service as a command-line program, to which it may add its own commands."""
     app = typer.Typer(
         add_completion=False, no_args_is_help=True, help=f"The service {service.name}."
     )
+    _add_processes(app, service)
+    _add_migrate(app, service)
+    _add_check_config(app, service)
+    app.add_typer(maintenance.rebuild_commands(service), name="rebuild")
+    app.add_typer(maintenance.park_commands(service), name="park")
+    app.add_typer(inbox_commands(service), name="inbox")
+    app.add_typer(relay_commands(service), name="relay")
+    return app
 
+
+def _add_processes(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command()
     def api() -> None:
         """Answer HTTP, nothing else."""
@@ -86,6 +95,8 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         """API and worker in one process, for small installations."""
         _run(service, {"api", "worker"})
 
+
+def _add_migrate(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command("migrate")
     def migrate_schema(
         rebuild: Annotated[
@@ -94,32 +105,28 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     ) -> None:
         """Bring the service's schema up to date; safe to repeat.
 
-        Read models whose place in the log is not known are rebuilt in any case.
+        Read models whose position in the log is not known are rebuilt in any case.
         """
         settings = service.read_settings()
         logs.set_up(service.name, settings.log_level)
-        # Only who migrates needs Alembic, and the memory it takes.
+        # Alembic takes memory that only this command needs.
         from libs.postgres.migrate import migrate
 
         try:
             migrate(service.name, settings.database_url.get_secret_value())
         except MigrationFault as fault:
             raise typer.BadParameter(str(fault)) from fault
-        raise typer.Exit(rebuild_outdated(service, newer_code=rebuild))
+        raise typer.Exit(maintenance.rebuild_outdated(service, newer_code=rebuild))
 
+
+def _add_check_config(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command("check-config")
     def check_config() -> None:
-        """Show what the service has been told, secrets masked; exits with 2 if it cannot start."""
+        """Show the settings, secrets masked; exits with 2 if the service cannot start."""
         table = Table("setting", "value")
         for name, value in describe(service.read_settings()):
             table.add_row(name, value)
         Console().print(table)
-
-    app.add_typer(mending.rebuild_commands(service), name="rebuild")
-    app.add_typer(mending.park_commands(service), name="park")
-    app.add_typer(inbox_commands(service), name="inbox")
-    app.add_typer(relay_commands(service), name="relay")
-    return app
 
 
 def _run(service: Service[AnySettings], parts: set[str]) -> None:
@@ -140,8 +147,8 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
                     more = service.open_tasks(settings, telemetry)
                     tasks += await stack.enter_async_context(more)
             if "api" in parts:
-                opened = service.open_app(settings, telemetry, checks)
-                app, port = await stack.enter_async_context(opened), settings.http_port
+                api = service.open_app(settings, telemetry, checks)
+                app, port = await stack.enter_async_context(api), settings.http_port
             else:
                 title = f"{service.name} worker"
                 app = create_app(title=title, routers=(), deps=None, checks=checks)
@@ -160,16 +167,15 @@ async def _open_worker(
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> tuple[list[Task], Mapping[str, Check]]:
-    """Relay, projections and reactions, opened on `stack`."""
-    # A process that only answers HTTP does without Kafka's client, and the memory it takes.
+    """Open relay, projections and reactions on `stack`."""
+    # Kafka's client takes memory that a process which only answers HTTP does not need.
     from libs.messaging.reactor import open_reactors
     from libs.messaging.worker import open_worker
 
     reactions: Sequence[Reaction[Any]] = ()
     if service.open_reactions is not None:
-        opening = service.open_reactions(settings, telemetry)
-        reactions = await stack.enter_async_context(opening)
-    feeds = own_feeds(spelled(service.name), reactions)
+        reactions = await stack.enter_async_context(service.open_reactions(settings, telemetry))
+    feeds = own_feeds(wire_name(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(
             settings,

@@ -1,4 +1,4 @@
-"""What commands on the database of a service share: connections, and how they end."""
+"""Helpers of commands that work on a service's database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def exit_with(program: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run it and exit with the status it returns; with 1 and a sentence if the database is away."""
+    """Run a program and exit with its status; if the database is away, print so and exit with 1."""
     try:
         status = asyncio.run(program)
     except Unavailable as error:
@@ -36,10 +36,10 @@ async def open_service_pool(
     as_owner: bool = False,
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
 ) -> AsyncIterator[Pool]:
-    """Connections that see all tenants, with the rights of the service's processes.
+    """A pool that sees all tenants, with the rights of the service's processes.
 
-    With those of the login itself `as_owner`: only the owner may create and move tables. Raises
-    Unavailable.
+    With `as_owner` it has the rights of the login itself: only the owner may create and move
+    tables. Raises Unavailable.
     """
     pool = await open_pool(
         service.read_settings().database_url.get_secret_value(),

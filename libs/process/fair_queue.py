@@ -1,7 +1,7 @@
-"""A few workers for many callers: the source that asks for the most waits the longest.
+"""A fair queue: a limited number of callers work at a time, and sources are served in turn.
 
-Callers are grouped by their source, a network address for example, and the sources take turns.
-So a crowd at one source makes the others wait for one of its callers, not for all of them.
+Callers are grouped by source, for example a network address. Many callers of one source delay the
+callers of another source by one caller at a time, not by all of them.
 """
 
 import asyncio
@@ -12,48 +12,55 @@ from typing import Final, TypeAlias
 from libs.errors import TooManyRequests, Unavailable
 
 TRUSTED_SHARE: Final = 3
-"""So many of four turns are for trusted sources while others wait as well."""
+"""Of four callers, this many are from trusted sources while both kinds wait."""
 
 Waiter: TypeAlias = asyncio.Future[None]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose work it is. Those that are `trusted` queue apart from those that are not."""
+    """The origin of a call. Trusted sources queue separately from the others."""
 
     name: str
     trusted: bool = False
 
 
 class FairQueue:
-    """Lets `parallel` callers work at a time. To be used from one event loop.
+    """Lets `parallel` callers work at a time. For one event loop.
 
-    `waiting` more may wait in each of two lines, of trusted sources and of others, and
-    `per_source` of one source, for `patience_seconds` each. A line that is full gives up the last
-    waiter of its largest source for a caller of a smaller one. `what` names it in `Unavailable`.
+    There are two lines, for trusted sources and for the others. At most `max_waiting` callers wait
+    in each line, at most `per_source` of one source, each for at most `timeout_seconds`. A full
+    line drops the last waiter of its largest source for a caller of a smaller source. `name` stands
+    in `Unavailable`.
     """
 
     def __init__(
-        self, what: str, *, parallel: int, waiting: int, per_source: int, patience_seconds: float
+        self,
+        name: str,
+        *,
+        parallel: int,
+        max_waiting: int,
+        per_source: int,
+        timeout_seconds: float,
     ) -> None:
-        self._what = what
+        self._name = name
         self._free = parallel
-        self._room = waiting
+        self._max_waiting = max_waiting
         self._per_source = per_source
-        self._patience = patience_seconds
+        self._timeout = timeout_seconds
         self._lines = {trusted: _Line() for trusted in (True, False)}
-        self._turns = 0
+        self._served = 0
 
     @property
     def size(self) -> int:
-        """How many wait."""
+        """The number of waiting callers."""
         return sum(line.size for line in self._lines.values())
 
     async def acquire(self, source: Source) -> None:
-        """Wait for a turn; `release` must follow.
+        """Wait for permission to work; `release` must follow.
 
-        Raises TooManyRequests if too many of this source wait, Unavailable if too many do
-        altogether or for too long.
+        Raises TooManyRequests if too many callers of this source wait, Unavailable if the line is
+        full or the wait takes too long.
         """
         if self._free:
             self._free -= 1
@@ -61,20 +68,20 @@ class FairQueue:
         line = self._lines[source.trusted]
         waiter = self._enter(line, source.name)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # The turn came together with the end of the waiting.
+                # Permission was given at the moment the wait ended.
                 self.release()
             line.leave(source.name, waiter)
             if isinstance(error, TimeoutError):
-                raise Unavailable(self._what) from error
+                raise Unavailable(self._name) from error
             raise
 
     def release(self) -> None:
-        """The work is done: the next one's turn."""
-        for line in self._lines_in_turn():
+        """End one caller's work and let the next one begin."""
+        for line in self._lines_in_order():
             while (waiter := line.next()) is not None:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -82,25 +89,25 @@ class FairQueue:
         self._free += 1
 
     def _enter(self, line: "_Line", name: str) -> Waiter:
-        mine = line.size_of(name)
-        if mine >= self._per_source:
+        queued = line.size_of(name)
+        if queued >= self._per_source:
             raise TooManyRequests(retry_after_seconds=1)
-        if line.size >= self._room:
+        if line.size >= self._max_waiting:
             largest = line.largest()
-            if largest is None or line.size_of(largest) <= mine + 1:
-                raise Unavailable(self._what)
+            if largest is None or line.size_of(largest) <= queued + 1:
+                raise Unavailable(self._name)
             line.drop_last(largest)
         return line.enter(name)
 
-    def _lines_in_turn(self) -> tuple["_Line", "_Line"]:
-        self._turns = (self._turns + 1) % (TRUSTED_SHARE + 1)
-        first = self._turns != 0
-        return self._lines[first], self._lines[not first]
+    def _lines_in_order(self) -> tuple["_Line", "_Line"]:
+        self._served = (self._served + 1) % (TRUSTED_SHARE + 1)
+        trusted_first = self._served != 0
+        return self._lines[trusted_first], self._lines[not trusted_first]
 
 
 @dataclass(slots=True)
 class _Line:
-    """The callers that wait, by source; the source at the front is next."""
+    """Waiting callers by source; the source at the front is next."""
 
     size: int = 0
     _waiters: OrderedDict[str, deque[Waiter]] = field(default_factory=OrderedDict)

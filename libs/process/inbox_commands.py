@@ -1,4 +1,4 @@
-"""The commands for messages a reaction could not work off, records it could not read, and gaps."""
+"""The inbox commands: parked messages, unreadable records, gaps in topics."""
 
 import getpass
 import socket
@@ -28,7 +28,9 @@ WAITING_SECONDS: Final = 30.0
 
 def inbox_commands(service: "Service[Any]") -> typer.Typer:
     """`inbox list | retry | drop | gaps | skip-gap`."""
-    app = typer.Typer(no_args_is_help=True, help="What reactions could not do, or not read.")
+    app = typer.Typer(
+        no_args_is_help=True, help="Messages that reactions could not handle or read."
+    )
 
     @app.command("list")
     def list_waiting(
@@ -36,43 +38,46 @@ def inbox_commands(service: "Service[Any]") -> typer.Typer:
             float, typer.Option(help="Show also what has been due for so many seconds.")
         ] = WAITING_SECONDS,
     ) -> None:
-        """Show parked messages, and those that have been retried or waiting for long."""
+        """Show parked messages, and messages that have been due for long."""
         exit_with(_list_waiting(service, timedelta(seconds=waiting_longer_than)))
 
     @app.command()
     def retry(name: Name, tenant: Tenant, event_id: EventId) -> None:
         """Let the worker try a parked message again."""
-        exit_with(_decide(service, name, tenant, event_id, drop=False))
+        exit_with(_change_parked(service, name, tenant, event_id, drop=False))
 
     @app.command()
     def drop(name: Name, tenant: Tenant, event_id: EventId) -> None:
-        """Give a parked message up, so that those behind it go on."""
-        exit_with(_decide(service, name, tenant, event_id, drop=True))
+        """Drop a parked message, so that the messages behind it go on."""
+        exit_with(_change_parked(service, name, tenant, event_id, drop=True))
 
+    _add_gap_commands(app, service)
+    return app
+
+
+def _add_gap_commands(app: typer.Typer, service: "Service[Any]") -> None:
     @app.command()
     def gaps() -> None:
-        """Show gaps that hold a reaction up, and those that were skipped, by whom and why."""
+        """Show gaps that block a reaction, and skipped gaps with the person and the reason."""
         exit_with(_list_gaps(service))
 
     @app.command("skip-gap")
     def skip_gap(
         name: Name,
-        reason: Annotated[str, typer.Option(help="Why what is missing need not come.")],
+        reason: Annotated[str, typer.Option(help="Why the missing records are not needed.")],
         topic: Annotated[str | None, typer.Option(help="Only of this topic.")] = None,
         partition: Annotated[int | None, typer.Option(help="Only of this partition.")] = None,
     ) -> None:
-        """Go on behind what is missing, or with another incarnation of the log; it is recorded."""
+        """Skip missing records, or accept another incarnation of the log; this is recorded."""
         exit_with(_skip(service, name, reason, topic, partition))
-
-    return app
 
 
 async def _list_waiting(service: "Service[Any]", longer_than: timedelta) -> int:
     async with open_service_pool(service, "inbox") as pool:
         rows = await inbox.list_waiting(pool, longer_than=longer_than)
-    # Ids are to be copied, so they may break over lines but are never cut.
-    whole = Column("event", overflow="fold")
-    table = Table("reaction", "tenant", whole, "ordering key", "state", "tries", "since", "error")
+    # People copy the ids, so a long one is folded and never cut.
+    event = Column("event", overflow="fold")
+    table = Table("reaction", "tenant", event, "ordering key", "state", "tries", "since", "error")
     for row in rows:
         key = (row["reaction"], row["tenant"], str(row["event_id"]), row["subject"])
         state = "parked" if row["parked"] else "waiting"
@@ -82,14 +87,14 @@ async def _list_waiting(service: "Service[Any]", longer_than: timedelta) -> int:
     return 0
 
 
-async def _decide(
+async def _change_parked(
     service: "Service[Any]", name: str, tenant: str, event_id: UUID, *, drop: bool
 ) -> int:
-    decide = inbox.drop if drop else inbox.retry
+    change = inbox.drop if drop else inbox.retry
     async with open_service_pool(service, "inbox") as pool:
-        done = await decide(pool, name, tenant, event_id)
-    verdict = "given up" if drop else "will be tried again"
-    Console(stderr=not done).print(verdict if done else "this message is not parked")
+        done = await change(pool, name, tenant, event_id)
+    result = "given up" if drop else "will be tried again"
+    Console(stderr=not done).print(result if done else "this message is not parked")
     return 0 if done else 1
 
 
@@ -98,14 +103,14 @@ async def _list_gaps(service: "Service[Any]") -> int:
         stopped, skipped = await positions.list_stopped(pool), await positions.list_gaps(pool)
     table = Table("reaction", "topic", "partition", "state", "numbers", "offsets", "by", "why")
     for name, at, gap in stopped:
-        table.add_row(name, *_place(at), "stopped", *_missing(gap), "", gap.message)
+        table.add_row(name, *_partition_cells(at), "stopped", *_gap_cells(gap), "", gap.message)
     for row in skipped:
         numbers = f"{row['from_seq']}–{row['to_seq']}"
         offsets = f"{row['from_offset']}–{row['to_offset']}"
-        where = _place((row["topic"], row["partition"]))
-        who = f"{row['accepted_by']} {row['accepted_at']:%F %T}"
+        partition = _partition_cells((row["topic"], row["partition"]))
+        accepted = f"{row['accepted_by']} {row['accepted_at']:%F %T}"
         state = f"skipped ({row['kind']})"
-        table.add_row(row["reaction"], *where, state, numbers, offsets, who, row["reason"])
+        table.add_row(row["reaction"], *partition, state, numbers, offsets, accepted, row["reason"])
     Console().print(table if stopped or skipped else "there are no gaps")
     return 0
 
@@ -135,15 +140,15 @@ async def _stopped(pool: Pool, name: str) -> Sequence[TopicPartition]:
 
 
 async def _skip_one(pool: Pool, name: str, at: TopicPartition, reason: str) -> Gap | None:
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    user = f"{getpass.getuser()}@{socket.gethostname()}"
     async with pool.acquire() as connection, connection.transaction():
-        return await positions.skip(connection, name, at, reason=reason, accepted_by=who)
+        return await positions.skip(connection, name, at, reason=reason, accepted_by=user)
 
 
-def _place(at: TopicPartition) -> tuple[str, str]:
+def _partition_cells(at: TopicPartition) -> tuple[str, str]:
     return at[0], str(at[1])
 
 
-def _missing(gap: Gap) -> tuple[str, str]:
+def _gap_cells(gap: Gap) -> tuple[str, str]:
     first, last = gap.numbers
     return f"{first}–{last}", f"{gap.next_offset}–{gap.offset}"

@@ -15,29 +15,29 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 Task: TypeAlias = Callable[[asyncio.Event], Awaitable[None]]
-"""Runs until the event is set, then finishes what it holds and returns."""
+"""Runs until the event is set, then finishes its work and returns."""
 
-# With what is closed afterwards, each in bounded time, the end takes less than 30 s.
+# Together with the resources closed afterwards, a process ends in less than 30 s.
 DRAIN_SECONDS = 20.0
-# How long a task may take to notice that it is cancelled before it is left behind.
+# How long a cancelled task may take to end before it is abandoned.
 ABANDON_SECONDS = 2.0
-KNOCK_SECONDS = 0.01
+CONNECT_RETRY_SECONDS = 0.01
 HEAD_SECONDS = 30.0
-# So many more objects than went before some are looked through.
-GARBAGE = 7_000
+# The threshold of the garbage collector's first generation: ten times the default.
+GC_THRESHOLD = 7_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Only what it says about failures, and through our logging: by itself granian writes to stdout.
+# Errors only, through our own logging: by default granian writes to stdout.
 GRANIAN_LOGGERS = {"_granian": {"level": "ERROR"}, "granian.access": {"level": "ERROR"}}
 
 log = structlog.get_logger(__name__)
 
 
 class PortBusy(Exception):
-    """Something already listens there."""
+    """Another process listens on the port."""
 
 
 def main(program: Coroutine[Any, Any, int]) -> int:
-    """Run a program on a fresh event loop (uvloop's where there is one); its exit status."""
+    """Run a program on a new event loop, uvloop's if it is installed. Returns its exit status."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(program)
 
@@ -46,7 +46,7 @@ async def run_until_signal(*tasks: Task, drain_seconds: float = DRAIN_SECONDS) -
     """Run tasks side by side until SIGTERM or SIGINT, or until one of them sets the event.
 
     Then each has `drain_seconds` to finish before it is cancelled; a second signal cancels at
-    once. Returns 0. A task that fails, or that ends before it was asked to, stops the others in
+    once. Returns 0. A task that fails, or that ends before the event is set, stops the others in
     the same way, is logged once, and makes the status 1. Tasks are named after their functions.
     """
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -54,12 +54,12 @@ async def run_until_signal(*tasks: Task, drain_seconds: float = DRAIN_SECONDS) -
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, _on_signal, stop, hurry)
-    # What is built by now stays: looking through it for garbage again and again would hold every
-    # answer up for tens of milliseconds.
+    # The objects built by now stay: collecting them again and again would delay answers by tens of
+    # milliseconds.
     gc.collect()
     gc.freeze()
-    # What comes and goes is seldom garbage in circles: look a tenth as often.
-    gc.set_threshold(GARBAGE)
+    # Short-lived objects are seldom cyclic garbage: collect a tenth as often.
+    gc.set_threshold(GC_THRESHOLD)
     try:
         failed = await _until_stopped(running, stop)
         failed |= await _drain(running, hurry, drain_seconds)
@@ -77,35 +77,24 @@ async def serve(
     port: int,
     *,
     stop: asyncio.Event,
-    listening: Callable[[int], None] | None = None,
+    on_listening: Callable[[int], None] | None = None,
     head_seconds: float = HEAD_SECONDS,
 ) -> None:
     """Serve an ASGI app from this event loop until `stop`, then finish the requests in flight.
 
-    A port of 0 means any free one; `listening` is told the port once it accepts. The app's
-    lifespan is not run: what it needs is opened around the server. A connection on which no whole
-    head of a request came for `head_seconds` is closed. Raises `PortBusy`. When cancelled it gives
-    up on the requests still running.
+    Port 0 means any free one; `on_listening` is called with the port once connections are accepted.
+    The app's lifespan does not run: the caller opens its resources around the server. A connection
+    that sends no complete head of a request within `head_seconds` is closed. A cancelled server
+    abandons the requests in flight. Raises `PortBusy`.
     """
-    port = _free(host, port)
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        backlog=1024,
-        # Where it also speaks HTTP/2, it waits for ever for the first bytes that would tell.
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=round(head_seconds * 1000)),
-        log_level=LogLevels.error,
-        log_dictconfig={"formatters": {}, "handlers": {}, "loggers": GRANIAN_LOGGERS},
-    )
+    port = _free_port(host, port)
+    server = _server(app, host, port, head_seconds)
     serving = asyncio.create_task(server.serve())
-    announcing = asyncio.create_task(_announce(host, port, listening))
+    announcing = asyncio.create_task(_announce(host, port, on_listening))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        _not_ready(app)
+        _set_draining(app)
         server.stop()  # type: ignore[no-untyped-call]
         await serving
         if not stop.is_set():
@@ -116,18 +105,33 @@ async def serve(
             task.cancel()
 
 
-async def _announce(host: str, port: int, listening: Callable[[int], None] | None) -> None:
-    """Say so once connections are accepted: granian's own start-up hook comes before that."""
+def _server(app: Any, host: str, port: int, head_seconds: float) -> Server:
+    return Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        backlog=1024,
+        # With HTTP/2 enabled it would wait for ever for the first bytes, which tell the version.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=round(head_seconds * 1000)),
+        log_level=LogLevels.error,
+        log_dictconfig={"formatters": {}, "handlers": {}, "loggers": GRANIAN_LOGGERS},
+    )
+
+
+async def _announce(host: str, port: int, on_listening: Callable[[int], None] | None) -> None:
+    """Wait until connections are accepted: granian's own start-up hook comes before that."""
     while True:
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError:
-            await asyncio.sleep(KNOCK_SECONDS)
+            await asyncio.sleep(CONNECT_RETRY_SECONDS)
             continue
         writer.close()
         log.info("listening", host=host, port=port)
-        if listening is not None:
-            listening(port)
+        if on_listening is not None:
+            on_listening(port)
         return
 
 
@@ -139,18 +143,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _not_ready(app: Any) -> None:
-    # Connections already open may still ask /ready while requests in flight finish.
+def _set_draining(app: Any) -> None:
+    # Open connections may still request /ready while requests in flight finish.
     state = getattr(app, "state", None)
     if state is not None:
         state.draining = True
 
 
-def _free(host: str, port: int) -> int:
-    """Bind once to learn whether `port` is free, and which one 0 is.
+def _free_port(host: str, port: int) -> int:
+    """Bind once to check that `port` is free, or to choose one if it is 0. Raises `PortBusy`.
 
-    granian itself binds with SO_REUSEPORT, so a second server on a busy port would not fail but
-    take half of the other's connections.
+    granian itself binds with SO_REUSEPORT: a second server on a busy port would not fail, but take
+    half of the first one's connections.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -176,10 +180,10 @@ def _name(task: Task) -> str:
 
 
 async def _until_stopped(running: Iterable[asyncio.Task[None]], stop: asyncio.Event) -> bool:
-    """Wait for the stop, or for the first task to end; whether one ended unasked."""
-    asked = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait((asked, *running), return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
+    """Wait for the stop or for the first task to end. Returns whether a task ended by itself."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait((stopping, *running), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     if stop.is_set():
         return False
     stop.set()
@@ -192,11 +196,11 @@ async def _until_stopped(running: Iterable[asyncio.Task[None]], stop: asyncio.Ev
 async def _drain(
     running: list[asyncio.Task[None]], hurry: asyncio.Event, drain_seconds: float
 ) -> bool:
-    """Give the tasks their time, cancel the rest, log every failure; whether there was one."""
+    """Let the tasks finish, cancel the rest, log each failure. Returns whether a task failed."""
     hurried = asyncio.create_task(hurry.wait())
     finished = asyncio.gather(*running, return_exceptions=True)
-    waiting: list[asyncio.Future[Any]] = [hurried, finished]
-    await asyncio.wait(waiting, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+    first: list[asyncio.Future[Any]] = [hurried, finished]
+    await asyncio.wait(first, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
     hurried.cancel()
     late = [task for task in running if not task.done()]
     if late:

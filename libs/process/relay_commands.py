@@ -1,4 +1,4 @@
-"""The commands of the relay: send a topic again, and begin anew with a log loaded from a dump."""
+"""The commands of the relay: send a topic again, adopt a log that was loaded from a dump."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.postgres.pool import Pool
 from libs.process.database_command import exit_with, open_service_pool
 
@@ -36,20 +36,20 @@ def relay_commands(service: "Service[Any]") -> typer.Typer:
 
     @app.command("republish")
     def send_again(topics: Topics) -> None:
-        """Send topics again from the log, under new incarnations. Safe to repeat or break off.
+        """Send topics again from the log, under new incarnations. Safe to repeat or interrupt.
 
-        The relay that leads does it, or this command if none does; the rest of the log waits.
+        The leading relay does it, or this command if no relay leads; the rest of the log waits.
         Readers stop at the first record of a new incarnation until it is accepted.
         """
         exit_with(_republish(service, topics))
 
-    @app.command()
-    def restored() -> None:
-        """Begin anew with a log loaded from a dump. Stop the service's workers before.
+    @app.command("restored")
+    def adopt_log() -> None:
+        """Adopt a log that was loaded from a dump. Stop the service's workers before.
 
         A log restored from a base backup needs it only if the cluster did not change its timeline.
         """
-        exit_with(_restored(service))
+        exit_with(_adopt_log(service))
 
     return app
 
@@ -61,11 +61,11 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
     from libs.messaging.relay import Relay
     from libs.messaging.topics import topic_name
 
-    settings, name = service.read_settings(), spelled(service.name)
-    ours = topic_name(settings.topic_prefix, f"{name}.")
-    if strange := [topic for topic in topics if not topic.startswith(ours)]:
+    settings, name = service.read_settings(), wire_name(service.name)
+    prefix = topic_name(settings.topic_prefix, f"{name}.")
+    if foreign := [topic for topic in topics if not topic.startswith(prefix)]:
         raise typer.BadParameter(
-            f"{', '.join(strange)}: topics of {service.name} begin with {ours}"
+            f"{', '.join(foreign)}: topics of {service.name} begin with {prefix}"
         )
     connect = partial(
         Publisher.connect,
@@ -87,30 +87,30 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
     return 0
 
 
-Show: TypeAlias = Callable[[str, int, int | None], None]
-"""Given a topic, how many of its events were sent again, and of how many if that is known."""
+ShowProgress: TypeAlias = Callable[[str, int, int | None], None]
+"""Called with a topic, the number of events sent again, and their total if it is known."""
 
 
-async def _follow(pool: Pool, topics: Sequence[str], show: Show) -> None:
-    """Show how far the topics are until all are sent again."""
+async def _follow(pool: Pool, topics: Sequence[str], show: ShowProgress) -> None:
+    """Show the progress of the topics until all are sent again."""
     from libs.messaging import republish
 
     totals: dict[str, int | None] = dict.fromkeys(topics)
     while totals:
         for topic, total in [*totals.items()]:
-            at = await republish.progress(pool, topic)
-            if at is None:
+            state = await republish.progress(pool, topic)
+            if state is None:
                 del totals[topic]
                 show(topic, total or 1, total or 1)
             else:
-                totals[topic] = at[1]
-                show(topic, *at)
+                totals[topic] = state[1]
+                show(topic, *state)
         await asyncio.sleep(POLL_SECONDS)
 
 
 @contextmanager
-def _progress_display(topics: Sequence[str], console: Console) -> Iterator[Show]:
-    """Bars at a terminal; elsewhere lines, one in some seconds for each topic."""
+def _progress_display(topics: Sequence[str], console: Console) -> Iterator[ShowProgress]:
+    """Bars at a terminal; otherwise a line per topic every `LINE_SECONDS`."""
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -120,7 +120,7 @@ def _progress_display(topics: Sequence[str], console: Console) -> Iterator[Show]
         yield lambda topic, sent, total: progress.update(bars[topic], completed=sent, total=total)
 
 
-def _lines(console: Console) -> Show:
+def _lines(console: Console) -> ShowProgress:
     printed_at: dict[str, float] = {}
 
     def show(topic: str, sent: int, total: int | None) -> None:
@@ -128,23 +128,23 @@ def _lines(console: Console) -> Show:
             return
         printed_at[topic] = monotonic()
         if sent == total:
-            words = "sent again"
+            text = "sent again"
         else:
-            words = "waits for its turn" if total is None else f"{sent:,} of {total:,} events"
-        console.print(f"{topic}: {words}", markup=False)
+            text = "waits for its turn" if total is None else f"{sent:,} of {total:,} events"
+        console.print(f"{topic}: {text}", markup=False)
 
     return show
 
 
-async def _restored(service: "Service[Any]") -> int:
-    from libs.process.restored import adopt_loaded_log
+async def _adopt_log(service: "Service[Any]") -> int:
+    from libs.messaging.loaded_log import adopt_loaded_log
 
     async with _open_pool(service, as_owner=True) as pool:
-        behind = await adopt_loaded_log(pool)
+        lagging = await adopt_loaded_log(pool)
     console = Console()
     console.print("the log has a new incarnation; its relay sends everything again")
-    if behind:
+    if lagging:
         console.print(
-            f"behind when dumped, so `migrate` must rebuild them: {' '.join(behind)}", markup=False
+            f"behind when dumped, so `migrate` must rebuild them: {' '.join(lagging)}", markup=False
         )
     return 0

@@ -1,4 +1,4 @@
-"""A semaphore whose holders weigh differently: for work that takes memory by the byte."""
+"""A semaphore with weights, for work whose memory is limited in bytes."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 class WeightedSemaphore:
     """At most `capacity` is held at a time, in order of arrival. For one event loop.
 
-    What weighs more than the capacity is held alone.
+    A weight above the capacity counts as the capacity, so its holder is alone.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -19,7 +19,7 @@ class WeightedSemaphore:
 
     @asynccontextmanager
     async def hold(self, weight: int) -> AsyncIterator[None]:
-        """Hold `weight` of it while the block runs."""
+        """Hold `weight` of the capacity while the block runs."""
         weight = min(weight, self._capacity)
         await self._acquire(weight)
         try:
@@ -32,22 +32,22 @@ class WeightedSemaphore:
         if not self._waiting and self._held + weight <= self._capacity:
             self._held += weight
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((weight, turn))
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((weight, waiter))
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self._held -= weight
             self._admit()
             raise
 
     def _admit(self) -> None:
         while self._waiting:
-            weight, turn = self._waiting[0]
-            if not turn.done():
+            weight, waiter = self._waiting[0]
+            if not waiter.done():
                 if self._held + weight > self._capacity:
                     return
                 self._held += weight
-                turn.set_result(None)
+                waiter.set_result(None)
             self._waiting.popleft()

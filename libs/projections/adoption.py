@@ -1,10 +1,10 @@
-"""Taking over read models that were fed from Kafka, for the migrations of services that had such.
+"""Adopting read models that were fed from Kafka, for the migrations of services that had such.
 
-A read model that had come exactly as far as the relay goes on there. Any other has no place in the
-log: it is registered as filled by version 0, its rows stay to be read, and `migrate` rebuilds it.
-That is one that was behind, ahead of what the relay knew to be confirmed, rebuilt from events that
-the relay has yet to read, filled by code that has changed since, or that parked records which the
-log does not have as they are.
+A read model that was exactly as far as the relay continues there. Any other has no position in the
+log: it is registered as filled by version 0, its rows stay readable, and `migrate` rebuilds it.
+That is a read model that was behind, that was ahead of what the relay knew to be confirmed, that
+was rebuilt from events the relay has not read, that was filled by code that has changed since, or
+that parked records which the log does not have in the same form.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ FROM relay WHERE EXISTS (
 )
 """
 
-# A record is found by stream and position: what a stranger wrote into a topic has none, or a wrong
-# one. Joined by equalities alone, for both the log and a parked stream may be long.
+# A record is identified by stream and position; records of foreign producers have none, or a wrong
+# one. Joined by equalities only, since both the log and a parked stream may be long.
 _PARKED_BEFORE: Final = """
 CREATE TEMPORARY TABLE parked_before ON COMMIT DROP AS
 SELECT r.projection, r.tenant, r.stream, min(e.position) AS first_position,
@@ -102,7 +102,7 @@ _REGISTER: Final = (
     FROM adopted""",
 )
 
-# What strangers wrote into a topic stays behind: the log has no such stream.
+# Records of foreign producers are left out: the log has no such stream.
 _PARKED: Final = """
 INSERT INTO parked_events
     (projection, state, tenant, stream, first_position, reason, error, attempts, parked_at)
@@ -122,10 +122,10 @@ _FORGET: Final = (
 
 
 def adopt_read_models(op: Operations, *, changed: Sequence[str] = ()) -> None:
-    """Give the service's read models their places in the log. No worker may run meanwhile.
+    """Give the service's read models their positions in the log. No worker may run meanwhile.
 
-    The code of those `changed` would fill their rows otherwise today. Next and previous versions
-    are given up; their tables may be dropped.
+    `changed` are those whose code would fill the rows differently today. Next and previous versions
+    are deleted; their tables may be dropped.
     """
     names = _CHANGED.format(names=", ".join(f"'{name}'" for name in changed))
     for statement in (_MAIN, _PARKED_BEFORE, names, _ADOPTED, *_REGISTER, _PARKED, *_FORGET):

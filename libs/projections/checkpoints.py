@@ -1,7 +1,7 @@
-"""How far read models have come in the log, and which of them have come equally far.
+"""Checkpoints: how far in the log read models are applied.
 
-Read models at one checkpoint are applied together, in the transaction that moves it. `MAIN` is
-where all are that go on without trouble; one that was detached has a checkpoint of its own.
+The read models at one checkpoint are applied together, in the transaction that moves it. Healthy
+read models share the checkpoint `MAIN`; a detached one has a checkpoint of its own.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor
 from libs.projections.shards import (
     GROUP,
-    WHOLE,
-    Share,
+    ONLY_SHARD,
+    Shard,
     StreamKey,
     group_of,
     row_name,
@@ -27,45 +27,46 @@ MAIN: Final = "main"
 
 
 class Overtaken(Exception):
-    """Another writer moved the checkpoint: nothing was written; read it again."""
+    """Another writer moved the checkpoint. Nothing was written; read it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A place in the log, the read models at it (name → version of their code), and what each has
-    parked. All of it is of one moment: `batch` changes with any of them. `share` says which streams
-    are applied there.
+    """A position in the log, the read models at it and the streams each of them has parked.
+
+    `models` maps a read model to the version of its code. `batch` changes whenever any of this
+    changes. `shard` is the shard whose streams are applied at this checkpoint.
     """
 
     name: str
     batch: int
     cursor: Cursor
-    share: Share = WHOLE
+    shard: Shard = ONLY_SHARD
     models: Mapping[str, int] = field(default_factory=dict)
     parked: Mapping[str, frozenset[StreamKey]] = field(default_factory=dict)
 
     def moved(self, cursor: Cursor) -> "Checkpoint":
-        """The same, one batch on."""
+        """The checkpoint one batch later."""
         return replace(self, batch=self.batch + 1, cursor=cursor)
 
 
 _COLUMNS: Final = "name, batch, published::text, target::text, after_position, complete"
 
 _GROUP: Final = GROUP.format(name="name")
-_OF: Final = GROUP.format(name="$1")
+_GROUP_OF_NAME: Final = GROUP.format(name="$1")
 
 _READ: Final = f"""
 SELECT {_COLUMNS},
-    (SELECT count(*) FROM projection_checkpoints WHERE {_GROUP} = {_OF}) AS shards,
+    (SELECT count(*) FROM projection_checkpoints WHERE {_GROUP} = {_GROUP_OF_NAME}) AS shards,
     (SELECT coalesce(json_agg(json_build_array(p.name, p.version)), '[]')
-        FROM projections p WHERE p.checkpoint = {_OF} AND p.state = $2)::text AS models,
+        FROM projections p WHERE p.checkpoint = {_GROUP_OF_NAME} AND p.state = $2)::text AS models,
     (SELECT coalesce(json_agg(json_build_array(e.projection, e.tenant, e.stream)), '[]')
         FROM parked_events e JOIN projections p ON p.name = e.projection AND p.state = e.state
-        WHERE p.checkpoint = {_OF} AND p.state = $2)::text AS parked
+        WHERE p.checkpoint = {_GROUP_OF_NAME} AND p.state = $2)::text AS parked
 FROM projection_checkpoints c WHERE name = $1
 """  # noqa: S608 -- names of columns
 
-_HOLD: Final = """
+_LOCK_FIRST: Final = """
 SELECT FROM projection_checkpoints WHERE name = ANY($1) ORDER BY name FOR UPDATE
 """
 
@@ -80,7 +81,7 @@ UPDATE projection_checkpoints SET batch = batch + 1, published = $3::text::pg_sn
 WHERE name = $1 AND batch = $2
 """
 
-_BEGIN: Final = """
+_CREATE: Final = """
 INSERT INTO projection_checkpoints
     (name, batch, published, target, after_position, complete)
 VALUES ($1, $2, $3::text::pg_snapshot, $4::text::pg_snapshot, $5, $6)
@@ -114,32 +115,33 @@ WHERE name = $1 AND state = $2
 
 
 async def read(connection: Any, name: str, *, state: str = "live") -> Checkpoint | None:
-    """The checkpoint with the read models at it in that state, None if there is none."""
+    """The checkpoint with its read models in `state`; None if it does not exist."""
     row = await connection.fetchrow(_READ, name, state)
     return None if row is None else _checkpoint(row)
 
 
-async def read_all(connection: Any, name: str, *, state: str = "live") -> list[Checkpoint]:
-    """The checkpoints of that name in all shards, in their order."""
-    names = sorted(await names_of(connection, [name]), key=shard_number)
-    found = [await read(connection, one, state=state) for one in names]
-    return [one for one in found if one is not None]
+async def read_all(connection: Any, group: str, *, state: str = "live") -> list[Checkpoint]:
+    """The checkpoints of all shards of a group, by number."""
+    names = sorted(await names_of(connection, [group]), key=shard_number)
+    shards = [await read(connection, name, state=state) for name in names]
+    return [shard for shard in shards if shard is not None]
 
 
-async def lock(connection: Any, *names: str) -> dict[str, list[Checkpoint]]:
-    """The checkpoints of those names, of all shards in their order, held until the transaction
-    ends. What does not exist is left out; read models and what these have parked are not read.
+async def lock(connection: Any, *groups: str) -> dict[str, list[Checkpoint]]:
+    """Lock the checkpoints of groups until the transaction ends; those of all shards, by number.
+
+    Groups that do not exist are left out. The read models and parked streams are not read.
     """
-    # The first shard's row is what holds their number: only then the others are looked up.
-    await connection.execute(_HOLD, sorted(names))
-    rows = await connection.fetch(_LOCK, sorted(names))
-    numbers = Counter(group_of(row["name"]) for row in rows)
-    held: dict[str, list[Checkpoint]] = {}
+    # Locking the first shard's row fixes the number of shards; then the others can be looked up.
+    await connection.execute(_LOCK_FIRST, sorted(groups))
+    rows = await connection.fetch(_LOCK, sorted(groups))
+    counts = Counter(group_of(row["name"]) for row in rows)
+    locked: dict[str, list[Checkpoint]] = {}
     for row in sorted(rows, key=lambda row: shard_number(row["name"])):
         group = group_of(row["name"])
-        share = Share(shard_number(row["name"]), numbers[group])
-        held.setdefault(group, []).append(replace(Checkpoint(**_place(row)), share=share))
-    return held
+        shard = Shard(shard_number(row["name"]), counts[group])
+        locked.setdefault(group, []).append(replace(Checkpoint(**_row_fields(row)), shard=shard))
+    return locked
 
 
 async def names_of(connection: Any, groups: Sequence[str]) -> list[str]:
@@ -149,7 +151,7 @@ async def names_of(connection: Any, groups: Sequence[str]) -> list[str]:
 
 
 async def advance(connection: Any, checkpoint: Checkpoint, cursor: Cursor) -> Checkpoint:
-    """Hold the row and move it, if it is as `checkpoint` has it. Raises Overtaken if it is not."""
+    """Compare and set: lock the row and move it to `cursor`. Raises Overtaken."""
     done = await connection.execute(
         _ADVANCE, checkpoint.name, checkpoint.batch, *_cursor_columns(cursor)
     )
@@ -158,54 +160,56 @@ async def advance(connection: Any, checkpoint: Checkpoint, cursor: Cursor) -> Ch
     return checkpoint.moved(cursor)
 
 
-async def touch(connection: Any, name: str) -> None:
-    """Say that something about the checkpoint changed, in all shards: runners read it again.
+async def touch(connection: Any, group: str) -> None:
+    """Mark the group's checkpoints as changed, so that runners read them again.
 
-    It must be held.
+    They must be locked.
     """
-    await connection.execute(_TOUCH, name)
+    await connection.execute(_TOUCH, group)
 
 
-async def split(connection: Any, name: str, cursors: Sequence[Cursor]) -> None:
-    """Put shards with these places in the stead of those there are, which must be held."""
-    # Above all numbers there were: a worker that slept must not take a new row for one it knew.
-    batch = await connection.fetchval(_NEXT_BATCH, name)
-    await connection.execute(_REMOVE_SHARDS, name)
+async def split(connection: Any, group: str, cursors: Sequence[Cursor]) -> None:
+    """Replace the group's shards, which must be locked, by one for each cursor."""
+    # Above all earlier batches: a worker that slept must not take a new row for one it knew.
+    batch = await connection.fetchval(_NEXT_BATCH, group)
+    await connection.execute(_REMOVE_SHARDS, group)
     for number, cursor in enumerate(cursors):
-        statement = _BEGIN if number else _MOVE
-        await connection.execute(statement, row_name(name, number), batch, *_cursor_columns(cursor))
+        statement = _CREATE if number else _MOVE
+        await connection.execute(
+            statement, row_name(group, number), batch, *_cursor_columns(cursor)
+        )
 
 
-async def begin(
+async def create(
     connection: Any,
-    name: str,
+    group: str,
     cursors: Sequence[Cursor],
     models: Mapping[str, int],
     *,
     state: str = "live",
     because: str | None = None,
 ) -> None:
-    """Make a checkpoint with a place for each shard, and with read models at it that have none."""
+    """Create a checkpoint for each cursor, a shard each, and register new read models at it."""
     for number, cursor in enumerate(cursors):
-        await connection.execute(_BEGIN, row_name(name, number), 0, *_cursor_columns(cursor))
+        await connection.execute(_CREATE, row_name(group, number), 0, *_cursor_columns(cursor))
     names, versions = list(models), list(models.values())
-    await connection.execute(_REGISTER, names, versions, state, name, because)
+    await connection.execute(_REGISTER, names, versions, state, group, because)
 
 
 async def assign(
-    connection: Any, model: str, name: str, *, state: str = "live", because: str | None = None
+    connection: Any, model: str, group: str, *, state: str = "live", because: str | None = None
 ) -> None:
-    """Put a read model at another checkpoint, which must exist."""
-    await connection.execute(_ASSIGN, model, state, name, because)
+    """Move a read model to other checkpoints, which must exist."""
+    await connection.execute(_ASSIGN, model, state, group, because)
 
 
-async def remove(connection: Any, name: str) -> None:
-    """Delete a checkpoint, of all shards, at which no read model is any more."""
-    await connection.execute(f"DELETE FROM projection_checkpoints WHERE {_GROUP} = $1", name)  # noqa: S608
+async def remove(connection: Any, group: str) -> None:
+    """Delete the group's checkpoints, at which no read model may be."""
+    await connection.execute(f"DELETE FROM projection_checkpoints WHERE {_GROUP} = $1", group)  # noqa: S608
 
 
 def detached(model: str) -> str:
-    """The name of the checkpoint of a detached read model."""
+    """The name of the checkpoints of a detached read model."""
     return f"detached/{model}"
 
 
@@ -213,7 +217,7 @@ def _cursor_columns(cursor: Cursor) -> tuple[str, str, int, bool]:
     return str(cursor.published), str(cursor.target), cursor.after_position, cursor.complete
 
 
-def _place(row: Any) -> dict[str, Any]:
+def _row_fields(row: Any) -> dict[str, Any]:
     cursor = Cursor(
         published=Snapshot.parse(row["published"]),
         target=Snapshot.parse(row["target"]),
@@ -225,19 +229,19 @@ def _place(row: Any) -> dict[str, Any]:
 
 def _checkpoint(row: Any) -> Checkpoint:
     parked: dict[str, set[StreamKey]] = {}
-    for model, tenant, stream in _triples(row["parked"]):
+    for model, tenant, stream in _decode_triples(row["parked"]):
         parked.setdefault(model, set()).add((tenant, stream))
     return Checkpoint(
-        **_place(row),
-        share=Share(shard_number(row["name"]), row["shards"]),
-        models=dict(_pairs(row["models"])),
+        **_row_fields(row),
+        shard=Shard(shard_number(row["name"]), row["shards"]),
+        models=dict(_decode_pairs(row["models"])),
         parked={model: frozenset(streams) for model, streams in parked.items()},
     )
 
 
-def _pairs(text: str) -> Sequence[tuple[str, int]]:
+def _decode_pairs(text: str) -> Sequence[tuple[str, int]]:
     return msgspec.json.decode(text, type=list[tuple[str, int]])
 
 
-def _triples(text: str) -> Sequence[tuple[str, str, str]]:
+def _decode_triples(text: str) -> Sequence[tuple[str, str, str]]:
     return msgspec.json.decode(text, type=list[tuple[str, str, str]])

@@ -1,8 +1,8 @@
-"""How the next version of a read model differs from the live one.
+"""Comparing the next version of a read model with the live one.
 
-Rows are dealt into parts by a hash of all they say, which takes one pass over each version and no
-sorting. Parts with the same number of rows and the same sum of hashes are the same; only the
-others are compared row by row. So equal versions cost a scan each, and the rest grows with the
+Rows are divided into parts by a hash of their contents, which takes one pass over each version and
+no sorting. Parts with the same number of rows and the same sum of hashes are equal; only the others
+are compared row by row. So equal versions cost one scan each, and the rest grows with the number of
 differences.
 """
 
@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 
 PARTS: Final = 1024
 SAMPLES: Final = 5
-"""Of each version at most."""
+"""How many differing rows of each version are shown at most."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much (0 if unknown)."""
+"""Called with the present step, how much of it is done, and its total (0 if unknown)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableDiff:
-    """How many rows the next version of a table has, how many rows only one version has, and a few
-    of these: the version's name and the row as JSON.
+    """The differences of one table: rows of the next version, rows that only one version has, and
+    a few of these as pairs of version and JSON.
     """
 
     table: str
@@ -41,12 +41,10 @@ class TableDiff:
 async def compare(
     connection: Any,
     tables: Sequence[str],
-    schemas: Schemas,
+    schemas: VersionSchemas,
     progress: Progress = lambda *_: None,
 ) -> list[TableDiff]:
-    """Compare the versions as this transaction's snapshot sees them: it must be one for all
-    statements.
-    """
+    """Compare the versions in this transaction, which must be repeatable read."""
     diffs = []
     for done, table in enumerate(tables):
         progress("comparing", done, len(tables))
@@ -60,7 +58,7 @@ SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
 WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
     AND atttypid <> 'xid8'::regtype
 """
-"""A transaction's number is when a row was written, and no part of what it says."""
+"""Without transaction ids, which say when a row was written and are no part of its contents."""
 
 _PARTS: Final = """
 SELECT hash & {mask} AS part, count(*) AS rows, sum(hash) AS hashes
@@ -74,17 +72,17 @@ FROM ({live}) AS live FULL JOIN ({next}) AS next USING (part)
 """
 
 _BY_ROW: Final = """
-SELECT md5(ROW({columns})::text)::uuid AS id, ctid AS place FROM {table}
+SELECT md5(ROW({columns})::text)::uuid AS id, ctid AS row_at FROM {table}
 WHERE hashtextextended(ROW({columns})::text, 0) & {mask} = ANY($1)
 """
 
 _COUNTS: Final = """
 WITH differing AS (
-    SELECT sum(of_next) AS more, min(place) FILTER (WHERE of_next < 0) AS in_live,
-        min(place) FILTER (WHERE of_next > 0) AS in_next
+    SELECT sum(of_next) AS more, min(row_at) FILTER (WHERE of_next < 0) AS in_live,
+        min(row_at) FILTER (WHERE of_next > 0) AS in_next
     FROM (
-        SELECT id, -1 AS of_next, place FROM ({live}) AS live
-        UNION ALL SELECT id, 1, place FROM ({next}) AS next
+        SELECT id, -1 AS of_next, row_at FROM ({live}) AS live
+        UNION ALL SELECT id, 1, row_at FROM ({next}) AS next
     ) AS rows GROUP BY id HAVING sum(of_next) <> 0
 )
 SELECT coalesce(-sum(more) FILTER (WHERE more < 0), 0)::bigint AS only_live,
@@ -100,24 +98,28 @@ FROM (SELECT {columns} FROM {table} WHERE ctid = ANY($1::text[]::tid[])) AS row
 """
 
 
-async def _compare(connection: Any, table: str, schemas: Schemas) -> TableDiff:
+async def _compare(connection: Any, table: str, schemas: VersionSchemas) -> TableDiff:
     columns = await connection.fetchval(_COLUMNS, f"{schemas.live}.{table}")
-    live, made = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
+    live, new = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
 
-    def of(query: str, name: str) -> str:
+    def query_of(query: str, name: str) -> str:
         return query.format(columns=columns, table=name, mask=PARTS - 1)
 
-    parts = await connection.fetch(_DIFFERING.format(live=of(_PARTS, live), next=of(_PARTS, made)))
+    parts = await connection.fetch(
+        _DIFFERING.format(live=query_of(_PARTS, live), next=query_of(_PARTS, new))
+    )
     only_live = only_next = 0
     samples: list[tuple[str, str]] = []
     if differing := [part["part"] for part in parts if part["differs"]]:
         counts = await connection.fetchrow(
-            _COUNTS.format(live=of(_BY_ROW, live), next=of(_BY_ROW, made), samples=SAMPLES),
+            _COUNTS.format(
+                live=query_of(_BY_ROW, live), next=query_of(_BY_ROW, new), samples=SAMPLES
+            ),
             differing,
         )
         only_live, only_next = counts["only_live"], counts["only_next"]
-        for version, name in (("live", live), ("next", made)):
-            rows = await connection.fetch(of(_SAMPLES, name), counts[f"of_{version}"] or [])
+        for version, name in (("live", live), ("next", new)):
+            rows = await connection.fetch(query_of(_SAMPLES, name), counts[f"of_{version}"] or [])
             samples += [(version, row[0]) for row in rows]
     return TableDiff(
         table=table,

@@ -1,6 +1,6 @@
-"""Reading your own writes: wait until a read model includes what a token names, or say it does not.
+"""Reading your own writes: waiting until a read model includes the writes of a token.
 
-What tokens are: see `libs.eventsourcing.tokens`.
+See `libs.eventsourcing.tokens`.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ import asyncpg
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
 from libs.projections.positions import Position, Written, includes, written_in
 from libs.projections.shards import GROUP, earliest
 from libs.projections.visibility import Visibility
 
 PAUSE: Final = 0.003
-"""Seconds between two looks at the checkpoints, if nothing says when they moved."""
+"""Seconds between two polls of the checkpoints."""
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -40,10 +40,10 @@ GROUP BY 1
 
 
 class Consistency:
-    """Knows how far the read models of this service have come.
+    """The positions of this service's read models, and waits for them.
 
     The pool must see all tenants. `deadline` is in seconds. `pause` waits until the checkpoints may
-    have moved; it must end by itself after a while.
+    have moved, for a limited time.
     """
 
     def __init__(
@@ -63,109 +63,112 @@ class Consistency:
         self._visibility = Visibility(self.positions, doorbell)
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting."""
         await self._visibility.close()
 
     async def wait_for_token(self, model: str, token: str) -> bool:
-        """Whether the read model includes what `token` names, before the deadline.
+        """Whether the read model includes the writes of `token`, before the deadline.
 
         Raises TokenMalformed, and KeyError for an unknown read model.
         """
         written = written_in(token)
         read_at: Position | None = None
 
-        async def lacks() -> bool:
+        async def is_behind() -> bool:
             nonlocal read_at
             if not written:
                 return False
             position = (await self.positions()).get(model)
             if position is None or position.includes(written):
                 return position is None
-            if position == read_at or not all(each.complete for each in position.cursors):
+            if position == read_at or not all(cursor.complete for cursor in position.cursors):
                 return True
             read_at = position
-            return not await self._has_all(position, written)
+            return not await self._includes_moment(position, written)
 
-        return await self._wait(model, lacks)
+        return await self._wait(model, is_behind)
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
-        """Whether the read models include what `tokens` name, within so many seconds.
+        """Whether the read models include the writes of `tokens`, within so many seconds.
 
-        Holds no connection meanwhile, and never fails because of the database: then it is False,
-        as at once where a read model is detached, has parked streams or was late the last time.
-        Raises TokenMalformed, and KeyError for an unknown read model.
+        Holds no connection while it waits. False if the database fails, and at once if a read model
+        is detached, has parked streams or was late the last time. Raises TokenMalformed, and
+        KeyError for an unknown read model.
         """
         for model in models:
             if model not in self._models:
                 raise KeyError(model)
-        written = [each for token in tokens for each in written_in(token)]
+        written = [write for token in tokens for write in written_in(token)]
         return await self._visibility.wait(models, written, within)
 
     async def caught_up(self, model: str, tenant: str) -> bool:
-        """Whether the read model includes all of a tenant's events in the log by now, before the
-        deadline. Events of others are not waited for. Raises KeyError for an unknown read model.
+        """Whether the read model includes the tenant's events in the log now, before the deadline.
+
+        Does not wait for other tenants' events. Raises KeyError for an unknown read model.
         """
         unapplied: Sequence[Written] | None = None
 
-        async def lacks() -> bool:
+        async def is_behind() -> bool:
             nonlocal unapplied
             if unapplied is None:
                 unapplied = await self._unapplied(model, tenant)
             return bool(unapplied) and not includes(await self.positions(), model, unapplied)
 
-        return await self._wait(model, lacks)
+        return await self._wait(model, is_behind)
 
     async def positions(self) -> Mapping[str, Position]:
-        """Where the live read models are, looked up after this call began.
+        """The positions of the live read models, queried after this call began.
 
-        One look serves all who wait. Raises what the pool raises.
+        Concurrent calls share a query. Raises what the pool raises.
         """
         if self._next is None:
             self._next = asyncio.ensure_future(self._read_positions())
         return await asyncio.shield(self._next)
 
-    async def _wait(self, model: str, lacks: Callable[[], Awaitable[bool]]) -> bool:
+    async def _wait(self, model: str, is_behind: Callable[[], Awaitable[bool]]) -> bool:
         if model not in self._models:
             raise KeyError(model)
         try:
             async with asyncio.timeout(self._deadline):
-                while await lacks():
+                while await is_behind():
                     await self._pause()
         except TimeoutError:
             return False
         return True
 
-    async def _has_all(self, position: Position, written: Sequence[Written]) -> bool:
+    async def _includes_moment(self, position: Position, written: Sequence[Written]) -> bool:
         """Whether the read model includes all events of a moment that sees the transactions.
 
-        A token may name a transaction that wrote no event, which moves no checkpoint, and may be
-        yet to begin: see `token_of`. What it stands for was committed before the token was given.
+        A token may name a transaction that wrote no event or has not begun (see `token_of`), which
+        moves no checkpoint. The events it stands for were committed before the token was issued.
         """
-        async with acquired(self._pool) as connection:
-            pages = [await read_page(connection, each, limit=1) for each in position.cursors]
-        begun = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
-        return begun and not any(page.events for page in pages)
+        async with acquire(self._pool) as connection:
+            pages = [await read_page(connection, at, limit=1) for at in position.cursors]
+        started = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
+        return started and not any(page.events for page in pages)
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
-        """The tenant's events of this moment that the read model may not include yet."""
-        async with acquired(self._pool) as connection:
+        """The tenant's writes up to now that the read model may not include yet."""
+        async with acquire(self._pool) as connection:
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
-            sure = Cursor().published
+            included = Cursor().published
             if position:
-                least = earliest(position.cursors)
-                sure = least.target if least.complete else least.published
-            running = [str(xid) for xid in sure.running]
-            rows = await connection.fetch(_OF_TENANT, tenant, str(sure.xmax), running, str(moment))
+                cursor = earliest(position.cursors)
+                included = cursor.target if cursor.complete else cursor.published
+            running = [str(xid) for xid in included.running]
+            rows = await connection.fetch(
+                _OF_TENANT, tenant, str(included.xmax), running, str(moment)
+            )
         return [(row["xid"], row["position"]) for row in rows]
 
     async def _read_positions(self) -> Mapping[str, Position]:
-        # Those who come while the query runs need a later look: what it sees may be older.
+        # Calls that come while the query runs need a later one: this one's snapshot may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             return _positions(await connection.fetch(_POSITIONS))
 
 

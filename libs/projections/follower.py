@@ -1,7 +1,7 @@
-"""Following the log at one checkpoint: page after page, until stopped or level with the others.
+"""A follower applies the log at one checkpoint, page after page, until stopped or rejoined.
 
-A follower survives whatever happens to the database. What it cannot survive it says: transient
-errors in `Progress`, a read model that fails as such by detaching it.
+A follower survives every failure of the database. It reports errors in `Progress`, and detaches a
+read model that fails whatever the event.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ import structlog
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
-from libs.postgres.pool import held, in_use
-from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
+from libs.postgres.pool import guard, hold_raw_connection
+from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
     Applied,
@@ -29,39 +29,39 @@ from libs.projections.apply import (
 from libs.projections.checkpoints import MAIN, Checkpoint, Overtaken
 from libs.projections.progress import Progress
 from libs.projections.projection import Projection
-from libs.projections.shards import Share, group_of
+from libs.projections.shards import Shard, group_of
 
 log = structlog.get_logger("projections")
 
 FOLLOW_LOCK: Final = 0x7E1A6
-"""The advisory lock of the worker that follows at a checkpoint, beside the hash of its name."""
+"""The first key of the advisory lock of a checkpoint; the second is the hash of its name."""
 
 _LOCK: Final = "SELECT pg_try_advisory_lock($1, hashtext(current_schema() || ' ' || $2))"
 
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
-TIME_OUTS: Final = 2
-"""So many in a row say that the read model is too slow, not the moment."""
+MAX_TIMEOUTS: Final = 2
+"""How many timeouts in a row mean that the read model itself is too slow."""
 REJOIN_PAUSE: Final = 5.0
-"""Seconds between two tries to rejoin the others, if the first took too long."""
-SMALL: Final = 8
-"""A page is small if it is less than this part of a full one."""
-SILENT_SECONDS: Final = 10
-"""For so long may a worker that holds a lock say nothing: a frozen one loses it then."""
-_LIMIT_IDLENESS: Final = f"""SET idle_session_timeout = '{SILENT_SECONDS}s';
-SET idle_in_transaction_session_timeout = '{SILENT_SECONDS}s'"""
+"""Seconds between two attempts to rejoin, after one that took too long."""
+SMALL_PAGE: Final = 8
+"""A page is small if it holds fewer events than this fraction of a full page."""
+MAX_IDLE_SECONDS: Final = 10
+"""Idle seconds after which a worker loses its lock, so that a frozen one is replaced."""
+_LIMIT_IDLENESS: Final = f"""SET idle_session_timeout = '{MAX_IDLE_SECONDS}s';
+SET idle_in_transaction_session_timeout = '{MAX_IDLE_SECONDS}s'"""
 
 OnApplied: TypeAlias = Callable[[Sequence[str], Sequence[RecordedEvent], int, int], None]
-"""Given the read models, what was applied to them, and the nanoseconds of begin and commit."""
+"""Called with read models, the events applied to them, and the start and end in nanoseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Polling:
-    """How many events a page holds, and how long to wait when the log has nothing new.
+    """The number of events in a page, and the waits (seconds) when the log has nothing new.
 
-    The wait grows from `shortest` to `longest` seconds; `wake` ends it. After a small page events
-    gather for `gather` seconds: a page costs a transaction, however few they are. `standby` is how
-    long to wait between two tries to follow while another worker does.
+    The wait grows from `shortest` to `longest`; `wake` ends it. After a small page the follower
+    lets events gather for `gather` seconds, since every page costs a transaction. `standby` is the
+    wait between two attempts to take the lock while another worker holds it.
     """
 
     page: int = 2000
@@ -72,78 +72,80 @@ class Polling:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What all followers of a runner have in common: `changed` says that one was detached,
-    `progress` how each goes on, by the name of its checkpoint."""
+class FollowerContext:
+    """What all followers of a runner share.
+
+    `detached` is set when a follower detaches a read model. `progress` is by name of checkpoint.
+    """
 
     models: Mapping[str, Projection[Any]]
     service: str
     polling: Polling
     on_applied: Sequence[OnApplied]
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    detached: asyncio.Event = field(default_factory=asyncio.Event)
     progress: dict[str, Progress] = field(default_factory=dict)
 
 
-class StandsBy(Exception):
-    """This worker must not follow: the checkpoint has read models it does not have the code of."""
+class CannotFollow(Exception):
+    """This worker does not have the right version of a read model at the checkpoint."""
 
 
 class Follower:
-    """Follows at the checkpoint called `name`."""
+    """Applies the log at the checkpoint `name`."""
 
-    def __init__(self, pool: asyncpg.Pool, name: str, shared: Shared) -> None:
+    def __init__(self, pool: asyncpg.Pool, name: str, context: FollowerContext) -> None:
         self._pool = pool
         self._name = name
         self._group = group_of(name)
-        self._shared = shared
-        self._polling = shared.polling
-        self._page = shared.polling.page
-        self._time_outs: Counter[str] = Counter()
+        self._context = context
+        self._polling = context.polling
+        self._page = context.polling.page
+        self._timeouts: Counter[str] = Counter()
         self._rejoin_at = 0.0
-        self.woken = asyncio.Event()
-        self.progress = shared.progress[name] = Progress()
+        self.wake = asyncio.Event()
+        self.progress = context.progress[name] = Progress()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow until `stop` is set, or until the read model has rejoined the others."""
+        """Follow until `stop` is set or the read model has rejoined `MAIN`."""
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:
-                async with held(self._pool) as connection:
+                async with hold_raw_connection(self._pool) as connection:
                     if await self._follow_locked(connection, stop):
                         return
                 continue
             except Overtaken:
-                # The checkpoint was changed on purpose, by another worker or a command.
+                # Another worker or a command changed the checkpoint: read it again.
                 await wait(stop, self._polling.shortest)
                 continue
-            except Exception as error:  # noqa: BLE001 -- whatever it was, the checkpoint stands
-                insist_on_cancellation(error)
-                self._complain(error, pause)
+            except Exception as error:  # noqa: BLE001 -- the checkpoint is unharmed by any error
+                reraise_cancellation(error)
+                self._report(error, pause)
             finally:
                 self.progress.following = False
             await wait(stop, pause)
             pause = min(pause * 2, LAST_BACKOFF) if self.progress.trouble else FIRST_BACKOFF
 
-    def _complain(self, error: Exception, pause: float) -> None:
+    def _report(self, error: Exception, pause: float) -> None:
         self.progress.note(error)
         trouble = self.progress.trouble
         log.warning("projections wait", checkpoint=self._name, error=trouble, retry_in=pause)
 
     async def _follow_locked(self, connection: Any, stop: asyncio.Event) -> bool:
-        """Follow while this worker holds the lock; whether there is nothing more to follow."""
+        """Follow while this worker holds the lock; True if there is nothing more to follow."""
         while not await self._try_lock(connection):
-            # Another worker follows: all is well as far as this one can tell.
+            # Another worker follows, so there is no trouble here.
             self.progress.clear()
             if await wait(stop, self._polling.standby):
                 return True
         while not stop.is_set():
-            with in_use(self._pool, connection):
+            with guard(self._pool, connection):
                 await connection.execute(f"{_LIMIT_IDLENESS};{READ_IN_ORDER}")
                 checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._group != MAIN and not checkpoint.models):
                 return True
             models = await self._models_of(connection, checkpoint)
-            checkpoint = self._with_own_parked(checkpoint)
+            checkpoint = self._with_parked_of_shard(checkpoint)
             self.progress.following = True
             try:
                 return await self._follow(connection, checkpoint, models, stop)
@@ -152,31 +154,36 @@ class Follower:
         return True
 
     async def _try_lock(self, connection: Any) -> bool:
-        with in_use(self._pool, connection):
+        with guard(self._pool, connection):
             return bool(await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name))
 
     async def _models_of(
         self, connection: Any, checkpoint: Checkpoint
     ) -> Sequence[Projection[Any]]:
-        """The read models at the checkpoint. Raises StandsBy, and Overtaken if one had to go."""
+        """The read models at the checkpoint.
+
+        Raises CannotFollow, and Overtaken after detaching one that older code filled.
+        """
         for name, version in checkpoint.models.items():
-            model = self._shared.models.get(name)
+            model = self._context.models.get(name)
             if model is None:
-                raise StandsBy(f"this worker does not have the read model {name}")
+                raise CannotFollow(f"this worker does not have the read model {name}")
             if model.version < version:
-                raise StandsBy(f"{name} was rebuilt by version {version}, this is {model.version}")
+                raise CannotFollow(
+                    f"{name} was rebuilt by version {version}, this is {model.version}"
+                )
             if model.version > version:
                 because = f"filled by version {version}; rebuild it for version {model.version}"
                 await self._detach(connection, checkpoint, name, because)
                 raise Overtaken(name)
-        models = [self._shared.models[name] for name in sorted(checkpoint.models)]
-        return [model for model in models if checkpoint.share.serves(model)]
+        models = [self._context.models[name] for name in sorted(checkpoint.models)]
+        return [model for model in models if checkpoint.shard.serves(model)]
 
-    def _with_own_parked(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The same with the streams parked that are this shard's."""
+    def _with_parked_of_shard(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint with only those parked streams that its shard applies."""
         parked = {
             name: frozenset(
-                key for key in streams if checkpoint.share.has(self._shared.models[name], key)
+                key for key in streams if checkpoint.shard.applies(self._context.models[name], key)
             )
             for name, streams in checkpoint.parked.items()
         }
@@ -189,30 +196,30 @@ class Follower:
         models: Sequence[Projection[Any]],
         stop: asyncio.Event,
     ) -> bool:
-        """Apply page after page; whether the read model has rejoined or it is time to stop."""
+        """Apply page after page; True when the read model has rejoined or `stop` is set."""
         at, pause = checkpoint.cursor, self._polling.shortest
-        self._note(checkpoint)
+        self._record_metrics(checkpoint)
         while not stop.is_set():
-            self.woken.clear()
-            with in_use(self._pool, connection):
+            self.wake.clear()
+            with guard(self._pool, connection):
                 page = await read_page(connection, at, limit=self._page)
-            # A difference without events is as good as applied.
+            # Without events there is nothing to apply, and the checkpoint need not be moved.
             at = page.cursor
             if page.backlog is not None:
                 self.progress.lag = page.backlog
             if page.events:
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     checkpoint = await self._apply(connection, checkpoint, models, page)
                 pause = self._polling.shortest
-                if len(page.events) < self._page // SMALL:
+                if len(page.events) < self._page // SMALL_PAGE:
                     await wait(stop, self._polling.gather)
             if self._may_rejoin(at):
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     if await self._rejoin(connection, checkpoint, at):
                         return True
             if not page.events:
-                self._level()
-                await wait_for_either(stop, self.woken, pause)
+                self._record_level()
+                await wait_for_either(stop, self.wake, pause)
                 pause = min(pause * 2, self._polling.longest)
         return True
 
@@ -223,32 +230,34 @@ class Follower:
         models: Sequence[Projection[Any]],
         page: Page,
     ) -> Checkpoint:
-        began = time_ns()
+        started_at = time_ns()
         try:
             applied = await apply_page(
-                connection, models, checkpoint, page, service=self._shared.service
+                connection, models, checkpoint, page, service=self._context.service
             )
         except ModelTimedOut as error:
-            await self._timed_out(connection, checkpoint, page, error)
+            await self._on_timeout(connection, checkpoint, page, error)
             raise
         except ModelFailed as error:
             if self._group == MAIN:
                 await self._detach(connection, checkpoint, error.model, str(error))
                 raise Overtaken(error.model) from error
             raise
-        self._time_outs.clear()
+        self._timeouts.clear()
         self._page = min(self._page * 2, self._polling.page)
-        self._applied(applied, models, page, began)
+        self._record_applied(applied, models, page, started_at)
         return applied.checkpoint
 
-    async def _timed_out(
+    async def _on_timeout(
         self, connection: Any, checkpoint: Checkpoint, page: Page, error: ModelTimedOut
     ) -> None:
-        """The second time in a row a read model is detached; alone, it gets smaller pages, until
-        the one event is known that takes too long, whose stream is parked.
+        """Detach a read model that timed out twice in a row.
+
+        One that is detached already gets smaller pages, until the event that takes too long is
+        known; its stream is parked. Raises Overtaken after changing the checkpoint.
         """
-        self._time_outs[error.model] += 1
-        if self._time_outs[error.model] < TIME_OUTS:
+        self._timeouts[error.model] += 1
+        if self._timeouts[error.model] < MAX_TIMEOUTS:
             return
         if self._group == MAIN:
             await self._detach(connection, checkpoint, error.model, str(error))
@@ -262,57 +271,57 @@ class Follower:
     async def _detach(
         self, connection: Any, checkpoint: Checkpoint, model: str, because: str
     ) -> None:
-        await membership.detach(connection, checkpoint, self._shared.models[model], because)
+        await membership.detach(connection, checkpoint, self._context.models[model], because)
         metrics.DETACHED.labels(model).set(1)
         log.warning("read model detached", projection=model, error=because)
-        self._shared.changed.set()
+        self._context.detached.set()
 
     def _may_rejoin(self, at: Cursor) -> bool:
-        # One of the shards does it for all.
+        # The first shard does it for all of them.
         return self._name == self._group != MAIN and at.complete and monotonic() >= self._rejoin_at
 
     async def _rejoin(self, connection: Any, checkpoint: Checkpoint, at: Cursor) -> bool:
-        """Put the read model back to the others, if it is level with them; whether it is now."""
-        [model] = [self._shared.models[name] for name in checkpoint.models]
-        began = time_ns()
+        """Move the read model back to `MAIN` if it is level; whether that succeeded."""
+        [model] = [self._context.models[name] for name in checkpoint.models]
+        started_at = time_ns()
         try:
-            rest = await membership.rejoin(
-                connection, model, checkpoint, at, page=self._page, service=self._shared.service
+            remainder = await membership.rejoin(
+                connection, model, checkpoint, at, page=self._page, service=self._context.service
             )
         except (ModelTimedOut, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
-            # The others must not wait for it: what takes so long is applied alone.
+            # The other read models must not wait for it: it goes on alone and tries again.
             self._rejoin_at = monotonic() + REJOIN_PAUSE
             log.info("read model rejoins later", checkpoint=self._name, error=str(error))
             return False
-        if rest is None:
-            if checkpoint.share.of > 1:
+        if remainder is None:
+            if checkpoint.shard.count > 1:
                 self._rejoin_at = monotonic() + self._polling.standby
             return False
-        for applied, page in rest:
-            self._applied(applied, [model], page, began)
+        for applied, page in remainder:
+            self._record_applied(applied, [model], page, started_at)
         metrics.DETACHED.labels(model.name).set(0)
         log.info("read model rejoined", projection=model.name)
         return True
 
-    def _level(self) -> None:
+    def _record_level(self) -> None:
         self.progress.lag = 0
-        self._fine()
+        self._clear_trouble()
 
-    def _fine(self) -> None:
+    def _clear_trouble(self) -> None:
         if self.progress.trouble:
             log.info("projections go on", checkpoint=self._name)
         self.progress.clear()
 
-    def _applied(
-        self, applied: Applied, models: Sequence[Projection[Any]], page: Page, began: int
+    def _record_applied(
+        self, applied: Applied, models: Sequence[Projection[Any]], page: Page, started_at: int
     ) -> None:
-        ended = time_ns()
-        self._fine()
+        ended_at = time_ns()
+        self._clear_trouble()
         self.progress.lag = max(self.progress.lag - len(page.events), 0)
         metrics.PAGE.observe(len(page.events))
-        # What one transaction wrote becomes visible together: it is one observation.
+        # One observation a transaction, whose events become visible together.
         moments = {event.xid: event.recorded_at for event in page.events}
-        ages = [max(ended / 1e9 - moment.timestamp(), 0.0) for moment in moments.values()]
+        ages = [max(ended_at / 1e9 - moment.timestamp(), 0.0) for moment in moments.values()]
         for model in models:
             metrics.PROJECTED.labels(model.name).inc(applied.given[model.name])
             freshness = metrics.FRESHNESS.labels(model.name)
@@ -321,20 +330,20 @@ class Follower:
         if applied.failures:
             log.warning(
                 "streams parked",
-                streams={model: len(found) for model, found in applied.failures.items()},
+                streams={model: len(failed) for model, failed in applied.failures.items()},
             )
-        self._note(applied.checkpoint)
-        for callback in self._shared.on_applied:
-            for names, events in _shares(applied.checkpoint.share, models, page):
-                callback(names, events, began, ended)
+        self._record_metrics(applied.checkpoint)
+        for callback in self._context.on_applied:
+            for names, events in _applied_events(applied.checkpoint.shard, models, page):
+                callback(names, events, started_at, ended_at)
 
-    def _note(self, checkpoint: Checkpoint) -> None:
+    def _record_metrics(self, checkpoint: Checkpoint) -> None:
         self.progress.parked = {
             model: len(checkpoint.parked.get(model, ())) for model in checkpoint.models
         }
         shards = [
             progress
-            for name, progress in self._shared.progress.items()
+            for name, progress in self._context.progress.items()
             if group_of(name) == self._group
         ]
         for model in checkpoint.models:
@@ -342,15 +351,15 @@ class Follower:
             metrics.PARKED.labels(model).set(sum(one.parked.get(model, 0) for one in shards))
 
 
-def _shares(
-    share: Share, models: Sequence[Projection[Any]], page: Page
+def _applied_events(
+    shard: Shard, models: Sequence[Projection[Any]], page: Page
 ) -> Iterator[tuple[Sequence[str], Sequence[RecordedEvent]]]:
-    """Which read models were given which events of a page, those together that had the same."""
-    whole = [model.name for model in models if share.of == 1 or model.shard_key is None]
+    """The events of a page that were given to read models, grouped by read models with the same."""
+    whole = [model.name for model in models if shard.count == 1 or model.shard_key is None]
     if whole:
         yield whole, page.events
     for model in models:
         if model.name not in whole:
             keys = ((event, (event.metadata.tenant, event.stream)) for event in page.events)
-            if events := [event for event, key in keys if share.has(model, key)]:
+            if events := [event for event, key in keys if shard.applies(model, key)]:
                 yield [model.name], events

@@ -1,41 +1,56 @@
-"""Which read models go on together: detaching one from the others, and letting it rejoin them."""
+"""Membership of the main checkpoint: detaching read models, rejoining them, and resharding.
 
-from collections.abc import Sequence
+Whatever moves read models between checkpoints, or changes the number of shards, locks `MAIN` and
+applies the few events that are missing in the same transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from libs.eventsourcing.snapshot import Snapshot
-from libs.eventsourcing.tail import Cursor, Page, read_page
+from libs.eventsourcing.tail import Cursor, Page, current, read_page
 from libs.projections import checkpoints
 from libs.projections.apply import Applied, apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint, Overtaken
 from libs.projections.projection import Projection
-from libs.projections.shards import group_of, shards_of
+from libs.projections.shards import GROUP, group_of, shards_of
 
-Rest: TypeAlias = list[tuple[Applied, Page]]
-"""What was applied to become level."""
+Remainder: TypeAlias = list[tuple[Applied, Page]]
+"""The pages that were applied to reach another checkpoint."""
 
-REJOIN_SECONDS: Final = 1
-"""How long one statement may take while the others wait."""
-LIMITS: Final = f"""SET LOCAL statement_timeout = '{REJOIN_SECONDS}s';
-SET LOCAL lock_timeout = '{REJOIN_SECONDS}s'"""
+LOCKED_SECONDS: Final = 1
+"""How long one statement may take while `MAIN` is locked."""
+_LIMITS: Final = f"""SET LOCAL statement_timeout = '{LOCKED_SECONDS}s';
+SET LOCAL lock_timeout = '{LOCKED_SECONDS}s'"""
+
+_SPLIT_ELSEWHERE: Final = f"""
+SELECT DISTINCT p.name || ' (' || p.state || ')' FROM projections p
+JOIN projection_checkpoints c ON {GROUP.format(name="c.name")} = p.checkpoint
+WHERE p.checkpoint <> $1 AND p.state <> 'previous' AND c.name <> p.checkpoint
+"""  # noqa: S608 -- names of columns
 
 
 class ShardsDiffer(Exception):
-    """A read model was split otherwise than the others: it must be rebuilt."""
+    """A detached read model has another number of shards than `MAIN`: it must be rebuilt."""
+
+
+class NotLevel(Exception):
+    """The number of shards cannot be changed now. Nothing was changed."""
 
 
 async def detach(connection: Any, main: Checkpoint, model: Projection[Any], because: str) -> None:
-    """Give a read model a checkpoint of its own, in its shards at the places of the main one.
+    """Give a read model checkpoints of its own, at the cursors of the main ones.
 
-    Raises Overtaken if the main checkpoint is not as `main` has it any more.
+    Raises Overtaken if the main checkpoint has changed since `main` was read.
     """
     async with connection.transaction():
-        held = (await checkpoints.lock(connection, MAIN)).get(MAIN, [])
-        if not _is_among(main, held):
+        locked = (await checkpoints.lock(connection, MAIN)).get(MAIN, [])
+        if not _is_unchanged(main, locked):
             raise Overtaken(f"the main checkpoint was moved while {model.name} was to be detached")
         own = checkpoints.detached(model.name)
-        cursors = [held[shard].cursor for shard in shards_of(model, len(held))]
-        await checkpoints.begin(connection, own, cursors, {})
+        cursors = [locked[shard].cursor for shard in shards_of(model, len(locked))]
+        await checkpoints.create(connection, own, cursors, {})
         await checkpoints.assign(connection, model.name, own, because=because)
         await checkpoints.touch(connection, MAIN)
 
@@ -48,58 +63,133 @@ async def rejoin(
     *,
     page: int,
     service: str,
-) -> Rest | None:
-    """Put a detached read model back to the others; None if it must wait.
+) -> Remainder | None:
+    """Move a detached read model back to `MAIN`; None if it cannot rejoin yet.
 
-    Answers what was applied on the way. The main checkpoint is held at a complete difference, in
-    each shard, what is left up to exactly there is applied, and both become one, all in one
-    transaction. `at` is as far as the log was read: `own` or further, without an event between. No
-    statement may take long, for the others wait. Raises Overtaken, ShardsDiffer, and what
-    `apply_page` raises.
+    Returns what was applied on the way. The main checkpoint is locked at a complete difference in
+    every shard, the events up to exactly there are applied, and the read model is assigned to it,
+    all in one transaction. `at` is how far the log was read: `own` or further, without an event
+    between. No statement may take long, since the other read models wait. Raises Overtaken,
+    ShardsDiffer, and what `apply_page` raises.
     """
-    done: Rest = []
     group = group_of(own.name)
     async with connection.transaction():
-        await connection.execute(LIMITS)
-        held = await checkpoints.lock(connection, MAIN, group)
-        places, mains = held.get(group, []), held.get(MAIN, [])
-        if not _is_among(own, places):
+        await connection.execute(_LIMITS)
+        locked = await checkpoints.lock(connection, MAIN, group)
+        shards, mains = locked.get(group, []), locked.get(MAIN, [])
+        if not _is_unchanged(own, shards):
             raise Overtaken(f"checkpoint {own.name} was moved by another worker")
-        shards = shards_of(model, len(mains)) if mains else []
-        if not shards or await _was_split(connection, group, places, len(shards)):
+        numbers = shards_of(model, len(mains)) if mains else []
+        if not numbers or await _was_split(connection, group, shards, len(numbers)):
             return None
-        for place, shard in zip(places, shards, strict=True):
-            ours, start = own, at
-            if place.name != own.name:
-                # Of another shard, too, streams may be parked.
-                ours = await checkpoints.read(connection, place.name) or place
-                start = ours.cursor
-            goal = mains[shard].cursor
-            if not goal.complete:
-                return None
-            rest = await apply_up_to(
-                connection, [model], ours, start, goal.target, page=page, service=service
-            )
-            if rest is None:
-                return None
-            done += rest
+        targets = [mains[number].cursor for number in numbers]
+        rejoining = _Rejoining(connection, model, own, at, page, service)
+        applied = await rejoining.apply_missing(shards, targets)
+        if applied is None:
+            return None
         await checkpoints.assign(connection, model.name, MAIN)
         await checkpoints.remove(connection, group)
         await checkpoints.touch(connection, MAIN)
-    return done
+    return applied
 
 
-async def apply_up_to(
+@dataclass(frozen=True, slots=True)
+class _Rejoining:
+    """Brings the shards of a detached read model to the cursors of `MAIN`."""
+
+    connection: Any
+    model: Projection[Any]
+    checkpoint: Checkpoint
+    at: Cursor
+    page: int
+    service: str
+
+    async def apply_missing(
+        self, shards: Sequence[Checkpoint], targets: Sequence[Cursor]
+    ) -> Remainder | None:
+        """Apply what each shard lacks; None if a target is incomplete or more than a page away."""
+        applied: Remainder = []
+        for locked, target in zip(shards, targets, strict=True):
+            if not target.complete:
+                return None
+            shard, start = self.checkpoint, self.at
+            if locked.name != self.checkpoint.name:
+                # Read again, with the streams that the other shard has parked.
+                shard = await checkpoints.read(self.connection, locked.name) or locked
+                start = shard.cursor
+            remainder = await _apply_up_to(
+                self.connection,
+                [self.model],
+                shard,
+                start,
+                target.target,
+                page=self.page,
+                service=self.service,
+            )
+            if remainder is None:
+                return None
+            applied += remainder
+        return applied
+
+
+async def reshard(
+    connection: Any,
+    models: Mapping[str, Projection[Any]],
+    number: int,
+    *,
+    page: int,
+    service: str,
+) -> None:
+    """Change the number of shards, if all shards are level, or within a page of it.
+
+    A single shard may be split at any time. Raises NotLevel, and what `apply_page` raises.
+    """
+    async with connection.transaction():
+        await connection.execute(_LIMITS)
+        shards = (await checkpoints.lock(connection, MAIN)).get(MAIN, [])
+        if len(shards) in (0, number):
+            return
+        if elsewhere := await connection.fetch(_SPLIT_ELSEWHERE, MAIN):
+            raise NotLevel(f"detached or being rebuilt: {', '.join(row[0] for row in elsewhere)}")
+        cursor = shards[0].cursor
+        if len(shards) > 1:
+            cursor = await _level(connection, models, page, service)
+        await checkpoints.split(connection, MAIN, [cursor] * number)
+
+
+async def _level(
+    connection: Any,
+    models: Mapping[str, Projection[Any]],
+    page: int,
+    service: str,
+) -> Cursor:
+    """Bring all shards of `MAIN` to the present moment."""
+    moment = await current(connection)
+    for shard in await checkpoints.read_all(connection, MAIN):
+        if any(models[n].version != v for n, v in shard.models.items() if n in models):
+            raise NotLevel("a read model is of another version")
+        if missing := shard.models.keys() - models.keys():
+            raise NotLevel(f"this worker does not have {', '.join(sorted(missing))}")
+        ours = [models[name] for name in sorted(shard.models)]
+        remainder = await _apply_up_to(
+            connection, ours, shard, shard.cursor, moment, page=page, service=service
+        )
+        if remainder is None:
+            raise NotLevel(f"{shard.name} is behind")
+    return Cursor(published=moment, target=moment)
+
+
+async def _apply_up_to(
     connection: Any,
     models: Sequence[Projection[Any]],
-    place: Checkpoint,
+    checkpoint: Checkpoint,
     start: Cursor,
     target: Snapshot,
     *,
     page: int,
     service: str,
-) -> Rest | None:
-    """Apply what is left from `start` up to `target`, if it is one page; None if it is more."""
+) -> Remainder | None:
+    """Apply the events from `start` to `target` if they are one page at most; else None."""
     if not start.complete:
         return None
     if not target.covers(start.target):
@@ -109,27 +199,27 @@ async def apply_up_to(
         return None
     if not rest.events:
         return []
-    return [(await apply_page(connection, models, place, rest, service=service), rest)]
+    return [(await apply_page(connection, models, checkpoint, rest, service=service), rest)]
 
 
-def _is_among(place: Checkpoint, held: Sequence[Checkpoint]) -> bool:
-    return (place.name, place.batch) in [(one.name, one.batch) for one in held]
+def _is_unchanged(checkpoint: Checkpoint, locked: Sequence[Checkpoint]) -> bool:
+    return (checkpoint.name, checkpoint.batch) in [(one.name, one.batch) for one in locked]
 
 
 async def _was_split(
-    connection: Any, group: str, places: Sequence[Checkpoint], number: int
+    connection: Any, group: str, shards: Sequence[Checkpoint], number: int
 ) -> bool:
-    """Split a read model that began with one shard like the others; whether that was due."""
-    if len(places) == number:
+    """Split a read model that began with one shard into `number`; False if it has them already."""
+    if len(shards) == number:
         return False
-    if len(places) != 1:
-        raise ShardsDiffer(f"{group} has {len(places)} shards, the others have {number}")
-    await checkpoints.split(connection, group, [places[0].cursor] * number)
+    if len(shards) != 1:
+        raise ShardsDiffer(f"{group} has {len(shards)} shards, the others have {number}")
+    await checkpoints.split(connection, group, [shards[0].cursor] * number)
     return True
 
 
 async def _nothing_between(connection: Any, earlier: Snapshot, later: Snapshot) -> bool:
-    """Whether no event became visible from one moment to a later one."""
+    """Whether no event became visible between two moments."""
     if not later.covers(earlier):
         return False
     between = Cursor(published=earlier, target=earlier)

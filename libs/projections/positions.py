@@ -1,4 +1,4 @@
-"""How far read models have come, and whether that is far enough for what a token names."""
+"""The positions of read models in the log, and whether they include the writes of a token."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Written: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a read model is, in each shard; whether it goes on alone, and whether streams of it
-    are parked.
+    """The cursor of a read model in each shard, whether it is detached, and whether it has parked
+    streams.
     """
 
     cursors: Sequence[Cursor]
@@ -22,18 +22,18 @@ class Position:
     parked: bool
 
     def includes(self, written: Sequence[Written]) -> bool:
-        """Whether all of it is applied or parked."""
+        """Whether all that was written is applied or parked."""
         return all(
             cursor.includes(xid, position) for cursor in self.cursors for xid, position in written
         )
 
 
 def written_in(token: str) -> list[Written]:
-    """What a token names. Raises TokenMalformed."""
+    """The writes that a token names. Raises TokenMalformed."""
     return [(xid, LAST if position is None else position) for xid, position in parse_token(token)]
 
 
 def includes(positions: Mapping[str, Position], model: str, written: Sequence[Written]) -> bool:
-    """Whether the read model is known and includes all of it."""
+    """Whether the read model is known and includes all that was written."""
     position = positions.get(model)
     return position is not None and position.includes(written)

@@ -1,4 +1,4 @@
-"""How the following of the log goes on, for health checks and metrics."""
+"""The progress of a follower of the log, for health checks and metrics."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,12 @@ from libs.errors import Unavailable
 
 @dataclass(slots=True)
 class Progress:
-    """What a health check may ask of a follower. `trouble` began at `troubled_since` (monotonic
-    seconds) and is None while pages are applied; `lag` counts events. `started` is whether there
-    ever was a time without trouble."""
+    """The state of a follower.
+
+    `trouble` is the last error, since `troubled_since` (monotonic seconds), and None while pages
+    are applied. `lag` counts events, `parked` counts streams by read model. `started` becomes true
+    at the first time without trouble.
+    """
 
     started: bool = False
     following: bool = False
@@ -22,7 +25,7 @@ class Progress:
     troubled_since: float = 0.0
 
     def note(self, error: Exception) -> None:
-        """There is trouble, or more of it."""
+        """Record an error as trouble."""
         if self.trouble is None:
             self.troubled_since = monotonic()
         if isinstance(error, Unavailable) and isinstance(error.__cause__, Exception):
@@ -30,13 +33,13 @@ class Progress:
         self.trouble = f"{type(error).__name__}: {error}"
 
     def clear(self) -> None:
-        """All is well."""
+        """Record that there is no trouble."""
         self.trouble = None
         self.started = True
 
 
-def together(shards: Sequence[Progress]) -> Progress:
-    """One progress of several shards: the worst of each."""
+def combined(shards: Sequence[Progress]) -> Progress:
+    """One progress for several shards: the worst of each value."""
     if len(shards) == 1:
         return shards[0]
     parked: Counter[str] = Counter()

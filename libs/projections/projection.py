@@ -1,8 +1,8 @@
-"""What a read model is to the runner: a name, its tables, its categories, how events change it.
+"""A read model as the runner sees it: name, tables, categories, and how events change it.
 
 A projection has no side effects beyond its own tables and can be rebuilt at any time. `project`
-gets a page of events, several streams mixed, each stream in its order; however the same history
-is cut into pages, the tables must come out the same, and in whatever order streams are mixed.
+gets a page of events of several streams, each stream in order. The tables must not depend on how
+the history is cut into pages, nor on how the streams are interleaved.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,11 +22,11 @@ Project: TypeAlias = Callable[[Connection, Sequence[Envelope[Event]]], Awaitable
 Select: TypeAlias = Callable[
     [Connection, Sequence[Envelope[Event]]], Awaitable[Sequence[Envelope[Event]]]
 ]
-"""Which of some events are applied; it reads what the transaction sees."""
+"""Returns the events to apply; it may query the database in the page's transaction."""
 
 
 def by_stream(tenant: str, stream: str) -> str:
-    """The `shard_key` of a read model each row of which one stream alone changes."""
+    """The `shard_key` of a read model in which every row is changed by one stream only."""
     return f"{tenant} {stream}"
 
 
@@ -34,16 +34,17 @@ def by_stream(tenant: str, stream: str) -> str:
 class Projection(Generic[Event]):
     """One read model.
 
-    `tables` are unqualified names: which version of them is in use is a matter of the search path.
-    `topics` are categories of streams such as `ingest.scan`. `project` may raise anything: an event
-    that cannot be applied is parked with its stream. `version` rises when `project` or `tables`
-    change so that old rows no longer fit; then the read model must be rebuilt. `select` is asked
-    first, once a page for all read models that share it, codec and events; what it says must depend
-    on each event alone, not on its neighbours.
+    `tables` are unqualified names; the search path decides which version of them is used. `topics`
+    are categories of streams such as `ingest.scan`. `project` may raise anything: an event that
+    cannot be applied is parked with its stream. `select` filters the events first, once a page for
+    all read models that share it, the codec and the categories; its result must depend on each
+    event alone.
 
-    `shard_key`, given tenant and stream, lets several shards of a runner feed the read model at
-    once: all streams that change one row have one key. Without it one shard feeds it. `version`
-    rises with it, too.
+    `shard_key`, given tenant and stream, lets several shards feed the read model concurrently: all
+    streams that change the same row must have the same key. Without it one shard feeds it.
+
+    Raise `version` when a change of `project`, `tables` or `shard_key` makes old rows unfit; then
+    the read model must be rebuilt.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Projection(Generic[Event]):
     shard_key: Callable[[str, str], str] | None = None
 
     async def apply(self, connection: Connection, events: Sequence[Envelope[Event]]) -> None:
-        """Select and project; raises whatever these raise."""
+        """Select and project. Raises what these raise."""
         if self.select is not None:
             events = await self.select(connection, events)
         if events:

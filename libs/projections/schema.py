@@ -1,4 +1,4 @@
-"""The tables of read models and their places in the log, for the migrations."""
+"""The tables of the projection runner, for the migrations."""
 
 from typing import Final
 
@@ -14,8 +14,8 @@ CREATE TABLE projection_checkpoints (
     complete boolean NOT NULL DEFAULT true,
     changed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50)"""
-"""Places in the log (see `libs.eventsourcing.tail.Cursor`). `batch` counts every change of the
-row, of the read models at it and of what they have parked: it is what writers compare and set."""
+"""Cursors (see `libs.eventsourcing.tail.Cursor`). `batch` counts every change of the row, of the
+read models at it and of their parked streams; writers compare and set it."""
 
 PROJECTIONS: Final = """
 CREATE TABLE projections (
@@ -27,8 +27,8 @@ CREATE TABLE projections (
     changed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (name, state)
 )"""
-"""Which tables of a read model there are, by which version of its code they were filled (0: by one
-that cannot be gone on from), and the checkpoint at which they are."""
+"""The versions of each read model: the version of the code that filled it (0 if the read model must
+be rebuilt), and its checkpoint."""
 
 PARKED: Final = """
 CREATE TABLE parked_events (
@@ -49,16 +49,16 @@ CREATE TABLE parked_events (
 )"""
 """Streams that a read model cannot apply from `first_position` on. The events are in the log.
 
-The snapshots are those of the page: they say which events had been applied before, for facts of one
-stream become visible out of order. Without them it is those before `first_position`."""
+The snapshots are those of the failed page. They tell which events had been applied, because facts
+of one stream become visible out of order; without them it is those before `first_position`."""
 
 TABLES: Final = ("projection_checkpoints", "projections", "parked_events")
 
 
 def create_projections(op: Operations, *, application_role: str) -> None:
-    """Create the tables in the current schema and let the role work on them.
+    """Create the tables in the current schema, and grant the role access.
 
-    Row-level security of `parked_events` is the caller's to switch on.
+    The caller must switch row-level security of `parked_events` on.
     """
     create(op, (CHECKPOINTS, PROJECTIONS, PARKED), TABLES, application_role)
 

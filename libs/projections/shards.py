@@ -1,8 +1,9 @@
-"""Splitting what follows the log: each shard applies its share of the streams.
+"""Sharding: several runners apply the log concurrently, each a shard of the streams.
 
-Every shard reads the whole log and has a checkpoint and a lock of its own; what differs is which
-streams it applies to which read model. The checkpoints of read models that go on together are rows
-of `projection_checkpoints` called `name`, `name#1`, `name#2`: one for each shard.
+Every shard reads the whole log and has a checkpoint and a lock of its own; it applies only its
+streams to a read model. The checkpoints of read models that are applied together are rows of
+`projection_checkpoints` called `name`, `name#1`, `name#2`: one for each shard. `name` is their
+group.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,46 +20,46 @@ StreamKey: TypeAlias = tuple[str, str]
 """Tenant and stream."""
 
 GROUP: Final = "split_part({name}, '#', 1)"
-"""In SQL, the name that the rows of several shards have in common."""
+"""The SQL of `group_of`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Shard number `shard`, from 0, of `of`."""
+class Shard:
+    """Shard `number`, counted from 0, of `count`."""
 
-    shard: int = 0
-    of: int = 1
+    number: int = 0
+    count: int = 1
 
-    def has(self, model: "Projection[Any]", stream: StreamKey) -> bool:
-        """Whether the read model gets the stream's events from this shard."""
-        return self.of == 1 or shard_of(model, stream, self.of) == self.shard
+    def applies(self, model: "Projection[Any]", stream: StreamKey) -> bool:
+        """Whether this shard applies the stream to the read model."""
+        return self.count == 1 or shard_of(model, stream, self.count) == self.number
 
     def serves(self, model: "Projection[Any]") -> bool:
-        """Whether the read model gets any events from this shard."""
-        return self.shard in shards_of(model, self.of)
+        """Whether this shard applies any streams to the read model."""
+        return self.number in shards_of(model, self.count)
 
 
-WHOLE: Final = Share()
+ONLY_SHARD: Final = Shard()
 
 
-def shard_of(model: "Projection[Any]", stream: StreamKey, of: int) -> int:
-    """The shard that applies the stream: the same in every process and version of Python."""
+def shard_of(model: "Projection[Any]", stream: StreamKey, count: int) -> int:
+    """The number of the shard that applies the stream: stable over processes and releases."""
     key = model.name if model.shard_key is None else model.shard_key(*stream)
-    return crc32(key.encode()) % of
+    return crc32(key.encode()) % count
 
 
-def shards_of(model: "Projection[Any]", of: int) -> Sequence[int]:
-    """The shards that the read model gets events from: all, or one if it is not to be split."""
-    return range(of) if model.shard_key else [shard_of(model, ("", ""), of)]
+def shards_of(model: "Projection[Any]", count: int) -> Sequence[int]:
+    """The shards that apply streams to the read model: all, or one if it has no shard key."""
+    return range(count) if model.shard_key else [shard_of(model, ("", ""), count)]
 
 
-def row_name(group: str, shard: int) -> str:
-    """What the checkpoint of a shard is called."""
-    return f"{group}#{shard}" if shard else group
+def row_name(group: str, number: int) -> str:
+    """The name of the checkpoint of a shard."""
+    return f"{group}#{number}" if number else group
 
 
 def group_of(name: str) -> str:
-    """The name without its shard."""
+    """The name of a checkpoint without its shard."""
     return name.partition("#")[0]
 
 
@@ -68,9 +69,9 @@ def shard_number(name: str) -> int:
 
 
 def earliest(cursors: Iterable[Cursor]) -> Cursor:
-    """A place that all of the cursors have reached; the one there is, if there is but one.
+    """A cursor that none of the given ones is before; the given one, if it is the only one.
 
-    They are of one log, whose moments follow each other.
+    All must be of one log, whose snapshots are ordered.
     """
     first, *others = cursors
     if not others:

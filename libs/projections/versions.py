@@ -2,11 +2,11 @@
 
 Every version has the same table names in a schema of its own (`ingest`, `ingest_next`,
 `ingest_previous`), so a switch moves tables between schemas in one transaction. Readers and the
-runner go by name and meet the new tables with their next statement. Indexes and constraints move
+runner use the names and find the new tables with their next statement. Indexes and constraints move
 with their table and have the same names in every version, so a migration that names one finds it
 whichever version is live.
 
-All of it needs the rights of the tables' owner.
+All functions need the rights of the tables' owner.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 LOCK_TIMEOUT: Final = "400ms"
-"""Shorter than the server waits before it checks for a deadlock."""
+"""Shorter than `deadlock_timeout`, after which the server checks for deadlocks."""
 
 
 class NoSuchVersion(Exception):
@@ -22,15 +22,14 @@ class NoSuchVersion(Exception):
 
 
 class ShapesDiffer(Exception):
-    """A version's tables have other columns or keys than the live ones: a migration came between.
-
-    Nothing was changed. The version must be built anew.
+    """A version's tables have other columns or keys than the live ones, since a migration changed
+    these. Nothing was written; the version must be rebuilt.
     """
 
 
 @dataclass(frozen=True, slots=True)
-class Schemas:
-    """Where the versions of a service's read models are, and the role that works on them."""
+class VersionSchemas:
+    """The schemas of the versions of a service's read models, and the role that accesses them."""
 
     live: str
     role: str | None = None
@@ -44,39 +43,39 @@ class Schemas:
         return f"{self.live}_previous"
 
 
-async def prepare(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
-    """Make the next version's tables, empty, in place of any that are there.
+async def prepare(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
+    """Create the next version's tables, empty, replacing existing ones.
 
-    They have the keys that upserts need; other indexes come with `build_indexes`.
+    They have the keys that upserts need; `build_indexes` adds the other indexes.
     """
     await _make_schemas(connection, schemas)
     await drop(connection, tables, schemas.next)
     for table in tables:
-        live, made = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
+        live, new = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
         await connection.execute(
-            f"CREATE TABLE {made} (LIKE {live} INCLUDING ALL EXCLUDING INDEXES)"
+            f"CREATE TABLE {new} (LIKE {live} INCLUDING ALL EXCLUDING INDEXES)"
         )
         if options := await connection.fetchval(_OPTIONS, live):
-            await connection.execute(f"ALTER TABLE {made} SET ({options})")
-        for definition in await _definitions(connection, _KEYS, live, made):
+            await connection.execute(f"ALTER TABLE {new} SET ({options})")
+        for definition in await _definitions(connection, _KEYS, live, new):
             await connection.execute(definition)
         await _secure(connection, schemas, table)
 
 
-async def build_indexes(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
-    """Make the indexes of the next version that are still missing, and the planner's statistics.
+async def build_indexes(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
+    """Create the missing indexes of the next version, and the planner's statistics.
 
     Safe to repeat.
     """
     for table in tables:
-        live, made = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
-        for definition in await _definitions(connection, _OTHER_INDEXES, live, made):
+        live, new = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
+        for definition in await _definitions(connection, _OTHER_INDEXES, live, new):
             await connection.execute(definition)
-        await connection.execute(f"ANALYZE {made}")
+        await connection.execute(f"ANALYZE {new}")
 
 
-async def switch(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
-    """Make the next version's tables live and the live ones previous, dropping older ones.
+async def switch(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
+    """Make the next version's tables live and the live ones previous, dropping previous ones.
 
     Raises ShapesDiffer, and LockNotAvailableError while the tables are in use.
     """
@@ -87,8 +86,8 @@ async def switch(connection: Any, tables: Sequence[str], schemas: Schemas) -> No
     await _move(connection, tables, schemas.next, schemas.live)
 
 
-async def roll_back(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
-    """Make the previous version's tables live and the live ones next, dropping other next ones.
+async def roll_back(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
+    """Make the previous version's tables live and the live ones next, dropping next ones.
 
     Raises ShapesDiffer, and LockNotAvailableError while the tables are in use.
     """
@@ -100,13 +99,13 @@ async def roll_back(connection: Any, tables: Sequence[str], schemas: Schemas) ->
 
 
 async def drop(connection: Any, tables: Sequence[str], schema: str) -> None:
-    """Drop the tables of a version, those that are there."""
+    """Drop those tables of a version that exist."""
     for table in tables:
         await connection.execute(f"DROP TABLE IF EXISTS {schema}.{table}")
 
 
-async def are_there(connection: Any, tables: Sequence[str], schema: str) -> bool:
-    """Whether a version has all of the tables."""
+async def exist(connection: Any, tables: Sequence[str], schema: str) -> bool:
+    """Whether all of the tables exist in a version."""
     names = [f"{schema}.{table}" for table in tables]
     query = "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest($1::text[]) AS name"
     return bool(await connection.fetchval(query, names))
@@ -130,19 +129,19 @@ SELECT replace(pg_get_indexdef(indexrelid), ' ON ' || $1 || ' USING ', ' ON ' ||
 FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid
 WHERE indrelid = $1::text::regclass AND NOT indisunique AND NOT indisexclusion
     AND NOT EXISTS (
-        SELECT FROM pg_index AS made JOIN pg_class AS named ON named.oid = made.indexrelid
-        WHERE made.indrelid = $2::text::regclass AND named.relname = index.relname
+        SELECT FROM pg_index AS new_index JOIN pg_class AS named ON named.oid = new_index.indexrelid
+        WHERE new_index.indrelid = $2::text::regclass AND named.relname = index.relname
     )
 ORDER BY index.relname
 """
-"""Missing is an index whose name the other version does not have."""
+"""The indexes whose names the other version does not have."""
 
 
-async def _definitions(connection: Any, query: str, live: str, made: str) -> list[str]:
-    return [row[0] for row in await connection.fetch(query, live, made)]
+async def _definitions(connection: Any, query: str, live: str, new: str) -> list[str]:
+    return [row[0] for row in await connection.fetch(query, live, new)]
 
 
-async def _make_schemas(connection: Any, schemas: Schemas) -> None:
+async def _make_schemas(connection: Any, schemas: VersionSchemas) -> None:
     for schema in (schemas.next, schemas.previous):
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         if schemas.role:
@@ -152,7 +151,7 @@ async def _make_schemas(connection: Any, schemas: Schemas) -> None:
 async def _lock(connection: Any, tables: Sequence[str], schemas: Sequence[str]) -> None:
     """Lock every table at once. Raises NoSuchVersion, LockNotAvailableError."""
     for schema in schemas:
-        if not await are_there(connection, tables, schema):
+        if not await exist(connection, tables, schema):
             raise NoSuchVersion(f"{schema} does not have the tables {', '.join(tables)}")
     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     names = ", ".join(f"{schema}.{table}" for schema in schemas for table in tables)
@@ -206,7 +205,7 @@ WHERE schemaname = $1 AND tablename = $2
 """
 
 
-async def _secure(connection: Any, schemas: Schemas, table: str) -> None:
+async def _secure(connection: Any, schemas: VersionSchemas, table: str) -> None:
     """Rights, row-level security and its policies, which LIKE does not copy."""
     name = f"{schemas.next}.{table}"
     if schemas.role:

@@ -1,8 +1,8 @@
-"""Answers that wait until read models include what was just written.
+"""Waiting until read models include what was just written.
 
-All waiting answers share one reading of the checkpoints. A read model for
-which waiting was of no use is put aside: while answers go on asking for it, one trial in a while
-finds out whether a wait would have been long enough by now.
+All waiters share one poll of the checkpoints. A read model that was late is suspended: waits for it
+return False at once. While waits for it go on coming, a trial finds out from time to time whether a
+wait would succeed again.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.projections.positions import Position, Written, includes
 
 PAUSE_SECONDS: Final = 0.003
-"""Between two readings of the checkpoints without a doorbell."""
+"""Between two polls of the checkpoints without a doorbell."""
 LONGEST_PAUSE_SECONDS: Final = 0.02
-"""Between two readings with a doorbell, for a ring may be lost."""
+"""Between two polls with a doorbell, since a ring may be lost."""
 TRIAL_SECONDS: Final = 0.05
-"""Between two readings of a read model that was put aside, while answers ask for it."""
+"""Between two polls of a trial."""
 
 Positions: TypeAlias = Mapping[str, Position]
 
@@ -43,53 +43,56 @@ class _Waiter:
 
 
 class Visibility:
-    """Waits for read models, whose positions `read` returns. Close it."""
+    """Waits for read models, whose positions `read` returns. Close it.
+
+    A suspended read model is suspended for waits of the same length.
+    """
 
     def __init__(self, read: Callable[[], Awaitable[Positions]], doorbell: Doorbell | None) -> None:
         self._read = read
         self._doorbell = doorbell
         self._positions: Positions = {}
         self._waiters: set[_Waiter] = set()
-        self._put_aside: set[tuple[str, float]] = set()
-        self._reading: asyncio.Task[None] | None = None
+        self._suspended: set[tuple[str, float]] = set()
+        self._poll: asyncio.Task[None] | None = None
         self._trials: dict[tuple[str, float], asyncio.Task[None]] = {}
 
     async def wait(self, models: Sequence[str], written: Sequence[Written], within: float) -> bool:
-        """Whether the read models include what was written, after so many seconds at most."""
+        """Whether the read models include what was written, within so many seconds."""
         waiter = _Waiter(models, written, within)
         if not written or not waiter.lacking(self._positions):
             return True
-        if aside := self._put_aside.intersection((name, within) for name in models):
-            for model, _ in aside:
-                self._try(model, written, within)
+        if suspended := self._suspended.intersection((name, within) for name in models):
+            for model, _ in suspended:
+                self._begin_trial(model, written, within)
             return False
         self._waiters.add(waiter)
-        if self._reading is None or self._reading.done():
-            self._reading = self._begin(self._read_for_waiters())
+        if self._poll is None or self._poll.done():
+            self._poll = self._start(self._poll_for_waiters())
         try:
             async with asyncio.timeout(within):
                 return await waiter.done
         except TimeoutError:
-            self._put(waiter.lacking(self._positions), within)
+            self._suspend(waiter.lacking(self._positions), within)
             return False
         finally:
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Read no more."""
-        tasks = [task for task in (self._reading, *self._trials.values()) if task is not None]
+        """Stop polling."""
+        tasks = [task for task in (self._poll, *self._trials.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read_for_waiters(self) -> None:
+    async def _poll_for_waiters(self) -> None:
         rung = asyncio.Event()
         remove = self._doorbell.add_listener(rung.set, PROJECTED) if self._doorbell else None
         try:
             while self._waiters:
                 rung.clear()
                 await self._refresh()
-                self._answer()
+                self._answer_waiters()
                 if self._waiters:
                     await self._pause(rung)
         finally:
@@ -108,45 +111,45 @@ class Visibility:
         except Exception as error:  # noqa: BLE001 -- the write is done; its answer must not fail
             log.info("checkpoints not read", error=type(error).__name__)
 
-    def _answer(self) -> None:
-        """Answer those whose read models are level, and those who would wait in vain."""
+    def _answer_waiters(self) -> None:
+        """Answer the waiters whose read models are level, or will not be for a long time."""
         for waiter in [one for one in self._waiters if not one.done.done()]:
             lacking = waiter.lacking(self._positions)
             if not lacking:
                 waiter.done.set_result(True)
-            elif hindered := [name for name in lacking if self._is_hindered(name)]:
-                self._put(hindered, waiter.within)
+            elif blocked := [name for name in lacking if self._is_blocked(name)]:
+                self._suspend(blocked, waiter.within)
                 waiter.done.set_result(False)
 
-    def _is_hindered(self, model: str) -> bool:
-        place = self._positions.get(model)
-        return place is not None and (place.detached or place.parked)
+    def _is_blocked(self, model: str) -> bool:
+        position = self._positions.get(model)
+        return position is not None and (position.detached or position.parked)
 
-    def _put(self, models: Iterable[str], within: float) -> None:
-        """Put read models aside for all who would wait so long."""
-        late = {(name, within) for name in models} - self._put_aside
+    def _suspend(self, models: Iterable[str], within: float) -> None:
+        """Suspend read models for waits of this length."""
+        late = {(name, within) for name in models} - self._suspended
         if late:
-            self._put_aside |= late
+            self._suspended |= late
             names = sorted(name for name, _ in late)
             log.warning("answers do not wait for read models", models=names, seconds=within)
 
-    def _try(self, model: str, written: Sequence[Written], within: float) -> None:
+    def _begin_trial(self, model: str, written: Sequence[Written], within: float) -> None:
         key = model, within
         if key not in self._trials:
-            self._trials[key] = self._begin(self._trial(key, written))
+            self._trials[key] = self._start(self._trial(key, written))
             self._trials[key].add_done_callback(lambda _: self._trials.pop(key, None))
 
     async def _trial(self, key: tuple[str, float], written: Sequence[Written]) -> None:
-        """Wait for a write whose answer does not; if it would have been in time, others may."""
+        """Wait for a write in the background; if that was in time, end the suspension."""
         model, within = key
         for _ in range(max(1, round(within / TRIAL_SECONDS))):
             await asyncio.sleep(min(TRIAL_SECONDS, within))
             await self._refresh()
-            if includes(self._positions, model, written) and not self._is_hindered(model):
-                self._put_aside.discard(key)
+            if includes(self._positions, model, written) and not self._is_blocked(model):
+                self._suspended.discard(key)
                 log.info("answers wait for a read model again", model=model, seconds=within)
                 return
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        # In a context of its own: it serves many requests, not the one that begins it.
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        # In a context of its own: the task serves many requests, not only the one that starts it.
         return asyncio.create_task(work, name="visibility", context=Context())

@@ -1,1 +1,1 @@
-"""Keys and tokens."""
+"""Passwords, keys, tokens and sealing."""

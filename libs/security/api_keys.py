@@ -1,4 +1,4 @@
-"""API keys: made here, kept only as hashes, found by their prefix."""
+"""API keys: generated here, stored only as hashes, identified by their prefix."""
 
 import hashlib
 import hmac
@@ -31,9 +31,8 @@ def prefix(key: str) -> str:
 def hash_key(key: str) -> str:
     """SHA-256 as 64 hexadecimal digits.
 
-    A plain fast hash is right here, unlike for passwords: a key is random with far more bits than
-    anyone can try, so there is nothing to slow a guesser down for, and it is checked on every
-    request. No salt either, so that the hash can be looked up.
+    A plain fast hash is right here, unlike for passwords: a key is random and too long to guess,
+    and it is checked on every request. No salt either, so that the hash can be looked up.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 

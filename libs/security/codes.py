@@ -1,7 +1,7 @@
 """One-time codes: six digits that a person copies, kept only as a keyed hash.
 
-A million codes are tried in no time, so the hash alone protects nothing: the key does, and
-whoever checks a code counts the tries.
+A million codes are tried in no time, so the hash alone protects nothing: the key does. The caller
+of `matches` must limit the attempts.
 """
 
 import hashlib
@@ -11,25 +11,25 @@ from typing import Final
 
 DIGITS: Final = 6
 MIN_KEY_BYTES: Final = 32
-# Where one key serves several purposes, nothing made for one passes for another.
+# One key may serve several purposes: the prefix keeps their results apart.
 PURPOSE: Final = b"tillstream one-time code 1\0"
 
 
 def generate() -> str:
-    """Six random digits, zeros in front included. Show it to its owner only."""
+    """Six random digits, with leading zeros. Show it to its owner only."""
     return f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
 
 
 def hash_code(key: bytes, challenge: str, code: str) -> str:
-    """The code as 64 hexadecimal digits, good for one `challenge` (say, its id) only.
+    """The keyed hash of a code, 64 hexadecimal digits, valid for one `challenge` (an id) only.
 
     Raises `ValueError` for a key of less than 32 bytes.
     """
     if len(key) < MIN_KEY_BYTES:
         raise ValueError("a key of codes has at least 32 bytes")
     subject = challenge.encode("utf-8", "surrogatepass")
-    said = len(subject).to_bytes(4) + subject + code.encode("utf-8", "surrogatepass")
-    return hmac.new(key, PURPOSE + said, hashlib.sha256).hexdigest()
+    message = len(subject).to_bytes(4) + subject + code.encode("utf-8", "surrogatepass")
+    return hmac.new(key, PURPOSE + message, hashlib.sha256).hexdigest()
 
 
 def matches(key: bytes, challenge: str, code: str, hashed: str) -> bool:

@@ -1,4 +1,4 @@
-"""Passwords: Argon2id, in a few threads of its own, so that nobody else waits for a login."""
+"""Passwords: Argon2id, in a few threads of its own, so that hashing does not block the loop."""
 
 import asyncio
 import os
@@ -27,25 +27,24 @@ NICENESS: Final = 5
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 OWN: Final = Source("", trusted=True)
-"""Where our own work comes from, and that of people who are in."""
+"""The source of work that no anonymous caller causes: ours, and that of people logged in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a hash costs whoever computes it: by default what OWASP recommends, 19 MiB.
+    """The cost of computing a hash; by default what OWASP recommends, 19 MiB.
 
-    RFC 9106 would rather have 64 MiB in 3 passes on 4 lanes, which is `memory_kib=65536,
-    passes=3, lanes=4`, and asks for that much memory per thread.
+    RFC 9106 recommends `memory_kib=65536, iterations=3, lanes=4`, which takes 64 MiB per thread.
     """
 
     memory_kib: int = 19 * 1024
-    passes: int = 2
+    iterations: int = 2
     lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the password is the one, and whether its hash should be made anew at today's cost."""
+    """Whether the password is right, and whether its hash should be renewed at today's cost."""
 
     right: bool
     outdated: bool = False
@@ -55,9 +54,9 @@ WRONG: Final = Verdict(right=False)
 
 
 class Passwords:
-    """Hashes and checks passwords, `parallel` at a time; the others wait in a `FairQueue`.
+    """Hashes and verifies passwords, `parallel` at a time; the others wait in a `FairQueue`.
 
-    To be used from one event loop, and closed.
+    Use it from one event loop, and close it.
     """
 
     def __init__(
@@ -76,57 +75,58 @@ class Passwords:
         self._queue = FairQueue(
             "passwords",
             parallel=parallel,
-            waiting=waiting,
+            max_waiting=waiting,
             per_source=per_source,
-            patience_seconds=patience_seconds,
+            timeout_seconds=patience_seconds,
         )
-        self._nobody = _unmatched(cost or Cost())
+        self._dummy_hash = _new_dummy_hash(cost or Cost())
 
     async def hash(self, password: str, *, source: Source = OWN) -> str:
         """The password's Argon2id hash, in the PHC string format. Raises as `FairQueue`."""
         return await self._run(partial(self._hasher.hash, _encoded(password)), source)
 
     async def verify(self, hashed: str, password: str, *, source: Source = OWN) -> Verdict:
-        """Whether `hashed` was made of `password`; of nothing if it is no Argon2id hash.
+        """Whether `hashed` is the hash of `password`; if it is no Argon2id hash, `verify_dummy`.
 
         Raises as `FairQueue`, which says nothing about the password.
         """
         if not hashed.startswith("$argon2id$"):
-            return await self.verify_nobody(password, source=source)
+            return await self.verify_dummy(password, source=source)
         return await self._run(partial(_verdict, self._hasher, hashed, _encoded(password)), source)
 
-    async def verify_nobody(self, password: str, *, source: Source = OWN) -> Verdict:
-        """For an account that does not exist or has no password: as slow as `verify`, and wrong.
+    async def verify_dummy(self, password: str, *, source: Source = OWN) -> Verdict:
+        """Hash a dummy password: for an account that does not exist or has no password.
 
-        As slow as for a hash of today's cost: renew the outdated ones, or they tell who exists.
+        Takes as long as `verify` with a hash of today's cost, so that the time does not reveal
+        whether the account exists, as long as outdated hashes are renewed. Always wrong.
         """
-        work = partial(_verdict, self._hasher, self._nobody, _encoded(password))
+        work = partial(_verdict, self._hasher, self._dummy_hash, _encoded(password))
         await self._run(work, source)
         return WRONG
 
     def close(self) -> None:
-        """Let the threads end, once they have finished what they compute."""
+        """Let the threads end when their present work is done; queued work is cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], Answer], source: Source) -> Answer:
         await self._queue.acquire(source)
         computing = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        # A thread cannot be interrupted: the turn is over when it is done, not when the caller
-        # has gone, or callers who hang up would fill the queue of the pool itself.
+        # A thread cannot be interrupted: the slot is free when the thread is done, not when the
+        # caller is cancelled. Otherwise such callers would fill the queue of the pool itself.
         computing.add_done_callback(lambda _: self._queue.release())
         return await asyncio.shield(computing)
 
 
 def _yield_to_others() -> None:
-    """Let whatever has little to compute go ahead of this thread: a hash takes a core for long."""
-    # Of a single thread only Linux lowers it.
+    """Lower the priority of this thread, since a hash takes a core for long."""
+    # Only Linux has priorities of single threads.
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 def _hasher(cost: Cost) -> PasswordHasher:
     return PasswordHasher(
-        time_cost=cost.passes,
+        time_cost=cost.iterations,
         memory_cost=cost.memory_kib,
         parallelism=cost.lanes,
         salt_len=SALT_BYTES,
@@ -142,16 +142,16 @@ def _verdict(hasher: PasswordHasher, hashed: str, password: bytes) -> Verdict:
     return Verdict(right=True, outdated=hasher.check_needs_rehash(hashed))
 
 
-def _unmatched(cost: Cost) -> str:
-    """A hash of nothing anyone knows, which took no time to make."""
+def _new_dummy_hash(cost: Cost) -> str:
+    """A hash that no password has; making it takes no time."""
     salt, digest = (
         b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
         for size in (SALT_BYTES, HASH_BYTES)
     )
-    shape = f"m={cost.memory_kib},t={cost.passes},p={cost.lanes}"
+    shape = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
     return f"$argon2id$v=19${shape}${salt}${digest}"
 
 
 def _encoded(password: str) -> bytes:
-    """One spelling for what looks the same, however a keyboard composes it."""
+    """NFKC: one spelling for characters that look the same, however a keyboard composes them."""
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")

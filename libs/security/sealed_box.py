@@ -1,7 +1,7 @@
-"""Sealing for one reader: whoever has the public key can seal, only its owner can open.
+"""Sealing for one reader: the public key seals, only the private key opens.
 
-X25519 with a fresh key for every box, HKDF-SHA256, ChaCha20-Poly1305. Neither who sealed it nor
-anything that was logged or stored on the way can open it again.
+X25519 with an ephemeral key for every box, HKDF-SHA256, ChaCha20-Poly1305. The sender cannot open
+the box again, and neither can anybody with what was logged or stored on the way.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ from libs.security.sealing import SealBroken
 KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
 PURPOSE: Final = b"tillstream sealed box 1"
-# Every box has a key of its own, so one nonce does for all of them.
+# Every box has a key of its own, so they can share one nonce.
 NONCE: Final = bytes(12)
 
 
@@ -32,34 +32,34 @@ def public_of(private: bytes) -> bytes:
 
 
 def seal_to(public: bytes, text: str, context: str) -> bytes:
-    """`text`, readable to the owner of `public` only. `context` says what it belongs to.
+    """Seal `text` for the owner of `public`. It opens only with the same `context`.
 
-    Raises `ValueError` for what is no public key, such as a point of small order.
+    Raises `ValueError` if `public` is no public key, such as a point of small order.
     """
-    ours = X25519PrivateKey.generate()
-    shown = ours.public_key().public_bytes_raw()
-    shared = ours.exchange(X25519PublicKey.from_public_bytes(public))
-    return shown + _cipher(shared, shown, public).encrypt(
+    private = X25519PrivateKey.generate()
+    ephemeral = private.public_key().public_bytes_raw()
+    shared = private.exchange(X25519PublicKey.from_public_bytes(public))
+    return ephemeral + _cipher(shared, ephemeral, public).encrypt(
         NONCE, text.encode("utf-8", "surrogatepass"), context.encode("utf-8", "surrogatepass")
     )
 
 
 def open_sealed(private: bytes, sealed: bytes, context: str) -> str:
-    """What was sealed. Raises `SealBroken`, also if it was sealed for another context."""
+    """The sealed text. Raises `SealBroken`, also if it was sealed for another context."""
     if len(sealed) < KEY_BYTES + TAG_BYTES:
         raise SealBroken("too short for a sealed box")
-    shown = sealed[:KEY_BYTES]
+    ephemeral = sealed[:KEY_BYTES]
     key = X25519PrivateKey.from_private_bytes(private)
     try:
-        shared = key.exchange(X25519PublicKey.from_public_bytes(shown))
-        cipher = _cipher(shared, shown, key.public_key().public_bytes_raw())
-        said = cipher.decrypt(NONCE, sealed[KEY_BYTES:], context.encode("utf-8", "surrogatepass"))
+        shared = key.exchange(X25519PublicKey.from_public_bytes(ephemeral))
+        cipher = _cipher(shared, ephemeral, key.public_key().public_bytes_raw())
+        text = cipher.decrypt(NONCE, sealed[KEY_BYTES:], context.encode("utf-8", "surrogatepass"))
     except (InvalidTag, ValueError):
         raise SealBroken("not sealed to us, or for something else") from None
-    return said.decode("utf-8", "surrogatepass")
+    return text.decode("utf-8", "surrogatepass")
 
 
-def _cipher(shared: bytes, shown: bytes, public: bytes) -> ChaCha20Poly1305:
-    """Bound to both public keys: the same secret between others is another key."""
-    derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=shown + public, info=PURPOSE)
+def _cipher(shared: bytes, ephemeral: bytes, public: bytes) -> ChaCha20Poly1305:
+    """The cipher of a box; its key depends on both public keys."""
+    derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=ephemeral + public, info=PURPOSE)
     return ChaCha20Poly1305(derive.derive(shared))

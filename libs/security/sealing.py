@@ -1,4 +1,4 @@
-"""Sealing: what a log must keep for ever and nobody but its owner may read."""
+"""Sealing: encryption of texts that a log keeps for ever but only this service may read."""
 
 import hashlib
 import hmac
@@ -17,53 +17,53 @@ LENGTH_BYTES: Final = 4
 class SealBroken(Exception):
     """The text was sealed with another key, for another context, or not at all.
 
-    The message says why, for the log, and nothing of what was sealed.
+    The message says why; it is for the log and contains nothing of the text.
     """
 
 
 class Seal:
-    """Seals texts so that they open with the same keys and in the same context only.
+    """Seals texts so that they open only with the same keys and in the same context.
 
     `keys` are url-safe base64 of 32 bytes each, as `generate_key` makes them, newest first: the
-    first seals, all open. `digest_key` has the same form. Without one, digests are made with a key
-    derived from the *oldest*, so that putting a new key in front changes no digest; before the
-    oldest is dropped, give it here as `digest_key`, where it opens nothing any more.
+    first seals, all open. `digest_key` has the same form; by default it is the *oldest* key, so
+    that a new key in front changes no digest. Before the oldest key is dropped, give it as
+    `digest_key`, which opens nothing.
     """
 
     def __init__(self, keys: Sequence[str], *, digest_key: str | None = None) -> None:
-        """Raises `ValueError`, without a word of any key."""
+        """Raises `ValueError`, whose message contains nothing of any key."""
         if not keys:
             raise ValueError("no key to seal with")
         self._digest_key = derive_key(digest_key or keys[-1], "digest")
         self._fernet = MultiFernet([_fernet(key) for key in keys])
 
     def seal(self, text: str, context: str) -> str:
-        """`text`, readable to nobody. `context` says what it belongs to, say an account's id."""
+        """Seal `text`. `context` is what it belongs to, for instance the id of an account."""
         return self._fernet.encrypt(_framed(context, text)).decode()
 
     def open(self, sealed: str, context: str) -> str:
-        """What was sealed. Raises `SealBroken`, also if it was sealed for another context."""
+        """The sealed text. Raises `SealBroken`, also if it was sealed for another context."""
         try:
             payload = self._fernet.decrypt(sealed.encode("utf-8", "surrogatepass"))
         except InvalidToken as error:
             raise SealBroken("no key of ours opens it") from error
-        found, text = _unframed(payload)
-        if found != context:
+        sealed_for, text = _unframed(payload)
+        if sealed_for != context:
             raise SealBroken("sealed for something else")
         return text
 
     def reseal(self, sealed: str) -> str:
-        """The same in the same context, sealed with the newest key. Raises `SealBroken`."""
+        """Seal the same text again with the newest key. Raises `SealBroken`."""
         try:
             return self._fernet.rotate(sealed.encode("utf-8", "surrogatepass")).decode()
         except InvalidToken as error:
             raise SealBroken("no key of ours opens it") from error
 
     def digest(self, kind: str, text: str) -> str:
-        """HMAC-SHA256 as 64 hexadecimal digits, to look `text` up by without keeping it.
+        """HMAC-SHA256 as 64 hexadecimal digits: an index key for `text` that does not reveal it.
 
         Equal texts of one kind have equal digests, so normalise first. Unlike a plain hash it
-        cannot be tried out by those without the key, however short the text is.
+        cannot be guessed without the key, however short the text is.
         """
         return hmac.new(self._digest_key, _framed(kind, text), hashlib.sha256).hexdigest()
 
@@ -74,9 +74,9 @@ def generate_key() -> str:
 
 
 def derive_key(key: str, purpose: str) -> bytes:
-    """32 bytes for one purpose, by HKDF: what they are used for shows nothing of `key`.
+    """32 bytes for one purpose, by HKDF; they reveal nothing of `key`.
 
-    `key` is one of `generate_key`. Raises `ValueError`, without a word of it.
+    `key` is one of `generate_key`. Raises `ValueError`, whose message contains nothing of it.
     """
     info = f"tillstream {purpose}".encode()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(_raw(key))
@@ -98,7 +98,7 @@ def _raw(key: str) -> bytes:
 
 
 def _framed(context: str, text: str) -> bytes:
-    """Both in one, so that no two pairs look the same."""
+    """Context and text in one, so that no two pairs have the same bytes."""
     first = context.encode("utf-8", "surrogatepass")
     return len(first).to_bytes(LENGTH_BYTES) + first + text.encode("utf-8", "surrogatepass")
 

@@ -1,4 +1,4 @@
-"""Keys that sign tokens: Ed25519, named by their thumbprint, published as key sets, rotated."""
+"""Keys that sign tokens: Ed25519, named by thumbprint, rotated, published as key sets."""
 
 import hashlib
 import json
@@ -36,7 +36,8 @@ class SigningKey:
 
     @classmethod
     def from_pem(cls, pem: str | bytes) -> "SigningKey":
-        """Read an unencrypted PKCS 8 key. Raises `ValueError`, without a word of the key."""
+        """Read an unencrypted PKCS 8 key. Raises `ValueError`, whose message contains
+        nothing of the key."""
         text = pem.encode() if isinstance(pem, str) else pem
         try:
             key = load_pem_private_key(text, password=None)
@@ -47,14 +48,14 @@ class SigningKey:
         return cls(key)
 
     def to_pem(self) -> str:
-        """The secret itself, as PKCS 8."""
+        """The private key as PKCS 8 in PEM."""
         return self.private.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         ).decode()
 
     @property
     def public(self) -> Ed25519PublicKey:
-        """What verifiers hold."""
+        """The public half, for verifiers."""
         return self.private.public_key()
 
     @property
@@ -65,10 +66,10 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The key that signs now, and older ones whose tokens still live, newest first.
+    """The key that signs now, and older ones that still verify, newest first.
 
-    An older key is kept for as long as the longest token it signed; then it may go. Iterating
-    gives all of them, so `jwks(ring)` is what to publish.
+    An older key may be dropped when the last token it signed has expired. Iterating yields all
+    keys, so publish `jwks(ring)`.
     """
 
     current: SigningKey
@@ -87,17 +88,17 @@ class KeyRing:
         yield from self.older
 
     def to_pem(self) -> str:
-        """The secrets themselves, as `from_pem` reads them."""
+        """The private keys, as `from_pem` reads them."""
         return "".join(key.to_pem() for key in self)
 
-    def rotated(self, to: SigningKey, *, keep: int = 1) -> "KeyRing":
-        """`to` signs from now on; of the keys before, the newest `keep` still verify."""
+    def rotated(self, to: SigningKey, *, older: int = 1) -> "KeyRing":
+        """A ring in which `to` signs, and of the keys before the newest `older` still verify."""
         known = tuple(key for key in self if key.kid != to.kid)
-        return KeyRing(to, known[:keep])
+        return KeyRing(to, known[:older])
 
     @property
     def public(self) -> dict[str, Ed25519PublicKey]:
-        """What verifiers hold of all of them, by `kid`."""
+        """The public halves of all keys by `kid`, for verifiers."""
         return {key.kid: key.public for key in self}
 
 
@@ -112,14 +113,14 @@ def jwks(keys: Iterable[SigningKey]) -> dict[str, list[dict[str, str]]]:
 
 
 def keys_from_jwks(document: Any) -> dict[str, Ed25519PublicKey]:
-    """The Ed25519 keys of a key set, those of other kinds or with a false `kid` left out.
+    """The Ed25519 keys of a key set, without those of other types or with a false `kid`.
 
     Raises `ValueError` if it is no key set at all.
     """
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a key set")
-    found = (_public_key(jwk) for jwk in document["keys"] if isinstance(jwk, dict))
-    return {kid: key for kid, key in found if key is not None}
+    keys = (_public_key(jwk) for jwk in document["keys"] if isinstance(jwk, dict))
+    return {kid: key for kid, key in keys if key is not None}
 
 
 def thumbprint(key: Ed25519PublicKey) -> str:

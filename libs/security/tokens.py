@@ -1,4 +1,4 @@
-"""Signed tokens: what they say, and strict checks of it."""
+"""Signed tokens (JWT, EdDSA): issuing and strict verification."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from libs.security.signing_keys import (
 __all__ = [
     "ACCESS",
     "INTERNAL",
-    "LONGEST_PASS",
+    "MAX_INTERNAL_LIFETIME",
     "Claims",
     "KeyRing",
     "KeyUnknown",
@@ -35,13 +35,14 @@ __all__ = [
 ]
 
 INTERNAL = "internal"
-"""The `typ` of tokens that services show each other; those of people must not pass for them."""
+"""The `typ` of tokens between services. Tokens of people have another, so neither passes for the
+other."""
 
-LONGEST_PASS = timedelta(minutes=15)
-"""How long an internal token may live at most; so long must services remember what is revoked."""
+MAX_INTERNAL_LIFETIME = timedelta(minutes=15)
+"""The longest life of an internal token. Services keep revocations for at least as long."""
 
 ACCESS = "at+jwt"
-"""The `typ` of people's own tokens (RFC 9068), which are good at the door and nowhere behind it."""
+"""The `typ` of people's tokens (RFC 9068). The gateway accepts them, the services behind do not."""
 
 MAX_TOKEN_LENGTH = 8192
 CLOCK_SKEW = timedelta(seconds=30)
@@ -50,19 +51,19 @@ NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class TokenInvalid(Exception):
-    """The token proves nothing. The message says why, for the log and never for the caller."""
+    """The token is not valid. The message says why; it is for the log, never for the caller."""
 
 
 class KeyUnknown(TokenInvalid):
-    """The token names a key we do not hold; a newer key set may have it."""
+    """The token names a key that is not in the key set; a newer key set may have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claims:
-    """What a valid token says. `scopes` may be empty, which permits nothing.
+    """The claims of a valid token. Without `scopes` it permits nothing.
 
-    `lifetime` is how long it lives from its issue to its end. `session` is the login it comes from,
-    or empty: what no one logged in for cannot be revoked.
+    `lifetime` is from issue to expiry. `session` is the id of the login session, or empty; a token
+    without a session cannot be revoked.
     """
 
     subject: str
@@ -87,18 +88,18 @@ def issue(
     lifetime: timedelta,
     typ: str = INTERNAL,
     session: str = "",
-    also: Mapping[str, object] = NOTHING,
+    extra: Mapping[str, object] = NOTHING,
 ) -> str:
-    """A signed token valid from `now` for `lifetime`; seconds are the finest unit.
+    """A signed token, valid from `now` for `lifetime`, both in whole seconds.
 
-    With a `session`, it is worthless as soon as that is revoked. `also` are claims for clients,
-    which `verify` does not read; a `sub` of theirs stands in the place of ours, which then is
-    `subject`, and nothing else of ours is replaced.
+    With a `session` it is invalid once that is revoked. `extra` are claims for clients, which
+    `verify` does not read. A `sub` among them replaces ours, which is then in the claim `subject`;
+    no other claim of ours is replaced.
     """
     claims = {
-        **also,
-        "sub": also.get("sub", subject),
-        **({"subject": subject} if "sub" in also else {}),
+        **extra,
+        "sub": extra.get("sub", subject),
+        **({"subject": subject} if "sub" in extra else {}),
         "tenant": tenant,
         "scope": " ".join(sorted(scopes)),
         "kind": kind,
@@ -120,20 +121,21 @@ def verify(
     now: datetime,
     typ: str = INTERNAL,
 ) -> Claims:
-    """The claims of a token that is signed by one of `keys`, meant for us and not expired.
-    Raises `KeyUnknown` if its `kid` is not among `keys`, `TokenInvalid` for any other doubt.
+    """The claims of a token that is signed by one of `keys`, for `audience`, and not expired.
+
+    Raises `KeyUnknown` if its `kid` is not among `keys`, `TokenInvalid` for any other reason.
     """
     key = keys.get(_kid(token, typ))
     if key is None:
         raise KeyUnknown("unknown kid")
     try:
-        said = jwt.decode(
+        claims = jwt.decode(
             token,
             key,
             algorithms=["EdDSA"],
             audience=audience,
             issuer=issuer,
-            # The moments are judged below by the clock we were given, not by the wall's.
+            # `_claims` checks the times against `now`, not against the wall clock.
             options={
                 "require": REQUIRED,
                 "strict_aud": True,
@@ -143,7 +145,7 @@ def verify(
         )
     except jwt.PyJWTError as error:
         raise TokenInvalid(str(error)) from error
-    return _claims(said, now)
+    return _claims(claims, now)
 
 
 def _kid(token: str, typ: str) -> str:
@@ -163,8 +165,8 @@ def _kid(token: str, typ: str) -> str:
     return kid
 
 
-def _claims(said: Mapping[str, Any], now: datetime) -> Claims:
-    issued, expires = said["iat"], said["exp"]
+def _claims(claims: Mapping[str, Any], now: datetime) -> Claims:
+    issued, expires = claims["iat"], claims["exp"]
     # A bool is an int to Python, and NaN or infinity would compare in the forger's favour.
     if type(issued) is not int or type(expires) is not int:
         raise TokenInvalid("iat and exp must be whole seconds")
@@ -172,18 +174,18 @@ def _claims(said: Mapping[str, Any], now: datetime) -> Claims:
         raise TokenInvalid("issued in the future")
     if expires <= now.timestamp():
         raise TokenInvalid("expired")
-    subject = said.get("subject", said["sub"])
-    texts = [subject, *(said.get(name) for name in ("tenant", "scope", "kind"))]
-    if not all(isinstance(text, str) for text in texts) or not subject or not said["tenant"]:
+    subject = claims.get("subject", claims["sub"])
+    texts = [subject, *(claims.get(name) for name in ("tenant", "scope", "kind"))]
+    if not all(isinstance(text, str) for text in texts) or not subject or not claims["tenant"]:
         raise TokenInvalid("sub, tenant, scope and kind must be texts")
-    session = said.get("sid", "")
+    session = claims.get("sid", "")
     if not isinstance(session, str):
         raise TokenInvalid("sid must be a text")
     return Claims(
         subject=subject,
-        tenant=said["tenant"],
-        scopes=frozenset(said["scope"].split()),
-        kind=said["kind"],
+        tenant=claims["tenant"],
+        scopes=frozenset(claims["scope"].split()),
+        kind=claims["kind"],
         expires_at=_moment(expires),
         session=session,
         lifetime=timedelta(seconds=expires - issued),

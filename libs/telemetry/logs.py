@@ -1,4 +1,4 @@
-"""Logs: one JSON object per line on stderr, with the trace and the request it belongs to."""
+"""Logs: one JSON object per line on stderr, with its trace and request."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ DEPTH = 6
 def set_up(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Send structlog and stdlib logging to `stream` (stderr): JSON, or readable on a terminal.
 
-    Libraries in `CHATTY` speak from WARNING on. May be called again; the last call counts.
+    Libraries in `CHATTY` log from level WARNING on. May be called again; the last call counts.
     """
     out = stream or sys.stderr
     shared: list[Processor] = [
@@ -44,7 +44,7 @@ def set_up(service: str, level: str = "INFO", *, stream: TextIO | None = None) -
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Blank what stands under a sensitive key, at any depth, and credentials inside URLs."""
+    """Redact values of sensitive keys, at any depth, and credentials inside URLs."""
     return {key: _clean(key, value, DEPTH) for key, value in event.items()}
 
 
@@ -84,7 +84,7 @@ def _json(event: EventDict, **_: Any) -> str:
     try:
         return json.dumps(event, default=str, allow_nan=False)
     except (TypeError, ValueError):
-        # NaN, or a key that is no text: a crooked line is worth more than none.
+        # NaN, or a key that is not a string: an inexact line is better than none.
         return json.dumps({str(key): str(value) for key, value in event.items()})
 
 
@@ -102,7 +102,7 @@ def _route_stdlib(out: TextIO, level: str, shared: list[Processor], last: list[P
     for name in CHATTY:
         chatty = logging.getLogger(name)
         chatty.setLevel(max(logging.WARNING, root.level))
-        # Some bring handlers of their own and would speak past ours.
+        # Some libraries add handlers of their own, which would bypass ours.
         chatty.handlers.clear()
         chatty.propagate = True
     logging.captureWarnings(True)

@@ -1,8 +1,8 @@
-"""Metrics: Prometheus exposition that is right for one process and for several.
+"""Metrics: Prometheus exposition for one process or for several.
 
-Metrics are declared where they are counted, in prometheus_client's default registry. When
-`PROMETHEUS_MULTIPROC_DIR` is set before the start, processes add up in files there, and any of them
-answers for all.
+Metrics are declared where they are counted, in prometheus_client's default registry. If
+`PROMETHEUS_MULTIPROC_DIR` is set before the start, all processes write their metrics to files
+there, and each of them exposes the metrics of all.
 """
 
 import os
@@ -31,14 +31,14 @@ RESIDENT = Gauge(
 def exposition(
     service: str = "tillstream", env: Mapping[str, str] = os.environ
 ) -> tuple[bytes, str]:
-    """The metrics as text, and the content type to say it is."""
+    """The metrics as text, and their content type."""
     BUILD.labels(service, platform.python_version()).set(1)
     RESIDENT.labels(service).set(psutil.Process().memory_info().rss)
     return generate_latest(_registry(env)), CONTENT_TYPE_LATEST
 
 
 def forget_process(pid: int, env: Mapping[str, str] = os.environ) -> None:
-    """Drop the gauges of a process that ended; its counters stay. For whoever supervises it."""
+    """Drop the gauges of a process that ended; its counters stay. Called by its supervisor."""
     if "PROMETHEUS_MULTIPROC_DIR" in env:
         mark_process_dead(pid, env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
 
@@ -46,6 +46,6 @@ def forget_process(pid: int, env: Mapping[str, str] = os.environ) -> None:
 def _registry(env: Mapping[str, str]) -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in env:
         return REGISTRY
-    together = CollectorRegistry()
-    MultiProcessCollector(together, env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
-    return together
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+    return registry

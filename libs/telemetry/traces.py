@@ -36,9 +36,9 @@ CLOSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """One service's tracer. Held and passed on; nothing is registered globally.
+    """The tracer of one service, passed on explicitly; nothing is registered globally.
 
-    With `records` false no span is seen by anybody, and a span is no more than its ids.
+    With `records` false no span is recorded: a span is only its ids.
     """
 
     service: str
@@ -55,11 +55,11 @@ class Telemetry:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> AbstractContextManager[Span]:
-        """The current span while the block runs.
+        """Make a span the current one while the block runs.
 
         `parent` and `links` are `traceparent` texts; malformed ones are ignored. Without a parent
-        the span continues the current one. An exception marks the span by the class name alone,
-        because messages may quote what people typed.
+        the span is a child of the current one. An exception marks the span with its class name
+        only, because messages may quote personal input.
         """
         if not self.records:
             return _IdsOnly(parent)
@@ -93,21 +93,21 @@ class Telemetry:
                 raise
 
     def close(self) -> None:
-        """Send what is waiting, for at most some seconds. Blocks: call it when all is done."""
+        """Send the queued spans, within `EXPORT_SECONDS`. Blocks: call it at the very end."""
         self.provider.force_flush(EXPORT_SECONDS * 1000)
         self.provider.shutdown()
 
     async def stop(self) -> None:
-        """`close`, given up after `CLOSE_SECONDS`: spans that are not sent by then are lost."""
+        """Like `close`, within `CLOSE_SECONDS`: spans that are not sent by then are lost."""
         loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
         def close() -> None:
             self.close()
-            # The loop may not have waited for it.
+            # The loop may be closed by now.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(closed.set)
 
-        # A daemon, because the end of the process waits for the threads of an executor.
+        # A daemon thread, because a process waits for threads of an executor when it ends.
         threading.Thread(target=close, name="telemetry-close", daemon=True).start()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -123,8 +123,8 @@ def set_up(
 ) -> Telemetry:
     """A tracer that sends spans to `otlp_endpoint` (OTLP over HTTP), or at once to `exporter`.
 
-    With neither, spans are not recorded, but every one still has valid ids, so that logs, log rows
-    and Kafka records carry the trace all the same.
+    With neither, spans are not recorded, but still have valid ids, so that logs, log rows and Kafka
+    records have the trace.
     """
     recorded = otlp_endpoint is not None or exporter is not None
     provider = TracerProvider(
@@ -135,7 +135,7 @@ def set_up(
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     if otlp_endpoint is not None:
-        # Here, because it brings requests and protobuf, which a process without it need not hold.
+        # Imported here, because it loads requests and protobuf, which take memory.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         url = f"{otlp_endpoint.rstrip('/')}/v1/traces"
@@ -145,17 +145,18 @@ def set_up(
 
 
 class _IdsOnly(AbstractContextManager[Span]):
-    """The current span while the block runs, if none is recorded: ids to hand on, made at a tenth
-    of what a span costs that the tracer makes and its sampler drops."""
+    """Makes a span of ids only the current one while the block runs.
+
+    It costs a tenth of a span that the tracer makes and its sampler drops.
+    """
 
     __slots__ = ("_span", "_token")
 
     def __init__(self, parent: str | None) -> None:
-        known = parse(parent) if parent is not None else INVALID_SPAN_CONTEXT
-        if not known.is_valid:
-            known = get_current_span().get_span_context()
-        # One in 2^64 would be all zeros, which is no id.
-        trace_id = known.trace_id if known.is_valid else _random_id(128)
+        context = parse(parent) if parent is not None else INVALID_SPAN_CONTEXT
+        if not context.is_valid:
+            context = get_current_span().get_span_context()
+        trace_id = context.trace_id if context.is_valid else _random_id(128)
         self._span = NonRecordingSpan(SpanContext(trace_id, _random_id(64), is_remote=False))
         self._token: Token[Any] | None = None
 
@@ -169,11 +170,12 @@ class _IdsOnly(AbstractContextManager[Span]):
 
 
 def _random_id(bits: int) -> int:
+    # Zero is not a valid id.
     return random.getrandbits(bits) or 1
 
 
 def current_traceparent() -> str | None:
-    """The `traceparent` to hand on to whoever continues, or None outside of any span."""
+    """The `traceparent` of the current span, None outside of any span."""
     context = get_current_span().get_span_context()
     if not context.is_valid:
         return None
@@ -181,7 +183,7 @@ def current_traceparent() -> str | None:
 
 
 def parse(traceparent: str | None) -> SpanContext:
-    """Read a W3C `traceparent`; the invalid context if it is anything else."""
+    """Parse a W3C `traceparent`. Returns the invalid context if it is malformed."""
     parts = (traceparent or "").split("-")
     lengths = [len(part) for part in parts[:4]]
     # Version 00 has four parts; later versions may have more, ff is forbidden.

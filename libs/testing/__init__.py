@@ -1,1 +1,1 @@
-"""The kit that tests of every library and service use: waiting, clocks, callers, read models."""
+"""Helpers for the tests of all libraries and services: polling, clocks, clients, read models."""

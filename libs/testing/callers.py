@@ -1,4 +1,4 @@
-"""Clients of an API in the same process, with tokens that the gateway would have issued."""
+"""Clients of an API in the same process, with tokens like those of the gateway."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ ISSUER: Final = "tillstream-gateway"
 
 
 def verifier(audience: str, *, clock: Clock = utc_now, **options: Any) -> TokenVerifier:
-    """A verifier that knows `KEY` and asks no key server; `options` as `TokenVerifier` has them."""
-    given: dict[str, Any] = {
+    """A verifier that knows `KEY` and needs no key server; `options` of `TokenVerifier`."""
+    defaults: dict[str, Any] = {
         "issuer": ISSUER,
         "keys": {KEY.kid: KEY.public},
         "clock": clock,
     } | options
-    return TokenVerifier(audience=audience, **given)
+    return TokenVerifier(audience=audience, **defaults)
 
 
 def bearer(
@@ -36,7 +36,7 @@ def bearer(
     lifetime: timedelta = timedelta(days=10_000),
     **claims: Any,
 ) -> dict[str, str]:
-    """The header of a caller whose token was issued a day ago, by default, and lasts for years."""
+    """The header with a caller's token, by default issued a day ago and valid for years."""
     token = issue(
         KEY,
         subject=subject,
@@ -56,8 +56,8 @@ def bearer(
 async def client_of(
     app: Any, headers: dict[str, str] | None = None, *, address: str = "127.0.0.1", **options: Any
 ) -> AsyncIterator[AsyncClient]:
-    """A client of an ASGI app at `http://service`; errors inside the app are answers."""
+    """A client of an ASGI app at `http://service`. Exceptions inside the app become responses."""
     transport = ASGITransport(app, raise_app_exceptions=False, client=(address, 5555))
-    given: dict[str, Any] = {"base_url": "http://service", "timeout": 60, "headers": headers}
-    async with AsyncClient(transport=transport, **(given | options)) as opened:
-        yield opened
+    defaults: dict[str, Any] = {"base_url": "http://service", "timeout": 60, "headers": headers}
+    async with AsyncClient(transport=transport, **(defaults | options)) as client:
+        yield client

@@ -1,4 +1,4 @@
-"""Clocks that stand still until a test moves them."""
+"""Clocks that only a test moves."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 @dataclass
 class Clock:
-    """The present moment in UTC, as `libs.clock.Clock`."""
+    """A `libs.clock.Clock`: the current time in UTC."""
 
     now: datetime = NOON
 
@@ -16,13 +16,13 @@ class Clock:
         return self.now
 
     def advance(self, **duration: float) -> None:
-        """Let a `timedelta` pass."""
+        """Move the clock by a `timedelta` with these arguments."""
         self.now += timedelta(**duration)
 
 
 @dataclass
-class Seconds:
-    """Seconds since any moment, as `time.monotonic`."""
+class MonotonicClock:
+    """A clock like `time.monotonic`, in seconds."""
 
     now: float = 1000.0
 
@@ -30,5 +30,5 @@ class Seconds:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Move the clock by `seconds`."""
         self.now += seconds

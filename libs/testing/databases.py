@@ -1,9 +1,9 @@
-"""Databases with a service's tables: migrated once in a run, copied once per worker, wiped after
-each test.
+"""Databases with a service's tables, for tests.
 
-To copy a database costs ten times what it costs to delete the few rows of a test. A database whose
-schema a test has changed, or that has become large, is thrown away and copied anew. All of it
-happens in a thread of its own, while tests run.
+They are migrated once per run, copied once per worker, and wiped after each test: copying a
+database costs ten times as much as deleting the few rows of a test. A database whose schema a test
+has changed, or that has become large, is dropped and copied again. All of this happens in a thread
+of its own while tests run.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from libs.postgres.migrate import migrate
 
 Result = TypeVar("Result")
 
-AHEAD: Final = 2
+PREPARED: Final = 2
 EMPTY: Final = "template0"
 LARGE_BYTES: Final = 8 * 1024 * 1024
-"""A database of more than this is not used again: deleted rows would weigh on later tests."""
+"""A larger database is not reused: its deleted rows would slow down later tests."""
 
-# Every row of these catalogues has another (oid, xmin) once something about the schema changed.
+# Any change of the schema changes the (oid, xmin) of a row in these catalogues.
 FINGERPRINT: Final = """
 SELECT md5(string_agg(kind || id || '/' || version, ',' ORDER BY kind, id)) FROM (
   SELECT 'class' AS kind, oid::bigint AS id, xmin::text AS version
@@ -45,17 +45,17 @@ SELECT md5(string_agg(kind || id || '/' || version, ',' ORDER BY kind, id)) FROM
   UNION ALL SELECT 'setting', setdatabase, setconfig::text FROM pg_db_role_setting
 ) AS everything"""
 WIPE: Final = """
-DO $$ DECLARE each record; BEGIN
-  FOR each IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+DO $$ DECLARE target record; BEGIN
+  FOR target IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
       WHERE schemaname NOT IN ('pg_catalog', 'information_schema') LOOP
-    EXECUTE 'DELETE FROM ' || each.name;
+    EXECUTE 'DELETE FROM ' || target.name;
   END LOOP;
-  FOR each IN SELECT format('%I.%I', schemaname, sequencename) AS name, start_value
+  FOR target IN SELECT format('%I.%I', schemaname, sequencename) AS name, start_value
       FROM pg_sequences WHERE last_value IS NOT NULL LOOP
-    PERFORM setval(each.name, each.start_value, false);
+    PERFORM setval(target.name, target.start_value, false);
   END LOOP;
 END $$"""
-OTHERS: Final = """
+TERMINATE_OTHERS: Final = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND datname = current_database()
 AND backend_type = 'client backend'"""
@@ -67,29 +67,28 @@ WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"""
 
 @contextmanager
 def migrated(postgres_url: str, service: str) -> Iterator[str]:
-    """The address of an up-to-date database of one's own. At the end every connection still open
-    to it is closed."""
-    with _Stock.of(postgres_url, service).one() as url:
+    """The URL of a migrated database for exclusive use. Its connections are closed at the end."""
+    with _DatabasePool.of(postgres_url, service).database() as url:
         yield url
 
 
 @contextmanager
 def empty(postgres_url: str) -> Iterator[str]:
-    """The same without anything in it."""
-    with _Stock.of(postgres_url, "").one() as url:
+    """The URL of an empty database for exclusive use, closed at the end like `migrated`."""
+    with _DatabasePool.of(postgres_url, "").database() as url:
         yield url
 
 
 @dataclass(frozen=True, slots=True)
 class _Seed:
-    """What a fresh copy looks like: its schema, and the rows that migrations wrote."""
+    """The contents of a fresh copy: its schema, and the rows that migrations wrote."""
 
     fingerprint: str
     rows: dict[str, str]
 
 
-class _Stock:
-    """Databases of one template, some of them ready before a test asks."""
+class _DatabasePool:
+    """Databases of one template, some of them prepared before a test needs one."""
 
     def __init__(self, postgres_url: str, service: str) -> None:
         self._url = postgres_url
@@ -98,30 +97,30 @@ class _Stock:
         self._seeds: dict[str, _Seed] = {}
         template = _template(postgres_url, service) if service else EMPTY
         self._template = template
-        for _ in range(AHEAD):
+        for _ in range(PREPARED):
             self._ready.append(_run(self._copy()))
 
     @staticmethod
     @cache
-    def of(postgres_url: str, service: str) -> "_Stock":
-        """The one stock of this process."""
-        return _Stock(postgres_url, service)
+    def of(postgres_url: str, service: str) -> "_DatabasePool":
+        """The pool of this process for a server and a service."""
+        return _DatabasePool(postgres_url, service)
 
     @contextmanager
-    def one(self) -> Iterator[str]:
-        """One of them, for as long as it is needed."""
-        coming = self._ready.popleft() if self._ready else _run(self._copy())
-        name = coming.result()
+    def database(self) -> Iterator[str]:
+        """A database for as long as the block runs."""
+        pending = self._ready.popleft() if self._ready else _run(self._copy())
+        name = pending.result()
         try:
             yield _at(self._url, name)
         finally:
-            self._ready.append(_run(self._renewed(name)))
+            self._ready.append(_run(self._renew(name)))
 
     async def _copy(self) -> str:
         name = f"test_{uuid.uuid4().hex}"
         async with _admin(self._url) as connection:
             await connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
-            # A copy has everything but what was granted on the database itself.
+            # A copy lacks the privileges on the database itself.
             await connection.execute(
                 "UPDATE pg_database AS copy SET datacl = origin.datacl FROM pg_database AS origin"
                 " WHERE copy.datname = $1 AND origin.datname = $2",
@@ -132,8 +131,8 @@ class _Stock:
             self._seeds[name] = await self._seed(name)
         return name
 
-    async def _renewed(self, name: str) -> str:
-        if (seed := self._seeds.get(name)) is not None and await self._wiped(name, seed):
+    async def _renew(self, name: str) -> str:
+        if (seed := self._seeds.get(name)) is not None and await self._wipe(name, seed):
             return name
         self._seeds.pop(name, None)
         async with _admin(self._url) as connection:
@@ -152,14 +151,14 @@ class _Stock:
         finally:
             await connection.close()
 
-    async def _wiped(self, name: str, seed: _Seed) -> bool:
-        """Whether the database is as a fresh copy again."""
+    async def _wipe(self, name: str, seed: _Seed) -> bool:
+        """Restore the contents of a fresh copy. Returns False if that is impossible."""
         try:
             connection = await _connect(_at(self._url, name))
         except (OSError, asyncpg.PostgresError):
-            return False  # a test dropped it, or closed it to everybody
+            return False  # a test dropped it, or allows no connections
         try:
-            await connection.execute(OTHERS)
+            await connection.execute(TERMINATE_OTHERS)
             if await connection.fetchval(FINGERPRINT) != seed.fingerprint:
                 return False
             if await connection.fetchval(SIZE) > LARGE_BYTES:
@@ -182,7 +181,7 @@ class _Stock:
 
 @cache
 def _template(postgres_url: str, service: str) -> str:
-    """The name of the run's template for a service: migrated by the first worker that asks."""
+    """The name of a service's template; the first worker that needs it migrates it."""
     name = f"template_{service}"
     _run(_migrated(postgres_url, service, name)).result()
     return name
@@ -190,7 +189,7 @@ def _template(postgres_url: str, service: str) -> str:
 
 async def _migrated(postgres_url: str, service: str, name: str) -> None:
     async with _admin(postgres_url) as connection:
-        # One after the other in all workers; the name appears only when all is done.
+        # One worker at a time; the template gets its name only when it is complete.
         await connection.execute("SELECT pg_advisory_lock(hashtext('tests: templates'))")
         if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
             return
@@ -201,7 +200,7 @@ async def _migrated(postgres_url: str, service: str, name: str) -> None:
 
 
 class _admin:  # noqa: N801  # used as a function
-    """A connection to the server's own database for one piece of work."""
+    """A connection to the server's own database while the block runs."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -223,7 +222,7 @@ def _at(url: str, database: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Future[Result]:
-    """Start work on databases in the background."""
+    """Start work on databases in the background thread."""
     return asyncio.run_coroutine_threadsafe(work, _loop())
 
 

@@ -1,4 +1,4 @@
-"""Tables of decisions: a history, a command, and the events or the refusal that follow."""
+"""Decision tables: a history, a command, and the resulting events or refusal."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ NOTHING: Sequence[Any] = ()
 
 
 def row(sentence: str, history: Sequence[Any], command: Any, *then: Any) -> Row:
-    """One case: `then` are events in their order (none: nothing changes), or a reason to refuse."""
+    """One case: `then` are the events in their order (none: no change), or a type of refusal."""
     refused = bool(then) and isinstance(then[0], type)
     return sentence, history, command, then[0] if refused else then
 
@@ -29,7 +29,7 @@ def decisions(*rows: Row) -> pytest.MarkDecorator:
 def assert_decides(
     aggregate: Decider[Any, Any, Any], history: Sequence[Any], command: Any, outcome: Outcome
 ) -> None:
-    """The command leads to these events, or is refused for this reason."""
+    """Assert that the command leads to these events, or to this refusal."""
     decision = Scenario(aggregate).given(*history).when(command)
     if isinstance(outcome, type):
         decision.then_refused(outcome)
@@ -38,7 +38,7 @@ def assert_decides(
 
 
 def decision_table(aggregate: Decider[Any, Any, Any], *rows: Row) -> Callable[..., None]:
-    """A test of an aggregate, with a case for each row."""
+    """A test of an aggregate with one case per row."""
 
     def decide(history: Sequence[Any], command: Any, outcome: Outcome) -> None:
         assert_decides(aggregate, history, command, outcome)

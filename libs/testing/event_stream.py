@@ -1,6 +1,6 @@
-"""Server-sent events of an app in the same process, read while the app sends them.
+"""Read server-sent events of an app in the same process while the app sends them.
 
-httpx would wait for the end of the answer, which never comes.
+httpx would wait for the end of the response, which never comes.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 from httpx import AsyncClient
 
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `comment` and `retry` are named so too, and `end` is the end of the stream."""
+    """One event. Comments and retry fields have the names `comment` and `retry`, the end `end`."""
 
     name: str
     id: str | None = None
@@ -26,7 +26,7 @@ class Event:
 
 
 def read(event: str) -> Event:
-    """An event off the wire, without the blank line behind it."""
+    """Parse an event, without the blank line after it."""
     fields = dict(line.partition(": ")[::2] for line in event.split("\n"))
     if "data" in fields:
         return Event(fields["event"], fields.get("id"), json.loads(fields["data"]))
@@ -35,7 +35,7 @@ def read(event: str) -> Event:
 
 @dataclass
 class Listener:
-    """One request to a stream, as an ASGI server sees it; the app waits for a slow listener."""
+    """One request to a stream, as an ASGI server sees it. The app waits for a slow listener."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Listener:
     outgoing: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(1))
 
     async def send(self, message: Any) -> None:
-        """What the app sends, as ASGI has it."""
+        """Receive an ASGI message of the app."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {k.decode(): v.decode() for k, v in message["headers"]}
@@ -55,20 +55,20 @@ class Listener:
             await self.outgoing.put(None)
 
     async def part(self) -> bytes | None:
-        """What the app sends next, None at the end."""
+        """The next part of the body, None at the end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.outgoing.get()
 
     async def next(self, *kinds: str) -> Event:
-        """The next event of these kinds, by default any with data, or the end."""
+        """The next event of these kinds, by default any with data; or the end."""
         while True:
             event = await self._next()
             if event.name in kinds or (not kinds and event.name not in ("comment", "retry")):
                 return event
 
-    async def until(self, holds: Callable[[Any], bool]) -> Event:
-        """The next event whose data is so."""
-        while not holds((event := await self.next()).data):
+    async def until(self, condition: Callable[[Any], bool]) -> Event:
+        """The next event whose data satisfies the condition."""
+        while not condition((event := await self.next()).data):
             assert event.name != "end", "the stream ended"
         return event
 
@@ -84,7 +84,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(
+async def open_stream(
     app: Any, client: AsyncClient, path: str, /, *, last_id: str | None = None, **query: str
 ) -> AsyncIterator[Listener]:
     """Listen with a client's token until the block ends."""
@@ -115,7 +115,7 @@ async def listening(
         await listener.incoming.put({"type": "http.disconnect"})
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not serving.done():
-                # Whatever is still being sent goes nowhere.
+                # Discard what the app still sends.
                 while not listener.outgoing.empty():
                     listener.outgoing.get_nowait()
                 await asyncio.sleep(0.001)

@@ -1,7 +1,7 @@
-"""Walk over all routes of an API with values that no column can hold, by its own description.
+"""Call all routes of an API with extreme values, by its OpenAPI document.
 
-Each parameter of a path or a query, and each field of a JSON body, is given each of these values
-while all others are as usual. The answer must not be that the service failed.
+Each parameter of a path or a query, and each field of a JSON body, gets each extreme value once,
+while all others are usual. No response may be a 5xx.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from libs.testing.routes import Bodies, Route, Values, resolved, routes_of, samp
 
 INTEGERS: Final = ("-1", "0", *(str(2**bits) for bits in (31, 53, 63, 64)), "9" * 40, "9" * 5000)
 TEXTS: Final = ("%00", "a%00b", "%ff", "%ed%a0%80", "x" * 3000)
-"""As they stand in a path or a query: NUL, no UTF-8, half a surrogate pair, and very long."""
+"""Values in a path or a query: NUL, invalid UTF-8, half a surrogate pair, very long."""
 NUMBERS: Final = (-1, 2**31, 2**63 - 1, 2**63, 10**40, 1e308)
 STRINGS: Final = ("\0", "a\0b", "x" * 3000)
 
@@ -28,13 +28,13 @@ async def assert_extremes_are_answered(
     except_for: Sequence[tuple[str, str]] = (),
     away: Collection[int] = (),
 ) -> int:
-    """No request with one value out of all bounds is answered with 5xx; how many were made.
+    """Assert that no request with one extreme value gets a 5xx. Returns the number of requests.
 
-    `usual` are the other parameters' values by name, such as ids of the caller's own; one without
-    is made from its schema. `except_for` routes that stream. `away` are statuses by which routes
-    say that another service, which the test does not have, is not there.
+    `usual` are the values of the other parameters by name, such as ids of the caller; a parameter
+    without one gets a value made from its schema. `except_for` are routes that stream. `away` are
+    statuses by which routes report that another service, which the test lacks, is unavailable.
     """
-    made = 0
+    count = 0
     for route in routes_of(document):
         if (route.method, route.path) in except_for:
             continue
@@ -42,10 +42,10 @@ async def assert_extremes_are_answered(
         for url, sent in _requests(route, usual, body):
             answer = await _request(client, route.method, url, sent)
             case = f"{route.method} {url[:200]} {str(sent)[:200]}"
-            fine = answer.status_code < 500 or answer.status_code in away
-            assert fine, f"{case}: {answer.status_code} {answer.text[:500]}"
-            made += 1
-    return made
+            accepted = answer.status_code < 500 or answer.status_code in away
+            assert accepted, f"{case}: {answer.status_code} {answer.text[:500]}"
+            count += 1
+    return count
 
 
 async def _request(client: AsyncClient, method: str, url: str, body: Any) -> Response:
@@ -63,20 +63,20 @@ def _requests(route: Route, usual: Values, body: Any) -> Iterator[tuple[str, Any
 
 
 def _url(route: Route, usual: Values, extreme: Values) -> str:
-    """The path with its query; `extreme` values stand there as they are."""
-    made = {one["name"]: sample(one["schema"], route.document) for one in route.parameters}
-    given = {name: quote(str(value)) for name, value in {**made, **usual}.items()}
-    given |= extreme
+    """The path with its query; `extreme` values are inserted unencoded."""
+    samples = {one["name"]: sample(one["schema"], route.document) for one in route.parameters}
+    values = {name: quote(str(value)) for name, value in {**samples, **usual}.items()}
+    values |= extreme
     path = route.path
     for name in route.names:
-        path = path.replace("{" + name + "}", given[name])
-    wanted = {*route.query(), *extreme} - {*route.names}
-    query = "&".join(f"{name}={given[name]}" for name in sorted(wanted))
+        path = path.replace("{" + name + "}", values[name])
+    names = {*route.query(), *extreme} - {*route.names}
+    query = "&".join(f"{name}={values[name]}" for name in sorted(names))
     return f"{path}?{query}" if query else path
 
 
 def _bodies(route: Route, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The body with one field changed at a time."""
+    """Copies of the body, each with one extreme value."""
     content = route.operation["requestBody"]["content"].get("application/json", {})
     fields = resolved(content.get("schema", {}), route.document).get("properties", {})
     for name, schema in fields.items():

@@ -1,7 +1,7 @@
-"""Requests with anything in their headers, cookies, queries, paths and bodies, for every route.
+"""Fuzz all routes with random headers, cookies, queries, paths and bodies.
 
-The routes come from the app, so a new one is tried without being listed anywhere. What is tried of
-a route follows from its method and path alone: a run that fails fails again.
+The routes come from the app, so a new route is tried without being listed anywhere. The requests
+to a route depend on its method and path only, so a failing run can be repeated.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from fastapi import FastAPI, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import routes_of
-from libs.testing.waiting import PATIENCE_SECONDS
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 Credentials: TypeAlias = Callable[[random.Random], RawHeaders]
-"""Headers of some caller who may use some routes."""
+"""Makes the headers of a random caller who may use some routes."""
 
 TEXTS: Final = (
     *(b"", b" ", b"\0", b"a\0b", b"\r\n", b"\xff\xfe", b"\xed\xa0\x80", "é".encode("latin-1")),
@@ -58,16 +58,16 @@ VALUES: Final[tuple[Any, ...]] = (
     {},
     {"a": []},
 )
-"""What stands where a text is expected."""
+"""Values in place of a text."""
 CLAIMS: Final = ("kind", "sub", "tenant", "scope", "sid", "exp", "iat", "iss", "aud")
 HEADS: Final = ("alg", "typ", "kid", "crit", "b64", "jwk", "zip")
-PLACES: Final = {"queries": params.Query, "headers": params.Header, "cookies": params.Cookie}
+PARAMETERS: Final = {"queries": params.Query, "headers": params.Header, "cookies": params.Cookie}
 BODIES: Final = (b"", b"\xff", b"{", b"[" * 5000, b"null", b"[]", b"{}", b'"\\ud800"', b"a=%ff&a=")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slots:
-    """A route, and what a request to it may hold; `body` is a small one that its schema allows."""
+class RouteInputs:
+    """A route with the names of its parameters; `body` is a small valid one."""
 
     method: str
     path: str
@@ -79,7 +79,7 @@ class Slots:
 
 @dataclass(frozen=True, kw_only=True)
 class RawRequest:
-    """A request as an ASGI server hands it over. `path` is percent-encoded."""
+    """A request as in the ASGI scope. `path` is percent-encoded."""
 
     method: str
     path: str
@@ -90,32 +90,32 @@ class RawRequest:
 
 @dataclass
 class Answer:
-    """The status of what was answered, 0 for nothing, and as much of it as came at once."""
+    """The status of a response, 0 without one, and the first part of its body."""
 
     status: int = 0
     headers: RawHeaders = field(default_factory=list)
     body: bytes = b""
 
 
-def slots_of(app: FastAPI) -> list[Slots]:
-    """Every route of the app that answers HTTP, those too that its document does not show."""
+def inputs_of(app: FastAPI) -> list[RouteInputs]:
+    """Every HTTP route of the app, also those that its OpenAPI document does not contain."""
     with warnings.catch_warnings():
-        # Of two routes that share a path the document shows one.
+        # If two routes share a path, the document contains one of them.
         warnings.simplefilter("ignore", UserWarning)
         bodies = {(one.method, one.path): one.body() for one in routes_of(app.openapi())}
-    found = []
+    inputs = []
     for context in iter_route_contexts(app.routes):
         if not isinstance(context.original_route, APIRoute):
             continue
         named = {
-            place: [one.alias for one in get_flat_params(context.dependant) if _is(one, kind)]
-            for place, kind in PLACES.items()
+            name: [one.alias for one in get_flat_params(context.dependant) if _is(one, kind)]
+            for name, kind in PARAMETERS.items()
         }
         path = str(context.path_format)
         for method in sorted(context.methods or ()):
             body = bodies.get((method, path.rstrip("/")))
-            found.append(Slots(method=method, path=path, body=body, **named))
-    return found
+            inputs.append(RouteInputs(method=method, path=path, body=body, **named))
+    return inputs
 
 
 def _is(one: Any, kind: type[params.Param]) -> bool:
@@ -123,60 +123,80 @@ def _is(one: Any, kind: type[params.Param]) -> bool:
 
 
 def raw_requests(
-    slots: Slots, number: int, credentials: Credentials, ids: Sequence[str] = ()
+    route: RouteInputs, number: int, credentials: Credentials, ids: Sequence[str] = ()
 ) -> Iterator[RawRequest]:
-    """So many requests: half of them by callers who may, half with made-up credentials.
+    """Make `number` requests: half with valid, half with random credentials.
 
-    `ids` are good ones for parameters in paths.
+    `ids` are existing ids for parameters in paths.
     """
-    chance = random.Random(f"{slots.method} {slots.path}")
+    chance = random.Random(f"{route.method} {route.path}")
     for n in range(number):
-        shown = credentials(chance) if n % 2 else _credentials(chance, slots)
-        headers = [(b"host", b"gateway"), (b"content-type", b"application/json"), *shown]
+        authentication = credentials(chance) if n % 2 else _credentials(chance, route)
+        headers = [(b"host", b"gateway"), (b"content-type", b"application/json"), *authentication]
         names = {*chance.sample(NAMES, chance.randint(0, 3))}
-        names |= {name.encode() for name in slots.headers if chance.random() < 0.5}
+        names |= {name.encode() for name in route.headers if chance.random() < 0.5}
         for name in sorted(names):
             headers = [one for one in headers if one[0] != name]
             headers += [(name, _wire(chance.choice(TEXTS)))] * chance.randint(1, 2)
         yield RawRequest(
-            method=slots.method,
-            path=_path(chance, slots.path, ids),
-            query=_query(chance, slots.queries),
+            method=route.method,
+            path=_path(chance, route.path, ids),
+            query=_query(chance, route.queries),
             headers=headers,
-            body=_body(chance, slots.body),
+            body=_body(chance, route.body),
         )
 
 
 async def answer_of(
     app: Any, request: RawRequest, *, address: str = "127.0.0.1", kind: str = "http"
 ) -> Answer:
-    """What the app answers. An exception that it lets out is a 500, as servers have it.
+    """The app's response. An exception that leaves the app counts as status 500.
 
-    Of the kind `websocket` it is asked to open one: 101 if it does, 403 if it closes it.
+    With kind `websocket` the status is 101 if the app accepts the connection, 403 if it closes it.
+    Raises AssertionError if the app does not answer in time.
     """
-    answer, begun = Answer(), asyncio.Event()
-    http = {"type": "http.request", "body": request.body, "more_body": False}
-    messages = [http if kind == "http" else {"type": "websocket.connect"}]
+    exchange = _Exchange(request, kind)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await app(_scope(request, address, kind), exchange.receive, exchange.send)
+    except TimeoutError as error:
+        raise AssertionError(f"no answer to {request}") from error
+    except Exception:  # noqa: BLE001 -- finding exceptions is the purpose
+        exchange.answer.status = 500
+    return exchange.answer
 
-    async def receive() -> Any:
-        if messages:
-            return messages.pop()
-        # An endless stream is ended by a client that goes away.
-        await begun.wait()
-        return {"type": f"{kind}.disconnect"}
 
-    async def send(message: Any) -> None:
+class _Exchange:
+    """The ASGI messages of one request. The client disconnects once the response has begun."""
+
+    def __init__(self, request: RawRequest, kind: str) -> None:
+        http = {"type": "http.request", "body": request.body, "more_body": False}
+        self._messages = [http if kind == "http" else {"type": "websocket.connect"}]
+        self._kind = kind
+        self._begun = asyncio.Event()
+        self.answer = Answer()
+
+    async def receive(self) -> Any:
+        if self._messages:
+            return self._messages.pop()
+        await self._begun.wait()
+        return {"type": f"{self._kind}.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        answer = self.answer
         match message["type"].removeprefix("websocket."):
             case "http.response.start":
                 answer.status, answer.headers = message["status"], list(message["headers"])
-            case "accept" | "close" as said:
-                answer.status = answer.status or (101 if said == "accept" else 403)
-                begun.set()
+            case "accept" | "close" as action:
+                answer.status = answer.status or (101 if action == "accept" else 403)
+                self._begun.set()
             case _:
                 answer.body += message.get("body", b"")
-                begun.set()
+                self._begun.set()
 
-    scope = {
+
+def _scope(request: RawRequest, address: str, kind: str) -> dict[str, Any]:
+    return {
         "type": kind,
         "subprotocols": [],
         "extensions": {"websocket.http.response": {}} if kind == "websocket" else {},
@@ -192,82 +212,74 @@ async def answer_of(
         "client": (address, 5555),
         "server": ("127.0.0.1", 80),
     }
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await app(scope, receive, send)
-    except TimeoutError as error:
-        raise AssertionError(f"no answer to {request}") from error
-    except Exception:  # noqa: BLE001 - that is what is looked for
-        answer.status = 500
-    return answer
 
 
-async def assert_nothing_breaks(
+async def assert_no_request_breaks(
     app: Any,
-    routes: Iterable[Slots],
+    routes: Iterable[RouteInputs],
     credentials: Credentials,
     *,
-    each: int,
+    per_route: int,
     ids: Sequence[str] = (),
-    but: Collection[int] = (),
+    allowed: Collection[int] = (),
     kind: str = "http",
 ) -> int:
-    """Nothing in a request ends in a 5xx, nor in no answer; how many different answers there were.
+    """Assert that no request gets a 5xx or no response. Returns the number of different responses.
 
-    Of every route `each` of `raw_requests` are made, one after the other, from many addresses.
-    `but` are statuses that say that what would answer is not there in the test; `kind` is as
-    `answer_of` has it.
+    Every route gets `per_route` requests, one after the other, from many addresses. `allowed` are
+    statuses of 5xx by which routes report a service that the test lacks. `kind` is that of
+    `answer_of`.
     """
     broken: list[str] = []
     seen: set[tuple[str, str, int]] = set()
-    for number, slots in enumerate(routes):
-        for n, request in enumerate(raw_requests(slots, each, credentials, ids)):
+    for number, route in enumerate(routes):
+        for n, request in enumerate(raw_requests(route, per_route, credentials, ids)):
             address = f"10.{number % 250}.{n % 250}.1"
             answer = await answer_of(app, request, address=address, kind=kind)
-            seen.add((slots.method, slots.path, answer.status))
-            answered = 200 <= answer.status < 500 or answer.status in but
+            seen.add((route.method, route.path, answer.status))
+            answered = 200 <= answer.status < 500 or answer.status in allowed
             if not answered or b"Traceback" in answer.body:
-                broken.append(f"{answer.status} {slots.path} {request} {answer.body[:200]!r}")
-    assert not broken, f"{len(broken)} of them, such as " + "\n".join(broken[:20])
+                broken.append(f"{answer.status} {route.path} {request} {answer.body[:200]!r}")
+    assert not broken, f"{len(broken)} failures, such as " + "\n".join(broken[:20])
     return len(seen)
 
 
 def token(header: Mapping[str, Any], claims: Any, signature: bytes = b"c") -> bytes:
-    """A bearer's header with a token that says this; nobody signed it."""
+    """A bearer token with this header, these claims and an invalid signature."""
     parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
     return b"Bearer " + b".".join(urlsafe_b64encode(part).rstrip(b"=") for part in parts)
 
 
-def _credentials(chance: random.Random, slots: Slots) -> RawHeaders:
-    shown: RawHeaders = []
+def _credentials(chance: random.Random, route: RouteInputs) -> RawHeaders:
+    headers: RawHeaders = []
     for name in chance.sample(CREDENTIALS, chance.randint(0, 2)):
         for _ in range(chance.choice((1, 1, 1, 2))):
-            shown.append((name, _CREDENTIAL[name](chance, slots)))
-    return shown
+            headers.append((name, _CREDENTIAL[name](chance, route)))
+    return headers
 
 
-def _authorization(chance: random.Random, _: Slots) -> bytes:
+def _authorization(chance: random.Random, _: RouteInputs) -> bytes:
     if chance.random() < 0.3:
         scheme = chance.choice((b"Bearer ", b"bearer", b"Bearer a.b.", b"Basic ", b""))
         return scheme + _wire(chance.choice(TEXTS))
-    said = {"alg": "EdDSA", "typ": "access", "kid": "a"}
+    header = {"alg": "EdDSA", "typ": "access", "kid": "a"}
     claims: Any = {"kind": chance.choice(("crm", "kiosk", "scales")), "sub": "a"}
-    said[chance.choice(HEADS)] = chance.choice(VALUES)
+    header[chance.choice(HEADS)] = chance.choice(VALUES)
     claims[chance.choice(CLAIMS)] = chance.choice(VALUES)
     if chance.random() < 0.1:
         claims = chance.choice(VALUES)
-    return token(said, claims, chance.choice(TEXTS[:8]))
+    return token(header, claims, chance.choice(TEXTS[:8]))
 
 
-def _key(chance: random.Random, _: Slots) -> bytes:
+def _key(chance: random.Random, _: RouteInputs) -> bytes:
     return _wire(chance.choice(TEXTS))
 
 
-def _cookie(chance: random.Random, slots: Slots) -> bytes:
-    name = chance.choice((*slots.cookies, "refresh_token", "tillstream_page", "", "a b")).encode()
-    spelled = chance.choice((b"%s=%s", b'%s="%s"', b'%s="\\377%s', b"%s=%s; %s", b"%s%s;=;;"))
+def _cookie(chance: random.Random, route: RouteInputs) -> bytes:
+    name = chance.choice((*route.cookies, "refresh_token", "tillstream_page", "", "a b")).encode()
+    template = chance.choice((b"%s=%s", b'%s="%s"', b'%s="\\377%s', b"%s=%s; %s", b"%s%s;=;;"))
     value = _wire(chance.choice(TEXTS))
-    return spelled.replace(b"%s", name, 1).replace(b"%s", value)
+    return template.replace(b"%s", name, 1).replace(b"%s", value)
 
 
 _CREDENTIAL: Final = {
@@ -278,15 +290,15 @@ _CREDENTIAL: Final = {
 
 
 def _path(chance: random.Random, path: str, ids: Sequence[str]) -> str:
-    """The path with something in the place of each parameter."""
+    """The path with a random value for each parameter."""
     known = [one.encode() for one in ids]
     parts = [
         (_encoded(chance.choice((*TEXTS, *known, *known * 10))) or "a") if part[:1] == "{" else part
         for part in path.split("/")
     ]
-    spelled = "/".join(parts)
+    filled = "/".join(parts)
     odd = ("", "", "", "", "", "/", "//", "/.", "/%2e%2e", "%00", "%ff", ";a=b", "/%E2%82")
-    return spelled + chance.choice(odd)
+    return filled + chance.choice(odd)
 
 
 def _query(chance: random.Random, names: Sequence[str]) -> bytes:
@@ -303,11 +315,11 @@ def _query(chance: random.Random, names: Sequence[str]) -> bytes:
 def _body(chance: random.Random, sample: Any) -> bytes:
     if sample is None or chance.random() < 0.2:
         return chance.choice(BODIES)
-    said = json.loads(json.dumps(sample))
-    if isinstance(said, dict) and said and chance.random() < 0.7:
+    body = json.loads(json.dumps(sample))
+    if isinstance(body, dict) and body and chance.random() < 0.7:
         text = chance.choice(TEXTS).decode("utf-8", "replace")
-        said[chance.choice(sorted(said))] = chance.choice((*VALUES, text, text, "\ud800"))
-    return json.dumps(said).encode()
+        body[chance.choice(sorted(body))] = chance.choice((*VALUES, text, text, "\ud800"))
+    return json.dumps(body).encode()
 
 
 def _encoded(text: bytes) -> str:
@@ -315,5 +327,5 @@ def _encoded(text: bytes) -> str:
 
 
 def _wire(value: bytes) -> bytes:
-    """What of it may stand in a header: no control characters but the tab (RFC 9110 §5.5)."""
+    """The characters that a header may contain: no control characters but tab (RFC 9110 §5.5)."""
     return bytes(byte for byte in value if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))

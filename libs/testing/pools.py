@@ -1,4 +1,4 @@
-"""Connections to a migrated database with the rights of the service under test."""
+"""Pools on a migrated database with the rights of the service under test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from libs.postgres.rls import application_role
 
 @asynccontextmanager
 async def system_pool(database: str, service: str, *, size: int = 4) -> AsyncIterator[Pool]:
-    """A pool that sees every tenant, as relay, projections and rebuilds do."""
+    """A pool that sees all tenants, like the pools of relay, projections and rebuilds."""
     pool = await _open(database, service, size, tenant_scope=SYSTEM)
     yield pool
     await pool.close()
@@ -17,7 +17,7 @@ async def system_pool(database: str, service: str, *, size: int = 4) -> AsyncIte
 
 @asynccontextmanager
 async def tenant_pool(database: str, service: str, *, size: int = 2) -> AsyncIterator[Pool]:
-    """A pool that sees one tenant at a time, as queries of an API do."""
+    """A pool that sees one tenant at a time, like the pools of an API."""
     pool = await _open(database, service, size, tenant_scope=None)
     yield pool
     await pool.close()

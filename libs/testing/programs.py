@@ -1,4 +1,4 @@
-"""Commands of a service as processes of their own."""
+"""Run commands of a service as processes."""
 
 import asyncio
 import os
@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from re import Match, Pattern
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 
 
 class Program:
-    """A process, and all that it printed."""
+    """A process and its output."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -25,33 +25,33 @@ class Program:
         while chunk := await self.process.stdout.read(4096):
             self.output += chunk
 
-    async def printed(self, pattern: Pattern[bytes]) -> Match[bytes]:
-        """Wait for something to be printed."""
+    async def wait_for_output(self, pattern: Pattern[bytes]) -> Match[bytes]:
+        """Wait until the output matches. Returns the match."""
 
         def search() -> Match[bytes] | None:
-            found = pattern.search(self.output)
-            assert found or not self._reading.done(), self.output
-            return found
+            match = pattern.search(self.output)
+            assert match or not self._reading.done(), self.output
+            return match
 
-        found = await eventually(search, what=f"{pattern.pattern!r} in the output")
-        assert found
-        return found
+        match = await eventually(search, what=f"{pattern.pattern!r} in the output")
+        assert match
+        return match
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal; the exit status."""
+        """Send a signal and wait for the end. Returns the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(number)
-        return await self.ended()
+        return await self.wait_for_exit()
 
-    async def ended(self) -> int:
-        """Wait for the end; the exit status."""
+    async def wait_for_exit(self) -> int:
+        """Wait for the end. Returns the exit status."""
         await self._reading
         return await self.process.wait()
 
 
 @asynccontextmanager
-async def started(service: str, *arguments: str) -> AsyncIterator[Program]:
-    """A command of `services.<service>`; killed at the end if it still runs."""
+async def run_program(service: str, *arguments: str) -> AsyncIterator[Program]:
+    """Run a command of `services.<service>`. It is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"services.{service}", *arguments),
         stdout=PIPE,

@@ -1,6 +1,6 @@
-"""What holds for every read model: the history alone decides what is in its tables.
+"""Checks for all read models: the history alone determines the rows of their tables.
 
-A service's tests name their projections and make histories; the checks are the same for all.
+The tests of a service provide its projections and histories.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import EventStore, envelope
-from libs.messaging.categories import category_of, spelled
+from libs.messaging.categories import category_of, wire_name
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 
@@ -32,7 +32,9 @@ async def apply(
     """Apply one batch of events to every read model that follows their streams."""
     for projection in projections:
         followed = [
-            one for one in events if category_of(spelled(service), one.stream) in projection.topics
+            one
+            for one in events
+            if category_of(wire_name(service), one.stream) in projection.topics
         ]
         async with pool.acquire() as connection, connection.transaction():
             await projection.apply(connection, followed)
@@ -40,10 +42,10 @@ async def apply(
 
 @dataclass
 class Projector:
-    """Carries a log over into read models at once, as the worker would in time.
+    """Applies a log to read models on demand, in place of the worker.
 
-    As `Consistency` it answers that every read model is up to date, after making it so. `on_commit`
-    is called after each page.
+    Also a `Consistency`: it brings the read models up to date and then reports that they are.
+    `on_commit` is called after each page.
     """
 
     store: EventStore[Any]
@@ -55,7 +57,7 @@ class Projector:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def catch_up(self) -> None:
-        """Apply what was appended since the last time."""
+        """Apply the events appended since the last call."""
         async with self._lock:
             async for page in self.store.log.read_all(after=self.position):
                 events = [envelope(one, self.store.decode(one)) for one in page]
@@ -64,30 +66,30 @@ class Projector:
                 self.on_commit()
 
     async def wait_for_token(self, model: str, token: str) -> bool:
-        """Catch up; true."""
+        """Catch up. Returns True."""
         await self.catch_up()
         return True
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
-        """Catch up; true."""
+        """Catch up. Returns True."""
         await self.catch_up()
         return True
 
     async def caught_up(self, model: str, tenant: str) -> bool:
-        """Catch up; true."""
+        """Catch up. Returns True."""
         return await self.wait_for_token(model, "now")
 
 
 async def rows_of(
     pool: Pool, tables: Iterable[str], *, except_columns: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
-    """All rows of the tables in one order, without columns that say when a row was written."""
+    """All rows of the tables, sorted, without `except_columns`."""
     return {
         table: [
             tuple(value for name, value in row.items() if name not in except_columns)
-            for row in await pool.fetch(f"SELECT * FROM {table} AS each ORDER BY each")
+            for row in await pool.fetch(f"SELECT * FROM {table} AS stored ORDER BY stored")
         ]
         for table in tables
     }
@@ -99,18 +101,18 @@ async def clear(pool: Pool, tables: Iterable[str]) -> None:
         await pool.execute(f"DELETE FROM {table}")
 
 
-def recut(random: Random, history: Events) -> list[list[Envelope[Any]]]:
-    """The history in another order, in batches of any size up to 40.
+def shuffled(random: Random, history: Events) -> list[list[Envelope[Any]]]:
+    """The history in another order, in batches of random sizes below 40.
 
-    Events with a version keep the order of their stream; facts, which have none, come anywhere.
+    Events with a version keep the order of their stream; facts have no version and no fixed order.
     """
-    lanes: dict[str, list[Envelope[Any]]] = defaultdict(list)
+    streams: dict[str, list[Envelope[Any]]] = defaultdict(list)
     for number, one in enumerate(history):
-        lanes[one.stream if one.version is not None else f"fact {number}"].append(one)
-    order = [name for name, lane in lanes.items() for _ in lane]
+        streams[one.stream if one.version is not None else f"fact {number}"].append(one)
+    order = [name for name, stream in streams.items() for _ in stream]
     random.shuffle(order)
-    coming = {name: iter(lane) for name, lane in lanes.items()}
-    mixed = [next(coming[name]) for name in order]
+    remaining = {name: iter(stream) for name, stream in streams.items()}
+    mixed = [next(remaining[name]) for name in order]
     batches, start = [], 0
     while start < len(mixed):
         size = random.randrange(1, 40)
@@ -126,12 +128,12 @@ async def assert_history_decides(
     tables: Sequence[str],
     *,
     except_columns: Sequence[str] = (),
-    lanes: int = 3,
+    partitions: int = 3,
 ) -> None:
-    """Each history leaves the same rows at once, recut, and recut in lanes side by side.
+    """Assert that each history leaves the same rows whole, shuffled, and in parallel partitions.
 
-    Lanes are streams that share a partition: each stream is in one of them, in its order. Every
-    table must have rows in the end, or the history proves nothing about it.
+    Each stream belongs to one of the partitions and keeps its order. Every table must have rows in
+    the end, otherwise the history proves nothing about it.
     """
     for number, history in enumerate(histories):
         await clear(pool, tables)
@@ -140,20 +142,23 @@ async def assert_history_decides(
         assert all(expected.values()), f"history {number} leaves a table empty"
 
         await clear(pool, tables)
-        for batch in recut(Random(number), history):
+        for batch in shuffled(Random(number), history):
             await apply_batch(batch)
-        again = await rows_of(pool, tables, except_columns=except_columns)
-        assert again == expected, f"history {number}, recut"
+        actual = await rows_of(pool, tables, except_columns=except_columns)
+        assert actual == expected, f"history {number}, shuffled"
 
         await clear(pool, tables)
         await asyncio.gather(
             *(
-                _apply_all(apply_batch, recut(Random(lane), _lane(history, lane, lanes)))
-                for lane in range(lanes)
+                _apply_all(
+                    apply_batch,
+                    shuffled(Random(partition), _partition(history, partition, partitions)),
+                )
+                for partition in range(partitions)
             )
         )
-        again = await rows_of(pool, tables, except_columns=except_columns)
-        assert again == expected, f"history {number}, {lanes} lanes side by side"
+        actual = await rows_of(pool, tables, except_columns=except_columns)
+        assert actual == expected, f"history {number}, {partitions} concurrent partitions"
 
 
 async def _apply_all(
@@ -163,12 +168,12 @@ async def _apply_all(
         await apply_batch(batch)
 
 
-def _lane(history: Events, lane: int, lanes: int) -> Events:
-    return [one for one in history if sum(one.stream.encode()) % lanes == lane]
+def _partition(history: Events, partition: int, partitions: int) -> Events:
+    return [one for one in history if sum(one.stream.encode()) % partitions == partition]
 
 
-async def assert_tenants_are_fenced(pool: Pool, tables: Iterable[str]) -> None:
-    """The tables have rows, and a tenant that owns none of them sees none.
+async def assert_tenants_are_isolated(pool: Pool, tables: Iterable[str]) -> None:
+    """Assert that the tables have rows, and that a tenant without rows sees none.
 
     `pool` must be a `tenant_pool`, whose connections see one tenant at a time.
     """
@@ -181,7 +186,7 @@ async def assert_tenants_are_fenced(pool: Pool, tables: Iterable[str]) -> None:
 
 
 async def assert_migrated_as_declared(pool: Pool, schema: str, tables: Iterable[Table]) -> None:
-    """The migrations made each table with the columns, types and nullability it declares."""
+    """Assert that each table has its declared columns, with their types and nullability."""
     for table in tables:
         columns: Sequence[Any] = await pool.fetch(
             """SELECT column_name, is_nullable,
@@ -191,8 +196,8 @@ async def assert_migrated_as_declared(pool: Pool, schema: str, tables: Iterable[
             schema,
             table.name,
         )
-        made = [(name, kind.upper(), nullable == "YES") for name, nullable, kind in columns]
-        assert made == [
+        actual = [(name, kind.upper(), nullable == "YES") for name, nullable, kind in columns]
+        assert actual == [
             (column.name, str(column.type.compile(_DIALECT)), bool(column.nullable))
             for column in table.columns
         ], table.name

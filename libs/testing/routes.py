@@ -1,9 +1,7 @@
-"""Walk over all routes of an API as a caller who owns nothing there, by its own description.
+"""Call all routes of an API as a stranger: a caller who owns nothing there.
 
-A stranger is an account of another tenant, or a second account of the same one that registered
-itself.
-
-The routes come from the OpenAPI document, so a new route is walked without being listed anywhere.
+A stranger is an account of another tenant, or another account of the same tenant without rights.
+The routes come from the OpenAPI document, so a new route is called without being listed anywhere.
 """
 
 import asyncio
@@ -17,21 +15,21 @@ from fastapi.routing import iter_route_contexts
 from httpx import AsyncClient, Response
 
 from libs.testing.callers import client_of
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 Values: TypeAlias = Mapping[str, str]
-"""What to put in the place of a parameter, by its name."""
+"""Values of parameters by name."""
 
 Bodies: TypeAlias = Mapping[tuple[str, str], Any]
-"""Bodies by method and path, where the one made from the schema would be refused for itself."""
+"""Bodies by method and path, for routes that reject the body made from the schema."""
 
 METHODS = ("get", "put", "post", "patch", "delete")
-UNKNOWN: Final = (404,)
-"""The answer to ids of others where the caller may ask for such things."""
-UNFIT: Final = (400, 422)
-"""The answer to a made-up value of an option that takes no such thing."""
+NOT_FOUND: Final = (404,)
+"""The response to foreign ids if the caller may use the route."""
+INVALID: Final = (400, 422)
+"""The response to an invalid value of an option."""
 REFUSED: Final = (401, 403, 404)
-"""The same where some routes are not for the caller at all."""
+"""The response to foreign ids if the caller may not use some routes."""
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
 
@@ -64,7 +62,7 @@ class Route:
         }
 
     def options(self) -> list[dict[str, Any]]:
-        """Each query parameter that may be left out, by itself, with a value."""
+        """One query with a value for each optional query parameter."""
         return [
             {one["name"]: sample(one["schema"], self.document)}
             for one in self.parameters
@@ -77,10 +75,10 @@ class Route:
         schema = content.get("application/json", {}).get("schema")
         return None if schema is None else sample(schema, self.document)
 
-    def naming(self, person: Values) -> dict[str, str]:
-        """The fields of the JSON body that people are named in, with this person's values.
+    def contact_fields(self, person: Values) -> dict[str, str]:
+        """The fields of the JSON body that contain contact data, with this person's values.
 
-        `phone` is also what the field `phoneNumber` gets.
+        A field matches if its name begins with a key of `person`: `phone` also fills `phoneNumber`.
         """
         content = self.operation.get("requestBody", {}).get("content", {})
         schema = resolved(content.get("application/json", {}).get("schema", {}), self.document)
@@ -103,10 +101,10 @@ def routes_of(document: Mapping[str, Any]) -> list[Route]:
 
 
 def sample(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
-    """A small value that the schema allows, as far as its keywords are the usual ones."""
+    """A small valid value, as far as the schema uses common keywords."""
     schema = resolved(schema, document)
-    if (given := _given(schema)) is not None:
-        return given
+    if (example := _example(schema)) is not None:
+        return example
     if choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
         return sample(choices[0], document)
     match schema.get("type"):
@@ -122,11 +120,11 @@ def sample(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
             return _scalar(kind, schema)
 
 
-def _given(schema: Mapping[str, Any]) -> Any:
-    """A value that the schema names itself."""
-    several = schema.get("examples") or schema.get("enum") or [None]
-    one = schema.get("const", schema.get("default"))
-    return several[0] if one is None else one
+def _example(schema: Mapping[str, Any]) -> Any:
+    """A value that the schema gives itself."""
+    values = schema.get("examples") or schema.get("enum") or [None]
+    fixed = schema.get("const", schema.get("default"))
+    return values[0] if fixed is None else fixed
 
 
 def _scalar(kind: str | None, schema: Mapping[str, Any]) -> Any:
@@ -147,12 +145,12 @@ def _text(schema: Mapping[str, Any]) -> str:
 
 
 def resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema, or parameter, that a reference leads to."""
+    """The schema or parameter itself in place of a reference."""
     while "$ref" in schema:
-        found: Any = document
+        target: Any = document
         for part in schema["$ref"].removeprefix("#/").split("/"):
-            found = found[part]
-        schema = found
+            target = target[part]
+        schema = target
     return schema
 
 
@@ -164,28 +162,27 @@ async def assert_foreign_ids_are_unknown(
     unknown: Values,
     bodies: Bodies | None = None,
     except_for: Sequence[tuple[str, str]] = (),
-    statuses: Sequence[int] = UNKNOWN,
+    statuses: Sequence[int] = NOT_FOUND,
 ) -> list[tuple[str, str]]:
-    """Every route with a parameter in its path answers one of `statuses` for ids of others.
+    """Assert that routes with a path parameter answer one of `statuses` to ids of others.
 
-    The answer must be the same, word for word, as for ids that do not exist. `foreign` and
-    `unknown` hold a value for every name of a path parameter: a name without one fails, so a route
-    with a new kind of id cannot be forgotten. Returns the routes that were walked; `except_for`
-    some.
+    The response must equal the one for ids that do not exist. `foreign` and `unknown` have a value
+    for every path parameter; a missing one is an error, so a route with a new kind of id cannot be
+    forgotten. Returns the called routes, which are all but `except_for`.
     """
-    walked = []
+    called = []
     for route in _with_parameters(document, except_for):
-        theirs, nobodys = [
+        to_foreign, to_unknown = [
             await _call(stranger, route, values, bodies or {}) for values in (foreign, unknown)
         ]
-        case = f"{route.method} {route.path}: {theirs.status_code} {theirs.text[:500]}"
-        assert theirs.status_code in statuses, case
-        assert _without(theirs, foreign) == _without(nobodys, unknown), case
-        walked.append((route.method, route.path))
-    return walked
+        case = f"{route.method} {route.path}: {to_foreign.status_code} {to_foreign.text[:500]}"
+        assert to_foreign.status_code in statuses, case
+        assert _without(to_foreign, foreign) == _without(to_unknown, unknown), case
+        called.append((route.method, route.path))
+    return called
 
 
-async def assert_lists_hold_nothing(
+async def assert_lists_reveal_nothing(
     stranger: AsyncClient,
     document: Mapping[str, Any],
     secrets: Sequence[str],
@@ -194,23 +191,23 @@ async def assert_lists_hold_nothing(
     query: Values | None = None,
     statuses: Sequence[int] = (200, 404),
 ) -> list[tuple[str, str]]:
-    """Every GET without a parameter in its path answers without any of the `secrets` of others.
+    """Assert that no GET without a path parameter returns any of the `secrets` of others.
 
-    Each is asked with what its query must hold, and once more with each value it may hold; it must
-    answer one of `statuses`. Returns the routes that were walked; `query` goes with each,
-    `except_for` streams and the like.
+    Each is called with its required query, and again with each optional parameter; it must answer
+    one of `statuses`. `query` is added to each request, `except_for` are streams and the like.
+    Returns the called routes.
     """
-    walked = []
+    called = []
     for route in _lists(document, except_for):
-        for more in ({}, *route.options()):
-            params = {**route.query(), **more, **(query or {})}
+        for option in ({}, *route.options()):
+            params = {**route.query(), **option, **(query or {})}
             answer = await stranger.get(route.path, params=params)
-            case = f"{route.path} {more}: {answer.status_code} {answer.text[:500]}"
-            assert answer.status_code in (*statuses, *(UNFIT if more else ())), case
+            case = f"{route.path} {option}: {answer.status_code} {answer.text[:500]}"
+            assert answer.status_code in (*statuses, *(INVALID if option else ())), case
             text = answer.content.decode("latin-1")
             assert not [one for one in secrets if one.encode().decode("latin-1") in text], case
-        walked.append(("GET", route.path))
-    return walked
+        called.append(("GET", route.path))
+    return called
 
 
 async def assert_writes_change_nothing_of_others(
@@ -222,48 +219,48 @@ async def assert_writes_change_nothing_of_others(
     except_for: Sequence[tuple[str, str]] = (),
     statuses: Sequence[int] = (200, 201, 204, *REFUSED, 409),
     people: Sequence[Values] = (),
-    settle: Callable[[], Awaitable[None]] | None = None,
+    catch_up: Callable[[], Awaitable[None]] | None = None,
 ) -> list[tuple[str, str]]:
-    """What a stranger writes where no id is asked for is their own: the `owners` see what they saw.
+    """Assert that writes of a stranger without an id change nothing that the `owners` see.
 
-    Their every GET without a parameter is compared before and after, each time after `settle` has
-    brought the read models level. Each write must answer one of `statuses`, so that none is refused
-    for its body alone. Where a body names somebody, each of `people` is named once, by their
-    `phone`, `email` and so on. Returns the routes that were walked; `except_for` some, of either
-    kind.
+    All GET routes of the owners without a path parameter are compared before and after, each time
+    after `catch_up`, which brings the read models up to date. Each write must answer one of
+    `statuses`, so that none is rejected for its body alone. A body with contact data is sent once
+    for each of `people`, with their `phone`, `email` and so on. Returns the called routes, which
+    are all but `except_for`.
     """
 
     async def views() -> list[dict[str, tuple[int, str]]]:
-        if settle is not None:
-            await settle()
+        if catch_up is not None:
+            await catch_up()
         return [await _views(owner, document, except_for) for owner in owners]
 
     before = await views()
-    walked = []
+    called = []
     for route in routes_of(document):
         if route.method == "GET" or route.names or (route.method, route.path) in except_for:
             continue
-        for fields in [one for person in people if (one := route.naming(person))] or [{}]:
+        for fields in [one for person in people if (one := route.contact_fields(person))] or [{}]:
             answer = await _call(stranger, route, {}, bodies or {}, fields)
             case = f"{route.method} {route.path}: {answer.status_code} {answer.text[:500]}"
             assert answer.status_code in statuses, case
-        walked.append((route.method, route.path))
+        called.append((route.method, route.path))
     after = await views()
-    for seen, now in zip(before, after, strict=True):
-        assert now == seen, [path for path in seen if now[path] != seen[path]]
-    return walked
+    for old, new in zip(before, after, strict=True):
+        assert new == old, [path for path in old if new[path] != old[path]]
+    return called
 
 
 async def _views(
     owner: AsyncClient, document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[int, str]]:
-    """What an owner sees, by path."""
-    found = {}
+    """The responses to an owner by path."""
+    views = {}
     for route in _lists(document, except_for):
         answer = await owner.get(route.path, params=route.query())
         assert answer.status_code < 500, f"{route.path}: {answer.status_code} {answer.text[:500]}"
-        found[route.path] = _without(answer, {})
-    return found
+        views[route.path] = _without(answer, {})
+    return views
 
 
 def _lists(document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]) -> Iterator[Route]:
@@ -272,23 +269,23 @@ def _lists(document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]) -
             yield route
 
 
-async def assert_no_body_is_waited_for(
+async def assert_incomplete_bodies_time_out(
     app: Any, headers: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Every route that takes a body answers a client who begins one and never goes on.
+    """Assert that every route with a body answers a client that stops in the middle of one.
 
-    Those that read it answer 408. The app must not have much patience. Returns the paths of these;
-    `headers` go with each request.
+    Returns the paths of the routes that read the body and answer 408. The app needs a short body
+    timeout. `headers` are sent with each request.
     """
     async with client_of(app, dict(headers or {})) as client:
-        asked = {
+        requests = {
             (method, _PARAMETER.sub("1", str(context.path)), kind)
             for context in iter_route_contexts(app.routes)
             for method in getattr(context, "methods", None) or ()
             if method not in BODILESS
             for kind in ("application/json", "application/x-www-form-urlencoded")
         }
-        late = await asyncio.gather(*(_stall(client, *one) for one in sorted(asked)))
+        late = await asyncio.gather(*(_stall(client, *one) for one in sorted(requests)))
     return [path for path in late if path]
 
 
@@ -314,12 +311,12 @@ async def assert_head_is_get_without_a_body(
     *,
     endless: Sequence[str] = (),
 ) -> list[str]:
-    """Every GET route answers HEAD with the head of the same answer, and ends there.
+    """Assert that HEAD on every GET route gives the same status and headers without a body.
 
-    `values` hold a value for every name of a path parameter; of `endless` paths only HEAD is asked
-    for. Returns the paths that were walked.
+    `values` has a value for every path parameter; `endless` paths are only called with HEAD.
+    Returns the called paths.
     """
-    walked = []
+    called = []
     for route in (one for one in routes_of(document) if one.method == "GET"):
         path = _filled(route, values)
         head = await client.head(path, params=route.query())
@@ -328,12 +325,12 @@ async def assert_head_is_get_without_a_body(
         if route.path not in endless:
             whole = await client.get(path, params=route.query())
             assert _fixed(head) == _fixed(whole), case
-        walked.append(route.path)
-    return walked
+        called.append(route.path)
+    return called
 
 
 def _fixed(answer: Response) -> tuple[int, dict[str, str]]:
-    """What is the same whenever it is asked for: the length may be that of a moment in it."""
+    """The status and the headers that do not change from request to request."""
     names = ("content-type", "content-disposition", "cache-control", "location", "vary")
     return answer.status_code, {n: answer.headers[n] for n in names if n in answer.headers}
 
@@ -370,7 +367,7 @@ async def _call(
 
 
 def _without(answer: Response, values: Values) -> tuple[int, str]:
-    """Status and text, but for the ids that were asked for and the request's own."""
+    """Status and text, without the requested ids and the id of the request."""
     text = answer.text
     if request_id := answer.headers.get("X-Request-Id"):
         text = text.replace(request_id, "<request>")

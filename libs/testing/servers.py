@@ -1,4 +1,4 @@
-"""Servers to be asked over real sockets, for what stands on the other side of a client."""
+"""Servers on real sockets, for tests of clients."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,10 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
-CUT_OFF_SECONDS = 0.1
-"""How long requests under way are waited for at the end; zero would be for ever."""
+SHUTDOWN_SECONDS = 0.1
+"""How long requests in flight may take at the end; zero would mean for ever."""
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -19,16 +19,16 @@ RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[No
 
 @asynccontextmanager
 async def http_server(answer: web.Application | Handler, *, port: int = 0) -> AsyncIterator[str]:
-    """The URL at which an app, or one handler of every request, answers; a free port by default.
+    """The URL of a server for an app or for one handler of all requests; a free port by default.
 
-    A request whose client hung up is cancelled. At the end those under way are cut off.
+    A request is cancelled when its client disconnects, and at the end of the block.
     """
     runner: web.BaseRunner
     if isinstance(answer, web.Application):
-        runner = web.AppRunner(answer, shutdown_timeout=CUT_OFF_SECONDS, access_log=None)
+        runner = web.AppRunner(answer, shutdown_timeout=SHUTDOWN_SECONDS, access_log=None)
     else:
         server = web.Server(answer, handler_cancellation=True)
-        runner = web.ServerRunner(server, shutdown_timeout=CUT_OFF_SECONDS)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -37,16 +37,16 @@ async def http_server(answer: web.Application | Handler, *, port: int = 0) -> As
         await runner.cleanup()
 
 
-def serving(**handlers: Handler) -> AbstractAsyncContextManager[str]:
-    """The URL of a server that answers `GET /<name>` by the handler of that name."""
+def http_routes(**handlers: Handler) -> AbstractAsyncContextManager[str]:
+    """The URL of a server that answers `GET /<name>` with the handler of that name."""
     app = web.Application()
     app.add_routes([web.get(f"/{name}", handler) for name, handler in handlers.items()])
     return http_server(app)
 
 
 @asynccontextmanager
-async def crooked(handler: RawHandler) -> AsyncIterator[str]:
-    """The URL of a server that does whatever `handler` does with its connections."""
+async def tcp_server(handler: RawHandler) -> AsyncIterator[str]:
+    """The URL of a server whose connections are passed to `handler`."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,8 +71,8 @@ async def crooked(handler: RawHandler) -> AsyncIterator[str]:
 
 
 @dataclass
-class Exchange:
-    """One request and its answer as an ASGI server sees them, message by message."""
+class AsgiExchange:
+    """One request and its response as ASGI messages."""
 
     incoming: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     outgoing: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
@@ -84,5 +84,5 @@ class Exchange:
         self.outgoing.put_nowait(message)
 
     async def next(self) -> Any:
-        """The next message of the answer."""
+        """The next message of the response."""
         return await asyncio.wait_for(self.outgoing.get(), PATIENCE_SECONDS)

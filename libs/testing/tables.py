@@ -1,4 +1,4 @@
-"""The tables every service has, as its migrations leave them, for tests without a service."""
+"""The tables that every service has after its migrations, for tests without a service."""
 
 from typing import Final
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from contracts.gateway import EVENTS, GatewayEvent
@@ -22,14 +22,14 @@ from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
-from libs.http.problems import discreet_detail_shape
+from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import MARGIN, Revocations, following
 from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import rounds
+from libs.process.periodic import periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
@@ -40,31 +40,52 @@ from libs.telemetry.traces import Telemetry
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.accounts.read_models import account
 from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
+from services.gateway.administration.api import own_password
+from services.gateway.api_keys import api as api_keys
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.api_keys.stores import key_uses
 from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.bot.api import announced
+from services.gateway.bot import api as bot_api
 from services.gateway.context import Deps
+from services.gateway.device_grants.api import approval as device_approval
+from services.gateway.device_grants.api import oauth
+from services.gateway.doors.api import system
 from services.gateway.doors.api.cors import Cors
 from services.gateway.doors.api.local_routes import LocalRoutes
-from services.gateway.doors.domain.doors import DOORS, bound
-from services.gateway.doors.stores import MEMORY, Limits
-from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.doors.domain.doors import DOORS, with_hosts
+from services.gateway.doors.stores import Limits
+from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
 from services.gateway.proxy.adapters.upstream import Deadlines, Upstream, open_upstream
+from services.gateway.proxy.api import docs
 from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.door import Doors
 from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.readiness import readiness
 from services.gateway.proxy.stores import IdempotencyStore
-from services.gateway.routers import ROUTERS
+from services.gateway.realms import api as shared_auth
+from services.gateway.realms.crm.api import health as crm_health
+from services.gateway.realms.crm.api import login as crm_login
+from services.gateway.realms.crm.api import users as crm_users
+from services.gateway.realms.kiosk.api import device as kiosk_device
+from services.gateway.realms.kiosk.api import login as kiosk_login
+from services.gateway.realms.kiosk.api import setup as kiosk_setup
+from services.gateway.realms.kiosk.api import users as kiosk_users
+from services.gateway.realms.platform import api as platform_login
+from services.gateway.realms.scales import api as scales_login
+from services.gateway.realms.shop.api import login as shop_login
+from services.gateway.realms.shop.api import memberships as shop_memberships
+from services.gateway.realms.shop.api import self as shop_self
+from services.gateway.realms.shop.api import users as shop_users
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
-from services.gateway.sessions.handlers import session as sessions_of
+from services.gateway.sessions.api import session_check, sessions
+from services.gateway.sessions.handlers import session as session_handlers
 from services.gateway.sessions.stores import revoked as revoked_sessions
 from services.gateway.settings import Settings, seal_keys
 from services.gateway.telegram.adapters import Bot, open_bot, webhook_secret
+from services.gateway.telegram.api import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeContext, owners
 from services.gateway.telegram.stores.codes import Codes
 from services.gateway.telegram.stores.links import TelegramLinks
@@ -72,16 +93,43 @@ from services.gateway.telegram.stores.links import TelegramLinks
 SERVICE: Final = "gateway"
 CLIENT_KEY: Final = "scan clients"
 FORGET_SECONDS: Final = 3600.0
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    crm_login.router,
+    scales_login.router,
+    kiosk_login.router,
+    shop_login.router,
+    system.router,
+    docs.router,
+    one_time_code.router,
+    shop_self.router,
+    shop_memberships.router,
+    shop_users.router,
+    bot_api.router,
+    crm_health.router,
+    oauth.router,
+    device_approval.router,
+    platform_login.router,
+    api_keys.router,
+    sessions.router,
+    session_check.router,
+    own_password.router,
+    shared_auth.router,
+    kiosk_setup.router,
+    kiosk_device.router,
+    kiosk_users.router,
+    crm_users.router,
+)
+"""The routes that the gateway answers itself. The first that matches counts; the most frequent are
+first."""
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> AsyncIterator[Deps]:
-    """All the gateway holds, closed at the end; the configured key is issued on the way.
+    """The dependencies of the gateway, closed at exit. Issues the configured API key.
 
-    Without a `telemetry` it opens its own. Raises Unavailable or LogUnavailable if the database is
-    away.
+    Sets up telemetry if none is given. Raises Unavailable or LogUnavailable without the database.
     """
     async with AsyncExitStack() as stack:
         if telemetry is None:
@@ -107,7 +155,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
 
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
-    """A client for every service behind a door."""
+    """One client per service behind a door, by the service's name."""
     async with AsyncExitStack() as stack:
         yield {
             service: await stack.enter_async_context(_upstream(settings, service))
@@ -117,12 +165,11 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
 
 @asynccontextmanager
 async def open_telegram(settings: Settings) -> AsyncIterator[Bot | None]:
-    """The bot, if there is a token."""
-    if settings.telegram_token is None:
+    """The Telegram bot; None without a token."""
+    if settings.bot_token is None:
         yield None
         return
-    token = settings.telegram_token.get_secret_value()
-    async with open_bot(settings.telegram_url, token) as bot:
+    async with open_bot(settings.telegram_url, settings.bot_token) as bot:
         yield bot
 
 
@@ -136,69 +183,39 @@ def make_deps(
     bot: Bot | None = None,
     doorbell: Doorbell | None = None,
 ) -> Deps:
-    """What follows from the settings and from what was opened.
-
-    Without a `doorbell` other processes are not rung.
-    """
+    """The context of routes and commands. Without a `doorbell` other processes are not notified."""
     if settings.profile == "test":
         log.warning("profile test: no rate limits, and a phone whose code everybody knows")
     doorbell = doorbell or Doorbell(settings.database_url.get_secret_value(), SERVICE)
     revocations = make_revocations(settings, pool, doorbell)
     identity = make_identity(settings, pool, store, revocations, doorbell)
-    bot_token = settings.telegram_token
     signing_keys = KeyRing.from_pem(settings.signing_key.get_secret_value())
-    storage = settings.rate_limit_storage
+    read_models = [model.name for model in projections(settings)]
     return Deps(
         settings=settings,
         pool=pool,
         store=store,
-        consistency=Consistency(
-            pool, [model.name for model in projections(settings)], doorbell=doorbell
-        ),
+        consistency=Consistency(pool, read_models, doorbell=doorbell),
         upstreams=upstreams,
         signing_keys=signing_keys,
         revocations=revocations,
-        verifier=TokenVerifier(
-            audience=AUDIENCE,
-            issuer=settings.token_issuer,
-            keys=signing_keys.public,
-            revoked=revocations.is_revoked,
-            live=SessionCheck(revocations, partial(sessions_of.is_live, identity)).is_live,
-            typ=ACCESS,
-        ),
+        verifier=_verifier(settings, signing_keys, identity, revocations),
         identity=identity,
         code_context=make_code_context(settings, identity, bot),
-        webhook_secret=webhook_secret(bot_token.get_secret_value()) if bot_token else None,
+        webhook_secret=webhook_secret(settings.bot_token) if settings.bot_token else None,
         telemetry=telemetry,
-        doors=bound(settings.doors_by_host()),
+        doors=with_hosts(settings.doors_by_host()),
         idempotency_store=IdempotencyStore(pool),
         key_uses=key_uses.KeyUses(pool),
-        keys=KnownKeys(
-            partial(api_key.caller_of, pool),
-            fresh=settings.key_fresh_seconds,
-            stale=settings.key_stale_seconds,
-        ),
-        internal_tokens=InternalTokenIssuer(
-            signing_keys,
-            issuer=settings.issuer,
-            lifetime=timedelta(seconds=settings.token_seconds),
-            clock=utc_now,
-        ),
-        access_tokens=AccessTokens(
-            signing_keys,
-            issuer=settings.token_issuer,
-            lifetimes=settings.access_lifetimes,
-            clock=utc_now,
-        ),
-        limits=Limits(
-            settings.rate_limits,
-            storage=storage.get_secret_value() if storage else MEMORY,
-        ),
+        keys=_known_keys(settings, pool),
+        internal_tokens=_internal_tokens(settings, signing_keys),
+        access_tokens=_access_tokens(settings, signing_keys),
+        limits=Limits(settings.rate_limits, storage=settings.rate_limit_storage_url),
     )
 
 
 def make_revocations(settings: Settings, pool: Pool, doorbell: Doorbell) -> Revocations:
-    """What remembers the sessions that are over, for as long as a token of theirs may live."""
+    """The cache of revoked sessions. An entry stays as long as tokens of its session may live."""
     longest = max(settings.access_lifetimes.values())
     load = partial(revoked_sessions.load, pool, longest + MARGIN)
     return Revocations(load, doorbell, longest=longest)
@@ -211,11 +228,11 @@ def make_identity(
     revocations: Revocations,
     doorbell: Doorbell,
 ) -> Identity:
-    """What accounts and sessions work with. Close its `passwords`."""
+    """The context of accounts and sessions. The caller closes its `passwords`."""
 
     async def on_revoked(session_id: str, revoked_at: datetime) -> None:
         revocations.remember(session_id, revoked_at)
-        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.kept)
+        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.retention)
         doorbell.ring(REVOKED)
 
     return Identity(
@@ -232,8 +249,8 @@ def make_identity(
 
 
 def make_code_context(settings: Settings, identity: Identity, bot: Bot | None) -> CodeContext:
-    """What one-time codes and the bot work with. In any other profile no code is ever shown."""
-    # The oldest key, as for digests: a new one in front leaves the codes under way alone.
+    """The context of one-time codes and the bot. Codes are shown in `demo` and `test` only."""
+    # The oldest key, as for digests: a new key in front does not invalidate codes in use.
     key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
     return CodeContext(
         codes=Codes(identity.pool, seal=identity.seal, key=key),
@@ -254,27 +271,24 @@ async def open_app(
     """The API, ready to be served, with everything it holds open."""
     async with (
         open_deps(settings, telemetry) as deps,
-        announced(deps),
+        bot_api.announced(deps),
         following(deps.revocations),
     ):
         yield create_app(deps, checks=checks)
 
 
 def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
-    """The gateway's HTTP side: CORS around everything, then the doors, then what it says itself.
-
-    `checks` are further conditions of readiness.
-    """
+    """The API: CORS outside, then the doors, then local routes. `checks` add to readiness."""
     app = http_app(
         title=SERVICE,
         routers=ROUTERS,
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
-        problem_shape=discreet_detail_shape,
-        # Each door answers in its own shape that a body is too large.
+        problem_shape=redacted_detail_shape,
+        # Each door refuses large bodies in its own shape.
         max_body_bytes=sys.maxsize,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=False,
         published=False,
         outer=[
@@ -297,11 +311,11 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
-    """What the worker does beside relay and projections: it forgets sessions long over."""
-    pool = await _pool(settings, size=1, connects=False)
+    """The worker's periodic tasks: deletes revoked sessions whose tokens have all expired."""
+    pool = await _pool(settings, size=1, connect_now=False)
     try:
-        forget = partial(all_revoked.forget, pool)
-        yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
+        forget = partial(all_revoked.delete_expired, pool)
+        yield [periodic("revoked sessions", forget, seconds=FORGET_SECONDS)]
     finally:
         await pool.close()
 
@@ -311,24 +325,56 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool:
+async def _pool(settings: Settings, *, size: int, connect_now: bool = True) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
         schema=SERVICE,
         size=size,
         application_name=SERVICE,
-        # A key decides its tenant, so whoever looks one up sees them all.
+        # A key determines its tenant, so lookups read all tenants.
         tenant_scope=SYSTEM,
-        connects=connects,
+        connect_now=connect_now,
     )
+
+
+def _verifier(
+    settings: Settings, signing_keys: KeyRing, identity: Identity, revocations: Revocations
+) -> TokenVerifier:
+    return TokenVerifier(
+        audience=AUDIENCE,
+        issuer=settings.token_issuer,
+        keys=signing_keys.public,
+        revoked=revocations.is_revoked,
+        live=SessionCheck(revocations, partial(session_handlers.is_live, identity)).is_live,
+        typ=ACCESS,
+    )
+
+
+def _internal_tokens(settings: Settings, signing_keys: KeyRing) -> InternalTokenIssuer:
+    lifetime = timedelta(seconds=settings.token_seconds)
+    return InternalTokenIssuer(
+        signing_keys, issuer=settings.issuer, lifetime=lifetime, clock=utc_now
+    )
+
+
+def _access_tokens(settings: Settings, signing_keys: KeyRing) -> AccessTokens:
+    issuer, lifetimes = settings.token_issuer, settings.access_lifetimes
+    return AccessTokens(signing_keys, issuer=issuer, lifetimes=lifetimes, clock=utc_now)
+
+
+def _known_keys(settings: Settings, pool: Pool) -> KnownKeys:
+    fresh, stale = settings.key_fresh_seconds, settings.key_stale_seconds
+    return KnownKeys(partial(api_key.caller_of, pool), fresh=fresh, stale=stale)
 
 
 def _upstream(settings: Settings, service: str) -> AbstractAsyncContextManager[Upstream]:
     return open_upstream(
         settings.origin_of(service),
         connections=settings.upstream_connections,
-        breaker=Breaker(failures=settings.breaker_failures, seconds=settings.breaker_seconds),
+        breaker=CircuitBreaker(
+            failures=settings.breaker_failures, seconds=settings.breaker_seconds
+        ),
         deadlines=Deadlines(
             connect=settings.connect_seconds,
             answer=settings.answer_seconds,
@@ -349,5 +395,5 @@ async def _ensure_client_key(settings: Settings, store: EventStore[GatewayEvent]
             scopes=settings.scan_client_key_scopes,
         )
     except Refused as refused:
-        # The clients in the field matter more than the setting: what was issued stays as it is.
+        # Clients in the field use the issued key: it stays as it is, whatever the setting says.
         log.warning("the configured client's entry stays as it was", reason=str(refused))

@@ -9,12 +9,12 @@ from typing import Final
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
 from libs.security.sealing import Seal, derive_key
-from libs.security.tokens import LONGEST_PASS, KeyRing
+from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
 from libs.settings import ServiceSettings
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm, Term
+from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Term, Workspace
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.doors.stores import allowances
+from services.gateway.doors.stores import MEMORY, parse_limits
 from services.gateway.sessions.adapters.access_tokens import DEVICES
 
 MIN_KEY_LENGTH: Final = 20
@@ -70,7 +70,7 @@ class Settings(ServiceSettings):
     seal_digest_key: SecretStr | None = None
     refresh_key: SecretStr
     issuer: str = Field(default="tillstream-gateway", min_length=1)
-    token_seconds: int = Field(default=300, ge=30, le=int(LONGEST_PASS.total_seconds()))
+    token_seconds: int = Field(default=300, ge=30, le=int(MAX_INTERNAL_LIFETIME.total_seconds()))
 
     scan_client_key: SecretStr | None = None
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -192,7 +192,7 @@ class Settings(ServiceSettings):
     )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
-        allowances(value)
+        parse_limits(value)
         return value
 
     @field_validator("hosts")
@@ -220,15 +220,15 @@ class Settings(ServiceSettings):
     def access_lifetimes(self) -> Mapping[str, timedelta]:
         """How long an access token lives, by realm; devices have their own."""
         return {
-            lasting: timedelta(minutes=getattr(self, f"access_minutes_{lasting}"))
-            for lasting in (*Realm, *DEVICES.values())
+            kind: timedelta(minutes=getattr(self, f"access_minutes_{kind}"))
+            for kind in (*Realm, *DEVICES.values())
         }
 
-    def term_of(self, place: Place, role: str) -> Term:
+    def term_of(self, workspace: Workspace, role: str) -> Term:
         """How long a session of this role lasts there."""
-        kiosk = place.realm == Realm.KIOSK
-        device = (place.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
-        days = getattr(self, f"session_days_{'device' if device else place.realm}")
+        kiosk = workspace.realm == Realm.KIOSK
+        device = (workspace.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
+        days = getattr(self, f"session_days_{'device' if device else workspace.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         if device:
             of_its_kind = "kiosk_device" if kiosk else "device"
@@ -253,6 +253,17 @@ class Settings(ServiceSettings):
             Limit.FAILED_LOGIN: self.rate_limit_failed_login,
             Limit.REGISTRATION: self.rate_limit_registration,
         }
+
+    @property
+    def rate_limit_storage_url(self) -> str:
+        """Where requests are counted; in the memory of this process by default."""
+        storage = self.rate_limit_storage
+        return MEMORY if storage is None else storage.get_secret_value()
+
+    @property
+    def bot_token(self) -> str | None:
+        """The token of the Telegram bot; None without a bot."""
+        return self.telegram_token.get_secret_value() if self.telegram_token else None
 
     @property
     def token_issuer(self) -> str:

@@ -1,7 +1,7 @@
 """`python -m services.ingest`: run it, migrate it, mend its read models."""
 
 from libs.process.commands import Service, command_line
-from libs.process.mending import rebuild_changed
+from libs.process.maintenance import rebuild_changed
 from services.ingest import bootstrap
 from services.ingest.imports.cli.commands import add_import
 from services.ingest.quarantine.cli.commands import quarantine_commands

@@ -32,7 +32,7 @@ from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.ingest.context import Deps
@@ -97,7 +97,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         )
         session = await stack.enter_async_context(open_client())
         revocations = Revocations(
-            partial(revoked_sessions.load, logging), doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, logging), doorbell, longest=MAX_INTERNAL_LIFETIME
         )
         yield Deps(
             settings=settings,
@@ -206,7 +206,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         problem_shape=detail_shape,
         max_body_bytes=min(LARGE_BODY, deps.settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, deps.settings.max_body_bytes),
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         outer=[Middleware(normalize_paths)],
     )
     app.state.live = Live(deps)
@@ -219,7 +219,7 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
     from libs.messaging.revocation_feed import open_revocation_feed
 
     async with open_revocation_feed(
-        settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=MAX_INTERNAL_LIFETIME
     ):
         yield ()
 

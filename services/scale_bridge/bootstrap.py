@@ -32,11 +32,11 @@ from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import Rung, rounds
+from libs.process.periodic import DoorbellTrigger, periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.sealing import Seal
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
 from services.scale_bridge.bridges import api as bridge
@@ -103,7 +103,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
         session = await stack.enter_async_context(open_client())
         doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
         revocations = Revocations(
-            partial(revoked_sessions.load, context.pool), doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, context.pool), doorbell, longest=MAX_INTERNAL_LIFETIME
         )
         consistency = Consistency(
             context.pool,
@@ -249,7 +249,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
         telemetry=deps.telemetry,
         problem_shape=problem_shape,
         max_body_bytes=deps.settings.max_body_bytes,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION
@@ -267,7 +267,11 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
 
     async with (
         open_revocation_feed(
-            settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+            settings,
+            SERVICE,
+            category=SESSIONS,
+            event=SessionRevoked,
+            longest=MAX_INTERNAL_LIFETIME,
         ),
         open_worker(settings) as worker,
     ):
@@ -283,7 +287,11 @@ def periodic_tasks(
     time at which something is due.
     """
     every = settings.round_seconds
-    rung = Rung(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS) if doorbell else None
+    trigger = (
+        DoorbellTrigger(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS)
+        if doorbell
+        else None
+    )
 
     async def catch_up() -> None:
         await price.catch_up(context)
@@ -295,16 +303,16 @@ def periodic_tasks(
         return await recovery.run_once(context, settings.recovery_rules, context.clock())
 
     tasks = [
-        rounds("schedules", _run_schedules(settings, context), seconds=every, rung=rung),
-        rounds("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
-        rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
+        periodic("schedules", _run_schedules(settings, context), seconds=every, trigger=trigger),
+        periodic("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
+        periodic("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
         retained_for = timedelta(days=settings.shown_days)
         retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
-        tasks.append(rounds("forgetting", retention.run_once, seconds=RETENTION_SECONDS))
+        tasks.append(periodic("forgetting", retention.run_once, seconds=RETENTION_SECONDS))
     if settings.healing:
-        tasks.append(rounds("healing", recover, seconds=every, rung=rung))
+        tasks.append(periodic("healing", recover, seconds=every, trigger=trigger))
     return tasks
 
 

@@ -171,7 +171,9 @@ Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
 
 def problem_shape(error: Problem) -> Response:
     """`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
-    detail = error.said if error.said is not None else error.detail or error.title
+    detail = (
+        error.fastapi_detail if error.fastapi_detail is not None else error.detail or error.title
+    )
     if isinstance(detail, list):
         detail = [{**fault, "input": None} for fault in detail]
     headers = dict(error.headers)

@@ -21,7 +21,7 @@ OWN_FILES: Final = {"__init__", "__main__", "settings", "context", "bootstrap"}
 MOST_SUBJECTS: Final = 10
 LONGEST_FUNCTION: Final = 40
 SHORTEST_NEIGHBOUR: Final = 120
-_FRAME: Final = {"__main__", "bootstrap", "routers"}
+_FRAME: Final = {"__main__", "bootstrap"}
 
 
 def services(home: Path) -> list[Path]:

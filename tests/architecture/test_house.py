@@ -123,7 +123,7 @@ def calls(file: Path, what: str) -> Iterator[ast.Call]:
 def test_only_the_event_log_appends() -> None:
     writers = {name(f) for f in LIVE if WRITES_EVENTS.search(f.read_text())}
 
-    assert writers == {"libs/eventsourcing/statements.py"}
+    assert writers == {"libs/eventsourcing/insertion.py"}
 
 
 def test_only_the_relay_publishes() -> None:

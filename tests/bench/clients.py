@@ -10,7 +10,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 
-from libs.testing.waiting import wait_until
+from libs.testing.polling import wait_until
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench, Loop
 from tests.bench.costs import Usage

@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from contracts.ingest import ScanId
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.scans.domain import identity
 from tests.bench.bench import Bench
 from tests.bench.costs import Cost

@@ -112,7 +112,7 @@ class Installation(House):
         return {name: child.pid for name, child in self.running.items()}
 
     @asynccontextmanager
-    async def pool(self, size: int, *, waits_for_disk: bool = True) -> AsyncIterator[Pool]:
+    async def pool(self, size: int, *, synchronous_commit: bool = True) -> AsyncIterator[Pool]:
         """Connections as the relay has them, or, without waiting, the runner."""
         pool = await open_pool(
             self.database_url,
@@ -121,7 +121,7 @@ class Installation(House):
             size=size,
             application_name="ingest, in this process",
             tenant_scope=SYSTEM,
-            waits_for_disk=waits_for_disk,
+            synchronous_commit=synchronous_commit,
         )
         yield pool
         await pool.close()

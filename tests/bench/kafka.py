@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.record.memory_records import MemoryRecords
 
 from contracts.ingest import SCANS
-from libs.eventsourcing.statements import TEXT_COLUMNS
+from libs.eventsourcing.rows import TEXT_COLUMNS
 from libs.messaging.publisher import MAX_BATCH_BYTES, Publisher
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.relay import Relay

@@ -80,7 +80,7 @@ def _bare(count: int) -> float:
     """Verifies a second, by the library alone on as many threads."""
     cost = Cost()
     hasher = PasswordHasher(
-        time_cost=cost.passes,
+        time_cost=cost.iterations,
         memory_cost=cost.memory_kib,
         parallelism=cost.lanes,
         salt_len=SALT_BYTES,

@@ -14,12 +14,11 @@ from typing import Any, Final, TypeAlias
 
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent
-from libs.eventsourcing import statements
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import READ_ALL, PostgresLog
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import Pool
-from libs.process.lifecycle import GARBAGE
+from libs.process.lifecycle import GC_THRESHOLD
 from libs.projections.runner import Polling, ProjectionRunner
 from tests.bench.bench import Bench, Loop
 from tests.bench.costs import Cost
@@ -69,7 +68,7 @@ def as_services_do() -> None:
     """Let garbage be looked for as in a worker, and not among what was recorded here."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
 
 
 class _Side:
@@ -91,7 +90,7 @@ class _Side:
 
 
 def _worker_pool(installation: Installation) -> AbstractAsyncContextManager[Pool]:
-    return installation.pool(len(PROJECTIONS) + 2, waits_for_disk=False)
+    return installation.pool(len(PROJECTIONS) + 2, synchronous_commit=False)
 
 
 async def catch_up(pool: Pool, events: int, cost: Cost) -> float:
@@ -160,7 +159,7 @@ async def upsert(pool: Pool, events: int, pages: Sequence[Sequence[Statement]]) 
         moment = await connection.fetchval(NOW)
         began = time.perf_counter()
         for page in pages:
-            rows = await connection.fetch(statements.READ_ALL, after, moment, PAGE)
+            rows = await connection.fetch(READ_ALL, after, moment, PAGE)
             after, done = rows[-1]["position"], done + len(rows)
             async with connection.transaction():
                 for sql, arguments in page:

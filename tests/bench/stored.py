@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from libs.eventsourcing import statements
-from libs.testing.waiting import eventually
+from libs.eventsourcing.postgres import READ_ALL
+from libs.testing.polling import eventually
 from services.ingest.bootstrap import projections
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench
@@ -113,7 +113,7 @@ async def read(installation: Installation) -> float:
     async with installation.connected(server_settings={"search_path": "ingest"}) as connection:
         moment, after, done = await connection.fetchval(NOW), 0, 0
         began = time.perf_counter()
-        while rows := await connection.fetch(statements.READ_ALL, after, moment, READ_PAGE):
+        while rows := await connection.fetch(READ_ALL, after, moment, READ_PAGE):
             after = rows[-1]["position"]
             done += len(rows)
         return done / (time.perf_counter() - began)

@@ -18,13 +18,13 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import LATE, NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers
 from tests.e2e.house import own_database
-from tests.libs.messaging.clients import ack_of, command_of, keep_appending
+from tests.libs.messaging.clients import ack_of, append_commands, command_of
 from tests.libs.messaging.history import Ack
 from tests.libs.messaging.lab import WRITER_CODEC, Cursed, Lab, Ledger
 from tests.libs.messaging.setup import open_database
@@ -113,12 +113,12 @@ class Arena:
         stop = asyncio.Event()
         tasks = [
             asyncio.create_task(
-                keep_appending(
+                append_commands(
                     self.lab.store,
                     self.plan.seed,
                     client,
                     first=self._first[client],
-                    told=self._told,
+                    on_ack=self._told,
                     stop=stop,
                 )
             )

@@ -31,10 +31,10 @@ from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
 from libs.projections.projection import by_stream
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
-from tests.libs.messaging.clients import keep_appending
+from tests.libs.messaging.clients import append_commands
 from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Cursed, Ledger
 
 PAGE: Final = 20
@@ -94,11 +94,13 @@ async def _live(role: Role) -> int:
     parts = {"relay": _relay, "projector": _projector, "reader": _reader, "reactor": _reactor}
     parts["clients"] = _clients
     # As in `libs.messaging.worker`: what a projector commits may be lost with the server.
-    opened = {name: await _pool(role, waits_for_disk=name != "projector") for name in role.parts}
+    opened = {
+        name: await _pool(role, synchronous_commit=name != "projector") for name in role.parts
+    }
     return await run_until_signal(*(parts[name](role, pool) for name, pool in opened.items()))
 
 
-async def _pool(role: Role, *, waits_for_disk: bool) -> Any:
+async def _pool(role: Role, *, synchronous_commit: bool) -> Any:
     return await pools.open_pool(
         role.database,
         role=None,
@@ -106,7 +108,7 @@ async def _pool(role: Role, *, waits_for_disk: bool) -> Any:
         size=POOL,
         application_name=f"child {os.getpid()}",
         statement_timeout=timedelta(seconds=role.statement_seconds),
-        waits_for_disk=waits_for_disk,
+        synchronous_commit=synchronous_commit,
     )
 
 
@@ -213,7 +215,7 @@ def _clients(role: Role, pool: Any) -> Task:
     async def clients(stop: asyncio.Event) -> None:
         await asyncio.gather(
             *(
-                keep_appending(store, role.seed, client, first=first, told=told, stop=stop)
+                append_commands(store, role.seed, client, first=first, on_ack=told, stop=stop)
                 for client, first in role.first
             )
         )

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from libs.messaging import positions
 from libs.messaging.dedup import Gap, Position, TopicPartition
 from libs.messaging.wire import decode
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import NeverStruck, Outcome, Plan, outcome_of
 from tests.chaos.readers import inbox_of, read_all, stored

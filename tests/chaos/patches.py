@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from libs.eventsourcing import statements
-from libs.eventsourcing.rows import recorded_event
+from libs.eventsourcing import insertion
+from libs.eventsourcing.rows import COLUMNS, TEXT_COLUMNS, recorded_event
 from libs.eventsourcing.tail import Cursor, Page, PageOf, current, read_page
 from libs.messaging import dedup, inbox, inbox_feed, relay, relay_batch
 from libs.messaging.batch_sender import BatchSender
@@ -75,10 +75,7 @@ def batch_saved_first() -> None:
 
 def snapshot_difference() -> None:
     """The log is followed by position, as everybody tries first."""
-    query = (
-        f"SELECT {statements.TEXT_COLUMNS} FROM events"
-        " WHERE position > $1 ORDER BY position LIMIT 50"
-    )
+    query = f"SELECT {TEXT_COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT 50"
 
     async def next_page(self: Any, connection: Any, cursor: Cursor) -> PageOf[Any]:
         rows = await connection.fetch(query, cursor.after_position)
@@ -113,9 +110,7 @@ def park_order() -> None:
 
 def log_by_position() -> None:
     """Read models follow the log by position, as everybody tries first."""
-    query = (
-        f"SELECT {statements.COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT 50"
-    )
+    query = f"SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT 50"
 
     async def read_page(connection: Any, cursor: Cursor, **_: Any) -> PageOf[Any]:
         rows = await connection.fetch(query, cursor.after_position)
@@ -130,8 +125,8 @@ def log_by_position() -> None:
 def event_ids() -> None:
     """Nobody looks whether an event is in the log already."""
     nothing = "WHERE event_id", "WHERE false AND event_id"
-    statements.KNOWN = _replaced(statements.KNOWN, *nothing)  # type: ignore[misc]
-    statements.STANDING = _replaced(statements.STANDING, *nothing)  # type: ignore[misc]
+    insertion.KNOWN = _replaced(insertion.KNOWN, *nothing)  # type: ignore[misc]
+    insertion.COMMITTED_STATE = _replaced(insertion.COMMITTED_STATE, *nothing)  # type: ignore[misc]
 
 
 def incarnation() -> None:
@@ -175,7 +170,7 @@ def inbox_ids() -> None:
     def placed(reaction: Any, record: Any, recorded: Any) -> Any:
         message = read_message(reaction, record, recorded)
         place = f"{record.topic} {record.partition} {record.offset}"
-        return message and replace(message, event_id=inbox_feed.place_id(place))
+        return message and replace(message, event_id=inbox_feed.record_id(place))
 
     inbox_feed.read_message = placed
 

@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 
 from libs.eventsourcing.tail import Cursor, current
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import Member
 from tests.chaos.plan import Outcome, Plan

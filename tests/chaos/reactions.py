@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.child import ACTS_ON, LEASE, is_later
 from tests.chaos.plan import Outcome, Plan

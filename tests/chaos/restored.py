@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from libs.messaging import positions
 from libs.messaging.wire import decode
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import Outcome, Plan, outcome_of
 from tests.chaos.servers import Servers, start_again

@@ -6,7 +6,7 @@ from typing import Any, Final
 from libs.projections import parking
 from libs.projections.parking import NotParked
 from libs.projections.projection import Projection
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import QUICK
 from tests.chaos.plan import NeverStruck, Outcome, Plan, judge

@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from libs.messaging.topics import MAX_MESSAGE_BYTES
 from libs.projections.rebuild import Rebuild, RebuildFailed
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import DEADLINE_SECONDS
 from tests.chaos.plan import NeverStruck, Outcome, Plan
@@ -190,7 +190,7 @@ async def blue_green(arena: Arena, number: int) -> None:
 
 async def _switch(arena: Arena, *, back: bool) -> None:
     models = [arena.lab.ledger.projection]
-    work = Rebuild(arena.lab.pool, models, Schemas("public"), service="lab", page=50)
+    work = Rebuild(arena.lab.pool, models, VersionSchemas("public"), service="lab", page=50)
     try:
         diffs = await work.build()
         async with reading(arena.lab) as counted:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from libs.messaging import positions, republish
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import NeverStruck, Outcome, Plan
 from tests.chaos.readers import verdict_of_reader

@@ -14,7 +14,7 @@ from deploy.local.ports import free_port
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 @contextmanager

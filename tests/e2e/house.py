@@ -36,7 +36,7 @@ from libs.clock import utc_now
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.postgres.migrate import migrate
 from libs.security.tokens import SigningKey, issue
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway.api_keys import handlers as api_keys
 from services.gateway.api_keys.read_models import keys_of
 from services.gateway.bootstrap import open_deps

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from deploy.local.kafka import KafkaServer, start_kafka
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.servers import start_again
 from tests.e2e.conftest import EMAIL, PASSWORD
 from tests.e2e.house import House, open_house, own_database

@@ -8,12 +8,12 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from libs.http.auth import Permission
-from libs.http.undeclared import demands_of
+from libs.http.undeclared import required_access
 from libs.postgres.doorbell import Doorbell
 from libs.telemetry.traces import set_up
 from services.gateway.doors.domain.door import WEBSOCKET, Door
 from services.gateway.doors.domain.doors import SCALES, SCAN
-from services.gateway.proxy.domain import described
+from services.gateway.proxy.domain import door_document
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest import bootstrap as ingest
 from services.scale_bridge import bootstrap as scale_bridge
@@ -61,7 +61,7 @@ def rules_of(door: Door) -> dict[tuple[str, str], str | None]:
 @pytest.fixture
 def operations() -> dict[tuple[str, str], Any]:
     """What the door `scan` says of every method and path."""
-    document = described(SCAN, app_of(ingest).openapi(), {}, base="/scan", version="1")
+    document = door_document(SCAN, app_of(ingest).openapi(), {}, base="/scan", version="1")
     return {
         (method.upper(), template(path)): operation
         for path, methods in document["paths"].items()
@@ -87,7 +87,7 @@ def test_every_route_of_the_scales_is_behind_the_door_and_demands_the_same() -> 
     served: dict[tuple[str, str], str | None] = {}
     for context in iter_route_contexts(app_of(scale_bridge).routes):
         path = template(str(getattr(context, "path", "")))
-        demanded: Any = demands_of(context)
+        demanded: Any = required_access(context)
         scope = demanded.scope if isinstance(demanded, Permission) else None
         methods = set(getattr(context, "methods", None) or [WEBSOCKET]) - {"HEAD"}
         served |= {(method, path): scope for method in methods if path not in OURS}

@@ -13,7 +13,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.__main__ import app
 from tests.e2e.house import House
 from tests.e2e.scans import DAY, TS, get, scan, send

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.__main__ import app
 from tests.e2e.house import House
 from tests.e2e.scans import DAY, QUARANTINE, get, scan, send

@@ -6,7 +6,7 @@ from functools import partial
 
 import aiohttp
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.e2e.conftest import EMAIL, PASSWORD
 from tests.e2e.house import House
 

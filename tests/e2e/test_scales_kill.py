@@ -28,7 +28,7 @@ from deploy.local.files import tail
 from deploy.local.runtime import read_runtime
 from deploy.local.settings import ROOT
 from libs.postgres.pool import SYSTEM
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.driver.simulator.goods import catalogue
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.driver.simulator.scale import Options

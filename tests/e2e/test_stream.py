@@ -7,7 +7,7 @@ import aiohttp
 
 from libs.clock import utc_now
 from libs.testing.event_stream import Event, read
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.e2e.scans import scan, send
 from tests.services.ingest.listening import STREAM, applied
 

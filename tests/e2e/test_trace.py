@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from libs.messaging.worker import open_worker
 from libs.process.lifecycle import serve
 from libs.telemetry.traces import set_up
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway import bootstrap as gateway
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest import bootstrap as ingest
@@ -44,7 +44,7 @@ async def running(
             "127.0.0.1",
             settings.http_port,
             stop=stop,
-            listening=lambda _: listening.set(),
+            on_listening=lambda _: listening.set(),
         )
         tasks = [asyncio.ensure_future(one) for one in (http, *(t(stop) for t in worker.tasks))]
         await listening.wait()

@@ -1,4 +1,4 @@
-"""Fail points: they end or stop a process where they say, and exist in tests alone."""
+"""Failpoints kill or stop a process at a named point, in tests only."""
 
 import ast
 import os
@@ -10,24 +10,24 @@ from pathlib import Path
 import psutil
 import pytest
 
-from libs.failpoints import POINTS, NotArmed, arm, reach
-from libs.testing.waiting import PATIENCE_SECONDS, wait_until
+from libs.failpoints import POINTS, NotArmed, arm, failpoint
+from libs.testing.polling import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
-PASSES = """
+PROGRAM = """
 from libs import failpoints
 failpoints.arm()
 for n in range(5):
-    failpoints.reach("relay-saving")
-    failpoints.reach("relay-saved")
+    failpoints.failpoint("relay-saving")
+    failpoints.failpoint("relay-saved")
     print(n, flush=True)
 """
 
 
-def pass_by(failpoint: str, profile: str = "test") -> subprocess.Popen[str]:
-    env = os.environ | {"TILLSTREAM_FAILPOINT": failpoint, "TILLSTREAM_PROFILE": profile}
+def run_program(spec: str, profile: str = "test") -> subprocess.Popen[str]:
+    env = os.environ | {"TILLSTREAM_FAILPOINT": spec, "TILLSTREAM_PROFILE": profile}
     return subprocess.Popen(
-        [sys.executable, "-c", PASSES],
+        [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
         env=env,
         text=True,
@@ -37,67 +37,67 @@ def pass_by(failpoint: str, profile: str = "test") -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("failpoint", "left"), [("relay-saved", 0), ("relay-saved=kill", 0), ("relay-saving=kill@3", 2)]
+    ("spec", "left"), [("relay-saved", 0), ("relay-saved=kill", 0), ("relay-saving=kill@3", 2)]
 )
-def test_a_process_is_killed_where_it_was_said(failpoint: str, left: int) -> None:
-    with pass_by(failpoint) as process:
-        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+def test_a_process_is_killed_at_the_armed_point(spec: str, left: int) -> None:
+    with run_program(spec) as process:
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -signal.SIGKILL
-    assert len(said.splitlines()) == left
+    assert len(output.splitlines()) == left
 
 
-def test_a_process_is_stopped_and_goes_on_when_it_is_told() -> None:
-    with pass_by("relay-saved=stop@2") as process:
+def test_a_stopped_process_goes_on_after_sigcont() -> None:
+    with run_program("relay-saved=stop@2") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
         wait_until(psutil.Process(process.pid).status, psutil.STATUS_STOPPED)
         process.send_signal(signal.SIGCONT)
-        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert (process.returncode, said) == (0, "1\n2\n3\n4\n")
+    assert (process.returncode, output) == (0, "1\n2\n3\n4\n")
 
 
 @pytest.mark.parametrize("profile", ["production", "local", "demo", ""])
 def test_outside_of_tests_an_armed_process_does_not_start(profile: str) -> None:
-    with pass_by("relay-saved", profile) as process:
-        said, trouble = process.communicate(timeout=PATIENCE_SECONDS)
+    with run_program("relay-saved", profile) as process:
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert (process.returncode, said) == (1, "")
-    assert "fail points exist in the profile test alone" in trouble
+    assert (process.returncode, output) == (1, "")
+    assert "failpoints exist in the profile test alone" in errors
 
 
 @pytest.mark.parametrize(
-    "words",
+    "spec",
     ["tick", "relay-saved=explode", "relay-saved=kill@0", "relay-saved=kill@often", "=kill"],
 )
-def test_words_that_name_no_fail_point_are_refused(words: str) -> None:
-    with pytest.raises(NotArmed, match="no fail point"):
-        arm({"TILLSTREAM_PROFILE": "test", "TILLSTREAM_FAILPOINT": words})
+def test_an_invalid_failpoint_is_refused(spec: str) -> None:
+    with pytest.raises(NotArmed, match="no failpoint"):
+        arm({"TILLSTREAM_PROFILE": "test", "TILLSTREAM_FAILPOINT": spec})
 
 
-def test_unarmed_every_point_is_passed_by() -> None:
+def test_an_unarmed_failpoint_does_nothing() -> None:
     arm({})
 
     for point in POINTS:
-        reach(point)
+        failpoint(point)
 
 
-def test_the_points_are_those_the_code_comes_to_each_once() -> None:
-    reached = [
+def test_every_point_is_in_the_code_exactly_once() -> None:
+    calls = [
         node.args[0].value
         for file in (ROOT / "libs").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "reach"
+        and node.func.id == "failpoint"
         and isinstance(node.args[0], ast.Constant)
     ]
 
-    assert sorted(map(str, reached)) == sorted(POINTS)
+    assert sorted(map(str, calls)) == sorted(POINTS)
 
 
-def test_no_service_arms_any() -> None:
+def test_no_service_arms_a_failpoint() -> None:
     callers = [
         file
         for room in ("libs", "services", "deploy", "contracts")

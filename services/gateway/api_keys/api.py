@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 
 class NewKey(BaseModel):
-    """What a key is to be like. Without `expires_at` it opens until it is revoked."""
+    """The key to issue. Without `expires_at` it is valid until it is revoked."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,37 +60,37 @@ class NewKey(BaseModel):
 @router.get("")
 async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> dict[str, Any]:
     """All keys of a tenant, the revoked ones too, oldest first. New ones appear within moments."""
-    whose = _tenant(gateway, admin, tenant)
-    found, used = await keys_of(gateway.pool, whose), await last_uses(gateway.pool, whose)
+    owner = _tenant(gateway, admin, tenant)
+    found, used = await keys_of(gateway.pool, owner), await last_uses(gateway.pool, owner)
     now = gateway.identity.clock()
-    return {"tenant": whose, "keys": [_present(one, used, now) for one in found]}
+    return {"tenant": owner, "keys": [_present(one, used, now) for one in found]}
 
 
 @router.post("", status_code=201)
 async def issue_key(
-    asked: NewKey, response: Response, gateway: Gateway, admin: Admin
+    body: NewKey, response: Response, gateway: Gateway, admin: Admin
 ) -> dict[str, Any]:
     """Give out a key: 201 with the key itself, which is shown this once. 422 if it would be of no
     use or hold a scope that the caller cannot give."""
     response.headers["Cache-Control"] = "no-store"
-    whose = _tenant(gateway, admin, asked.tenant)
+    owner = _tenant(gateway, admin, body.tenant)
     try:
-        check_scopes(asked.scopes, kind=admin.kind, own=admin.scopes)
-        made = await keys.issue(
+        check_scopes(body.scopes, kind=admin.kind, own=admin.scopes)
+        issued = await keys.issue(
             gateway.store,
-            tenant=whose,
-            name=asked.name,
-            scopes=asked.scopes,
+            tenant=owner,
+            name=body.name,
+            scopes=body.scopes,
             actor=admin.subject,
-            expires_at=asked.expires_at,
-            requests_per_minute=asked.requests_per_minute,
+            expires_at=body.expires_at,
+            requests_per_minute=body.requests_per_minute,
             clock=gateway.identity.clock,
         )
-    except (ScopeUnfit, KeyUseless) as no:
-        raise HTTPException(422, str(no)) from None
-    await _until_known(gateway, made.key)
-    response.headers["Location"] = f"{router.prefix}/{made.key_id}"
-    return {"key_id": str(made.key_id), "tenant": whose, "key": made.key}
+    except (ScopeUnfit, KeyUseless) as error:
+        raise HTTPException(422, str(error)) from None
+    await _until_known(gateway, issued.key)
+    response.headers["Location"] = f"{router.prefix}/{issued.key_id}"
+    return {"key_id": str(issued.key_id), "tenant": owner, "key": issued.key}
 
 
 @router.get("/{key_id}")
@@ -98,11 +98,11 @@ async def show_key(
     key_id: UUID, gateway: Gateway, admin: Admin, tenant: OfTenant = None
 ) -> dict[str, Any]:
     """One key; 404 if the tenant has no such key."""
-    whose = _tenant(gateway, admin, tenant)
-    found = await key_of(gateway.pool, whose, key_id)
+    owner = _tenant(gateway, admin, tenant)
+    found = await key_of(gateway.pool, owner, key_id)
     if found is None:
         raise KeyUnknown
-    used = await last_uses(gateway.pool, whose)
+    used = await last_uses(gateway.pool, owner)
     return _present(found, used, gateway.identity.clock())
 
 
@@ -115,10 +115,10 @@ async def revoke_key(
     reason: Annotated[str, Query(min_length=1, max_length=200)] = REASON,
 ) -> None:
     """Take a key back for good; 204 again for one that was. Doors hear of it within seconds."""
-    whose = _tenant(gateway, admin, tenant)
+    owner = _tenant(gateway, admin, tenant)
     await keys.revoke(
         gateway.store,
-        tenant=whose,
+        tenant=owner,
         key_id=KeyId(key_id),
         reason=reason,
         actor=admin.subject,
@@ -127,23 +127,23 @@ async def revoke_key(
 
 
 async def _until_known(gateway: Deps, key: str) -> None:
-    """Wait until the API key opens doors, or `stale_wait_seconds` are over."""
+    """Wait until the doors accept the API key, `stale_wait_seconds` at most."""
     hashed = hash_key(key)
     try:
         async with asyncio.timeout(gateway.settings.stale_wait_seconds):
             while not await gateway.keys.known_from_now(hashed):
                 await asyncio.sleep(PAUSE_SECONDS)
     except (KeysUnavailable, TimeoutError):
-        # It is done; the answer must say so, whatever a door says in the next moment.
+        # The key is issued, so the answer is 201 even if doors accept it later.
         log.warning("a key opens doors later", seconds=gateway.settings.stale_wait_seconds)
 
 
-def _tenant(gateway: Deps, admin: Principal, asked: str | None) -> str:
+def _tenant(gateway: Deps, admin: Principal, requested: str | None) -> str:
     try:
         default = gateway.settings.people_tenant
-        return tenant_for(kind=admin.kind, own=admin.tenant, asked=asked, default=default)
+        return tenant_for(kind=admin.kind, own=admin.tenant, requested=requested, default=default)
     except TenantUnfit:
-        # What others have is not there for whoever asks.
+        # Keys of other tenants are not found.
         raise HTTPException(404, "Not Found") from None
 
 

@@ -1,4 +1,4 @@
-"""The commands `keys issue | revoke | list`, straight on the database."""
+"""The commands `keys issue | revoke | list`, which work on the database directly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,15 @@ Tenant = Annotated[str, typer.Option(help="Whose data the key opens.")]
 
 
 def key_commands(open_deps: OpenDeps) -> typer.Typer:
-    """`keys issue | revoke | list`, each on a `Deps` of its own."""
+    """The commands `keys issue | revoke | list`. Each opens a `Deps` of its own."""
     app = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
+    _add_issue(app, open_deps)
+    _add_revoke(app, open_deps)
+    _add_list(app, open_deps)
+    return app
 
+
+def _add_issue(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command()
     def issue(
         name: Annotated[str, typer.Argument(help="What people will recognise the key by.")],
@@ -42,7 +48,7 @@ def key_commands(open_deps: OpenDeps) -> typer.Typer:
     ) -> None:
         """Give out a key, which opens doors within moments. It is shown once; only its hash is
         stored."""
-        made = _run(
+        issued = _run(
             open_deps,
             lambda deps: keys.issue(
                 deps.store,
@@ -54,9 +60,11 @@ def key_commands(open_deps: OpenDeps) -> typer.Typer:
                 requests_per_minute=per_minute,
             ),
         )
-        text = f"key id  {made.key_id}\nkey     {made.key}"
+        text = f"key id  {issued.key_id}\nkey     {issued.key}"
         Console().print(text, markup=False, highlight=False)
 
+
+def _add_revoke(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command()
     def revoke(
         key_id: Annotated[UUID, typer.Argument(help="As `keys list` shows it.")],
@@ -71,19 +79,19 @@ def key_commands(open_deps: OpenDeps) -> typer.Typer:
             ),
         )
 
+
+def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command("list")
     def list_keys(tenant: Tenant = "demo") -> None:
         """Show a tenant's keys, the revoked ones too."""
         Console().print(_run(open_deps, lambda deps: _table(deps, tenant)))
 
-    return app
-
 
 async def _table(deps: Deps, tenant: str) -> Table:
     used = await last_uses(deps.pool, tenant)
-    # Ids are to be copied, so they may break over lines but are never cut.
-    whole = Column("key id", overflow="fold")
-    table = Table(whole, "name", "begins with", "scopes", "last used", "expires", "revoked")
+    # Ids are for copying: they wrap and are never cut.
+    key_id = Column("key id", overflow="fold")
+    table = Table(key_id, "name", "begins with", "scopes", "last used", "expires", "revoked")
     for key in await keys_of(deps.pool, tenant):
         moments = (used.get(key.key_id), key.expires_at, key.revoked_at)
         texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
@@ -92,7 +100,7 @@ async def _table(deps: Deps, tenant: str) -> Table:
 
 
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[Result]]) -> Result:
-    """Do it; a refusal is one sentence and exits with 2."""
+    """Run `work`; a refusal is printed and exits with 2."""
 
     async def run() -> Result:
         async with open_deps() as deps:

@@ -15,12 +15,12 @@ from libs.security import api_keys
 from services.gateway.api_keys.domain.key import KEY, IssueKey, RevokeKey
 
 CONFIGURED_KEYS: Final = UUID("6f1c7b9e-54a8-5e0e-9d53-0a7e6a3c1f42")
-"""The namespace of the ids of keys that were not made here: they follow from the hash."""
+"""The namespace of the ids of configured keys, which derive from the key's hash."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NewKey:
-    """A key that was just made. `key` is the secret itself: show it once, keep it nowhere."""
+class IssuedKey:
+    """An issued key. `key` is the secret itself: show it once and do not store it."""
 
     key_id: KeyId
     key: str
@@ -37,8 +37,8 @@ async def issue(
     expires_at: datetime | None = None,
     requests_per_minute: int | None = None,
     clock: Clock = utc_now,
-) -> NewKey:
-    """Make a new random key for `tenant`. Raises KeyUseless, LogUnavailable: no key was shown."""
+) -> IssuedKey:
+    """Issue a new random key for `tenant`. Raises KeyUseless, LogUnavailable."""
     key, key_id = api_keys.generate(), KeyId(new_event_id())
     command = replace(
         _issue(key_id, key, name, scopes, clock),
@@ -47,7 +47,7 @@ async def issue(
     )
     metadata = Metadata(tenant=tenant, actor=actor)
     done = await execute(store, KEY, key_id, command, metadata=metadata)
-    return NewKey(key_id=key_id, key=key, token=done.token)
+    return IssuedKey(key_id=key_id, key=key, token=done.token)
 
 
 async def revoke(
@@ -59,7 +59,7 @@ async def revoke(
     actor: str,
     clock: Clock = utc_now,
 ) -> None:
-    """Let the key open nothing any more. Raises KeyUnknown; a second time changes nothing."""
+    """Revoke the key. Safe to repeat. Raises KeyUnknown, LogUnavailable."""
     command = RevokeKey(key_id=key_id, reason=reason, now=clock())
     await execute(store, KEY, key_id, command, metadata=Metadata(tenant=tenant, actor=actor))
 
@@ -73,7 +73,7 @@ async def ensure_client_key(
     scopes: Sequence[str],
     clock: Clock = utc_now,
 ) -> KeyId:
-    """Issue a key that was made elsewhere, unless it was: at every start, in any process.
+    """Issue a configured key unless it was issued. Safe to repeat, in several processes at once.
 
     Raises KeyIssuedOtherwise if it was issued with other scopes, KeyIsRevoked if it was revoked.
     """

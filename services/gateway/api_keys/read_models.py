@@ -1,4 +1,4 @@
-"""Which key is this, and what may it do?"""
+"""Which API keys exist, and which scopes do they have?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
@@ -47,7 +47,7 @@ API_KEY: Final = Table(
 CALLER_OF: Final = (
     select(API_KEY)
     .where(API_KEY.c.hash == bindparam("hashed"))
-    # A configured key may have moved to another tenant: where it was issued last, it counts.
+    # A configured key may have moved to another tenant: the last issue counts.
     .order_by(API_KEY.c.issued_at.desc(), API_KEY.c.tenant)
     .limit(1)
 )
@@ -57,7 +57,7 @@ ONE: Final = select(API_KEY).where(API_KEY.c.key_id == bindparam("key_id"))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKey:
-    """A key as an administrator sees it: never the key itself, nor its hash."""
+    """A key as administrators see it, without the key itself and its hash."""
 
     key_id: UUID
     name: str
@@ -70,16 +70,17 @@ class ApiKey:
     requests_per_minute: int | None
 
     def opens(self, now: datetime) -> bool:
-        """Whether it opens anything still."""
+        """Whether the key is valid: neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 async def caller_of(pool: Pool, hashed: str) -> Caller | None:
-    """Who holds the key with this hash, unless it was revoked; until when, is theirs to say.
+    """The holder of the key with this hash; None for an unknown or revoked key.
 
-    `pool` must be in system scope: the key decides the tenant. Raises Unavailable.
+    An expired key has a caller: check `Caller.is_over`. `pool` must be in system scope, for the key
+    determines the tenant. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
@@ -93,11 +94,11 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
 
 
 async def is_revoked(pool: Pool, hashed: str) -> bool | None:
-    """Whether the key with this hash was revoked; None before the read model knows it.
+    """Whether the key with this hash was revoked; None if the read model does not have it.
 
     `pool` must be in system scope. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     return None if row is None else row["revoked_at"] is not None
 
@@ -124,7 +125,7 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
             case KeyRevoked() as revoked:
                 await _revoke(connection, envelope.tenant, revoked)
             case _:
-                # Of other topics, which this read model does not read.
+                # Events of topics that this read model does not subscribe to.
                 pass
 
 
@@ -153,7 +154,7 @@ async def _revoke(connection: Connection, tenant: str, revoked: KeyRevoked) -> N
 
 
 def projection() -> Projection[GatewayEvent]:
-    """What the projector is told."""
+    """The declaration of the read model."""
     return Projection(
         name="api_key",
         tables=("api_key",),

@@ -1,7 +1,7 @@
-"""Device grants that wait for an answer.
+"""Device grants from the request to its answer.
 
-Codes are keyed digests, what a device said of itself is sealed. A grant is kept for some minutes
-longer than it can be used, so that the device hears what became of it.
+Codes are keyed digests, the information about the device is sealed. A grant is kept for some
+minutes after it expires, so that the device learns the outcome.
 """
 
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.gateway.device_grants.domain.grant import (
     SLOWER_SECONDS,
-    Answer,
     Grant,
+    GrantStatus,
     Verdict,
-    judge,
+    verdict_of,
 )
 
 GRANT: Final = Table(
@@ -41,76 +41,81 @@ PRUNED_AT_ONCE: Final = 100
 
 
 async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
-    """Let a grant wait; False if another one shows the same code. Raises Unavailable."""
-    made = insert(GRANT).values(
-        device=grant.device,
-        shown=grant.shown,
+    """Store a new grant; False if another one has the same user code. Raises Unavailable."""
+    new = insert(GRANT).values(
+        device=grant.device_digest,
+        shown=grant.user_code_digest,
         client=grant.client_id,
         account=grant.account_id,
         sealed=grant.sealed,
-        answer=grant.answer,
+        answer=grant.status,
         pause=grant.pause,
         expires_at=grant.expires_at,
     )
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         await _prune(connection, now)
-        kept = made.on_conflict_do_nothing().returning(GRANT.c.device)
-        return await query.fetchval(connection, kept) is not None
+        inserted = new.on_conflict_do_nothing().returning(GRANT.c.device)
+        return await query.fetchval(connection, inserted) is not None
 
 
-async def waiting(pool: Pool, shown: str, now: datetime) -> Grant | None:
-    """The grant that shows this code and has no answer yet. Raises Unavailable."""
+async def find_waiting(pool: Pool, user_code_digest: str, now: datetime) -> Grant | None:
+    """The grant with this user code that has no answer yet. Raises Unavailable."""
     c = GRANT.c
-    asked = select(GRANT).where(c.shown == shown, c.answer == Answer.WAITING, c.expires_at > now)
-    async with acquired(pool) as connection:
-        row = await query.fetchrow(connection, asked)
+    statement = select(GRANT).where(
+        c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now
+    )
+    async with acquire(pool) as connection:
+        row = await query.fetchrow(connection, statement)
     return _grant(row) if row is not None else None
 
 
-async def claim(pool: Pool, shown: str, now: datetime) -> Grant | None:
-    """The same for whoever answers it: of several at once, one. Raises Unavailable."""
+async def claim(pool: Pool, user_code_digest: str, now: datetime) -> Grant | None:
+    """Claim a waiting grant to answer it; None if another claim was first. Raises Unavailable."""
     c = GRANT.c
     claimed = (
         GRANT.update()
-        .where(c.shown == shown, c.answer == Answer.WAITING, c.expires_at > now)
-        .values(answer=Answer.ANSWERING)
+        .where(c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now)
+        .values(answer=GrantStatus.ANSWERING)
         .returning(GRANT)
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, claimed)
     return _grant(row) if row is not None else None
 
 
-async def settle(pool: Pool, device: str, answer: Answer, tenant: str | None = None) -> None:
-    """What became of it. Raises Unavailable."""
-    said = GRANT.update().where(GRANT.c.device == device).values(answer=answer, tenant=tenant)
-    async with acquired(pool) as connection:
-        await query.execute(connection, said)
+async def set_status(
+    pool: Pool, device_digest: str, status: GrantStatus, tenant: str | None = None
+) -> None:
+    """Set the status of a grant, and the tenant of the device. Raises Unavailable."""
+    changed = GRANT.update().where(GRANT.c.device == device_digest)
+    async with acquire(pool) as connection:
+        await query.execute(connection, changed.values(answer=status, tenant=tenant))
 
 
 async def poll(
-    pool: Pool, device: str, client_id: str, now: datetime
+    pool: Pool, device_digest: str, client_id: str, now: datetime
 ) -> tuple[Verdict, Grant | None]:
-    """What the device hears; `Verdict.IN` is heard once, whoever asks at once. Raises Unavailable.
+    """The verdict on a poll of the device, and its grant. Raises Unavailable.
 
-    Who asks too soon must leave more time from then on.
+    `Verdict.IN` is returned once, also to concurrent polls. A poll that comes too soon increases
+    the pause.
     """
-    asked = select(GRANT).where(GRANT.c.device == device).with_for_update()
-    async with acquired(pool) as connection, connection.transaction():
-        row = await query.fetchrow(connection, asked)
+    statement = select(GRANT).where(GRANT.c.device == device_digest).with_for_update()
+    async with acquire(pool) as connection, connection.transaction():
+        row = await query.fetchrow(connection, statement)
         grant = _grant(row) if row is not None else None
-        verdict = judge(grant, client_id, now)
+        verdict = verdict_of(grant, client_id, now)
         if grant is not None and (after := _after(grant, verdict, now)) is not None:
             await query.execute(connection, after)
     return verdict, grant
 
 
 def _after(grant: Grant, verdict: Verdict, now: datetime) -> ClauseElement | None:
-    """What a question changes."""
-    changed = GRANT.update().where(GRANT.c.device == grant.device)
+    """The change of the grant by a poll."""
+    changed = GRANT.update().where(GRANT.c.device == grant.device_digest)
     match verdict:
         case Verdict.IN:
-            return changed.values(answer=Answer.USED)
+            return changed.values(answer=GrantStatus.USED)
         case Verdict.PENDING:
             return changed.values(polled_at=now)
         case Verdict.SLOW_DOWN:
@@ -120,7 +125,7 @@ def _after(grant: Grant, verdict: Verdict, now: datetime) -> ClauseElement | Non
 
 
 async def _prune(connection: Connection, now: datetime) -> None:
-    """Forget some of what is long over. What somebody else holds is left to the next."""
+    """Delete some old grants; locked ones are left for the next call."""
     gone = select(GRANT.c.device).where(GRANT.c.expires_at <= now - REMEMBERED)
     some = gone.limit(PRUNED_AT_ONCE).with_for_update(skip_locked=True)
     await query.execute(connection, delete(GRANT).where(GRANT.c.device.in_(some)))
@@ -128,12 +133,12 @@ async def _prune(connection: Connection, now: datetime) -> None:
 
 def _grant(row: query.Row) -> Grant:
     return Grant(
-        device=row["device"],
-        shown=row["shown"],
+        device_digest=row["device"],
+        user_code_digest=row["shown"],
         client_id=row["client"],
         account_id=AccountId(row["account"]),
         sealed=row["sealed"],
-        answer=Answer(row["answer"]),
+        status=GrantStatus(row["answer"]),
         tenant=row["tenant"],
         pause=row["pause"],
         polled_at=row["polled_at"],

@@ -1,4 +1,4 @@
-"""Which headers are forwarded to services and to clients."""
+"""The headers that are forwarded to services and to clients."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -19,9 +19,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-"""RFC 9110 §7.6.1: they speak of one connection only."""
+"""RFC 9110 §7.6.1: they apply to one connection only."""
 
-OURS: Final = frozenset(
+SET_FOR_SERVICES: Final = frozenset(
     {
         b"authorization",
         b"cookie",
@@ -42,49 +42,48 @@ OURS: Final = frozenset(
         b"x-tenant",
     }
 )
-"""What a client may not tell the services behind us: the gateway says it, or nobody does."""
+"""Headers that services trust the gateway for: it sets them, and drops those of clients."""
 
-NOT_FORWARDED: Final = HOP_BY_HOP | OURS
-OUR_FAMILIES: Final = (b"x-forwarded-", b"x-tenant-", b"x-internal-", b"x-auth-")
+NOT_FORWARDED: Final = HOP_BY_HOP | SET_FOR_SERVICES
+SET_FAMILIES: Final = (b"x-forwarded-", b"x-tenant-", b"x-internal-", b"x-auth-")
 
 SINGLE: Final = frozenset({b"content-type", b"range", b"referer", b"user-agent"})
-"""What has one value: given twice, a service may refuse it, or read another one than we did."""
+"""Headers with one value. If repeated, a service might read another one than the gateway."""
 
-ANSWERED_BY_US: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
+SET_BY_GATEWAY: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
 CORS: Final = b"access-control-"
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
 def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
-    """What of a request's headers (names in lower case) goes on to the service; of what has one
-    value, the last."""
+    """The request's headers (names in lower case) for the service; of SINGLE ones the last."""
     headers = list(headers)
     connection = _named_by_connection(headers)
     last = {name: number for number, (name, _) in enumerate(headers)}
     return [
-        (spelled, _text(value))
+        (forwarded_name, _text(value))
         for number, (name, value) in enumerate(headers)
-        if (spelled := _spelled(name)) is not None
+        if (forwarded_name := _forwarded_name(name)) is not None
         and (name not in SINGLE or number == last[name])
         and name not in connection
     ]
 
 
-def answered(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What of a service's answer goes on to the client, names in lower case."""
+def returned(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a service's answer for the client, names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
     connection = _named_by_connection(lowered)
     return [
-        (name, value) for name, value in lowered if _is_answered(name) and name not in connection
+        (name, value) for name, value in lowered if _is_returned(name) and name not in connection
     ]
 
 
 # There are few names, and every request has them.
 @lru_cache(maxsize=256)
-def _spelled(name: bytes) -> str | None:
-    """A header's name as it goes on, None if it does not."""
-    # Some servers take x_tenant for x-tenant.
-    if b"_" in name or name in NOT_FORWARDED or name.startswith(OUR_FAMILIES):
+def _forwarded_name(name: bytes) -> str | None:
+    """The name of a forwarded header; None if the header is dropped."""
+    # Some servers read x_tenant as x-tenant.
+    if b"_" in name or name in NOT_FORWARDED or name.startswith(SET_FAMILIES):
         return None
     return name.decode("latin-1")
 
@@ -97,12 +96,12 @@ def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
 
 
 @lru_cache(maxsize=256)
-def _is_answered(name: bytes) -> bool:
-    return name not in ANSWERED_BY_US and not name.startswith(CORS)
+def _is_returned(name: bytes) -> bool:
+    return name not in SET_BY_GATEWAY and not name.startswith(CORS)
 
 
 def _text(value: bytes) -> str:
-    # aiohttp writes UTF-8; what is not, is nearly always an old client's Latin-1.
+    # aiohttp writes UTF-8. Other bytes are nearly always Latin-1 of an old client.
     try:
         return value.decode()
     except UnicodeDecodeError:

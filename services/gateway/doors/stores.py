@@ -23,22 +23,22 @@ MEMORY: Final = "async+memory://"
 BY: Final = re.compile(r"\s+by (key|tenant)$")
 STORAGE_SECONDS: Final = 0.5
 OWN: Final = "own"
-"""The name of the limit that a key has for itself."""
+"""The name of the limit that a key has of its own."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exceeded:
-    """Which limit is used up, and in how many seconds there is room again (at least 1)."""
+    """The limit that is used up, and the seconds until the next request, at least 1."""
 
     limit: RateLimit
     retry_after: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Left:
-    """How many more requests a limit takes, and in how many seconds it begins anew."""
+class Remaining:
+    """The requests that a limit still allows, and the seconds until it is reset."""
 
     limit: RateLimit
     remaining: int
@@ -46,36 +46,35 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """One limit, of a key or account at an address, or of all requests `by` key or tenant."""
+class LimitRule:
+    """One limit: for a key or account at an address, or `by` key or tenant from all addresses."""
 
     item: RateLimitItem
     by: str = ""
 
 
-def allowances(text: str) -> Sequence[Allowance]:
-    """Limits like `100/minute; 1000/hour by key; 9000/hour by tenant`; nothing is none.
+def parse_limits(text: str) -> Sequence[LimitRule]:
+    """Parse limits like `100/minute; 1000/hour by key; 9000/hour by tenant`; empty for none.
 
     Raises ValueError.
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
-    return [_allowance(part, BY.search(part)) for part in parts]
+    return [_limit_rule(part, BY.search(part)) for part in parts]
 
 
-def _allowance(part: str, by: re.Match[str] | None) -> Allowance:
-    return Allowance(parse(part)) if by is None else Allowance(parse(part[: by.start()]), by[1])
+def _limit_rule(part: str, by: re.Match[str] | None) -> LimitRule:
+    return LimitRule(parse(part)) if by is None else LimitRule(parse(part[: by.start()]), by[1])
 
 
 class Limits:
-    """The limits of each kind of route, as `allowances` reads them.
+    """The limits by kind of route, in the syntax of `parse_limits`.
 
-    Raises Unavailable if the storage at the URL cannot be used here at all. One that does not
-    answer later lets everybody through: no limit is worth a lost scan. Of an IPv6 address the /64
-    is counted.
+    Raises Unavailable if the storage at the URL is not supported. Requests pass while the storage
+    does not answer: no limit is worth a lost scan. IPv6 addresses are counted by /64.
     """
 
     def __init__(self, texts: Mapping[Limit, str], *, storage: str = MEMORY) -> None:
-        self._allowances = {limit: allowances(text) for limit, text in texts.items()}
+        self._rules = {limit: parse_limits(text) for limit, text in texts.items()}
         try:
             counted = storage_from_string(storage, wrap_exceptions=True)
             self._limiter = SlidingWindowCounterRateLimiter(counted)
@@ -85,11 +84,11 @@ class Limits:
             raise Unavailable("rate limit storage") from error
 
     def counts(self, limit: Limit) -> bool:
-        """Whether there is such a limit."""
-        return bool(self._allowances.get(limit))
+        """Whether the limit is configured."""
+        return bool(self._rules.get(limit))
 
     async def storage_answers(self) -> bool:
-        """Whether counts are kept outside of this process, and can be reached there."""
+        """Whether the counts are stored outside of this process, and the storage answers."""
         if self._storage is None or self._in_memory:
             return False
         try:
@@ -101,81 +100,88 @@ class Limits:
     async def hit(
         self, limit: Limit, *, key: str, address: str, tenant: str | None = None
     ) -> Exceeded | None:
-        """Count one request; says so if that was one too many. Of no tenant, none is counted."""
-        for allowance in self._allowances.get(limit, ()):
-            if (whose := _whose(allowance, key, address, tenant)) is None:
+        """Count one request; the limit that it exceeds, if any.
+
+        Without a tenant, limits by tenant are skipped.
+        """
+        for rule in self._rules.get(limit, ()):
+            if (counted_for := _counted_for(rule, key, address, tenant)) is None:
                 continue
-            if over := await self._hit(limit, allowance.item, (limit, *whose)):
+            if over := await self._hit(limit, rule.item, (limit, *counted_for)):
                 return over
         return None
 
-    async def left(
+    async def remaining(
         self, limit: Limit, *, key: str, address: str, tenant: str | None = None
-    ) -> Left | None:
-        """What is left of the limit that will be used up first; nothing is counted."""
-        found = []
-        for allowance in self._allowances.get(limit, ()):
-            if (whose := _whose(allowance, key, address, tenant)) is not None:
-                found.append(await self._left(limit, allowance.item, (limit, *whose)))
+    ) -> Remaining | None:
+        """The remaining requests of the limit that is closest to its end; counts nothing."""
+        remaining = []
+        for rule in self._rules.get(limit, ()):
+            if (counted_for := _counted_for(rule, key, address, tenant)) is not None:
+                remaining.append(await self._remaining(limit, rule.item, (limit, *counted_for)))
         return min(
-            filter(None, found), key=lambda one: one.remaining / one.limit.quota, default=None
+            filter(None, remaining), key=lambda one: one.remaining / one.limit.quota, default=None
         )
 
     async def test(self, limit: Limit, *, key: str, address: str) -> Exceeded | None:
-        """What `hit` would say now; nothing is counted."""
-        for allowance in self._allowances.get(limit, ()):
-            if (whose := _whose(allowance, key, address, None)) is None:
+        """The result of `hit`, without counting."""
+        for rule in self._rules.get(limit, ()):
+            if (counted_for := _counted_for(rule, key, address, None)) is None:
                 continue
-            if over := await self._hit(limit, allowance.item, (limit, *whose), counted=False):
+            if over := await self._hit(limit, rule.item, (limit, *counted_for), counted=False):
                 return over
         return None
 
     async def hit_own(self, per_minute: int | None, *, key: str) -> Exceeded | None:
-        """Count one request against the limit that a key has for itself, wherever it is used."""
+        """Count one request against the key's own limit, from all addresses."""
         if per_minute is None:
             return None
         return await self._hit(OWN, RateLimitItemPerMinute(per_minute), (OWN, key))
 
     async def _hit(
-        self, name: str, item: RateLimitItem, who: tuple[str, ...], *, counted: bool = True
+        self, name: str, item: RateLimitItem, counted_for: tuple[str, ...], *, counted: bool = True
     ) -> Exceeded | None:
-        ask = self._limiter.hit if counted else self._limiter.test
+        check = self._limiter.hit if counted else self._limiter.test
         try:
             async with asyncio.timeout(STORAGE_SECONDS):
-                if not await ask(item, *who):
-                    return await self._exceeded(name, item, who)
+                if not await check(item, *counted_for):
+                    return await self._exceeded(name, item, counted_for)
         except (StorageError, TimeoutError) as error:
             log.warning("rate limits not counted", reason=type(error).__name__)
         return None
 
-    async def _left(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Left | None:
+    async def _remaining(
+        self, name: str, item: RateLimitItem, counted_for: tuple[str, ...]
+    ) -> Remaining | None:
         try:
             async with asyncio.timeout(STORAGE_SECONDS):
-                stats = await self._limiter.get_window_stats(item, *who)
+                stats = await self._limiter.get_window_stats(item, *counted_for)
         except (StorageError, TimeoutError):
             return None
-        return Left(
+        return Remaining(
             limit=_limit(name, item),
             remaining=max(0, stats.remaining),
             reset_seconds=max(1, ceil(stats.reset_time - time.time())),
         )
 
-    async def _exceeded(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded:
-        stats = await self._limiter.get_window_stats(item, *who)
+    async def _exceeded(
+        self, name: str, item: RateLimitItem, counted_for: tuple[str, ...]
+    ) -> Exceeded:
+        stats = await self._limiter.get_window_stats(item, *counted_for)
         return Exceeded(
             limit=_limit(name, item),
             retry_after=max(1, ceil(stats.reset_time - time.time())),
         )
 
 
-def _whose(
-    allowance: Allowance, key: str, address: str, tenant: str | None
+def _counted_for(
+    rule: LimitRule, key: str, address: str, tenant: str | None
 ) -> tuple[str, ...] | None:
-    match allowance.by:
+    match rule.by:
         case "key":
             return (key,)
         case "tenant":
-            # Named, or a tenant might share its count with a key of the same name.
+            # With a prefix, or a tenant would share its count with a key of the same name.
             return None if tenant is None else ("tenant", tenant)
         case _:
             return (key, network_of(address))

@@ -1,5 +1,5 @@
-"""What a door's clients may know of it: the OpenAPI of its service within the door's rules, and
-our own routes of that door, in one document."""
+"""The OpenAPI document of a door: the operations of its service that the door's rules permit, and
+the gateway's own routes at the door."""
 
 import json
 import re
@@ -17,27 +17,29 @@ SCHEMES: Final[Document] = {
     TOKEN: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 OURS: Final = "Gateway"
-"""Stands before the name of a schema of ours that the service uses for another."""
+"""The prefix of a schema of the gateway whose name the service uses for another one."""
 
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
 _SCHEMA: Final = re.compile(r'"#/components/schemas/([^"]+)"')
 METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
 
 
-def described(
+def door_document(
     door: Door, service: Document | None, own: Document, *, base: str, version: str
 ) -> Document:
-    """One document for both; `service` is None while it does not say, `base` where it answers.
+    """The document of a door. `service` is the service's, None while it is unavailable; `own` that
+    of the gateway's routes; `base` the path that the door's clients use in front.
 
-    Of the service only what a rule of the door lets through. The two keep their schemas apart.
+    Of the service it has the operations that a rule permits. Schemas of the same name are kept
+    apart.
     """
-    theirs: Document = {} if service is None else service
-    ours = _renamed(own, _clashing(schemas_of(theirs), schemas_of(own)))
-    paths = dict(_let_through(door, theirs.get("paths", {})))
-    for path, operations in ours.get("paths", {}).items():
+    service_document: Document = {} if service is None else service
+    own_document = _renamed(own, _clashing(schemas_of(service_document), schemas_of(own)))
+    paths = dict(_permitted(door, service_document.get("paths", {})))
+    for path, operations in own_document.get("paths", {}).items():
         # Where both have an operation, the door leads to the service.
         paths[path] = {**operations, **paths.get(path, {})}
-    needed = _needed(paths, {**schemas_of(ours), **schemas_of(theirs)})
+    needed = _needed(paths, {**schemas_of(own_document), **schemas_of(service_document)})
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Tillstream: {door.name}", "version": version},
@@ -53,58 +55,68 @@ def schemas_of(document: Document) -> Document:
     return schemas
 
 
-def demanding(operation: Document, scope: str | None, *, schemes: Iterable[str]) -> Document:
-    """The operation, saying who may use it: everybody, or holders of `scope` (empty for any)."""
+def with_security(operation: Document, scope: str | None, *, schemes: Iterable[str]) -> Document:
+    """The operation with its `security`: none, or `scope` (empty for any caller)."""
     if scope is None:
         return {**operation, "security": []}
     roles = [scope] if scope else []
     return {**operation, "security": [{scheme: roles} for scheme in schemes]}
 
 
-def _let_through(door: Door, paths: Mapping[str, Any]) -> Iterator[tuple[str, Document]]:
+def _permitted(door: Door, paths: Mapping[str, Any]) -> Iterator[tuple[str, Document]]:
     for path, operations in paths.items():
         rules = door.rules_for(_PARAMETER.sub("{}", path))
-        kept = {
-            method: demanding(operation, rule.scope, schemes=(KEY, TOKEN))
+        permitted = {
+            method: with_security(operation, rule.scope, schemes=(KEY, TOKEN))
             for method, operation in operations.items()
             if method in METHODS and (rule := _rule_for(rules, method)) is not None
         }
-        if kept:
-            shared = {name: said for name, said in operations.items() if name not in METHODS}
-            yield path, {**shared, **kept}
+        if permitted:
+            shared = {name: value for name, value in operations.items() if name not in METHODS}
+            yield path, {**shared, **permitted}
 
 
 def _rule_for(rules: Iterable[Rule], method: str) -> Rule | None:
     return next((rule for rule in rules if method.upper() in rule.methods), None)
 
 
-def _clashing(theirs: Document, ours: Document) -> set[str]:
-    return {name for name, schema in ours.items() if theirs.get(name, schema) != schema}
+def _clashing(service_document: Document, own_document: Document) -> set[str]:
+    return {
+        name
+        for name, schema in own_document.items()
+        if service_document.get(name, schema) != schema
+    }
 
 
 def _renamed(document: Document, names: set[str]) -> Document:
-    """The document with other names for those schemas."""
+    """The document with these schemas prefixed by OURS."""
     if not names:
         return document
 
-    def renamed(found: re.Match[str]) -> str:
-        name = found[1]
+    def renamed(reference: re.Match[str]) -> str:
+        name = reference[1]
         return f'"#/components/schemas/{OURS if name in names else ""}{name}"'
 
-    made: Document = json.loads(_SCHEMA.sub(renamed, json.dumps(document)))
-    schemas = {f"{OURS if name in names else ''}{name}": s for name, s in schemas_of(made).items()}
-    return {**made, "components": {**made.get("components", {}), "schemas": schemas}}
+    renamed_document: Document = json.loads(_SCHEMA.sub(renamed, json.dumps(document)))
+    schemas = {
+        f"{OURS if name in names else ''}{name}": s
+        for name, s in schemas_of(renamed_document).items()
+    }
+    return {
+        **renamed_document,
+        "components": {**renamed_document.get("components", {}), "schemas": schemas},
+    }
 
 
 def _needed(paths: Document, schemas: Document) -> Document:
-    """Those of the schemas that the paths speak of, at first or second hand."""
+    """The schemas that the paths refer to, directly or indirectly."""
     needed: Document = {}
-    asked = _named_in(paths)
-    while missing := sorted(name for name in asked - needed.keys() if name in schemas):
+    referenced = _references(paths)
+    while missing := sorted(name for name in referenced - needed.keys() if name in schemas):
         needed.update({name: schemas[name] for name in missing})
-        asked |= _named_in({name: schemas[name] for name in missing})
+        referenced |= _references({name: schemas[name] for name in missing})
     return needed
 
 
-def _named_in(document: Document) -> set[str]:
+def _references(document: Document) -> set[str]:
     return set(_SCHEMA.findall(json.dumps(document)))

@@ -1,4 +1,4 @@
-"""Answers to requests with an `Idempotency-Key`, kept for a day."""
+"""Answers to requests with an `Idempotency-Key`, stored for a day."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired, tenant_transaction
+from libs.postgres.pool import Connection, Pool, acquire, tenant_transaction
 
 KEPT_FOR: Final = timedelta(hours=24)
 SWEEP_SECONDS: Final = 60.0
@@ -74,7 +74,7 @@ CLAIM: Final = _NEW.on_conflict_do_update(
     },
     where=or_(
         KEPT.c.kept_until <= func.now(),
-        # Whoever had it is dead, or lost its answer. The key still stands for the same request.
+        # The claim has expired without an answer. The key remains bound to its request.
         and_(
             KEPT.c.status.is_(None),
             KEPT.c.in_flight_until <= func.now(),
@@ -82,7 +82,7 @@ CLAIM: Final = _NEW.on_conflict_do_update(
         ),
     ),
 ).returning(KEPT.c.claim)
-SEEN: Final = select(
+EXISTING: Final = select(
     KEPT,
     func.ceil(func.extract("epoch", KEPT.c.in_flight_until - func.now())).label("left"),
 ).where(
@@ -90,7 +90,7 @@ SEEN: Final = select(
     KEPT.c.caller == bindparam("caller"),
     KEPT.c.key == bindparam("key"),
 )
-_MINE: Final = (
+_HELD: Final = (
     KEPT.c.tenant == bindparam("of_tenant"),
     KEPT.c.claim == bindparam("my_claim"),
     KEPT.c.caller == bindparam("of_caller"),
@@ -98,7 +98,7 @@ _MINE: Final = (
 )
 FINISH: Final = (
     update(KEPT)
-    .where(*_MINE)
+    .where(*_HELD)
     .values(
         status=bindparam("status"),
         headers=bindparam("headers"),
@@ -106,7 +106,7 @@ FINISH: Final = (
         kept_until=func.now() + bindparam("kept_for", type_=Interval),
     )
 )
-RELEASE: Final = delete(KEPT).where(*_MINE, KEPT.c.status.is_(None))
+RELEASE: Final = delete(KEPT).where(*_HELD, KEPT.c.status.is_(None))
 _KEY: Final = (KEPT.c.tenant, KEPT.c.caller, KEPT.c.key)
 SWEEP: Final = delete(KEPT).where(
     tuple_(*_KEY).in_(select(*_KEY).where(KEPT.c.kept_until <= func.now()).limit(SWEPT_AT_ONCE))
@@ -127,7 +127,7 @@ class AnotherRequest(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestFingerprint:
-    """A request that may come again. `key` and `fingerprint` are digests of what was sent."""
+    """A request that may be repeated. `key` and `fingerprint` are digests of its content."""
 
     tenant: str
     caller: str
@@ -144,8 +144,8 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What was answered. `body` is None if it was too large to be kept, or was lost."""
+class StoredResponse:
+    """A stored answer. `body` is None if it was too large or lost."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -153,7 +153,7 @@ class Answer:
 
 
 class IdempotencyStore:
-    """The answers of all tenants. `pool` is in system scope.
+    """The stored answers of all tenants. `pool` is in system scope.
 
     Every method raises Unavailable while the database is away.
     """
@@ -163,73 +163,81 @@ class IdempotencyStore:
         self._now = now
         self._sweep_at = now() + SWEEP_SECONDS
 
-    async def claim(self, fingerprint: RequestFingerprint, *, seconds: float) -> Claim | Answer:
-        """The right to answer, for so many seconds, or what was answered before.
+    async def claim(
+        self, fingerprint: RequestFingerprint, *, seconds: float
+    ) -> Claim | StoredResponse:
+        """Claim the request for `seconds`, or the answer that is stored for it.
 
-        Who dies with a claim leaves it to the next one who asks after that. Raises InFlight,
+        A claim that expires without an answer can be claimed again. Raises InFlight,
         AnotherRequest.
         """
         await self._sweep()
-        made = Claim(fingerprint=fingerprint, claim=uuid4())
+        claim = Claim(fingerprint=fingerprint, claim=uuid4())
         async with tenant_transaction(self._pool, fingerprint.tenant) as connection:
-            seen = await _claim(connection, made, timedelta(seconds=seconds))
-        return made if seen is None else _answer(seen, fingerprint)
+            existing = await _claim(connection, claim, timedelta(seconds=seconds))
+        return claim if existing is None else _stored_response(existing, fingerprint)
 
-    async def finish(self, claim: Claim, answer: Answer) -> None:
-        """Keep the answer for a day from now, unless the claim has passed to somebody else."""
-        said = {"status": answer.status, "headers": _flat(answer.headers), "body": answer.body}
+    async def finish(self, claim: Claim, answer: StoredResponse) -> None:
+        """Store the answer for a day, unless the claim expired and was claimed again."""
+        values = {
+            "status": answer.status,
+            "headers": _flat_headers(answer.headers),
+            "body": answer.body,
+        }
         async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
-            await query.execute(connection, FINISH, **_mine(claim), **said, kept_for=KEPT_FOR)
+            await query.execute(
+                connection, FINISH, **_claim_values(claim), **values, kept_for=KEPT_FOR
+            )
 
     async def release(self, claim: Claim) -> None:
-        """Give the claim back: the request may be made again at once."""
+        """Release the claim: the request may be repeated at once."""
         async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
-            await query.execute(connection, RELEASE, **_mine(claim))
+            await query.execute(connection, RELEASE, **_claim_values(claim))
 
     async def _sweep(self) -> None:
         if self._now() < self._sweep_at:
             return
         self._sweep_at = self._now() + SWEEP_SECONDS
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await query.execute(connection, SWEEP)
 
 
-async def _claim(connection: Connection, made: Claim, deadline: timedelta) -> query.Row | None:
-    """None if the claim was made, or what is in its place."""
-    fingerprint = made.fingerprint
+async def _claim(connection: Connection, claim: Claim, deadline: timedelta) -> query.Row | None:
+    """None if the claim succeeded, else the existing row."""
+    fingerprint = claim.fingerprint
     key = {"tenant": fingerprint.tenant, "caller": fingerprint.caller, "key": fingerprint.key}
     claimed = await query.fetchval(
         connection,
         CLAIM,
         **key,
         fingerprint=fingerprint.fingerprint,
-        claim=made.claim,
+        claim=claim.claim,
         deadline=deadline,
         kept_for=KEPT_FOR,
     )
     if claimed is not None:
         return None
-    seen = await query.fetchrow(connection, SEEN, **key)
-    if seen is None:
-        # Given back between the two statements.
+    existing = await query.fetchrow(connection, EXISTING, **key)
+    if existing is None:
+        # Released between the two statements.
         raise InFlight(1)
-    return seen
+    return existing
 
 
-def _answer(seen: query.Row, fingerprint: RequestFingerprint) -> Answer:
-    if seen["fingerprint"] != fingerprint.fingerprint:
+def _stored_response(existing: query.Row, fingerprint: RequestFingerprint) -> StoredResponse:
+    if existing["fingerprint"] != fingerprint.fingerprint:
         raise AnotherRequest
-    if seen["status"] is None:
-        raise InFlight(max(1, int(seen["left"])))
-    texts = [text.encode("latin-1") for text in seen["headers"]]
-    return Answer(
-        status=seen["status"],
+    if existing["status"] is None:
+        raise InFlight(max(1, int(existing["left"])))
+    texts = [text.encode("latin-1") for text in existing["headers"]]
+    return StoredResponse(
+        status=existing["status"],
         headers=list(zip(texts[::2], texts[1::2], strict=True)),
-        body=seen["body"],
+        body=existing["body"],
     )
 
 
-def _mine(claim: Claim) -> dict[str, object]:
+def _claim_values(claim: Claim) -> dict[str, object]:
     fingerprint = claim.fingerprint
     return {
         "of_tenant": fingerprint.tenant,
@@ -239,5 +247,5 @@ def _mine(claim: Claim) -> dict[str, object]:
     }
 
 
-def _flat(headers: list[tuple[bytes, bytes]]) -> list[str]:
+def _flat_headers(headers: list[tuple[bytes, bytes]]) -> list[str]:
     return [part.decode("latin-1") for header in headers for part in header]

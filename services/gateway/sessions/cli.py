@@ -12,7 +12,7 @@ KEY_FILE: Final = "GATEWAY_SIGNING_KEY_FILE"
 
 
 def add_rotate_signing_key(app: typer.Typer) -> None:
-    """The command, which needs neither the database nor the other settings."""
+    """Add the command. It needs neither the database nor other settings."""
 
     @app.command("rotate-signing-key")
     def rotate_signing_key(

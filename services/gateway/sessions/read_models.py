@@ -1,4 +1,4 @@
-"""Where is somebody logged in, and since when?"""
+"""Which sessions does an account have, and when were they opened?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from contracts.gateway import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection, by_stream
-from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.domain.realm import PLATFORM, Workspace
 
 SESSION: Final = Table(
     "session",
@@ -42,16 +42,16 @@ SESSION: Final = Table(
     Column("revoked_at", TIMESTAMP(timezone=True)),
     Column("revoked_because", Text),
 )
-"""`tenant` is that of the log, `of_tenant` where somebody acts."""
+"""`tenant` is the tenant in the log, `of_tenant` the tenant of the session's workspace."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRow:
-    """A session as its owner sees it."""
+    """A session, as its owner sees it in lists."""
 
     session_id: SessionId
     account_id: AccountId
-    place: Place
+    workspace: Workspace
     device: str
     opened_at: datetime
     refreshed_at: datetime
@@ -59,42 +59,42 @@ class SessionRow:
 
 
 async def live_sessions(
-    pool: Pool, account_id: UUID, now: datetime, *, place: Place | None = None
+    pool: Pool, account_id: UUID, now: datetime, *, workspace: Workspace | None = None
 ) -> Sequence[SessionRow]:
-    """Sessions of an account that open something still, the newest first. Raises Unavailable."""
+    """The live sessions of an account, newest first. Raises Unavailable."""
     c = SESSION.c
     matching = [c.tenant == PLATFORM, c.account_id == account_id]
     matching += [c.revoked_at.is_(None), c.expires_at > now]
-    if place is not None:
-        matching += [c.realm == place.realm, c.of_tenant == place.tenant]
-    asked = select(SESSION).where(*matching).order_by(c.opened_at.desc(), c.session_id)
-    async with acquired(pool) as connection:
-        return [_row(row) for row in await query.fetch(connection, asked)]
+    if workspace is not None:
+        matching += [c.realm == workspace.realm, c.of_tenant == workspace.tenant]
+    statement = select(SESSION).where(*matching).order_by(c.opened_at.desc(), c.session_id)
+    async with acquire(pool) as connection:
+        return [_row(row) for row in await query.fetch(connection, statement)]
 
 
 async def last_logins(
-    pool: Pool, account_ids: Sequence[UUID], *, place: Place | None = None
+    pool: Pool, account_ids: Sequence[UUID], *, workspace: Workspace | None = None
 ) -> Mapping[UUID, datetime]:
-    """When each of the accounts last logged in (in a place), if ever."""
+    """The last login of each account (to a workspace); accounts without one are left out."""
     if not account_ids:
         return {}
     c = SESSION.c
     matching = [c.tenant == PLATFORM, c.account_id.in_(account_ids)]
-    if place is not None:
-        matching += [c.realm == place.realm, c.of_tenant == place.tenant]
+    if workspace is not None:
+        matching += [c.realm == workspace.realm, c.of_tenant == workspace.tenant]
     latest = func.max(c.opened_at).label("at")
-    asked = select(c.account_id, latest).where(*matching).group_by(c.account_id)
-    async with acquired(pool) as connection:
-        return {row["account_id"]: row["at"] for row in await query.fetch(connection, asked)}
+    statement = select(c.account_id, latest).where(*matching).group_by(c.account_id)
+    async with acquire(pool) as connection:
+        return {row["account_id"]: row["at"] for row in await query.fetch(connection, statement)}
 
 
 async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, datetime]:
-    """When the account last logged in to each tenant of a realm."""
+    """The last login of the account by tenant of a realm."""
     c = SESSION.c
     mine = (c.tenant == PLATFORM, c.account_id == account_id, c.realm == realm)
-    asked = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
-    async with acquired(pool) as connection:
-        rows = await query.fetch(connection, asked.group_by(c.of_tenant))
+    statement = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
+    async with acquire(pool) as connection:
+        rows = await query.fetch(connection, statement.group_by(c.of_tenant))
     return {row["of_tenant"]: row["at"] for row in rows}
 
 
@@ -103,20 +103,20 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
     for envelope in batch:
         match envelope.event:
             case SessionOpened() as opened:
-                await query.execute(connection, _opened(envelope.tenant, opened))
+                await query.execute(connection, _insert_session(envelope.tenant, opened))
             case SessionRefreshed(session_id=of, refreshed_at=at, expires_at=expires):
                 new = {"refreshed_at": at, "expires_at": expires}
-                await query.execute(connection, _with(envelope.tenant, of, new))
+                await query.execute(connection, _update(envelope.tenant, of, new))
             case SessionRevoked(session_id=of, revoked_at=at, reason=reason):
                 ended = {"revoked_at": at, "revoked_because": reason}
-                await query.execute(connection, _with(envelope.tenant, of, ended))
+                await query.execute(connection, _update(envelope.tenant, of, ended))
             case _:
-                # Of other topics, which this read model does not read.
+                # Events of topics that this read model does not subscribe to.
                 pass
 
 
 def projection() -> Projection[GatewayEvent]:
-    """What the projector is told."""
+    """The declaration of the read model."""
     return Projection(
         name="session",
         tables=("session",),
@@ -127,7 +127,7 @@ def projection() -> Projection[GatewayEvent]:
     )
 
 
-def _opened(tenant: str, event: SessionOpened) -> ClauseElement:
+def _insert_session(tenant: str, event: SessionOpened) -> ClauseElement:
     return insert(SESSION).values(
         tenant=tenant,
         session_id=event.session_id,
@@ -141,16 +141,16 @@ def _opened(tenant: str, event: SessionOpened) -> ClauseElement:
     )
 
 
-def _with(tenant: str, session_id: UUID, values: Mapping[str, object]) -> ClauseElement:
-    is_it = (SESSION.c.tenant == tenant, SESSION.c.session_id == session_id)
-    return SESSION.update().where(*is_it).values(**values)
+def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> ClauseElement:
+    this_session = (SESSION.c.tenant == tenant, SESSION.c.session_id == session_id)
+    return SESSION.update().where(*this_session).values(**values)
 
 
 def _row(row: query.Row) -> SessionRow:
     return SessionRow(
         session_id=SessionId(row["session_id"]),
         account_id=AccountId(row["account_id"]),
-        place=Place(row["realm"], row["of_tenant"]),
+        workspace=Workspace(row["realm"], row["of_tenant"]),
         device=row["device"],
         opened_at=row["opened_at"],
         refreshed_at=row["refreshed_at"],

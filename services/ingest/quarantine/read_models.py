@@ -24,7 +24,7 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, ScanQuarantined
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection, by_stream
 
 QUARANTINE: Final = Table(
@@ -170,7 +170,7 @@ async def open_by_code(pool: Pool) -> Mapping[str, int]:
         .where(QUARANTINE.c.status == Status.OPEN, QUARANTINE.c.code.is_not(None))
         .group_by(QUARANTINE.c.code)
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
 
 

@@ -13,7 +13,7 @@ from libs.barcodes.elements import Amount, Value
 from libs.barcodes.faults import BadBarcode
 from libs.http.auth import Principal
 from libs.http.visible import STALE
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.barcodes import handlers as handler
 from services.scale_bridge.barcodes.domain import (
     MOST_RULES,
@@ -138,7 +138,7 @@ async def _label(scales: ApiContext, caller: Principal, label: Label) -> Meaning
     code, owner = label.weighed.code, owner_of(caller.subject)
     # Some write codes as texts, with the zeros that stand on the label.
     codes = {str(code), str(code).zfill(label.rule.code_digits)}
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         found = await article.sold(connection, caller.tenant, owner, codes)
     return Meaning(
         kind="label",

@@ -13,7 +13,7 @@ from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet, ScaleBridgeEven
 from libs.barcodes import elements, gtin
 from libs.barcodes.elements import Elements
 from libs.barcodes.faults import BadRule
-from libs.barcodes.measured import Measure, Rule, Weighed, decode, overlapping
+from libs.barcodes.measured import Measure, MeasuredItem, Rule, decode, overlapping
 from libs.eventsourcing.decider import Decider
 
 MOST_RULES: Final = 100
@@ -54,7 +54,7 @@ class Label:
     """A label of variable measure: the rule it was read by, and what it says."""
 
     rule: BarcodeRule
-    weighed: Weighed
+    weighed: MeasuredItem
 
 
 @dataclass(frozen=True, slots=True)

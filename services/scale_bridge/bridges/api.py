@@ -16,7 +16,7 @@ from libs.errors import Refused, Unavailable
 from libs.eventsourcing.log import VersionConflict
 from libs.eventsourcing.store import new_event_id
 from libs.http.auth import Principal, require
-from libs.process.race import race
+from libs.process.concurrency import race
 from libs.security.sealed_box import KEY_BYTES, seal_to
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood

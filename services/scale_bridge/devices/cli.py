@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from libs.errors import Unavailable
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.sealing import Seal
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.secret import Rotated, rotate
@@ -51,7 +51,7 @@ async def _rotate(
     settings: "Settings", open_context: Callable[["Settings"], AbstractAsyncContextManager[Context]]
 ) -> Rotated:
     async with open_context(settings) as context:
-        async with acquired(context.pool) as connection:
+        async with acquire(context.pool) as connection:
             devices = await device.every(connection)
         newest = Seal(settings.sealing_keys[:1])
         return await rotate(context, newest, devices, actor=ACTOR)

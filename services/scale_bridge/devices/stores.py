@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 NEXT: Final = "SELECT nextval('device_number')"
 TAKE: Final = """
@@ -30,7 +30,7 @@ FRESH: Final = timedelta(seconds=30)
 
 async def next_number(pool: Pool) -> int:
     """A number no device had before; some are skipped. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         number: int = await connection.fetchval(NEXT)
     return number
 
@@ -42,7 +42,7 @@ async def take_name(
 
     Safe to repeat. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(TAKE, tenant, owner, name, device_id)
         row = await connection.fetchrow(WHOSE, tenant, owner, name, FRESH)
     if row is None:
@@ -56,12 +56,12 @@ async def take_over(
     pool: Pool, tenant: str, owner: UUID, name: str, *, of: DeviceId, device_id: DeviceId
 ) -> bool:
     """Have a name that a device has which does not use it; whether it was still so."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         taken = await connection.fetchval(TAKE_OVER, tenant, owner, name, of, device_id)
     return taken is not None
 
 
 async def give_back(pool: Pool, tenant: str, owner: UUID, name: str, device_id: DeviceId) -> None:
     """Let others have the name; nothing if it is not the device's. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(GIVE_BACK, tenant, owner, name, device_id)

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from libs.clock import Clock
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.monitoring.read_models.display_history import ScaleKey
 
@@ -42,7 +42,7 @@ class Retention:
         if self.paused_until is not None and now < self.paused_until:
             return
         until = now - self.retained_for - SPARE
-        async with acquired(self.pool) as connection:
+        async with acquire(self.pool) as connection:
             scales = await display_history.scales(connection, self.after, limit=SCALES)
         left = BATCHES
         for scale in scales:
@@ -60,7 +60,7 @@ class Retention:
         total = 0
         while left:
             # One transaction per batch: the locks of a scale do not block another.
-            async with acquired(self.pool) as connection:
+            async with acquire(self.pool) as connection:
                 deleted = await display_history.delete_old(connection, scale, until, limit=BATCH)
             if not deleted:
                 break

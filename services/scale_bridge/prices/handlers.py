@@ -18,7 +18,7 @@ from contracts.scale_bridge import DeviceId, OperationId
 from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
@@ -79,7 +79,7 @@ async def change_price(
     """
     if await store_price(context, change, tenant=tenant, currency=currency, trace=trace) is None:
         return []
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         now = context.clock()
         current = await prices.current(connection, tenant, [change.article], now)
         locations = await drift.locations_of(connection, tenant, change.article)
@@ -137,7 +137,7 @@ async def _with_prices(
     }
     if not articles:
         return copy, {}
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         by_article = await prices.current(connection, tenant, articles, now)
     limits = await _limits(context, tenant, device_id)
     changes = await catalogue.changes_after(context, tenant, device_id, since)
@@ -167,7 +167,7 @@ async def _with_prices(
 async def catch_up(context: Context, *, limit: int = 500) -> int:
     """Set recent prices on scales that were not known to sell the article then; how many."""
     now = context.clock()
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
         current = {
             (one.tenant, one.article): price

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 
 _COLUMNS: Final = "price_id, article, price, valid_at, announced_by, announced_at, trace"
@@ -37,7 +37,7 @@ ONE: Final = f"SELECT {_COLUMNS} FROM price WHERE tenant = $1 AND price_id = $2"
 async def save(pool: Pool, tenant: str, price: ShopPrice) -> None:
     """Store a price. Safe to repeat. Raises Unavailable."""
     values = [getattr(price, name.strip()) for name in _COLUMNS.split(",")]
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(SAVE, tenant, *values)
         await connection.execute(TIDY, tenant, price.article)
 

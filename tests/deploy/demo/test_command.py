@@ -17,7 +17,7 @@ from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
 from deploy.demo.report import show
 from deploy.local.trouble import CannotStart
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.deploy.demo.fake import KEY, Faults, Store, serving
 
 NOBODY = "http://127.0.0.1:1"

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.demo.day import Address, Day, Manner, Verdict
 from deploy.demo.plan import Plan, plan_day
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.deploy.demo.fake import KEY, ZONE, Faults, Store, serving
 
 MANNER = Manner(speed=30_000, patience=PATIENCE_SECONDS, lag=PATIENCE_SECONDS)

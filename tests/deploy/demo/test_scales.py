@@ -15,9 +15,9 @@ from deploy.demo.office import Account, Office
 from deploy.demo.outages import Outages
 from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
 from deploy.local.ports import free_port
-from libs.testing.clock import Seconds
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.servers import http_server
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.driver.simulator.fleet import read_fleet
 from tests.deploy.demo.fake_door import Shop, serving_scales
 
@@ -142,7 +142,7 @@ async def test_a_door_that_is_not_there_yet_is_tried_again() -> None:
 
 def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
     said: list[str] = []
-    clock = Seconds(0.0)
+    clock = MonotonicClock(0.0)
     outages = Outages(said.append, clock=clock)
 
     outages.failed("nobody listens")

@@ -34,8 +34,8 @@ from deploy.local.runtime import (
 )
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart, Interrupted
-from libs.testing.clock import Seconds
-from libs.testing.waiting import wait_until
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 DEAF = """
@@ -156,7 +156,7 @@ def test_waiting_for_a_program_ends_before_it_is_ready(
     ids=["it logs", "it computes"],
 )
 def test_a_program_with_progress_is_waited_for(python: Make, working: str) -> None:
-    child, clock = Child(python(f"import time\nwhile True: {working}")), Seconds()
+    child, clock = Child(python(f"import time\nwhile True: {working}")), MonotonicClock()
     patience = Patience(child, clock=clock)
     clock.advance(STALLED_SECONDS + 1)
 
@@ -165,7 +165,7 @@ def test_a_program_with_progress_is_waited_for(python: Make, working: str) -> No
 
 
 def test_a_program_is_not_waited_for_beyond_a_last_resort(python: Make) -> None:
-    child, clock = Child(python(SLEEP)), Seconds()
+    child, clock = Child(python(SLEEP)), MonotonicClock()
     patience = Patience(child, stalled_seconds=2 * LONGEST_SECONDS, clock=clock)
     clock.advance(LONGEST_SECONDS)
     assert not patience.fault()

@@ -22,7 +22,7 @@ from deploy.local.memory import memory_by_program
 from deploy.local.services import SERVICES, preloaded_modules
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart
-from libs.testing.waiting import wait_until
+from libs.testing.polling import wait_until
 from tests.deploy.fakes.heavy import MEBIBYTES
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="only Linux ends children with their parent")

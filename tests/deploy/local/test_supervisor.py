@@ -16,8 +16,8 @@ from deploy.local.observer import Observer
 from deploy.local.supervisor import LATE_SECONDS, Slot, State, Supervisor
 from deploy.local.trouble import CannotStart
 from deploy.local.view import summary
-from libs.testing.clock import Seconds
-from libs.testing.waiting import PATIENCE_SECONDS, wait_until
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, wait_until
 
 SLEEP = "import time; time.sleep(600)"
 Make = Callable[..., Program]
@@ -25,8 +25,8 @@ History = list[tuple[str, State]]
 
 
 @pytest.fixture
-def clock() -> Seconds:
-    return Seconds()
+def clock() -> MonotonicClock:
+    return MonotonicClock()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def history() -> History:
 
 
 @pytest.fixture
-def supervisor(clock: Seconds, history: History) -> Iterator[Supervisor]:
+def supervisor(clock: MonotonicClock, history: History) -> Iterator[Supervisor]:
     def changed(slot: Slot) -> None:
         history.append((slot.program.name, slot.state))
 
@@ -58,7 +58,7 @@ def tick_until(supervisor: Supervisor, state: State) -> Slot:
 
 
 def test_a_killed_program_is_started_again_after_its_wait(
-    supervisor: Supervisor, clock: Seconds, python: Make
+    supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     supervisor.start(python(SLEEP))
     first = pid_of(supervisor.slots[0])
@@ -96,7 +96,7 @@ def test_programs_started_together_are_there_before_one_of_them_is_ready(
 
 
 def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
-    supervisor: Supervisor, clock: Seconds, python: Make
+    supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     supervisor.start(python(SLEEP))
     waits = []
@@ -113,7 +113,7 @@ def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
 
 
 def test_a_restart_that_cannot_even_begin_waits_again(
-    supervisor: Supervisor, clock: Seconds, python: Make
+    supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     preparations = 0
 
@@ -154,7 +154,7 @@ def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
 
 
 def test_a_late_answer_is_no_death_unless_it_never_comes(
-    supervisor: Supervisor, clock: Seconds, python: Make
+    supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     answer: bool | None = True
     supervisor.start(python(SLEEP, ready=lambda: answer))

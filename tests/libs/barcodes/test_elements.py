@@ -1,4 +1,4 @@
-"""GTINs and GS1 element strings: what is told, and what is refused rather than guessed or misread
+"""GTINs and GS1 element strings: valid ones are parsed, all others refused
 (GS1 General Specifications; 7.9 has the check digits)."""
 
 import re
@@ -27,8 +27,8 @@ TODAY = date(2026, 11, 21)
 GTIN = "04600000000015"
 
 
-def said(text: str) -> dict[str, object]:
-    """What a scanner sends that puts the symbology in front."""
+def parsed(text: str) -> dict[str, object]:
+    """The text of a scanner that adds the symbology identifier."""
     return dict(read(f"]C1{text}", today=TODAY))
 
 
@@ -36,7 +36,7 @@ def test_a_label_with_everything_on_it() -> None:
     parts = ("01", GTIN, "3103", "001250", "15", "261201", "10", "A-7", SEPARATOR)
     last = ("393", "2", "643", "19990", SEPARATOR, "21", "x/9")
 
-    assert said("".join(parts + last)) == {
+    assert parsed("".join(parts + last)) == {
         "01": GTIN,
         "3103": Decimal("1.250"),
         "15": date(2026, 12, 1),
@@ -47,12 +47,12 @@ def test_a_label_with_everything_on_it() -> None:
 
 
 def test_a_box_with_a_number_of_pieces() -> None:
-    assert said(f"02{GTIN}37{12}{SEPARATOR}3922{450}") == {
+    assert parsed(f"02{GTIN}37{12}{SEPARATOR}3922{450}") == {
         "02": GTIN,
         "37": 12,
         "3922": Decimal("4.50"),
     }
-    assert said(f"30{8}") == {"30": 8}
+    assert parsed(f"30{8}") == {"30": 8}
 
 
 @pytest.mark.parametrize(
@@ -66,27 +66,27 @@ def test_a_box_with_a_number_of_pieces() -> None:
         ("991231", date(1999, 12, 31)),
     ],
 )
-def test_a_day_of_two_digit_years_is_the_nearest_and_day_00_the_last(
+def test_a_two_digit_year_is_the_nearest_and_day_00_the_last_of_the_month(
     digits: str, day: date
 ) -> None:
     for identifier in ("11", "13", "15", "17"):
-        assert said(f"{identifier}{digits}") == {identifier: day}
+        assert parsed(f"{identifier}{digits}") == {identifier: day}
 
 
-def test_a_century_ahead_counts_too() -> None:
+def test_a_date_may_lie_in_the_next_century() -> None:
     assert read("]d217010101", today=date(2099, 1, 1)) == {"17": date(2101, 1, 1)}
 
 
-def test_separators_where_none_are_needed_do_no_harm() -> None:
+def test_unnecessary_separators_are_ignored() -> None:
     text = f"{SEPARATOR}01{GTIN}{SEPARATOR}10A{SEPARATOR}"
 
-    assert said(text) == said(f"01{GTIN}10A") == {"01": GTIN, "10": "A"}
+    assert parsed(text) == parsed(f"01{GTIN}10A") == {"01": GTIN, "10": "A"}
 
 
-def test_the_same_twice_is_fine_unless_it_differs() -> None:
-    assert said(f"10A{SEPARATOR}10A") == {"10": "A"}
+def test_a_repeated_element_must_have_the_same_value() -> None:
+    assert parsed(f"10A{SEPARATOR}10A") == {"10": "A"}
     with pytest.raises(RepeatedElement):
-        said(f"10A{SEPARATOR}10B")
+        parsed(f"10A{SEPARATOR}10B")
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,17 @@ def test_the_same_twice_is_fine_unless_it_differs() -> None:
         (f"10{SEPARATOR}21A", BadElement),
     ],
 )
-def test_what_is_wrong_is_refused_and_not_repeated(text: str, fault: type[BadBarcode]) -> None:
+def test_an_invalid_barcode_is_refused_without_repeating_its_text(
+    text: str, fault: type[BadBarcode]
+) -> None:
     with pytest.raises(fault) as refused:
-        said(text)
+        parsed(text)
 
     assert not text or text not in str(refused.value)
 
 
 @pytest.mark.parametrize("mark", [*SYMBOLOGIES, SEPARATOR])
-def test_what_is_marked_as_gs1s_is_read(mark: str) -> None:
+def test_a_marked_text_is_read(mark: str) -> None:
     assert read(f"{mark}101234", today=TODAY) == {"10": "1234"}
 
 
@@ -138,7 +140,7 @@ def test_what_is_marked_as_gs1s_is_read(mark: str) -> None:
 @pytest.mark.parametrize(
     "text", ["3004505491", "101234", f"01{GTIN}", "00376104250021234569", "5901234123457", "91A"]
 )
-def test_what_is_not_marked_as_gs1s_is_not_guessed(mark: str, text: str) -> None:
+def test_an_unmarked_text_is_refused(mark: str, text: str) -> None:
     with pytest.raises(UnknownElement, match="not marked") as refused:
         read(mark + text, today=TODAY)
 
@@ -146,7 +148,7 @@ def test_what_is_not_marked_as_gs1s_is_not_guessed(mark: str, text: str) -> None
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_scanned_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     for marked in (text, f"]C1{text}", f"{SEPARATOR}{text}"):
         try:
             assert read(marked, today=TODAY)
@@ -154,7 +156,7 @@ def test_whatever_is_scanned_is_read_or_refused(text: str) -> None:
             continue
 
 
-def test_marked_goods_say_their_weight_behind_a_signature() -> None:
+def test_the_weight_after_a_signature_is_read() -> None:
     text = f"01{GTIN}215Qbag!{SEPARATOR}93Zjqw{SEPARATOR}3103000353"
 
     assert read(text, today=TODAY) == {
@@ -190,11 +192,11 @@ def test_marked_goods_say_their_weight_behind_a_signature() -> None:
         ("7999z", "79", "99z"),
     ],
 )
-def test_an_identifier_is_kept_whatever_stands_around_it(
+def test_every_identifier_is_read_among_any_others(
     text: str, identifier: str, value: object
 ) -> None:
     for around in (f"{text}", f"{text}{SEPARATOR}10A", f"10A{SEPARATOR}{text}{SEPARATOR}37{4}"):
-        elements = said(around)
+        elements = parsed(around)
         assert elements[identifier] == value
         assert set(elements) <= {identifier, "10", "37"}
 
@@ -210,7 +212,7 @@ def test_an_identifier_is_kept_whatever_stands_around_it(
 def test_an_unassigned_identifier_of_predefined_length_ends_by_itself(
     text: str, elements: dict[str, object]
 ) -> None:
-    assert said(f"{text}10A") == elements | {"10": "A"}
+    assert parsed(f"{text}10A") == elements | {"10": "A"}
 
 
 LOOSER = {"30", "7004", "8003", "8010", "7258", *(f"433{digit}" for digit in range(4))}
@@ -219,7 +221,7 @@ ESCAPED = {digits for digits, one in IDENTIFIERS.items() if any("pcenc" in c for
 """The other list counts `%2B` here as one character; the standard's file counts three."""
 
 
-def test_the_table_is_the_one_that_others_keep() -> None:
+def test_the_identifiers_are_those_of_other_implementations() -> None:
     assert set(IDENTIFIERS) == set(OTHERS)
     for digits, ours in IDENTIFIERS.items():
         theirs = re.compile(OTHERS[digits].pattern)
@@ -230,7 +232,9 @@ def test_the_table_is_the_one_that_others_keep() -> None:
 
 
 @given(st.data(), st.sampled_from(sorted(set(OTHERS) - LOOSER - ESCAPED)))
-def test_nothing_that_others_read_is_refused(data: st.DataObject, digits: str) -> None:
+def test_values_accepted_by_other_implementations_are_accepted(
+    data: st.DataObject, digits: str
+) -> None:
     text = data.draw(st.from_regex(re.compile(OTHERS[digits].pattern, re.ASCII), fullmatch=True))
     found = identifier_at(text)
 
@@ -246,13 +250,13 @@ def test_nothing_that_others_read_is_refused(data: st.DataObject, digits: str) -
     st.dates(date(1980, 1, 1), date(2070, 12, 31)),
     st.text("ABCxyz019-/", min_size=1, max_size=20),
 )
-def test_what_was_written_is_what_is_read(
+def test_a_written_element_string_is_read_back(
     body: str, grams: int, places: int, day: date, batch: str
 ) -> None:
     gtin = body + check_digit(body)
     text = f"10{batch}{SEPARATOR}01{gtin}310{places}{grams:06}17{day:%y%m%d}"
 
-    assert said(text) == {
+    assert parsed(text) == {
         "10": batch,
         "01": gtin,
         f"310{places}": Decimal(grams).scaleb(-places),
@@ -268,30 +272,30 @@ GTINS = st.sampled_from(LENGTHS).flatmap(
 @pytest.mark.parametrize(
     "code", ["96385074", "95012346", "036000291452", "5901234123457", "6291041500213"]
 )
-def test_numbers_of_real_goods_are_numbers(code: str) -> None:
+def test_gtins_of_real_goods_are_valid(code: str) -> None:
     assert checked(code) == code
 
 
-def test_the_standards_own_check_digit_and_the_one_number_of_14_digits() -> None:
+def test_the_standards_example_and_the_gtin_of_14_digits() -> None:
     assert check_digit("37610425002123456") == "9"
     assert gtin14("036000291452") == gtin14("0036000291452") == "00036000291452"
 
 
 @pytest.mark.parametrize("code", ["", "123", "590123412345", "59012341234570"[:11]])
-def test_what_is_too_long_or_too_short_is_none(code: str) -> None:
+def test_a_wrong_length_is_refused(code: str) -> None:
     with pytest.raises((WrongLength, WrongCheckDigit, NotDigits)):
         checked(code)
 
 
 def test_only_the_digits_0_to_9_count() -> None:
-    """What Unicode calls a digit is none that a printer prints."""
+    """Other digits of Unicode do not count."""
     for code in ("590123412345X", "5901234123457 ", "٥٩٠١٢٣٤١٢٣٤٥٧"):
         with pytest.raises(NotDigits):
             checked(code)
 
 
 @given(GTINS, st.data())
-def test_one_misread_digit_is_always_noticed(body: str, data: st.DataObject) -> None:
+def test_one_misread_digit_is_always_detected(body: str, data: st.DataObject) -> None:
     code = body + check_digit(body)
     place = data.draw(st.integers(0, len(code) - 1))
     other = data.draw(st.sampled_from([d for d in "0123456789" if d != code[place]]))

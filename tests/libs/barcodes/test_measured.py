@@ -1,4 +1,4 @@
-"""Labels that a shop prints itself: a code, a measure, and digits that check both."""
+"""Labels of variable measure: code, measure and check digits."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from libs.barcodes.gtin import check_digit
 from libs.barcodes.measured import (
     PREFIXES,
     Measure,
+    MeasuredItem,
     Rule,
-    Weighed,
     decode,
     encode,
     measure_check_digit,
@@ -31,7 +31,7 @@ BY_PRICE = Rule(
 
 @st.composite
 def rules(draw: st.DrawFn, prefix: str | None = None) -> Rule:
-    """Any rule there may be."""
+    """Any valid rule."""
     begins = draw(st.sampled_from(PREFIXES)) if prefix is None else prefix
     more = "" if prefix is not None else draw(st.text("0123456789", max_size=3))
     room = 12 - len(begins) - len(more)
@@ -48,25 +48,25 @@ def rules(draw: st.DrawFn, prefix: str | None = None) -> Rule:
 
 @st.composite
 def labels(draw: st.DrawFn) -> tuple[Rule, int, int]:
-    """A rule with a code and a measure it has room for."""
+    """A rule with a code and a measure that fit."""
     rule = draw(rules())
     code = draw(st.integers(0, 10**rule.code_digits - 1))
     return rule, code, draw(st.integers(0, 10**rule.measure_digits - 1))
 
 
 @given(labels())
-def test_what_was_printed_is_what_is_read(label: tuple[Rule, int, int]) -> None:
+def test_an_encoded_label_is_decoded_back(label: tuple[Rule, int, int]) -> None:
     rule, code, measure = label
     barcode = encode(rule, code, measure)
 
     assert len(barcode) == 13
-    assert decode([rule], barcode) == Weighed(
+    assert decode([rule], barcode) == MeasuredItem(
         code=code, measure=rule.measure, value=measure, rule=rule
     )
 
 
 @given(labels(), st.data())
-def test_a_misread_digit_is_refused_or_makes_it_another_prefix(
+def test_a_misread_digit_is_refused_or_changes_the_prefix(
     label: tuple[Rule, int, int], data: st.DataObject
 ) -> None:
     rule, code, measure = label
@@ -83,10 +83,10 @@ def test_a_misread_digit_is_refused_or_makes_it_another_prefix(
 
 
 @given(labels(), st.data())
-def test_a_measure_with_a_check_digit_is_checked_by_itself(
+def test_a_check_digit_of_the_measure_is_verified(
     label: tuple[Rule, int, int], data: st.DataObject
 ) -> None:
-    """Two digits misread at once may satisfy the last check digit, and then not this one."""
+    """Two misread digits may satisfy the last check digit, but not this one."""
     rule, code, measure = label
     if not rule.price_check_digit:
         return
@@ -118,25 +118,25 @@ def test_a_label_by_weight_and_one_by_price() -> None:
     assert encode(BY_PRICE, 150, 2875) == "0200150928753"
 
 
-def test_the_standards_own_check_digits_of_measures() -> None:
+def test_the_standards_examples_of_measure_check_digits() -> None:
     assert (measure_check_digit("2875"), measure_check_digit("14685")) == ("9", "6")
     for wrong in ("287", "146850", "28a5"):
         with pytest.raises(DoesNotFit):
             measure_check_digit(wrong)
 
 
-def test_a_scanner_may_leave_out_the_zero_in_front() -> None:
+def test_a_upc_a_is_read_with_a_leading_zero() -> None:
     barcode = encode(BY_PRICE, 7, 1999)
 
     assert decode([BY_PRICE], barcode[1:]) == decode([BY_PRICE], barcode)
 
 
 @pytest.mark.parametrize("code", ["", "5901234123457", "100015001234", "200015001234X", "2" * 14])
-def test_what_no_rule_is_for_says_nothing(code: str) -> None:
+def test_a_barcode_without_a_matching_rule_is_not_decoded(code: str) -> None:
     assert decode([BY_WEIGHT, BY_PRICE], code) is None
 
 
-def test_what_has_no_room_is_not_printed() -> None:
+def test_a_value_with_too_many_digits_is_not_encoded() -> None:
     for code, measure in ((100_000, 1), (1, 100_000), (-1, 1), (1, -1)):
         with pytest.raises(DoesNotFit):
             encode(BY_WEIGHT, code, measure)
@@ -156,7 +156,7 @@ def test_what_has_no_room_is_not_printed() -> None:
         {"price_check_digit": True, "measure_digits": 6, "code_digits": 3},
     ],
 )
-def test_a_rule_by_which_nothing_could_be_printed_is_none(wrong: dict[str, Any]) -> None:
+def test_an_impossible_rule_is_refused(wrong: dict[str, Any]) -> None:
     given = {"prefix": "20", "code_digits": 5, "measure": Measure.COUNT, "measure_digits": 5}
     with pytest.raises(BadRule):
         Rule(**{**given, **wrong})

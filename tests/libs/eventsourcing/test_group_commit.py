@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from libs.eventsourcing.group_commit import GroupCommit, Limits, Weight
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 
 class Writer:
@@ -144,7 +144,7 @@ async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(
 
 @pytest.mark.parametrize(
     "limits",
-    [Limits(group_rows=1, waiting_requests=2), Limits(group_rows=1, waiting_bytes=2)],
+    [Limits(group_rows=1, queued_requests=2), Limits(group_rows=1, queued_bytes=2)],
     ids=["requests", "bytes"],
 )
 async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who_left(
@@ -156,11 +156,11 @@ async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who
     for left in (tasks[0], tasks[1], tasks[3]):
         left.cancel()
     await asyncio.wait([tasks[0], tasks[1], tasks[3]])
-    assert (writer.groups, len(group._waiting)) == ([[1]], 1)
+    assert (writer.groups, len(group._queue)) == ([[1]], 1)
 
     writer.allow(1)
     await eventually(lambda: writer.groups == [[1], [2]])
-    assert len(group._waiting) == 1
+    assert len(group._queue) == 1
     writer.allow(3)
 
     assert [*await asyncio.gather(tasks[2], tasks[4])] == [6, 10]
@@ -168,7 +168,7 @@ async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who
 
 
 async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> None:
-    group = GroupCommit(writer.write, size, Limits(waiting_bytes=5))
+    group = GroupCommit(writer.write, size, Limits(queued_bytes=5))
     writer.allow(9)
 
     assert await asyncio.gather(*await submit_all(group, [9, 1, 8, 2])) == [18, 2, 16, 4]
@@ -178,12 +178,12 @@ async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> 
 
 async def test_settling_waits_for_what_was_submitted(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2])
-    settling = asyncio.create_task(group.settle())
+    settling = asyncio.create_task(group.flush())
     await asyncio.sleep(0)
     assert not settling.done()
 
     writer.allow(2)
     await settling
-    await group.settle()  # idle: at once
+    await group.flush()  # idle: at once
 
     assert all(task.done() for task in tasks)

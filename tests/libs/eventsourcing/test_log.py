@@ -20,7 +20,7 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.tokens import MAX_NAMED, parse_token
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.eventsourcing.events import METADATA, WHEN, everything, fact, new
 
 
@@ -150,10 +150,10 @@ async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_i
 
     answers = await asyncio.gather(*(log.append_facts(each, metadata=METADATA) for each in batches))
 
-    places = {one.event_id: one.position for one in await everything(log)}
+    positions = {one.event_id: one.position for one in await everything(log)}
     for batch, answer in zip(batches, answers, strict=True):
         told = [entry.position for entry in parse_token(answer.token)]
-        assert told[-1:] == sorted(places[one.event_id] for one in batch)[-1:]
+        assert told[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
         assert answer.new == {one.event_id for one in batch if one not in known}
 
 

@@ -81,7 +81,7 @@ async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
     await log.append_facts([fact()], metadata=Metadata(tenant="other"))
 
     assert await occurred(log, 0, 9, await log.now()) == []
-    assert await log.newest("demo", ["scan-1"], known_at=NEVER, each=5) == []
+    assert await log.newest("demo", ["scan-1"], known_at=NEVER, limit=5) == []
 
 
 async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> None:
@@ -94,7 +94,7 @@ async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> No
     async def newest(known_at: datetime, each: int) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         streams = ["scan-1", "scan-2", "scan-3"]
-        for event in await log.newest("demo", streams, known_at=known_at, each=each):
+        for event in await log.newest("demo", streams, known_at=known_at, limit=each):
             found.setdefault(event.stream, []).append((event.occurred_at - WHEN).seconds)
         return found
 

@@ -12,7 +12,16 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Known, Place, Plan, Request, guess, plan
+from libs.eventsourcing.plan import (
+    Append,
+    AppendFacts,
+    Known,
+    LogPosition,
+    Plan,
+    Request,
+    optimistic_plan,
+    plan,
+)
 from tests.libs.eventsourcing import events
 from tests.libs.eventsourcing.events import METADATA
 
@@ -31,7 +40,7 @@ def append(*numbers: int, expected: Expected = ANY) -> Append:
     return Append("order-1", [event(number) for number in numbers], expected, METADATA)
 
 
-def written(planned: Plan, *, xid: int = 9) -> dict[UUID, Place]:
+def written(planned: Plan, *, xid: int = 9) -> dict[UUID, LogPosition]:
     """Where the rows are once transaction `xid` has inserted them, from position 1 on."""
     return {row.event.event_id: (xid, at) for at, row in enumerate(planned.rows, 1)}
 
@@ -39,17 +48,17 @@ def written(planned: Plan, *, xid: int = 9) -> dict[UUID, Place]:
 def test_each_request_sees_what_those_before_it_will_write() -> None:
     planned = plan([append(1, expected=0), append(2, expected=1), append(3, expected=1)], {}, {})
 
-    answers = planned.answers(written(planned), {})
+    results = planned.results(written(planned), {})
 
-    assert answers[:2] == [Appended(1, "9.1"), Appended(2, "9.2")]
-    assert isinstance(answers[2], VersionConflict)
+    assert results[:2] == [Appended(1, "9.1"), Appended(2, "9.2")]
+    assert isinstance(results[2], VersionConflict)
     assert [row.version for row in planned.rows] == [1, 2]
 
 
 def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     planned = plan([append(1, 2), append(3), append(1, 2)], {}, {})
 
-    first, second, repeat = planned.answers(written(planned), {})
+    first, second, repeat = planned.results(written(planned), {})
 
     assert (first, second) == (Appended(2, "9.2"), Appended(3, "9.3"))
     assert repeat == first
@@ -98,10 +107,10 @@ def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> No
         [AppendFacts([fact(1), fact(2)], METADATA), AppendFacts([fact(1)], METADATA)], {}, {}
     )
 
-    answers = planned.answers({UUID(int=1): (9, 4)}, {UUID(int=2): (3, 6)})
+    results = planned.results({UUID(int=1): (9, 4)}, {UUID(int=2): (3, 6)})
 
     # 9 found what 3 had written, so a snapshot after 9 sees 3's facts too.
-    assert answers == [
+    assert results == [
         FactsAppended(frozenset({UUID(int=1)}), "9.6"),
         FactsAppended(frozenset(), "9.4"),
     ]
@@ -114,7 +123,7 @@ def binding(stream: str, number: int, *bound: int) -> Append:
 def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
     planned = plan([AppendFacts([fact(1)], METADATA), binding("order-1", 2, 1)], {}, {})
 
-    told, refused = planned.answers(written(planned), {})
+    told, refused = planned.results(written(planned), {})
 
     assert told == FactsAppended(frozenset({UUID(int=1)}), "9.1")
     assert isinstance(refused, VersionConflict)
@@ -125,28 +134,28 @@ def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> Non
     planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], METADATA)], {}, {})
 
     assert planned.required == {UUID(int=1), UUID(int=2)}
-    assert planned.answers(written(planned), {}) == [
+    assert planned.results(written(planned), {}) == [
         Appended(1, "9.3"),
         FactsAppended(frozenset({UUID(int=3)}), "9.2"),
     ]
 
 
 def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
-    guessed = guess([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
+    guessed = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
 
     assert guessed is not None
     assert [row.version for row in guessed.rows] == [5, 6]
-    assert guessed.bases == {HEAD: 4}
+    assert guessed.assumed_versions == {HEAD: 4}
     assert isinstance(guessed.outcomes[2], VersionConflict)
 
 
 def test_a_stream_that_must_not_exist_needs_no_base() -> None:
-    guessed = guess([append(1, expected=0)])
+    guessed = optimistic_plan([append(1, expected=0)])
 
     assert guessed is not None
-    assert guessed.bases == {}
+    assert guessed.assumed_versions == {}
 
 
 def test_nothing_is_guessed_of_a_stream_that_may_be_anywhere() -> None:
-    assert guess([append(1, expected=0), append(2, expected=ANY)]) is not None
-    assert guess([append(1, expected=ANY), append(2, expected=0)]) is None
+    assert optimistic_plan([append(1, expected=0), append(2, expected=ANY)]) is not None
+    assert optimistic_plan([append(1, expected=ANY), append(2, expected=0)]) is None

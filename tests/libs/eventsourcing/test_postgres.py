@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from deploy.local.ports import free_port
-from libs.eventsourcing import statements
+from libs.eventsourcing import insertion
 from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
@@ -21,7 +21,7 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.tokens import parse_token
 from libs.postgres.pool import open_pool
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.chaos.proxy import Proxy
 from tests.libs.eventsourcing.events import METADATA, fact, new, plan_of
 
@@ -40,7 +40,9 @@ async def test_the_log_refuses_to_be_changed_even_by_its_owner(
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'Tried'") == 1
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("APPEND", 14), ("STANDING", 3), ("KNOWN", 1)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("APPEND", 14), ("COMMITTED_STATE", 3), ("KNOWN", 1)]
+)
 async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
     pool: asyncpg.Pool, name: str, arguments: int
 ) -> None:
@@ -49,7 +51,7 @@ async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
         await log.append_facts([fact() for _ in range(events)], metadata=METADATA)
         async with pool.acquire() as connection:
             await connection.execute("SET plan_cache_mode = force_generic_plan")
-            await connection.execute(f"PREPARE planned AS {getattr(statements, name)}")
+            await connection.execute(f"PREPARE planned AS {getattr(insertion, name)}")
             rows = await connection.fetch(f"EXPLAIN EXECUTE planned({nothing})")
             await connection.execute("DEALLOCATE planned")
 
@@ -232,7 +234,7 @@ async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.
     rows = (["order-1", "order-2"], [1, 1])
 
     empty: list[list[object]] = [[]] * 9
-    plan = await plan_of(pool, statements.APPEND, *empty, ["demo", "demo"], *rows, [], 0)
+    plan = await plan_of(pool, insertion.APPEND, *empty, ["demo", "demo"], *rows, [], 0)
 
     assert "Seq Scan on events" not in plan
     assert "events_stream_version" in plan

@@ -22,7 +22,7 @@ from libs.eventsourcing.tail import (
     read_difference,
     read_page,
 )
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.eventsourcing.load import (
     INSERT,
     OTHER,

@@ -118,8 +118,8 @@ PROBLEMS: dict[str, tuple[int, str, str, str]] = {
     "detailed": (409, "BoxSealed", SEALED, "box 7 was sealed at 10:00"),
     "absent": (404, "BoxNotFound", "There is no such box.", ""),
     "forbidden": (403, "Forbidden", "The caller may not do this.", ""),
-    "unfit": (422, "Unfit", "What was sent cannot be kept.", ""),
-    "unknown": (401, "Unauthenticated", "The caller did not say who they are.", ""),
+    "unfit": (422, "Unfit", "The request contains data that cannot be stored.", ""),
+    "unknown": (401, "Unauthenticated", "The caller is not authenticated.", ""),
     "teapot": (418, "ImATeapot", "I'm a Teapot", "short and stout"),
     "bug": (500, "InternalError", "Something went wrong on our side.", ""),
 }

@@ -18,11 +18,11 @@ from libs.http.app import create_app
 from libs.http.auth import Principal, TokenVerifier, public, require
 from libs.http.client import open_client
 from libs.http.undeclared import undeclared_routes
-from libs.security.tokens import LONGEST_PASS, SigningKey, issue, jwks
+from libs.security.tokens import MAX_INTERNAL_LIFETIME, SigningKey, issue, jwks
 from libs.testing.callers import client_of
 from libs.testing.clock import Clock
-from libs.testing.servers import serving
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.servers import http_routes
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = SigningKey.generate()
@@ -63,7 +63,7 @@ class Gateway:
 @asynccontextmanager
 async def fetching(gateway: Gateway) -> AsyncIterator[TokenVerifier]:
     gateway.hold.set()
-    async with serving(jwks=gateway.answer) as url, open_client() as session:
+    async with http_routes(jwks=gateway.answer) as url, open_client() as session:
         yield verifier(jwks_url=f"{url}/jwks", session=session)
 
 
@@ -122,9 +122,9 @@ async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_se
         return session in live
 
     checked = verifier(live=is_live)
-    long = LONGEST_PASS + timedelta(seconds=1)
+    long = MAX_INTERNAL_LIFETIME + timedelta(seconds=1)
     short, lasting = (
-        bearer(session="s1", lifetime=LONGEST_PASS),
+        bearer(session="s1", lifetime=MAX_INTERNAL_LIFETIME),
         bearer(session="s1", lifetime=long),
     )
     await checked.principal(short)
@@ -162,13 +162,13 @@ async def test_a_token_is_checked_once_and_then_remembered(monkeypatch: pytest.M
 async def test_no_more_tokens_are_remembered_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED", 3)
+    monkeypatch.setattr(auth, "CACHE_SIZE", 3)
     checked = verifier()
 
     for number in range(9):
         await checked.principal(bearer(subject=str(number)))
 
-    assert len(checked._known) == 3
+    assert len(checked._cache) == 3
 
 
 async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from libs.http.body_timeout import BodyTimeout, BodyTooSlow, TimedBody
-from libs.testing.clock import Seconds
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 class Client:
@@ -16,7 +16,7 @@ class Client:
     def __init__(self, *parts: bytes, seconds: float = 0) -> None:
         self.left = list(parts)
         self.seconds = seconds
-        self.clock = Seconds()
+        self.clock = MonotonicClock()
 
     async def __call__(self) -> Any:
         self.clock.advance(self.seconds)

@@ -7,9 +7,9 @@ import structlog
 from aiohttp import web
 
 from libs.http.client import open_client, trace_headers
-from libs.http.entity_tags import is_known, is_wanted, strong_tag
+from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from libs.telemetry import traces
-from libs.testing.servers import serving
+from libs.testing.servers import http_routes
 
 SEVEN = strong_tag(7)
 
@@ -19,7 +19,7 @@ async def test_nobody_is_waited_for_beyond_the_deadline() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with serving(slow=slow) as server, open_client(total_seconds=0.1) as client:
+    async with http_routes(slow=slow) as server, open_client(total_seconds=0.1) as client:
         with pytest.raises(TimeoutError):
             await client.get(f"{server}/slow")
 
@@ -30,7 +30,7 @@ async def test_the_cookies_of_one_caller_are_not_sent_for_the_next() -> None:
         answer.set_cookie("session", "1")
         return answer
 
-    async with serving(cookie=cookie) as server, open_client() as client:
+    async with http_routes(cookie=cookie) as server, open_client() as client:
         for _ in range(2):
             async with client.get(f"{server}/cookie") as answer:
                 assert await answer.text() == "none"
@@ -61,16 +61,16 @@ UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
 
 @pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
 def test_only_what_names_the_current_state_lets_it_be_changed(lines: list[str]) -> None:
-    assert is_wanted(lines, SEVEN) == (lines in WANTED)
+    assert if_match_allows(lines, SEVEN) == (lines in WANTED)
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
 def test_a_thing_that_is_not_there_is_changed_by_who_says_nothing_about_it_only(
     lines: list[str], wanted: bool
 ) -> None:
-    assert is_wanted(lines, None) == wanted
+    assert if_match_allows(lines, None) == wanted
 
 
 @pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
 def test_only_a_client_that_has_the_state_need_not_get_it_again(lines: list[str]) -> None:
-    assert is_known(lines, SEVEN) == (lines in KNOWN)
+    assert is_not_modified(lines, SEVEN) == (lines in KNOWN)

@@ -11,7 +11,7 @@ from libs.errors import NotFound
 from libs.http.app import create_app
 from libs.http.auth import public
 from libs.process.lifecycle import serve
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 made: list[bytes] = []
 
@@ -54,7 +54,7 @@ async def port() -> AsyncIterator[int]:
     """Where the app answers."""
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        serve(app(), "127.0.0.1", 0, stop=stop, listening=listening.set_result)
+        serve(app(), "127.0.0.1", 0, stop=stop, on_listening=listening.set_result)
     )
     yield await listening
     stop.set()

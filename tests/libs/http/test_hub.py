@@ -7,7 +7,7 @@ import pytest
 from libs.http import hub as hubs
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 LONG = PATIENCE_SECONDS
 

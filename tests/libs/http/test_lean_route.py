@@ -17,8 +17,8 @@ from libs.errors import Forbidden, NotFound, TooManyRequests, Unavailable
 from libs.http.app import create_app
 from libs.http.auth import Principal, public, require
 from libs.http.lean_route import LeanRoute, LeanRoutes, lean_routes_of
-from libs.http.problems import detail_shape, problem
-from libs.http.undeclared import demands_of, undeclared_routes
+from libs.http.problems import detail_shape, rfc9457_shape
+from libs.http.undeclared import required_access, undeclared_routes
 from libs.telemetry import traces
 from libs.testing.callers import bearer, client_of, verifier
 
@@ -106,7 +106,7 @@ def logged() -> Iterator[list[Any]]:
         yield lines
 
 
-@pytest.mark.parametrize("shape", [problem, detail_shape])
+@pytest.mark.parametrize("shape", [rfc9457_shape, detail_shape])
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_lean_route_answers_logs_and_counts_as_an_ordinary_one(
     name: str, shape: Any, logged: list[Any]
@@ -166,8 +166,8 @@ def test_a_lean_route_is_listed_with_its_permission_and_its_documents() -> None:
     assert undeclared_routes(lean) == []
     assert lean.openapi()["paths"] == plain.openapi()["paths"]
     made, stream = lean_routes_of(lean.routes)
-    assert demands_of(made) == made.dependant.dependencies[1].call
-    assert demands_of(stream) is None
+    assert required_access(made) == made.dependant.dependencies[1].call
+    assert required_access(stream) is None
 
 
 async def test_a_lean_route_passes_by_what_an_ordinary_one_needs() -> None:
@@ -178,7 +178,9 @@ async def test_a_lean_route_passes_by_what_an_ordinary_one_needs() -> None:
         passed.append(scope["path"])
         await Response(status_code=404)(scope, receive, send)
 
-    lean = LeanRoutes(otherwise, routes=lean_routes_of(app_of(LeanRoute).routes), shape=problem)
+    lean = LeanRoutes(
+        otherwise, routes=lean_routes_of(app_of(LeanRoute).routes), shape=rfc9457_shape
+    )
     async with AsyncClient(transport=ASGITransport(lean), base_url="http://test") as client:
         await client.get(f"{PATH}/stream/")
         await client.get(PATH)

@@ -9,7 +9,7 @@ from httpx import Response
 from libs.http.app import create_app
 from libs.http.health import CheckResult
 from libs.testing.callers import client_of
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 async def good() -> CheckResult:
@@ -21,7 +21,7 @@ async def bad() -> CheckResult:
 
 
 async def late() -> CheckResult:
-    return CheckResult(False, "nothing sent for 40 s", needed=False)
+    return CheckResult(False, "nothing sent for 40 s", critical=False)
 
 
 async def raising() -> CheckResult:

@@ -14,7 +14,7 @@ from libs.http.revocations import BLIND, BLIND_AFTER, MARGIN, REVOKED, Revocatio
 from libs.postgres.doorbell import REVOKED as RUNG
 from libs.postgres.doorbell import Doorbell
 from libs.testing.clock import Clock
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.revoked import open_revoked_sessions, own_doorbell
 
 LONGEST = timedelta(minutes=15)
@@ -94,7 +94,7 @@ async def test_what_was_revoked_before_the_start_is_known_as_far_as_it_matters(
         sessions = ("long ago", "lately", "just now")
         assert [one for one in sessions if known.is_revoked(one)] == ["lately", "just now"]
         await eventually(lambda: gauge(REVOKED), 2)
-    await revoked_sessions.forget(worker.pool)
+    await revoked_sessions.delete_expired(worker.pool)
     assert await worker.pool.fetchval("SELECT count(*) FROM revoked_session") == 2
 
 

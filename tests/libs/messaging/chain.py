@@ -1,5 +1,4 @@
-"""What can be proven from a topic alone: that nothing is missing, doubled apart from re-sending,
-or out of order."""
+"""Check the chains of a topic: no record is missing, out of order, or doubled by mistake."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,12 +7,12 @@ from libs.messaging.wire import Record, decode
 
 
 def numbers_of(records: Sequence[Record]) -> list[int]:
-    """The numbers of all records, repeats left out, in their order over the whole service."""
+    """The distinct sequence numbers of all records, sorted."""
     return sorted({decode(record).relay_seq for record in records})
 
 
 def faults_of(records: Sequence[Record]) -> list[str]:
-    """What is wrong with the chains of the partitions; a word-for-word repeat is not."""
+    """The faults in the chains of the partitions; an identical repeat is no fault."""
     lanes: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in records:
         lanes[record.topic, record.partition].append(record)

@@ -1,6 +1,6 @@
-"""Clients that append, again and again, what follows from their number and the seed alone.
+"""Clients that append commands determined by their number and the seed.
 
-A client sends its commands one after the other; whoever goes on for it begins with the first that
+A client sends its commands one after the other. Its successor starts with the first command that
 was not acknowledged, under the same id.
 """
 
@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from libs.eventsourcing.store import EventStore
 from tests.libs.messaging.history import Ack
-from tests.libs.messaging.lab import Numbered, insist
+from tests.libs.messaging.lab import Numbered, append_with_retries
 
 STREAMS: Final = 12
 MOST_EVENTS: Final = 3
@@ -24,7 +24,7 @@ _COMMANDS: Final = UUID(int=0xC4A05)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Append these values, which nobody else uses, to a stream that everybody uses."""
+    """Append these unique values to a shared stream."""
 
     id: UUID
     stream: str
@@ -32,7 +32,7 @@ class Command:
 
 
 def command_of(seed: int, client: int, number: int) -> Command:
-    """The `number`-th command of a client, the same for the same three numbers."""
+    """The `number`-th command of a client, determined by the arguments."""
     dice = random.Random(f"{seed}/{client}/{number}")
     first = client * 10_000_000 + number * 10
     return Command(
@@ -43,24 +43,28 @@ def command_of(seed: int, client: int, number: int) -> Command:
 
 
 def ack_of(command: Command, version: int) -> Ack:
-    """What the client may say it was told."""
+    """The acknowledgement of the command at this version."""
     return Ack(command.stream, command.values, version)
 
 
-async def keep_appending(
+async def append_commands(
     store: EventStore[Any],
     seed: int,
     client: int,
     *,
     first: int,
-    told: Callable[[int, int, int], None],
+    on_ack: Callable[[int, int, int], None],
     stop: asyncio.Event,
 ) -> None:
-    """Send commands from the `first` on until `stop`; `told` hears client, number and version."""
+    """Send commands from the `first` on until `stop`; `on_ack` gets client, number and version."""
     dice, number = random.Random(f"{seed}/{client}"), first
     while not stop.is_set():
         command = command_of(seed, client, number)
         events = [*map(Numbered, command.values)]
-        told(client, number, (await insist(store, command.stream, events, command.id)).version)
+        on_ack(
+            client,
+            number,
+            (await append_with_retries(store, command.stream, events, command.id)).version,
+        )
         number += 1
         await asyncio.sleep(dice.random() * PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""The laboratory, set up on real servers."""
+"""The laboratory on real servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,13 +17,13 @@ from tests.libs.messaging.setup import open_database
 
 @pytest.fixture
 def prefix() -> str:
-    """Topics nobody else uses."""
+    """A unique prefix of topics."""
     return f"t{uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
-    """A loop for tests that begin many times, as property tests do."""
+    """An event loop shared by the examples of property tests."""
     with asyncio.Runner() as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""What goes wrong: publishers that fail at a chosen point, once, and a broker that hangs."""
+"""Fault injection: publishers that fail once at a chosen point, and a broker that hangs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from libs.messaging.publisher import PreparedBatch, Publisher, TopicPartition
 
 
 class Failed(Exception):
-    """As planned."""
+    """The injected error."""
 
 
 class Fault:
-    """Fails the `nth` page at `point`: by an error, or by never coming back if it `hangs`."""
+    """Fails the `nth` page at `point` with an error, or blocks for ever if it `hangs`."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[Publisher]], point: str, *, nth: int = 2, hangs: bool
@@ -29,7 +29,7 @@ class Fault:
         self.reached = asyncio.Event()
 
     async def connect(self) -> Publisher:
-        """A publisher with the fault in it."""
+        """A publisher with the injected fault."""
         made = await self._connect()
         made.__class__ = _FaultyPublisher
         assert isinstance(made, _FaultyPublisher)
@@ -38,7 +38,7 @@ class Fault:
         return made
 
     async def at(self, point: str) -> None:
-        """The publisher is at `point`: go on or fail."""
+        """Fail if `point` is the chosen one."""
         if point != self._point:
             return
         self._left -= 1
@@ -49,7 +49,7 @@ class Fault:
             raise Failed(point)
 
     def due(self, point: str) -> bool:
-        """Whether the next time at `point` is the one to fail."""
+        """Whether the next call at `point` fails."""
         return point == self._point and self._left == 1
 
 
@@ -83,7 +83,7 @@ POINTS = (
 
 @contextmanager
 def hanging_broker(bootstrap: str) -> Iterator[None]:
-    """The broker keeps its connections and answers nobody while the block lasts."""
+    """The broker keeps its connections and does not answer while the block runs."""
     port = int(bootstrap.rpartition(":")[2])
     (listener,) = (
         one

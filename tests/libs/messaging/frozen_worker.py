@@ -1,4 +1,4 @@
-"""A worker that stops itself in the middle of a reaction, as a frozen machine would."""
+"""A worker that stops itself in the middle of a reaction, like a frozen machine."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ SEEN = "CREATE TABLE seen (by text NOT NULL)"
 
 
 class Frozen(InboxWorker[Any]):
-    """Stops when it has claimed a message and is about to begin."""
+    """Stops after it has claimed a message and before it reacts."""
 
     async def _react(self, message: Any) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,7 +1,7 @@
-"""Was it all true? What clients were told, held against log, topic and read model.
+"""Check acknowledgements of clients against log, topic and read model.
 
-Every event carries a value nobody else uses. The checker needs no clock and knows no timing: it
-says what no order of events could explain.
+Every event has a unique value. The checker needs no clock: it reports what no order of events can
+explain.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from tests.libs.messaging.chain import faults_of, numbers_of
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """A client was told: these values are in this stream, the last of them at this version."""
+    """An acknowledgement: these values are in this stream, the last of them at this version."""
 
     stream: str
     values: tuple[int, ...]
@@ -26,7 +26,7 @@ class Ack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """What everybody saw. `table` is each stream's values and versions as the model has them."""
+    """All observations. `table` has each stream's values and versions in the read model."""
 
     acks: Sequence[Ack] = ()
     logged: Sequence[RecordedEvent] = ()
@@ -34,23 +34,23 @@ class History:
     table: Mapping[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
 
     def but(self, **changes: object) -> "History":
-        """The same with something else in it."""
+        """A changed copy."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
 def anomalies_of(history: History) -> list[str]:
-    """What is wrong, each with the word that names its kind in front; nothing if all is well."""
+    """The anomalies, each beginning with its kind."""
     found = [*_of_acks(history), *_of_log(history), *_of_topic(history), *_of_table(history)]
     return sorted(found)
 
 
 def value_of(event: RecordedEvent) -> int:
-    """The value only this event carries."""
+    """The unique value of an event."""
     return int(msgspec.json.decode(event.data)["n"])
 
 
 def _streams(events: Sequence[RecordedEvent]) -> dict[str, list[tuple[int, int]]]:
-    """Values and versions of every stream, in the order given."""
+    """Values and versions of every stream, in the given order."""
     streams: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for event in events:
         streams[event.stream].append((value_of(event), event.version or 0))
@@ -66,7 +66,7 @@ def _of_acks(history: History) -> Iterator[str]:
             if event is None:
                 yield f"lost: {value} was acknowledged and is not in the log"
             elif (event.stream, event.version) != (ack.stream, version):
-                yield f"misplaced: {value} is {event.stream} {event.version}, not as told"
+                yield f"misplaced: {value} is {event.stream} {event.version}, not as acknowledged"
 
 
 def _of_log(history: History) -> Iterator[str]:

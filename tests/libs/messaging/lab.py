@@ -18,12 +18,12 @@ from libs.eventsourcing.log import ANY, Appended, LogUnavailable, Metadata, Reco
 from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.store import EventStore
 from libs.messaging.publisher import LogIdentity, Publisher
-from libs.messaging.reader import ends_of, open_reader
+from libs.messaging.reader import end_offsets, open_reader
 from libs.messaging.relay import Polling, Relay
 from libs.projections import runner as projections
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
 
@@ -39,14 +39,14 @@ LEDGER = """CREATE TABLE ledger (
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An event whose number shows up in the ledger."""
+    """An event whose number is stored in the ledger."""
 
     n: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cursed:
-    """An event the projection fails on while it is cursed."""
+    """An event on which the projection fails while `cursed` is set."""
 
     n: int
 
@@ -63,7 +63,7 @@ WRITER_CODEC: Codec[Any] = Codec([Numbered, Cursed, Foreign])
 
 
 class Ledger:
-    """A read model that shows order, loss and doubling: every stream with all it has seen."""
+    """A read model that reveals order, loss and doubling: all events of every stream."""
 
     def __init__(self, *, cursed: bool = True, table: str = "ledger") -> None:
         self.cursed = cursed
@@ -102,7 +102,7 @@ class Ledger:
 
 @dataclass(kw_only=True)
 class Lab:
-    """One service's worth of machinery, each piece to be started and stopped at will."""
+    """The parts of one service, each started and stopped by the test."""
 
     pool: asyncpg.Pool
     bootstrap: str
@@ -119,28 +119,28 @@ class Lab:
         return f"{self.prefix}.lab"
 
     async def append(self, stream: str, *events: Any) -> str:
-        """Append as a client does; the token."""
+        """Append like a client. Returns the consistency token."""
         return (await self.appended(stream, *events)).token
 
     async def appended(self, stream: str, *events: Any) -> Appended:
-        """The same, and all that the client is told."""
-        return await insist(self.store, stream, events, uuid4())
+        """Append like a client. Returns the complete result."""
+        return await append_with_retries(self.store, stream, events, uuid4())
 
     async def append_numbers(self, numbers: range) -> None:
-        """Append each number to one of five streams in turn."""
+        """Append each number to one of five streams."""
         for number in numbers:
             await self.append(order(number % STREAMS), Numbered(number))
 
     @asynccontextmanager
     async def live(self, count: int) -> AsyncIterator[None]:
-        """The first `count` numbers are appended and applied; relay and runner are at work."""
+        """Append and apply the first `count` numbers, then run relay and runner in the block."""
         await self.append_numbers(range(count))
         async with running(self.relay(), self.runner()):
             await self.applied(count)
             yield
 
     async def applied(self, count: int) -> None:
-        """Wait until the read model holds the first `count` numbers, and those alone."""
+        """Wait until the read model has exactly the first `count` numbers."""
         await eventually(self.rows, expected(count))
 
     async def connect(self, deadline_seconds: float = 60) -> Publisher:
@@ -166,9 +166,9 @@ class Lab:
         )
 
     async def records(self) -> list[ConsumerRecord]:
-        """All records of the topic, partition by partition, as Kafka keeps them."""
+        """All records of the topic, by partition and offset."""
         async with open_reader(self.bootstrap, [self.topic]) as consumer:
-            ends = await ends_of(consumer)
+            ends = await end_offsets(consumer)
             await consumer.seek_to_beginning()
             read: list[ConsumerRecord] = []
             while any([await consumer.position(TopicPartition(*at)) < n for at, n in ends.items()]):
@@ -177,13 +177,13 @@ class Lab:
         return sorted(read, key=lambda record: (record.partition, record.offset))
 
     async def relayed(self, count: int) -> list[ConsumerRecord]:
-        """Run a relay until `count` events are published; the records after it has stopped."""
+        """Run a relay until `count` events are published. Returns the records of the topic."""
         async with running(self.relay()):
             await eventually(self.published, count)
         return await self.sent(count)
 
     async def published(self) -> int:
-        """How many events Kafka has confirmed."""
+        """The number of events that Kafka has confirmed."""
         return int(
             await self.pool.fetchval(
                 "SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay"
@@ -191,35 +191,35 @@ class Lab:
         )
 
     async def sent(self, count: int) -> list[ConsumerRecord]:
-        """The topic's records, which must be `count` events in whole chains, none left out."""
+        """The records of the topic; asserts that they are `count` events in complete chains."""
         records = await self.records()
         assert numbers_of(records) == list(range(1, count + 1))
         assert faults_of(records) == []
         return records
 
     async def delete_topic(self) -> None:
-        """Take the topic away, and wait until it is."""
+        """Delete the topic and wait until it is gone."""
         async with open_admin(self.bootstrap) as admin:
             await admin.delete_topics([self.topic])
             while self.topic in await admin.list_topics():
                 await asyncio.sleep(0.05)
 
     async def delete_records(self, before: dict[int, int]) -> None:
-        """Delete, as retention does, what lies before an offset of a partition; -1 is its end."""
+        """Delete records before the offset of a partition, like retention; -1 is the end."""
         async with open_admin(self.bootstrap) as admin:
             await admin.delete_records(
                 {TopicPartition(self.topic, at): RecordsToDelete(n) for at, n in before.items()}
             )
 
     async def terminate_backends(self) -> None:
-        """Cut every connection to the database but the one that asks."""
+        """Terminate all other connections to the database."""
         await self.pool.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
 
     async def history(self, acks: Sequence[Ack]) -> History:
-        """What everybody saw, beside what clients were told."""
+        """All observations but the acknowledgements."""
         return History(
             acks=acks,
             logged=[event async for page in self.store.log.read_all() for event in page],
@@ -228,7 +228,7 @@ class Lab:
         )
 
     async def table(self, name: str = "ledger") -> dict[str, tuple[Sequence[int], Sequence[int]]]:
-        """Values and versions of every stream, as a ledger of that name has them."""
+        """Values and versions of every stream in the ledger of that name."""
         rows = await self.pool.fetch(f"SELECT stream, seen, versions FROM {name}")
         return {row["stream"]: (row["seen"], row["versions"]) for row in rows}
 
@@ -236,10 +236,10 @@ class Lab:
         return await rows_of_ledger(self.pool)
 
 
-async def insist(
+async def append_with_retries(
     store: EventStore[Any], stream: str, events: Sequence[Any], command: UUID
 ) -> Appended:
-    """Append as a client does: again, under the same ids, while the database is away."""
+    """Append like a client: retry with the same ids while the database is away."""
     while True:
         try:
             return await store.append(
@@ -250,7 +250,7 @@ async def insist(
 
 
 async def rows_of_ledger(pool: asyncpg.Pool, schema: str = "public") -> dict[str, list[int]]:
-    """What every stream has in the ledger, by its name."""
+    """The events in the ledger by stream."""
     rows = await pool.fetch(f"SELECT stream, seen FROM {schema}.ledger ORDER BY stream")
     return {row["stream"]: row["seen"] for row in rows}
 
@@ -261,7 +261,7 @@ async def publish(
     first_seq: int,
     heads: Mapping[tuple[str, int], int],
 ) -> dict[tuple[str, int], int]:
-    """Prepare and send; the new last numbers of the partitions written to."""
+    """Prepare and send rows. Returns the last numbers of their partitions."""
     rows = [text_row(event) for event in events]
     batch = await publisher.prepare(rows, first_seq, heads, LogIdentity("lab", "first"))
     await publisher.send(batch)
@@ -280,7 +280,7 @@ async def open_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 @asynccontextmanager
 async def running(*parts: Any) -> AsyncIterator[None]:
-    """Run relays and projectors while the block lasts, then stop them orderly."""
+    """Run components while the block runs, then stop them gracefully."""
     stop = asyncio.Event()
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]
     try:
@@ -291,7 +291,7 @@ async def running(*parts: Any) -> AsyncIterator[None]:
 
 
 def order(number: int) -> str:
-    """A stream's name, the same for the same number."""
+    """The name of a stream by number."""
     return f"order-{UUID(int=number)}"
 
 

@@ -1,4 +1,4 @@
-"""Guards that are taken out of the code of this process, one at a time, until a test is over."""
+"""Mutations: remove one guard from the code of this process for one test."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`old` stands once in a text or a function of `where`, and becomes `new`.
+    """Replaces `old`, which occurs once in a text or function of `where`, by `new`.
 
-    `misses` is the test that must fail then, of which the case `case` if it has several.
+    `misses` is the test that must fail then, with the parameters of its case `case` if it has some.
     """
 
     guard: str
@@ -25,13 +25,13 @@ class Mutation:
     case: str = ""
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Take the guard out. Raises AssertionError if the code it means is not there."""
+        """Apply the mutation. Raises AssertionError unless `old` occurs exactly once."""
         now = getattr(self.where, self.name)
         made = self._replaced(now) if isinstance(now, str) else self._compiled_anew(now)
         monkeypatch.setattr(self.where, self.name, made)
 
     def arguments(self) -> Mapping[str, Any]:
-        """What the case is called with, beside fixtures."""
+        """The arguments of the case, without fixtures."""
         marks: list[pytest.Mark] = getattr(self.misses, "pytestmark", [])
         for mark in marks:
             if mark.name == "parametrize":

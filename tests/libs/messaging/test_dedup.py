@@ -1,4 +1,4 @@
-"""Which records of a partition are new, when one is missing, and whose numbers they are."""
+"""Deduplication of the records of one partition, gaps, and incarnations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ OTHER = {"log_id": b"shop-2", "incarnation": b"first"}
 
 
 def sent(*places: tuple[int, int, int], by: dict[str, bytes] | None = None) -> list[Any]:
-    """Records at these offsets, with these numbers and the ones before them."""
+    """Records at these offsets, with these numbers and previous numbers."""
     return [record(recorded(seq), at, seq, prev, but=by) for at, seq, prev in places]
 
 
@@ -86,23 +86,23 @@ NAMED = chain(3, OLD, unlabelled=True)
         ),
     ],
     ids=[
-        "the beginning",
-        "behind the position",
+        "from the start",
+        "after the position",
         "a page sent twice",
-        "offsets left out",
-        "where a topic begins that has forgotten its beginning",
-        "and what lies before that is not read",
-        "a topic that lost a tail that was read",
-        "a relay that begins to name its log",
-        "also in a page that it had sent before without",
-        "records from before",
+        "missing offsets",
+        "a topic whose first records were deleted",
+        "records before the start",
+        "a topic that lost records already read",
+        "a relay that starts to label its records",
+        "labels in a repeated page",
+        "repeated unlabelled records",
         "another log in the same topic",
-        "two logs in turn",
-        "what an earlier incarnation sent",
+        "two logs alternating",
+        "records of a retired incarnation",
         "an incarnation that a person accepted in another partition",
     ],
 )
-def test_what_is_new_is_taken_once(
+def test_every_new_record_is_accepted_once(
     records: Sequence[Record],
     position: Position,
     new: list[int],
@@ -148,10 +148,10 @@ NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
         "a relay that names its log from a later record on",
         "a log that was restored, whose numbers were used before",
         "also if its first incarnation had no name",
-        "an incarnation that was given up and goes on",
+        "a retired incarnation that continues",
     ],
 )
-def test_a_gap_stops_everything_behind_it(
+def test_a_gap_stops_all_later_records(
     records: Sequence[Record], position: Position, new: list[int], next_offset: int, words: str
 ) -> None:
     result = deduplicate(records, position)
@@ -161,8 +161,8 @@ def test_a_gap_stops_everything_behind_it(
     assert words in result.gap.message
 
 
-def test_a_foreign_record_is_kept_and_breaks_no_chain() -> None:
-    """Nor does one of our own that is unreadable otherwise: its numbers count."""
+def test_a_foreign_record_is_passed_on_and_breaks_no_chain() -> None:
+    """Neither does an unreadable event of ours that has sequence numbers."""
     foreign = record(recorded(7), 1, 7, 7, without=["relay_seq"])
     tenant_too_long = record(recorded(2), 2, 2, 1, but={"tenant": b"t" * 201})
     records = [record(recorded(1), 0, 1, 0), foreign, tenant_too_long, *sent((3, 3, 2))]
@@ -187,11 +187,11 @@ def test_a_foreign_record_is_kept_and_breaks_no_chain() -> None:
     ],
     ids=str,
 )
-def test_numbers_that_no_relay_writes_are_none(headers: dict[str, bytes | None]) -> None:
+def test_invalid_sequence_numbers_are_ignored(headers: dict[str, bytes | None]) -> None:
     assert link_of(record(recorded(1), 0, 1, 0, but=OLD | headers)) is None
 
 
-def test_what_a_new_incarnation_repeats_is_known_by_its_age() -> None:
+def test_events_repeated_by_a_new_incarnation_are_recognised_by_their_age() -> None:
     floor = NOW + timedelta(seconds=1)
     result = deduplicate(sent((0, 1, 0), by=NEW), at(0, chain(0, NEW, floor=floor)))
     assert [one.floor for one in result.records] == [floor]

@@ -1,4 +1,4 @@
-"""The whole way under chaos, judged by a checker that is itself tested."""
+"""The path from log to read model under chaos, checked by a tested checker."""
 
 import asyncio
 import gc
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from libs.testing.waiting import eventually
-from tests.libs.messaging.clients import ack_of, command_of, keep_appending
+from libs.testing.polling import eventually
+from tests.libs.messaging.clients import ack_of, append_commands, command_of
 from tests.libs.messaging.history import Ack, History, anomalies_of
 from tests.libs.messaging.lab import Lab
 from tests.libs.messaging.wires import lane, record, recorded
@@ -31,7 +31,7 @@ SWAPPED = [LOG[0], LOG[1], LOG[3], LOG[2]]
 
 BAD: dict[str, tuple[History, str]] = {
     "acknowledged and gone": (GOOD.but(acks=[*GOOD.acks, Ack("order-c", (9,), 1)]), "lost"),
-    "told another version": (GOOD.but(acks=[Ack("order-a", (3, 4), 4)]), "misplaced"),
+    "another version acknowledged": (GOOD.but(acks=[Ack("order-a", (3, 4), 4)]), "misplaced"),
     "twice in the log": (GOOD.but(logged=[*LOG, recorded(4, "order-a", version=4)]), "doubled"),
     "a version left out": (GOOD.but(logged=[*LOG, recorded(5, "order-a", version=5)]), "versions"),
     "versions against positions": (GOOD.but(logged=SWAPPED), "versions"),
@@ -55,25 +55,25 @@ BAD: dict[str, tuple[History, str]] = {
 }
 
 
-def test_a_good_history_is_found_good() -> None:
+def test_a_correct_history_has_no_anomalies() -> None:
     assert anomalies_of(GOOD) == []
 
 
-def test_a_page_sent_twice_word_for_word_is_no_anomaly() -> None:
+def test_a_page_sent_twice_unchanged_is_no_anomaly() -> None:
     again = [record(event, 4 + n, n + 1, n) for n, event in enumerate(LOG)]
 
     assert anomalies_of(GOOD.but(topic=[*SENT, *again])) == []
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_every_anomaly_is_found(name: str) -> None:
+def test_every_anomaly_is_detected(name: str) -> None:
     history, kind = BAD[name]
 
     assert kind in {found.partition(":")[0] for found in anomalies_of(history)}
 
 
 class Chaos:
-    """Two relays and two runners that are broken off and begun anew, and backends cut."""
+    """Two relays and two runners that are cancelled and restarted; backends are terminated."""
 
     def __init__(self, lab: Lab, seed: int) -> None:
         self._lab = lab
@@ -87,7 +87,7 @@ class Chaos:
         return asyncio.create_task(make().run(asyncio.Event()))
 
     async def run(self) -> None:
-        """Go on until `done`, then leave everything running."""
+        """Cause chaos until `done`; all components run on."""
         while not self.done.is_set():
             await asyncio.sleep(self._dice.random() * 0.3)
             if self._dice.random() < 0.3:
@@ -104,15 +104,13 @@ class Chaos:
         await asyncio.wait(self._running)
 
 
-# What is broken off in the middle of connecting cannot close what it was connecting to.
+# A task that is cancelled while it connects cannot close its connection.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
-    lab: Lab, seed: int
-) -> None:
+async def test_interruptions_lose_double_and_reorder_nothing(lab: Lab, seed: int) -> None:
     chaos, acks = Chaos(lab, seed), list[Ack]()
 
-    def told(client: int, number: int, version: int) -> None:
+    def on_ack(client: int, number: int, version: int) -> None:
         acks.append(ack_of(command_of(seed, client, number), version))
         if len(acks) >= 800:
             chaos.done.set()
@@ -120,7 +118,7 @@ async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
     breaking = asyncio.create_task(chaos.run())
     try:
         appending = (
-            keep_appending(lab.store, seed, client, first=0, told=told, stop=chaos.done)
+            append_commands(lab.store, seed, client, first=0, on_ack=on_ack, stop=chaos.done)
             for client in range(8)
         )
         await asyncio.gather(*appending)

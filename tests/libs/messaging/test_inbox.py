@@ -1,4 +1,4 @@
-"""Messages in the inbox: claimed by one worker, in the order of their key, each finished once."""
+"""Messages in the inbox: claimed by one worker, in the order of their key, finished once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -11,24 +11,28 @@ import pytest
 
 from libs.messaging import inbox, inbox_worker
 from libs.messaging.inbox_worker import InboxWorker
-from tests.libs.messaging.deeds import Deeds, open_deeds_without_broker, work_off
+from tests.libs.messaging.reaction_harness import (
+    ReactionHarness,
+    handle_due,
+    open_harness_without_broker,
+)
 
 
 @pytest.fixture
-async def deeds(pool: asyncpg.Pool) -> Deeds:
-    """A reaction that has done nothing yet, and no broker."""
-    return await open_deeds_without_broker(pool)
+async def harness(pool: asyncpg.Pool) -> ReactionHarness:
+    """A new harness without a broker."""
+    return await open_harness_without_broker(pool)
 
 
-async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) -> None:
-    """Neither that it is done nor that it failed; nor where a later message has replaced it."""
-    await deeds.arrive(1, 2)
-    async with deeds.lab.pool.acquire() as connection:
+async def test_a_worker_that_lost_its_claim_changes_nothing(harness: ReactionHarness) -> None:
+    """Neither by completing nor by failing the message, nor if a later message replaced it."""
+    await harness.arrive(1, 2)
+    async with harness.lab.pool.acquire() as connection:
         claim = partial(inbox.claim, connection, "deeds", limit=1)
         [first] = await claim(latest_wins=False)
         fail = partial(inbox.fail, connection, "deeds", first, "late", retry_in=timedelta())
         for latest_wins in (False, True):
-            await deeds.let_pass(minutes=1)
+            await harness.advance(minutes=1)
             [_] = await claim(latest_wins=latest_wins)
             with pytest.raises(inbox.ClaimLost):
                 await inbox.complete(connection, "deeds", first)
@@ -36,68 +40,72 @@ async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) ->
                 await fail(park=True)
             with pytest.raises(inbox.ClaimLost):
                 await inbox.replace(connection, "deeds", first, None)
-    outcomes = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
+    outcomes = await harness.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
     assert [tuple(row) for row in outcomes] == [("overtaken", None), (None, None)]
 
 
-async def test_a_message_that_a_later_one_replaced_is_finished_by_nobody(deeds: Deeds) -> None:
-    """Its worker was frozen until its claim ran out. One under a claim is not replaced."""
-    await deeds.arrive(1, 2)
-    async with deeds.lab.pool.acquire() as connection:
+async def test_a_message_replaced_by_a_later_one_cannot_be_finished(
+    harness: ReactionHarness,
+) -> None:
+    """Its worker was frozen until its claim expired. A claimed message is not replaced."""
+    await harness.arrive(1, 2)
+    async with harness.lab.pool.acquire() as connection:
         claim = partial(inbox.claim, connection, "deeds", limit=9)
         [first] = await claim(latest_wins=False)
         assert await claim(latest_wins=True) == []
-        assert await outcomes(deeds) == [None, None]
-        await deeds.let_pass(minutes=1)
+        assert await outcomes(harness) == [None, None]
+        await harness.advance(minutes=1)
         await claim(latest_wins=True)
-        assert await outcomes(deeds) == ["overtaken", None]
+        assert await outcomes(harness) == ["overtaken", None]
         with pytest.raises(inbox.ClaimLost):
             await inbox.complete(connection, "deeds", first)
         fail = partial(inbox.fail, connection, "deeds", first, "late", retry_in=timedelta())
         with pytest.raises(inbox.ClaimLost):
             await fail(park=True)
-    assert await outcomes(deeds) == ["overtaken", None]
+    assert await outcomes(harness) == ["overtaken", None]
 
 
-async def outcomes(deeds: Deeds) -> list[str | None]:
-    rows = await deeds.lab.pool.fetch("SELECT outcome FROM inbox ORDER BY event_id")
+async def outcomes(harness: ReactionHarness) -> list[str | None]:
+    rows = await harness.lab.pool.fetch("SELECT outcome FROM inbox ORDER BY event_id")
     return [row["outcome"] for row in rows]
 
 
-async def test_one_key_is_worked_off_one_after_the_other_by_time(deeds: Deeds) -> None:
-    """Also by several workers at once."""
-    await deeds.arrive(*range(1, 20))
-    workers = [deeds.reactor().worker for _ in range(4)]
-    while len(deeds.tried) < 19:
+async def test_messages_of_one_key_are_handled_one_by_one_in_order_of_time(
+    harness: ReactionHarness,
+) -> None:
+    """Also with several workers at once."""
+    await harness.arrive(*range(1, 20))
+    workers = [harness.reactor().worker for _ in range(4)]
+    while len(harness.tried) < 19:
         await asyncio.gather(*(worker.react() for worker in workers))
 
-    assert deeds.tried == list(range(1, 20))
-    assert deeds.most_together == 1
+    assert harness.tried == list(range(1, 20))
+    assert harness.most_together == 1
 
 
-async def test_what_is_to_be_done_later_waits_for_its_time(deeds: Deeds) -> None:
+async def test_a_message_is_not_handled_before_it_is_due(harness: ReactionHarness) -> None:
     soon = datetime.now(UTC)
-    deeds.due = lambda n: soon + timedelta(hours=n)
-    await deeds.arrive(1, 2)
-    reactor = deeds.reactor()
+    harness.due = lambda n: soon + timedelta(hours=n)
+    await harness.arrive(1, 2)
+    reactor = harness.reactor()
     for tried in ([], [1], [1, 2]):
-        await work_off(reactor)
-        assert deeds.tried == tried
-        await deeds.let_pass(hours=1)
+        await handle_due(reactor)
+        assert harness.tried == tried
+        await harness.advance(hours=1)
 
 
-async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> None:
-    """Neither what waited meanwhile nor what comes too late; what is yet to come overtakes none."""
+async def test_if_the_latest_wins_earlier_messages_are_skipped(harness: ReactionHarness) -> None:
+    """This also holds for late messages; a message that is not due replaces none."""
     now = datetime.now(UTC)
-    deeds.due = lambda n: now + timedelta(hours=n - 4)
-    await deeds.arrive(1, 3, 5)
-    reactor = deeds.reactor(latest_wins=True)
-    await work_off(reactor)
-    await deeds.arrive(2)
-    await work_off(reactor)
+    harness.due = lambda n: now + timedelta(hours=n - 4)
+    await harness.arrive(1, 3, 5)
+    reactor = harness.reactor(latest_wins=True)
+    await handle_due(reactor)
+    await harness.arrive(2)
+    await handle_due(reactor)
 
-    assert deeds.tried == [3]
-    rows = await deeds.lab.pool.fetch("SELECT event_id, outcome FROM inbox")
+    assert harness.tried == [3]
+    rows = await harness.lab.pool.fetch("SELECT event_id, outcome FROM inbox")
     assert {row["event_id"].int: row["outcome"] for row in rows} == {
         1: "overtaken",
         2: "overtaken",
@@ -106,61 +114,61 @@ async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> 
     }
 
 
-async def test_what_failed_is_left_alone_for_a_while(
-    deeds: Deeds, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_message_is_retried_after_a_pause(
+    harness: ReactionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Longer after each failure."""
+    """The pause grows with each failure."""
     monkeypatch.setattr(inbox_worker, "FIRST_BACKOFF", timedelta(minutes=1))
-    deeds.fails = {1: [ValueError("poison")] * 3}
-    await deeds.arrive(1)
-    worker = deeds.reactor().worker
+    harness.fails = {1: [ValueError("poison")] * 3}
+    await harness.arrive(1)
+    worker = harness.reactor().worker
     for attempt in range(1, 4):
         assert await worker.react() == 1
-        await deeds.let_pass(minutes=2 ** (attempt - 1) - 0.5)
+        await harness.advance(minutes=2 ** (attempt - 1) - 0.5)
         assert await worker.react() == 0
-        await deeds.let_pass(minutes=0.5)
+        await harness.advance(minutes=0.5)
     assert await worker.react() == 1
-    assert await deeds.done() == [1]
+    assert await harness.done() == [1]
 
 
-async def test_only_what_is_parked_can_be_retried_or_given_up(deeds: Deeds) -> None:
-    """Neither what waits, whose attempts go on counting, nor what was done."""
-    deeds.fails = {2: [ValueError("poison")]}
-    await deeds.arrive(1, 2)
-    await work_off(deeds.reactor())
-    async with deeds.lab.pool.acquire() as connection:
+async def test_only_parked_messages_can_be_retried_or_dropped(harness: ReactionHarness) -> None:
+    """Neither waiting messages, whose attempts stay counted, nor finished ones."""
+    harness.fails = {2: [ValueError("poison")]}
+    await harness.arrive(1, 2)
+    await handle_due(harness.reactor())
+    async with harness.lab.pool.acquire() as connection:
         for number in (1, 2):
             for decide in (inbox.retry, inbox.drop):
                 assert not await decide(connection, "deeds", "demo", UUID(int=number))
-    rows = await deeds.lab.pool.fetch("SELECT outcome, attempts FROM inbox ORDER BY event_id")
+    rows = await harness.lab.pool.fetch("SELECT outcome, attempts FROM inbox ORDER BY event_id")
     assert [tuple(row) for row in rows] == [("done", 1), (None, 1)]
 
 
-async def test_what_arrives_again_is_not_done_again(deeds: Deeds) -> None:
-    await deeds.arrive(1)
-    await work_off(deeds.reactor())
-    await deeds.arrive(1, 2)
-    await work_off(deeds.reactor())
-    assert deeds.tried == [1, 2]
+async def test_a_repeated_message_is_handled_once(harness: ReactionHarness) -> None:
+    await harness.arrive(1)
+    await handle_due(harness.reactor())
+    await harness.arrive(1, 2)
+    await handle_due(harness.reactor())
+    assert harness.tried == [1, 2]
 
 
-async def test_a_reaction_has_two_thirds_of_its_claim(deeds: Deeds) -> None:
-    """So that it has ended before another worker may begin with the same message."""
+async def test_a_reaction_has_two_thirds_of_its_claim(harness: ReactionHarness) -> None:
+    """So it ends before another worker can claim the same message."""
     lease = timedelta(seconds=0.6)
 
     async def take_long(_: Any) -> None:
         await asyncio.sleep(lease.total_seconds())
 
-    await deeds.arrive(1)
-    await InboxWorker(deeds.lab.pool, deeds.reaction(react=take_long), lease=lease).react()
-    errors = [row["error"].split(":")[0] for row in await deeds.waiting()]
+    await harness.arrive(1)
+    await InboxWorker(harness.lab.pool, harness.reaction(react=take_long), lease=lease).react()
+    errors = [row["error"].split(":")[0] for row in await harness.waiting()]
     assert errors == ["TimeoutError"]
 
 
-async def test_what_was_done_long_ago_is_forgotten(deeds: Deeds) -> None:
-    await deeds.arrive(1)
-    await work_off(deeds.reactor())
-    async with deeds.lab.pool.acquire() as connection:
+async def test_messages_finished_long_ago_are_deleted(harness: ReactionHarness) -> None:
+    await harness.arrive(1)
+    await handle_due(harness.reactor())
+    async with harness.lab.pool.acquire() as connection:
         for after, left in ((timedelta(hours=1), 1), (timedelta(), 0)):
             await inbox.forget(connection, after)
             assert await connection.fetchval("SELECT count(*) FROM inbox") == left

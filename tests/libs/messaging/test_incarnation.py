@@ -1,6 +1,5 @@
-"""Every record names its log and the log's incarnation, whose numbers begin anew.
-
-A log that was restored, and a topic that is sent again, begin another incarnation.
+"""Every record names its log and incarnation. A restored log and a republished topic begin a new
+incarnation, whose numbers start over.
 """
 
 import asyncio
@@ -17,13 +16,13 @@ from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, read_rows
 from libs.messaging import republish
 from libs.messaging.leadership import take_over
+from libs.messaging.loaded_log import adopt_loaded_log
 from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import Record, Unreadable, decode
 from libs.messaging.worker import check_relay
 from libs.process.relay_commands import _follow, _progress_display
-from libs.process.restored import adopt_loaded_log
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
 from tests.libs.messaging.lab import Lab, Numbered, order, running
 
@@ -53,7 +52,7 @@ def header(record: Record, name: str) -> str:
 
 
 def chains_of(records: Sequence[Record]) -> dict[tuple[str, str], list[int]]:
-    """The numbers of every incarnation, in order; each partition's own must be a whole chain."""
+    """The numbers of every incarnation; asserts that each partition has complete chains."""
     numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
     last: dict[tuple[str, str, int], int] = defaultdict(int)
     for record in records:
@@ -68,7 +67,7 @@ def chains_of(records: Sequence[Record]) -> dict[tuple[str, str], list[int]]:
 
 
 async def labels_of(lab: Lab) -> tuple[str, str]:
-    """The log's id and incarnation, as the relay has them."""
+    """The log's id and incarnation in the relay's table."""
     row = await lab.pool.fetchrow("SELECT log_id::text, incarnation::text FROM relay")
     assert row is not None
     return row["log_id"], row["incarnation"]
@@ -82,7 +81,7 @@ async def test_every_record_names_its_log_and_incarnation(lab: Lab) -> None:
     assert chains_of(records) == {await labels_of(lab): list(range(1, 31))}
 
 
-async def test_a_log_found_on_another_timeline_begins_a_new_incarnation(lab: Lab) -> None:
+async def test_a_log_on_another_timeline_begins_a_new_incarnation(lab: Lab) -> None:
     await lab.append_numbers(range(30))
     await lab.relayed(30)
     before = await labels_of(lab)
@@ -121,7 +120,7 @@ async def test_a_batch_saved_before_the_restore_is_the_first_of_the_new_incarnat
     assert chains_of(await lab.records()) == {await labels_of(lab): list(range(1, 31))}
 
 
-async def test_a_topic_is_sent_again_and_the_live_relay_goes_on_behind_it(lab: Lab) -> None:
+async def test_a_topic_is_sent_again_before_the_relay_continues(lab: Lab) -> None:
     await lab.append_numbers(range(120))
     await with_till(lab, 10)
     relays = [lab.relay(), lab.relay()]
@@ -139,7 +138,7 @@ async def test_a_topic_is_sent_again_and_the_live_relay_goes_on_behind_it(lab: L
     chains = chains_of(await lab.records())
     assert set(chains) == {(log_id, first), (log_id, second)}
     assert len(chains[log_id, second]) >= 130
-    # What was there is sent again; what came later is sent once, in one incarnation or the other.
+    # Old events are sent again; new events are sent once, in either incarnation.
     events = [decode(record).recorded.event_id for record in await lab.records()]
     assert len(set(events)) == 160
     assert sent >= 130
@@ -167,7 +166,7 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
     chains = chains_of(await lab.records())
     assert chains[log_id, first] == list(range(1, 201))
     assert chains[log_id, second] == list(range(1, 211))
-    # No record of another incarnation is among those sent again.
+    # The records sent again are not mixed with those of another incarnation.
     for partition in range(3):
         labels = [
             header(record, "incarnation")
@@ -177,25 +176,25 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
         assert labels == sorted(labels, key=lambda one: one == second)
 
 
-async def test_the_command_shows_how_far_a_topic_is_until_it_is_sent_again(lab: Lab) -> None:
+async def test_the_command_shows_the_progress_until_a_topic_is_sent_again(lab: Lab) -> None:
     await lab.append_numbers(range(200))
     await lab.relayed(200)
-    shown: list[tuple[str, int, int | None]] = []
+    calls: list[tuple[str, int, int | None]] = []
     printed = StringIO()
     await republish.request(lab.pool, lab.topic)
 
     with _progress_display([lab.topic], Console(file=printed)) as print_line:
 
         def show(topic: str, sent: int, total: int | None) -> None:
-            shown.append((topic, sent, total))
+            calls.append((topic, sent, total))
             print_line(topic, sent, total)
 
         task = asyncio.create_task(_follow(lab.pool, [lab.topic], show))
-        await eventually(lambda: shown)
+        await eventually(lambda: calls)
         async with running(lab.relay()):
             await asyncio.wait_for(task, PATIENCE_SECONDS)
 
-    assert (shown[0], shown[-1][1]) == ((lab.topic, 0, None), shown[-1][2])
+    assert (calls[0], calls[-1][1]) == ((lab.topic, 0, None), calls[-1][2])
     assert printed.getvalue().splitlines() == [
         f"{lab.topic}: waits for its turn",
         f"{lab.topic}: sent again",
@@ -203,7 +202,7 @@ async def test_the_command_shows_how_far_a_topic_is_until_it_is_sent_again(lab: 
 
 
 async def test_a_tenant_too_long_for_readers_does_not_break_the_chain(lab: Lab) -> None:
-    """The table refuses such names now; a log may hold one from before."""
+    """The table refuses such names now, but an old log may have one."""
     await lab.pool.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")
     for number, tenant in enumerate(("demo", "x" * 201, "demo"), 1):
         await lab.pool.execute(
@@ -251,7 +250,7 @@ async def test_a_log_loaded_from_a_dump_is_sent_again_and_appended_to(lab: Lab) 
 
 
 async def with_till(lab: Lab, count: int) -> None:
-    """Another topic of the same log, with some events."""
+    """A second topic of the same log, with some events."""
     specs = [TopicSpec(category="lab.till", partitions=1, retention_days=1)]
     await ensure_topics(lab.bootstrap, lab.prefix, specs)
     for number in range(count):
@@ -266,7 +265,7 @@ async def incarnation_of(lab: Lab, topic: str) -> str:
 
 
 async def behind(lab: Lab) -> int:
-    """How many events the relay has not sent, by its own snapshot."""
+    """The number of events that the relay has not sent, by its snapshot."""
     return int(
         await lab.pool.fetchval(
             "SELECT count(*) FROM events, relay WHERE NOT (relay.complete AND relay.confirmed"

@@ -1,4 +1,4 @@
-"""Who publishes: a leader that froze is replaced, does no harm when it goes on, and is honest."""
+"""Leadership: a frozen leader is replaced, does no harm when it resumes, and reports its state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Polling, Relay
 from libs.messaging.worker import check_relay
 from libs.postgres.pool import open_pool
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.proxy import Proxy
 from tests.libs.messaging.lab import Lab, running
@@ -26,7 +26,7 @@ Start = Callable[..., Member]
 
 @pytest.fixture
 async def start(lab: Lab, database: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts relays in processes of their own."""
+    """Starts relays in separate processes."""
     members: list[Member] = []
 
     def start(failpoint: str = "") -> Member:
@@ -48,7 +48,7 @@ async def start(lab: Lab, database: str, tmp_path: Path) -> AsyncIterator[Start]
 
 
 @pytest.mark.parametrize("point", ["relay-saving", "relay-saved", "partition-sent"])
-async def test_a_frozen_leader_is_replaced_and_does_no_harm_when_it_goes_on(
+async def test_a_frozen_leader_is_replaced_and_does_no_harm_when_it_resumes(
     lab: Lab, start: Start, point: str
 ) -> None:
     await lab.append_numbers(range(50))
@@ -66,9 +66,7 @@ async def test_a_frozen_leader_is_replaced_and_does_no_harm_when_it_goes_on(
     await lab.sent(90)
 
 
-async def test_a_leader_with_nothing_to_send_is_not_taken_for_frozen(
-    lab: Lab, start: Start
-) -> None:
+async def test_an_idle_leader_is_not_replaced(lab: Lab, start: Start) -> None:
     start()
     await lab.append_numbers(range(5))
     await eventually(lab.published, 5)
@@ -81,7 +79,7 @@ async def test_a_leader_with_nothing_to_send_is_not_taken_for_frozen(
     assert await lab.pool.fetchval("SELECT epoch FROM relay") == epoch
 
 
-async def test_a_leader_that_was_deposed_finds_out_without_anything_to_send(lab: Lab) -> None:
+async def test_an_idle_leader_notices_that_it_was_deposed(lab: Lab) -> None:
     relay = lab.relay()
     async with running(relay):
         await eventually(lambda: relay.progress.leading)
@@ -93,7 +91,7 @@ async def _later_epoch(lab: Lab, epoch: int) -> bool:
     return bool(await lab.pool.fetchval("SELECT epoch > $1 FROM relay", epoch))
 
 
-async def test_a_leader_notices_that_its_database_is_silent_and_goes_on_when_it_answers(
+async def test_a_leader_notices_a_silent_database_and_resumes_when_it_answers(
     lab: Lab, database: str
 ) -> None:
     head, _, tail = database.rpartition("@")
@@ -123,7 +121,7 @@ async def test_a_leader_notices_that_its_database_is_silent_and_goes_on_when_it_
 
 
 @pytest.mark.parametrize("relays", [1, 2])
-async def test_relays_that_send_nothing_are_not_ready_and_say_why(
+async def test_relays_that_send_nothing_are_not_ready_and_give_the_reason(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, relays: int
 ) -> None:
     monkeypatch.setattr(worker, "STUCK_SECONDS", 0.6)
@@ -134,11 +132,11 @@ async def test_relays_that_send_nothing_are_not_ready_and_say_why(
         checks = [await check_relay(relay) for relay in ours]
         # What the service answers does not wait for it.
         return all(
-            not one.ok and not one.needed and "no broker" in (one.detail or "") for one in checks
+            not one.ok and not one.critical and "no broker" in (one.detail or "") for one in checks
         )
 
     async with running(*ours):
-        # Also while each waits for the other.
+        # Also while both relays stand by.
         await eventually(reasons)
         for relay in ours:
             relay._connect = lab.connect

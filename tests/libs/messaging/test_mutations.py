@@ -1,4 +1,4 @@
-"""Each guarantee of reactions rests on a guard in the code: without it a test of it fails."""
+"""Every guard of a guarantee of reactions is tested: without the guard a test fails."""
 
 import inspect
 from typing import Final
@@ -15,33 +15,36 @@ from tests.libs.messaging import test_foreign_subscription as subscription
 from tests.libs.messaging import test_inbox as messages
 from tests.libs.messaging import test_inbox_feed as feed
 from tests.libs.messaging import test_reaction as reaction
-from tests.libs.messaging.deeds import Deeds, open_deeds_without_broker
 from tests.libs.messaging.mutations import Mutation
+from tests.libs.messaging.reaction_harness import ReactionHarness, open_harness_without_broker
 
 FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
 EARLIER: Final = "earlier.subject = one.subject AND earlier.done_at IS NULL"
 FENCE: Final = "AND fence = $4"
-FAILING = reaction.test_what_fails_is_tried_again_then_parked_and_holds_others_up
-OVERTAKEN = messages.test_what_an_overtaken_worker_reports_changes_nothing
-REPLACED = messages.test_a_message_that_a_later_one_replaced_is_finished_by_nobody
-IN_ORDER = messages.test_one_key_is_worked_off_one_after_the_other_by_time
-ONLY_PARKED = messages.test_only_what_is_parked_can_be_retried_or_given_up
-RECORDED = feed.test_a_gap_lets_nothing_pass_until_it_is_skipped_and_that_is_recorded
-ACCEPTED = feed.test_another_incarnation_is_taken_in_only_once_it_is_accepted
-LIFTED = feed.test_what_is_missing_and_comes_after_all_lifts_the_stop
-NEW, GAP = numbers.test_what_is_new_is_taken_once, numbers.test_a_gap_stops_everything_behind_it
+FAILING = reaction.test_a_failing_message_is_retried_then_parked_and_blocks_later_ones
+LOST_CLAIM = messages.test_a_worker_that_lost_its_claim_changes_nothing
+REPLACED = messages.test_a_message_replaced_by_a_later_one_cannot_be_finished
+IN_ORDER = messages.test_messages_of_one_key_are_handled_one_by_one_in_order_of_time
+ONLY_PARKED = messages.test_only_parked_messages_can_be_retried_or_dropped
+RECORDED = feed.test_a_gap_blocks_its_partition_until_it_is_skipped_and_recorded
+ACCEPTED = feed.test_another_incarnation_is_read_only_after_it_is_accepted
+UNBLOCKED = feed.test_missing_records_that_arrive_later_unblock_the_partition
+NEW, GAP = (
+    numbers.test_every_new_record_is_accepted_once,
+    numbers.test_a_gap_stops_all_later_records,
+)
 
 OF_INBOX: Final = (
     Mutation("a claim holds", inbox, "_CLAIM", FREE, "true", IN_ORDER),
     Mutation("one at a time of a key", inbox, "_CLAIM", EARLIER, "false", IN_ORDER),
-    Mutation("what is claimed is not replaced", inbox, "_SKIP", FREE, "true", REPLACED),
+    Mutation("a claimed message is not replaced", inbox, "_SKIP", FREE, "true", REPLACED),
     Mutation(
-        "nothing before its time",
+        "no message before it is due",
         inbox,
         "_CLAIM",
         "AND due_at <= clock_timestamp()",
         "",
-        messages.test_what_is_to_be_done_later_waits_for_its_time,
+        messages.test_a_message_is_not_handled_before_it_is_due,
     ),
     Mutation(
         "back-off",
@@ -49,42 +52,48 @@ OF_INBOX: Final = (
         "_CLAIM",
         "(retry_at IS NULL OR retry_at <= clock_timestamp())",
         "true",
-        messages.test_what_failed_is_left_alone_for_a_while,
+        messages.test_a_failed_message_is_retried_after_a_pause,
     ),
     Mutation(
-        "what is parked rests", inbox, "_CLAIM", "AND parked_at IS NULL", "", FAILING, "fails"
+        "parked messages are not claimed",
+        inbox,
+        "_CLAIM",
+        "AND parked_at IS NULL",
+        "",
+        FAILING,
+        "fails",
     ),
     Mutation(
-        "what could not be read comes first",
+        "unreadable records block their stream",
         inbox,
         "_CLAIM",
         "unread.sequence < one.sequence",
         "false",
-        feed.test_later_events_of_a_stream_wait_behind_one_that_cannot_be_read,
+        feed.test_later_events_of_a_stream_wait_for_an_unreadable_one,
     ),
-    Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", OVERTAKEN),
-    Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", OVERTAKEN),
-    Mutation("fence of a record read again", inbox, "_REMOVE", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", LOST_CLAIM),
+    Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", LOST_CLAIM),
+    Mutation("fence of a record read again", inbox, "_REMOVE", FENCE, "AND $4 > 0", LOST_CLAIM),
     Mutation(
-        "what is given up is recorded",
+        "a drop is recorded",
         inbox,
         "_DROP",
         "outcome = 'dropped', ",
         "",
-        reaction.test_what_is_given_up_holds_nobody_up,
+        reaction.test_a_dropped_message_blocks_no_others,
     ),
     Mutation("finished once", inbox, "_COMPLETE", "AND done_at IS NULL", "", REPLACED),
-    Mutation("no failure of what is over", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
+    Mutation("a finished message cannot fail", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
     Mutation(
         "stored once",
         inbox,
         "_STORE",
         "DO NOTHING",
         "(reaction, tenant, event_id) DO UPDATE SET done_at = NULL",
-        messages.test_what_arrives_again_is_not_done_again,
+        messages.test_a_repeated_message_is_handled_once,
     ),
     Mutation(
-        "only what is parked is retried",
+        "only parked messages are retried",
         inbox,
         "_RETRY",
         "AND parked_at IS NOT NULL",
@@ -92,7 +101,7 @@ OF_INBOX: Final = (
         ONLY_PARKED,
     ),
     Mutation(
-        "only what is parked is given up",
+        "only parked messages are dropped",
         inbox,
         "_DROP",
         "AND parked_at IS NOT NULL",
@@ -105,7 +114,7 @@ OF_INBOX: Final = (
         "_react",
         "connection, connection.transaction():",
         "connection:",
-        reaction.test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing,
+        reaction.test_an_effect_in_the_transaction_is_all_or_nothing,
     ),
     Mutation(
         "less time than the claim",
@@ -118,7 +127,7 @@ OF_INBOX: Final = (
     Mutation(
         "attempts are counted",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "attempts >= ATTEMPTS",
         "False",
         FAILING,
@@ -127,19 +136,19 @@ OF_INBOX: Final = (
     Mutation(
         "lost races are counted",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "attempts >= CONTENDED_ATTEMPTS",
         "False",
         FAILING,
         "loses races",
     ),
     Mutation(
-        "what is away is waited for",
+        "outages are retried for ever",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "(Unavailable, ConnectionError)",
         "()",
-        reaction.test_what_is_away_for_a_while_is_waited_for_but_not_in_silence,
+        reaction.test_an_outage_is_waited_out_and_reported,
     ),
 )
 
@@ -158,16 +167,18 @@ OF_POSITIONS: Final = (
         "_MOVE",
         "AND p.next_offset = moved.old_offset",
         "",
-        feed.test_a_position_is_moved_from_where_it_was_read_alone,
+        feed.test_a_position_is_moved_only_from_its_stored_offset,
     ),
-    Mutation("what moves is not stopped", positions, "_MOVE", "stopped = NULL, ", "", LIFTED),
+    Mutation(
+        "a moved position is not stopped", positions, "_MOVE", "stopped = NULL, ", "", UNBLOCKED
+    ),
     Mutation(
         "a gap is noted where it is",
         positions,
         "_STOP",
         "AND next_offset = $4",
         "AND $4 >= 0",
-        LIFTED,
+        UNBLOCKED,
     ),
     Mutation(
         "a skipped gap is recorded",
@@ -189,12 +200,12 @@ OF_POSITIONS: Final = (
         "an accepted incarnation is expected elsewhere",
         positions,
         "skip",
-        "await connection.execute(_AWAIT, *key, *labels, KEPT)",
+        "await connection.execute(_AWAIT, *key, *labels, RETENTION)",
         "pass",
         ACCEPTED,
     ),
     Mutation(
-        "what the inbox may have forgotten is left out",
+        "events older than the retention are skipped",
         InboxFeed,
         "_read",
         "new.floor is not None and recorded.recorded_at < new.floor",
@@ -205,9 +216,9 @@ OF_POSITIONS: Final = (
         "parking has a limit",
         InboxFeed,
         "_store",
-        "await inbox.count_unread(connection, name) > MAX_UNREAD",
+        "await inbox.count_unreadable(connection, name) > MAX_UNREADABLE",
         "False",
-        subscription.test_a_reaction_that_can_read_hardly_anything_does_not_park_it_all,
+        subscription.test_a_reaction_with_too_many_unreadable_records_stops,
     ),
 )
 
@@ -222,7 +233,7 @@ OF_CHAINS: Final = (
         "a record is missing",
     ),
     Mutation(
-        "a missing beginning is a gap",
+        "a missing start is a gap",
         dedup._Reader,
         "_begin",
         "link.prev_seq and not in_the_middle",
@@ -231,7 +242,7 @@ OF_CHAINS: Final = (
         "the beginning is missing",
     ),
     Mutation(
-        "a number is taken once",
+        "a number is accepted once",
         dedup._Reader,
         "_continue",
         "link.relay_seq <= chain.relay_seq",
@@ -240,13 +251,13 @@ OF_CHAINS: Final = (
         "a page sent twice",
     ),
     Mutation(
-        "nothing from before the beginning",
+        "records before the start are ignored",
         dedup._Reader,
         "_begin",
         "record.offset < position.began_at",
         "False",
         NEW,
-        "and what lies before that is not read",
+        "records before the start",
     ),
     Mutation(
         "another incarnation is a gap",
@@ -258,16 +269,16 @@ OF_CHAINS: Final = (
         "a log that was restored, whose numbers were used before",
     ),
     Mutation(
-        "an incarnation that is over does not go on",
+        "a retired incarnation cannot continue",
         dedup._Reader,
         "read",
         "(chain.retired and fresh)",
         "False",
         GAP,
-        "an incarnation that was given up and goes on",
+        "a retired incarnation that continues",
     ),
     Mutation(
-        "it is over where its successor begins",
+        "a new incarnation retires the previous one",
         dedup._Reader,
         "_continue",
         "if chain.awaited:",
@@ -279,17 +290,17 @@ OF_CHAINS: Final = (
 
 
 @pytest.fixture
-async def deeds(pool: asyncpg.Pool) -> Deeds:
-    """A reaction that has done nothing yet, and no broker."""
-    return await open_deeds_without_broker(pool)
+async def harness(pool: asyncpg.Pool) -> ReactionHarness:
+    """A new harness without a broker."""
+    return await open_harness_without_broker(pool)
 
 
 @pytest.mark.parametrize("mutation", [*OF_INBOX, *OF_POSITIONS], ids=lambda one: one.guard)
 async def test_without_the_guard_a_test_on_the_database_fails(
-    deeds: Deeds, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+    harness: ReactionHarness, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation.apply(monkeypatch)
-    fixtures = {"deeds": deeds, "monkeypatch": monkeypatch}
+    fixtures = {"harness": harness, "monkeypatch": monkeypatch}
     wanted = inspect.signature(mutation.misses).parameters
     given = {name: value for name, value in fixtures.items() if name in wanted}
     with pytest.raises((AssertionError, Failed)):
@@ -297,7 +308,7 @@ async def test_without_the_guard_a_test_on_the_database_fails(
 
 
 @pytest.mark.parametrize("mutation", OF_CHAINS, ids=lambda one: one.guard)
-def test_without_the_guard_a_test_of_numbers_fails(
+def test_without_the_guard_a_test_of_sequence_numbers_fails(
     mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation.apply(monkeypatch)
@@ -305,7 +316,7 @@ def test_without_the_guard_a_test_of_numbers_fails(
         mutation.misses(**mutation.arguments())
 
 
-def test_a_guard_that_is_not_there_is_no_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutation_of_missing_code_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for where, name in ((inbox, "_CLAIM"), (InboxWorker, "react")):
         with pytest.raises(AssertionError, match="stands 0 times"):
             Mutation("none", where, name, "nowhere", "", IN_ORDER).apply(monkeypatch)

@@ -21,18 +21,23 @@ from libs.messaging.reactor import OVERDUE_SECONDS
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import eventually
-from tests.libs.messaging.deeds import Deeds, open_deeds, work_again_and_again, work_off
+from libs.testing.polling import eventually
 from tests.libs.messaging.frozen_worker import SEEN
 from tests.libs.messaging.lab import CODEC, Cursed, Lab, Numbered, order, running
+from tests.libs.messaging.reaction_harness import (
+    ReactionHarness,
+    handle_due,
+    handle_repeatedly,
+    open_harness,
+)
 
 
 @pytest.fixture
-async def deeds(lab: Lab) -> Deeds:
-    """A reaction that has done nothing yet, its inbox, and a topic for what it does."""
+async def harness(lab: Lab) -> ReactionHarness:
+    """A new harness, its inbox, and a topic for its facts."""
     specs = [TopicSpec(category="lab.deed", partitions=1, retention_days=1)]
     await ensure_topics(lab.bootstrap, lab.prefix, specs)
-    return await open_deeds(lab)
+    return await open_harness(lab)
 
 
 async def append(lab: Lab, *numbers: int) -> None:
@@ -40,27 +45,29 @@ async def append(lab: Lab, *numbers: int) -> None:
         await lab.append(order(number), Numbered(number))
 
 
-async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> None:
-    """Two workers, facts without a schedule in between, and a reader that begins anew."""
-    lab = deeds.lab
+async def test_a_fact_on_kafka_has_its_effect_once(harness: ReactionHarness) -> None:
+    """With two workers, ignored facts, and a reader that starts over."""
+    lab = harness.lab
     await append(lab, *range(10))
     await lab.append(order(1), Cursed(99))
-    async with running(lab.relay(), deeds.reactor(), deeds.reactor()):
-        await deeds.all_done([*range(10)])
-    async with running(lab.relay(), deeds.reactor()):
+    async with running(lab.relay(), harness.reactor(), harness.reactor()):
+        await harness.all_done([*range(10)])
+    async with running(lab.relay(), harness.reactor()):
         await append(lab, 20)
-        await deeds.all_done([*range(10), 20])
-    # As if the reader had lost its place: the inbox knows what it had.
+        await harness.all_done([*range(10), 20])
+    # As if the positions were lost: the inbox still has the events.
     await lab.pool.execute("DELETE FROM subscription_positions")
-    async with running(lab.relay(), deeds.reactor()):
+    async with running(lab.relay(), harness.reactor()):
         await append(lab, 30)
-        await deeds.all_done([*range(10), 20, 30])
-    assert sorted(deeds.tried) == [*range(10), 20, 30]
+        await harness.all_done([*range(10), 20, 30])
+    assert sorted(harness.tried) == [*range(10), 20, 30]
 
 
-async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> None:
-    """A reaction that is added later gets what the topic still holds, and all that follows."""
-    lab = deeds.lab
+async def test_records_that_a_topic_no_longer_holds_are_not_waited_for(
+    harness: ReactionHarness,
+) -> None:
+    """A reaction that is added later gets all records that the topic still holds."""
+    lab = harness.lab
     async with running(lab.relay()):
         await append(lab, *range(6))
         await eventually(lab.published, 6)
@@ -68,36 +75,36 @@ async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> Non
         await lab.delete_records({one.partition: one.offset + 1 for one in records[:-1]})
         still = sorted(decode(one).recorded.data for one in await lab.records())
         assert 0 < len(still) < 6
-        async with running(deeds.reactor(), deeds.reactor()):
+        async with running(harness.reactor(), harness.reactor()):
             await append(lab, 9)
-            await deeds.all_done([*(msgspec.json.decode(data)["n"] for data in still), 9])
+            await harness.all_done([*(msgspec.json.decode(data)["n"] for data in still), 9])
 
 
-async def test_own_facts_come_from_the_services_own_log(deeds: Deeds) -> None:
-    """Without Kafka, and once, also where the runner goes back to the beginning."""
-    lab = deeds.lab
-    reactor = deeds.reactor(own=True)
+async def test_own_facts_come_from_the_services_own_log(harness: ReactionHarness) -> None:
+    """Without Kafka, and once, even if the runner starts over."""
+    lab = harness.lab
+    reactor = harness.reactor(own=True)
     woken = [lambda *_: reactor.wake()]
 
     def runner() -> ProjectionRunner:
         return ProjectionRunner(
-            lab.pool, [feed_of(deeds.reaction())], service="lab", on_applied=woken
+            lab.pool, [feed_of(harness.reaction())], service="lab", on_applied=woken
         )
 
     async with running(runner(), reactor):
         await append(lab, *range(5))
-        await deeds.all_done([*range(5)])
+        await harness.all_done([*range(5)])
         assert (await reactor.check()).ok
     await lab.pool.execute("DELETE FROM projections; DELETE FROM projection_checkpoints")
     async with running(runner(), reactor):
         await append(lab, 7)
-        await deeds.all_done([*range(5), 7])
-    assert sorted(deeds.tried) == [*range(5), 7]
+        await harness.all_done([*range(5), 7])
+    assert sorted(harness.tried) == [*range(5), 7]
 
 
-def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
+def test_a_reaction_is_to_own_facts_or_to_facts_of_others(lab: Lab) -> None:
     def about(*topics: str) -> Reaction[Any]:
-        return Deeds(lab).reaction(topics=topics)
+        return ReactionHarness(lab).reaction(topics=topics)
 
     assert is_own("scale-bridge", about("scale-bridge.device", "scale-bridge.schedule"))
     assert not is_own("scale", about("scale-bridge.device"))
@@ -105,19 +112,21 @@ def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
         is_own("shop", about("shop.price", "gateway.session"))
 
 
-async def test_a_crash_between_the_effect_and_its_note_doubles_nothing(deeds: Deeds) -> None:
-    await deeds.arrive(1)
-    async with deeds.lab.pool.acquire() as connection:
+async def test_a_crash_between_effect_and_completion_doubles_nothing(
+    harness: ReactionHarness,
+) -> None:
+    await harness.arrive(1)
+    async with harness.lab.pool.acquire() as connection:
         (message,) = await inbox.claim(connection, "deeds", limit=9, latest_wins=False)
-    await deeds.react(_Announced(Numbered(message.event_id.int), message.event_id))
-    reactor = deeds.reactor()
+    await harness.react(_Announced(Numbered(message.event_id.int), message.event_id))
+    reactor = harness.reactor()
     assert await reactor.worker.react() == 0
 
-    await deeds.let_pass(minutes=1)
-    await work_off(reactor)
+    await harness.advance(minutes=1)
+    await handle_due(reactor)
 
-    assert deeds.tried == [1, 1]
-    assert await deeds.done() == [1]
+    assert harness.tried == [1, 1]
+    assert await harness.done() == [1]
 
 
 @dataclass
@@ -127,23 +136,23 @@ class _Announced:
 
 
 async def test_a_worker_that_was_frozen_can_neither_finish_nor_have_an_effect(
-    deeds: Deeds, database: str
+    harness: ReactionHarness, database: str
 ) -> None:
-    """It stops in the middle of a reaction; another one does it; then it goes on."""
-    await deeds.arrive(1)
-    await deeds.lab.pool.execute(SEEN)
+    """It stops in the middle of a reaction, another worker handles the message, then it resumes."""
+    await harness.arrive(1)
+    await harness.lab.pool.execute(SEEN)
     frozen = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.libs.messaging.frozen_worker", database)
     )
     try:
         state = Path(f"/proc/{frozen.pid}/stat")
         await eventually(lambda: state.read_text().rsplit(") ", 1)[1][0], "T")
-        await deeds.let_pass(minutes=1)
+        await harness.advance(minutes=1)
 
         async def see(connection: Any, _: Any) -> None:
             await connection.execute("INSERT INTO seen VALUES ('the other')")
 
-        await work_off(deeds.reactor(react=None, react_in_transaction=see))
+        await handle_due(harness.reactor(react=None, react_in_transaction=see))
         frozen.send_signal(signal.SIGCONT)
         assert await frozen.wait() == 0
     finally:
@@ -151,15 +160,15 @@ async def test_a_worker_that_was_frozen_can_neither_finish_nor_have_an_effect(
             frozen.kill()
             await frozen.wait()
 
-    rows = await deeds.lab.pool.fetch("SELECT by FROM seen")
+    rows = await harness.lab.pool.fetch("SELECT by FROM seen")
     assert [row["by"] for row in rows] == ["the other"]
-    [message] = await deeds.lab.pool.fetch("SELECT outcome, fence, error FROM inbox")
+    [message] = await harness.lab.pool.fetch("SELECT outcome, fence, error FROM inbox")
     assert tuple(message) == ("done", 2, None)
 
 
-async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds: Deeds) -> None:
-    await deeds.arrive(1)
-    await deeds.lab.pool.execute(SEEN)
+async def test_an_effect_in_the_transaction_is_all_or_nothing(harness: ReactionHarness) -> None:
+    await harness.arrive(1)
+    await harness.lab.pool.execute(SEEN)
     errors: list[Exception] = [ValueError("in the middle")]
 
     async def see(connection: Any, _: Any) -> None:
@@ -167,27 +176,27 @@ async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds:
         if errors:
             raise errors.pop()
 
-    reactor = deeds.reactor(react=None, react_in_transaction=see)
-    await work_again_and_again(deeds, reactor, 2)
+    reactor = harness.reactor(react=None, react_in_transaction=see)
+    await handle_repeatedly(harness, reactor, 2)
 
-    assert await deeds.lab.pool.fetchval("SELECT count(*) FROM seen") == 1
-    assert await deeds.lab.pool.fetchval("SELECT attempts FROM inbox WHERE outcome = 'done'") == 2
+    assert await harness.lab.pool.fetchval("SELECT count(*) FROM seen") == 1
+    assert await harness.lab.pool.fetchval("SELECT attempts FROM inbox WHERE outcome = 'done'") == 2
 
 
-async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
-    """And sleeps no longer than until then; what is held up is no reason to wake."""
+async def test_an_idle_worker_wakes_when_a_message_is_due(harness: ReactionHarness) -> None:
+    """A blocked message does not wake it."""
     soon = datetime.now(UTC)
-    deeds.due = lambda n: soon + timedelta(seconds=3 * n)
-    await deeds.arrive(1, 2)
-    async with deeds.lab.pool.acquire() as connection:
+    harness.due = lambda n: soon + timedelta(seconds=3 * n)
+    await harness.arrive(1, 2)
+    async with harness.lab.pool.acquire() as connection:
         next_in = await inbox.seconds_to_next(connection, "deeds", latest_wins=False)
         assert next_in is not None
         assert 0 < next_in <= 3
         await connection.execute("UPDATE inbox SET parked_at = now() WHERE due_at < now() + '4 s'")
         assert await inbox.seconds_to_next(connection, "deeds", latest_wins=False) is None
         await connection.execute("UPDATE inbox SET parked_at = NULL")
-    async with running(deeds.reactor(own=True)):
-        await deeds.all_done([1, 2])
+    async with running(harness.reactor(own=True)):
+        await harness.all_done([1, 2])
 
 
 @pytest.mark.parametrize(
@@ -199,48 +208,48 @@ async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
     ],
     ids=["fails", "times out", "loses races"],
 )
-async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(
-    deeds: Deeds, error: Exception, attempts: int
+async def test_a_failing_message_is_retried_then_parked_and_blocks_later_ones(
+    harness: ReactionHarness, error: Exception, attempts: int
 ) -> None:
-    deeds.fails = {1: [error] * (attempts + 1)}
-    await deeds.arrive(1, 2)
-    reactor = deeds.reactor()
-    await work_again_and_again(deeds, reactor, attempts + 3)
+    harness.fails = {1: [error] * (attempts + 1)}
+    await harness.arrive(1, 2)
+    reactor = harness.reactor()
+    await handle_repeatedly(harness, reactor, attempts + 3)
 
-    assert deeds.tried == [1] * attempts
-    states = [(row["event_id"].int, row["parked"], row["error"]) for row in await deeds.waiting()]
+    assert harness.tried == [1] * attempts
+    states = [(row["event_id"].int, row["parked"], row["error"]) for row in await harness.waiting()]
     text = f"{type(error).__name__}: {error}".replace("\0", "")
     assert states == [(1, True, text), (2, False, None)]
-    async with deeds.lab.pool.acquire() as connection:
+    async with harness.lab.pool.acquire() as connection:
         assert (await inbox.backlog(connection, "deeds")).parked == 1
         assert await inbox.retry(connection, "deeds", "demo", UUID(int=1))
-    await work_again_and_again(deeds, reactor, 2)
-    assert await deeds.done() == [1, 2]
+    await handle_repeatedly(harness, reactor, 2)
+    assert await harness.done() == [1, 2]
 
 
-async def test_what_is_given_up_holds_nobody_up(deeds: Deeds) -> None:
-    deeds.fails = {1: [ValueError("poison")] * ATTEMPTS}
-    await deeds.arrive(1, 2)
-    reactor = deeds.reactor()
-    await work_again_and_again(deeds, reactor, ATTEMPTS)
-    async with deeds.lab.pool.acquire() as connection:
+async def test_a_dropped_message_blocks_no_others(harness: ReactionHarness) -> None:
+    harness.fails = {1: [ValueError("poison")] * ATTEMPTS}
+    await harness.arrive(1, 2)
+    reactor = harness.reactor()
+    await handle_repeatedly(harness, reactor, ATTEMPTS)
+    async with harness.lab.pool.acquire() as connection:
         assert await inbox.drop(connection, "deeds", "demo", UUID(int=1))
         assert not await inbox.drop(connection, "deeds", "demo", UUID(int=2))
-    await work_off(reactor)
-    assert await deeds.done() == [2]
-    # That it was given up stays on record.
-    rows = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
+    await handle_due(reactor)
+    assert await harness.done() == [2]
+    # The drop stays on record.
+    rows = await harness.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
     assert [tuple(row) for row in rows] == [("dropped", "ValueError: poison"), ("done", None)]
 
 
-async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: Deeds) -> None:
-    """However long: it is listed with its error, and in the end the service is not ready."""
+async def test_an_outage_is_waited_out_and_reported(harness: ReactionHarness) -> None:
+    """The message is listed with its error, and finally the service is not ready."""
     many = 2 * CONTENDED_ATTEMPTS
-    deeds.fails = {1: [Unavailable("the scales")] * many}
-    await deeds.arrive(1)
-    reactor = deeds.reactor(own=True)
-    await work_again_and_again(deeds, reactor, many)
-    [row] = await deeds.waiting()
+    harness.fails = {1: [Unavailable("the scales")] * many}
+    await harness.arrive(1)
+    reactor = harness.reactor(own=True)
+    await handle_repeatedly(harness, reactor, many)
+    [row] = await harness.waiting()
     assert (row["parked"], row["attempts"], row["error"]) == (
         False,
         many,
@@ -252,24 +261,24 @@ async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: 
     assert not result.ok
     assert "a message has waited" in result.detail
 
-    await work_off(reactor)
-    assert await deeds.done() == [1]
+    await handle_due(reactor)
+    assert await harness.done() == [1]
 
 
-async def test_the_database_may_go_away(deeds: Deeds) -> None:
-    async with running(deeds.lab.relay(), deeds.reactor()):
+async def test_a_worker_survives_an_outage_of_the_database(harness: ReactionHarness) -> None:
+    async with running(harness.lab.relay(), harness.reactor()):
         for number in range(4):
-            await append(deeds.lab, number)
-            await deeds.lab.terminate_backends()
-        await deeds.all_done([*range(4)])
+            await append(harness.lab, number)
+            await harness.lab.terminate_backends()
+        await harness.all_done([*range(4)])
 
 
 def test_a_reaction_has_no_tables_to_rebuild(lab: Lab) -> None:
-    """So that nothing is done about the past when read models are."""
-    assert feed_of(Deeds(lab).reaction()).tables == ()
+    """So a rebuild never repeats its effects."""
+    assert feed_of(ReactionHarness(lab).reaction()).tables == ()
 
 
-async def test_a_reaction_does_it_in_one_way(lab: Lab, pool: Any) -> None:
+async def test_a_reaction_has_exactly_one_handler(lab: Lab, pool: Any) -> None:
     with pytest.raises(ValueError, match="one of"):
         Reaction(name="none", topics=("a.b",), codec=CODEC, schedule_of=lambda _: None)
-    assert InboxWorker(pool, Deeds(lab).reaction()).backlog.parked == 0
+    assert InboxWorker(pool, ReactionHarness(lab).reaction()).backlog.parked == 0

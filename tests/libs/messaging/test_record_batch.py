@@ -1,4 +1,4 @@
-"""Batches made by hand are, byte for byte, those of aiokafka."""
+"""Our batches equal those of aiokafka, byte for byte."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from tests.libs.messaging.wires import batch_of, recorded, records_of
 
 
 def by_aiokafka(batch: RecordBatch, most: int) -> BatchBuilder:
-    """The same records, as many as fit."""
+    """aiokafka's batch of the same records, as many as fit."""
     builder = BatchBuilder(most, 0)
     for one in records_of(batch):
         builder.append(timestamp=1_000, key=one.key, value=one.value, headers=one.headers)
@@ -23,7 +23,7 @@ def by_aiokafka(batch: RecordBatch, most: int) -> BatchBuilder:
 
 
 @given(logged=st.lists(events, min_size=1, max_size=5), seq=st.integers(1, 2**62))
-def test_every_batch_is_what_aiokafka_makes_of_its_records(
+def test_every_batch_equals_the_one_that_aiokafka_encodes(
     logged: Sequence[RecordedEvent], seq: int
 ) -> None:
     batch = batch_of("lab", logged, seq, seq - 1)
@@ -36,7 +36,7 @@ def test_every_batch_is_what_aiokafka_makes_of_its_records(
 
 
 @pytest.mark.parametrize("size", [1, 60, 61, 127, 128, 8190, 8200, 70_000])
-def test_a_batch_is_full_when_one_of_aiokafka_is(size: int) -> None:
+def test_a_batch_is_full_when_aiokafkas_would_be(size: int) -> None:
     data = b'"' + b"x" * size + b'"'
     logged = [recorded(n, version=n, data=data) for n in range(1, 40)]
     whole = batch_of("lab", logged, 1, 0, most=2**22)
@@ -63,5 +63,5 @@ def test_the_producers_state_is_in_the_batch_and_under_its_checksum() -> None:
     ("number", "encoded"),
     [(0, b"\0"), (63, b"\x7e"), (64, b"\x80\x01"), (8191, b"\xfe\x7f"), (8192, b"\x80\x80\x01")],
 )
-def test_numbers_are_varints_in_zigzag(number: int, encoded: bytes) -> None:
+def test_numbers_are_zigzag_varints(number: int, encoded: bytes) -> None:
     assert varint(number) == encoded

@@ -1,6 +1,6 @@
-"""The relay: the whole log, in order, provable from the topic, through every kind of failure.
+"""The relay publishes the whole log in order, through every kind of failure.
 
-The publisher sends a page: all of it confirmed, or it is thrown away without a trace.
+The publisher sends a page completely, or is discarded without leaks.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from libs.messaging.relay import Relay
 from libs.messaging.relay_batch import BatchTable, Deposed, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics, partition_of
 from libs.messaging.wire import decode
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of
 from tests.libs.messaging.faulty import POINTS, Fault, hanging_broker
 from tests.libs.messaging.lab import METADATA, Lab, Numbered, order, publish, running
@@ -33,7 +33,7 @@ async def failed(relay: Relay, error: str) -> None:
     await eventually(lambda: error in (relay.progress.last_error or ""), what=error)
 
 
-async def test_every_event_is_sent_once_numbered_and_chained_as_the_log_says(lab: Lab) -> None:
+async def test_every_event_is_sent_once_numbered_and_chained_in_log_order(lab: Lab) -> None:
     await append_many(lab, 120)
     async with running(lab.relay()):
         await append_many(lab, 80, first=120)
@@ -57,9 +57,7 @@ async def test_a_backlog_of_thousands_is_paged_through(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("count", [49, 50, 51, 100])
-async def test_when_the_log_is_quiet_everything_is_known_to_be_published(
-    lab: Lab, count: int
-) -> None:
+async def test_an_idle_relay_has_confirmed_everything(lab: Lab, count: int) -> None:
     token = ""
     for appended in range(2):
         await append_many(lab, count - 1, first=appended * count)
@@ -71,9 +69,7 @@ async def test_when_the_log_is_quiet_everything_is_known_to_be_published(
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_after_a_failure_to_send_the_producer_is_new_and_the_page_the_same(
-    lab: Lab, point: str
-) -> None:
+async def test_after_a_failure_a_new_producer_sends_the_same_page(lab: Lab, point: str) -> None:
     fault = Fault(lab.connect, point, hangs=False)
     await append_many(lab, 180)
     async with running(lab.relay(fault.connect)):
@@ -158,7 +154,7 @@ async def test_the_next_batch_confirms_the_one_before_it_with_its_numbers(lab: L
         assert await read_heads(connection) == {("t", 0): 5}
 
 
-async def test_a_stream_without_a_topic_is_loud_and_holds_up_everything_behind_it(lab: Lab) -> None:
+async def test_a_stream_without_a_topic_blocks_the_relay_and_is_reported(lab: Lab) -> None:
     relay = lab.relay()
     await lab.append("till-1", Numbered(1))
     await lab.append(order(1), Numbered(2))
@@ -176,7 +172,7 @@ async def test_a_stream_without_a_topic_is_loud_and_holds_up_everything_behind_i
     assert relay.progress.last_error is None
 
 
-async def test_a_broker_that_hangs_is_outlasted(breakable_lab: Lab) -> None:
+async def test_a_relay_survives_a_broker_that_hangs(breakable_lab: Lab) -> None:
     lab = breakable_lab
     relay = lab.relay(partial(lab.connect, deadline_seconds=0.5))
     async with running(relay):
@@ -190,7 +186,7 @@ async def test_a_broker_that_hangs_is_outlasted(breakable_lab: Lab) -> None:
     await lab.sent(120)
 
 
-async def test_a_log_that_was_tampered_with_is_not_sent_on(lab: Lab) -> None:
+async def test_a_log_that_was_tampered_with_is_not_sent(lab: Lab) -> None:
     fault = Fault(lab.connect, "before sending", nth=1, hangs=False)
     relay = lab.relay(fault.connect)
     await append_many(lab, 10)
@@ -239,7 +235,7 @@ async def test_the_biggest_event_the_log_takes_can_be_sent(lab: Lab) -> None:
     assert [record.value for record in await lab.records()] == [text, text]
 
 
-async def test_heads_of_partitions_that_got_nothing_stay_as_they_are(lab: Lab) -> None:
+async def test_heads_of_partitions_without_new_records_stay(lab: Lab) -> None:
     publisher = await lab.connect()
     (place,) = await publish(publisher, [recorded(1, order(1))], 8, {})
 
@@ -250,7 +246,7 @@ async def test_heads_of_partitions_that_got_nothing_stay_as_they_are(lab: Lab) -
     assert [decode(record).prev_seq for record in await lab.records()] == [0, 8]
 
 
-async def test_a_broker_that_hangs_is_left_and_without_a_trace(breakable_lab: Lab) -> None:
+async def test_a_publisher_leaves_a_broker_that_hangs_without_leaks(breakable_lab: Lab) -> None:
     lab, before = breakable_lab, asyncio.all_tasks()
     publisher = await lab.connect()
     await publish(publisher, [recorded(1)], 1, {})

@@ -1,4 +1,4 @@
-"""Revocations on their way from a real Kafka that may be away into a service's table."""
+"""The feed of revocations from Kafka into a service's table, and outages of Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from libs.messaging import revocation_feed
 from libs.messaging.revocation_feed import RevocationFeed, RevocationTopic
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.postgres.doorbell import REVOKED, Doorbell
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.wires import encode_headers, recorded
 from tests.libs.revoked import open_revoked_sessions, own_doorbell
 
@@ -49,7 +49,7 @@ def doorbell() -> Doorbell:
 
 
 async def topic_at(bootstrap: str) -> RevocationTopic:
-    """A topic of its own."""
+    """A unique topic."""
     prefix = f"t{uuid4().hex[:12]}"
     await ensure_topics(bootstrap, prefix, [SPEC])
     return replace(NOWHERE, bootstrap=bootstrap, topic=f"{prefix}.{SPEC.category}")
@@ -62,7 +62,7 @@ async def topic(kafka_bootstrap: str) -> RevocationTopic:
 
 @dataclass
 class Table:
-    """What the feed has written."""
+    """The table that the feed writes."""
 
     pool: Any
 
@@ -80,7 +80,7 @@ def table(pool: Any) -> Table:
 
 @pytest.fixture
 def feed(table: Table, doorbell: Doorbell) -> Any:
-    """Feeds the table meanwhile."""
+    """A running feed."""
 
     @asynccontextmanager
     async def feeding(topic: RevocationTopic) -> AsyncIterator[None]:
@@ -107,7 +107,7 @@ async def publishing(topic: RevocationTopic) -> AsyncIterator["Gateway"]:
 
 @dataclass
 class Gateway:
-    """Publishes what the gateway would, and what it would not."""
+    """Publishes records of the gateway, and malformed ones."""
 
     producer: AIOKafkaProducer
     topic: str
@@ -140,7 +140,7 @@ class Gateway:
         )
 
 
-async def test_a_revoked_session_is_in_the_table_and_the_doorbell_rings_for_it_once(
+async def test_a_revoked_session_is_stored_and_the_doorbell_rings_once(
     topic: RevocationTopic, table: Table, feed: Any, doorbell: Doorbell
 ) -> None:
     rung = doorbell.subscribe(REVOKED)
@@ -167,7 +167,7 @@ async def test_a_revoked_session_is_in_the_table_and_the_doorbell_rings_for_it_o
     assert not await rung.wait(0)
 
 
-async def test_what_was_published_before_the_start_is_read_as_far_as_it_matters(
+async def test_revocations_before_the_start_are_read_while_tokens_may_be_valid(
     topic: RevocationTopic, table: Table, feed: Any
 ) -> None:
     async with publishing(topic) as gateway:
@@ -196,7 +196,7 @@ UNRELATED: list[tuple[object, dict[str, Any]]] = [
 ]
 
 
-async def test_anything_else_on_the_topic_revokes_nothing_and_stops_nothing(
+async def test_other_records_on_the_topic_revoke_nothing_and_stop_nothing(
     topic: RevocationTopic, table: Table, feed: Any
 ) -> None:
     async with publishing(topic) as gateway:
@@ -208,7 +208,7 @@ async def test_anything_else_on_the_topic_revokes_nothing_and_stops_nothing(
     assert (await revoked_sessions.load(table.pool)).sessions.keys() == {"revoked"}
 
 
-async def test_a_topic_that_comes_later_is_found(
+async def test_a_topic_that_is_created_later_is_read(
     kafka_bootstrap: str, table: Table, feed: Any
 ) -> None:
     prefix = f"t{uuid4().hex[:12]}"
@@ -222,7 +222,7 @@ async def test_a_topic_that_comes_later_is_found(
         await eventually(table.is_level)
 
 
-async def test_it_survives_kafka_and_the_database_and_reads_what_it_missed(
+async def test_it_survives_outages_and_reads_the_missed_records(
     own_kafka: KafkaServer, table: Table, feed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocation_feed, "REQUEST_MS", 3000)

@@ -1,4 +1,4 @@
-"""Which topics there are, and in which lane a stream lies."""
+"""Declared topics, and the partitions of streams."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from libs.messaging.topics import (
     read_topics,
     topic_name,
 )
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import open_admin
 
 JAVA = {
@@ -41,7 +41,7 @@ def test_keys_are_hashed_as_java_does(key: str) -> None:
 
 @pytest.mark.parametrize("partitions", [1, 3, 12, 100])
 @pytest.mark.parametrize("key", JAVA)
-def test_a_stream_lies_where_every_client_would_put_its_key(key: str, partitions: int) -> None:
+def test_a_stream_has_the_partition_that_every_client_chooses(key: str, partitions: int) -> None:
     assert partition_of(key, partitions) == (JAVA[key] & 0x7FFFFFFF) % partitions
 
 
@@ -66,7 +66,7 @@ def test_topics_are_read_from_a_file(tmp_path: Path) -> None:
         read_topics(file)
 
 
-async def test_only_what_is_missing_is_created_by_however_many_at_once(
+async def test_concurrent_calls_create_only_missing_topics(
     kafka_bootstrap: str, prefix: str
 ) -> None:
     assert await ensure_topics(kafka_bootstrap, prefix, [spec()]) == [f"{prefix}.lab.order"]
@@ -75,7 +75,7 @@ async def test_only_what_is_missing_is_created_by_however_many_at_once(
     await asyncio.gather(*at_once)
 
 
-async def test_another_number_of_partitions_is_refused(kafka_bootstrap: str, prefix: str) -> None:
+async def test_another_number_of_partitions_is_an_error(kafka_bootstrap: str, prefix: str) -> None:
     await ensure_topics(kafka_bootstrap, prefix, [spec(3)])
 
     with pytest.raises(TopicMismatch, match="has 3 partitions, declared are 4"):

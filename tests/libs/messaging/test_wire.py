@@ -1,4 +1,4 @@
-"""An event survives the way over Kafka, and what is no event of ours is told apart."""
+"""An event survives encoding and decoding, and foreign records are recognised."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from libs.eventsourcing.log import Metadata, RecordedEvent
-from libs.messaging.wire import Delivered, Unreadable, decode
+from libs.messaging.wire import ReceivedEvent, Unreadable, decode
 from tests.libs.messaging.wires import StoredRecord, encode_headers, record, recorded
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -41,12 +41,12 @@ events = st.builds(
 
 
 @given(event=events, seq=numbers, prev=numbers)
-def test_what_is_sent_is_what_arrives(event: RecordedEvent, seq: int, prev: int) -> None:
+def test_a_decoded_record_equals_the_sent_event(event: RecordedEvent, seq: int, prev: int) -> None:
     headers = encode_headers("lab", event, seq, prev)
 
     delivered = decode(StoredRecord("t", 0, 0, event.stream.encode(), event.data, headers))
 
-    assert delivered == Delivered(event, seq, prev)
+    assert delivered == ReceivedEvent(event, seq, prev)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_what_is_sent_is_what_arrives(event: RecordedEvent, seq: int, prev: int)
     ],
     ids=["empty texts", "another name", "values exchanged"],
 )
-def test_records_that_differ_only_in_the_names_of_headers_are_two(
+def test_records_that_differ_only_in_names_of_headers_are_different(
     one: Metadata, other: Metadata
 ) -> None:
-    """Decoded records are kept; once they were kept by values without the names."""
+    """A cache of decoded records once ignored the names."""
     for metadata in (one, other):
         event = structs.replace(recorded(1), metadata=metadata)
         headers = encode_headers("lab", event, 1, 0)
@@ -115,7 +115,7 @@ def test_the_headers_are_cloudevents() -> None:
     [None, b"", b"\xff\xfe", b"a\0b", b"x" * 201],
     ids=["null", "empty", "binary", "nul", "long"],
 )
-def test_a_header_that_is_not_ours_is_unreadable(name: str, value: bytes | None) -> None:
+def test_a_malformed_header_is_unreadable(name: str, value: bytes | None) -> None:
     with pytest.raises(Unreadable):
         decode(record(recorded(1), 0, 1, 0, but={name: value}))
     with pytest.raises(Unreadable):
@@ -124,12 +124,12 @@ def test_a_header_that_is_not_ours_is_unreadable(name: str, value: bytes | None)
 
 @pytest.mark.parametrize("name", ["relay_seq", "prev_seq", "xid", "position", "stream_version"])
 @pytest.mark.parametrize("value", [b"-1", b"9223372036854775808", b"1.5", b"one"])
-def test_a_number_that_no_column_holds_is_unreadable(name: str, value: bytes) -> None:
+def test_a_number_too_large_for_a_column_is_unreadable(name: str, value: bytes) -> None:
     with pytest.raises(Unreadable):
         decode(record(recorded(1), 0, 1, 0, but={name: value}))
 
 
-def test_headers_of_others_do_no_harm() -> None:
+def test_additional_headers_are_ignored() -> None:
     strange = record(recorded(1), 0, 1, 0, but={"x-trace": b"abc", "empty": None})
 
     assert decode(strange).recorded == recorded(1)

@@ -1,4 +1,4 @@
-"""Records as Kafka would give them, made by hand."""
+"""Kafka records made by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TOPIC = "t.lab.order"
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as it comes from Kafka."""
+    """A record as received from Kafka."""
 
     topic: str
     partition: int
@@ -39,7 +39,7 @@ def recorded(
     data: bytes | None = None,
     tenant: str = "demo",
 ) -> RecordedEvent:
-    """The event that says `number`, as the log gives it."""
+    """The recorded event with this number."""
     return RecordedEvent(
         event_id=UUID(int=number),
         type=type,
@@ -63,7 +63,7 @@ def batch_of(
     *,
     most: int = 2**20,
 ) -> RecordBatch:
-    """As many of the events as fit into `most` bytes, numbered without a hole, of no named log."""
+    """As many events as fit into `most` bytes, numbered without gaps, unlabelled."""
     batch, encode, prev = RecordBatch(most, 1_000), RecordEncoder(service).encode, prev_seq
     for seq, event in enumerate(events, first_seq):
         if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), [])):
@@ -78,7 +78,7 @@ def records_of(batch: RecordBatch) -> Sequence[Any]:
 
 
 def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
-    """The headers of `event` as the `relay_seq`-th record of its service, of no named log."""
+    """The headers of `event` as the `relay_seq`-th record of its service, unlabelled."""
     (record,) = records_of(batch_of(service, [event], relay_seq, prev_seq))
     return [*record.headers]
 
@@ -95,7 +95,7 @@ def record(
     without: Iterable[str] = (),
     value: bytes | None = b"?",
 ) -> StoredRecord:
-    """`event` on the wire, with other headers or value where they are given."""
+    """`event` as a record, with the given headers or value replaced."""
     headers = dict(encode_headers("lab", event, seq, prev)) | dict(but or {})
     return StoredRecord(
         topic=topic,
@@ -110,7 +110,7 @@ def record(
 def lane(
     events: Sequence[RecordedEvent], *, topic: str = TOPIC, partition: int = 0
 ) -> list[StoredRecord]:
-    """One partition that holds `events` and nothing else."""
+    """The records of a partition with exactly these events."""
     return [
         record(event, n, n + 1, n, topic=topic, partition=partition)
         for n, event in enumerate(events)

@@ -1,4 +1,4 @@
-"""Databases as a superuser and as other logins see them."""
+"""Connections of a superuser."""
 
 from collections.abc import AsyncIterator
 from typing import Any

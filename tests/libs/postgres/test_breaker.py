@@ -1,4 +1,4 @@
-"""A server that is dead, frozen or cut off fails callers soon, then at once, until it answers."""
+"""A server that is dead, frozen or unreachable fails operations soon, then at once."""
 
 import asyncio
 import os
@@ -15,18 +15,18 @@ import pytest
 from deploy.local.ports import free_port
 from libs.errors import Unavailable
 from libs.postgres import breaker
-from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_reading
-from libs.testing.waiting import eventually
+from libs.postgres.pool import SYSTEM, Pool, acquire, open_pool, tenant_connection
+from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 
 SOON = 15.0
-"""Far below what a statement may take, and generous to a busy machine."""
+"""Far below the statement timeout, and enough for a busy machine."""
 FOR_LONG = "SELECT pg_sleep(20)"
 
 
 @pytest.fixture
 async def proxy(database: str) -> AsyncIterator[Proxy]:
-    """A proxy before the server."""
+    """A proxy in front of the server."""
     port = int(database.rpartition(":")[2].partition("/")[0])
     async with Proxy(free_port(), port) as opened:
         yield opened
@@ -56,12 +56,12 @@ async def pool(database: str, proxy: Proxy) -> AsyncIterator[Pool]:
 
 
 async def ask(pool: Pool, query: str = "SELECT 1") -> Any:
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return await connection.fetchval(query)
 
 
 async def ask_as_tenant(pool: Pool) -> None:
-    async with tenant_reading(pool, "demo") as connection:
+    async with tenant_connection(pool, "demo") as connection:
         await connection.fetchval("SELECT 1")
 
 
@@ -71,7 +71,7 @@ async def answers(pool: Pool) -> bool:
     return False
 
 
-async def test_a_server_that_falls_silent_fails_all_who_wait_and_then_everybody_at_once(
+async def test_a_silent_server_fails_waiting_operations_and_then_new_ones_at_once(
     pool: Pool, proxy: Proxy
 ) -> None:
     assert await ask(pool) == 1
@@ -108,12 +108,12 @@ async def test_a_slow_statement_of_a_server_that_answers_is_left_alone(
     assert proxy.passed > before + 1000
 
 
-async def test_a_frozen_backend_is_given_up_after_the_time_of_a_statement(
+async def test_a_frozen_backend_is_abandoned_after_the_statement_timeout(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.postgres.pool.NETWORK_TIME", timedelta(seconds=1))
     async with pool_at(database, statement_timeout=timedelta(seconds=1)) as pool:
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -126,7 +126,7 @@ async def test_a_frozen_backend_is_given_up_after_the_time_of_a_statement(
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_both_ends_notice_that_the_other_has_vanished(database: str) -> None:
+async def test_both_ends_notice_a_vanished_peer(database: str) -> None:
     async with pool_at(database) as pool, pool.acquire() as pooled:
         connection: Any = pooled
         rows = await connection.fetch(

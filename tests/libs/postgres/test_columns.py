@@ -1,4 +1,4 @@
-"""Columns of rows are to Postgres what lists are."""
+"""Postgres receives columns of rows like lists."""
 
 from datetime import UTC, date, datetime
 from uuid import uuid4
@@ -18,7 +18,7 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::uuid[], $4::timestamptz[], $5
 """
 
 
-async def test_rows_arrive_as_they_were_however_often_the_columns_are_sent(
+async def test_rows_arrive_unchanged_however_often_the_columns_are_sent(
     postgres_url: str,
 ) -> None:
     connection = await asyncpg.connect(postgres_url)
@@ -32,7 +32,7 @@ async def test_rows_arrive_as_they_were_however_often_the_columns_are_sent(
         await connection.close()
 
 
-async def test_columns_stay_right_when_a_statement_must_be_prepared_anew(postgres_url: str) -> None:
+async def test_columns_arrive_when_a_statement_must_be_prepared_again(postgres_url: str) -> None:
     connection = await asyncpg.connect(postgres_url)
     try:
         await connection.execute("CREATE TEMPORARY TABLE kept (id bigint)")
@@ -48,7 +48,7 @@ async def test_columns_stay_right_when_a_statement_must_be_prepared_anew(postgre
 
 
 @pytest.mark.parametrize("wrong", ["text", object()])
-async def test_a_value_that_does_not_fit_is_refused_and_the_next_statement_is_right(
+async def test_an_invalid_value_is_refused_and_the_next_statement_works(
     postgres_url: str, wrong: object
 ) -> None:
     connection = await asyncpg.connect(postgres_url)

@@ -15,7 +15,7 @@ from deploy.local.ports import free_port
 from libs.postgres import doorbell as bells
 from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell, open_doorbell
 from libs.postgres.rls import application_role
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.chaos.proxy import Proxy
 
 CUT = """
@@ -30,7 +30,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def service(admin: Any) -> AsyncIterator[str]:
-    """A service of which nothing exists but the role."""
+    """A service of which only the role exists."""
     name = f"s{uuid4().hex[:12]}"
     await admin.execute(f"CREATE ROLE {application_role(name)} NOLOGIN")
     yield name
@@ -62,7 +62,7 @@ async def theirs(database: str, service: str) -> AsyncIterator[Doorbell]:
 
 @pytest.fixture
 async def notifications(database: str, service: str) -> AsyncIterator[Counter[str]]:
-    """What Postgres delivers on the service's channel, counted by payload."""
+    """The notifications on the service's channel, counted by payload."""
     counted: Counter[str] = Counter()
     connection: Any = await asyncpg.connect(database)
     await connection.add_listener(
@@ -72,7 +72,7 @@ async def notifications(database: str, service: str) -> AsyncIterator[Counter[st
     await connection.close()
 
 
-async def test_a_ring_reaches_every_process_but_only_who_waits_for_its_topic(
+async def test_a_ring_reaches_the_subscribers_of_its_topic_in_every_process(
     ours: Doorbell, theirs: Doorbell
 ) -> None:
     here, there = ours.subscribe(APPENDED), theirs.subscribe(APPENDED, PROJECTED)
@@ -88,7 +88,7 @@ async def test_a_ring_reaches_every_process_but_only_who_waits_for_its_topic(
     assert [await one.wait(0) for one in (here, there, elsewhere)] == [False] * 3
 
 
-async def test_rings_before_a_subscription_are_not_its_own_and_later_ones_count_once() -> None:
+async def test_rings_before_a_subscription_are_ignored_and_later_ones_count_once() -> None:
     alone = Doorbell("postgresql://nowhere", "none")
     alone.ring(APPENDED)
     with alone.subscribe(APPENDED) as subscription:
@@ -103,7 +103,7 @@ async def test_rings_before_a_subscription_are_not_its_own_and_later_ones_count_
     assert not await subscription.wait(0)
 
 
-async def test_a_storm_of_rings_is_few_notifications_of_which_the_last_is_not_lost(
+async def test_many_rings_are_few_notifications_and_the_last_ring_is_sent(
     ours: Doorbell, theirs: Doorbell, notifications: Counter[str]
 ) -> None:
     there = theirs.subscribe("last")
@@ -119,7 +119,7 @@ async def test_a_storm_of_rings_is_few_notifications_of_which_the_last_is_not_lo
     assert 1 <= notifications[APPENDED] <= 2 + took / bells.PAUSE_SECONDS
 
 
-async def test_after_a_cut_connection_every_waiter_wakes_and_rings_meanwhile_arrive(
+async def test_after_a_lost_connection_all_waiters_wake_and_queued_rings_arrive(
     admin: Any, service: str, ours: Doorbell, theirs: Doorbell, notifications: Counter[str]
 ) -> None:
     here, there = ours.subscribe(PROJECTED), theirs.subscribe(APPENDED)
@@ -155,7 +155,7 @@ async def test_a_server_that_does_not_answer_is_noticed_without_any_ring(
         await eventually(lambda: doorbell.is_listening)
 
 
-async def test_what_was_rung_at_the_end_is_still_sent(
+async def test_a_ring_just_before_the_stop_is_sent(
     database: str, service: str, notifications: Counter[str]
 ) -> None:
     async with open_doorbell(database, service) as doorbell:
@@ -166,7 +166,7 @@ async def test_what_was_rung_at_the_end_is_still_sent(
     await eventually(lambda: notifications, {"one": 1, "two": 1})
 
 
-async def test_all_parts_of_a_process_share_one_connection(
+async def test_all_users_in_a_process_share_one_connection(
     database: str, service: str, admin: Any
 ) -> None:
     connections = (

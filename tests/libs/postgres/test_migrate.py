@@ -1,4 +1,4 @@
-"""Migrations: who may run them, how often, and at once."""
+"""Migrations: required rights, repetition, concurrency."""
 
 import asyncio
 import sys
@@ -70,7 +70,7 @@ def upgrade():
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that nobody else uses, with its revisions in a folder."""
+    """A service for one test, with its revisions in a folder."""
 
     name: str
     database: str
@@ -165,7 +165,7 @@ async def test_a_migrated_service_reads_and_writes_as_its_role_only(
     assert tuple(row) == (False, False, False, False)
 
 
-async def test_what_is_not_applied_yet_is_told_oldest_first(service: Service) -> None:
+async def test_pending_revisions_are_listed_oldest_first(service: Service) -> None:
     assert service.pending() == ["0001", "0002"]
     service.remove_second()
 
@@ -203,7 +203,7 @@ async def test_migrations_in_several_databases_at_once_share_their_role(
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_a_broken_revision_leaves_nothing_behind_but_keeps_those_before_it(
+async def test_a_failed_revision_is_rolled_back_and_earlier_ones_stay(
     service: Service, admin: Any
 ) -> None:
     service.write(broken=BROKEN)
@@ -217,7 +217,7 @@ async def test_a_broken_revision_leaves_nothing_behind_but_keeps_those_before_it
         assert (found is not None) == is_there
 
 
-async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
+async def test_a_login_without_superuser_rights_may_migrate_and_use_the_role(
     service: Service, admin: Any
 ) -> None:
     login = f"login_{service.name}"
@@ -252,7 +252,7 @@ async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
     await admin.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
 
 
-def test_a_database_that_never_comes_is_a_clear_fault(
+def test_an_unreachable_database_is_a_clear_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.postgres.migrate.WAIT_SECONDS", 0.3)

@@ -1,4 +1,4 @@
-"""What a pooled connection may do, before and after it was returned."""
+"""The rights and settings of a pooled connection, before and after its return."""
 
 import asyncio
 import socket
@@ -16,10 +16,10 @@ from libs.errors import Unavailable
 from libs.postgres.pool import (
     SYSTEM,
     Pool,
-    acquired,
-    nothing_was_set,
+    acquire,
     open_pool,
-    tenant_reading,
+    skip_session_reset,
+    tenant_connection,
     tenant_transaction,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
@@ -29,7 +29,7 @@ INSERT = "INSERT INTO box VALUES ($1, 'a')"
 
 @pytest.fixture
 async def service(admin: Any) -> AsyncIterator[str]:
-    """A schema `<service>` with a fenced table `box`, owned by the login."""
+    """A schema `<service>` with a table `box` with row-level security, owned by the login."""
     name = f"s{uuid4().hex[:12]}"
     role = application_role(name)
     statements: list[str] = []
@@ -44,7 +44,7 @@ async def service(admin: Any) -> AsyncIterator[str]:
 
 
 class _Recorder(Operations):
-    """The operations of a migration, written down instead of run."""
+    """Records the operations of a migration instead of running them."""
 
     def __init__(self, schema: str, statements: list[str]) -> None:
         self.schema, self.statements = schema, statements
@@ -80,7 +80,7 @@ async def pool(database: str, service: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def filled(pool: Pool) -> Pool:
-    """The same; the tenants flora and other have a row each."""
+    """The pool; the tenants flora and other have one row each."""
     for tenant in ("flora", "other"):
         async with tenant_transaction(pool, tenant) as connection:
             await connection.execute(INSERT, tenant)
@@ -100,21 +100,21 @@ async def test_a_connection_acts_as_the_role_in_the_schema_of_the_service(
             await pool.execute(statement)
 
 
-async def test_what_one_user_of_a_connection_sets_is_gone_for_the_next(
+async def test_settings_of_a_session_do_not_reach_the_next_user(
     database: str, service: str
 ) -> None:
     ask = """SELECT pg_backend_pid(), current_user, current_schema,
         current_setting('tillstream.tenant', true), current_setting('lock_timeout'),
         current_setting('statement_timeout'), current_setting('TimeZone')"""
     async with pool_of(database, service, tenant_scope="flora") as pool:
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             before = await connection.fetchrow(ask)
             await connection.execute("SET ROLE NONE")
             await connection.execute("SET search_path = public")
             await connection.execute("SET tillstream.tenant = '*'")
             await connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
             changed = await connection.fetchrow(ask)
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             after = await connection.fetchrow(ask)
 
     assert before is not None
@@ -145,21 +145,19 @@ async def test_the_system_scope_sees_every_tenant(database: str, service: str) -
         assert await system.fetchval("SELECT count(*) FROM box") == 2
 
 
-async def test_what_sets_nothing_goes_back_as_it_is_and_the_next_one_is_put_right_again(
-    pool: Pool, service: str
-) -> None:
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+async def test_a_skipped_reset_applies_to_one_use_only(pool: Pool, service: str) -> None:
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         # Not nothing, to see that it is left alone.
         await connection.execute("SET search_path = public")
     for schema in ("public", service):
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             assert await connection.fetchval("SHOW search_path") == schema
 
 
-async def test_a_transaction_left_open_ends_although_nothing_was_set(pool: Pool) -> None:
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+async def test_an_open_transaction_ends_although_the_reset_is_skipped(pool: Pool) -> None:
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         await connection.execute("BEGIN")
         await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
         await connection.execute(INSERT, "flora")
@@ -168,35 +166,33 @@ async def test_a_transaction_left_open_ends_although_nothing_was_set(pool: Pool)
         assert await connection.fetchval("SELECT count(*) FROM box") == 0
 
 
-async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(filled: Pool) -> None:
+async def test_a_tenant_connection_sees_one_tenant_and_leaves_no_setting(filled: Pool) -> None:
     for tenant in ("flora", "other"):
-        async with tenant_reading(filled, tenant) as connection:
+        async with tenant_connection(filled, tenant) as connection:
             seen = await connection.fetch("SELECT tenant FROM box")
             pid = await connection.fetchval("SELECT pg_backend_pid()")
         assert [row["tenant"] for row in seen] == [tenant]
-        async with acquired(filled) as connection:
+        async with acquire(filled) as connection:
             assert await connection.fetchval("SELECT pg_backend_pid()") == pid
             assert await connection.fetchval("SELECT count(*) FROM box") == 0
 
 
-@pytest.mark.parametrize("opened", [tenant_transaction, tenant_reading])
+@pytest.mark.parametrize("opened", [tenant_transaction, tenant_connection])
 @pytest.mark.parametrize("tenant", ["", SYSTEM])
-async def test_a_tenant_cannot_be_nobody_or_the_system(
-    pool: Pool, tenant: str, opened: Any
-) -> None:
+async def test_a_tenant_cannot_be_empty_or_the_system(pool: Pool, tenant: str, opened: Any) -> None:
     with pytest.raises(ValueError, match="tenant"):
         async with opened(pool, tenant):
             pass
 
 
 async def reading(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
-    async with tenant_reading(pool, "flora") as connection:
+    async with tenant_connection(pool, "flora") as connection:
         await cut(await connection.fetchval("SELECT pg_backend_pid()"))
         await connection.fetch("SELECT * FROM box")
 
 
 async def holding(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await cut(await connection.fetchval("SELECT pg_backend_pid()"))
         await connection.fetchval("SELECT 1")
 
@@ -208,7 +204,7 @@ async def ending(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
 
 
 @pytest.mark.parametrize("use", [reading, holding, ending])
-async def test_a_lost_connection_is_told_as_unavailable_and_replaced(
+async def test_a_lost_connection_raises_unavailable_and_is_replaced(
     pool: Pool, admin: Any, use: Any
 ) -> None:
     lost: list[int] = []
@@ -220,9 +216,9 @@ async def test_a_lost_connection_is_told_as_unavailable_and_replaced(
     with pytest.raises(Unavailable):
         await use(pool, cut)
 
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         assert await connection.fetchval("SELECT pg_backend_pid()") not in lost
-    async with tenant_reading(pool, "flora") as connection:
+    async with tenant_connection(pool, "flora") as connection:
         assert await connection.fetch("SELECT * FROM box") == []
 
 
@@ -242,17 +238,17 @@ async def test_an_exhausted_pool_is_unavailable(
     monkeypatch.setattr("libs.postgres.pool.ACQUIRE_SECONDS", 0.1)
     async with pool.acquire():
         with pytest.raises(Unavailable):
-            async with acquired(pool):
+            async with acquire(pool):
                 pass
 
 
 async def test_errors_of_the_caller_pass_through_unchanged(pool: Pool) -> None:
     for error in (TimeoutError(), FileNotFoundError(), KeyError()):
         with pytest.raises(type(error)):
-            async with acquired(pool):
+            async with acquire(pool):
                 raise error
     with pytest.raises(asyncpg.UndefinedTableError):
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             await connection.execute("SELECT * FROM nowhere")
 
 
@@ -262,13 +258,11 @@ async def test_a_statement_cannot_run_for_ever(database: str, service: str) -> N
             await pool.execute("SELECT pg_sleep(60)")
 
 
-async def test_json_comes_and_goes_as_text(pool: Pool) -> None:
+async def test_json_is_sent_and_received_as_text(pool: Pool) -> None:
     assert await pool.fetchval("SELECT $1::jsonb", '{"a":1}') == '{"a": 1}'
 
 
-async def test_a_pool_never_holds_more_connections_than_it_was_given(
-    database: str, service: str
-) -> None:
+async def test_a_pool_never_has_more_connections_than_its_size(database: str, service: str) -> None:
     async with pool_of(database, service, size=2) as pool:
         await asyncio.gather(*(pool.execute("SELECT pg_sleep(0.01)") for _ in range(10)))
 

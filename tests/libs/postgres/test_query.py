@@ -1,4 +1,4 @@
-"""SQLAlchemy Core questions asked by asyncpg."""
+"""SQLAlchemy Core queries run by asyncpg."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ async def add(connection: Any, code: str, items: int, **more: Any) -> UUID:
     return made
 
 
-async def test_every_kind_of_value_comes_back_as_it_went(connection: Any) -> None:
+async def test_every_kind_of_value_is_returned_unchanged(connection: Any) -> None:
     made = await add(connection, "ящик", 3, data={"a": ["ё", None]}, tags=["x", "y"])
 
     row = await fetchrow(connection, select(BOX).where(BOX.c.id == made))
@@ -77,7 +77,7 @@ async def boxes(connection: Any) -> Any:
     return connection
 
 
-async def test_the_same_shape_with_other_literals_gets_its_own_answer(boxes: Any) -> None:
+async def test_the_same_shape_with_other_literals_gives_other_results(boxes: Any) -> None:
     found = [
         await fetchval(boxes, select(BOX.c.amount).where(BOX.c.code == code)) for code in "abcd"
     ]
@@ -92,7 +92,7 @@ async def test_a_list_may_have_any_length_each_time(boxes: Any) -> None:
         assert [row["code"] for row in rows] == sorted(set(codes) - {"z"})
 
 
-async def test_parameters_are_filled_by_name_each_time_anew(boxes: Any) -> None:
+async def test_parameters_are_filled_by_name_at_every_call(boxes: Any) -> None:
     question = select(BOX.c.code).where(
         BOX.c.amount >= bindparam("least", type_=BigInteger),
         BOX.c.code == any_(bindparam("codes", type_=ARRAY(Text))),
@@ -123,13 +123,13 @@ async def test_a_parameter_left_out_is_refused(connection: Any) -> None:
         await fetch(connection, question, other=1)
 
 
-async def test_a_statement_tells_how_many_rows_it_changed(boxes: Any) -> None:
+async def test_a_statement_returns_the_number_of_changed_rows(boxes: Any) -> None:
     raised = update(BOX).where(BOX.c.code != "a").values(amount=BOX.c.amount + bindparam("by"))
     assert await execute(boxes, raised, by=5) == "UPDATE 2"
     assert await execute(boxes, delete(BOX)) == "DELETE 3"
 
 
-async def test_columns_of_an_insert_may_come_as_parameters(connection: Any) -> None:
+async def test_columns_of_an_insert_may_be_parameters(connection: Any) -> None:
     made = await fetchval(
         connection, insert(BOX).returning(BOX.c.code), id=uuid4(), code="a", amount=4
     )
@@ -138,7 +138,7 @@ async def test_columns_of_an_insert_may_come_as_parameters(connection: Any) -> N
     assert await fetchval(connection, select(BOX.c.amount)) == 4
 
 
-async def test_an_upsert_is_understood(connection: Any) -> None:
+async def test_an_upsert_works(connection: Any) -> None:
     await connection.execute("CREATE UNIQUE INDEX ON box (code)")
     for items in (1, 2):
         statement = insert(BOX).values(id=uuid4(), code="a", amount=items)

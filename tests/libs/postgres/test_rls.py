@@ -1,4 +1,4 @@
-"""Rows are fenced in every table of every service, whoever logs in; what is not has no tenant."""
+"""Every table of every service with a tenant has row-level security, also for its owner."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ OPEN: Final = {
     *("projections", "projection_checkpoints"),
     *("subscription_positions", "subscription_chains", "subscription_gaps"),
 }
-"""Where relay and projections have got to: nothing of anybody's."""
+"""Positions of relay and projections, without data of tenants."""
 SHARED: Final = {"scale_bridge": {"lease", "breaker", "pace"}}
-"""A scale may be several tenants': whose turn it is, when, and whether it is dead."""
+"""Tables without a tenant: a scale may belong to several tenants, so its lease and state do not."""
 UNFENCED: Final = """
 SELECT relname FROM pg_class
 WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')
@@ -24,7 +24,7 @@ AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (
 
 
 @pytest.mark.parametrize("service", ["gateway", "ingest", "scale_bridge"])
-async def test_every_table_is_fenced(postgres_url: str, service: str) -> None:
+async def test_every_table_has_row_level_security(postgres_url: str, service: str) -> None:
     with migrated(postgres_url, service) as url:
         connection = await asyncpg.connect(url)
         unfenced = {row["relname"] for row in await connection.fetch(UNFENCED, service)}

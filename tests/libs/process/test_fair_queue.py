@@ -1,4 +1,4 @@
-"""Whose turn it is when more ask than can be served."""
+"""The order in which a fair queue serves waiting callers."""
 
 import asyncio
 
@@ -8,24 +8,29 @@ from hypothesis import strategies as st
 
 from libs.errors import TooManyRequests, Unavailable
 from libs.process.fair_queue import FairQueue, Source
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 def queue(**limits: float) -> FairQueue:
-    given = {"parallel": 1, "waiting": 100, "per_source": 100, "patience_seconds": PATIENCE_SECONDS}
+    given = {
+        "parallel": 1,
+        "max_waiting": 100,
+        "per_source": 100,
+        "timeout_seconds": PATIENCE_SECONDS,
+    }
     return FairQueue("work", **(given | limits))  # type: ignore[arg-type]
 
 
 def source(name: str) -> Source:
-    """In capitals: trusted."""
+    """A source; upper-case names are trusted."""
     return Source(name, trusted=name.isupper())
 
 
-async def ask(asked: FairQueue, names: str) -> list[asyncio.Task[None]]:
-    """One caller for each letter, in this order; all of them wait, or were let in or refused."""
+async def ask(fair_queue: FairQueue, names: str) -> list[asyncio.Task[None]]:
+    """Start one caller per letter, in this order, until all wait, work or are refused."""
     tasks = []
     for name in names:
-        tasks.append(asyncio.create_task(asked.acquire(source(name))))
+        tasks.append(asyncio.create_task(fair_queue.acquire(source(name))))
         await asyncio.sleep(0)
     return tasks
 
@@ -40,7 +45,9 @@ async def ask(asked: FairQueue, names: str) -> list[asyncio.Task[None]]:
         ("A", "A"),
     ],
 )
-async def test_sources_take_turns_and_trusted_ones_three_of_four(arrivals: str, turns: str) -> None:
+async def test_sources_are_served_in_turn_and_trusted_ones_three_times_of_four(
+    arrivals: str, turns: str
+) -> None:
     one = queue()
     await one.acquire(Source("working"))
     tasks = await ask(one, arrivals)
@@ -67,10 +74,10 @@ async def test_sources_take_turns_and_trusted_ones_three_of_four(arrivals: str, 
         pytest.param("ABCDa", {}, id="nor the trusted from others"),
     ],
 )
-async def test_a_full_line_refuses_whoever_asks_for_the_most(
+async def test_a_full_line_refuses_the_largest_source(
     arrivals: str, refused: dict[int, type[Exception]]
 ) -> None:
-    one = queue(waiting=4, per_source=3)
+    one = queue(max_waiting=4, per_source=3)
     await one.acquire(Source("working"))
 
     tasks = await ask(one, arrivals)
@@ -84,15 +91,15 @@ async def test_a_full_line_refuses_whoever_asks_for_the_most(
 
 
 class Crowd:
-    """Callers at a queue with two turns, and when each ends its work."""
+    """Callers at a queue that lets two work at a time."""
 
     def __init__(self) -> None:
-        self.queue = queue(parallel=2, waiting=8, per_source=4)
+        self.queue = queue(parallel=2, max_waiting=8, per_source=4)
         self.working = 0
         self.callers: list[tuple[asyncio.Task[None], asyncio.Event]] = []
 
     async def do(self, step: str | int) -> None:
-        """A letter asks; a number ends the work of that caller, a negative one cancels them."""
+        """A letter starts a caller, a number ends its work, a negative number cancels it."""
         if isinstance(step, str):
             over = asyncio.Event()
             self.callers.append((asyncio.create_task(self._work(step, over)), over))
@@ -113,7 +120,7 @@ class Crowd:
 
 
 @given(st.lists(st.one_of(st.sampled_from("abAB"), st.integers(-20, 20)), max_size=60))
-def test_no_turn_is_lost_or_taken_twice_whoever_gives_up(steps: list[str | int]) -> None:
+def test_no_permission_is_lost_or_given_twice_when_callers_give_up(steps: list[str | int]) -> None:
     async def story() -> None:
         crowd = Crowd()
         for step in steps:

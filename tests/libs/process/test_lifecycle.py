@@ -1,5 +1,7 @@
-"""Starting, serving and stopping, with real signals and real sockets; and rounds: one failure is
-not the end, and stopping is not cut short."""
+"""Starting, serving and stopping, with real signals and sockets.
+
+Periodic jobs survive a failure and are not cut short.
+"""
 
 import asyncio
 import signal
@@ -19,8 +21,8 @@ import structlog
 
 from libs.errors import Unavailable
 from libs.process import lifecycle as process
-from libs.process.rounds import rounds
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.process.periodic import periodic
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 PREAMBLE = """
 import asyncio, functools, sys
@@ -66,7 +68,7 @@ one, two = functools.partial(polite, "one"), functools.partial(polite, "two")
 
 @contextmanager
 def started(call: str, more: str = "") -> Iterator[tuple[IO[str], IO[str], Popen[str]]]:
-    """A program running tasks, and what it writes to stdout and stderr; killed if a test fails."""
+    """A program that runs tasks, with its stdout and stderr; killed if a test fails."""
     code = f"{PREAMBLE}\n{more}\nsys.exit(main(run_until_signal({call})))"
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
@@ -114,7 +116,7 @@ CANCELLED = ["one drained", "stubborn cancelled"]
         pytest.param(LATE, TERM, 1, ["one drained"], ["broken late"], id="failure in draining"),
     ],
 )
-def test_tasks_end_together_and_the_status_says_how(
+def test_tasks_end_together_and_the_status_tells_failure(
     call: str, sent: signal.Signals | None, status: int, out: list[str], logged: list[str]
 ) -> None:
     """`logged` are words of the only line that is logged; none if nothing is."""
@@ -151,17 +153,17 @@ def test_programs_run_on_uvloop() -> None:
 
 
 class SlowApp:
-    """Answers /slow when it is told to, anything else at once."""
+    """Answers /slow when the test allows it, other paths at once."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.answer = asyncio.Event()
         self.state = type("State", (), {"draining": False})()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         if scope["path"] == "/slow":
-            self.asked.set()
+            self.requested.set()
             await self.answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
@@ -173,7 +175,7 @@ async def served(
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result, **options)
+        process.serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result, **options)
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait((port, serving), return_when=asyncio.FIRST_COMPLETED)
@@ -231,7 +233,7 @@ async def test_a_stop_refuses_new_requests_and_finishes_those_in_flight() -> Non
     app, stop = SlowApp(), asyncio.Event()
     async with served(app, stop) as (url, serving), aiohttp.ClientSession() as client:
         slow = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(app.requested.wait(), PATIENCE_SECONDS)
 
         stop.set()
 
@@ -254,7 +256,7 @@ async def test_serving_leaves_signals_to_the_process() -> None:
 
 
 async def test_serving_leaves_logging_to_the_process(capfd: pytest.CaptureFixture[str]) -> None:
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         async with (
             served(SlowApp(), asyncio.Event()) as (url, _),
             aiohttp.ClientSession() as client,
@@ -262,7 +264,7 @@ async def test_serving_leaves_logging_to_the_process(capfd: pytest.CaptureFixtur
         ):
             pass
 
-    assert [line["event"] for line in said] == ["listening"]
+    assert [line["event"] for line in lines] == ["listening"]
     assert capfd.readouterr().out == ""
 
 
@@ -277,7 +279,7 @@ async def test_cancelling_gives_up_on_requests_in_flight() -> None:
     app = SlowApp()
     async with aiohttp.ClientSession() as client, served(app, asyncio.Event()) as (url, serving):
         slow = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(app.requested.wait(), PATIENCE_SECONDS)
 
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -295,11 +297,11 @@ from {Path(__file__).stem} import SlowApp
 app = SlowApp()
 
 async def http(stop):
-    await serve(app, "127.0.0.1", 0, stop=stop, listening=lambda port: say(f"port {{port}}"))
+    await serve(app, "127.0.0.1", 0, stop=stop, on_listening=lambda port: say(f"port {{port}}"))
 
 async def later(stop):
-    await app.asked.wait()
-    say("asked")
+    await app.requested.wait()
+    say("requested")
     await stop.wait()
     app.answer.set()
 """
@@ -311,7 +313,7 @@ def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
         port = next(int(line.removeprefix("port ")) for line in lines if line.startswith("port "))
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert "asked\n" in lines
+            assert "requested\n" in lines
             program.send_signal(signal.SIGTERM)
             client.settimeout(PATIENCE_SECONDS)
             answer = b"".join(iter(lambda: client.recv(4096), b""))
@@ -321,32 +323,32 @@ def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
     assert answer.endswith(b"done")
 
 
-async def test_turns_follow_each_other_also_failed_ones_until_it_is_stopped() -> None:
-    stop, taken = asyncio.Event(), 0
+async def test_a_periodic_job_runs_again_after_a_failure_until_it_is_stopped() -> None:
+    stop, runs = asyncio.Event(), 0
     errors = {1: Unavailable(), 2: ValueError("mine")}
 
-    async def turn() -> None:
-        nonlocal taken
-        taken += 1
-        if taken in errors:
-            raise errors[taken]
-        if taken == 4:
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+        if runs in errors:
+            raise errors[runs]
+        if runs == 4:
             stop.set()
 
-    await asyncio.wait_for(rounds("fail", turn, seconds=0.001)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(periodic("fail", job, seconds=0.001)(stop), PATIENCE_SECONDS)
 
-    assert taken == 4
+    assert runs == 4
 
 
-async def test_a_turn_under_way_is_finished() -> None:
+async def test_a_run_in_progress_is_finished_before_the_stop() -> None:
     stop, finished = asyncio.Event(), False
 
-    async def turn() -> None:
+    async def job() -> None:
         nonlocal finished
         stop.set()
         await asyncio.sleep(0)
         finished = True
 
-    await asyncio.wait_for(rounds("last", turn, seconds=60)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(periodic("last", job, seconds=60)(stop), PATIENCE_SECONDS)
 
     assert finished

@@ -1,4 +1,4 @@
-"""Who may hold how much of a semaphore at a time."""
+"""The weights that a semaphore admits at a time."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from libs.process.weighted_semaphore import WeightedSemaphore
 
 
 class Holders:
-    """Tasks that each hold some weight until they are let go."""
+    """Tasks that hold some weight until they are released."""
 
     def __init__(self, capacity: int) -> None:
         self.semaphore = WeightedSemaphore(capacity)
@@ -47,7 +47,7 @@ async def test_holders_are_let_in_up_to_the_capacity_and_in_order() -> None:
     assert holders.holding == ["c", "d"]
 
 
-async def test_what_weighs_more_than_all_is_held_alone() -> None:
+async def test_a_weight_above_the_capacity_is_held_alone() -> None:
     holders = Holders(10)
     for name, weight in (("light", 1), ("heavy", 99), ("next", 1)):
         await holders.begin(name, weight)
@@ -60,7 +60,7 @@ async def test_what_weighs_more_than_all_is_held_alone() -> None:
 
 
 @pytest.mark.parametrize("gone", [["waiting"], ["holding"], ["holding", "waiting"]])
-async def test_who_is_cancelled_leaves_its_place_to_the_next(gone: list[str]) -> None:
+async def test_a_cancelled_waiter_lets_the_next_one_in(gone: list[str]) -> None:
     holders = Holders(10)
     for name, weight in (("holding", 8), ("waiting", 9), ("next", 2)):
         await holders.begin(name, weight)
@@ -77,7 +77,7 @@ async def test_who_is_cancelled_leaves_its_place_to_the_next(gone: list[str]) ->
     assert holders.holding == ["all"]
 
 
-async def test_who_is_cancelled_at_the_moment_of_being_let_in_holds_nothing() -> None:
+async def test_a_waiter_cancelled_when_it_is_let_in_holds_nothing() -> None:
     semaphore = WeightedSemaphore(1)
 
     async def hold() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from contracts.envelope import Envelope
 from libs.projections.projection import Connection, Projection
 from libs.projections.rebuild import Rebuild
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 from tests.libs.messaging.lab import Ledger, running
 from tests.libs.projections.shop import Shop
 
@@ -58,7 +58,7 @@ def rebuild(
     shop: Shop, ledger: Ledger | None = None, *others: Projection[Any], role: str | None = None
 ) -> Rebuild:
     models = [(ledger or shop.ledger).projection, *others]
-    return Rebuild(shop.pool, models, Schemas("public", role), service="lab", page=PAGE)
+    return Rebuild(shop.pool, models, VersionSchemas("public", role), service="lab", page=PAGE)
 
 
 @asynccontextmanager

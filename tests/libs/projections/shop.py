@@ -23,8 +23,8 @@ from libs.projections.checkpoints import MAIN
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Connection, Projection, by_stream
 from libs.projections.runner import Polling, ProjectionRunner
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.tables import LOG_TABLES, PROJECTION_TABLES
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import (
     LEDGER,
     WRITER_CODEC,
@@ -134,7 +134,7 @@ class Shop:
 
     async def step(self, *, page: int = 2000) -> int:
         """Apply one page as a worker of both read models does, in one turn; how many events."""
-        await self.runner()._wanted()
+        await self.runner()._checkpoint_names()
         async with self.pool.acquire() as connection:
             checkpoint = await checkpoints.read(connection, MAIN)
             assert checkpoint

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.projections.compare import SAMPLES, TableDiff, compare
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["", "a", None])), max_size=12)
 
@@ -32,7 +32,7 @@ async def make(owner: Any, columns: str) -> None:
 
 async def compared(owner: Any) -> TableDiff:
     async with owner.transaction(isolation="repeatable_read"):
-        (diff,) = await compare(owner, ["counted"], Schemas("public"))
+        (diff,) = await compare(owner, ["counted"], VersionSchemas("public"))
     return diff
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from libs.eventsourcing.tokens import TokenMalformed
 from libs.projections.consistency import Consistency
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
 from tests.libs.projections.shop import METADATA, Shop
 

@@ -15,10 +15,10 @@ from libs.postgres.pool import open_pool
 from libs.projections import checkpoints, membership, parking
 from libs.projections.apply import apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint
-from libs.projections.follower import Follower, Shared
+from libs.projections.follower import Follower, FollowerContext
 from libs.projections.parking import StillFailing
 from libs.projections.runner import Polling, ProjectionRunner
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 from tests.libs.messaging.lab import Cursed, order, running
 from tests.libs.projections.shop import Shop
@@ -116,7 +116,7 @@ async def test_what_is_applied_by_rejoining_is_reported_like_everything_else(sho
         reported.update({model: len(events) for model in models})
 
     models = {model.name: model for model in shop.models}
-    shared = Shared(models=models, service="lab", polling=Polling(), on_applied=[applied])
+    shared = FollowerContext(models=models, service="lab", polling=Polling(), on_applied=[applied])
     async with shop.pool.acquire() as connection:
         own = await detached_while_the_others_went_on(shop, connection)
         assert await Follower(shop.pool, own.name, shared)._rejoin(connection, own, own.cursor)
@@ -127,7 +127,7 @@ async def test_what_is_applied_by_rejoining_is_reported_like_everything_else(sho
 
 async def test_what_takes_long_while_the_others_wait_is_given_up(shop: Shop) -> None:
     models = {model.name: model for model in shop.models}
-    shared = Shared(models=models, service="lab", polling=Polling(), on_applied=[])
+    shared = FollowerContext(models=models, service="lab", polling=Polling(), on_applied=[])
     async with shop.pool.acquire() as connection:
         own = await detached_while_the_others_went_on(shop, connection)
         shop.tally.statement = FOR_EVER
@@ -164,17 +164,17 @@ async def test_a_checkpoint_that_is_missing_is_trouble_and_no_busy_loop(
         "UPDATE projections SET checkpoint = 'elsewhere', version = 0;"
         "DELETE FROM projection_checkpoints WHERE name = 'main'"
     )
-    runner, asked = shop.runner(), Counter[str]()
-    wanted = runner._wanted
+    runner, calls = shop.runner(), Counter[str]()
+    checkpoint_names = runner._checkpoint_names
 
     async def counted() -> Any:
-        asked["wanted"] += 1
-        return await wanted()
+        calls["checkpoint_names"] += 1
+        return await checkpoint_names()
 
-    monkeypatch.setattr(runner, "_wanted", counted)
+    monkeypatch.setattr(runner, "_checkpoint_names", counted)
     async with running(runner):
         await eventually(lambda: "missing" in (runner.progress("ledger").trouble or ""))
-        assert asked["wanted"] < 5
+        assert calls["checkpoint_names"] < 5
 
 
 async def test_a_server_that_falls_silent_is_noticed_by_a_runner_within_seconds(

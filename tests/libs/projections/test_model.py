@@ -205,7 +205,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def what_is_parked_is_the_models(self) -> None:
         listed = self.run_(parking.list_parked(self.pool, "ledger"))
-        live = {one.stream: one.waiting for one in listed if one.projection == "ledger"}
+        live = {one.stream: one.pending_events for one in listed if one.projection == "ledger"}
         assert live == {stream: len(self.waiting(stream)) for stream in self.parked}
 
 

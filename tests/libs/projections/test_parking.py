@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from libs.projections import parking
-from libs.projections.parking import NotParked, OtherVersion, ShardsApart, StillFailing
-from libs.testing.waiting import eventually
+from libs.projections.parking import NotParked, ShardsApart, StillFailing, VersionMismatch
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Cursed, Foreign, Numbered, running
 from tests.libs.projections.shop import Shop
 
@@ -19,7 +19,7 @@ KEY = ("demo", "order-1")
 async def parked_of(shop: Shop, model: str = "ledger") -> dict[str, tuple[str, int]]:
     """Why every parked stream is parked, and how many events wait in it."""
     listed = await parking.list_parked(shop.pool, model)
-    return {one.stream: (one.reason, one.waiting) for one in listed}
+    return {one.stream: (one.reason, one.pending_events) for one in listed}
 
 
 async def retry_all(shop: Shop) -> int:
@@ -79,7 +79,11 @@ async def test_a_retry_that_fails_again_changes_nothing_and_dropping_lifts_the_b
         with pytest.raises(StillFailing, match="a cursed event"):
             await parking.retry(shop.pool, shop.ledger.projection, KEY)
         (one,) = await parking.list_parked(shop.pool)
-        assert (one.attempts, one.waiting, one.error) == (attempts, 2, "ValueError: a cursed event")
+        assert (one.attempts, one.pending_events, one.error) == (
+            attempts,
+            2,
+            "ValueError: a cursed event",
+        )
 
     assert await shop.rows() == {"order-1": [1]}
     assert await parking.drop(shop.pool, shop.ledger.projection, KEY) == 2
@@ -256,7 +260,7 @@ async def test_a_retry_by_another_version_changes_nothing(shop: Shop) -> None:
     shop.ledger.cursed = False
     newer = replace(shop.ledger.projection, version=2)
 
-    with pytest.raises(OtherVersion):
+    with pytest.raises(VersionMismatch):
         await parking.retry(shop.pool, newer, KEY)
 
     assert await parked_of(shop) == {"order-1": ("failed", 1)}

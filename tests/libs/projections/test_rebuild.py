@@ -9,7 +9,7 @@ import pytest
 
 from libs.projections.rebuild import RebuildFailed
 from libs.projections.versions import NoSuchVersion, ShapesDiffer
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.eventsourcing.load import INSERT
 from tests.libs.messaging.lab import (
     Cursed,

@@ -9,7 +9,7 @@ import pytest
 
 from libs.messaging.worker import check_projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import Cursed, Numbered, expected, order, running
 from tests.libs.projections.shop import Shop
 
@@ -28,7 +28,7 @@ async def test_of_two_workers_one_applies_and_the_other_takes_over(shop: Shop) -
 
     def followed() -> int:
         # By either: of several shards each may have some.
-        both = (*first._shared.progress.values(), *second._shared.progress.values())
+        both = (*first._context.progress.values(), *second._context.progress.values())
         return sum(shard.following for shard in both)
 
     async with running(second):
@@ -202,7 +202,7 @@ async def test_a_worker_of_another_version_neither_applies_nor_stops_the_rest(sh
     async with running(newer):
         await shop.append_numbers(range(5, 10))
         await eventually(shop.rows, expected(10))
-        await eventually(lambda: newer.left_behind.get("tally"))
+        await eventually(lambda: newer.version_mismatches.get("tally"))
         checked = await check_projection(newer, "tally")
         assert (checked.ok, "rebuild it for version 2" in checked.detail) == (False, True)
         assert await shop.counted() == 5

@@ -36,7 +36,7 @@ class Even:
 
 
 async def apply(shop: Shop, select: Even) -> None:
-    await shop.runner()._wanted()
+    await shop.runner()._checkpoint_names()
     models = [replace(model, select=select, codec=WRITER_CODEC) for model in shop.models]
     async with shop.pool.acquire() as connection:
         checkpoint = await checkpoints.read(connection, MAIN)

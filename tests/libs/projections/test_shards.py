@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from libs.projections.rebuild import Rebuild
-from libs.projections.shards import Share, shard_of, shards_of
-from libs.projections.versions import Schemas
-from libs.testing.waiting import eventually
+from libs.projections.shards import Shard, shard_of, shards_of
+from libs.projections.versions import VersionSchemas
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Numbered, order, running
 from tests.libs.projections.shop import Shop, open_shop
 
@@ -29,11 +29,13 @@ async def shards_there(shop: Shop) -> int:
 def test_every_stream_is_one_shards_own_and_a_model_without_a_key_is_too(shop: Shop) -> None:
     ledger, tally = shop.models
     keys = [("demo", order(n)) for n in range(50)]
-    for of in (1, 2, 3):
+    for count in (1, 2, 3):
         for model in (ledger, tally):
-            owners = [[n for n in range(of) if Share(n, of).has(model, key)] for key in keys]
+            owners = [
+                [n for n in range(count) if Shard(n, count).applies(model, key)] for key in keys
+            ]
             assert [len(each) for each in owners] == [1] * 50
-            assert {each[0] for each in owners} == set(shards_of(model, of))
+            assert {each[0] for each in owners} == set(shards_of(model, count))
     # It is written down in rows: it must not change.
     assert [shard_of(ledger, key, 3) for key in keys[:6]] == [1, 0, 0, 2, 2, 2]
 
@@ -121,7 +123,7 @@ async def test_read_models_are_rebuilt_switched_and_rolled_back(shop: Shop) -> N
     async with running(shop.runner(page=3)):
         await shop.append_numbers(range(40))
         await shop.applied(40)
-        both = Rebuild(shop.pool, shop.models, Schemas("public"), service="lab", page=7)
+        both = Rebuild(shop.pool, shop.models, VersionSchemas("public"), service="lab", page=7)
         assert all(table.same for table in await both.build())
         await shop.append_numbers(range(40, 60))
         await both.switch()

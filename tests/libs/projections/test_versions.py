@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from libs.projections import versions
-from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
+from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 
 TABLES = ("shelf", "label")
-SCHEMAS = Schemas("public")
+SCHEMAS = VersionSchemas("public")
 MADE = """
 CREATE TABLE shelf (
     tenant text NOT NULL, dropped text, item integer NOT NULL, code text NOT NULL,
@@ -183,7 +183,7 @@ async def test_rights_and_row_level_security_survive_a_switch(owner: Any) -> Non
 
     for step in (versions.prepare, versions.build_indexes, versions.switch):
         async with owner.transaction():
-            await step(owner, TABLES, Schemas("public", role))
+            await step(owner, TABLES, VersionSchemas("public", role))
 
     assert await security(owner) == before
     async with owner.transaction():

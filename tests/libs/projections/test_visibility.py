@@ -21,7 +21,7 @@ from libs.http.visible import STALE, visible
 from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.projections.consistency import Consistency
 from libs.testing.callers import client_of
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
 from tests.libs.projections.shop import METADATA, Shop
 

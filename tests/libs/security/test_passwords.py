@@ -15,9 +15,9 @@ from argon2.exceptions import VerifyMismatchError
 from libs.errors import Unavailable
 from libs.process.fair_queue import Source
 from libs.security.passwords import NICENESS, Cost, Passwords, Verdict
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
-CHEAP = Cost(memory_kib=64, passes=1)
+CHEAP = Cost(memory_kib=64, iterations=1)
 RIGHT, WRONG = Verdict(right=True), Verdict(right=False)
 
 
@@ -104,7 +104,7 @@ async def test_nobody_s_password_costs_what_everybody_s_costs(
     hashed = await passwords.hash("x")
     monkeypatch.setattr(passwords, "_hasher", Spy())
 
-    assert await passwords.verify_nobody("x") == WRONG
+    assert await passwords.verify_dummy("x") == WRONG
     await passwords.verify(hashed, "x")
 
     nobody, somebody = map(extract_parameters, asked)
@@ -159,7 +159,7 @@ async def test_hashing_threads_let_others_go_ahead() -> None:
 async def test_a_crowd_from_elsewhere_does_not_keep_the_trusted_waiting() -> None:
     with held(parallel=1, waiting=5) as (passwords, hasher):
         crowd = [
-            asyncio.create_task(passwords.verify_nobody("x", source=Source(f"{n}")))
+            asyncio.create_task(passwords.verify_dummy("x", source=Source(f"{n}")))
             for n in range(20)
         ]
         await asyncio.sleep(0)

@@ -112,9 +112,9 @@ def test_a_token_of_a_session_says_which() -> None:
 
 
 def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
-    also = {"sub": "7", "user_id": 7, "tenant": "another", "exp": 4_000_000_000, "kind": "x"}
+    extra = {"sub": "7", "user_id": 7, "tenant": "another", "exp": 4_000_000_000, "kind": "x"}
 
-    token = a_token(also=also)
+    token = a_token(extra=extra)
 
     assert check(token) == check(a_token())
     assert (claims_of(token)["sub"], claims_of(token)["user_id"]) == ("7", 7)
@@ -127,9 +127,9 @@ def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
         {"issuer": "somebody"},
         {"typ": "JWT"},
         {"subject": ""},
-        {"subject": "", "also": {"sub": "7"}},
-        {"subject": ["anna"], "also": {"sub": "7"}},
-        {"also": {"sub": 7}},
+        {"subject": "", "extra": {"sub": "7"}},
+        {"subject": ["anna"], "extra": {"sub": "7"}},
+        {"extra": {"sub": 7}},
         {"tenant": ""},
         {"now": NOW + timedelta(minutes=2)},
     ],
@@ -288,7 +288,7 @@ def test_a_rotated_ring_signs_with_the_new_key_and_still_verifies_the_old() -> N
 
 
 def test_a_key_is_dropped_once_enough_others_came_after_it_or_at_once() -> None:
-    assert list(KeyRing(KEY).rotated(OTHER, keep=0)) == [OTHER]
+    assert list(KeyRing(KEY).rotated(OTHER, older=0)) == [OTHER]
     ring = KeyRing(KEY).rotated(OTHER).rotated(THIRD)
 
     assert [key.kid for key in ring] == [THIRD.kid, OTHER.kid]
@@ -297,7 +297,7 @@ def test_a_key_is_dropped_once_enough_others_came_after_it_or_at_once() -> None:
 
 
 def test_rotating_to_a_key_of_the_ring_keeps_it_once() -> None:
-    ring = KeyRing(OTHER, (KEY,)).rotated(KEY, keep=2)
+    ring = KeyRing(OTHER, (KEY,)).rotated(KEY, older=2)
 
     assert [key.kid for key in ring] == [KEY.kid, OTHER.kid]
 

@@ -1,4 +1,4 @@
-"""What a log line holds, and what it never holds."""
+"""The contents of log lines, and redaction."""
 
 import io
 import json
@@ -13,8 +13,8 @@ from libs.telemetry import logs, traces
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is afterwards as it was before."""
+def restore_logging() -> Iterator[None]:
+    """Restore the logging configuration after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -31,44 +31,44 @@ def lines() -> io.StringIO:
 
 
 def only(lines: io.StringIO) -> dict[str, Any]:
-    (line,) = lines.getvalue().splitlines()
-    said: dict[str, Any] = json.loads(line)
-    return said
+    (text,) = lines.getvalue().splitlines()
+    line: dict[str, Any] = json.loads(text)
+    return line
 
 
 def test_a_line_is_json_with_service_level_and_time(lines: io.StringIO) -> None:
     structlog.get_logger().info("batch accepted", new=3)
 
-    said = only(lines)
+    line = only(lines)
 
-    assert said.pop("timestamp").endswith("Z")
-    assert said == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
 
 
-def test_a_line_carries_its_trace_and_its_request(lines: io.StringIO) -> None:
+def test_a_line_has_its_trace_and_request(lines: io.StringIO) -> None:
     telemetry = traces.set_up("ingest")
     with telemetry.span("append"), structlog.contextvars.bound_contextvars(request_id="r1"):
         parent = traces.current_traceparent()
         structlog.get_logger().info("appended")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert parent == f"00-{said['trace_id']}-{said['span_id']}-00"
-    assert said["request_id"] == "r1"
+    assert parent == f"00-{line['trace_id']}-{line['span_id']}-00"
+    assert line["request_id"] == "r1"
 
 
-def test_stdlib_logging_speaks_the_same_way(lines: io.StringIO) -> None:
+def test_stdlib_logging_has_the_same_format(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r2"):
         logging.getLogger("somewhere").warning("low %s", "disk")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert (said["event"], said["level"]) == ("low disk", "warning")
-    assert (said["logger"], said["request_id"], said["service"]) == ("somewhere", "r2", "ingest")
+    assert (line["event"], line["level"]) == ("low disk", "warning")
+    assert (line["logger"], line["request_id"], line["service"]) == ("somewhere", "r2", "ingest")
 
 
 @pytest.mark.parametrize("name", ["faststream", "aiokafka.consumer", "granian", "alembic"])
-def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -> None:
+def test_chatty_libraries_log_from_warning_on(lines: io.StringIO, name: str) -> None:
     logging.getLogger(name).info("chatter")
     structlog.get_logger().debug("chatter")
     assert lines.getvalue() == ""
@@ -78,7 +78,7 @@ def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -
     assert only(lines)["event"] == "trouble"
 
 
-def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> None:
+def test_a_library_with_its_own_handler_has_the_same_format() -> None:
     own, out = io.StringIO(), io.StringIO()
     chatty = logging.getLogger("faststream")
     chatty.addHandler(logging.StreamHandler(own))
@@ -90,7 +90,7 @@ def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> 
     assert own.getvalue() == ""
 
 
-def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
+def test_secrets_are_redacted_at_any_depth(lines: io.StringIO) -> None:
     structlog.get_logger().info(
         "login",
         password="hunter2",
@@ -99,15 +99,15 @@ def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
         dsn="postgresql://till:hunter2@db/till",
     )
 
-    said = only(lines)
+    line = only(lines)
 
     assert "hunter2" not in lines.getvalue()
-    assert said["headers"]["accept"] == "*/*"
-    assert said["tries"] == [{"refresh_token": "[redacted]", "at": 1}]
-    assert said["dsn"] == "postgresql://[redacted]@db/till"
+    assert line["headers"]["accept"] == "*/*"
+    assert line["tries"] == [{"refresh_token": "[redacted]", "at": 1}]
+    assert line["dsn"] == "postgresql://[redacted]@db/till"
 
 
-def test_an_exception_is_told_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
+def test_an_exception_is_logged_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
     def fail(phone: str) -> None:
         raise ValueError(f"duplicate key\nDETAIL:  Key (phone)=({phone}) exists.")
 
@@ -117,20 +117,20 @@ def test_an_exception_is_told_without_local_values_or_quoted_rows(lines: io.Stri
     except ValueError:
         structlog.get_logger().exception("append failed")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert "ValueError: duplicate key" in said["exception"]
+    assert "ValueError: duplicate key" in line["exception"]
     assert "4711" not in lines.getvalue()
 
 
 @pytest.mark.parametrize("value", [float("nan"), "\ud800", b"\xff", {1: object()}, {("a",): 1}])
-def test_a_value_json_has_no_word_for_still_makes_a_line(lines: io.StringIO, value: object) -> None:
+def test_a_value_that_json_cannot_represent_is_logged(lines: io.StringIO, value: object) -> None:
     structlog.get_logger().info("odd", value=value)
 
     assert only(lines)["event"] == "odd"
 
 
-def test_a_person_at_a_terminal_reads_text() -> None:
+def test_a_terminal_gets_text() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

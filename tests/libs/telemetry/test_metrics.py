@@ -1,4 +1,4 @@
-"""Exposition, in one process and over several."""
+"""Exposition of metrics in one process and in several."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ sys.stdout.write(exposition("ingest")[0].decode())
 """
 
 
-def test_metrics_name_the_build_and_the_resident_memory() -> None:
+def test_metrics_have_the_build_and_the_resident_memory() -> None:
     body, content_type = exposition("ingest", {})
 
     lines = body.decode().splitlines()
@@ -39,7 +39,7 @@ def count(folder: Path, scans: int) -> str:
     ).stdout
 
 
-def test_any_process_answers_for_all_of_them(tmp_path: Path) -> None:
+def test_each_process_exposes_the_metrics_of_all(tmp_path: Path) -> None:
     assert "scans_total 3.0" in count(tmp_path, 3)
 
     together = count(tmp_path, 4)

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from libs.telemetry import traces
 from libs.telemetry.traces import current_traceparent
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -47,7 +47,7 @@ def test_spans_of_two_services_make_one_trace_through_traceparent(
     assert request.resource.attributes["service.name"] == "gateway"
 
 
-def test_without_a_collector_the_trace_goes_on_though_nothing_is_recorded() -> None:
+def test_without_a_collector_the_trace_continues_unrecorded() -> None:
     telemetry = traces.set_up("ingest")
 
     with telemetry.span("append", parent=PARENT) as span:
@@ -79,7 +79,7 @@ def test_outside_of_a_span_there_is_no_traceparent() -> None:
     assert current_traceparent() is None
 
 
-def test_links_join_the_traces_a_batch_came_from_and_bad_ones_are_left_out(
+def test_links_name_the_traces_of_a_batch_and_malformed_ones_are_ignored(
     exporter: InMemorySpanExporter, telemetry: traces.Telemetry
 ) -> None:
     with telemetry.span("batch", links=[PARENT, "rubbish", OTHER], attributes={"size": 2}):
@@ -90,7 +90,7 @@ def test_links_join_the_traces_a_batch_came_from_and_bad_ones_are_left_out(
     assert batch.attributes == {"size": 2}
 
 
-def test_a_failure_marks_the_span_without_quoting_the_message(
+def test_a_failure_marks_the_span_without_its_message(
     exporter: InMemorySpanExporter, telemetry: traces.Telemetry
 ) -> None:
     with pytest.raises(KeyError), telemetry.span("append"):
@@ -127,11 +127,11 @@ def test_a_malformed_traceparent_begins_a_new_trace(text: str | None) -> None:
     assert TRACE not in begun
 
 
-def test_a_traceparent_of_a_later_version_is_understood() -> None:
+def test_a_traceparent_of_a_later_version_is_accepted() -> None:
     assert traces.parse("01" + PARENT[2:] + "-more").is_valid
 
 
-def test_spans_travel_to_the_collector_by_http() -> None:
+def test_spans_are_sent_to_the_collector_by_http() -> None:
     received: list[str] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
@@ -158,7 +158,7 @@ def test_spans_travel_to_the_collector_by_http() -> None:
     assert received == ["/v1/traces"]
 
 
-async def test_an_end_does_not_wait_for_a_collector_that_hangs(
+async def test_a_stop_does_not_wait_for_a_collector_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(traces, "CLOSE_SECONDS", 0.1)

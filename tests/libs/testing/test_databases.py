@@ -1,4 +1,4 @@
-"""The databases of tests are as new for every test, whatever the test before did to its own."""
+"""Every test gets a database like new, whatever the previous test did."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from libs.testing.databases import FINGERPRINT, _at, _run, _Stock
+from libs.testing.databases import FINGERPRINT, _at, _DatabasePool, _run
 from libs.testing.shared_servers import NotStarted, Servers, address_of
 
 SEQUENCE = "SELECT nextval(pg_get_serial_sequence('ingest.events', 'position'))"
@@ -29,7 +29,7 @@ async def state(url: str) -> Any:
         await connection.close()
 
 
-async def executed(url: str, *statements: str) -> None:
+async def execute(url: str, *statements: str) -> None:
     connection = await asyncpg.connect(url)
     for statement in statements:
         await connection.execute(statement)
@@ -37,21 +37,25 @@ async def executed(url: str, *statements: str) -> None:
 
 
 @pytest.fixture
-def stock(postgres_url: str) -> _Stock:
-    return _Stock(postgres_url, "ingest")
+def databases(postgres_url: str) -> _DatabasePool:
+    return _DatabasePool(postgres_url, "ingest")
 
 
-async def renewed(stock: _Stock, url: str, spoil: Callable[[str], Awaitable[None]]) -> str:
-    """The name of the database that takes its place after a test that did `spoil`."""
-    await spoil(url)
-    return _run(stock._renewed(url.rpartition("/")[2])).result()
+async def renew(
+    databases: _DatabasePool, url: str, change: Callable[[str], Awaitable[None]]
+) -> str:
+    """The name of the database that follows after a test that did `change`."""
+    await change(url)
+    return _run(databases._renew(url.rpartition("/")[2])).result()
 
 
-async def test_rows_and_sequences_are_as_migrated(stock: _Stock, postgres_url: str) -> None:
-    with stock.one() as url:
+async def test_rows_and_sequences_are_as_migrated(
+    databases: _DatabasePool, postgres_url: str
+) -> None:
+    with databases.database() as url:
         before = await state(url)
 
-        again = await renewed(stock, url, lambda url: executed(url, ROWS.format(1), SEQUENCE))
+        again = await renew(databases, url, lambda url: execute(url, ROWS.format(1), SEQUENCE))
 
         assert url.endswith(again), "rows alone are no reason for a new copy"
         assert await state(_at(postgres_url, again)) == before
@@ -70,30 +74,30 @@ async def test_rows_and_sequences_are_as_migrated(stock: _Stock, postgres_url: s
     ],
     ids=["column", "table", "schema", "right", "trigger", "policy", "volume"],
 )
-async def test_what_a_wipe_cannot_undo_is_thrown_away(
-    stock: _Stock, postgres_url: str, change: str
+async def test_a_database_that_a_wipe_cannot_restore_is_dropped(
+    databases: _DatabasePool, postgres_url: str, change: str
 ) -> None:
-    with stock.one() as url:
+    with databases.database() as url:
         before = (await state(url))[1:]
 
-        again = await renewed(stock, url, lambda url: executed(url, change))
+        again = await renew(databases, url, lambda url: execute(url, change))
 
         assert not url.endswith(again)
         assert (await state(_at(postgres_url, again)))[1:] == before
 
 
-async def test_connections_of_the_test_before_are_closed(stock: _Stock) -> None:
-    with stock.one() as url:
+async def test_connections_of_the_previous_test_are_closed(databases: _DatabasePool) -> None:
+    with databases.database() as url:
         left = await asyncpg.connect(url)
         await left.execute("BEGIN; LOCK TABLE ingest.events")
 
-        await renewed(stock, url, executed)
+        await renew(databases, url, execute)
 
         with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError)):
             await left.execute("SELECT 1")
 
 
-def test_a_server_that_cannot_start_fails_every_test_that_asks() -> None:
+def test_a_server_that_cannot_start_fails_every_test_that_needs_it() -> None:
     starts: list[str] = []
 
     def broken() -> Any:

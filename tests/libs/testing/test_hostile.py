@@ -1,14 +1,14 @@
-"""The search for requests that break a route finds those that do."""
+"""Fuzzing finds requests that break a route."""
 
 from typing import Annotated
 
 import pytest
 from fastapi import FastAPI, Header, Query, Request
 
-from libs.testing.hostile import Slots, assert_nothing_breaks, slots_of
+from libs.testing.hostile import RouteInputs, assert_no_request_breaks, inputs_of
 
 
-def an_app() -> FastAPI:
+def make_app() -> FastAPI:
     # Starlette's own redirects break at a query that is no UTF-8.
     app = FastAPI(redirect_slashes=False)
 
@@ -37,22 +37,24 @@ def an_app() -> FastAPI:
         return 1 // ("refresh_token" not in request.cookies)
 
     @app.post("/body")
-    async def body(said: dict[str, str]) -> int:
-        return 1 // (not said)
+    async def body(fields: dict[str, str]) -> int:
+        return 1 // (not fields)
 
     return app
 
 
-ROUTES = {slots.path: slots for slots in slots_of(an_app())}
+ROUTES = {route.path: route for route in inputs_of(make_app())}
 
 
 @pytest.mark.parametrize("path", sorted({*ROUTES} - {"/fine/{name}"}))
-async def test_what_breaks_a_route_is_found(path: str) -> None:
+async def test_a_request_that_breaks_a_route_is_found(path: str) -> None:
     with pytest.raises(AssertionError, match="500 /"):
-        await assert_nothing_breaks(an_app(), [ROUTES[path]], lambda _: [], each=150)
+        await assert_no_request_breaks(make_app(), [ROUTES[path]], lambda _: [], per_route=150)
 
 
-async def test_what_bears_everything_is_left_alone() -> None:
+async def test_a_route_that_handles_everything_passes() -> None:
     fine = ROUTES["/fine/{name}"]
-    assert fine == Slots(method="GET", path="/fine/{name}", queries=["q"], headers=[], cookies=[])
-    assert await assert_nothing_breaks(an_app(), [fine], lambda _: [], each=150) > 1
+    assert fine == RouteInputs(
+        method="GET", path="/fine/{name}", queries=["q"], headers=[], cookies=[]
+    )
+    assert await assert_no_request_breaks(make_app(), [fine], lambda _: [], per_route=150) > 1

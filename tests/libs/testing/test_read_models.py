@@ -1,4 +1,4 @@
-"""The checks of read models fail for what depends on the order of streams or on cuts."""
+"""The checks of read models find dependence on the order of streams or on batches."""
 
 from collections.abc import AsyncIterator, Sequence
 from random import Random
@@ -9,7 +9,7 @@ import pytest
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import envelope
-from libs.testing.read_models import assert_history_decides, assert_tenants_are_fenced, recut
+from libs.testing.read_models import assert_history_decides, assert_tenants_are_isolated, shuffled
 from tests.libs.messaging.wires import recorded
 
 
@@ -22,8 +22,8 @@ FACTS = [event(n, f"scan-{n % 3}", None) for n in range(200, 260)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_recut_keeps_the_order_of_streams_with_versions_and_mixes_all_else(seed: int) -> None:
-    batches = recut(Random(seed), [*HISTORY, *FACTS])
+def test_shuffled_keeps_the_order_of_streams_with_versions_and_mixes_the_rest(seed: int) -> None:
+    batches = shuffled(Random(seed), [*HISTORY, *FACTS])
     mixed = [one for batch in batches for one in batch]
 
     versions = [[e.version for e in mixed if e.stream == f"order-{n}"] for n in range(7)]
@@ -49,7 +49,7 @@ UPSERT = """INSERT INTO total VALUES ($1, $2, pg_current_xact_id())
 async def decide(
     pool: asyncpg.Pool, key: str, value: str, how: str, tables: Sequence[str] = ("total",)
 ) -> None:
-    """Whether the history decides a model with a row per `key` that is updated to `how`."""
+    """Check a model with one row per `key`, which each event updates to the SQL in `how`."""
 
     async def apply(events: Any) -> None:
         batch = len(events)
@@ -60,25 +60,25 @@ async def decide(
     await assert_history_decides(pool, apply, [HISTORY], tables, except_columns=["at"])
 
 
-async def test_a_model_that_the_history_decides_passes(pool: asyncpg.Pool) -> None:
+async def test_a_model_that_depends_on_the_history_alone_passes(pool: asyncpg.Pool) -> None:
     await decide(pool, "stream", "event", "excluded.n")
     await decide(pool, "all", "event", "total.n + excluded.n")
 
 
-async def test_a_model_that_depends_on_order_or_cuts_or_has_no_rows_fails(
+async def test_a_model_that_depends_on_order_or_batches_or_has_no_rows_fails(
     pool: asyncpg.Pool,
 ) -> None:
     for key, value, how, tables, words in (
-        ("all", "event", "excluded.n", ["total"], "history 0, recut"),
-        ("stream", "batch", "greatest(total.n, excluded.n)", ["total"], "history 0, recut"),
+        ("all", "event", "excluded.n", ["total"], "history 0, shuffled"),
+        ("stream", "batch", "greatest(total.n, excluded.n)", ["total"], "history 0, shuffled"),
         ("stream", "event", "excluded.n", ["total", "nothing"], "leaves a table empty"),
     ):
         with pytest.raises(AssertionError, match=words):
             await decide(pool, key, value, how, tables)
 
 
-async def test_a_table_without_a_fence_or_without_rows_fails(pool: asyncpg.Pool) -> None:
+async def test_a_table_without_row_level_security_or_rows_fails(pool: asyncpg.Pool) -> None:
     for words in ("nothing is empty", "nothing"):
         with pytest.raises(AssertionError, match=words):
-            await assert_tenants_are_fenced(pool, ["nothing"])
+            await assert_tenants_are_isolated(pool, ["nothing"])
         await pool.execute("INSERT INTO nothing VALUES (1)")

@@ -1,4 +1,4 @@
-"""The walk over all routes: what it sends is accepted, and what is wrong with a route fails."""
+"""The checks of all routes: their requests are valid, and they detect faulty routes."""
 
 from datetime import date
 from enum import StrEnum
@@ -13,7 +13,7 @@ from pydantic import BaseModel, EmailStr, Field
 from libs.testing.callers import client_of
 from libs.testing.routes import (
     assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
@@ -60,7 +60,7 @@ def app(
 ) -> FastAPI:
     """An API with one route for a box; it answers `text` for the box of another tenant.
 
-    Its list holds `names`, or with `only_asked` to who asks for them.
+    Its list contains `names`; with `only_asked` only if the query asks for them.
     """
     made = FastAPI()
 
@@ -78,7 +78,7 @@ def app(
 
 
 def shared(*, status: int = 201) -> FastAPI:
-    """An API that everybody writes to, and everybody reads."""
+    """An API whose data is shared by all callers."""
     made = FastAPI()
     notes: list[str] = []
 
@@ -100,7 +100,7 @@ async def walk(made: FastAPI, **changed: Any) -> list[tuple[str, str]]:
         return await assert_foreign_ids_are_unknown(stranger, made.openapi(), **given)
 
 
-async def test_ids_of_others_that_are_unknown_pass_on_every_route() -> None:
+async def test_routes_that_treat_foreign_ids_as_unknown_pass() -> None:
     assert await walk(app()) == [("PUT", "/boxes/{box}")]
     assert await walk(app(answer=200), except_for=[("PUT", "/boxes/{box}")]) == []
     with pytest.raises(KeyError, match="box"):  # a new kind of id cannot be forgotten
@@ -112,26 +112,26 @@ async def test_ids_of_others_that_are_unknown_pass_on_every_route() -> None:
     [app(answer=200), app(text="box {box} is not yours"), app(text="no such box")],
     ids=["it answers 200", "it says 404 in other words", "it leaves the id out"],
 )
-async def test_a_route_that_knows_an_id_of_another_fails(wrong: FastAPI) -> None:
+async def test_a_route_that_reveals_a_foreign_id_fails(wrong: FastAPI) -> None:
     with pytest.raises(AssertionError, match=r"PUT /boxes/\{box\}"):
         await walk(wrong)
 
 
-async def test_a_list_that_holds_something_of_another_fails() -> None:
+async def test_a_list_with_data_of_another_tenant_fails() -> None:
     async with client_of(made := app(names="Анна")) as stranger:
-        lists = partial(assert_lists_hold_nothing, stranger, made.openapi())
+        lists = partial(assert_lists_reveal_nothing, stranger, made.openapi())
         assert await lists(["Борис"]) == [("GET", "/boxes")]
         with pytest.raises(AssertionError, match="/boxes"):
             await lists(["Анна"])
 
 
-async def test_a_list_is_asked_with_every_option() -> None:
+async def test_a_list_is_called_with_every_option() -> None:
     async with client_of(made := app(names="Анна", only_asked=True)) as stranger:
         with pytest.raises(AssertionError, match="/boxes"):
-            await assert_lists_hold_nothing(stranger, made.openapi(), ["Анна"])
+            await assert_lists_reveal_nothing(stranger, made.openapi(), ["Анна"])
 
 
-async def test_a_write_that_changes_what_another_sees_fails() -> None:
+async def test_a_write_that_changes_the_view_of_an_owner_fails() -> None:
     walk = assert_writes_change_nothing_of_others
     async with client_of(made := app()) as stranger, client_of(made) as owner:
         assert await walk(stranger, made.openapi(), [owner]) == []
@@ -144,7 +144,7 @@ async def test_a_write_that_changes_what_another_sees_fails() -> None:
             await walk(stranger, made.openapi(), [])
 
 
-async def test_each_person_is_named_once_wherever_a_body_has_a_field_for_them() -> None:
+async def test_a_body_with_contact_data_is_sent_once_per_person() -> None:
     made, named = FastAPI(), []
 
     @made.post("/people")
@@ -158,7 +158,7 @@ async def test_each_person_is_named_once_wherever_a_body_has_a_field_for_them() 
     assert named == ["+77010000001", "anna@x.example"]
 
 
-async def test_a_sample_is_what_the_schema_of_an_app_accepts() -> None:
+async def test_a_sample_is_valid_for_its_schema() -> None:
     made = app(answer=200)
     (route,) = (one for one in routes_of(made.openapi()) if one.names)
 

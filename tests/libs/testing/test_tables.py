@@ -1,4 +1,4 @@
-"""Tests without a service work on the tables that services have."""
+"""The tables for tests without a service equal those of services."""
 
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ SELECT about, replace(what, current_schema() || '.', '') AS what FROM described"
 
 
 async def tables_of(connection: Any) -> dict[str, list[str]]:
-    """Columns, constraints, indexes, triggers and options of each table, in one order."""
+    """Columns, constraints, indexes, triggers and options of each table, sorted."""
     tables: dict[str, list[str]] = {}
     for row in await connection.fetch(DESCRIBED):
         tables.setdefault(row["about"], []).append(row["what"])
@@ -47,7 +47,7 @@ async def migrated_tables(postgres_url: str) -> dict[str, list[str]]:
             await connection.close()
 
 
-async def test_they_are_as_migrations_leave_them(postgres_url: str, empty_database: str) -> None:
+async def test_the_tables_are_as_after_migrations(postgres_url: str, empty_database: str) -> None:
     connection: Any = await asyncpg.connect(empty_database)
     try:
         for statement in (*LOG_TABLES, *RELAY_TABLES, *PROJECTION_TABLES, *REACTION_TABLES):
@@ -59,9 +59,7 @@ async def test_they_are_as_migrations_leave_them(postgres_url: str, empty_databa
     assert tables.items() <= (await migrated_tables(postgres_url)).items()
 
 
-async def test_laboratory_and_shop_have_these_tables(
-    postgres_url: str, empty_database: str
-) -> None:
+async def test_the_test_services_have_these_tables(postgres_url: str, empty_database: str) -> None:
     theirs = await migrated_tables(postgres_url)
     for opened in (open_database, open_shop):
         connection: Any = await asyncpg.connect(empty_database)

@@ -12,7 +12,7 @@ from httpx import AsyncClient
 from libs.security.tokens import ACCESS, SigningKey, issue
 from libs.testing import callers
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.doors.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import AuthScheme, Door, Limit, Rule, Shape
 from services.gateway.doors.domain.doors import SCAN
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE
 from tests.services.gateway.app import Keys, Service, open_app
@@ -23,18 +23,20 @@ ANNA: Final = UUID(int=7)
 SESSION: Final = "0198c5a0-0000-7000-8000-000000000001"
 
 
-def door(name: str, login: Login, shape: Shape, **more: Any) -> Door:
+def door(name: str, auth_scheme: AuthScheme, shape: Shape, **more: Any) -> Door:
     """A door to the same service, with one room that takes `scan:read`."""
     rule = Rule(("GET",), "/room", "scan:read", Limit.DASHBOARD)
     given = {"prefix": f"/{name}", "root": (), "repeated": "", "service": "ingest"}
-    return Door(name=name, login=login, shape=shape, **{**given, "rules": (rule,), **more})
+    return Door(
+        name=name, auth_scheme=auth_scheme, shape=shape, **{**given, "rules": (rule,), **more}
+    )
 
 
 DOORS: Final = (
     SCAN,
-    door("scales", Login.BEARER, Shape.DETAIL),
-    door("crm", Login.BEARER, Shape.ERROR),
-    door("kiosk", Login.CHALLENGE, Shape.DETAIL),
+    door("scales", AuthScheme.BEARER, Shape.DETAIL),
+    door("crm", AuthScheme.BEARER, Shape.ERROR),
+    door("kiosk", AuthScheme.CHALLENGE, Shape.DETAIL),
 )
 
 

@@ -22,7 +22,7 @@ from libs.security.passwords import Passwords
 from libs.testing import callers
 from services.gateway import bootstrap
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm, Role
+from services.gateway.accounts.domain.realm import PLATFORM, Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
@@ -36,9 +36,9 @@ from tests.services.gateway.identities import CHEAP, catch_up, history_of
 
 PASSWORD: Final = "correct horse battery"
 NEW_PASSWORD: Final = "battery staple"
-HOUSE = Place(Realm.PLATFORM, PLATFORM)
-KIOSKS, SCALES = Place(Realm.KIOSK, "demo"), Place(Realm.SCALES, "demo")
-CHIEF = Role(HOUSE, "superadmin")
+PLATFORM_WORKSPACE = Workspace(Realm.PLATFORM, PLATFORM)
+KIOSKS, SCALES = Workspace(Realm.KIOSK, "demo"), Workspace(Realm.SCALES, "demo")
+CHIEF = Role(PLATFORM_WORKSPACE, "superadmin")
 MANAGER, STAFF = Role(KIOSKS, "admin"), Role(KIOSKS, "staff")
 WEIGHER = Role(SCALES, "user")
 MOST_STALE_SECONDS: Final = 30
@@ -183,10 +183,10 @@ class House:
         return str((await self.somebody(*roles)).person.email)
 
     async def inside(
-        self, who: Profile, place: Place, device: str = "phone"
+        self, who: Profile, workspace: Workspace, device: str = "phone"
     ) -> tuple[LoggedIn, dict[str, str]]:
         """A session of theirs in a place, and the header that it gives them."""
-        into = await open_session(self.deps.identity, who.account_id, place, device=device)
+        into = await open_session(self.deps.identity, who.account_id, workspace, device=device)
         return into, bearer(access_of(self.deps, into).bearer)
 
     def at(self, clock: Clock) -> Deps:
@@ -195,21 +195,23 @@ class House:
 
     async def header_of(self, role: Role) -> dict[str, str]:
         """The header of somebody new with one role, who is in."""
-        return (await self.inside(await self.somebody(role), role.place))[1]
+        return (await self.inside(await self.somebody(role), role.workspace))[1]
 
     async def events(self, kind: type[Any]) -> list[Any]:
         return await events(self.deps, kind)
 
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
         """An account with this role, in the gateway's tenant by default."""
-        place = Place(realm, tenant or self.deps.settings.people_tenant)
-        return await self.somebody(Role(place, role), username=some_name(), name="Ольга Иванова")
+        workspace = Workspace(realm, tenant or self.deps.settings.people_tenant)
+        return await self.somebody(
+            Role(workspace, role), username=some_name(), name="Ольга Иванова"
+        )
 
     async def member(self, realm: Realm, role: str, tenant: str | None = None) -> Member:
         """Somebody new who is in; lists know of them."""
         profile = await self.account(realm, role, tenant)
-        (place,) = profile.roles
-        _, headers = await self.inside(profile, place)
+        (workspace,) = profile.roles
+        _, headers = await self.inside(profile, workspace)
         await self.catch_up()
         return Member(profile, self.client, headers)
 

@@ -13,13 +13,13 @@ from contracts.gateway import EVENTS, GatewayEvent, LoginRefused, SessionRevoked
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
 from services.gateway.accounts.domain.person import Person, email
-from services.gateway.accounts.domain.realm import Place, Role, Term
+from services.gateway.accounts.domain.realm import Role, Term, Workspace
 from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.read_models import account_rows
@@ -40,13 +40,13 @@ SEAL_KEY = generate_key()
 
 NOW = NOON
 GRACE, LIFETIME = timedelta(seconds=10), timedelta(days=7)
-CRM, KIOSK = Place("crm", "demo"), Place("kiosk", "demo")
-OTHER_CRM, OTHER_KIOSK = Place("crm", "other"), Place("kiosk", "other")
+CRM, KIOSK = Workspace("crm", "demo"), Workspace("kiosk", "demo")
+OTHER_CRM, OTHER_KIOSK = Workspace("crm", "other"), Workspace("kiosk", "other")
 ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), Role(KIOSK, "staff")
 ANNA, BORIS = "anna@example.com", "boris@example.com"
 PHONE = "+77011234567"
 PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
-CHEAP, DEARER = Cost(memory_kib=64, passes=1), Cost(memory_kib=128, passes=1)
+CHEAP, DEARER = Cost(memory_kib=64, iterations=1), Cost(memory_kib=128, iterations=1)
 TABLES = ("account", "account_role", "account_offer", "account_address", "session")
 
 
@@ -61,7 +61,7 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
             seal=Seal([SEAL_KEY]),
             passwords=passwords,
             refresh_key=b"k" * 32,
-            term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
+            term_of=lambda workspace, role: Term(lifetime=LIFETIME, grace=GRACE),
             locks=AdvisoryLock(pool),
             clock=clock,
         )
@@ -78,9 +78,9 @@ class Counted(Passwords):
         self.checks += 1
         return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
+    async def verify_dummy(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password, **options)
+        return await super().verify_dummy(password, **options)
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class People:
         self,
         address: str | None = ANNA,
         password: str = PASSWORD,
-        place: Place = CRM,
+        workspace: Workspace = CRM,
         device: str = "phone",
         **options: Any,
     ) -> LoggedIn:
         """Log in with an e-mail address; `options` as `log_in` has them."""
-        given: dict[str, Any] = {"realm": place.realm, "tenant": place.tenant} | options
+        given: dict[str, Any] = {"realm": workspace.realm, "tenant": workspace.tenant} | options
         return await log_in(
             self.identity,
             address=None if address is None else email(address),
@@ -168,8 +168,10 @@ class People:
             self.identity, account.account_id, role, actor="test"
         )
 
-    async def withdraw(self, account: Profile, place: Place) -> None:
-        await administration.withdraw_role(self.identity, account.account_id, place, actor="test")
+    async def withdraw(self, account: Profile, workspace: Workspace) -> None:
+        await administration.withdraw_role(
+            self.identity, account.account_id, workspace, actor="test"
+        )
 
     async def invite(self, account: Profile, shop: str, role: str = "florist") -> None:
         """A shop invites them, under another name."""
@@ -224,7 +226,7 @@ async def catch_up(identity: Identity) -> None:
     Of several at once each reads the log after the one before has committed: an older history
     would take back rows that were visible already.
     """
-    async with acquired(identity.pool) as connection, connection.transaction():
+    async with acquire(identity.pool) as connection, connection.transaction():
         # The one before may take as long as a busy machine needs.
         await connection.execute("SET LOCAL lock_timeout = 0")
         await connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from libs.testing.waiting import PATIENCE_SECONDS
-from services.gateway.doors.domain.door import WEBSOCKET, Limit, Login, Rule, Shape
+from libs.testing.polling import PATIENCE_SECONDS
+from services.gateway.doors.domain.door import WEBSOCKET, AuthScheme, Limit, Rule, Shape
 from tests.services.gateway.app import KEY, Keys, Service, open_app
 from tests.services.gateway.doorstep import door
 from tests.services.gateway.test_bootstrap import served
@@ -24,7 +24,7 @@ LIVE: Final = "/live/boxes"
 WITH_KEY: Final = {"X-API-Key": KEY}
 ROOM: Final = door(
     "room",
-    Login.API_KEY,
+    AuthScheme.API_KEY,
     Shape.DETAIL,
     root=("/live", "/plain"),
     rules=(

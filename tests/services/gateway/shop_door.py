@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId, LoginRefused
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.address import find
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
@@ -140,7 +140,7 @@ class Door:
     async def works_at(self, shop_id: int, role: str = "florist") -> Someone:
         """Somebody of a shop who has shared their contact."""
         bella = await self.linked()
-        await self.opened(bella, Role(place_of(f"shop-{shop_id}"), role))
+        await self.opened(bella, Role(workspace_of_shop(f"shop-{shop_id}"), role))
         return bella
 
     async def staff(self, boss: Someone, method: str, path: str = "/", **more: Any) -> Response:

@@ -169,13 +169,13 @@ async def test_no_forged_token_opens_a_door(service: Service, keys: Keys, path: 
 async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, path: str) -> None:
     async with demo_on(url) as demo:
         client, anna = demo.client, await demo.somebody(MANAGER)
-        into, _ = await demo.inside(anna, MANAGER.place)
+        into, _ = await demo.inside(anna, MANAGER.workspace)
         forger = Forger(
             demo.deps.signing_keys.current,
             subject=str(anna.account_id),
             session=str(into.session_id),
-            kind=MANAGER.place.realm,
-            tenant=MANAGER.place.tenant,
+            kind=MANAGER.workspace.realm,
+            tenant=MANAGER.workspace.tenant,
             scopes=sorted(into.scopes),
         )
         for name, forge in FORGED.items():

@@ -18,13 +18,13 @@ from contracts.gateway import DeviceEnrolled
 from libs.testing.routes import (
     REFUSED,
     assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
 from services.gateway.accounts.domain.person import Person, email
-from services.gateway.accounts.domain.realm import Place, Realm, Role, scopes_of
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace, scopes_of
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile, profile
 from services.gateway.api_keys import handlers as keys
@@ -46,7 +46,7 @@ from tests.services.gateway.house import (
     some_name,
 )
 
-CRM: Final = Place(Realm.CRM, "demo")
+CRM: Final = Workspace(Realm.CRM, "demo")
 Enter: TypeAlias = Callable[[], Awaitable[dict[str, str]]]
 
 
@@ -76,7 +76,7 @@ class Table:
     secrets: list[str] = field(default_factory=list)
     owners: list[AsyncClient] = field(default_factory=list)
     boss: AsyncClient = field(init=False)
-    victims: list[tuple[Person, Place]] = field(default_factory=list)
+    victims: list[tuple[Person, Workspace]] = field(default_factory=list)
 
     async def registered(self) -> Profile:
         """Somebody who registered at the scales."""
@@ -99,56 +99,56 @@ class Table:
         assert made.enrolled_by == owner.account_id
         return await profile(self.demo.deps.identity, made.account_id)
 
-    async def shop(self, name: str) -> tuple[Profile, Place]:
+    async def shop(self, name: str) -> tuple[Profile, Workspace]:
         """A shop, and who registered it."""
         identity = self.demo.deps.identity
         account_id, shop = await register_shop(
             identity, some_phone(), name=name, city="Алматы", telegram_id=None
         )
-        return await profile(identity, account_id), place_of(shop.tenant)
+        return await profile(identity, account_id), workspace_of_shop(shop.tenant)
 
-    async def owner(self, who: Profile, place: Place, *, logs_in: bool = True) -> None:
+    async def owner(self, who: Profile, workspace: Workspace, *, logs_in: bool = True) -> None:
         """Somebody is in, and what is known of them is nobody else's business."""
-        into, headers = await self.demo.inside(who, place, device=f"till of {who.account_id}")
+        into, headers = await self.demo.inside(who, workspace, device=f"till of {who.account_id}")
         client = await self.stack.enter_async_context(self.demo.another_client(headers))
         self.owners.append(client)
         self.sessions.append(str(into.session_id))
         person = who.person
         if logs_in:
-            self.victims.append((person, place))
+            self.victims.append((person, workspace))
         known = (person.email, person.phone, person.username, who.account_id, into.session_id)
         self.secrets += [str(one) for one in known if one]
 
     async def logins(self) -> list[tuple[str, ...]]:
         """Everybody logs in once more: as whom, what they may where, and the shops they are of."""
-        return [await self._login(person, place) for person, place in self.victims]
+        return [await self._login(person, workspace) for person, workspace in self.victims]
 
-    async def _login(self, person: Person, place: Place) -> tuple[str, ...]:
+    async def _login(self, person: Person, workspace: Workspace) -> tuple[str, ...]:
         async with self.demo.another_client() as client:
-            if place.realm == Realm.SHOP:
+            if workspace.realm == Realm.SHOP:
                 phone = {"phone": person.phone}
                 code = (await client.post("/api/auth/request-otp", json=phone)).json()["otp"]
                 shown = phone | {"otp_code": code}
                 answer = await client.post("/api/auth/verify-otp", json=shown)
-            elif place.realm == Realm.KIOSK:
+            elif workspace.realm == Realm.KIOSK:
                 known = {"username": person.username, "password": PASSWORD}
                 answer = await client.post("/api/v1/auth/login", json=known)
             else:
                 known = {"username": person.email, "password": PASSWORD}
-                path = "/auth/login" if place.realm == Realm.SCALES else "/api/v1/auth/token"
+                path = "/auth/login" if workspace.realm == Realm.SCALES else "/api/v1/auth/token"
                 answer = await client.post(path, data=known)
-            assert answer.status_code == 200, (place, answer.text)
+            assert answer.status_code == 200, (workspace, answer.text)
             token = answer.json()["access_token"]
             shops = (await client.get("/api/auth/shops", headers=bearer(token))).json()
         mine = [one["tenant"] for one in shops.get("items", []) if not one["invited"]]
         said = claims_of(self.demo.deps, token)
         return said.subject, said.kind, said.tenant, *sorted(said.scopes), *mine
 
-    async def stranger(self, who: Profile, place: Place) -> AsyncClient:
+    async def stranger(self, who: Profile, workspace: Workspace) -> AsyncClient:
         """A client of somebody who owns nothing of that."""
 
         async def enter() -> dict[str, str]:
-            return (await self.demo.inside(who, place))[1]
+            return (await self.demo.inside(who, workspace))[1]
 
         client = self.demo.another_client(auth=Fresh(enter))
         return await self.stack.enter_async_context(client)
@@ -171,13 +171,13 @@ class Table:
         await self.owner(await self.bridge_of(anna), SCALES, logs_in=False)
         bella, shop = await self.shop("Тайные розы")
         await self.owner(bella, shop)
-        for place, role in ((CRM, "ADMIN"), (CRM, "ENGINEER"), (KIOSKS, "superadmin")):
-            who = await demo.somebody(Role(place, role), username=some_name(), name="Ольга")
-            await self.owner(who, place)
+        for workspace, role in ((CRM, "ADMIN"), (CRM, "ENGINEER"), (KIOSKS, "superadmin")):
+            who = await demo.somebody(Role(workspace, role), username=some_name(), name="Ольга")
+            await self.owner(who, workspace)
             if role == "ADMIN":
                 self.boss = self.owners[-1]
-            uuid_or_number = who.account_id if place == CRM else who.number
-            self.people[place.realm] = str(uuid_or_number)
+            uuid_or_number = who.account_id if workspace == CRM else who.number
+            self.people[workspace.realm] = str(uuid_or_number)
             self.foreign["username"] = str(who.person.username)
         made = await keys.issue(
             demo.deps.store, tenant="demo", name="till", scopes=["scan:read"], actor="test"
@@ -196,28 +196,28 @@ async def table(database: str) -> AsyncIterator[Table]:
         yield made
 
 
-async def of_scales(table: Table) -> tuple[Profile, Place]:
+async def of_scales(table: Table) -> tuple[Profile, Workspace]:
     return await table.registered(), SCALES
 
 
-async def bridge(table: Table) -> tuple[Profile, Place]:
+async def bridge(table: Table) -> tuple[Profile, Workspace]:
     return await table.bridge_of(await table.registered()), SCALES
 
 
-async def of_shop(table: Table) -> tuple[Profile, Place]:
+async def of_shop(table: Table) -> tuple[Profile, Workspace]:
     return await table.shop("Мои розы")
 
 
-async def florist(table: Table) -> tuple[Profile, Place]:
-    _, place = await table.shop("Мои розы")
-    return await table.demo.somebody(Role(place, "florist"), phone=some_phone()), place
+async def florist(table: Table) -> tuple[Profile, Workspace]:
+    _, workspace = await table.shop("Мои розы")
+    return await table.demo.somebody(Role(workspace, "florist"), phone=some_phone()), workspace
 
 
-def with_role(place: Place, role: str) -> Any:
-    async def made(table: Table) -> tuple[Profile, Place]:
-        return await table.demo.somebody(Role(place, role), username=some_name()), place
+def with_role(workspace: Workspace, role: str) -> Any:
+    async def made(table: Table) -> tuple[Profile, Workspace]:
+        return await table.demo.somebody(Role(workspace, role), username=some_name()), workspace
 
-    made.__name__ = f"{place.realm} {role}"
+    made.__name__ = f"{workspace.realm} {role}"
     return made
 
 
@@ -279,10 +279,10 @@ INVITED: Final = [("GET", f"{door.prefix}/api/auth/shops") for door in DOORS]
 
 @STRANGERS
 async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any) -> None:
-    who, place = await stranger(table)
-    client, document = await table.stranger(who, place), await table.document()
-    user_id = table.people.get(place.realm, table.people[Realm.KIOSK])
-    unknown_user = str(uuid4()) if place.realm == Realm.CRM else "999999999"
+    who, workspace = await stranger(table)
+    client, document = await table.stranger(who, workspace), await table.document()
+    user_id = table.people.get(workspace.realm, table.people[Realm.KIOSK])
+    unknown_user = str(uuid4()) if workspace.realm == Realm.CRM else "999999999"
     await table.demo.catch_up()
 
     with_ids = {(one.method, one.path) for one in routes_of(document) if one.names}
@@ -303,7 +303,7 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
         }
     assert walked == with_ids
     shown = [CRM_USERS] if stranger is SUPERVISOR else []
-    lists = await assert_lists_hold_nothing(
+    lists = await assert_lists_reveal_nothing(
         client, document, table.secrets, statuses=(200, *REFUSED), except_for=shown
     )
     before, newcomer = await table.logins(), some_email()
@@ -314,15 +314,15 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
         table.owners,
         bodies=BODIES,
         people=people,
-        except_for=[*INVITED, *(LAST_LOGINS if place in (CRM, KIOSKS) else [])],
+        except_for=[*INVITED, *(LAST_LOGINS if workspace in (CRM, KIOSKS) else [])],
         statuses=(200, 201, 204, 400, *REFUSED, 409, 422, 429, 503),
-        settle=table.demo.catch_up,
+        catch_up=table.demo.catch_up,
     )
 
     every = {(one.method, one.path) for one in routes_of(document)}
     assert {*walked, *lists, *shown, *written} == every
     assert await table.logins() == before
-    taken = [newcomer] if place == CRM else [newcomer, str(who.person.email or newcomer)]
+    taken = [newcomer] if workspace == CRM else [newcomer, str(who.person.email or newcomer)]
     for address in {*taken}:
         made = await table.boss.post("/crm/api/v1/users", json=crm_user(email=address))
         assert made.status_code == 201, made.text

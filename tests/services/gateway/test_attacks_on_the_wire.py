@@ -9,7 +9,7 @@ import pytest
 
 from libs.http.revocations import Revocations
 from libs.security.tokens import SigningKey
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.services.gateway.app import KEY, READER, Keys, Service, open_app
 from tests.services.gateway.doorstep import DOORS, access_token
 from tests.services.gateway.test_bootstrap import served

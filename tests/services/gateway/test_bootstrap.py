@@ -13,8 +13,8 @@ from httpx import AsyncClient
 
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
-from libs.testing.servers import crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.servers import tcp_server
 from services.gateway import bootstrap
 from services.gateway.api_keys.handlers import revoke
 from services.gateway.api_keys.read_models import keys_of
@@ -34,7 +34,9 @@ WITH_KEY = {"X-API-Key": KEY, "Origin": PAGE}
 async def served(app: Any) -> AsyncIterator[str]:
     """The URL of the app on a real server."""
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result))
+    serving = asyncio.create_task(
+        serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result)
+    )
     url = f"http://127.0.0.1:{await asyncio.wait_for(port, PATIENCE_SECONDS)}"
     try:
         await eventually(lambda: _answers(url), what=f"{url} to answer")
@@ -108,7 +110,7 @@ async def test_an_answer_that_was_cut_short_looks_neither_complete_nor_empty(
         await writer.drain()
 
     async with (
-        crooked(half) as url,
+        tcp_server(half) as url,
         gateway_before(Service(url=url), keys) as client,
         client.get(STATE, headers=WITH_KEY) as answer,
     ):

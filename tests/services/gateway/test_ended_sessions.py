@@ -14,50 +14,52 @@ from contracts.gateway import GatewayEvent, SessionOpened
 from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Appended
 from libs.eventsourcing.store import EventStore
-from services.gateway.accounts.domain.realm import CHIEFS, SCOPES, Place, Realm, Role
+from services.gateway.accounts.domain.realm import CHIEFS, SCOPES, Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import administration
 from services.gateway.administration.handlers.account import reset_password
 from services.gateway.sessions.handlers import session as sessions
 from services.gateway.sessions.handlers.session import LoggedIn, open_session
-from tests.services.gateway.house import HOUSE, NEW_PASSWORD, House
+from tests.services.gateway.house import NEW_PASSWORD, PLATFORM_WORKSPACE, House
 
 SESSIONS: Final = "/api/v1/sessions"
 ROLES: Final = [
-    Role(HOUSE if realm == Realm.PLATFORM else Place(realm, "demo"), name)
+    Role(PLATFORM_WORKSPACE if realm == Realm.PLATFORM else Workspace(realm, "demo"), name)
     for realm, name in sorted(SCOPES)
 ]
-Deed = Callable[[Identity, Profile, Place], Awaitable[Any]]
+Deed = Callable[[Identity, Profile, Workspace], Awaitable[Any]]
 
 
-async def deactivate(identity: Identity, who: Profile, _: Place) -> None:
+async def deactivate(identity: Identity, who: Profile, _: Workspace) -> None:
     await administration.deactivate(identity, who.account_id, reason="test", actor="test")
 
 
-async def suspend(identity: Identity, who: Profile, place: Place) -> None:
-    await deactivate(identity, who, place)
+async def suspend(identity: Identity, who: Profile, workspace: Workspace) -> None:
+    await deactivate(identity, who, workspace)
     await administration.activate(identity, who.account_id, actor="test")
 
 
-async def remove(identity: Identity, who: Profile, _: Place) -> None:
+async def remove(identity: Identity, who: Profile, _: Workspace) -> None:
     await administration.remove(identity, who.account_id, actor="test")
 
 
-async def withdraw(identity: Identity, who: Profile, place: Place) -> None:
-    await administration.withdraw_role(identity, who.account_id, place, actor="test")
+async def withdraw(identity: Identity, who: Profile, workspace: Workspace) -> None:
+    await administration.withdraw_role(identity, who.account_id, workspace, actor="test")
 
 
-async def change_role(identity: Identity, who: Profile, place: Place) -> None:
-    others = (role for role in ROLES if role.place == place and role.name != who.roles[place])
+async def change_role(identity: Identity, who: Profile, workspace: Workspace) -> None:
+    others = (
+        role for role in ROLES if role.workspace == workspace and role.name != who.roles[workspace]
+    )
     if (other := next(others, None)) is not None:
         await administration.grant_role(identity, who.account_id, other, actor="test")
     else:
         # The realm has one role only: to lose it is all that can happen to somebody there.
-        await withdraw(identity, who, place)
+        await withdraw(identity, who, workspace)
 
 
-async def set_password(identity: Identity, who: Profile, _: Place) -> None:
+async def set_password(identity: Identity, who: Profile, _: Workspace) -> None:
     await reset_password(identity, who.account_id, new=NEW_PASSWORD, actor="test")
 
 
@@ -80,14 +82,16 @@ async def test_a_session_that_was_opened_a_moment_ago_ends_whatever_the_role(
     demo: House, deed: str
 ) -> None:
     for realm, chief in CHIEFS.items():
-        await demo.somebody(next(r for r in ROLES if (r.place.realm, r.name) == (realm, chief)))
+        await demo.somebody(next(r for r in ROLES if (r.workspace.realm, r.name) == (realm, chief)))
     people = [await demo.somebody(role) for role in ROLES]
     await demo.catch_up()
-    inside = [await demo.inside(who, role.place) for who, role in zip(people, ROLES, strict=True)]
+    inside = [
+        await demo.inside(who, role.workspace) for who, role in zip(people, ROLES, strict=True)
+    ]
     assert {await status(demo, headers) for _, headers in inside} == {200}
 
     for who, role in zip(people, ROLES, strict=True):
-        await DEEDS[deed](demo.deps.identity, who, role.place)
+        await DEEDS[deed](demo.deps.identity, who, role.workspace)
 
     statuses = [await status(demo, headers) for _, headers in inside]
     survived = [role for role, answer in zip(ROLES, statuses, strict=True) if answer != 401]
@@ -119,17 +123,17 @@ class Meanwhile(EventStore[GatewayEvent]):
 async def test_nobody_gets_in_past_a_deed_that_is_done_at_the_same_time(
     demo: House, deed: str, before: bool
 ) -> None:
-    place = Place(Realm.CRM, "demo")
-    anna = await demo.somebody(Role(place, "ENGINEER"))
+    workspace = Workspace(Realm.CRM, "demo")
+    anna = await demo.somebody(Role(workspace, "ENGINEER"))
     identity = demo.deps.identity
     opened: LoggedIn | None = None
 
     async def done() -> None:
-        await DEEDS[deed](identity, anna, place)
+        await DEEDS[deed](identity, anna, workspace)
 
     racing = replace(identity, store=Meanwhile(identity.store, done, before=before))
     with pytest.raises(Unauthenticated):
-        opened = await open_session(racing, anna.account_id, place, device="phone")
+        opened = await open_session(racing, anna.account_id, workspace, device="phone")
 
     assert opened is None
     begun = [one.session_id for one in await demo.events(SessionOpened)]
@@ -138,15 +142,15 @@ async def test_nobody_gets_in_past_a_deed_that_is_done_at_the_same_time(
 
 
 async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo: House) -> None:
-    place = Place(Realm.KIOSK, "demo")
-    anna = await demo.somebody(Role(Place(Realm.SCALES, "demo"), "user"))
+    workspace = Workspace(Realm.KIOSK, "demo")
+    anna = await demo.somebody(Role(Workspace(Realm.SCALES, "demo"), "user"))
     identity = demo.deps.identity
     inside: list[dict[str, str]] = []
 
     async def become_admin() -> None:
-        role = Role(place, "admin")
+        role = Role(workspace, "admin")
         await administration.grant_role(identity, anna.account_id, role, actor="test")
-        inside.append((await demo.inside(anna, place))[1])
+        inside.append((await demo.inside(anna, workspace))[1])
 
     class Late(AdvisoryLock):
         """Whose turn comes after that of somebody else."""
@@ -157,23 +161,27 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
             async with super().hold(name):
                 yield
 
-    role, late = Role(place, "staff"), replace(identity, locks=Late(identity.pool))
+    role, late = Role(workspace, "staff"), replace(identity, locks=Late(identity.pool))
     await administration.grant_role(late, anna.account_id, role, actor="test")
 
     assert await status(demo, inside[0]) == 401
 
 
 async def test_who_loses_one_role_is_still_in_where_the_others_count(demo: House) -> None:
-    places = [Place(Realm.KIOSK, "demo"), Place(Realm.KIOSK, "other"), Place(Realm.SCALES, "demo")]
+    workspaces = [
+        Workspace(Realm.KIOSK, "demo"),
+        Workspace(Realm.KIOSK, "other"),
+        Workspace(Realm.SCALES, "demo"),
+    ]
     anna = await demo.somebody(
-        Role(places[0], "staff"), Role(places[1], "staff"), Role(places[2], "user")
+        Role(workspaces[0], "staff"), Role(workspaces[1], "staff"), Role(workspaces[2], "user")
     )
-    inside = [(await demo.inside(anna, place))[1] for place in places]
-    lists = [await demo.inside(anna, place) for place in places[:1]]
+    inside = [(await demo.inside(anna, workspace))[1] for workspace in workspaces]
+    lists = [await demo.inside(anna, workspace) for workspace in workspaces[:1]]
     await demo.catch_up()
-    late = [(await demo.inside(anna, place))[1] for place in places]
+    late = [(await demo.inside(anna, workspace))[1] for workspace in workspaces]
 
-    await withdraw(demo.deps.identity, anna, places[0])
+    await withdraw(demo.deps.identity, anna, workspaces[0])
 
     for one in (inside, late):
         assert [await status(demo, headers) for headers in one] == [401, 200, 200]
@@ -181,11 +189,11 @@ async def test_who_loses_one_role_is_still_in_where_the_others_count(demo: House
 
 
 async def test_all_others_are_ended_though_no_list_shows_them(demo: House) -> None:
-    anna = await demo.somebody(Role(Place(Realm.KIOSK, "demo"), "staff"))
-    place = Place(Realm.KIOSK, "demo")
-    here, headers = await demo.inside(anna, place)
-    phone, on_phone = await demo.inside(anna, place, device="phone")
-    _, on_tablet = await demo.inside(anna, place, device="tablet")
+    anna = await demo.somebody(Role(Workspace(Realm.KIOSK, "demo"), "staff"))
+    workspace = Workspace(Realm.KIOSK, "demo")
+    here, headers = await demo.inside(anna, workspace)
+    phone, on_phone = await demo.inside(anna, workspace, device="phone")
+    _, on_tablet = await demo.inside(anna, workspace, device="tablet")
     await sessions.revoke(demo.deps.identity, phone.session_id, reason="logout", actor="test")
 
     ended = await demo.client.delete(SESSIONS, headers=headers)

@@ -8,22 +8,22 @@ import pytest
 
 from libs.testing.extremes import assert_extremes_are_answered
 from libs.testing.routes import routes_of
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from tests.services.gateway.house import CHIEF, demo_on
 
 ADMINISTRATORS = [
     CHIEF,
-    Role(Place(Realm.KIOSK, "demo"), "superadmin"),
-    Role(Place(Realm.CRM, "demo"), "ADMIN"),
-    Role(Place(Realm.SHOP, "demo"), "admin"),
-    Role(Place(Realm.SCALES, "demo"), "user"),
+    Role(Workspace(Realm.KIOSK, "demo"), "superadmin"),
+    Role(Workspace(Realm.CRM, "demo"), "ADMIN"),
+    Role(Workspace(Realm.SHOP, "demo"), "admin"),
+    Role(Workspace(Realm.SCALES, "demo"), "user"),
 ]
 
 APART = ("logout",)
 """In routes that end the caller's own session. The bot that others need is away."""
 
 
-@pytest.mark.parametrize("role", ADMINISTRATORS, ids=lambda role: str(role.place.realm))
+@pytest.mark.parametrize("role", ADMINISTRATORS, ids=lambda role: str(role.workspace.realm))
 async def test_what_no_column_can_hold_is_refused_on_every_route(database: str, role: Role) -> None:
     async with demo_on(database) as house:
         headers = await house.header_of(role)

@@ -9,33 +9,41 @@ import pytest
 from fastapi import FastAPI
 
 from libs.security.api_keys import hash_key
-from libs.testing.hostile import Answer, RawHeaders, RawRequest, Slots, answer_of, slots_of, token
-from libs.testing.hostile import assert_nothing_breaks as assert_nothing_breaks_in
-from services.gateway.accounts.domain.realm import CHIEFS, Place, Realm, Role
+from libs.testing.hostile import (
+    Answer,
+    RawHeaders,
+    RawRequest,
+    RouteInputs,
+    answer_of,
+    inputs_of,
+    token,
+)
+from libs.testing.hostile import assert_no_request_breaks as assert_nothing_breaks_in
+from services.gateway.accounts.domain.realm import CHIEFS, Realm, Role, Workspace
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app
 from services.gateway.doors.domain.door import WEBSOCKET
 from services.gateway.doors.domain.doors import DOORS
 from tests.services.gateway.app import KEY, Keys, Service
 from tests.services.gateway.bot_api import TOKEN, BotApi
-from tests.services.gateway.house import HOUSE, House, demo_on
+from tests.services.gateway.house import PLATFORM_WORKSPACE, House, demo_on
 
 ROLES = (
-    Role(Place(Realm.SCALES, "demo"), "user"),
-    Role(Place(Realm.CRM, "demo"), CHIEFS[Realm.CRM]),
-    Role(Place(Realm.SHOP, "shop-1"), "admin"),
-    Role(Place(Realm.KIOSK, "demo"), CHIEFS[Realm.KIOSK]),
-    Role(Place(Realm.KIOSK, "demo"), "kiosk"),
-    Role(HOUSE, CHIEFS[Realm.PLATFORM]),
+    Role(Workspace(Realm.SCALES, "demo"), "user"),
+    Role(Workspace(Realm.CRM, "demo"), CHIEFS[Realm.CRM]),
+    Role(Workspace(Realm.SHOP, "shop-1"), "admin"),
+    Role(Workspace(Realm.KIOSK, "demo"), CHIEFS[Realm.KIOSK]),
+    Role(Workspace(Realm.KIOSK, "demo"), "kiosk"),
+    Role(PLATFORM_WORKSPACE, CHIEFS[Realm.PLATFORM]),
 )
 EACH = 24
 SOCKETS = ("/bridge", "/scales/bridge", "/scales/devices/{id}", "/api/v1/users", "/{nowhere}")
 
 
-def door_slots() -> list[Slots]:
+def door_slots() -> list[RouteInputs]:
     """The rules of the doors, and the root and prefix of each."""
     return [
-        Slots(method=method, path=f"{door.prefix}{rule.path}".replace("{}", "{id}"))
+        RouteInputs(method=method, path=f"{door.prefix}{rule.path}".replace("{}", "{id}"))
         for door in DOORS
         for rule in door.rules
         for method in rule.methods
@@ -61,7 +69,7 @@ async def test_no_request_breaks_a_route(
     async with demo_on(url, rate_limit_login="", **services, **bot, **more) as demo:
         known = KnownKeys(keys.look_up, fresh=60)
         app = create_app(replace(demo.deps, keys=known))
-        own = slots_of(app)
+        own = inputs_of(app)
         somebody = await demo.somebody(*ROLES[:2])
         ids = [str(somebody.account_id), str(somebody.number)]
         assert len(own) > 100
@@ -76,11 +84,13 @@ async def test_no_request_breaks_a_route(
         for slots in [*own, *door_slots()][proxied::2]:
             if not shown or slots.method != "GET":
                 shown = await headers_of(demo)
-            tried += await assert_nothing_breaks_in(app, [slots], credentials, each=EACH, ids=ids)
+            tried += await assert_nothing_breaks_in(
+                app, [slots], credentials, per_route=EACH, ids=ids
+            )
         assert tried > 150
-        sockets = [Slots(method="GET", path=path) for path in SOCKETS]
+        sockets = [RouteInputs(method="GET", path=path) for path in SOCKETS]
         assert await assert_nothing_breaks_in(
-            app, sockets, credentials, each=100, ids=ids, kind="websocket"
+            app, sockets, credentials, per_route=100, ids=ids, kind="websocket"
         ) > len(SOCKETS)
 
 
@@ -96,7 +106,7 @@ async def test_no_route_believes_one_of_two(url: str, service: Service, keys: Ke
         app = create_app(replace(demo.deps, keys=KnownKeys(keys.look_up, fresh=60)))
         refused = set()
         good = [dict(one)[b"authorization"] for one in await headers_of(demo)]
-        for slots in [*slots_of(app), *door_slots()]:
+        for slots in [*inputs_of(app), *door_slots()]:
             path = re.sub("{[^}]*}", "1", slots.path)
             status = partial(status_of, app, slots.method, path)
             assert await status((b"host", b"gateway")) == 400, slots

@@ -13,8 +13,8 @@ import pytest
 from libs.errors import Unavailable
 from libs.postgres.pool import Pool
 from libs.security.tokens import KeyRing, SigningKey
-from libs.testing.clock import NOON, Seconds
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.clock import NOON, MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.gateway.api_keys.stores import known_keys
 from services.gateway.api_keys.stores.key_uses import KeyUses, last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable, KnownKeys
@@ -28,7 +28,7 @@ class World:
     """A clock, and a database that can be taken away."""
 
     def __init__(self, expires_in: float | None = None) -> None:
-        self.seconds = Seconds()
+        self.seconds = MonotonicClock()
         until = None if expires_in is None else self.clock() + timedelta(seconds=expires_in)
         self.anna = replace(ANNA, expires_at=until)
         self.callers = {"anna": self.anna}
@@ -147,22 +147,24 @@ async def test_a_key_opens_nothing_once_it_ran_out(expires_in: float, *, away: b
 BEN = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset())
 
 
-def key_uses(pool: Pool, seconds: Seconds) -> KeyUses:
+def key_uses(pool: Pool, seconds: MonotonicClock) -> KeyUses:
     """The uses one process counts; `seconds` go by from noon."""
     return KeyUses(pool, clock=lambda: NOON + timedelta(seconds=seconds.now), now=seconds)
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds(0.0)
+def seconds() -> MonotonicClock:
+    return MonotonicClock(0.0)
 
 
 @pytest.fixture
-def uses(own_pool: Pool, seconds: Seconds) -> KeyUses:
+def uses(own_pool: Pool, seconds: MonotonicClock) -> KeyUses:
     return key_uses(own_pool, seconds)
 
 
-async def test_a_minute_of_uses_is_written(own_pool: Pool, uses: KeyUses, seconds: Seconds) -> None:
+async def test_a_minute_of_uses_is_written(
+    own_pool: Pool, uses: KeyUses, seconds: MonotonicClock
+) -> None:
     for seconds.now in (0.0, 30.0, 59.0):
         uses.seen(ANNA)
     assert await last_uses(own_pool, "demo") == {}
@@ -185,7 +187,7 @@ async def test_the_rest_is_written_at_the_end_for_its_tenant(own_pool: Pool, use
 
 
 async def test_of_several_processes_the_latest_use_counts(own_pool: Pool) -> None:
-    late, early = key_uses(own_pool, Seconds(10.0)), key_uses(own_pool, Seconds(0.0))
+    late, early = key_uses(own_pool, MonotonicClock(10.0)), key_uses(own_pool, MonotonicClock(0.0))
     for one in (late, early):
         one.seen(ANNA)
 

@@ -15,9 +15,9 @@ import pytest
 from libs.postgres import query
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway.device_grants import stores as device_grants
-from services.gateway.device_grants.domain.grant import LIFETIME, Answer, Verdict
+from services.gateway.device_grants.domain.grant import LIFETIME, GrantStatus, Verdict
 from services.gateway.telegram.domain.one_time_code import Verified
 from services.gateway.telegram.stores import codes
 from services.gateway.telegram.stores.codes import Codes
@@ -73,12 +73,14 @@ async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = clock()
-    grant = replace(GRANT, device="twice", shown="twice", expires_at=now + LIFETIME)
+    grant = replace(
+        GRANT, device_digest="twice", user_code_digest="twice", expires_at=now + LIFETIME
+    )
     assert await device_grants.add(pool, grant, now)
-    await device_grants.settle(pool, grant.device, Answer.APPROVED, "demo")
+    await device_grants.set_status(pool, grant.device_digest, GrantStatus.APPROVED, "demo")
 
     async def poll() -> Verdict:
-        return (await device_grants.poll(pool, grant.device, grant.client_id, now))[0]
+        return (await device_grants.poll(pool, grant.device_digest, grant.client_id, now))[0]
 
     between = Between(url, poll, table="device_grant")
     verdicts = await raced(monkeypatch, device_grants, between, poll())

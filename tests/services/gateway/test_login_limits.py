@@ -13,7 +13,7 @@ from httpx import AsyncClient, Response
 from libs.security.passwords import Passwords
 from libs.testing.callers import client_of
 from services.gateway import bootstrap
-from services.gateway.accounts.domain.realm import DEVICE, Place, Realm, Role
+from services.gateway.accounts.domain.realm import DEVICE, Realm, Role, Workspace
 from tests.services.gateway.code_context import some_address
 from tests.services.gateway.device import PAGE, answered, asking
 from tests.services.gateway.house import (
@@ -94,7 +94,7 @@ async def test_an_account_is_tried_so_often_however_its_name_is_spelled(
         assert await registered(house.client, name) == 201
     elif path in (PLATFORM, PAGE):
         name = f"ánna.{uuid4().hex[:8]}@bücher.example"
-        kiosks = Place(Realm.KIOSK, house.deps.settings.people_tenant)
+        kiosks = Workspace(Realm.KIOSK, house.deps.settings.people_tenant)
         await house.somebody(CHIEF if path == PLATFORM else Role(kiosks, "admin"), email=name)
     elif path == CRM:
         name = f"ánna.{uuid4().hex[:8]}@bücher.example"

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from libs.testing.routes import assert_no_body_is_waited_for
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
+from libs.testing.routes import assert_incomplete_bodies_time_out
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
 from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
@@ -88,7 +88,7 @@ async def test_no_route_of_ours_waits_for_a_body_that_does_not_come(
     service: Service, keys: Keys
 ) -> None:
     async with open_app(service, keys, body_seconds=0.05) as app:
-        late = await assert_no_body_is_waited_for(app)
+        late = await assert_incomplete_bodies_time_out(app)
 
     assert {*SHORT, "/auth/login", "/api/auth/verify-otp", f"{AUTH}/refresh"} <= {*late}
     assert {"/auth/register", "/api/v1/setup/superadmin", "/api/v1/kiosk/refresh"} <= {*late}

@@ -5,7 +5,7 @@ import pytest
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from libs.settings import SettingsFault
-from services.gateway.accounts.domain.realm import Place
+from services.gateway.accounts.domain.realm import Workspace
 from services.gateway.settings import Settings
 
 NECESSARY = {
@@ -109,7 +109,7 @@ def test_keys_that_seal_are_several_and_a_digest_key_may_outlive_them() -> None:
 def test_sessions_last_as_their_realm_says_and_a_kiosk_stays_longest() -> None:
     settings = settings_with(SESSION_DAYS_CRM="3")
     term = {
-        (realm, role): settings.term_of(Place(realm, "demo"), role)
+        (realm, role): settings.term_of(Workspace(realm, "demo"), role)
         for realm, role in [
             *(("crm", "ADMIN"), ("kiosk", "admin"), ("kiosk", "kiosk"), ("scales", "bridge")),
             *((realm, "") for realm in ("scales", "crm", "shop", "platform")),

@@ -21,8 +21,8 @@ from libs.process.lifecycle import serve
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.clock import Clock
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.read_models import Projector
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.ingest.bootstrap import create_app
 from services.ingest.context import Deps
 from services.ingest.dashboard.read_models.kept_past import KeptPast
@@ -182,7 +182,9 @@ async def open_service(
 async def served(app: FastAPI, stop: asyncio.Event | None = None) -> AsyncIterator[str]:
     """The address of the app on the server it really runs on, until its last request is over."""
     stop, port = stop or asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result))
+    serving = asyncio.create_task(
+        serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result)
+    )
     try:
         yield f"http://127.0.0.1:{await port}"
     finally:

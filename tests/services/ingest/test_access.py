@@ -14,7 +14,7 @@ from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
     assert_head_is_get_without_a_body,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     routes_of,
 )
 from tests.services.ingest.history import (
@@ -141,7 +141,7 @@ async def test_no_answer_shows_the_id_of_a_caller(ingest: Service) -> None:
         await ingest.read_models.catch_up()
 
         query = {"date": "31.10.2025"}
-        walked = await assert_lists_hold_nothing(
+        walked = await assert_lists_reveal_nothing(
             ingest.viewer, ingest.app.openapi(), [key], except_for=[("GET", STREAM)], query=query
         )
         for path in (drop, mend, f"{STATE}?date=31.10.2025&as_of=2030-01-01T00:00:00Z"):
@@ -256,7 +256,7 @@ async def test_lists_hold_nothing_of_others(ingest: Service) -> None:
     await fill(ingest)
     secrets = [uuid(1), uuid(3), WAITING, "ivancov", "Novosem", "anna", CODE]
 
-    walked = await assert_lists_hold_nothing(
+    walked = await assert_lists_reveal_nothing(
         ingest.stranger, ingest.app.openapi(), secrets, except_for=[("GET", STREAM)], query=DAY
     )
 

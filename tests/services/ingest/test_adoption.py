@@ -33,8 +33,8 @@ from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.projections.runner import ProjectionRunner
 from libs.telemetry import logs
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.read_models import apply, clear, rows_of
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.ingest.__main__ import SERVICE
 from tests.libs.messaging.lab import running
 from tests.services.ingest.history import (

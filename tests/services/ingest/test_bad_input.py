@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from libs.testing.extremes import assert_extremes_are_answered
-from libs.testing.routes import assert_no_body_is_waited_for, routes_of
+from libs.testing.routes import assert_incomplete_bodies_time_out, routes_of
 from services.ingest.context import LARGE_BODIES_BYTES
 from services.ingest.scans.handlers.body import LARGE_BODY
 from tests.services.ingest.history import NOON_MS, batch, event, events_in, uuid
@@ -304,6 +304,6 @@ async def test_a_correction_or_reason_that_is_none_is_refused(ingest: Service) -
 async def test_no_route_waits_for_a_body_that_does_not_come(ingest: Service) -> None:
     app = ingest.built(body_seconds=0.05)
 
-    late = await assert_no_body_is_waited_for(app, ingest.stranger.headers)
+    late = await assert_incomplete_bodies_time_out(app, ingest.stranger.headers)
 
     assert {BATCH, BULK} <= {*late}

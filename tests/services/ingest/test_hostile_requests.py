@@ -2,7 +2,7 @@
 
 import random
 
-from libs.testing.hostile import RawHeaders, assert_nothing_breaks, slots_of
+from libs.testing.hostile import RawHeaders, assert_no_request_breaks, inputs_of
 from tests.services.ingest.history import event, uuid
 from tests.services.ingest.service import Service
 
@@ -15,7 +15,9 @@ async def test_no_request_breaks_a_route(ingest: Service) -> None:
     def credentials(chance: random.Random) -> RawHeaders:
         return [(b"authorization", chance.choice(shown))]
 
-    routes = slots_of(ingest.app)
+    routes = inputs_of(ingest.app)
     assert len(routes) > 25
-    tried = await assert_nothing_breaks(ingest.app, routes, credentials, each=60, ids=[uuid(1)])
+    tried = await assert_no_request_breaks(
+        ingest.app, routes, credentials, per_route=60, ids=[uuid(1)]
+    )
     assert tried > 60

@@ -16,7 +16,7 @@ from libs.postgres.pool import Pool
 from libs.testing.read_models import (
     assert_history_decides,
     assert_migrated_as_declared,
-    assert_tenants_are_fenced,
+    assert_tenants_are_isolated,
 )
 from services.ingest.dashboard.read_models.activity_rows import ACTIVITY, TOTAL
 from services.ingest.dashboard.read_models.box_rows import BOX
@@ -99,7 +99,7 @@ async def test_neither_batches_nor_order_nor_lanes_side_by_side_matter(pool: Poo
 async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> None:
     await project(pool, a_history(Random(2)))
 
-    await assert_tenants_are_fenced(reading_pool, TABLES)
+    await assert_tenants_are_isolated(reading_pool, TABLES)
 
 
 async def test_the_tables_are_as_the_migrations_made_them(pool: Pool) -> None:

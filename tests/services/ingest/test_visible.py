@@ -14,8 +14,8 @@ from libs.http.visible import STALE
 from libs.messaging.worker import open_worker
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
+from libs.testing.polling import eventually
 from libs.testing.visible import awaited_models
-from libs.testing.waiting import eventually
 from services.ingest.bootstrap import SERVICE, create_app, open_deps, projections
 from tests.libs.messaging.lab import running
 from tests.services.ingest.history import SETTINGS, batch, event, uuid

@@ -37,8 +37,8 @@ from libs.postgres.pool import Pool
 from libs.security.sealed_box import generate_private
 from libs.security.sealing import Seal, generate_key
 from libs.testing.callers import bearer, verifier
+from libs.testing.polling import eventually
 from libs.testing.pools import system_pool
-from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import SERVICE, hooks
 from services.scale_bridge.bridges import api as bridge_api
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity

@@ -16,8 +16,8 @@ from libs.postgres.doorbell import PROJECTED
 from libs.security.sealing import generate_key
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
+from libs.testing.polling import eventually
 from libs.testing.read_models import Projector
-from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import create_app, open_deps, open_worker, periodic_tasks
 from services.scale_bridge.context import ApiContext

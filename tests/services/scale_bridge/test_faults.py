@@ -11,7 +11,7 @@ import pytest
 from httpx import Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.domain.readback import wrong
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.simulator.goods import catalogue as goods

@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.http.undeclared import undeclared_routes
+from libs.testing.polling import eventually
 from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
     assert_head_is_get_without_a_body,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
 from libs.testing.visible import awaited_models
-from libs.testing.waiting import eventually
 from services.gateway.doors.domain.doors import SCALES
 from services.scale_bridge.bootstrap import projections
 from services.scale_bridge.settings import Settings
@@ -100,7 +100,7 @@ async def test_lists_hold_nothing_of_others(database: str) -> None:
         await register(anna, "cheese")
         for subject, tenant in ((BORIS, "demo"), (BORIS, "other"), (ANNA, "other")):
             async with service.client(subject, tenant=tenant) as stranger:
-                walked = await assert_lists_hold_nothing(
+                walked = await assert_lists_reveal_nothing(
                     stranger,
                     service.app.openapi(),
                     ["cheese"],
@@ -125,7 +125,7 @@ async def test_what_another_owner_writes_changes_nothing_of_ones_own(database: s
                     bodies=BODIES,
                     # The board says how long ago; what stands on it is in the other lists.
                     except_for=[STREAM, ("GET", "/devices/board")],
-                    settle=service.caught_up,
+                    catch_up=service.caught_up,
                 )
                 assert ("PUT", "/barcodes/rules") in walked
 

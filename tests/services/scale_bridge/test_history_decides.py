@@ -18,7 +18,7 @@ from libs.testing.read_models import (
     apply,
     assert_history_decides,
     assert_migrated_as_declared,
-    assert_tenants_are_fenced,
+    assert_tenants_are_isolated,
     rows_of,
 )
 from services.scale_bridge.devices.read_models import device
@@ -178,7 +178,7 @@ async def test_batches_and_order_of_arrival_do_not_matter(
         await apply(pool, "scale_bridge", projections, events)
 
     histories = [await a_history(pool, Random(seed)) for seed in range(10)]
-    await assert_history_decides(pool, apply_batch, histories, tables, lanes=lanes)
+    await assert_history_decides(pool, apply_batch, histories, tables, partitions=lanes)
 
 
 async def test_what_was_projected_before_changes_nothing(pool: Pool) -> None:
@@ -196,7 +196,7 @@ async def test_what_was_projected_before_changes_nothing(pool: Pool) -> None:
 async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> None:
     await project(pool, await a_history(pool, Random(2)))
 
-    await assert_tenants_are_fenced(reading_pool, [*TABLES, "content"])
+    await assert_tenants_are_isolated(reading_pool, [*TABLES, "content"])
     fences = "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = $1::regclass"
     assert [await pool.fetchval(fences, table) for table in BESIDE] == [True] * len(BESIDE)
 

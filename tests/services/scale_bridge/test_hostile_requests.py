@@ -3,7 +3,7 @@
 import random
 
 from libs.testing.callers import bearer
-from libs.testing.hostile import RawHeaders, assert_nothing_breaks, slots_of
+from libs.testing.hostile import RawHeaders, assert_no_request_breaks, inputs_of
 from services.scale_bridge import bootstrap
 from tests.services.scale_bridge.service import ANNA, open_service, register
 
@@ -24,10 +24,10 @@ async def test_no_request_breaks_a_route(database: str) -> None:
         def credentials(chance: random.Random) -> RawHeaders:
             return [(b"authorization", chance.choice(shown))]
 
-        routes = slots_of(service.app)
+        routes = inputs_of(service.app)
         assert len(routes) > 40
         # Nobody executes what is asked of a scale here.
-        tried = await assert_nothing_breaks(
-            service.app, routes, credentials, each=40, ids=[str(number)], but=[504]
+        tried = await assert_no_request_breaks(
+            service.app, routes, credentials, per_route=40, ids=[str(number)], allowed=[504]
         )
         assert tried > 80

@@ -13,7 +13,7 @@ from httpx import Response
 from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache

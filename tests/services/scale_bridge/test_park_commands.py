@@ -21,8 +21,8 @@ from libs.messaging.reaction import Reaction, Schedule, feed_of
 from libs.process.commands import command_line
 from libs.projections import parking
 from libs.projections.runner import ProjectionRunner
+from libs.testing.polling import eventually
 from libs.testing.pools import system_pool
-from libs.testing.waiting import eventually
 from services.scale_bridge.__main__ import SERVICE
 from tests.libs.messaging.lab import running
 from tests.services.scale_bridge.service import ENVIRONMENT

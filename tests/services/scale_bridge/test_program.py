@@ -26,7 +26,7 @@ from libs.messaging.reactor import open_reactors
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.messaging.worker import open_worker
 from libs.telemetry.traces import set_up
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.devices.domain.device import device_id_of

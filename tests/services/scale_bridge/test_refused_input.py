@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from libs.testing.callers import bearer
-from libs.testing.routes import assert_no_body_is_waited_for
+from libs.testing.routes import assert_incomplete_bodies_time_out
 from tests.services.scale_bridge.barcodes.test_api import BY_WEIGHT
 from tests.services.scale_bridge.catalogue.api.test_label import a_base
 from tests.services.scale_bridge.schedules.api.test_schedules import DAILY
@@ -124,6 +124,6 @@ async def test_what_cannot_be_asked_for_is_422(database: str) -> None:
 async def test_no_route_waits_for_a_body_that_does_not_come(database: str) -> None:
     anyone = bearer("scale_bridge", subject=str(ANNA), scopes=("scales:read", "scales:write"))
     async with open_service(database, body_seconds=0.05) as service:
-        late = await assert_no_body_is_waited_for(service.app, anyone)
+        late = await assert_incomplete_bodies_time_out(service.app, anyone)
 
     assert len(late) > 10

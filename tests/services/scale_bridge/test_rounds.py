@@ -11,7 +11,7 @@ from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.bootstrap import open_context, periodic_tasks
 from services.scale_bridge.devices.handlers.verification import announce_due
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules

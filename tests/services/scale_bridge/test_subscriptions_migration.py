@@ -119,7 +119,7 @@ async def assert_is_worked_off(pool: Pool) -> None:
         pass
     assert done == [700]
     async with pool.acquire() as connection:
-        [parked] = await inbox.list_waiting(connection, longer_than=positions.KEPT)
+        [parked] = await inbox.list_waiting(connection, longer_than=positions.RETENTION)
         assert (parked["error"], parked["parked"]) == ("undecodable: bad", True)
         assert await inbox.retry(connection, "price", "demo", parked["event_id"])
     while await worker.react():

@@ -1,4 +1,4 @@
-"""An account: one person's password and roles. A removed account is gone for good."""
+"""An account: the password and the roles of one person or device. Removal is final."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,23 +29,23 @@ from services.gateway.accounts.domain.commands import (
     Deactivate,
     DeclineOffer,
     GrantRole,
+    OfferCommand,
     OfferRole,
-    Offers,
     OpenAccount,
-    Others,
+    OtherSuperadmins,
     Remove,
-    Roles,
+    RoleCommand,
     SetPassword,
-    StatusChange,
+    StatusCommand,
     WithdrawRole,
 )
-from services.gateway.accounts.domain.realm import CHIEFS, Place, Role, RoleUnknown, is_role
+from services.gateway.accounts.domain.realm import CHIEFS, Role, RoleUnknown, Workspace, is_role
 
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 128
 MOST_OFFERS: Final = 20
-"""How often a place may invite, or change its invitation, until it is accepted: each time is read
-whenever the account logs in, and may be from a stranger."""
+"""How often a workspace may offer a role, changes included, before one is accepted. Each offer is
+an event that every login of the account reads, and the workspace may be a stranger's."""
 
 
 class AccountExists(Refused):
@@ -57,7 +57,7 @@ class AccountUnknown(NotFound):
 
 
 class LastSuperadmin(Refused):
-    """Somebody must remain who may administrate this: it is the last superadmin."""
+    """The last superadmin must remain: nobody else may administrate this."""
 
 
 class AlreadySetUp(Refused):
@@ -77,7 +77,7 @@ class ActsThere(Refused):
 
 
 class OfferedTooOften(Refused):
-    """This place has invited the account too often without an answer."""
+    """The account was invited too often without an answer."""
 
 
 class OfferUnknown(NotFound):
@@ -86,7 +86,7 @@ class OfferUnknown(NotFound):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """An invitation that waits for an answer; see `RoleOffered`."""
+    """An offered role that is neither accepted nor declined; see `RoleOffered`."""
 
     role: str
     number: int
@@ -96,11 +96,11 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """An account as later decisions need it. `person` and `password` are sealed.
+    """The state of an account. `person` and `password` are sealed.
 
-    `offers` are in the order in which the places invited it, whatever they corrected since;
-    `numbers` are what places know it by that invited it, `asked` how often they did in vain;
-    `joined` says since when it acts where.
+    `offers` are ordered by the first offer of each workspace. `numbers` are the numbers by which
+    inviting workspaces know the account, `offer_counts` their offers since it last got a role
+    there, and `joined` when it got its first role there.
     """
 
     number: int = 0
@@ -108,41 +108,41 @@ class Account:
     password: str | None = None
     password_at: datetime | None = None
     deactivated_at: datetime | None = None
-    roles: Mapping[Place, str] = field(default_factory=dict)
-    offers: Mapping[Place, Offer] = field(default_factory=dict)
-    numbers: Mapping[Place, int] = field(default_factory=dict)
-    asked: Mapping[Place, int] = field(default_factory=dict)
-    joined: Mapping[Place, datetime] = field(default_factory=dict)
+    roles: Mapping[Workspace, str] = field(default_factory=dict)
+    offers: Mapping[Workspace, Offer] = field(default_factory=dict)
+    numbers: Mapping[Workspace, int] = field(default_factory=dict)
+    offer_counts: Mapping[Workspace, int] = field(default_factory=dict)
+    joined: Mapping[Workspace, datetime] = field(default_factory=dict)
     active: bool = False
-    opened: bool = False
+    exists: bool = False
     removed: bool = False
 
     @property
     def known(self) -> bool:
-        """Whether there is such an account (still)."""
-        return self.opened and not self.removed
+        """Whether the account was opened and not removed."""
+        return self.exists and not self.removed
 
     @property
-    def superadmin_in(self) -> frozenset[Place]:
-        """Where it is one of the active superadmins, or what they are called there."""
+    def superadmin_in(self) -> frozenset[Workspace]:
+        """The workspaces in which the account is active in the highest role: see `CHIEFS`."""
         if not self.active:
             return frozenset()
         return frozenset(p for p, role in self.roles.items() if role == CHIEFS.get(p.realm))
 
 
 def check_password(password: str) -> None:
-    """Raise PasswordUnfit if nobody should have such a password."""
+    """Raise PasswordUnfit unless the password has 8 to 128 characters."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise PasswordUnfit
 
 
 def decide(account: Account, command: AccountCommand) -> list[GatewayEvent]:
-    """See `Decider`. What is already so changes nothing."""
+    """See `Decider`. A command without effect gives no events."""
     match command:
-        case OpenAccount() if account.opened:
+        case OpenAccount() if account.exists:
             raise AccountExists
         case OpenAccount():
-            return _opened(command)
+            return _opening_events(command)
         case Remove() if account.removed:
             return []
         case _ if not account.known:
@@ -150,130 +150,144 @@ def decide(account: Account, command: AccountCommand) -> list[GatewayEvent]:
         case ChangePerson() | SetPassword():
             return [_changed_event(command)]
         case GrantRole() | WithdrawRole() | OfferRole() | AcceptOffer() | DeclineOffer():
-            return _acting(account, command)
+            return _membership_events(account, command)
         case Deactivate() | Activate() | Remove():
-            return _status_changed(account, command)
+            return _status_events(account, command)
         case _:
             assert_never(command)
 
 
-def _opened(command: OpenAccount) -> list[GatewayEvent]:
-    of, now = command.account_id, command.now
-    told: list[GatewayEvent] = [
-        AccountOpened(account_id=of, number=command.number, sealed=command.person, opened_at=now)
+def _opening_events(command: OpenAccount) -> list[GatewayEvent]:
+    account_id, now = command.account_id, command.now
+    events: list[GatewayEvent] = [
+        AccountOpened(
+            account_id=account_id, number=command.number, sealed=command.person, opened_at=now
+        )
     ]
     if command.password is not None:
-        told.append(PasswordSet(account_id=of, sealed=command.password, set_at=now))
-    told += [_granted(of, role, now) for role in command.roles]
+        events.append(PasswordSet(account_id=account_id, sealed=command.password, set_at=now))
+    events += [_granted(account_id, role, now) for role in command.roles]
     if not command.active:
-        told.append(AccountDeactivated(account_id=of, reason="from the start", deactivated_at=now))
-    return told
+        events.append(
+            AccountDeactivated(account_id=account_id, reason="from the start", deactivated_at=now)
+        )
+    return events
 
 
 def _changed_event(command: ChangePerson | SetPassword) -> PersonChanged | PasswordSet:
     match command:
-        case ChangePerson(account_id=of, person=person, now=now):
-            return PersonChanged(account_id=of, sealed=person, changed_at=now)
-        case SetPassword(account_id=of, password=password, set_at=at):
-            return PasswordSet(account_id=of, sealed=password, set_at=at)
+        case ChangePerson(account_id=account_id, person=person, now=now):
+            return PersonChanged(account_id=account_id, sealed=person, changed_at=now)
+        case SetPassword(account_id=account_id, password=password, set_at=at):
+            return PasswordSet(account_id=account_id, sealed=password, set_at=at)
         case _:
             assert_never(command)
 
 
-def _acting(account: Account, command: Roles | Offers) -> list[GatewayEvent]:
+def _membership_events(account: Account, command: RoleCommand | OfferCommand) -> list[GatewayEvent]:
     match command:
         case GrantRole() | WithdrawRole():
-            return _roles(account, command)
+            return _role_events(account, command)
         case _:
-            return _offers(account, command)
+            return _offer_events(account, command)
 
 
-def _roles(account: Account, command: Roles) -> list[GatewayEvent]:
+def _role_events(account: Account, command: RoleCommand) -> list[GatewayEvent]:
     match command:
-        case GrantRole(role=role) if account.roles.get(role.place) == role.name:
+        case GrantRole(role=role) if account.roles.get(role.workspace) == role.name:
             return []
-        case GrantRole(account_id=of, role=role, now=now):
-            granted = _granted(of, role, now)
-            _someone_remains(account, frozenset({role.place}), command.others)
+        case GrantRole(account_id=account_id, role=role, now=now):
+            granted = _granted(account_id, role, now)
+            _check_superadmin_remains(account, frozenset({role.workspace}), command.others)
             return [granted]
-        case WithdrawRole(place=place) if place not in account.roles:
+        case WithdrawRole(workspace=workspace) if workspace not in account.roles:
             return []
-        case WithdrawRole(account_id=of, place=place, now=now):
-            _someone_remains(account, frozenset({place}), command.others)
-            realm, tenant = place.realm, place.tenant
-            return [RoleWithdrawn(account_id=of, realm=realm, tenant=tenant, withdrawn_at=now)]
+        case WithdrawRole(account_id=account_id, workspace=workspace, now=now):
+            _check_superadmin_remains(account, frozenset({workspace}), command.others)
+            realm, tenant = workspace.realm, workspace.tenant
+            return [
+                RoleWithdrawn(account_id=account_id, realm=realm, tenant=tenant, withdrawn_at=now)
+            ]
         case _:
             assert_never(command)
 
 
-def _offers(account: Account, command: Offers) -> list[GatewayEvent]:
+def _offer_events(account: Account, command: OfferCommand) -> list[GatewayEvent]:
     match command:
-        case OfferRole(role=role) if role.place in account.roles:
+        case OfferRole(role=role) if role.workspace in account.roles:
             raise ActsThere
         case OfferRole():
             return _offered(account, command)
-        case AcceptOffer(place=place) if place not in account.offers:
+        case AcceptOffer(workspace=workspace) if workspace not in account.offers:
             raise OfferUnknown
-        case AcceptOffer(account_id=of, place=place, person=person, now=now):
-            role = Role(place, account.offers[place].role)
-            changed = PersonChanged(account_id=of, sealed=person, changed_at=now)
-            return [changed, _granted(of, role, now)]
-        case DeclineOffer(place=place) if place not in account.offers:
+        case AcceptOffer(account_id=account_id, workspace=workspace, person=person, now=now):
+            role = Role(workspace, account.offers[workspace].role)
+            changed = PersonChanged(account_id=account_id, sealed=person, changed_at=now)
+            return [changed, _granted(account_id, role, now)]
+        case DeclineOffer(workspace=workspace) if workspace not in account.offers:
             return []
-        case DeclineOffer(account_id=of, place=place, now=now):
-            realm, tenant = place.realm, place.tenant
-            return [RoleOfferEnded(account_id=of, realm=realm, tenant=tenant, ended_at=now)]
+        case DeclineOffer(account_id=account_id, workspace=workspace, now=now):
+            realm, tenant = workspace.realm, workspace.tenant
+            return [RoleOfferEnded(account_id=account_id, realm=realm, tenant=tenant, ended_at=now)]
         case _:
             assert_never(command)
 
 
 def _offered(account: Account, command: OfferRole) -> list[GatewayEvent]:
-    role, place = command.role, command.role.place
-    if not is_role(place.realm, role.name):
+    role, workspace = command.role, command.role.workspace
+    if not is_role(workspace.realm, role.name):
         raise RoleUnknown
-    before = account.offers.get(place)
+    before = account.offers.get(workspace)
     if before and (before.role, before.sealed) == (role.name, command.sealed):
         return []
-    if account.asked.get(place, 0) >= MOST_OFFERS:
+    if account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
         raise OfferedTooOften
     return [
         RoleOffered(
             account_id=command.account_id,
-            realm=place.realm,
-            tenant=place.tenant,
+            realm=workspace.realm,
+            tenant=workspace.tenant,
             role=role.name,
-            number=account.numbers.get(place, command.number),
+            number=account.numbers.get(workspace, command.number),
             sealed=command.sealed,
             offered_at=command.now,
         )
     ]
 
 
-def _status_changed(account: Account, command: StatusChange) -> list[GatewayEvent]:
+def _status_events(account: Account, command: StatusCommand) -> list[GatewayEvent]:
     match command:
-        case Activate(account_id=of, now=now):
-            return [] if account.active else [AccountActivated(account_id=of, activated_at=now)]
+        case Activate(account_id=account_id, now=now):
+            return (
+                []
+                if account.active
+                else [AccountActivated(account_id=account_id, activated_at=now)]
+            )
         case Deactivate() if not account.active:
             return []
-        case Deactivate(account_id=of, reason=reason, now=now):
-            _someone_remains(account, account.superadmin_in, command.others)
-            return [AccountDeactivated(account_id=of, reason=reason, deactivated_at=now)]
-        case Remove(account_id=of, now=now):
-            _someone_remains(account, account.superadmin_in, command.others)
-            return [AccountRemoved(account_id=of, removed_at=now)]
+        case Deactivate(account_id=account_id, reason=reason, now=now):
+            _check_superadmin_remains(account, account.superadmin_in, command.others)
+            return [AccountDeactivated(account_id=account_id, reason=reason, deactivated_at=now)]
+        case Remove(account_id=account_id, now=now):
+            _check_superadmin_remains(account, account.superadmin_in, command.others)
+            return [AccountRemoved(account_id=account_id, removed_at=now)]
         case _:
             assert_never(command)
 
 
-def _granted(of: AccountId, role: Role, now: datetime) -> RoleGranted:
-    realm, tenant = role.place.realm, role.place.tenant
+def _granted(account_id: AccountId, role: Role, now: datetime) -> RoleGranted:
+    realm, tenant = role.workspace.realm, role.workspace.tenant
     if not is_role(realm, role.name):
         raise RoleUnknown
-    return RoleGranted(account_id=of, realm=realm, tenant=tenant, role=role.name, granted_at=now)
+    return RoleGranted(
+        account_id=account_id, realm=realm, tenant=tenant, role=role.name, granted_at=now
+    )
 
 
-def _someone_remains(account: Account, places: frozenset[Place], others: Others) -> None:
-    if any(others.get(place, 0) < 1 for place in places & account.superadmin_in):
+def _check_superadmin_remains(
+    account: Account, workspaces: frozenset[Workspace], others: OtherSuperadmins
+) -> None:
+    if any(others.get(workspace, 0) < 1 for workspace in workspaces & account.superadmin_in):
         raise LastSuperadmin
 
 
@@ -281,13 +295,13 @@ def evolve(account: Account, event: GatewayEvent) -> Account:
     """See `Decider`."""
     match event:
         case AccountOpened(number=number, sealed=person):
-            return Account(number=number, person=person, active=True, opened=True)
+            return Account(number=number, person=person, active=True, exists=True)
         case PersonChanged(sealed=person):
             return replace(account, person=person)
         case PasswordSet(sealed=password, set_at=at):
             return replace(account, password=password, password_at=at)
         case RoleGranted() | RoleWithdrawn() | RoleOffered() | RoleOfferEnded():
-            return _acting_after(account, event)
+            return _after_membership_event(account, event)
         case AccountDeactivated(deactivated_at=at):
             return replace(account, active=False, deactivated_at=at)
         case AccountActivated():
@@ -299,30 +313,35 @@ def evolve(account: Account, event: GatewayEvent) -> Account:
             return account
 
 
-def _acting_after(
+def _after_membership_event(
     account: Account, event: RoleGranted | RoleWithdrawn | RoleOffered | RoleOfferEnded
 ) -> Account:
-    place = Place(event.realm, event.tenant)
-    offers = {at: offer for at, offer in account.offers.items() if at != place}
-    others = {at: role for at, role in account.roles.items() if at != place}
+    workspace = Workspace(event.realm, event.tenant)
+    offers = {at: offer for at, offer in account.offers.items() if at != workspace}
+    others = {at: role for at, role in account.roles.items() if at != workspace}
     match event:
         case RoleGranted(role=role, granted_at=at):
-            # Another role in the same place is no new beginning there.
+            # A change of role does not change when the account joined.
             joined = {**account.joined}
-            if place not in account.roles:
-                joined[place] = at
-            asked = {**account.asked, place: 0}
-            roles = others | {place: role}
-            return replace(account, roles=roles, offers=offers, joined=joined, asked=asked)
+            if workspace not in account.roles:
+                joined[workspace] = at
+            offer_counts = {**account.offer_counts, workspace: 0}
+            roles = others | {workspace: role}
+            return replace(
+                account, roles=roles, offers=offers, joined=joined, offer_counts=offer_counts
+            )
         case RoleWithdrawn():
             return replace(account, roles=others)
         case RoleOffered(role=role, number=number, sealed=sealed, offered_at=at):
             offer = Offer(role=role, number=number, sealed=sealed, offered_at=at)
-            # One that was only corrected keeps its place in the order.
-            offers = {**account.offers, place: offer}
-            numbers = {**account.numbers, place: number}
-            asked = {**account.asked, place: account.asked.get(place, 0) + 1}
-            return replace(account, offers=offers, numbers=numbers, asked=asked)
+            # A changed offer keeps its position in the order.
+            offers = {**account.offers, workspace: offer}
+            numbers = {**account.numbers, workspace: number}
+            offer_counts = {
+                **account.offer_counts,
+                workspace: account.offer_counts.get(workspace, 0) + 1,
+            }
+            return replace(account, offers=offers, numbers=numbers, offer_counts=offer_counts)
         case RoleOfferEnded():
             return replace(account, offers=offers)
         case _:

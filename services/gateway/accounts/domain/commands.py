@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import TypeAlias
 
 from contracts.gateway import AccountId
-from services.gateway.accounts.domain.realm import Place, Role
+from services.gateway.accounts.domain.realm import Role, Workspace
 
-Others: TypeAlias = Mapping[Place, int]
-"""How many other active accounts are superadmin where this one is; where none is said, none are."""
+OtherSuperadmins: TypeAlias = Mapping[Workspace, int]
+"""Other active superadmins by workspace; 0 for workspaces that are missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenAccount:
-    """Let somebody be known. `person` and `password` (the hash) come sealed."""
+    """Open an account. `person` and `password` (the hash) are sealed."""
 
     account_id: AccountId
     number: int
@@ -27,7 +27,7 @@ class OpenAccount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangePerson:
-    """Say something else about who they are; `person` comes sealed."""
+    """Replace the personal data; `person` is sealed."""
 
     account_id: AccountId
     person: str
@@ -36,10 +36,9 @@ class ChangePerson:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetPassword:
-    """Give the account this password (its hash, sealed) as of `set_at`.
+    """Set the password (its hash, sealed) as of `set_at`.
 
-    Renewing the hash of the same password keeps the moment it was set at, and with it the
-    sessions.
+    Sessions opened before `set_at` end. To renew the hash of the same password, keep `set_at`.
     """
 
     account_id: AccountId
@@ -49,27 +48,27 @@ class SetPassword:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrantRole:
-    """Let the account act in a place, in this role instead of any other."""
+    """Grant a role in a workspace. It replaces the account's role there."""
 
     account_id: AccountId
     role: Role
-    others: Others
+    others: OtherSuperadmins
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawRole:
-    """Let the account act in a place no more."""
+    """Withdraw the account's role in a workspace."""
 
     account_id: AccountId
-    place: Place
-    others: Others
+    workspace: Workspace
+    others: OtherSuperadmins
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OfferRole:
-    """Invite the account to act in a place, or change the invitation; `sealed` as in the event."""
+    """Offer the account a role in a workspace, or change the offer; `sealed` as in the event."""
 
     account_id: AccountId
     role: Role
@@ -80,37 +79,36 @@ class OfferRole:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptOffer:
-    """Let the account act where it is invited; `person`, sealed, is the account with what the
-    place calls it."""
+    """Accept an offer. `person`, sealed, includes the workspace's card of the account."""
 
     account_id: AccountId
-    place: Place
+    workspace: Workspace
     person: str
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeclineOffer:
-    """Drop the invitation to a place."""
+    """Drop the offer of a workspace, by either side."""
 
     account_id: AccountId
-    place: Place
+    workspace: Workspace
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deactivate:
-    """Let the account open nothing for the time being."""
+    """Deactivate the account: it cannot log in, and its sessions end."""
 
     account_id: AccountId
     reason: str
-    others: Others
+    others: OtherSuperadmins
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activate:
-    """Let the account open again what its roles allow."""
+    """Activate the account again."""
 
     account_id: AccountId
     now: datetime
@@ -118,14 +116,16 @@ class Activate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remove:
-    """Let the account be gone for good."""
+    """Remove the account for good."""
 
     account_id: AccountId
-    others: Others
+    others: OtherSuperadmins
     now: datetime
 
 
-StatusChange: TypeAlias = Deactivate | Activate | Remove
-Roles: TypeAlias = GrantRole | WithdrawRole
-Offers: TypeAlias = OfferRole | AcceptOffer | DeclineOffer
-AccountCommand: TypeAlias = OpenAccount | ChangePerson | SetPassword | Roles | Offers | StatusChange
+StatusCommand: TypeAlias = Deactivate | Activate | Remove
+RoleCommand: TypeAlias = GrantRole | WithdrawRole
+OfferCommand: TypeAlias = OfferRole | AcceptOffer | DeclineOffer
+AccountCommand: TypeAlias = (
+    OpenAccount | ChangePerson | SetPassword | RoleCommand | OfferCommand | StatusCommand
+)

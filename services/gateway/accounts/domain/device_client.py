@@ -1,23 +1,29 @@
-"""The programs that run on our devices, and who may enrol each."""
+"""The programs that run on devices, and the scopes that manage them."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, PLATFORM, Place, Realm, scopes_of
+from services.gateway.accounts.domain.realm import (
+    BRIDGE,
+    DEVICE,
+    PLATFORM,
+    PLATFORM_WORKSPACE,
+    Realm,
+    Workspace,
+    scopes_of,
+)
 
-HOUSE: Final = Place(Realm.PLATFORM, PLATFORM)
-"""Where the platform's administrators act."""
 ACCOUNTS: Final = "accounts:*"
-"""Who looks after all accounts may also let devices in, anywhere."""
+"""The scope of the platform's administrators; it also manages the devices of all tenants."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceClient:
-    """A public OAuth client: the program of a kind of device.
+    """A public OAuth client: the program of one kind of device.
 
-    Devices get `role` in `realm`, from somebody who has the scope `managed_by` there. One that is
-    `personal` is looked after by who let it in alone: where people register themselves, others of
-    the same tenant are strangers.
+    A device gets `role` in `realm`, approved by an account with the scope `managed_by` there. A
+    `personal` device is managed by the account that enrolled it only: where people register
+    themselves, other accounts of the tenant are strangers.
     """
 
     client_id: str
@@ -29,22 +35,22 @@ class DeviceClient:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What a device of this kind may do."""
+        """The scopes of the device's role."""
         return scopes_of(self.realm, self.role)
 
-    def place(self, tenant: str) -> Place:
-        """Where such a device of a tenant acts."""
-        return Place(self.realm, tenant)
+    def workspace(self, tenant: str) -> Workspace:
+        """The workspace of a tenant's devices of this kind."""
+        return Workspace(self.realm, tenant)
 
-    def is_managed_in(self, place: Place, scopes: frozenset[str], tenant: str) -> bool:
-        """Whether somebody with these scopes in `place` may manage such devices of `tenant`."""
-        if place == HOUSE:
+    def is_managed_in(self, workspace: Workspace, scopes: frozenset[str], tenant: str) -> bool:
+        """Whether the scopes, held in `workspace`, may manage such devices of `tenant`."""
+        if workspace == PLATFORM_WORKSPACE:
             return ACCOUNTS in scopes and tenant != PLATFORM
-        return place == self.place(tenant) and self.managed_by in scopes
+        return workspace == self.workspace(tenant) and self.managed_by in scopes
 
-    def is_anybodys_in(self, place: Place) -> bool:
-        """Whether such a device may be managed from `place` by others than who let it in."""
-        return place == HOUSE or not self.personal
+    def is_shared_in(self, workspace: Workspace) -> bool:
+        """Whether managers in `workspace` may manage such devices that others enrolled."""
+        return workspace == PLATFORM_WORKSPACE or not self.personal
 
 
 CLIENTS: Final = {

@@ -1,4 +1,4 @@
-"""Personal data and addresses: their normal forms, by which two of them are compared."""
+"""Personal data and addresses, and their normal forms for comparison."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from libs.errors import Refused
 
 MAX_USERNAME: Final = 100
 DEFAULT_REGION: Final = "RU"
-"""Whose phones may be written without a country code, as the doors' clients do."""
+"""The country of phone numbers that are written without a country code."""
 
 
 class Kind(StrEnum):
-    """What an address is."""
+    """The kind of an address."""
 
     EMAIL = "email"
     PHONE = "phone"
@@ -31,7 +31,7 @@ class BadAddress(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Something somebody is found by; `text` is in the form in which it is compared."""
+    """An address that an account is found by; `text` is its normal form."""
 
     kind: Kind
     text: str
@@ -39,8 +39,11 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Who an account belongs to. `traits` are what one door keeps beside it and nobody else reads,
-    such as the city of the crm; an address stands there if nobody shall be found by it."""
+    """The personal data of an account.
+
+    `traits` are fields of one door only, such as the city of the crm. An address among them does
+    not identify the account.
+    """
 
     email: str | None = None
     phone: str | None = None
@@ -73,9 +76,9 @@ def telegram(telegram_id: int) -> Address:
 
 
 def tidy(person: Person, region: str = DEFAULT_REGION) -> Person:
-    """The person as they are kept: written as they wrote it, the phone in E.164.
+    """The person as stored: texts trimmed and in NFC, the phone in E.164, empty texts as None.
 
-    What is empty is not there. Raises BadAddress.
+    Raises BadAddress.
     """
     return replace(
         person,
@@ -88,21 +91,21 @@ def tidy(person: Person, region: str = DEFAULT_REGION) -> Person:
 
 
 def addresses_of(person: Person) -> frozenset[Address]:
-    """All a person is found by, compared with nobody else's. Raises BadAddress."""
-    found = {
+    """The addresses that identify the person. Raises BadAddress."""
+    addresses = {
         email(person.email) if person.email else None,
         phone(person.phone) if person.phone else None,
         username(person.username) if person.username else None,
         telegram(person.telegram_id) if person.telegram_id else None,
     }
-    return frozenset(address for address in found if address is not None)
+    return frozenset(address for address in addresses if address is not None)
 
 
 def _email(text: str) -> str:
     try:
         return validate_email(_plain(text), check_deliverability=False).normalized
     except EmailNotValidError:
-        # Not as the cause: it cites what was written.
+        # Without a cause: its text would quote the address.
         raise BadAddress from None
 
 

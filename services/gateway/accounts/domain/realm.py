@@ -10,17 +10,17 @@ from libs.errors import Refused
 from services.gateway.accounts.domain.shop_role import DEFAULTS, parse_shop_role
 
 PLATFORM: Final = "platform"
-"""The tenant that accounts, addresses and sessions stand under in the log: one person may act in
-several tenants. API keys stand under their own."""
+"""The tenant of accounts, addresses and sessions in the log: an account may have roles in several
+tenants. API keys are stored under their own tenant."""
 
 SUPERADMIN: Final = "superadmin"
-"""The role that no place may be left without, once somebody held it there."""
+"""The highest role of the kiosks and the platform: see `CHIEFS`."""
 
 DEVICE: Final = "kiosk"
-"""The role of a kiosk itself, which stays in for longer than people do."""
+"""The role of a kiosk itself. Its sessions last longer than those of people."""
 
 BRIDGE: Final = "bridge"
-"""The role of the program beside some scales, which stays in as long as a kiosk."""
+"""The role of a scale bridge, the program that runs next to scales. It lasts like a kiosk's."""
 
 
 class Realm(StrEnum):
@@ -38,24 +38,32 @@ class RoleUnknown(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a role counts: a realm of one tenant. In the realm `platform` that is `PLATFORM`."""
+class Workspace:
+    """One realm of one tenant: accounts have roles, sessions and offers in a workspace.
+
+    In the realm `platform` the tenant is `PLATFORM`.
+    """
 
     realm: str
     tenant: str
 
 
+PLATFORM_WORKSPACE: Final = Workspace(Realm.PLATFORM, PLATFORM)
+"""The workspace of the platform's administrators."""
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What somebody is somewhere; one role per place."""
+    """A role in a workspace. An account has one role per workspace at most."""
 
-    place: Place
+    workspace: Workspace
     name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """How long a session lasts without a refresh, and how long an answer may have been lost."""
+    """The `lifetime` of a session without a refresh, and the `grace` in which a refresh token that
+    was used may be used again."""
 
     lifetime: timedelta
     grace: timedelta
@@ -129,7 +137,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
         (Realm.PLATFORM, SUPERADMIN, ("accounts:*", "keys:*")),
     )
 }
-"""What each role of a realm may do, and thereby which roles there are."""
+"""The scopes of each role, by realm and role. A role that is missing does not exist."""
 
 
 CHIEFS: Final[Mapping[str, str]] = {
@@ -137,11 +145,12 @@ CHIEFS: Final[Mapping[str, str]] = {
     Realm.KIOSK: SUPERADMIN,
     Realm.PLATFORM: SUPERADMIN,
 }
-"""The role of a realm that no place is left without, for only its holders can give it to others."""
+"""The highest role by realm. A workspace that had an account in it always keeps one: only they can
+grant it."""
 
 
 def scopes_of(realm: str, role: str) -> frozenset[str]:
-    """What a role may do in its realm; nothing, if the realm has no such role (any more)."""
+    """The scopes of a role; empty if the realm has no such role (any more)."""
     if realm == Realm.SHOP:
         shop_role = parse_shop_role(role)
         return _shop_scopes(shop_role.allowed if shop_role else ())

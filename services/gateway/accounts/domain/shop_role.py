@@ -1,7 +1,7 @@
-"""A role in a shop: permissions other than the usual ones, and whether it is switched off.
+"""A role in a shop: the role itself, its permissions, and whether it is active.
 
-A role's name in the realm `shop` says it all, so that every change of it is told and ends the
-sessions it changed: `florist`, `florist orders,customers`, `florist off`, `courier - off`.
+The name of a role in the realm `shop` encodes all three, so that every change is a `RoleGranted`
+and ends sessions: `florist`, `florist orders,customers`, `florist off`, `courier - off`.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ from typing import Final
 from libs.errors import Refused
 
 KEYS: Final = ("orders", "warehouse", "customers", "production", "settings", "users")
-"""What the clients call permissions (spec shop §2.5)."""
+"""The permissions, as clients name them (spec shop §2.5)."""
 ADMIN: Final = "admin"
 FLORIST: Final = "florist"
 DEFAULTS: Final[Mapping[str, frozenset[str]]] = {
@@ -20,7 +20,7 @@ DEFAULTS: Final[Mapping[str, frozenset[str]]] = {
     FLORIST: frozenset({"orders", "production"}),
     "courier": frozenset({"orders"}),
 }
-"""What each role may do, unless they are told otherwise; the first is the most."""
+"""The default permissions by role, highest role first."""
 OFF: Final = "off"
 NOTHING: Final = "-"
 
@@ -31,7 +31,7 @@ class PermissionUnknown(Refused):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShopRole:
-    """A role in a shop. `keys` are None as long as they are the role's own."""
+    """A role in a shop. `keys` are its permissions; None for the role's defaults."""
 
     role: str
     keys: frozenset[str] | None = None
@@ -39,18 +39,18 @@ class ShopRole:
 
     @property
     def permissions(self) -> Mapping[str, bool]:
-        """Every key, and whether it is theirs."""
+        """Every permission, and whether the role has it."""
         held = DEFAULTS[self.role] if self.keys is None else self.keys
         return {key: key in held for key in KEYS}
 
     @property
     def allowed(self) -> frozenset[str]:
-        """What they may do now."""
+        """The permissions that apply; none if the role is not active."""
         return frozenset(key for key, may in self.permissions.items() if may and self.active)
 
     @property
     def name(self) -> str:
-        """As the name of a role: the same for the same standing."""
+        """The name of the role in events; equal roles have equal names."""
         words = [self.role]
         if self.keys is not None and self.keys != DEFAULTS[self.role]:
             words.append(",".join(key for key in KEYS if key in self.keys) or NOTHING)
@@ -58,7 +58,7 @@ class ShopRole:
 
 
 def parse_shop_role(name: str) -> ShopRole | None:
-    """What a role's name says; None if it is not one that `ShopRole.name` makes."""
+    """Parse a role's name; None unless `ShopRole.name` gives that name."""
     role, *words = name.split(" ")
     active = words[-1:] != [OFF]
     more = words if active else words[:-1]
@@ -71,20 +71,20 @@ def parse_shop_role(name: str) -> ShopRole | None:
     return shop_role if shop_role.name == name else None
 
 
-def allowed_after(shop_role: ShopRole, said: Mapping[str, bool]) -> ShopRole:
-    """The standing with these permissions given or taken. Raises PermissionUnknown."""
-    if not said.keys() <= DEFAULTS[ADMIN]:
+def allowed_after(shop_role: ShopRole, changes: Mapping[str, bool]) -> ShopRole:
+    """The role with permissions granted (True) or revoked (False). Raises PermissionUnknown."""
+    if not changes.keys() <= DEFAULTS[ADMIN]:
         raise PermissionUnknown
-    permissions = {**shop_role.permissions, **said}
+    permissions = {**shop_role.permissions, **changes}
     keys = frozenset(key for key, may in permissions.items() if may)
     return ShopRole(role=shop_role.role, keys=keys, active=shop_role.active)
 
 
 def rank(shop_role: ShopRole) -> int:
-    """0 for who may do the most."""
+    """The position of the role, 0 for the highest."""
     return list(DEFAULTS).index(shop_role.role)
 
 
 def within(shop_role: ShopRole, keys: Collection[str]) -> bool:
-    """Whether all that somebody of this standing may do, were they active, is among `keys`."""
+    """Whether `keys` include all permissions of the role, even if it is not active."""
     return all(key in keys for key, may in shop_role.permissions.items() if may)

@@ -1,12 +1,12 @@
-"""Claims of addresses: each address belongs to one account at a time.
+"""Claims of addresses: an address belongs to one account at a time.
 
-The ids of the facts follow from the digest and the generation. So an owner is found by its ids,
-right after it was written, and of two that claim the same generation one gets a VersionConflict.
+The owners of an address are numbered, from 1. The ids of the facts derive from the address's digest
+and the owner's number. So the owner is read from the log by id, at once after it was written, and
+of two concurrent claims of the same number one gets a VersionConflict.
 
-Phones and Telegram accounts are proved, and belong to one account everywhere. E-mail addresses and
-user names are only written, by an administrator or by a stranger: they are the account's in the
-places where it acts, and another account may claim them in another place. The first to come has
-them everywhere, those after it in their own places alone; a login looks in its place first.
+Phones and Telegram accounts are proved and belong to one account in all workspaces. E-mail
+addresses and user names are not proved: the first account that claims one owns it everywhere,
+except in the workspaces in which another account claims it. A login checks its workspace first.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from libs.errors import Refused
 from libs.eventsourcing.store import EventStore, Fact
 from libs.security.sealing import Seal
 from services.gateway.accounts.domain.person import Address, Kind
-from services.gateway.accounts.domain.realm import SUPERADMIN, Place
+from services.gateway.accounts.domain.realm import SUPERADMIN, Workspace
 from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load
 
 ADDRESS_FACTS: Final = UUID("0f5ad1b8-7a53-5a0d-8f3b-6c1f5a9e2d47")
-"""The namespace of the ids of these facts; with another, every address would be free again."""
-GENERATIONS_AT_ONCE: Final = 3
-"""Few addresses ever had more owners."""
+"""The namespace of the ids of these facts. With another one every address would be free."""
+OWNERS_AT_ONCE: Final = 3
+"""Owners read in one query. Few addresses have more."""
 
 UNPROVED: Final = frozenset({Kind.EMAIL, Kind.USERNAME})
 
@@ -45,37 +45,40 @@ class AddressTaken(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """Who owns an address in this generation. Without an owner the generation may be claimed."""
+class Ownership:
+    """The last owner of an address, or, without an `account_id`, the number free to be claimed."""
 
     digest: str
-    generation: int
+    number: int
     account_id: AccountId | None
 
 
-def digest_of(seal: Seal, address: Address, place: Place | None = None) -> str:
-    """What stands for the address in events and read models, everywhere or in a place alone."""
-    if place is None:
+def digest_of(seal: Seal, address: Address, workspace: Workspace | None = None) -> str:
+    """The digest of the address in events and read models: in all workspaces, or in one."""
+    if workspace is None:
         return seal.digest(address.kind, address.text)
-    return seal.digest(f"{address.kind} in {place.realm} {place.tenant}", address.text)
+    return seal.digest(f"{address.kind} in {workspace.realm} {workspace.tenant}", address.text)
 
 
 async def find(identity: Identity, address: Address) -> AccountId | None:
-    """Whose address it is everywhere. Raises LogUnavailable."""
-    return (await owned(identity.store, digest_of(identity.seal, address))).account_id
+    """The account that owns the address in all workspaces. Raises LogUnavailable."""
+    return (await ownership(identity.store, digest_of(identity.seal, address))).account_id
 
 
-async def owner_in(identity: Identity, address: Address, place: Place) -> AccountId | None:
-    """Which account has an address in a place; as much work if none has. Raises LogUnavailable."""
-    digests = [digest_of(identity.seal, address, at) for at in (place, None)]
-    there, anywhere = await _owned(identity.store, digests)
+async def owner_in(identity: Identity, address: Address, workspace: Workspace) -> AccountId | None:
+    """The owner of the address in a workspace. Takes as long if there is none (timing).
+
+    Raises LogUnavailable.
+    """
+    digests = [digest_of(identity.seal, address, at) for at in (workspace, None)]
+    there, anywhere = await _ownerships(identity.store, digests)
     return there.account_id or anywhere.account_id
 
 
-async def owned(store: EventStore[GatewayEvent], digest: str) -> Owned:
-    """The present owner of what has this digest, as the log has it. Raises LogUnavailable."""
-    (found,) = await _owned(store, [digest])
-    return found
+async def ownership(store: EventStore[GatewayEvent], digest: str) -> Ownership:
+    """The present owner of the address with this digest, from the log. Raises LogUnavailable."""
+    (current,) = await _ownerships(store, [digest])
+    return current
 
 
 async def claims(
@@ -83,17 +86,20 @@ async def claims(
     account_id: AccountId,
     addresses: Iterable[Address],
     now: datetime,
-    places: Collection[Place] = (),
+    workspaces: Collection[Workspace] = (),
 ) -> list[Fact[GatewayEvent]]:
-    """The facts by which an account that acts in `places` claims them: everywhere, or there alone
-    if they are an account's that acts elsewhere. Raises AddressTaken, LogUnavailable."""
+    """The facts by which an account with roles in `workspaces` claims the addresses.
+
+    An unproved address that an account elsewhere owns is claimed in `workspaces` only. Raises
+    AddressTaken, LogUnavailable.
+    """
     facts: list[Fact[GatewayEvent]] = []
     for address in sorted(addresses, key=lambda one: (one.kind, one.text)):
-        unproved = [*places] if address.kind in UNPROVED else []
+        unproved = [*workspaces] if address.kind in UNPROVED else []
         digests = [digest_of(identity.seal, address, at) for at in (None, *unproved)]
-        anywhere, *there = await _owned(identity.store, digests)
+        anywhere, *there = await _ownerships(identity.store, digests)
         other = anywhere.account_id
-        # Read even if there is none: an answer does not tell by its time who is known elsewhere.
+        # Read even without an owner, so that the response time does not reveal one elsewhere.
         acts = (await load(identity, other or NO_ACCOUNT)).account.roles
         for one in there:
             if one.account_id not in (None, account_id):
@@ -102,7 +108,7 @@ async def claims(
             continue
         if other is None:
             missing = [] if there and all(one.account_id for one in there) else [anywhere]
-        elif not unproved or any(place in acts for place in unproved):
+        elif not unproved or any(workspace in acts for workspace in unproved):
             raise AddressTaken(address, other)
         else:
             missing = [one for one in there if one.account_id is None]
@@ -115,66 +121,66 @@ async def releases(
     account_id: AccountId,
     addresses: Iterable[Address],
     now: datetime,
-    places: Collection[Place] = (),
+    workspaces: Collection[Workspace] = (),
     *,
     everywhere: bool = True,
 ) -> list[Fact[GatewayEvent]]:
-    """The facts by which the account lets go of them in `places`, and `everywhere` too, if they are
-    its own. Raises LogUnavailable."""
+    """The facts by which the account releases the addresses it owns: in `workspaces`, and with
+    `everywhere` also in all. Raises LogUnavailable."""
     facts: list[Fact[GatewayEvent]] = []
     for address in sorted(addresses, key=lambda one: (one.kind, one.text)):
-        unproved = [*places] if address.kind in UNPROVED else []
-        wanted = [None, *unproved] if everywhere else unproved
-        digests = [digest_of(identity.seal, address, at) for at in wanted]
-        found = await _owned(identity.store, digests)
-        mine = [one for one in found if one.account_id == account_id]
+        unproved = [*workspaces] if address.kind in UNPROVED else []
+        claimed_in = [None, *unproved] if everywhere else unproved
+        digests = [digest_of(identity.seal, address, at) for at in claimed_in]
+        current = await _ownerships(identity.store, digests)
+        mine = [one for one in current if one.account_id == account_id]
         facts += [_release(account_id, address.kind, one, now) for one in mine]
     return facts
 
 
-async def _owned(store: EventStore[GatewayEvent], digests: Sequence[str]) -> list[Owned]:
-    """The same of several, in one question unless one has had many owners."""
-    found: dict[str, Owned] = {}
+async def _ownerships(store: EventStore[GatewayEvent], digests: Sequence[str]) -> list[Ownership]:
+    """The present owners, in the order of `digests`; one query unless one had many owners."""
+    found: dict[str, Ownership] = {}
     first = 1
     while left := [digest for digest in digests if digest not in found]:
-        span = range(first, first + GENERATIONS_AT_ONCE)
-        told = await store.log.find([i for d in left for g in span for i in _ids(d, g)])
+        numbers = range(first, first + OWNERS_AT_ONCE)
+        facts = await store.log.find([i for d in left for n in numbers for i in _ids(d, n)])
         for digest in left:
-            for generation in span:
-                claimed, released = _ids(digest, generation)
-                if claimed in told and released in told:
+            for number in numbers:
+                claimed, released = _ids(digest, number)
+                if claimed in facts and released in facts:
                     continue
-                by = _claimant(store.decode(told[claimed])) if claimed in told else None
-                found[digest] = Owned(digest, generation, by)
+                by = _claimant(store.decode(facts[claimed])) if claimed in facts else None
+                found[digest] = Ownership(digest, number, by)
                 break
-        first = span.stop
+        first = numbers.stop
     return [found[digest] for digest in digests]
 
 
-async def has_superadmin(store: EventStore[GatewayEvent], place: Place) -> bool:
-    """Whether a place ever had a superadmin. Raises LogUnavailable."""
-    return (await owned(store, _digest_of_place(place))).account_id is not None
+async def has_superadmin(store: EventStore[GatewayEvent], workspace: Workspace) -> bool:
+    """Whether the workspace ever had a superadmin. Raises LogUnavailable."""
+    return (await ownership(store, _digest_of_workspace(workspace))).account_id is not None
 
 
 async def first_superadmin(
-    store: EventStore[GatewayEvent], account_id: AccountId, place: Place, now: datetime
+    store: EventStore[GatewayEvent], account_id: AccountId, workspace: Workspace, now: datetime
 ) -> list[Fact[GatewayEvent]]:
-    """The fact that the place has a superadmin, unless it was told.
+    """The fact that the workspace has its first superadmin; empty if it had one.
 
-    It is claimed like an address, once and for all, so that of two first ones only one is.
+    Claimed like an address and never released: of concurrent first superadmins one succeeds.
     """
-    known = await owned(store, _digest_of_place(place))
+    known = await ownership(store, _digest_of_workspace(workspace))
     return [] if known.account_id is not None else [_claim(account_id, SUPERADMIN, known, now)]
 
 
-def _digest_of_place(place: Place) -> str:
+def _digest_of_workspace(workspace: Workspace) -> str:
     # Not keyed: it is no secret, and must outlive every key.
-    return hashlib.sha256(f"{SUPERADMIN} {place.realm} {place.tenant}".encode()).hexdigest()
+    return hashlib.sha256(f"{SUPERADMIN} {workspace.realm} {workspace.tenant}".encode()).hexdigest()
 
 
-def _ids(digest: str, generation: int) -> tuple[UUID, UUID]:
-    said = (f"{digest} {generation} claimed", f"{digest} {generation} released")
-    return uuid5(ADDRESS_FACTS, said[0]), uuid5(ADDRESS_FACTS, said[1])
+def _ids(digest: str, number: int) -> tuple[UUID, UUID]:
+    names = (f"{digest} {number} claimed", f"{digest} {number} released")
+    return uuid5(ADDRESS_FACTS, names[0]), uuid5(ADDRESS_FACTS, names[1])
 
 
 def _claimant(event: GatewayEvent) -> AccountId:
@@ -183,15 +189,15 @@ def _claimant(event: GatewayEvent) -> AccountId:
     return event.account_id
 
 
-def _claim(account_id: AccountId, kind: str, of: Owned, now: datetime) -> Fact[GatewayEvent]:
-    digest, generation = of.digest, of.generation
-    told = AddressClaimed(account_id=account_id, kind=kind, digest=digest, generation=generation)
-    event_id, _ = _ids(digest, generation)
-    return Fact(event_id=event_id, stream=f"address-{digest}", event=told, occurred_at=now)
+def _claim(account_id: AccountId, kind: str, of: Ownership, now: datetime) -> Fact[GatewayEvent]:
+    event = AddressClaimed(account_id=account_id, kind=kind, digest=of.digest, generation=of.number)
+    event_id, _ = _ids(of.digest, of.number)
+    return Fact(event_id=event_id, stream=f"address-{of.digest}", event=event, occurred_at=now)
 
 
-def _release(account_id: AccountId, kind: str, of: Owned, now: datetime) -> Fact[GatewayEvent]:
-    digest, generation = of.digest, of.generation
-    told = AddressReleased(account_id=account_id, kind=kind, digest=digest, generation=generation)
-    _, event_id = _ids(digest, generation)
-    return Fact(event_id=event_id, stream=f"address-{digest}", event=told, occurred_at=now)
+def _release(account_id: AccountId, kind: str, of: Ownership, now: datetime) -> Fact[GatewayEvent]:
+    event = AddressReleased(
+        account_id=account_id, kind=kind, digest=of.digest, generation=of.number
+    )
+    _, event_id = _ids(of.digest, of.number)
+    return Fact(event_id=event_id, stream=f"address-{of.digest}", event=event, occurred_at=now)

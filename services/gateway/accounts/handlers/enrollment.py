@@ -1,4 +1,4 @@
-"""Who enrolled a device: the facts of its enrolment, and their ids."""
+"""The accounts that enrolled devices, from the facts of enrolment."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -24,5 +24,5 @@ async def enrollers(
 
 
 def fact_id(device: AccountId, kind: type[DeviceEnrolled | DeviceRefused]) -> UUID:
-    """The id of the fact of this kind about a device: there is one at most."""
+    """The id of the fact of this kind about a device. A device has one of each at most."""
     return uuid5(DEVICE_FACTS, f"{device} {kind.__name__}")

@@ -1,4 +1,4 @@
-"""Commands on an account whose events carry facts: both are appended or neither is."""
+"""Commands on an account with facts: events and facts are appended in one transaction."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
@@ -14,17 +14,17 @@ from services.gateway.accounts.handlers.identity import Identity
 ATTEMPTS: Final = 5
 
 Plan: TypeAlias = tuple[AccountCommand | None, Sequence[Fact[GatewayEvent]]]
-"""A command, and the facts appended together with its events; None if there is nothing to do.
-"""
+"""A command (None for no change) and the facts to append with its events."""
 Planner: TypeAlias = Callable[[Account], Awaitable[Plan]]
 
 
 async def execute_with_facts(
     identity: Identity, account_id: AccountId, plan: Planner, *, actor: str
 ) -> Account:
-    """The account after the command that `plan` returns. After a lost race `plan` runs again.
+    """Execute the command that `plan` returns for the account; the account after it.
 
-    Raises what `plan` and the decision raise, VersionConflict, LogUnavailable.
+    After a VersionConflict `plan` runs again, ATTEMPTS times in all. Raises what `plan` and the
+    decision raise, VersionConflict, LogUnavailable.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

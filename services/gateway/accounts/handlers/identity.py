@@ -1,4 +1,4 @@
-"""The context of commands on accounts and sessions, and an account read from the log."""
+"""The context of commands on accounts and sessions; loading and unsealing an account."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,25 +16,26 @@ from libs.security.passwords import Passwords
 from libs.security.sealing import Seal
 from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, Place, Term
+from services.gateway.accounts.domain.realm import PLATFORM, Term, Workspace
 from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 
 NO_ACCOUNT: Final = AccountId(UUID(int=0))
-"""The id of no account: it is read where there is none, so that the work is the same."""
-TermOf: TypeAlias = Callable[[Place, str], Term]
+"""The id of no account. It is loaded where none was found, so that both take equally long."""
+TermOf: TypeAlias = Callable[[Workspace, str], Term]
 OnRevoked: TypeAlias = Callable[[str, datetime], Awaitable[None]]
-"""Called with a session and since when it is over. Raises Unavailable; safe to repeat."""
+"""Called with a session's id and when it was revoked. Raises Unavailable; safe to repeat."""
 
 
 async def announce_nowhere(_: str, __: datetime) -> None:
-    """Processes find revoked sessions in the read model, once they stand there."""
+    """Do nothing: other processes learn of revoked sessions from the read model, later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """`pool` is in system scope. `term_of` says how long a session of a role in a place lasts.
+    """The context of commands on accounts and sessions. `pool` is in system scope.
 
-    `on_revoked` is called for every session that is revoked here, before that is answered.
+    `term_of` gives the term of sessions by workspace and role. `on_revoked` is called for every
+    revoked session, before the command returns.
     """
 
     store: EventStore[GatewayEvent]
@@ -50,18 +51,18 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """An account with who it belongs to, in the clear: not for logs, nor for events."""
+    """An account with its personal data in the clear: not for logs or events."""
 
     account_id: AccountId
     number: int
     person: Person
-    roles: Mapping[Place, str]
+    roles: Mapping[Workspace, str]
     active: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An account as the log has it, and the version of its stream."""
+    """An account loaded from the log, and the version of its stream."""
 
     account_id: AccountId
     account: Account
@@ -69,25 +70,25 @@ class Loaded:
 
 
 async def load(identity: Identity, account_id: AccountId) -> Loaded:
-    """The account as it is now; one nobody opened is not `known`. Raises LogUnavailable."""
+    """Load the account from the log; one never opened is not `known`. Raises LogUnavailable."""
     history = await identity.store.read(PLATFORM, ACCOUNT.stream(account_id))
     return Loaded(account_id, ACCOUNT.state_after(history.events), history.version)
 
 
 async def has_changed(identity: Identity, loaded: Loaded) -> bool:
-    """Whether anything happened to the account since it was loaded. Raises LogUnavailable."""
+    """Whether the account has events after it was loaded. Raises LogUnavailable."""
     stream = ACCOUNT.stream(loaded.account_id)
     return bool(await identity.store.log.read(PLATFORM, stream, after=loaded.version))
 
 
 async def profile(identity: Identity, account_id: AccountId) -> Profile:
-    """The same with who it belongs to. Raises AccountUnknown, LogUnavailable."""
+    """Load an account with its personal data. Raises AccountUnknown, LogUnavailable."""
     loaded = await load(identity, account_id)
     return profile_of(identity, account_id, loaded.account)
 
 
 def profile_of(identity: Identity, account_id: AccountId, account: Account) -> Profile:
-    """The account, opened. Raises AccountUnknown, SealBroken."""
+    """The account with its personal data unsealed. Raises AccountUnknown, SealBroken."""
     return Profile(
         account_id=account_id,
         number=account.number,
@@ -98,27 +99,27 @@ def profile_of(identity: Identity, account_id: AccountId, account: Account) -> P
 
 
 def person_of(identity: Identity, account_id: AccountId, account: Account) -> Person:
-    """Who the account belongs to. Raises AccountUnknown, SealBroken."""
+    """The personal data of an account. Raises AccountUnknown, SealBroken."""
     if not account.known:
         raise AccountUnknown
     return open_person(identity.seal, account_id, account.person)
 
 
 def seal_person(seal: Seal, account_id: AccountId, person: Person) -> str:
-    """Who somebody is, as events and read models keep it."""
+    """Personal data, sealed for events and read models."""
     return seal.seal(msgspec.json.encode(person).decode(), f"person {account_id}")
 
 
 def open_person(seal: Seal, account_id: AccountId, sealed: str) -> Person:
-    """What was sealed for this account. Raises SealBroken."""
+    """Personal data unsealed. Raises SealBroken if it was sealed for another account."""
     return msgspec.json.decode(seal.open(sealed, f"person {account_id}"), type=Person)
 
 
 def seal_password(seal: Seal, account_id: AccountId, hashed: str) -> str:
-    """The hash of a password, as events keep it."""
+    """The hash of a password, sealed for events."""
     return seal.seal(hashed, f"password {account_id}")
 
 
 def open_password(seal: Seal, account_id: AccountId, sealed: str) -> str:
-    """The hash that was sealed for this account. Raises SealBroken."""
+    """The hash unsealed. Raises SealBroken if it was sealed for another account."""
     return seal.open(sealed, f"password {account_id}")

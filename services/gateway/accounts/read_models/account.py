@@ -1,6 +1,6 @@
-"""Which accounts are there, and what may each do where?
+"""Which accounts exist, and which roles do they have?
 
-Behind the log by moments. Who must see their own write asks the handlers, which read the log.
+The read model follows the log within moments. To read your own write, load the account instead.
 """
 
 from collections import defaultdict
@@ -15,10 +15,17 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection
 from services.gateway.accounts.domain.account import Offer
-from services.gateway.accounts.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Realm, Role
+from services.gateway.accounts.domain.realm import (
+    CHIEFS,
+    PLATFORM,
+    SUPERADMIN,
+    Realm,
+    Role,
+    Workspace,
+)
 from services.gateway.accounts.read_models.account_rows import (
     ACCOUNT,
     ADDRESS,
@@ -30,7 +37,7 @@ from services.gateway.accounts.read_models.account_rows import (
 OURS: Final = ACCOUNT.c.tenant == PLATFORM
 BY_ID: Final = select(ACCOUNT).where(OURS, ACCOUNT.c.account_id == bindparam("account_id"))
 BY_NUMBER: Final = select(ACCOUNT).where(OURS, ACCOUNT.c.number == bindparam("number"))
-BY_NUMBER_OF_PLACE: Final = (
+BY_NUMBER_IN_WORKSPACE: Final = (
     select(ACCOUNT)
     .join(OFFER, and_(OFFER.c.tenant == PLATFORM, OFFER.c.account_id == ACCOUNT.c.account_id))
     .where(
@@ -51,16 +58,16 @@ BY_ADDRESS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class OfferRow:
-    """The last invitation to a place; not `pending` once it is answered."""
+    """The last offer of a workspace. It is `pending` until it is answered."""
 
-    place: Place
+    workspace: Workspace
     offer: Offer
     pending: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountRow:
-    """An account as it is listed. `sealed` is who they are, as the handlers open it."""
+    """An account of the read model. `sealed` holds the personal data: see `open_person`."""
 
     account_id: AccountId
     number: int
@@ -73,62 +80,64 @@ class AccountRow:
     removed_at: datetime | None
     offers: tuple[OfferRow, ...] = ()
 
-    def role_in(self, place: Place) -> str | None:
-        """What they are there, if anything."""
-        return next((role.name for role in self.roles if role.place == place), None)
+    def role_in(self, workspace: Workspace) -> str | None:
+        """The account's role in the workspace; None without one."""
+        return next((role.name for role in self.roles if role.workspace == workspace), None)
 
-    def offer_in(self, place: Place, *, pending: bool = False) -> Offer | None:
-        """What they were invited to be there, if they ever were; only if it is `pending`."""
+    def offer_in(self, workspace: Workspace, *, pending: bool = False) -> Offer | None:
+        """The last offer of the workspace, if any; with `pending` only an unanswered one."""
         for one in self.offers:
-            if one.place == place:
+            if one.workspace == workspace:
                 return one.offer if one.pending or not pending else None
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some accounts, and how many there are on all pages."""
+    """One page of accounts, and the number of accounts on all pages."""
 
     accounts: Sequence[AccountRow]
     total: int
 
 
 async def by_id(pool: Pool, account_id: UUID) -> AccountRow | None:
-    """The account, a removed one too. Raises Unavailable, as all questions here."""
-    async with acquired(pool) as connection:
+    """The account, also a removed one. Raises Unavailable, as all queries of this module do."""
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ID, account_id=account_id)
         return await _only(connection, row)
 
 
 async def by_number(pool: Pool, number: int) -> AccountRow | None:
-    """The same by the number that doors without UUIDs show."""
+    """The account by its number, the id that doors without UUIDs show."""
     if not 0 < number < 2**63:
         return None
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER, number=number)
         return await _only(connection, row)
 
 
-async def by_number_of_place(pool: Pool, number: int, place: Place) -> AccountRow | None:
-    """The same by the number of an invitation to `place`, answered or not."""
+async def by_number_in_workspace(
+    pool: Pool, number: int, workspace: Workspace
+) -> AccountRow | None:
+    """The account by the number of an offer of `workspace`, answered or not."""
     if not 0 < number < 2**63:
         return None
-    at = {"realm": place.realm, "of_tenant": place.tenant, "number": number}
-    async with acquired(pool) as connection:
-        row = await query.fetchrow(connection, BY_NUMBER_OF_PLACE, **at)
+    at = {"realm": workspace.realm, "of_tenant": workspace.tenant, "number": number}
+    async with acquire(pool) as connection:
+        row = await query.fetchrow(connection, BY_NUMBER_IN_WORKSPACE, **at)
         return await _only(connection, row)
 
 
 async def by_address(pool: Pool, digest: str) -> AccountRow | None:
-    """Whose address has this digest. To let somebody in, ask the log instead."""
-    async with acquired(pool) as connection:
+    """The owner of the address with this digest. A login reads it from the log instead."""
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ADDRESS, digest=digest)
         return await _only(connection, row)
 
 
-async def of_place(
+async def in_workspace(
     pool: Pool,
-    place: Place | None,
+    workspace: Workspace | None,
     *,
     roles: Sequence[str] = (),
     active: bool | None = None,
@@ -136,40 +145,45 @@ async def of_place(
     limit: int = 100,
     offset: int = 0,
 ) -> Page:
-    """Accounts that are not removed, with a role in `place` (any of `roles`), oldest first;
-    `invited` lists those who are invited there too."""
-    held = [or_(*_in(place, roles), *_invited_to(place))] if invited else _in(place, roles)
+    """Accounts with a role (one of `roles`, if given) in `workspace`, oldest first.
+
+    Without a workspace all accounts. Removed accounts are left out; `invited` includes accounts
+    with a pending offer.
+    """
+    held = (
+        [or_(*_in(workspace, roles), *_invited_to(workspace))] if invited else _in(workspace, roles)
+    )
     matching = [OURS, ACCOUNT.c.removed_at.is_(None), *held]
     if active is not None:
         matching.append(ACCOUNT.c.active == active)
     some = select(ACCOUNT).where(*matching).order_by(ACCOUNT.c.number)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, some.limit(limit).offset(offset))
         every = select(func.count()).select_from(ACCOUNT).where(*matching)
         total = await query.fetchval(connection, every)
         return Page(await _with_roles(connection, rows), total)
 
 
-async def superadmins(pool: Pool, place: Place) -> Sequence[AccountId]:
-    """The active superadmins of a place, or what they are called there, as far as is known here."""
-    matching = (OURS, ACCOUNT.c.active, *_in(place, (CHIEFS.get(place.realm, SUPERADMIN),)))
-    async with acquired(pool) as connection:
+async def superadmins(pool: Pool, workspace: Workspace) -> Sequence[AccountId]:
+    """The active accounts in the highest role of the workspace: see `CHIEFS`."""
+    matching = (OURS, ACCOUNT.c.active, *_in(workspace, (CHIEFS.get(workspace.realm, SUPERADMIN),)))
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
 
 
-async def places(pool: Pool) -> Sequence[Place]:
-    """Everywhere that anybody has a role, but the shops."""
+async def workspaces(pool: Pool) -> Sequence[Workspace]:
+    """All workspaces in which accounts have roles, without the shops."""
     held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
         ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, held.distinct())
-    return [Place(row["realm"], row["of_tenant"]) for row in rows]
+    return [Workspace(row["realm"], row["of_tenant"]) for row in rows]
 
 
 def projection() -> Projection[GatewayEvent]:
-    """What the projector is told."""
+    """The declaration of the read model."""
     return Projection(
         name="account",
         tables=("account", "account_role", "account_offer", "account_address"),
@@ -179,30 +193,32 @@ def projection() -> Projection[GatewayEvent]:
     )
 
 
-def _in(place: Place | None, roles: Sequence[str]) -> list[ColumnElement[bool]]:
-    if place is None:
+def _in(workspace: Workspace | None, roles: Sequence[str]) -> list[ColumnElement[bool]]:
+    if workspace is None:
         return []
     held = select(ROLE.c.account_id).where(
-        ROLE.c.tenant == PLATFORM, ROLE.c.realm == place.realm, ROLE.c.of_tenant == place.tenant
+        ROLE.c.tenant == PLATFORM,
+        ROLE.c.realm == workspace.realm,
+        ROLE.c.of_tenant == workspace.tenant,
     )
     return [ACCOUNT.c.account_id.in_(held.where(ROLE.c.role.in_(roles)) if roles else held)]
 
 
-def _invited_to(place: Place | None) -> list[ColumnElement[bool]]:
-    if place is None:
+def _invited_to(workspace: Workspace | None) -> list[ColumnElement[bool]]:
+    if workspace is None:
         return []
     offered = select(OFFER.c.account_id).where(
         OFFER.c.tenant == PLATFORM,
-        OFFER.c.realm == place.realm,
-        OFFER.c.of_tenant == place.tenant,
+        OFFER.c.realm == workspace.realm,
+        OFFER.c.of_tenant == workspace.tenant,
         OFFER.c.pending,
     )
     return [ACCOUNT.c.account_id.in_(offered)]
 
 
 async def _only(connection: Connection, row: query.Row | None) -> AccountRow | None:
-    found = await _with_roles(connection, [row] if row is not None else [])
-    return found[0] if found else None
+    accounts = await _with_roles(connection, [row] if row is not None else [])
+    return accounts[0] if accounts else None
 
 
 async def _with_roles(connection: Connection, rows: Sequence[query.Row]) -> list[AccountRow]:
@@ -212,8 +228,8 @@ async def _with_roles(connection: Connection, rows: Sequence[query.Row]) -> list
     roles = defaultdict(list)
     if ids:
         for role in await query.fetch(connection, held.order_by(ROLE.c.realm, ROLE.c.of_tenant)):
-            place = Place(role["realm"], role["of_tenant"])
-            roles[role["account_id"]].append(Role(place, role["role"]))
+            workspace = Workspace(role["realm"], role["of_tenant"])
+            roles[role["account_id"]].append(Role(workspace, role["role"]))
     return [
         AccountRow(
             account_id=AccountId(row["account_id"]),
@@ -234,11 +250,11 @@ async def _with_roles(connection: Connection, rows: Sequence[query.Row]) -> list
 async def _offers_of(
     connection: Connection, ids: Sequence[UUID]
 ) -> defaultdict[UUID, list[OfferRow]]:
-    made = select(OFFER).where(OFFER.c.tenant == PLATFORM, OFFER.c.account_id.in_(ids))
-    found: defaultdict[UUID, list[OfferRow]] = defaultdict(list)
-    for row in await query.fetch(connection, made) if ids else ():
+    last_offers = select(OFFER).where(OFFER.c.tenant == PLATFORM, OFFER.c.account_id.in_(ids))
+    offers: defaultdict[UUID, list[OfferRow]] = defaultdict(list)
+    for row in await query.fetch(connection, last_offers) if ids else ():
         names = ("role", "number", "sealed", "offered_at")
         offer = Offer(**{name: row[name] for name in names})
-        place = Place(row["realm"], row["of_tenant"])
-        found[row["account_id"]].append(OfferRow(place, offer, row["pending"]))
-    return found
+        workspace = Workspace(row["realm"], row["of_tenant"])
+        offers[row["account_id"]].append(OfferRow(workspace, offer, row["pending"]))
+    return offers

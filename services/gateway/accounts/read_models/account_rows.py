@@ -1,7 +1,7 @@
-"""The tables of `account`, and how events change them.
+"""The tables of the read model `account`, and the projection of events on them.
 
-Who somebody is stays sealed here as it is in the log; addresses are digests. `tenant` is that of
-the log, `of_tenant` where a role counts.
+Personal data is sealed as in the log, addresses are digests. `tenant` is the tenant in the log,
+`of_tenant` the tenant of a role's workspace.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ OFFER: Final = Table(
     Column("offered_at", TIMESTAMP(timezone=True), nullable=False),
     Column("pending", Boolean, nullable=False),
 )
-"""The last invitation of each place; kept when it is answered, for its `number` goes on."""
+"""The last offer of each workspace. It stays when it is answered: its `number` is reused."""
 ADDRESS: Final = Table(
     "account_address",
     MetaData(),
@@ -90,11 +90,11 @@ ADDRESS: Final = Table(
     Column("account_id", Uuid, nullable=False),
     Column("released", Boolean, nullable=False),
 )
-"""A row for every owner an address ever had."""
+"""One row for each owner that an address ever had."""
 
 
 async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]]) -> None:
-    """See `Projection`. Accounts change rarely: one or two statements per event."""
+    """See `Projection`. Accounts change rarely, so each event is one to three statements."""
     for envelope in batch:
         for statement in _statements(envelope.tenant, envelope.event):
             await query.execute(connection, statement)
@@ -103,42 +103,42 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
 def _statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
     match event:
         case AccountOpened():
-            return [_opened(tenant, event)]
+            return [_insert_account(tenant, event)]
         case AddressClaimed() | AddressReleased():
-            return [_owned(tenant, event)]
+            return [_upsert_address(tenant, event)]
         case RoleGranted():
-            changed = _changed(tenant, event.account_id, event.granted_at)
-            return [_granted(tenant, event), _answered(tenant, event), changed]
+            changed = _touch(tenant, event.account_id, event.granted_at)
+            return [_upsert_role(tenant, event), _answer_offer(tenant, event), changed]
         case RoleWithdrawn():
-            changed = _changed(tenant, event.account_id, event.withdrawn_at)
-            return [_withdrawn(tenant, event), changed]
+            changed = _touch(tenant, event.account_id, event.withdrawn_at)
+            return [_delete_role(tenant, event), changed]
         case RoleOffered():
-            return [_offered(tenant, event)]
+            return [_upsert_offer(tenant, event)]
         case RoleOfferEnded():
-            return [_answered(tenant, event)]
+            return [_answer_offer(tenant, event)]
         case _:
-            return _status_changed(tenant, event)
+            return _account_statements(tenant, event)
 
 
-def _status_changed(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
+def _account_statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
     match event:
         case PersonChanged(account_id=of, changed_at=at, sealed=sealed):
-            return [_changed(tenant, of, at, sealed=sealed)]
+            return [_touch(tenant, of, at, sealed=sealed)]
         case PasswordSet(account_id=of):
-            # A hash that was renewed is no change, and has the moment of the old one.
-            return [_with(tenant, of, has_password=True)]
+            # `changed_at` stays: a renewed hash is no change of the account.
+            return [_update(tenant, of, has_password=True)]
         case AccountDeactivated(account_id=of, deactivated_at=at):
-            return [_changed(tenant, of, at, active=False)]
+            return [_touch(tenant, of, at, active=False)]
         case AccountActivated(account_id=of, activated_at=at):
-            return [_changed(tenant, of, at, active=True)]
+            return [_touch(tenant, of, at, active=True)]
         case AccountRemoved(account_id=of, removed_at=at):
-            return [_changed(tenant, of, at, active=False, removed_at=at)]
+            return [_touch(tenant, of, at, active=False, removed_at=at)]
         case _:
-            # Of other topics, which this read model does not read.
+            # Events of topics that this read model does not subscribe to.
             return []
 
 
-def _opened(tenant: str, event: AccountOpened) -> ClauseElement:
+def _insert_account(tenant: str, event: AccountOpened) -> ClauseElement:
     return insert(ACCOUNT).values(
         tenant=tenant,
         account_id=event.account_id,
@@ -151,17 +151,17 @@ def _opened(tenant: str, event: AccountOpened) -> ClauseElement:
     )
 
 
-def _changed(tenant: str, account_id: UUID, at: datetime, **values: Any) -> ClauseElement:
-    return _with(tenant, account_id, changed_at=at, **values)
+def _touch(tenant: str, account_id: UUID, at: datetime, **values: Any) -> ClauseElement:
+    return _update(tenant, account_id, changed_at=at, **values)
 
 
-def _with(tenant: str, account_id: UUID, **values: Any) -> ClauseElement:
-    is_it = (ACCOUNT.c.tenant == tenant, ACCOUNT.c.account_id == account_id)
-    return ACCOUNT.update().where(*is_it).values(**values)
+def _update(tenant: str, account_id: UUID, **values: Any) -> ClauseElement:
+    this_account = (ACCOUNT.c.tenant == tenant, ACCOUNT.c.account_id == account_id)
+    return ACCOUNT.update().where(*this_account).values(**values)
 
 
-def _granted(tenant: str, event: RoleGranted) -> ClauseElement:
-    said = insert(ROLE).values(
+def _upsert_role(tenant: str, event: RoleGranted) -> ClauseElement:
+    statement = insert(ROLE).values(
         tenant=tenant,
         account_id=event.account_id,
         realm=event.realm,
@@ -169,11 +169,11 @@ def _granted(tenant: str, event: RoleGranted) -> ClauseElement:
         role=event.role,
         granted_at=event.granted_at,
     )
-    new = {"role": said.excluded.role, "granted_at": said.excluded.granted_at}
-    return said.on_conflict_do_update(index_elements=[*ROLE.primary_key], set_=new)
+    new = {"role": statement.excluded.role, "granted_at": statement.excluded.granted_at}
+    return statement.on_conflict_do_update(index_elements=[*ROLE.primary_key], set_=new)
 
 
-def _withdrawn(tenant: str, event: RoleWithdrawn) -> ClauseElement:
+def _delete_role(tenant: str, event: RoleWithdrawn) -> ClauseElement:
     return ROLE.delete().where(
         ROLE.c.tenant == tenant,
         ROLE.c.account_id == event.account_id,
@@ -182,8 +182,8 @@ def _withdrawn(tenant: str, event: RoleWithdrawn) -> ClauseElement:
     )
 
 
-def _offered(tenant: str, event: RoleOffered) -> ClauseElement:
-    said = insert(OFFER).values(
+def _upsert_offer(tenant: str, event: RoleOffered) -> ClauseElement:
+    statement = insert(OFFER).values(
         tenant=tenant,
         account_id=event.account_id,
         realm=event.realm,
@@ -194,23 +194,23 @@ def _offered(tenant: str, event: RoleOffered) -> ClauseElement:
         offered_at=event.offered_at,
         pending=True,
     )
-    new = {name: said.excluded[name] for name in ("role", "sealed", "offered_at", "pending")}
-    return said.on_conflict_do_update(index_elements=[*OFFER.primary_key], set_=new)
+    new = {name: statement.excluded[name] for name in ("role", "sealed", "offered_at", "pending")}
+    return statement.on_conflict_do_update(index_elements=[*OFFER.primary_key], set_=new)
 
 
-def _answered(tenant: str, event: RoleGranted | RoleOfferEnded) -> ClauseElement:
-    is_it = (
+def _answer_offer(tenant: str, event: RoleGranted | RoleOfferEnded) -> ClauseElement:
+    this_offer = (
         OFFER.c.tenant == tenant,
         OFFER.c.account_id == event.account_id,
         OFFER.c.realm == event.realm,
         OFFER.c.of_tenant == event.tenant,
     )
-    return OFFER.update().where(*is_it).values(pending=False)
+    return OFFER.update().where(*this_offer).values(pending=False)
 
 
-def _owned(tenant: str, event: AddressClaimed | AddressReleased) -> ClauseElement:
-    # Facts come in any order: what was released stays so, even if the claim arrives after it.
-    said = insert(ADDRESS).values(
+def _upsert_address(tenant: str, event: AddressClaimed | AddressReleased) -> ClauseElement:
+    # Facts arrive in any order: a released address stays released if its claim arrives later.
+    statement = insert(ADDRESS).values(
         tenant=tenant,
         digest=event.digest,
         generation=event.generation,
@@ -218,7 +218,7 @@ def _owned(tenant: str, event: AddressClaimed | AddressReleased) -> ClauseElemen
         account_id=event.account_id,
         released=isinstance(event, AddressReleased),
     )
-    released = or_(ADDRESS.c.released, said.excluded.released)
-    return said.on_conflict_do_update(
+    released = or_(ADDRESS.c.released, statement.excluded.released)
+    return statement.on_conflict_do_update(
         index_elements=[*ADDRESS.primary_key], set_={"released": released}
     )

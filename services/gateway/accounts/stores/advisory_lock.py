@@ -1,4 +1,4 @@
-"""An advisory lock for decisions that read several accounts."""
+"""Advisory locks that serialise decisions on several accounts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,15 +8,15 @@ from typing import Final
 import asyncpg
 
 from libs.errors import Unavailable
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 class AdvisoryLock:
-    """A lock by name, over all processes on this database.
+    """Locks by name, shared by all processes on this database.
 
-    A process waits with one connection at most, so that the holder finds another.
+    A process waits with one connection at most, so that the holder of the lock has one to write.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -25,10 +25,10 @@ class AdvisoryLock:
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock `name`. Raises Unavailable if others hold it too long."""
+        """Hold the lock `name`. Raises Unavailable after the database's lock timeout."""
         async with (
             self._here,
-            acquired(self._pool) as connection,
+            acquire(self._pool) as connection,
             connection.transaction(),
         ):
             try:

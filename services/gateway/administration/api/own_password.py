@@ -27,7 +27,7 @@ router = APIRouter(
 
 
 class NewPassword(BaseModel):
-    """The present password, and the one in its place."""
+    """The present password and the new one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class NewPassword(BaseModel):
 
 @router.post("/password", status_code=204)
 async def change_password(
-    asked: NewPassword, request: Request, gateway: Gateway, caller: CurrentUser
+    body: NewPassword, request: Request, gateway: Gateway, caller: CurrentUser
 ) -> None:
     """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
     nobody should have the new one, 429 after too many tries."""
@@ -50,8 +50,8 @@ async def change_password(
             AccountId(UUID(caller.subject)),
             realm=caller.kind,
             session=caller.session,
-            old=asked.old_password,
-            new=asked.new_password,
+            old=body.old_password,
+            new=body.new_password,
         )
     except WrongPassword as no:
         raise HTTPException(403, str(no)) from None

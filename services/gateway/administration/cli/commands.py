@@ -1,7 +1,7 @@
 """The commands `create-admin` and `accounts …`.
 
-Straight on the database, so it works before anybody can log in. Exits with 0 when it is done, 1
-when it was refused (and says why), 2 when it was not asked rightly.
+They work on the database directly, so that they work before anybody can log in. Exit codes: 0 done,
+1 refused (the reason is printed), 2 wrong usage.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from libs.errors import Refused, Unavailable
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Place, Realm, Role
+from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Realm, Role, Workspace
 from services.gateway.administration.cli import actions
 from services.gateway.context import Deps, OpenDeps
 
@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON value, for script
 
 
 def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
-    """The command by which somebody is let in for the first time."""
+    """Add the command that opens the first administrator's account."""
 
     @app.command("create-admin")
     def create_admin(
@@ -41,15 +41,22 @@ def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
     ) -> None:
         """Make an account that may make others."""
         person = Person(email=email, username=username)
-        given = Role(Place(realm.value, tenant), role)
+        first_role = Role(Workspace(realm.value, tenant), role)
         password = _password(password_file)
-        _run(open_deps, lambda deps: actions.create(deps, person, password, given))
+        _run(open_deps, lambda deps: actions.create(deps, person, password, first_role))
 
 
 def account_commands(open_deps: OpenDeps) -> typer.Typer:
-    """The commands about accounts, each on a `Deps` of its own."""
+    """The commands `accounts …`. Each opens a `Deps` of its own."""
     app = typer.Typer(no_args_is_help=True, help="Accounts: see them, take them out and back in.")
+    _add_list(app, open_deps)
+    _add_show(app, open_deps)
+    _add_status_changes(app, open_deps)
+    _add_reset_password(app, open_deps)
+    return app
 
+
+def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command("list")
     def list_accounts(
         realm: Annotated[Realm | None, typer.Option(help="Only those with a role there.")] = None,
@@ -59,14 +66,18 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
         as_json: AsJson = False,
     ) -> None:
         """Show accounts in the order they were opened. New ones appear within moments."""
-        place = Place(realm.value, tenant) if realm else None
-        _run(open_deps, lambda deps: actions.list_accounts(deps, place, limit, offset, as_json))
+        workspace = Workspace(realm.value, tenant) if realm else None
+        _run(open_deps, lambda deps: actions.list_accounts(deps, workspace, limit, offset, as_json))
 
+
+def _add_show(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command()
     def show(who: Who, as_json: AsJson = False) -> None:
         """Show one account, with its roles and where it is logged in."""
         _run(open_deps, lambda deps: actions.show(deps, who, as_json))
 
+
+def _add_status_changes(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command()
     def activate(who: Who) -> None:
         """Let an account open again what its roles allow."""
@@ -80,6 +91,8 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
         """Let an account open nothing, and end its sessions."""
         _run(open_deps, lambda deps: actions.deactivate(deps, who, reason))
 
+
+def _add_reset_password(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command("reset-password")
     def reset_password(
         who: Who,
@@ -91,11 +104,9 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
         password = _password(password_file)
         _run(open_deps, lambda deps: actions.reset_password(deps, who, password))
 
-    return app
-
 
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[None]]) -> None:
-    """Do it; a refusal is one sentence and exits with 1."""
+    """Run `work`; a refusal is printed and exits with 1."""
 
     async def run() -> None:
         async with open_deps() as deps:
@@ -114,8 +125,8 @@ def _password(file: Path | None) -> str:
             return file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"cannot read it ({type(error).__name__})") from error
-    given = typer.get_text_stream("stdin")
-    if not given.isatty():
-        return given.readline().rstrip("\r\n")
-    asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return asked
+    stdin = typer.get_text_stream("stdin")
+    if not stdin.isatty():
+        return stdin.readline().rstrip("\r\n")
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password

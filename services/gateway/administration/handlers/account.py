@@ -14,7 +14,7 @@ from services.gateway.accounts.domain.account import (
 )
 from services.gateway.accounts.domain.commands import ChangePerson, OpenAccount, SetPassword
 from services.gateway.accounts.domain.person import Person, addresses_of, tidy
-from services.gateway.accounts.domain.realm import SUPERADMIN, Place, Role
+from services.gateway.accounts.domain.realm import SUPERADMIN, Role, Workspace
 from services.gateway.accounts.handlers.address import (
     claims,
     first_superadmin,
@@ -46,9 +46,9 @@ async def open_account(
     active: bool = True,
     source: Source | None = None,
 ) -> Profile:
-    """Let somebody be known; at once they can log in, and nobody else has their addresses.
+    """Open an account. It can log in at once, and owns its addresses.
 
-    `source` is what the hashing of the password queues as, if not the actor. Raises BadAddress,
+    `source` is the queue of the password's hashing, by default the actor's. Raises BadAddress,
     AddressTaken, PasswordUnfit, RoleUnknown, TooManyRequests, Unavailable.
     """
     return await _open(
@@ -61,26 +61,28 @@ async def set_up(
     person: Person,
     *,
     password: str,
-    place: Place,
+    workspace: Workspace,
     source: Source | None = None,
 ) -> Profile:
-    """Make the first superadmin of a place. Raises AlreadySetUp for everyone after, and as
-    `open_account` does."""
-    roles = [Role(place, SUPERADMIN)]
+    """Open the account of the first superadmin of a workspace.
+
+    Raises AlreadySetUp if there was one, and as `open_account`.
+    """
+    roles = [Role(workspace, SUPERADMIN)]
     return await _open(
         identity, person, password, roles, "set-up", active=True, first=True, source=source
     )
 
 
-async def is_set_up(identity: Identity, place: Place) -> bool:
-    """Whether a place ever had a superadmin; true at once for everybody. Raises LogUnavailable."""
-    return await has_superadmin(identity.store, place)
+async def is_set_up(identity: Identity, workspace: Workspace) -> bool:
+    """Whether the workspace ever had a superadmin, by the log. Raises LogUnavailable."""
+    return await has_superadmin(identity.store, workspace)
 
 
 async def change_person(
     identity: Identity, account_id: AccountId, person: Person, *, actor: str
 ) -> Profile:
-    """Say who they are instead. Raises AccountUnknown, BadAddress, AddressTaken, Unavailable."""
+    """Replace the personal data. Raises AccountUnknown, BadAddress, AddressTaken, Unavailable."""
     new, now = tidy(person), identity.clock()
 
     async def plan(account: Account) -> Plan:
@@ -88,9 +90,9 @@ async def change_person(
         if new == old:
             return None, ()
         before, after = addresses_of(old), addresses_of(new)
-        places = [*account.roles]
-        claimed = await claims(identity, account_id, after - before, now, places)
-        released = await releases(identity, account_id, before - after, now, places)
+        workspaces = [*account.roles]
+        claimed = await claims(identity, account_id, after - before, now, workspaces)
+        released = await releases(identity, account_id, before - after, now, workspaces)
         sealed = seal_person(identity.seal, account_id, new)
         command = ChangePerson(account_id=account_id, person=sealed, now=now)
         return command, [*claimed, *released]
@@ -100,7 +102,7 @@ async def change_person(
 
 
 async def change_password(identity: Identity, account_id: AccountId, *, old: str, new: str) -> None:
-    """Change one's own password; all sessions end. Raises WrongPassword, PasswordUnfit,
+    """Change a password by the `old` one; all sessions end. Raises WrongPassword, PasswordUnfit,
     AccountUnknown, Unavailable."""
     check_password(new)
     account = (await load(identity, account_id)).account
@@ -117,8 +119,7 @@ async def change_password(identity: Identity, account_id: AccountId, *, old: str
 async def reset_password(
     identity: Identity, account_id: AccountId, *, new: str, actor: str
 ) -> None:
-    """Give an account another password; all its sessions end. Raises PasswordUnfit,
-    AccountUnknown, Unavailable."""
+    """Set another password; all sessions end. Raises PasswordUnfit, AccountUnknown, Unavailable."""
     check_password(new)
     hashed = await identity.passwords.hash(new, source=_source_of(actor))
     sealed = seal_password(identity.seal, account_id, hashed)
@@ -142,14 +143,14 @@ async def _open(
     first: bool,
     source: Source | None,
 ) -> Profile:
-    account_id, kept = AccountId(new_event_id()), tidy(person)
-    # Before the work of hashing; whoever comes in between is noticed when it is appended.
-    await _opening_facts(identity, account_id, kept, roles, first=first)
+    account_id, tidied = AccountId(new_event_id()), tidy(person)
+    # Refused before the work of hashing; concurrent claims are refused when it is appended.
+    await _opening_facts(identity, account_id, tidied, roles, first=first)
     hashed = await _hashed(identity, account_id, password, source or _source_of(str(actor)))
     command = OpenAccount(
         account_id=account_id,
         number=await next_number(identity.pool),
-        person=seal_person(identity.seal, account_id, kept),
+        person=seal_person(identity.seal, account_id, tidied),
         password=hashed,
         roles=tuple(roles),
         active=active,
@@ -157,10 +158,10 @@ async def _open(
     )
 
     async def plan(_: Account) -> Plan:
-        return command, await _opening_facts(identity, account_id, kept, roles, first=first)
+        return command, await _opening_facts(identity, account_id, tidied, roles, first=first)
 
-    opened = await execute_with_facts(identity, account_id, plan, actor=actor or str(account_id))
-    return profile_of(identity, account_id, opened)
+    account = await execute_with_facts(identity, account_id, plan, actor=actor or str(account_id))
+    return profile_of(identity, account_id, account)
 
 
 async def _opening_facts(
@@ -175,12 +176,12 @@ async def _opening_facts(
     facts: list[Fact[GatewayEvent]] = []
     for role in roles:
         if role.name == SUPERADMIN:
-            told = await first_superadmin(identity.store, account_id, role.place, now)
-            if first and not told:
+            claimed = await first_superadmin(identity.store, account_id, role.workspace, now)
+            if first and not claimed:
                 raise AlreadySetUp
-            facts += told
-    places = [role.place for role in roles]
-    return [*facts, *await claims(identity, account_id, addresses_of(person), now, places)]
+            facts += claimed
+    workspaces = [role.workspace for role in roles]
+    return [*facts, *await claims(identity, account_id, addresses_of(person), now, workspaces)]
 
 
 async def _hashed(
@@ -194,5 +195,5 @@ async def _hashed(
 
 
 def _source_of(actor: str) -> Source:
-    """What the work for an actor queues as: they have logged in."""
+    """The queue of an actor's work. It is trusted: the actor has logged in."""
     return Source(f"actor {actor}", trusted=True)

@@ -1,7 +1,8 @@
 """Granting and withdrawing roles; deactivating and removing accounts.
 
-Whether a superadmin is left is decided in turns: the read model says who might be one, the log who
-is. One who was made a moment ago may be overlooked, never one who is gone be counted.
+A workspace keeps a superadmin: decisions that could leave it without one hold a lock. The read
+model gives candidates, the log decides. A superadmin of a moment ago may be missed; one that is
+gone is never counted.
 """
 
 from typing import Final
@@ -13,12 +14,12 @@ from services.gateway.accounts.domain.commands import (
     Activate,
     Deactivate,
     GrantRole,
-    Others,
+    OtherSuperadmins,
     Remove,
     WithdrawRole,
 )
 from services.gateway.accounts.domain.person import addresses_of
-from services.gateway.accounts.domain.realm import SUPERADMIN, Place, Role
+from services.gateway.accounts.domain.realm import SUPERADMIN, Role, Workspace
 from services.gateway.accounts.handlers.address import claims, first_superadmin, releases
 from services.gateway.accounts.handlers.execution import Plan, Planner, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
@@ -37,52 +38,57 @@ ADMINISTRATION: Final = "superadmins"
 async def grant_role(
     identity: Identity, account_id: AccountId, role: Role, *, actor: str
 ) -> Profile:
-    """Let the account act as `role`. Another role it had there ends, and with it the sessions.
+    """Grant a role. It replaces another role in that workspace, whose sessions end.
 
-    Raises RoleUnknown, AccountUnknown, AddressTaken by somebody there, LastSuperadmin, Unavailable.
+    Raises RoleUnknown, AccountUnknown, AddressTaken if another member of the workspace has an
+    address of the account, LastSuperadmin, Unavailable.
     """
     before: str | None = None
 
     async def plan(account: Account) -> Plan:
         nonlocal before
-        # Of the history that is decided on: somebody else may have given a role meanwhile.
-        before = account.roles.get(role.place)
+        # From the history that the decision is based on: a concurrent grant is seen.
+        before = account.roles.get(role.workspace)
         now, others = identity.clock(), await _others(identity, account_id, account)
         command = GrantRole(account_id=account_id, role=role, others=others, now=now)
-        facts = await _claimed_in(identity, account_id, account, role.place)
+        facts = await _claimed_in(identity, account_id, account, role.workspace)
         if role.name == SUPERADMIN:
-            facts += await first_superadmin(identity.store, account_id, role.place, now)
+            facts += await first_superadmin(identity.store, account_id, role.workspace, now)
         return command, facts
 
     granted = await _serialized(identity, account_id, plan, actor)
     if before not in (None, role.name):
-        await revoke_all(identity, account_id, reason="revoked", actor=actor, place=role.place)
+        await revoke_all(
+            identity, account_id, reason="revoked", actor=actor, workspace=role.workspace
+        )
     return profile_of(identity, account_id, granted)
 
 
 async def withdraw_role(
-    identity: Identity, account_id: AccountId, place: Place, *, actor: str
+    identity: Identity, account_id: AccountId, workspace: Workspace, *, actor: str
 ) -> None:
-    """Let the account act there no more; its sessions there end.
+    """Withdraw the account's role in the workspace; its sessions there end.
 
     Raises AccountUnknown, LastSuperadmin, Unavailable.
     """
 
     async def plan(account: Account) -> Plan:
         now, others = identity.clock(), await _others(identity, account_id, account)
-        command = WithdrawRole(account_id=account_id, place=place, others=others, now=now)
+        command = WithdrawRole(account_id=account_id, workspace=workspace, others=others, now=now)
         if not account.known:
             return command, ()
-        theirs = addresses_of(person_of(identity, account_id, account))
-        left = await releases(identity, account_id, theirs, now, [place], everywhere=False)
-        return command, left
+        addresses = addresses_of(person_of(identity, account_id, account))
+        released = await releases(
+            identity, account_id, addresses, now, [workspace], everywhere=False
+        )
+        return command, released
 
     await _serialized(identity, account_id, plan, actor)
-    await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
+    await revoke_all(identity, account_id, reason="revoked", actor=actor, workspace=workspace)
 
 
 async def deactivate(identity: Identity, account_id: AccountId, *, reason: str, actor: str) -> None:
-    """Let the account open nothing for now; its sessions end.
+    """Deactivate the account; its sessions end.
 
     Raises AccountUnknown, LastSuperadmin, Unavailable.
     """
@@ -96,7 +102,7 @@ async def deactivate(identity: Identity, account_id: AccountId, *, reason: str, 
 
 
 async def activate(identity: Identity, account_id: AccountId, *, actor: str) -> None:
-    """Let the account open again what its roles allow. Raises AccountUnknown, Unavailable."""
+    """Activate the account again. Raises AccountUnknown, Unavailable."""
 
     async def plan(_: Account) -> Plan:
         return Activate(account_id=account_id, now=identity.clock()), ()
@@ -105,9 +111,9 @@ async def activate(identity: Identity, account_id: AccountId, *, actor: str) -> 
 
 
 async def remove(identity: Identity, account_id: AccountId, *, actor: str) -> None:
-    """Let the account be gone for good; its addresses are free, its sessions end.
+    """Remove the account for good: its addresses are free, its sessions end. Safe to repeat.
 
-    Raises AccountUnknown, LastSuperadmin, Unavailable; a second time changes nothing.
+    Raises AccountUnknown, LastSuperadmin, Unavailable.
     """
 
     async def plan(account: Account) -> Plan:
@@ -115,21 +121,21 @@ async def remove(identity: Identity, account_id: AccountId, *, actor: str) -> No
         command = Remove(account_id=account_id, others=others, now=now)
         if not account.known:
             return command, ()
-        theirs = addresses_of(person_of(identity, account_id, account))
-        return command, await releases(identity, account_id, theirs, now, [*account.roles])
+        addresses = addresses_of(person_of(identity, account_id, account))
+        return command, await releases(identity, account_id, addresses, now, [*account.roles])
 
     await _serialized(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="removed", actor=actor)
 
 
 async def _claimed_in(
-    identity: Identity, account_id: AccountId, account: Account, place: Place
+    identity: Identity, account_id: AccountId, account: Account, workspace: Workspace
 ) -> list[Fact[GatewayEvent]]:
-    """The facts by which the account can be found in a place where it had no role."""
-    if not account.known or place in account.roles:
+    """The claims of the account's addresses in a workspace in which it had no role."""
+    if not account.known or workspace in account.roles:
         return []
-    theirs = addresses_of(person_of(identity, account_id, account))
-    return await claims(identity, account_id, theirs, identity.clock(), [place])
+    addresses = addresses_of(person_of(identity, account_id, account))
+    return await claims(identity, account_id, addresses, identity.clock(), [workspace])
 
 
 async def _serialized(
@@ -139,16 +145,16 @@ async def _serialized(
         return await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
-async def _others(identity: Identity, account_id: AccountId, account: Account) -> Others:
-    """How many active superadmins there are beside it where it is one, as far as it matters."""
+async def _others(identity: Identity, account_id: AccountId, account: Account) -> OtherSuperadmins:
+    """1 for each workspace with another active superadmin, else 0; see `OtherSuperadmins`."""
     return {
-        place: int(await _has_another(identity, account_id, place))
-        for place in account.superadmin_in
+        workspace: int(await _has_another(identity, account_id, workspace))
+        for workspace in account.superadmin_in
     }
 
 
-async def _has_another(identity: Identity, account_id: AccountId, place: Place) -> bool:
-    for other in await superadmins(identity.pool, place):
-        if other != account_id and place in (await load(identity, other)).account.superadmin_in:
+async def _has_another(identity: Identity, account_id: AccountId, workspace: Workspace) -> bool:
+    for other in await superadmins(identity.pool, workspace):
+        if other != account_id and workspace in (await load(identity, other)).account.superadmin_in:
             return True
     return False

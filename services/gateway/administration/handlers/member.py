@@ -1,7 +1,7 @@
-"""The members of a place, as its administrators read and change them.
+"""The members of a workspace, as its administrators read and change them.
 
-Nobody else is there for them: an account without a role in the place is unknown. Who also acts
-elsewhere keeps their addresses, password and standing: those are not this administrator's alone.
+An account without a role in the workspace is unknown to its administrators. Of an account that has
+roles elsewhere as well they can change the role only, not addresses, password or status.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from contracts.gateway import (
 from libs.errors import Refused
 from services.gateway.accounts.domain.account import ACCOUNT, AccountUnknown, check_password
 from services.gateway.accounts.domain.person import Person, addresses_of, tidy
-from services.gateway.accounts.domain.realm import PLATFORM, Place, Role
+from services.gateway.accounts.domain.realm import PLATFORM, Role, Workspace
 from services.gateway.accounts.handlers.address import claims
 from services.gateway.accounts.handlers.identity import Identity, open_person, person_of
 from services.gateway.accounts.read_models.account import AccountRow
@@ -35,7 +35,10 @@ class ActsElsewhere(Refused):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """An account with a role in a place, in the clear: not for logs, nor for events."""
+    """An account with a role in a workspace, in the clear: not for logs or events.
+
+    `elsewhere` says whether it has roles in other workspaces.
+    """
 
     account_id: AccountId
     number: int
@@ -48,8 +51,8 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """How a member shall be; None is as before."""
+class MemberChanges:
+    """The changes to make to a member; None leaves a field as it is."""
 
     person: Person | None = None
     role: str | None = None
@@ -57,11 +60,11 @@ class Wanted:
     password: str | None = None
 
 
-async def member(identity: Identity, account_id: AccountId, place: Place) -> Member:
-    """The member as the log has it. Raises AccountUnknown, LogUnavailable."""
+async def load_member(identity: Identity, account_id: AccountId, workspace: Workspace) -> Member:
+    """Load a member from the log. Raises AccountUnknown, LogUnavailable."""
     events = (await identity.store.read(PLATFORM, ACCOUNT.stream(account_id))).events
     account = ACCOUNT.state_after(events)
-    role = account.roles.get(place)
+    role = account.roles.get(workspace)
     if not account.known or role is None:
         raise AccountUnknown
     moments = list(_moments(events))
@@ -77,9 +80,9 @@ async def member(identity: Identity, account_id: AccountId, place: Place) -> Mem
     )
 
 
-def member_of(identity: Identity, row: AccountRow, place: Place) -> Member:
-    """The member as a list has it. Raises AccountUnknown if they are none there (any more)."""
-    role = row.role_in(place)
+def member_of(identity: Identity, row: AccountRow, workspace: Workspace) -> Member:
+    """The member of a row of the read model. Raises AccountUnknown without a role there."""
+    role = row.role_in(workspace)
     if role is None or row.removed_at is not None:
         raise AccountUnknown
     return Member(
@@ -94,53 +97,64 @@ def member_of(identity: Identity, row: AccountRow, place: Place) -> Member:
     )
 
 
-async def change(
-    identity: Identity, account_id: AccountId, place: Place, wanted: Wanted, *, actor: str
+async def change_member(
+    identity: Identity,
+    account_id: AccountId,
+    workspace: Workspace,
+    changes: MemberChanges,
+    *,
+    actor: str,
 ) -> Member:
-    """Make the member what is wanted; sessions end where the change says so.
+    """Apply the changes. Another role, a new password and deactivation end sessions.
 
-    What can be refused is refused before anything is done, except against a race. Raises
+    All changes are checked before the first is applied, except for concurrent ones. Raises
     AccountUnknown, ActsElsewhere, AddressTaken, BadAddress, PasswordUnfit, RoleUnknown,
     LastSuperadmin, Unavailable.
     """
-    now = await member(identity, account_id, place)
-    await _check(identity, now, wanted, place)
-    if wanted.role not in (None, now.role):
-        role = Role(place, wanted.role or "")
+    current = await load_member(identity, account_id, workspace)
+    await _check(identity, current, changes, workspace)
+    if changes.role not in (None, current.role):
+        role = Role(workspace, changes.role or "")
         await administration.grant_role(identity, account_id, role, actor=actor)
-    if wanted.active is not None and wanted.active != now.active:
-        await _stand(identity, account_id, wanted.active, actor)
-    if wanted.person is not None:
-        await change_person(identity, account_id, wanted.person, actor=actor)
-    if wanted.password is not None:
-        await reset_password(identity, account_id, new=wanted.password, actor=actor)
-    return await member(identity, account_id, place)
+    if changes.active is not None and changes.active != current.active:
+        await _set_active(identity, account_id, changes.active, actor)
+    if changes.person is not None:
+        await change_person(identity, account_id, changes.person, actor=actor)
+    if changes.password is not None:
+        await reset_password(identity, account_id, new=changes.password, actor=actor)
+    return await load_member(identity, account_id, workspace)
 
 
-async def remove(identity: Identity, account_id: AccountId, place: Place, *, actor: str) -> None:
-    """Let the member be gone: the account, or its role here if it acts elsewhere as well.
+async def remove_member(
+    identity: Identity, account_id: AccountId, workspace: Workspace, *, actor: str
+) -> None:
+    """Remove the account, or only its role in the workspace if it has roles elsewhere.
 
     Raises AccountUnknown, LastSuperadmin, Unavailable.
     """
-    found = await member(identity, account_id, place)
-    if found.elsewhere:
-        return await administration.withdraw_role(identity, account_id, place, actor=actor)
+    current = await load_member(identity, account_id, workspace)
+    if current.elsewhere:
+        return await administration.withdraw_role(identity, account_id, workspace, actor=actor)
     return await administration.remove(identity, account_id, actor=actor)
 
 
-async def _check(identity: Identity, now: Member, wanted: Wanted, place: Place) -> None:
-    person = None if wanted.person is None else tidy(wanted.person)
-    stands = wanted.active in (None, now.active)
-    if now.elsewhere and not (person in (None, now.person) and stands and wanted.password is None):
+async def _check(
+    identity: Identity, current: Member, changes: MemberChanges, workspace: Workspace
+) -> None:
+    person = None if changes.person is None else tidy(changes.person)
+    same_person = person in (None, current.person)
+    same_status = changes.active in (None, current.active)
+    only_role = same_person and same_status and changes.password is None
+    if current.elsewhere and not only_role:
         raise ActsElsewhere
-    if wanted.password is not None:
-        check_password(wanted.password)
+    if changes.password is not None:
+        check_password(changes.password)
     if person is not None:
-        new = addresses_of(person) - addresses_of(now.person)
-        await claims(identity, now.account_id, new, identity.clock(), [place])
+        new = addresses_of(person) - addresses_of(current.person)
+        await claims(identity, current.account_id, new, identity.clock(), [workspace])
 
 
-async def _stand(identity: Identity, account_id: AccountId, active: bool, actor: str) -> None:
+async def _set_active(identity: Identity, account_id: AccountId, active: bool, actor: str) -> None:
     if active:
         await administration.activate(identity, account_id, actor=actor)
     else:
@@ -149,7 +163,7 @@ async def _stand(identity: Identity, account_id: AccountId, active: bool, actor:
 
 
 def _moments(events: Iterable[GatewayEvent]) -> Iterable[datetime]:
-    """When the account changed, as the read model counts it."""
+    """The times of the account's changes, by the same rule as `changed_at` of the read model."""
     for event in events:
         match event:
             case (

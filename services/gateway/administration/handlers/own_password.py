@@ -14,15 +14,15 @@ from services.gateway.sessions.handlers.management import session_of
 from services.gateway.sessions.handlers.session import revoke
 
 REFUSALS: Final = UUID("7f0c0a52-5a0e-5a41-9a8b-0b5c6d2f4e11")
-"""The namespace of the ids of these refusals."""
+"""The namespace of the ids of recorded refusals."""
 
 
 async def change_own_password(
     identity: Identity, account_id: AccountId, *, realm: str, session: str, old: str, new: str
 ) -> None:
-    """Change it; all sessions end, and the present one even if no read model knows of it yet.
+    """Change the password of the caller; all sessions end, the present one included.
 
-    Raises WrongPassword, which is told like a refused login, once a minute; PasswordUnfit,
+    Raises WrongPassword, recorded as `LoginRefused` once a minute at most; PasswordUnfit,
     AccountUnknown, Unavailable.
     """
     try:

@@ -11,7 +11,7 @@ from libs.eventsourcing.decider import Decider
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IssueKey:
-    """Give out the key that has this hash. The key itself never comes here."""
+    """Issue the key with this hash. The key itself is not part of the command."""
 
     key_id: KeyId
     name: str
@@ -25,7 +25,7 @@ class IssueKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RevokeKey:
-    """Let the key open nothing any more."""
+    """Revoke the key for good."""
 
     key_id: KeyId
     reason: str
@@ -65,14 +65,14 @@ class Issued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """A key as later decisions need it."""
+    """The state of a key."""
 
     issued: Issued | None = None
     revoked: bool = False
 
 
 def decide(key: Key, command: KeyCommand) -> list[GatewayEvent]:
-    """See `Decider`. Issuing the same again changes nothing, nor does revoking twice."""
+    """See `Decider`. Issuing the same key again and revoking twice give no events."""
     match command:
         case IssueKey() if key.issued is None:
             _check_use(command)
@@ -105,14 +105,14 @@ def evolve(key: Key, event: GatewayEvent) -> Key:
             return key
 
 
-def _content(said: IssueKey | KeyIssued) -> Issued:
+def _content(source: IssueKey | KeyIssued) -> Issued:
     return Issued(
-        name=said.name,
-        prefix=said.prefix,
-        hash=said.hash,
-        scopes=said.scopes,
-        expires_at=said.expires_at,
-        requests_per_minute=said.requests_per_minute,
+        name=source.name,
+        prefix=source.prefix,
+        hash=source.hash,
+        scopes=source.scopes,
+        expires_at=source.expires_at,
+        requests_per_minute=source.requests_per_minute,
     )
 
 

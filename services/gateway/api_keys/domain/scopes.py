@@ -1,6 +1,6 @@
 """The scopes that a key may be granted: no more than its issuer holds.
 
-The command line is not held to it: whoever stands there reads the database anyhow.
+The command line may grant any scope: its user has the database anyway.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Realm, scop
 from services.gateway.doors.domain.doors import DOORS
 
 KEYS: Final = "keys:*"
-"""Who may give out keys and take them back."""
+"""The scope to issue and revoke keys."""
 
 GRANTABLE: Final = frozenset(
     {rule.scope for door in DOORS for rule in door.rules if rule.scope is not None}
@@ -33,26 +33,26 @@ class TenantUnfit(Refused):
 
 
 def check_scopes(scopes: Iterable[str], *, kind: str, own: frozenset[str]) -> None:
-    """Raise ScopeUnfit for what nobody, or not this caller, may give.
+    """Raise ScopeUnfit for a scope that is not grantable, or that the caller does not hold.
 
-    `kind` is the caller's realm, `own` their scopes: but for the platform's administrators nobody
-    gives what they do not have.
+    `kind` is the caller's realm, `own` their scopes. The platform's administrators may grant every
+    grantable scope.
     """
     allowed = GRANTABLE if kind == Realm.PLATFORM else GRANTABLE & own
     if not allowed.issuperset(scopes):
         raise ScopeUnfit
 
 
-def tenant_for(*, kind: str, own: str, asked: str | None, default: str) -> str:
-    """Whose keys are meant: the caller's own tenant's; the platform's administrators say whose.
+def tenant_for(*, kind: str, own: str, requested: str | None, default: str) -> str:
+    """The tenant whose keys a caller manages: their own one.
 
-    Raises TenantUnfit.
+    The platform's administrators may request any tenant, by default `default`. Raises TenantUnfit.
     """
     if kind == Realm.PLATFORM:
-        # Under the platform's own name stand accounts, which no key belongs to.
-        if asked == PLATFORM:
+        # The tenant `platform` holds accounts, and no keys.
+        if requested == PLATFORM:
             raise TenantUnfit
-        return asked or default
-    if asked not in (None, own):
+        return requested or default
+    if requested not in (None, own):
         raise TenantUnfit
     return own

@@ -1,4 +1,4 @@
-"""When keys were last used: counted in memory, written once a minute."""
+"""The last use of each key: collected in memory, written once a minute."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ import structlog
 
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.gateway.doors.domain.caller import Caller
 
 SECONDS: Final = 60.0
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 
 class KeyUses:
-    """What was seen by this process. `pool` is in system scope.
+    """The last uses that this process saw. `pool` is in system scope.
 
-    It is no event and no read model: losing a minute of it in a crash harms nobody.
+    A store and no read model: a crash loses one minute of it, which is acceptable.
     """
 
     def __init__(
@@ -51,33 +51,33 @@ class KeyUses:
         self._writing: asyncio.Task[None] | None = None
 
     def seen(self, caller: Caller) -> None:
-        """The key was used now. Never waits: writing goes on beside, every `seconds` at most."""
+        """Record that the caller's key was used now. Returns at once; a background task writes."""
         self._seen[caller.tenant, caller.subject] = self._clock()
         if self._now() >= self._write_at:
             self._write_at = self._now() + self._seconds
             self._writing = asyncio.create_task(self.write())
 
     async def write(self) -> None:
-        """Write down what was seen since the last time; without the database, later."""
+        """Write the uses since the last write; without the database they stay for the next."""
         seen, self._seen = self._seen, {}
         if not seen:
             return
         tenants, ids = zip(*seen, strict=True)
         try:
-            async with acquired(self._pool) as connection:
+            async with acquire(self._pool) as connection:
                 await connection.execute(WRITE, tenants, ids, list(seen.values()))
         except AWAY as error:
             log.warning("uses of keys not written", reason=type(error).__name__)
             self._seen = seen | self._seen
 
     async def close(self) -> None:
-        """Write down the rest."""
+        """Write the remaining uses."""
         if self._writing is not None:
             await self._writing
         await self.write()
 
 
 async def last_uses(pool: Pool, tenant: str) -> Mapping[UUID, datetime]:
-    """When the keys of a tenant were last used, as far as written down. Raises Unavailable."""
+    """The last uses of a tenant's keys that were written. Raises Unavailable."""
     async with tenant_transaction(pool, tenant) as connection:
         return {row["key_id"]: row["last_used"] for row in await connection.fetch(READ)}

@@ -1,4 +1,4 @@
-"""A cache of API keys that keeps answering while the database is away."""
+"""A cache of API keys that keeps answering without the database."""
 
 import asyncio
 import time
@@ -18,22 +18,22 @@ LOOK_UP_SECONDS: Final = 3.0
 
 
 class KeysUnavailable(Exception):
-    """The key was not seen before and the database does not answer: nobody knows."""
+    """The key is not in the cache and the database does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     caller: Caller | None
     at: float
-    ask_again_at: float
+    refresh_at: float
 
 
 class KnownKeys:
     """Callers by the hash of their key. Times are in seconds.
 
-    A caller is believed for `fresh`, a stranger for `unknown`; when the database is away, a caller
-    seen at most `stale` ago is believed too, and the database asked again after `pause`. Strangers
-    cannot push callers out: each have `capacity` places of their own.
+    An entry is used for `fresh`, that of an unknown key for `unknown`. Without the database an
+    entry is used for `stale`, and the database queried again after `pause`. Known and unknown keys
+    have `capacity` entries each, so that unknown keys do not evict known ones.
     """
 
     def __init__(
@@ -54,34 +54,36 @@ class KnownKeys:
         self._now = now
         self._clock = clock
         self._callers: dict[str, _Seen] = {}
-        self._strangers: dict[str, _Seen] = {}
+        self._unknown_keys: dict[str, _Seen] = {}
         self._fetching: dict[str, asyncio.Task[Caller | None]] = {}
 
     async def caller(self, hashed: str) -> Caller | None:
-        """Who holds the key with this hash, or None; of a key that ran out, wherever it was seen,
-        nobody. Raises KeysUnavailable."""
-        seen = self._callers.get(hashed) or self._strangers.get(hashed)
-        if seen is not None and self._now() < seen.ask_again_at:
+        """The holder of the key with this hash; None for an unknown, revoked or expired key.
+
+        Raises KeysUnavailable.
+        """
+        seen = self._callers.get(hashed) or self._unknown_keys.get(hashed)
+        if seen is not None and self._now() < seen.refresh_at:
             caller = seen.caller
         else:
-            caller = await self._ask(hashed)
+            caller = await self._fetch(hashed)
         return None if caller is None or caller.is_over(self._clock()) else caller
 
     async def known_from_now(self, hashed: str) -> bool:
-        """Whether the key has a caller, whatever was remembered of a stranger who tried it before.
+        """Whether the key has a caller, by the database; drops an entry for an unknown key.
 
-        Nothing is remembered of one that has none yet. Raises KeysUnavailable.
+        Raises KeysUnavailable.
         """
-        if (asking := self._fetching.get(hashed)) is not None:
-            await asyncio.wait([asking])
-        self._strangers.pop(hashed, None)
+        if (lookup := self._fetching.get(hashed)) is not None:
+            await asyncio.wait([lookup])
+        self._unknown_keys.pop(hashed, None)
         try:
             return await self._look_up(hashed) is not None
         except AWAY as error:
             raise KeysUnavailable from error
 
-    async def _ask(self, hashed: str) -> Caller | None:
-        """Ask once, however many wait for the same answer, and also if some of them give up."""
+    async def _fetch(self, hashed: str) -> Caller | None:
+        """Query the database once for all that wait for the same key, even if some give up."""
         task = self._fetching.get(hashed)
         if task is None:
             task = self._fetching[hashed] = asyncio.create_task(self._refresh(hashed))
@@ -91,7 +93,7 @@ class KnownKeys:
     def _fetched(self, hashed: str, done: asyncio.Task[Caller | None]) -> None:
         del self._fetching[hashed]
         if not done.cancelled():
-            done.exception()  # Seen, even if nobody waits for it any more.
+            done.exception()  # Retrieved, or asyncio logs it as lost when nobody waits.
 
     async def _refresh(self, hashed: str) -> Caller | None:
         try:
@@ -102,9 +104,9 @@ class KnownKeys:
         now = self._now()
         if caller is None:
             self._callers.pop(hashed, None)
-            self._remember(self._strangers, hashed, _Seen(None, now, now + self._unknown))
+            self._remember(self._unknown_keys, hashed, _Seen(None, now, now + self._unknown))
         else:
-            self._strangers.pop(hashed, None)
+            self._unknown_keys.pop(hashed, None)
             self._remember(self._callers, hashed, _Seen(caller, now, now + self._fresh))
         return caller
 
@@ -112,11 +114,11 @@ class KnownKeys:
         seen, now = self._callers.get(hashed), self._now()
         if seen is None or seen.caller is None or now - seen.at > self._stale:
             raise KeysUnavailable from error
-        self._callers[hashed] = replace(seen, ask_again_at=now + self._pause)
+        self._callers[hashed] = replace(seen, refresh_at=now + self._pause)
         return seen.caller
 
-    def _remember(self, place: dict[str, _Seen], hashed: str, seen: _Seen) -> None:
-        place.pop(hashed, None)
-        if len(place) >= self._capacity:
-            place.pop(next(iter(place)))
-        place[hashed] = seen
+    def _remember(self, cache: dict[str, _Seen], hashed: str, seen: _Seen) -> None:
+        cache.pop(hashed, None)
+        if len(cache) >= self._capacity:
+            cache.pop(next(iter(cache)))
+        cache[hashed] = seen

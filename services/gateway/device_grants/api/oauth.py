@@ -1,7 +1,7 @@
 """OAuth 2 for the programs on devices: tokens (RFC 6749), device grants (RFC 8628), discovery.
 
-Clients are public and known by name. Nobody's password is taken here: people log in at their door,
-devices are let in by somebody on the approval page.
+Clients are public and known by their id. There is no password grant: people log in at their door,
+and devices are approved on the approval page.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
 from services.gateway.context import Deps, Gateway
 from services.gateway.device_grants.domain.grant import GrantRefused, display_code
 from services.gateway.device_grants.handlers import grant as device_grant
-from services.gateway.device_grants.handlers.grant import About
+from services.gateway.device_grants.handlers.grant import DeviceInfo
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.form import BadForm, form_of
 from services.gateway.doors.api.public_url import base_of
@@ -44,8 +44,8 @@ BAD_SCOPE: Final = "invalid_scope"
 LATER: Final = "temporarily_unavailable"
 
 
-class No(Exception):
-    """An answer of RFC 6749 §5.2: `error` is the code, and nothing of the request is repeated."""
+class OAuthError(Exception):
+    """An error response of RFC 6749 §5.2, with the code `error`."""
 
     def __init__(
         self, error: str, status: int = 400, headers: Mapping[str, str] | None = None
@@ -58,39 +58,39 @@ class No(Exception):
 
 @router.post("/oauth/token")
 async def token(request: Request, gateway: Gateway) -> Response:
-    """Tokens for a refresh token or a device code that somebody said yes to; else an `error`."""
+    """Tokens for a refresh token or the device code of an approved device; else an `error`."""
     try:
         form = await _form(request, gateway)
         client = _client(request, form)
         logged_in = await _granted(gateway, client, form)
-    except No as no:
-        return _refused(await _spared(gateway, request, no))
+    except OAuthError as error:
+        return _refused(await _counted_failure(gateway, request, error))
     return _tokens(gateway, logged_in)
 
 
 @router.post("/oauth/device_authorization")
 async def device_authorization(request: Request, gateway: Gateway) -> Response:
-    """The two codes of a device that wants to be let in; `device_name` is what it calls itself."""
+    """The two codes of a device that asks for approval; `device_name` is shown to the approver."""
     try:
         await _counted(gateway, request, "device authorization")
         form = await _form(request, gateway)
         client = _client(request, form)
         _check_scope(client, form)
-    except No as no:
-        return _refused(no)
-    about = About(
+    except OAuthError as error:
+        return _refused(error)
+    info = DeviceInfo(
         label=form.get("device_name", ""),
         address=address_of(request, gateway),
         agent=request.headers.get("user-agent", "")[:MAX_AGENT],
     )
-    codes = await device_grant.ask(gateway.identity, client, about)
-    shown, page = display_code(codes.user_code), f"{base_of(gateway, request)}{APPROVAL}"
+    codes = await device_grant.request_codes(gateway.identity, client, info)
+    token, page = display_code(codes.user_code), f"{base_of(gateway, request)}{APPROVAL}"
     return _json(
         {
             "device_code": codes.device_code,
-            "user_code": shown,
+            "user_code": token,
             "verification_uri": page,
-            "verification_uri_complete": f"{page}?user_code={shown}",
+            "verification_uri_complete": f"{page}?user_code={token}",
             "expires_in": int(codes.lifetime.total_seconds()),
             "interval": codes.pause,
         }
@@ -109,7 +109,7 @@ async def discovery(request: Request, gateway: Gateway, response: Response) -> d
         "device_authorization_endpoint": f"{base}/oauth/device_authorization",
         "jwks_uri": f"{base}/.well-known/jwks.json",
         "scopes_supported": sorted(scope for one in CLIENTS.values() for scope in one.scopes),
-        # Nothing is answered to a browser here; the list may not be empty (RFC 8414 §2).
+        # There is no authorization endpoint, but the list may not be empty (RFC 8414 §2).
         "response_types_supported": ["none"],
         "grant_types_supported": [REFRESH, DEVICE],
         "token_endpoint_auth_methods_supported": ["none"],
@@ -120,77 +120,77 @@ async def _form(request: Request, gateway: Deps) -> Mapping[str, str]:
     try:
         return await form_of(request)
     except BadForm:
-        raise No(INVALID) from None
+        raise OAuthError(INVALID) from None
 
 
 def _client(request: Request, form: Mapping[str, str]) -> DeviceClient:
     if "authorization" in request.headers:
-        # Ours have no secret, so whoever shows one is not one of them.
-        raise No(UNKNOWN_CLIENT, 401, {"WWW-Authenticate": 'Basic realm="tillstream"'})
+        # Clients have no secret, so one that sends a secret is unknown.
+        raise OAuthError(UNKNOWN_CLIENT, 401, {"WWW-Authenticate": 'Basic realm="tillstream"'})
     if "client_id" not in form:
-        raise No(INVALID)
+        raise OAuthError(INVALID)
     client = CLIENTS.get(form["client_id"])
     if client is None:
-        raise No(UNKNOWN_CLIENT)
+        raise OAuthError(UNKNOWN_CLIENT)
     return client
 
 
 async def _granted(gateway: Deps, client: DeviceClient, form: Mapping[str, str]) -> LoggedIn:
-    """Raises No, Unavailable."""
+    """Raises OAuthError, Unavailable."""
     if "grant_type" not in form:
-        raise No(INVALID)
+        raise OAuthError(INVALID)
     _check_scope(client, form)
     if form["grant_type"] == REFRESH:
         return await _refreshed(gateway, client, _field(form, "refresh_token"))
     if form["grant_type"] == DEVICE:
-        return await _collected(gateway, client, _field(form, "device_code"))
-    raise No(UNSUPPORTED)
+        return await _redeemed(gateway, client, _field(form, "device_code"))
+    raise OAuthError(UNSUPPORTED)
 
 
-async def _refreshed(gateway: Deps, client: DeviceClient, shown: str) -> LoggedIn:
+async def _refreshed(gateway: Deps, client: DeviceClient, token: str) -> LoggedIn:
     try:
-        # A token counts for the client that it was given to (RFC 6749 §6): it has that role.
+        # A token is bound to its client (RFC 6749 §6), which has this role.
         return await session.refresh(
-            gateway.identity, shown, realm=client.realm, roles=[client.role]
+            gateway.identity, token, realm=client.realm, roles=[client.role]
         )
     except SessionOver:
-        raise No(WORTHLESS) from None
+        raise OAuthError(WORTHLESS) from None
 
 
-async def _collected(gateway: Deps, client: DeviceClient, shown: str) -> LoggedIn:
+async def _redeemed(gateway: Deps, client: DeviceClient, device_code: str) -> LoggedIn:
     try:
-        return await device_grant.collect(gateway.identity, shown, client)
-    except GrantRefused as no:
-        raise No(no.verdict) from None
+        return await device_grant.redeem(gateway.identity, device_code, client)
+    except GrantRefused as error:
+        raise OAuthError(error.verdict) from None
 
 
 def _field(form: Mapping[str, str], name: str) -> str:
     if name not in form:
-        raise No(INVALID)
+        raise OAuthError(INVALID)
     return form[name]
 
 
 def _check_scope(client: DeviceClient, form: Mapping[str, str]) -> None:
-    """A device has what its kind has, or less is asked than it has; more there is not."""
+    """Raises OAuthError if the requested scope exceeds that of the client."""
     if not client.scopes.issuperset(form.get("scope", "").split()):
-        raise No(BAD_SCOPE)
+        raise OAuthError(BAD_SCOPE)
 
 
-async def _spared(gateway: Deps, request: Request, no: No) -> No:
-    """What was worth nothing is counted: whoever guesses is told to come back later."""
-    if no.error != WORTHLESS:
-        return no
+async def _counted_failure(gateway: Deps, request: Request, error: OAuthError) -> OAuthError:
+    """Count an invalid grant; after too many the error is `temporarily_unavailable`."""
+    if error.error != WORTHLESS:
+        return error
     try:
         await _counted(gateway, request, "worthless grant")
-    except No as later:
-        return later
-    return no
+    except OAuthError as limited:
+        return limited
+    return error
 
 
 async def _counted(gateway: Deps, request: Request, what: str) -> None:
     address = address_of(request, gateway)
     if over := await gateway.limits.hit(Limit.LOGIN, key=what, address=address):
-        raise No(LATER, 429, too_many_headers(over.retry_after, over.limit))
+        raise OAuthError(LATER, 429, too_many_headers(over.retry_after, over.limit))
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
@@ -206,8 +206,8 @@ def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
     )
 
 
-def _refused(no: No) -> Response:
-    return _json({"error": no.error}, no.status, no.headers)
+def _refused(error: OAuthError) -> Response:
+    return _json({"error": error.error}, error.status, error.headers)
 
 
 def _json(

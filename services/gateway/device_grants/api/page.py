@@ -28,12 +28,12 @@ POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_DIGEST}'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
-"""Nothing but the style above, no script at all, and no page around it."""
+"""Allows the style above and forms to this page; no scripts and no framing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Approval:
-    """What somebody must see before they answer. `code` is as the device shows it."""
+    """The device as the approver sees it. `code` is the user code as the device displays it."""
 
     code: str
     kind: str
@@ -44,7 +44,7 @@ class Approval:
 
 
 def code_page(csrf: str, *, code: str = "", wrong: str = "") -> str:
-    """Asks for the code that the device shows."""
+    """The form for the user code."""
     return _framed(
         "Let a device in",
         f"""{_alert(wrong)}
@@ -60,21 +60,21 @@ def code_page(csrf: str, *, code: str = "", wrong: str = "") -> str:
 
 def answer_page(
     csrf: str,
-    asks: Approval,
+    approval: Approval,
     *,
     login: str = "",
     tenants: Iterable[str] = (),
     wrong: str = "",
 ) -> str:
-    """Shows what the device says of itself, and asks whoever looks after such devices."""
+    """The device's information, and the form for the approver's login and answer."""
     return _framed(
-        f"{asks.kind} wants to be let in",
+        f"{approval.kind} wants to be let in",
         f"""{_alert(wrong)}
 <p>Say yes only if the device stands in front of you, or in front of somebody you trust, and shows
 this code.</p>
-{_facts(asks)}
+{_facts(approval)}
 <form method="post">
-{_hidden({"csrf": csrf, "user_code": asks.code})}
+{_hidden({"csrf": csrf, "user_code": approval.code})}
 <label for="email">Your e-mail address</label>
 <input id="email" name="email" type="email" value="{escape(login)}" required autofocus
   autocomplete="username" maxlength="254">
@@ -89,21 +89,21 @@ this code.</p>
 
 
 def done_page(title: str, text: str) -> str:
-    """Says what became of it."""
+    """The outcome."""
     return _framed(title, f'<p role="status">{escape(text)}</p>')
 
 
-def _facts(asks: Approval) -> str:
+def _facts(approval: Approval) -> str:
     facts = {
-        "Device": f"{asks.kind}: {asks.label}" if asks.label else asks.kind,
-        "Asks from": asks.address,
-        "Program": asks.agent or "says nothing of itself",
-        "Asked at": asks.since,
+        "Device": f"{approval.kind}: {approval.label}" if approval.label else approval.kind,
+        "Asks from": approval.address,
+        "Program": approval.agent or "says nothing of itself",
+        "Asked at": approval.since,
     }
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()
     )
-    return f'<dl><dt>Code</dt><dd class="code">{escape(asks.code)}</dd>{rows}</dl>'
+    return f'<dl><dt>Code</dt><dd class="code">{escape(approval.code)}</dd>{rows}</dl>'
 
 
 def _choice(tenants: Iterable[str]) -> str:

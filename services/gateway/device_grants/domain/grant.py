@@ -13,28 +13,28 @@ LIFETIME: Final = timedelta(minutes=10)
 PAUSE_SECONDS: Final = 5
 SLOWER_SECONDS: Final = 5
 LEEWAY: Final = timedelta(seconds=1)
-"""Two questions may come closer together than they were sent."""
+"""Tolerance of the interval: two polls may arrive closer together than they were sent."""
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
-"""No vowels, so that no words come out, and nothing that looks like a digit (RFC 8628 §6.1)."""
+"""No vowels, so that no words result, and no letters that look like digits (RFC 8628 §6.1)."""
 LENGTH: Final = 8
-"""Twenty to the eighth: 34 bits, for ten minutes and a few tries."""
+"""Letters of a user code: 20⁸, or 34 bits, for ten minutes and few attempts."""
 MAX_LABEL: Final = 80
 
 
-class Answer(StrEnum):
-    """What became of a grant so far."""
+class GrantStatus(StrEnum):
+    """The status of a grant."""
 
     WAITING = "waiting"
     ANSWERING = "answering"
-    """Somebody just says yes or no; nobody else can."""
+    """An answer is being recorded; a second one is refused."""
     APPROVED = "approved"
     DENIED = "denied"
     USED = "used"
 
 
 class Verdict(StrEnum):
-    """What a device that asks is told: the codes of RFC 8628 §3.5, or that it is in."""
+    """The result of a poll: an error code of RFC 8628 §3.5, or IN, which gives tokens."""
 
     PENDING = "authorization_pending"
     SLOW_DOWN = "slow_down"
@@ -52,39 +52,39 @@ class GrantRefused(Refused):
         self.verdict = verdict
 
 
-class AnsweredAlready(Refused):
-    """Nobody waits for an answer to this code any more."""
+class AlreadyAnswered(Refused):
+    """No device waits for an answer to this code any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """What a device asked for. `device` and `shown` are the digests of its two codes.
+    """A device grant. The digests are of its device code and its user code.
 
-    `account_id` is the account it will have; `pause` are the seconds it must leave between two
-    questions; `tenant` is whose device it is, once somebody said so.
+    `account_id` is the account that the device will get, `pause` the least interval between polls
+    in seconds, `tenant` the owner of the device once it is approved.
     """
 
-    device: str
-    shown: str
+    device_digest: str
+    user_code_digest: str
     client_id: str
     account_id: AccountId
     sealed: str
-    answer: Answer
+    status: GrantStatus
     tenant: str | None
     pause: int
     polled_at: datetime | None
     expires_at: datetime
 
 
-def judge(grant: Grant | None, client_id: str, now: datetime) -> Verdict:
-    """What the device hears that asks now; another client's code is as worthless as none."""
-    if grant is None or grant.client_id != client_id or grant.answer is Answer.USED:
+def verdict_of(grant: Grant | None, client_id: str, now: datetime) -> Verdict:
+    """The verdict on a poll at `now`. Another client's device code counts as unknown."""
+    if grant is None or grant.client_id != client_id or grant.status is GrantStatus.USED:
         return Verdict.WORTHLESS
-    if grant.answer is Answer.DENIED:
+    if grant.status is GrantStatus.DENIED:
         return Verdict.DENIED
     if grant.expires_at <= now:
         return Verdict.EXPIRED
-    if grant.answer is Answer.APPROVED:
+    if grant.status is GrantStatus.APPROVED:
         return Verdict.IN
     return Verdict.SLOW_DOWN if _too_soon(grant, now) else Verdict.PENDING
 
@@ -95,23 +95,23 @@ def _too_soon(grant: Grant, now: datetime) -> bool:
 
 
 def new_user_code(choose: Callable[[str], str]) -> str:
-    """What the device shows, as it is compared; `choose` picks one letter at random."""
+    """A new user code in its normal form; `choose` picks a random letter."""
     return "".join(choose(ALPHABET) for _ in range(LENGTH))
 
 
 def display_code(code: str) -> str:
-    """The code as people read it."""
+    """The user code as the device displays it, for example `BCDF-GHJK`."""
     return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
 
 
 def read_code(text: str) -> str | None:
-    """The code in what somebody typed, in whatever case and with whatever between; else None."""
+    """Parse a typed user code, in any case and with any separators; None if it is none."""
     code = "".join(letter for letter in text[:40].upper() if letter in ALPHABET)
     strange = any(letter.isalnum() and letter not in ALPHABET for letter in text[:40].upper())
     return code if len(code) == LENGTH and not strange else None
 
 
 def tidy_label(text: str) -> str:
-    """A device's name for itself, without what would confuse whoever reads it."""
+    """The name a device reports, without unprintable characters and cut to MAX_LABEL."""
     plain = "".join(letter for letter in text if letter.isprintable())
     return " ".join(plain.split())[:MAX_LABEL]

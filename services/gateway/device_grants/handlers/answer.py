@@ -1,6 +1,6 @@
 """Approving or denying a device.
 
-They log in for this one answer, and are out again after it: nobody gets a token.
+The approver logs in for one answer and is logged out after it; no token is issued.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import OpenAccount
-from services.gateway.accounts.domain.device_client import HOUSE, DeviceClient
+from services.gateway.accounts.domain.device_client import DeviceClient
 from services.gateway.accounts.domain.person import Address, Person
-from services.gateway.accounts.domain.realm import PLATFORM, Role, scopes_of
+from services.gateway.accounts.domain.realm import PLATFORM, PLATFORM_WORKSPACE, Role, scopes_of
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.enrollment import fact_id
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, seal_person
 from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.device_grants import stores as device_grants
-from services.gateway.device_grants.domain.grant import Answer, AnsweredAlready
-from services.gateway.device_grants.handlers.grant import Waiting
+from services.gateway.device_grants.domain.grant import AlreadyAnswered, GrantStatus
+from services.gateway.device_grants.handlers.grant import PendingDevice
 from services.gateway.sessions.handlers.attempts import Attempts
 from services.gateway.sessions.handlers.login import NO_ADDRESS, LoginFailed, log_in
 from services.gateway.sessions.handlers.session import LoggedIn, revoke
@@ -32,11 +32,11 @@ from services.gateway.sessions.handlers.session import LoggedIn, revoke
 DEVICE: Final = "device approval"
 
 Choices: TypeAlias = Mapping[str, Role]
-"""For whom somebody may let devices in, and as what."""
+"""The tenants whose devices an account may approve, and the role by which."""
 
 
-class WhichTenant(Refused):
-    """You look after the devices of several; say for which of them."""
+class TenantAmbiguous(Refused):
+    """You manage the devices of several tenants; choose one of them."""
 
     def __init__(self, tenants: tuple[str, ...]) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class WhichTenant(Refused):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manager:
-    """Who answers: a login and its password, and for whom if that is not clear.
+class Approver:
+    """The login of an approver, and the tenant of the device if there are several.
 
-    `default` is the tenant that the platform's administrators mean if they say none.
+    `default` is the tenant for the platform's administrators if none is given.
     """
 
     address: Address | None
@@ -57,96 +57,108 @@ class Manager:
     attempts: Attempts | None
 
 
-async def answer(identity: Identity, waiting: Waiting, manager: Manager, *, allow: bool) -> str:
-    """Say yes or no; whose device it is now, or would have been.
+async def answer_grant(
+    identity: Identity, device: PendingDevice, approver: Approver, *, allow: bool
+) -> str:
+    """Approve the device (`allow`) or deny it; the tenant of the device.
 
-    Raises LoginFailed for who is not known or may not manage such devices, WhichTenant,
-    AnsweredAlready, TooManyRequests, Unavailable.
+    Raises LoginFailed also if the account may not manage such devices; TenantAmbiguous,
+    AlreadyAnswered, TooManyRequests, Unavailable.
     """
-    choices = await _choices(identity, waiting.client, manager)
-    logged_in = await _log_in(identity, waiting.client, manager, choices)
+    choices = await _choices(identity, device.client, approver)
+    logged_in = await _log_in(identity, device.client, approver, choices)
     try:
         if len(choices) != 1:
-            raise WhichTenant(tuple(sorted(choices)))
+            raise TenantAmbiguous(tuple(sorted(choices)))
         (tenant,) = choices
-        await _settle(identity, waiting, logged_in.account.account_id, tenant, allow=allow)
+        await _record_answer(identity, device, logged_in.account.account_id, tenant, allow=allow)
     finally:
         who = str(logged_in.account.account_id)
         await revoke(identity, logged_in.session_id, reason="logout", actor=who)
     return tenant
 
 
-async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -> Choices:
-    """What the account may choose from, as it says of itself: nobody has proved anything yet.
+async def _choices(identity: Identity, client: DeviceClient, approver: Approver) -> Choices:
+    """The tenants that the owner of the address may choose from; the password is not checked yet.
 
-    The platform's administrator of this address goes before somebody who acts in the device's realm
-    under the same one, for they may have registered themselves.
+    The platform's administrator with this address takes precedence over an account of the device's
+    realm, which may have registered itself with the same address.
     """
-    written, there = manager.address or NO_ADDRESS, client.place(manager.tenant or manager.default)
-    owners = [await owner_in(identity, written, place) for place in (HOUSE, there)]
+    address, device_workspace = (
+        approver.address or NO_ADDRESS,
+        client.workspace(approver.tenant or approver.default),
+    )
+    owners = [
+        await owner_in(identity, address, workspace)
+        for workspace in (PLATFORM_WORKSPACE, device_workspace)
+    ]
     accounts = [(await load(identity, owner or NO_ACCOUNT)).account for owner in owners]
-    chosen = [_choices_of(account, client, manager) for account in accounts]
+    chosen = [_choices_of(account, client, approver) for account in accounts]
     return chosen[0] or chosen[1]
 
 
-def _choices_of(account: Account, client: DeviceClient, manager: Manager) -> Choices:
+def _choices_of(account: Account, client: DeviceClient, approver: Approver) -> Choices:
     found: dict[str, Role] = {}
-    for place, name in account.roles.items():
-        anywhere = place == HOUSE
-        tenant = (manager.tenant or manager.default) if anywhere else place.tenant
-        scopes = scopes_of(place.realm, name)
-        wanted = manager.tenant in (None, tenant)
-        if wanted and client.is_managed_in(place, scopes, tenant):
-            found.setdefault(tenant, Role(place, name))
+    for workspace, name in account.roles.items():
+        anywhere = workspace == PLATFORM_WORKSPACE
+        tenant = (approver.tenant or approver.default) if anywhere else workspace.tenant
+        scopes = scopes_of(workspace.realm, name)
+        chosen = approver.tenant in (None, tenant)
+        if chosen and client.is_managed_in(workspace, scopes, tenant):
+            found.setdefault(tenant, Role(workspace, name))
     return found
 
 
 async def _log_in(
-    identity: Identity, client: DeviceClient, manager: Manager, choices: Choices
+    identity: Identity, client: DeviceClient, approver: Approver, choices: Choices
 ) -> LoggedIn:
-    """Prove who it is, in one of those roles; without any it fails, after the same work."""
+    """Log in the approver in the role of a choice. Without one it fails after the same work."""
     role = next(iter(choices.values()), None)
-    place = role.place if role else client.place(manager.default)
+    workspace = role.workspace if role else client.workspace(approver.default)
     logged_in = await log_in(
         identity,
-        realm=place.realm,
-        tenant=place.tenant,
-        address=manager.address,
-        password=manager.password,
+        realm=workspace.realm,
+        tenant=workspace.tenant,
+        address=approver.address,
+        password=approver.password,
         device=DEVICE,
         roles=[role.name] if role else [],
-        attempts=manager.attempts,
+        attempts=approver.attempts,
     )
     if role is None:
         raise LoginFailed
     return logged_in
 
 
-async def _settle(
-    identity: Identity, waiting: Waiting, manager: AccountId, tenant: str, *, allow: bool
+async def _record_answer(
+    identity: Identity, device: PendingDevice, approver: AccountId, tenant: str, *, allow: bool
 ) -> None:
-    grant = await device_grants.claim(identity.pool, waiting.grant.shown, identity.clock())
-    if grant is None or grant.device != waiting.grant.device:
-        raise AnsweredAlready
-    told, after = (_enrol, Answer.APPROVED) if allow else (_refuse, Answer.DENIED)
+    grant = await device_grants.claim(
+        identity.pool, device.grant.user_code_digest, identity.clock()
+    )
+    if grant is None or grant.device_digest != device.grant.device_digest:
+        raise AlreadyAnswered
+    record, status = (_enrol, GrantStatus.APPROVED) if allow else (_refuse, GrantStatus.DENIED)
     try:
-        await told(identity, waiting, manager, tenant)
+        await record(identity, device, approver, tenant)
     except Exception:
-        # Nothing was told: whoever tries again may answer.
-        await device_grants.settle(identity.pool, grant.device, Answer.WAITING)
+        # Nothing was recorded, so that the grant can be answered again.
+        await device_grants.set_status(identity.pool, grant.device_digest, GrantStatus.WAITING)
         raise
-    await device_grants.settle(identity.pool, grant.device, after, tenant)
+    await device_grants.set_status(identity.pool, grant.device_digest, status, tenant)
 
 
-async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenant: str) -> None:
-    """Give the device an account of its own, told together with who let it in."""
-    client, account_id, now = waiting.client, waiting.grant.account_id, identity.clock()
+async def _enrol(
+    identity: Identity, device: PendingDevice, approver: AccountId, tenant: str
+) -> None:
+    """Open an account for the device, and record who enrolled it, in one append."""
+    client, account_id, now = device.client, device.grant.account_id, identity.clock()
     command = OpenAccount(
         account_id=account_id,
         number=await next_number(identity.pool),
-        person=seal_person(identity.seal, account_id, Person(name=waiting.name)),
+        person=seal_person(identity.seal, account_id, Person(name=device.name)),
         password=None,
-        roles=(Role(client.place(tenant), client.role),),
+        roles=(Role(client.workspace(tenant), client.role),),
         now=now,
     )
     enrolled = DeviceEnrolled(
@@ -154,38 +166,40 @@ async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenan
         realm=client.realm,
         tenant=tenant,
         client=client.client_id,
-        enrolled_by=manager,
+        enrolled_by=approver,
         enrolled_at=now,
     )
-    fact = _fact(waiting, enrolled, now)
+    fact = _fact(device, enrolled, now)
 
     async def plan(account: Account) -> Plan:
-        # It may have been told before what came of it got lost.
-        return (None, ()) if account.opened else (command, [fact])
+        # An earlier attempt may have recorded it before its result was lost.
+        return (None, ()) if account.exists else (command, [fact])
 
-    await execute_with_facts(identity, account_id, plan, actor=str(manager))
+    await execute_with_facts(identity, account_id, plan, actor=str(approver))
 
 
-async def _refuse(identity: Identity, waiting: Waiting, manager: AccountId, tenant: str) -> None:
+async def _refuse(
+    identity: Identity, device: PendingDevice, approver: AccountId, tenant: str
+) -> None:
     now = identity.clock()
     refused = DeviceRefused(
-        account_id=waiting.grant.account_id,
-        realm=waiting.client.realm,
+        account_id=device.grant.account_id,
+        realm=device.client.realm,
         tenant=tenant,
-        client=waiting.client.client_id,
-        refused_by=manager,
+        client=device.client.client_id,
+        refused_by=approver,
         refused_at=now,
     )
-    metadata = Metadata(tenant=PLATFORM, actor=str(manager))
-    await identity.store.record([_fact(waiting, refused, now)], metadata=metadata)
+    metadata = Metadata(tenant=PLATFORM, actor=str(approver))
+    await identity.store.record([_fact(device, refused, now)], metadata=metadata)
 
 
 def _fact(
-    waiting: Waiting, told: DeviceEnrolled | DeviceRefused, now: datetime
+    device: PendingDevice, event: DeviceEnrolled | DeviceRefused, now: datetime
 ) -> Fact[GatewayEvent]:
     return Fact(
-        event_id=fact_id(waiting.grant.account_id, type(told)),
-        stream=f"access-{waiting.client.realm}",
-        event=told,
+        event_id=fact_id(device.grant.account_id, type(event)),
+        stream=f"access-{device.client.realm}",
+        event=event,
         occurred_at=now,
     )

@@ -19,9 +19,9 @@ from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import (
     LIFETIME,
     PAUSE_SECONDS,
-    Answer,
     Grant,
     GrantRefused,
+    GrantStatus,
     Verdict,
     new_user_code,
     tidy_label,
@@ -31,21 +31,21 @@ from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, op
 from services.gateway.sessions.stores import attempt_limit
 
 MOST_WRONG: Final = 10
-"""Of one browser, so that others behind the same address are not kept from theirs."""
+"""Wrong user codes per window in one browser: others behind its address are not affected."""
 MOST_WRONG_OF_NETWORK: Final = 60
-"""Of all browsers there. Where ten devices wait, a day of such tries finds one with a chance of
-3 in 100,000."""
+"""Wrong user codes per window in one network. With ten waiting devices, a day of attempts finds one
+with a probability of 3 in 100,000."""
 WRONG_WINDOW: Final = timedelta(minutes=1)
 WRONG: Final = "device code by network"
 WRONG_OF_BROWSER: Final = "device code by browser"
 ATTEMPTS: Final = 5
 REFUSALS: Final = UUID("a2c7b1f0-6d0c-5f6e-8b57-1f2b9f0c7d33")
-"""The namespace of the ids of refused codes."""
+"""The namespace of the ids of recorded refusals."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class About:
-    """What a device says of itself, and where it asks from."""
+class DeviceInfo:
+    """The name and program that a device reports, and the network address it asks from."""
 
     label: str
     address: str
@@ -53,8 +53,11 @@ class About:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Codes:
-    """The secrets of a new grant: `device_code` for the device, `user_code` for it to show."""
+class GrantCodes:
+    """The codes of a new grant: the device keeps `device_code` and displays `user_code`.
+
+    `pause` is the interval of polls in seconds.
+    """
 
     device_code: str
     user_code: str
@@ -63,116 +66,118 @@ class Codes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A device that waits for an answer."""
+class PendingDevice:
+    """A device that waits for approval."""
 
     grant: Grant
     client: DeviceClient
-    about: About
+    info: DeviceInfo
 
     @property
     def name(self) -> str:
-        """What people recognise it by, in lists of accounts and sessions."""
-        return f"{self.client.title}: {self.about.label}" if self.about.label else self.client.title
+        """The name of the device in lists of accounts and sessions."""
+        return f"{self.client.title}: {self.info.label}" if self.info.label else self.client.title
 
 
-async def ask(identity: Identity, client: DeviceClient, about: About) -> Codes:
-    """Let a device wait for somebody. Raises Unavailable."""
+async def request_codes(identity: Identity, client: DeviceClient, info: DeviceInfo) -> GrantCodes:
+    """Start a grant; the codes of the device. Raises Unavailable."""
     now, device_code = identity.clock(), secrets.token_urlsafe(32)
-    device = identity.seal.digest("device code", device_code)
-    said = About(
-        label=tidy_label(about.label), address=about.address, agent=tidy_label(about.agent)
+    device_digest = identity.seal.digest("device code", device_code)
+    tidied = DeviceInfo(
+        label=tidy_label(info.label), address=info.address, agent=tidy_label(info.agent)
     )
+    encoded = msgspec.json.encode(tidied).decode()
     for _ in range(ATTEMPTS):
         user_code = new_user_code(secrets.choice)
         grant = Grant(
-            device=device,
-            shown=identity.seal.digest("user code", user_code),
+            device_digest=device_digest,
+            user_code_digest=identity.seal.digest("user code", user_code),
             client_id=client.client_id,
             account_id=AccountId(new_event_id()),
-            sealed=identity.seal.seal(msgspec.json.encode(said).decode(), _context(device)),
-            answer=Answer.WAITING,
+            sealed=identity.seal.seal(encoded, _context(device_digest)),
+            status=GrantStatus.WAITING,
             tenant=None,
             pause=PAUSE_SECONDS,
             polled_at=None,
             expires_at=now + LIFETIME,
         )
         if await device_grants.add(identity.pool, grant, now):
-            return Codes(
+            return GrantCodes(
                 device_code=device_code, user_code=user_code, lifetime=LIFETIME, pause=PAUSE_SECONDS
             )
     raise Unavailable("device codes")
 
 
-async def find(
+async def find_by_user_code(
     identity: Identity, user_code: str | None, *, address: str, browser: str
-) -> Waiting | None:
-    """The device that shows this code; None if none does (any more), or it is no code.
+) -> PendingDevice | None:
+    """The waiting device with this user code; None if there is none (any more).
 
-    A wrong one costs a try of the network address and of the `browser`, which is known by a random
-    text. Raises TooManyRequests, Unavailable.
+    A wrong code counts as an attempt of the network address and of the `browser`, a random text.
+    Raises TooManyRequests, Unavailable.
     """
     now, network = identity.clock(), network_of(address)
-    who = identity.seal.digest("network address", network)
-    counted = (
+    network_digest = identity.seal.digest("network address", network)
+    counters = (
         (WRONG_OF_BROWSER, identity.seal.digest("browser", f"{network} {browser}"), MOST_WRONG),
-        (WRONG, who, MOST_WRONG_OF_NETWORK),
+        (WRONG, network_digest, MOST_WRONG_OF_NETWORK),
     )
-    for kind, whose, most in counted:
+    for kind, digest, most in counters:
         over = await attempt_limit.take(
-            identity.pool, kind, whose, most=most, window=WRONG_WINDOW, now=now
+            identity.pool, kind, digest, most=most, window=WRONG_WINDOW, now=now
         )
         if over is not None:
             seconds = int(WRONG_WINDOW.total_seconds())
             limit = RateLimit(name="device-code", quota=most, window_seconds=seconds)
             raise TooManyRequests(retry_after_seconds=over, limit=limit)
-    shown = identity.seal.digest("user code", user_code or "")
-    grant = await device_grants.waiting(identity.pool, shown, now)
+    user_code_digest = identity.seal.digest("user code", user_code or "")
+    grant = await device_grants.find_waiting(identity.pool, user_code_digest, now)
     if grant is None or user_code is None:
-        await _record_wrong(identity, who)
+        await _record_wrong(identity, network_digest)
         return None
-    for kind, whose, _ in counted:
-        await attempt_limit.give_back(identity.pool, kind, whose)
-    return waiting_of(identity, grant)
+    for kind, digest, _ in counters:
+        await attempt_limit.give_back(identity.pool, kind, digest)
+    return pending_device_of(identity, grant)
 
 
-async def collect(identity: Identity, device_code: str, client: DeviceClient) -> LoggedIn:
-    """Let the device in that somebody said yes to: once. Raises GrantRefused, Unavailable."""
-    device = identity.seal.digest("device code", device_code)
+async def redeem(identity: Identity, device_code: str, client: DeviceClient) -> LoggedIn:
+    """Log in an approved device, once. Raises GrantRefused with the verdict, Unavailable."""
+    device_digest = identity.seal.digest("device code", device_code)
     now = identity.clock()
-    verdict, grant = await device_grants.poll(identity.pool, device, client.client_id, now)
+    verdict, grant = await device_grants.poll(identity.pool, device_digest, client.client_id, now)
     if verdict is not Verdict.IN or grant is None or grant.tenant is None:
         raise GrantRefused(verdict)
-    name, place = waiting_of(identity, grant).name, client.place(grant.tenant)
+    name, workspace = pending_device_of(identity, grant).name, client.workspace(grant.tenant)
     try:
-        return await open_session(identity, grant.account_id, place, device=name)
+        return await open_session(identity, grant.account_id, workspace, device=name)
     except NotAdmitted:
-        # Somebody took its account away again before it came.
+        # The device's account was removed or deactivated before it polled.
         raise GrantRefused(Verdict.DENIED) from None
     except Unavailable:
-        await device_grants.settle(identity.pool, device, Answer.APPROVED, grant.tenant)
+        approved = GrantStatus.APPROVED
+        await device_grants.set_status(identity.pool, device_digest, approved, grant.tenant)
         raise
 
 
-def waiting_of(identity: Identity, grant: Grant) -> Waiting:
-    """The grant with what the device said of itself. Raises SealBroken."""
-    said = identity.seal.open(grant.sealed, _context(grant.device))
-    about = msgspec.json.decode(said, type=About)
-    return Waiting(grant=grant, client=CLIENTS[grant.client_id], about=about)
+def pending_device_of(identity: Identity, grant: Grant) -> PendingDevice:
+    """The device of a grant, its information unsealed. Raises SealBroken."""
+    encoded = identity.seal.open(grant.sealed, _context(grant.device_digest))
+    info = msgspec.json.decode(encoded, type=DeviceInfo)
+    return PendingDevice(grant=grant, client=CLIENTS[grant.client_id], info=info)
 
 
-def _context(device: str) -> str:
-    return f"device grant {device}"
+def _context(device_digest: str) -> str:
+    return f"device grant {device_digest}"
 
 
-async def _record_wrong(identity: Identity, who: str) -> None:
-    """Tell that a code was tried, once a minute for a network address."""
+async def _record_wrong(identity: Identity, network_digest: str) -> None:
+    """Record a wrong user code, once a minute per network."""
     now = identity.clock()
     refused = LoginRefused(
-        realm=PLATFORM, account_id=None, digest=who, reason="user code", refused_at=now
+        realm=PLATFORM, account_id=None, digest=network_digest, reason="user code", refused_at=now
     )
     fact: Fact[GatewayEvent] = Fact(
-        event_id=uuid5(REFUSALS, f"{who} {now:%Y-%m-%dT%H:%M}"),
+        event_id=uuid5(REFUSALS, f"{network_digest} {now:%Y-%m-%dT%H:%M}"),
         stream=f"access-{PLATFORM}",
         event=refused,
         occurred_at=now,

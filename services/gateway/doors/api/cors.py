@@ -1,7 +1,7 @@
 """CORS, security headers and cache control of every answer.
 
-This is the outermost layer, in raw ASGI, so that errors of everything inside get it too. It is the
-one place that speaks of CORS: what is said inside is dropped, for browsers refuse to hear it twice.
+The outermost layer, in raw ASGI, so that errors of all inner layers get the headers too. CORS
+headers of inner layers are dropped: browsers reject duplicates.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -42,20 +42,20 @@ SECURITY: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
-"""Only over https: browsers ignore it elsewhere, and a proxy in front may serve both."""
+"""Sent over https only: browsers ignore it otherwise, and a proxy in front may serve both."""
 PAGE: Final = (
     b"content-security-policy",
     b"base-uri 'none'; frame-ancestors 'none'; object-src 'none'",
 )
-"""For pages that say nothing themselves; what they load is their own affair."""
+"""For pages without a policy of their own. It does not restrict what they load."""
 
 
 class Cors:
-    """ASGI middleware. `pages` are the origins that may call at some of `doors`; `*` is all.
+    """ASGI middleware. `pages` gives the allowed origins of doors; `*` allows all.
 
-    What is no door's alone, such as a login at the root, may be called by the pages of every door.
-    A page of another origin gets its answer without the headers that would let it read it.
-    `trusted` proxies may say that the client came over https.
+    Paths of no single door, such as a login at the root, allow the origins of every door. A page of
+    another origin gets the answer without the headers that let it read it. `trusted` proxies may
+    declare that the client uses https.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class Cors:
         self._app = app
         self._doors = doors
         self._trusted = trusted
-        self._anywhere = _encoded(pages(doors))
-        self._at = {door.name: _encoded(pages([door])) for door in doors}
+        self._all_origins = _encoded(pages(doors))
+        self._origins_by_door = {door.name: _encoded(pages([door])) for door in doors}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        origin, wanted = _origin_and_method(scope)
+        origin, requested = _origin_and_method(scope)
         cors = _allowed(origin, self._origins(scope)) if origin is not None else []
-        if origin is not None and wanted is not None and scope["method"] == "OPTIONS":
-            return await _preflight(send, scope, cors, wanted)
+        if origin is not None and requested is not None and scope["method"] == "OPTIONS":
+            return await _preflight(send, scope, cors, requested)
         security = (*SECURITY, HSTS) if self._is_secure(scope) else SECURITY
 
         async def finish(message: Any) -> None:
@@ -100,8 +100,8 @@ class Cors:
         try:
             entry = enter(self._doors, raw_path(scope), peer.host)
         except (NoDoor, Closed):
-            return self._anywhere
-        return self._at[entry.door.name]
+            return self._all_origins
+        return self._origins_by_door[entry.door.name]
 
 
 def _encoded(origins: Iterable[str]) -> frozenset[bytes]:
@@ -124,45 +124,45 @@ def _allowed(origin: bytes, origins: frozenset[bytes]) -> RawHeaders:
 
 
 def _origin_and_method(scope: Scope) -> tuple[bytes | None, bytes | None]:
-    """The page's origin, and the method it would like to use."""
-    origin = wanted = None
+    """The page's origin, and the method that a preflight requests."""
+    origin = requested = None
     for name, value in scope["headers"]:
         if name == b"origin":
             origin = value
         elif name == b"access-control-request-method":
-            wanted = value
-    return origin, wanted
+            requested = value
+    return origin, requested
 
 
 def _safe(headers: Sequence[Header], security: Iterable[Header]) -> RawHeaders:
-    """The headers, with those of `security` that were not said."""
-    said = dict(headers)
-    is_page = said.get(b"content-type", b"").startswith(b"text/html")
-    missing = [header for header in security if header[0] not in said]
-    missing += [PAGE] if is_page and PAGE[0] not in said else []
+    """The headers, with those of `security` that are missing."""
+    by_name = dict(headers)
+    is_page = by_name.get(b"content-type", b"").startswith(b"text/html")
+    missing = [header for header in security if header[0] not in by_name]
+    missing += [PAGE] if is_page and PAGE[0] not in by_name else []
     return [*headers, *missing]
 
 
 def _finished(headers: Iterable[tuple[bytes, bytes]], cors: RawHeaders, method: str) -> RawHeaders:
-    said = [(name, value) for name, value in headers if not name.startswith(CORS)]
-    names = {name for name, _ in said}
-    if method in ("GET", "HEAD") and not any(_may_be_kept(*header) for header in said):
-        # The scanner's service worker keeps every GET answer for ever, unless storing fails.
-        said = [(name, value) for name, value in said if name != b"vary"] + [(b"vary", b"*")]
-        said += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
-    elif not any(name == b"vary" and b"*" in value for name, value in said):
-        said.append((b"vary", b"Origin"))
-    return said + cors
+    kept = [(name, value) for name, value in headers if not name.startswith(CORS)]
+    names = {name for name, _ in kept}
+    if method in ("GET", "HEAD") and not any(_is_cacheable(*header) for header in kept):
+        # The scanner's service worker stores every GET answer for ever. `Vary: *` makes it fail.
+        kept = [(name, value) for name, value in kept if name != b"vary"] + [(b"vary", b"*")]
+        kept += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
+    elif not any(name == b"vary" and b"*" in value for name, value in kept):
+        kept.append((b"vary", b"Origin"))
+    return kept + cors
 
 
-def _may_be_kept(name: bytes, value: bytes) -> bool:
+def _is_cacheable(name: bytes, value: bytes) -> bool:
     return name == b"cache-control" and (b"max-age" in value or b"public" in value)
 
 
-async def _preflight(send: Send, scope: Scope, cors: RawHeaders, wanted: bytes) -> None:
-    """Answer a browser's question in its own name; the headers it asks for are echoed."""
+async def _preflight(send: Send, scope: Scope, cors: RawHeaders, requested: bytes) -> None:
+    """Answer a browser's preflight request; the requested headers are echoed."""
     text = b"OK" if cors else b"Disallowed CORS origin"
-    if cors and wanted not in METHODS.split(b", "):
+    if cors and requested not in METHODS.split(b", "):
         text = b"Disallowed CORS method"
     headers: RawHeaders = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -173,8 +173,9 @@ async def _preflight(send: Send, scope: Scope, cors: RawHeaders, wanted: bytes) 
         *SECURITY,
         *cors,
     ]
-    asked = [v for name, v in scope["headers"] if name == b"access-control-request-headers"]
-    headers += [(b"access-control-allow-headers", value) for value in asked[:1]]
+    request_headers = b"access-control-request-headers"
+    echoed = [value for name, value in scope["headers"] if name == request_headers]
+    headers += [(b"access-control-allow-headers", value) for value in echoed[:1]]
     status = 200 if text == b"OK" else 400
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

@@ -1,4 +1,4 @@
-"""Strict parsing of small forms: each field once (RFC 6749 §3.2, appendix B)."""
+"""Strict parsing of small forms: a field occurs once at most (RFC 6749 §3.2, appendix B)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,13 +14,13 @@ MOST_FIELDS: Final = 40
 
 
 class BadForm(Exception):
-    """It is no form, or says something twice."""
+    """The body is not a form, or repeats a field."""
 
 
 async def form_of(request: Request) -> Mapping[str, str]:
-    """The fields that have a value.
+    """Parse the request's form; empty fields are left out.
 
-    Raises BadForm; HTTPException 413 for a large one, 408 for a slow one.
+    Raises BadForm; HTTPException 413 for a large form, 408 for a slow one.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != URLENCODED:

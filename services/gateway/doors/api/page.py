@@ -1,10 +1,10 @@
-"""The frame of the gateway's few HTML pages: style inside, no script."""
+"""The layout of the gateway's HTML pages: inline style, no script."""
 
 from html import escape
 
 
 def framed_page(title: str, content: str, *, style: str) -> str:
-    """HTML. `content` and `style` are ours and go in as they are; `title` is escaped."""
+    """The HTML of a page. `title` is escaped; `content` and `style` are inserted as they are."""
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -10,7 +10,10 @@ Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The client's address, and the `X-Forwarded-…` that tell the service of it."""
+    """The client's address, and the `X-Forwarded-…` headers for the service.
+
+    `chain` is `X-Forwarded-For`, `proto` the scheme, `host` the host with its port.
+    """
 
     address: str
     chain: str
@@ -19,7 +22,7 @@ class Peer:
 
 
 def peer_of(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], trusted: Networks) -> Peer:
-    """What the connection says, or what a trusted proxy says in front of it.
+    """The client by the connection, or by the headers of a trusted proxy in front.
 
     `headers` hold one value per name, the last.
     """
@@ -28,8 +31,8 @@ def peer_of(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], trusted: N
     host = headers.get(b"host", b"").decode("latin-1")
     if not trusted or not is_in(address, trusted):
         return Peer(address, address, scope.get("scheme", "http"), host)
-    said = _text(headers, b"x-forwarded-for")
-    chain = [part.strip() for part in said.split(",") if part.strip()]
+    forwarded_for = _text(headers, b"x-forwarded-for")
+    chain = [part.strip() for part in forwarded_for.split(",") if part.strip()]
     real = next((hop for hop in reversed(chain) if not is_in(hop, trusted)), address)
     return Peer(
         real,
@@ -40,7 +43,7 @@ def peer_of(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], trusted: N
 
 
 def is_in(address: str, networks: Networks) -> bool:
-    """Whether an address is in any of the networks; what is no address is in none."""
+    """Whether the address is in one of the networks; False for a malformed address."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -12,8 +12,10 @@ HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[
 
 
 def base_of(gateway: Deps, request: Request) -> str:
-    """As it was told, or else as the client asks, without a slash at the end; a door's prefix is
-    part of it. Raises HTTPException 400 for a host that is none.
+    """The public URL of the gateway, with the prefix of the request's door and no trailing slash.
+
+    It is the setting, else the address that the client used. Raises HTTPException 400 for a
+    malformed host.
     """
     door = str(request.scope.get("root_path", "")).rstrip("/")
     if gateway.settings.public_url is not None:
@@ -25,7 +27,7 @@ def base_of(gateway: Deps, request: Request) -> str:
 
 
 def host_of(gateway: Deps, request: Request) -> str:
-    """The host and port that the client itself asked for."""
+    """The host and port that the client used."""
     return _peer(gateway, request).host
 
 

@@ -1,4 +1,4 @@
-"""Routes in the shape of the shop's clients: small bodies, and readable refusals."""
+"""Routes with the refusals of the shop's clients, and the limit of small bodies."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
@@ -36,19 +36,22 @@ class ShopRoute(APIRoute):
 
 
 def invalid(error: RequestValidationError) -> JSONResponse:
-    """422, without a word of what was sent."""
+    """The 422 of a request, without its content."""
     faults = [
         {name: fault[name] for name in ("type", "loc", "msg")}
         for fault in error.errors()[:MOST_FAULTS]
     ]
-    places = [fault["loc"][1] for fault in faults if len(fault["loc"]) > 1]
-    fields = sorted({place for place in places if isinstance(place, str)})
+    names = [fault["loc"][1] for fault in faults if len(fault["loc"]) > 1]
+    fields = sorted({name for name in names if isinstance(name, str)})
     named = f": {', '.join(fields)}" if fields else ""
     return JSONResponse({"detail": f"Проверьте данные запроса{named}", "errors": faults}, 422)
 
 
 def limited(request: Request, most: int) -> Receive:
-    """The request's body, cut off by a 413 as soon as it is, or says it will be, too long."""
+    """The `receive` of a request that raises HTTPException 413 beyond `most` bytes.
+
+    A larger `Content-Length` is refused at once.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > most:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

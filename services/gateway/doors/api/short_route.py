@@ -1,4 +1,4 @@
-"""Routes with small bodies: a body that is too long is cut off before authentication."""
+"""Routes with small bodies: a longer body is refused before authentication."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -10,7 +10,7 @@ from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
 
 
 class ShortRoute(APIRoute):
-    """413 for a body beyond 64 KiB."""
+    """Refuses bodies beyond 64 KiB with 413."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""

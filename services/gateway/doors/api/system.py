@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 
 from libs.errors import Unavailable
 from libs.http.auth import public
-from libs.http.entity_tags import is_known, strong_tag
-from libs.postgres.pool import acquired
+from libs.http.entity_tags import is_not_modified, strong_tag
+from libs.postgres.pool import acquire
 from libs.security.tokens import jwks
 from services.gateway.context import Deps, Gateway
 
@@ -53,16 +53,16 @@ async def key_set(request: Request, gateway: Gateway) -> Response:
     answer = JSONResponse(jwks(gateway.signing_keys))
     etag = strong_tag(sha256(answer.body).hexdigest()[:32])
     headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}", "ETag": etag}
-    if is_known(request.headers.getlist("if-none-match"), etag):
+    if is_not_modified(request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     answer.headers.update(headers)
     return answer
 
 
 async def database_answers(gateway: Deps) -> bool:
-    """Whether the gateway's own database does."""
+    """Whether the gateway's database answers."""
     try:
-        async with acquired(gateway.pool) as connection:
+        async with acquire(gateway.pool) as connection:
             await connection.execute("SELECT 1")
     except Unavailable:
         return False

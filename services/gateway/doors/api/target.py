@@ -1,4 +1,4 @@
-"""The address of a request, as its client encoded it."""
+"""The path and query of a request, as its client encoded them."""
 
 from typing import Final
 from urllib.parse import quote

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def timestamp(moment: datetime | None) -> str | None:
-    """The moment in UTC, with microseconds and `Z`; None stays None."""
+    """The time in UTC with microseconds and `Z`; None stays None."""
     if moment is None:
         return None
     text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -6,15 +6,15 @@ from typing import Final
 from uuid import UUID
 
 API_KEY: Final = "api-key"
-"""The kind of callers who hold a key; that of people is their realm."""
+"""The kind of callers with an API key. Callers with an access token have the kind of its realm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Whose data they see, and what they may do with it.
+    """The tenant whose data the caller may use, and the scopes.
 
-    `subject` is the id of a key, or of an account; `session` the login an account came by. A key
-    may run out at `expires_at`, and have a limit of its own in `requests_per_minute`.
+    `subject` is the id of the key or account, `session` the session of an access token. A key may
+    have an expiry and a rate limit of its own.
     """
 
     tenant: str
@@ -26,5 +26,5 @@ class Caller:
     requests_per_minute: int | None = None
 
     def is_over(self, now: datetime) -> bool:
-        """Whether their key has run out."""
+        """Whether the key has expired."""
         return self.expires_at is not None and now >= self.expires_at

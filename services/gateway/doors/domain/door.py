@@ -1,4 +1,4 @@
-"""A door: one product's API as its clients know it, and how a request finds it."""
+"""A door: one product's API as its clients know it, and the door and rule of a request."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,32 +11,32 @@ WEBSOCKET: Final = "(websocket)"
 """The method of rules that take WebSockets. No method of HTTP can be spelled like this."""
 
 
-class Login(StrEnum):
-    """How the clients of a door say who they are, and so what they read when they do not.
+class AuthScheme(StrEnum):
+    """How the clients of a door authenticate, which determines the 401 they get.
 
-    Whatever they are used to, a key or a token opens any door.
+    Every door accepts API keys and access tokens.
     """
 
     API_KEY = "api-key"
     BEARER = "bearer"
     CHALLENGE = "challenge"
-    """The same; a bad token is answered by a challenge too (RFC 6750 §3)."""
+    """Bearer tokens; a bad token is also answered with a challenge (RFC 6750 §3)."""
 
 
 class Shape(StrEnum):
-    """What the clients of a door read when they are told no."""
+    """The body of refusals that the clients of a door expect."""
 
     DETAIL = "detail"
     """`{"detail": "…"}`"""
     PROBLEM = "problem"
     """RFC 9457."""
     ERROR = "error"
-    """`{"error": {"code", "message", "details"}}` for what the crm's table has codes for, otherwise
+    """`{"error": {"code", "message", "details"}}` for statuses with a code of the crm, otherwise
     `{"detail": "…"}` (spec crm §1.3)."""
 
 
 class Limit(StrEnum):
-    """Which rate limit a route counts against."""
+    """The rate limit that a route counts against."""
 
     INGEST = "ingest"
     DASHBOARD = "dashboard"
@@ -50,10 +50,11 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may pass where. In `path`, `{}` is one segment and a final `/*` any number of them.
+    """A route of a door. In `path`, `{}` is one segment and a final `/*` any number of them.
 
-    Without a `scope` everybody may pass, unnamed. `idempotent` ones keep what they answered to an
-    `Idempotency-Key`: it must not hold a secret. `slow` ones wait for something outside.
+    Without a `scope` the route is public. `idempotent` stores responses to an `Idempotency-Key`:
+    they must not contain secrets. `slow` allows a longer time to answer, for routes that wait for
+    something outside of the service.
     """
 
     methods: tuple[str, ...]
@@ -68,12 +69,12 @@ class Rule:
 class Door:
     """A door.
 
-    `prefix` is where it always answers; `rules` are paths of the service behind it, and it answers
-    at the root for those that begin with one of `root`. `service` names that service: its address
-    is a setting, and it is the audience of the tokens; it is empty while there is none. `repeated`
-    is the part of a path that some clients write twice. `hosts` are names in lower case under which
-    there is nothing but this door. `origins` are pages on a developer's machine, which the contract
-    of its client lists; they may call unless an installation names its own.
+    `prefix` is the path it always answers under; paths that begin with one of `root` are answered
+    without the prefix as well. `service` is the service behind the door: its address is a setting,
+    and it is the audience of internal tokens; empty if there is none. `rules` are the service's
+    paths. `repeated` is a part of paths that some clients send twice. `hosts` are host names in
+    lower case that are bound to this door. `origins` are the default origins for CORS: pages on a
+    developer's machine.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Door:
     root: tuple[str, ...]
     repeated: str
     service: str
-    login: Login
+    auth_scheme: AuthScheme
     shape: Shape
     rules: tuple[Rule, ...]
     hosts: frozenset[str] = frozenset()
@@ -97,7 +98,7 @@ class Door:
         return tuple((_compiled(r.path), r) for r in self.rules if _is_pattern(r.path))
 
     def rules_for(self, path: str) -> tuple[Rule, ...]:
-        """The rules of a path, whatever their methods."""
+        """The rules of a path, of all methods."""
         if (exact := self._exact.get(path)) is not None:
             return exact
         return tuple(rule for pattern, rule in self._patterns if pattern.fullmatch(path))
@@ -105,14 +106,14 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A path at a door: `inner` as the service behind knows it, percent-encoded.
+    """A path at a door: `path` as the service behind knows it, percent-encoded.
 
-    `prefix` is what it was asked with in front of that. `shared` are the paths at the root, where
-    others may answer as well.
+    `prefix` is the door's prefix if the request had it. `shared` is True at the root, where routes
+    of other doors may answer as well.
     """
 
     door: Door
-    inner: str
+    path: str
     prefix: str
     shared: bool
 
@@ -122,7 +123,7 @@ class NoDoor(Exception):
 
 
 class Closed(Exception):
-    """The request may not pass. `shape` is what its client reads."""
+    """The door refuses the request. `shape` is the shape of the refusal."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -130,15 +131,15 @@ class Closed(Exception):
 
 
 class BadPath(Closed):
-    """The path could mean one thing here and another behind the door."""
+    """The gateway and the service could read the path differently."""
 
 
 class NoSuchPath(Closed):
-    """The door knows no such path."""
+    """The door has no rule for the path."""
 
 
 class NoSuchMethod(Closed):
-    """The path is there, but not for this method."""
+    """The door has rules for the path, but none for the method."""
 
     def __init__(self, shape: Shape, allowed: tuple[str, ...]) -> None:
         super().__init__(shape)
@@ -146,11 +147,11 @@ class NoSuchMethod(Closed):
 
 
 class WebSocketOnly(Closed):
-    """What is there speaks WebSocket, and was not asked to."""
+    """The path accepts WebSockets only."""
 
 
 class TrailingSlash(Closed):
-    """The path is there without its last slash; `path` is how to ask for it."""
+    """The door has the path without the trailing slash: `path`, as the client must send it."""
 
     def __init__(self, shape: Shape, path: str) -> None:
         super().__init__(shape)
@@ -159,7 +160,7 @@ class TrailingSlash(Closed):
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """A request's door, its rule there, and the path to ask the service for."""
+    """A request's door, its rule there, and the path at the service."""
 
     door: Door
     rule: Rule
@@ -167,24 +168,26 @@ class RouteMatch:
 
 
 _SLASHES: Final = re.compile(r"/{2,}")
-# What a server behind us might decode into a separator or a step upwards.
+# Sequences that a service might decode to a separator or a step upwards.
 _TREACHEROUS: Final = re.compile(r"%2f|%5c|%00|%25|\\|(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _STRANGE: Final = re.compile(r"[^\x21-\x7e]|[?#]")
 
 
-def find(doors: Sequence[Door], method: str, raw_path: str, host: str | None = None) -> RouteMatch:
-    """The door and rule for a request, as `enter` takes it.
+def match_route(
+    doors: Sequence[Door], method: str, raw_path: str, host: str | None = None
+) -> RouteMatch:
+    """The door and rule of a request; arguments as for `enter`.
 
     Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
     """
     entry = enter(doors, raw_path, host)
-    return _find_rule(entry.door, method, entry.inner, entry.prefix + entry.inner)
+    return _match_rule(entry.door, method, entry.path, entry.prefix + entry.path)
 
 
 def enter(doors: Sequence[Door], raw_path: str, host: str | None = None) -> Entry:
-    """The door for a request; `raw_path` is percent-encoded, without query.
+    """The door of a request; `raw_path` is percent-encoded, without query.
 
-    `host` is as the client wrote it, port included; without it no door is found by its host.
+    `host` is as the client sent it, with the port; without it bound hosts are not considered.
     Raises BadPath, NoDoor.
     """
     if _TREACHEROUS.search(raw_path) or _STRANGE.search(raw_path):
@@ -204,15 +207,15 @@ def _bound_to(doors: Sequence[Door], host: str) -> Door | None:
 
 
 def _entry(door: Door, path: str, *, bound: bool) -> Entry | None:
-    """The path at the door, or None if it is not the door's."""
+    """The path at the door; None if the path is not the door's."""
     if path == door.prefix or path.startswith(f"{door.prefix}/"):
-        inner = _without_repetition(door, path[len(door.prefix) :] or "/")
-        return Entry(door, inner, door.prefix, shared=False)
-    inner = _without_repetition(door, path)
+        path = _without_repetition(door, path[len(door.prefix) :] or "/")
+        return Entry(door, path, door.prefix, shared=False)
+    path = _without_repetition(door, path)
     if bound:
-        return Entry(door, inner, "", shared=False)
-    if any(inner == root or inner.startswith(f"{root}/") for root in door.root):
-        return Entry(door, inner, "", shared=True)
+        return Entry(door, path, "", shared=False)
+    if any(path == root or path.startswith(f"{root}/") for root in door.root):
+        return Entry(door, path, "", shared=True)
     return None
 
 
@@ -222,19 +225,19 @@ def _without_repetition(door: Door, path: str) -> str:
     return path
 
 
-def _find_rule(door: Door, method: str, inner: str, asked: str) -> RouteMatch:
-    rules = door.rules_for(inner)
+def _match_rule(door: Door, method: str, path: str, full_path: str) -> RouteMatch:
+    rules = door.rules_for(path)
     for rule in rules:
         if method in rule.methods:
-            return RouteMatch(door, rule, inner)
+            return RouteMatch(door, rule, path)
     if rules:
-        raise _misused(door, method, rules)
-    if inner.endswith("/") and door.rules_for(inner.rstrip("/")):
-        raise TrailingSlash(door.shape, asked.rstrip("/"))
+        raise _wrong_method(door, method, rules)
+    if path.endswith("/") and door.rules_for(path.rstrip("/")):
+        raise TrailingSlash(door.shape, full_path.rstrip("/"))
     raise NoSuchPath(door.shape)
 
 
-def _misused(door: Door, method: str, rules: tuple[Rule, ...]) -> Closed:
+def _wrong_method(door: Door, method: str, rules: tuple[Rule, ...]) -> Closed:
     methods = {m for rule in rules for m in rule.methods}
     if method == WEBSOCKET:
         return NoSuchPath(door.shape)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from services.gateway.doors.domain.door import WEBSOCKET, Door, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import WEBSOCKET, AuthScheme, Door, Limit, Rule, Shape
 
 READ: Final = ("GET", "HEAD")
 POST: Final = ("POST",)
@@ -31,7 +31,7 @@ SCAN: Final = Door(
     ),
     repeated="/api/v1",
     service="ingest",
-    login=Login.API_KEY,
+    auth_scheme=AuthScheme.API_KEY,
     shape=Shape.DETAIL,
     rules=(
         Rule(READ, "/", None, Limit.NONE),
@@ -61,15 +61,15 @@ SCAN: Final = Door(
 )
 
 
-def _logins_only(name: str, login: Login, shape: Shape, *origins: str) -> Door:
-    """A door with no service behind it so far: its clients log in here."""
+def _logins_only(name: str, auth_scheme: AuthScheme, shape: Shape, *origins: str) -> Door:
+    """A door without a service so far: its clients can log in."""
     return Door(
         name=name,
         prefix=f"/{name}",
         root=(),
         repeated="",
         service="",
-        login=login,
+        auth_scheme=auth_scheme,
         shape=shape,
         rules=(),
         origins=origins,
@@ -83,7 +83,7 @@ SCALES: Final = Door(
     root=("/devices", "/bridges"),
     repeated="",
     service="scale_bridge",
-    login=Login.BEARER,
+    auth_scheme=AuthScheme.BEARER,
     shape=Shape.DETAIL,
     rules=(
         Rule(READ, "/devices", "scales:read", Limit.DASHBOARD),
@@ -133,20 +133,20 @@ SCALES: Final = Door(
         Rule((WEBSOCKET,), "/bridge", "scales:bridge", Limit.DASHBOARD),
     ),
 )
-CRM: Final = _logins_only("crm", Login.BEARER, Shape.ERROR, *_localhost(3000, 8080))
+CRM: Final = _logins_only("crm", AuthScheme.BEARER, Shape.ERROR, *_localhost(3000, 8080))
 SHOP: Final = _logins_only(
     "shop",
-    Login.CHALLENGE,
+    AuthScheme.CHALLENGE,
     Shape.DETAIL,
     *_localhost(3000, 5173, 5174, 5177, 5178, 5181, 5182),
 )
-KIOSK: Final = _logins_only("kiosk", Login.CHALLENGE, Shape.DETAIL, *_localhost(3000, 8080))
+KIOSK: Final = _logins_only("kiosk", AuthScheme.CHALLENGE, Shape.DETAIL, *_localhost(3000, 8080))
 
 DOORS: Final = (SCAN, SCALES, CRM, SHOP, KIOSK)
 
 
-def bound(hosts: Mapping[str, str]) -> tuple[Door, ...]:
-    """The doors with the hosts bound to them: `hosts` is door name by host name, lower case."""
+def with_hosts(hosts: Mapping[str, str]) -> tuple[Door, ...]:
+    """The doors with their bound hosts; `hosts` is door name by host name, in lower case."""
     return tuple(
         replace(door, hosts=frozenset(host for host, name in hosts.items() if name == door.name))
         for door in DOORS

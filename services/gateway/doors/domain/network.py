@@ -1,10 +1,10 @@
-"""Networks by which addresses are counted together: one IPv4 address, one IPv6 /64."""
+"""Networks for rate limits and known logins: one IPv4 address, or one IPv6 /64."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
 def network_of(address: str) -> str:
-    """An IPv4 address itself, or the /64 that one IPv6 customer has; anything else as it is."""
+    """The IPv4 address itself, or the IPv6 address's /64; other texts as they are."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 
-class Breaker:
-    """Opens after `failures` in a row; after `seconds` it lets one request try.
+class CircuitBreaker:
+    """Opens after `failures` in a row; after `seconds` it lets one trial request through.
 
-    What counts as a failure is the caller's to say, by `failed`; anything else must end in
-    `succeeded` or `undecided`, or a trial would never end.
+    Every request that was let through must end in `record_failure`, `record_success` or
+    `record_cancelled`, or a trial would never end.
     """
 
     def __init__(
@@ -21,8 +21,8 @@ class Breaker:
         self._open_until = 0.0
         self._trying = False
 
-    def refuses_for(self) -> float:
-        """Seconds to stay away; 0.0 lets the caller through, as the one trial if it was open."""
+    def seconds_to_wait(self) -> float:
+        """Seconds until a request may be sent; 0.0 lets this one through, as the trial if open."""
         if self._failures < self._limit:
             return 0.0
         wait = self._open_until - self._now()
@@ -33,18 +33,18 @@ class Breaker:
         self._trying = True
         return 0.0
 
-    def failed(self) -> None:
-        """The one behind could not be reached."""
+    def record_failure(self) -> None:
+        """The service could not be reached."""
         self._failures += 1
         self._trying = False
         if self._failures >= self._limit:
             self._open_until = self._now() + self._seconds
 
-    def succeeded(self) -> None:
-        """The one behind answered, whatever it said."""
+    def record_success(self) -> None:
+        """The service answered, with any status."""
         self._failures = 0
         self._trying = False
 
-    def undecided(self) -> None:
-        """The caller went away before it was known."""
+    def record_cancelled(self) -> None:
+        """The request ended before its outcome was known."""
         self._trying = False

@@ -32,16 +32,16 @@ class InternalTokenIssuer:
         self._issued: dict[tuple[UUID, str, str], _Issued] = {}
 
     def bearer(self, caller: Caller, audience: str) -> str:
-        """The value of the `Authorization` header that `audience` will believe."""
+        """The value of the `Authorization` header for the service `audience`."""
         now = self._clock()
         known = self._issued.get((caller.subject, caller.session, audience))
         if known is not None and now < known.renew_at and known.caller == caller:
             return known.bearer
-        made = _Issued(caller, self._sign(caller, audience, now), now + self._lifetime * 0.8)
+        issued = _Issued(caller, self._sign(caller, audience, now), now + self._lifetime * 0.8)
         if len(self._issued) >= CAPACITY:
             self._issued.clear()
-        self._issued[caller.subject, caller.session, audience] = made
-        return made.bearer
+        self._issued[caller.subject, caller.session, audience] = issued
+        return issued.bearer
 
     def _sign(self, caller: Caller, audience: str, now: datetime) -> str:
         token = tokens.issue(

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from yarl import URL
 
-from services.gateway.doors.adapters import answered
-from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.doors.adapters import returned
+from services.gateway.proxy.adapters.breaker import CircuitBreaker
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -20,11 +20,11 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEVER_REPEATED: Final = frozenset({"POST", "PATCH"})
 ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 KEEP_ALIVE_SECONDS: Final = 15.0
-"""Shorter than any server's, so that the service is not the one to hang up on a request."""
+"""Shorter than that of the services, so that they do not close a connection in use."""
 
 
 class UpstreamAway(Exception):
-    """The service could not be reached, and nothing was sent. Worth a try after some seconds."""
+    """The service could not be reached; nothing was sent. Retry after `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class UpstreamAway(Exception):
 
 
 class UpstreamBroke(Exception):
-    """The service hung up, or said nonsense; whether it acted is unknown."""
+    """The service closed the connection or answered malformed; whether it acted is unknown."""
 
 
 class UpstreamSlow(Exception):
@@ -40,13 +40,13 @@ class UpstreamSlow(Exception):
 
 
 class AnswerCutShort(Exception):
-    """The service hung up in the middle of its answer, which the client has seen a part of."""
+    """The service closed the connection within its answer, a part of which the client has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
-    """Seconds: to connect (or get a pooled connection), to the answer's head, between parts,
-    whether they are waited for or not taken."""
+    """Seconds to connect (or get a pooled connection), to the head of the answer, and between
+    parts of it, received or sent."""
 
     connect: float
     answer: float
@@ -55,9 +55,9 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamRequest:
-    """A request as it goes on. `target` is path and query, percent-encoded.
+    """A request to a service. `target` is path and query, percent-encoded.
 
-    `seconds` are those to the answer's head, if they are others than usual.
+    `seconds` overrides the deadline for the head of the answer.
     """
 
     method: str
@@ -68,13 +68,13 @@ class UpstreamRequest:
 
 
 class Upstream:
-    """One service. Make it with `open_upstream`."""
+    """The client of one service: see `open_upstream`."""
 
     def __init__(
         self,
         origin: str,
         session: aiohttp.ClientSession,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         deadlines: Deadlines,
     ) -> None:
         self.origin = origin.rstrip("/")
@@ -84,27 +84,27 @@ class Upstream:
         self._usual_timeout = _timeout(deadlines)
 
     async def relay(self, request: UpstreamRequest, receive: Receive, send: Send) -> None:
-        """Ask the service and send its answer on, part by part as it comes.
+        """Send the request to the service and stream its answer to the client.
 
         Raises UpstreamAway, UpstreamBroke, UpstreamSlow before anything was sent, AnswerCutShort
-        after. Only safe methods are asked a second time, once, when the connection fails.
+        after. Safe methods are retried once if the connection fails.
         """
         try:
-            answer, first = await self._begun(request)
+            answer, first = await self._start(request)
         except UpstreamBroke:
-            # A body that was streamed is gone, even if the method is one that has none.
+            # A streamed body cannot be sent again, even with a safe method.
             if request.method not in SAFE or isinstance(request.body, AsyncIterator):
                 raise
-            answer, first = await self._begun(request)
+            answer, first = await self._start(request)
         try:
-            await self._answer(answer, first, receive, send)
+            await self._send_answer(answer, first, receive, send)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AnswerCutShort(type(error).__name__) from error
         finally:
-            _let_go(answer)
+            _release(answer)
 
     async def is_ready(self, path: str = "/ready", *, seconds: float = 1.0) -> bool:
-        """Whether the service says so; never raises."""
+        """Whether the service is ready; never raises."""
         timeout = aiohttp.ClientTimeout(total=seconds)
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._session.get(f"{self.origin}{path}", timeout=timeout) as answer:
@@ -112,7 +112,7 @@ class Upstream:
         return False
 
     async def document(self, path: str, *, most: int, seconds: float = 3.0) -> bytes | None:
-        """What the service publishes there; None if it is away or gives more than `most` bytes."""
+        """The document at a path of the service; None if unavailable or over `most` bytes."""
         timeout = aiohttp.ClientTimeout(total=seconds)
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._session.get(f"{self.origin}{path}", timeout=timeout) as answer:
@@ -127,23 +127,23 @@ class Upstream:
         return None
 
     async def _ask(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
-        if wait := self._breaker.refuses_for():
+        if wait := self._breaker.seconds_to_wait():
             raise UpstreamAway(wait)
         try:
             answer = await self._request(request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            self._breaker.failed()
+            self._breaker.record_failure()
             raise UpstreamAway(1.0) from error
         except TimeoutError as error:
-            self._breaker.undecided()
+            self._breaker.record_cancelled()
             raise UpstreamSlow from error
         except aiohttp.ClientError as error:
-            self._breaker.undecided()
+            self._breaker.record_cancelled()
             raise UpstreamBroke(type(error).__name__) from error
         except BaseException:
-            self._breaker.undecided()
+            self._breaker.record_cancelled()
             raise
-        self._breaker.succeeded()
+        self._breaker.record_success()
         return answer
 
     async def _request(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
@@ -154,7 +154,7 @@ class Upstream:
         async with asyncio.timeout(seconds) as deadline:
             body = request.body
             if isinstance(body, AsyncIterator):
-                body = _putting_off(deadline, seconds, body)
+                body = _extending_deadline(deadline, seconds, body)
             return await self._session.request(
                 request.method,
                 URL(self.origin + request.target, encoded=True),
@@ -162,50 +162,51 @@ class Upstream:
                 data=body,
                 allow_redirects=False,
                 timeout=timeout,
-                # What aiohttp never repeats needs nothing that keeps it from it.
+                # aiohttp does not retry these methods, so they need no `no_retry`.
                 middlewares=() if request.method in NEVER_REPEATED else None,
             )
 
-    async def _begun(self, request: UpstreamRequest) -> tuple[aiohttp.ClientResponse, bytes]:
-        """The answer's head, and with it the first part of its body if that comes at once.
+    async def _start(self, request: UpstreamRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The head of the answer and the first part of its body.
 
-        A head alone says nothing: a service that died behind it would look like one that had
-        nothing to say.
+        With the head alone, a service that died after it would look like an empty answer.
         """
         answer = await self._ask(request)
         try:
             return answer, await answer.content.readany()
         except BaseException as error:
-            _let_go(answer)
+            _release(answer)
             if isinstance(error, TimeoutError):
                 raise UpstreamSlow from error
             if isinstance(error, aiohttp.ClientError):
                 raise UpstreamBroke(type(error).__name__) from error
             raise
 
-    async def _answer(
+    async def _send_answer(
         self, answer: aiohttp.ClientResponse, first: bytes, receive: Receive, send: Send
     ) -> None:
         await send(
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": answered(answer.raw_headers),
+                "headers": returned(answer.raw_headers),
             }
         )
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
-            await cancel_on_disconnect(receive, _rest(answer.content, send, self._deadlines.idle))
+            await cancel_on_disconnect(
+                receive, _send_rest(answer.content, send, self._deadlines.idle)
+            )
 
 
-def _let_go(answer: aiohttp.ClientResponse) -> None:
-    """Only a connection on which nothing is left to be read can be used again."""
+def _release(answer: aiohttp.ClientResponse) -> None:
+    """Return the connection to the pool if the answer was read completely, else close it."""
     answer.release() if answer.content.at_eof() else answer.close()
 
 
 def _timeout(deadlines: Deadlines, seconds: float | None = None) -> aiohttp.ClientTimeout:
-    # Whoever may take long to begin is silent until then.
+    # The time to read includes the time until the answer begins.
     return aiohttp.ClientTimeout(
         total=None,
         connect=deadlines.connect,
@@ -214,20 +215,20 @@ def _timeout(deadlines: Deadlines, seconds: float | None = None) -> aiohttp.Clie
     )
 
 
-async def _putting_off(
+async def _extending_deadline(
     deadline: asyncio.Timeout, seconds: float, body: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
-    """The body; the time to answer begins anew with every part that is sent."""
+    """The body; every part that is sent restarts the deadline."""
     async for part in body:
         yield part
-        # The service may have answered before it had all, and then there is nothing to put off.
+        # The service may answer before the body was sent completely: the timeout is over then.
         with suppress(RuntimeError):
             deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
-async def _rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> None:
+async def _send_rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> None:
     while part := await content.readany():
-        # A client that takes nothing must not keep the service's connection.
+        # A client that does not read must not block the service's connection.
         async with asyncio.timeout(seconds):
             await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -235,7 +236,7 @@ async def _rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> No
 
 @asynccontextmanager
 async def open_upstream(
-    origin: str, *, connections: int, breaker: Breaker, deadlines: Deadlines
+    origin: str, *, connections: int, breaker: CircuitBreaker, deadlines: Deadlines
 ) -> AsyncIterator[Upstream]:
     """The client of the service at `origin` (scheme, host, port), closed at the end."""
     session = aiohttp.ClientSession(
@@ -251,13 +252,13 @@ async def open_upstream(
 
 
 class _Lost(aiohttp.ClientError):
-    """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
+    """A lost connection, as an error for which aiohttp does not retry."""
 
 
 async def no_retry(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep it from repeating PUT and DELETE by itself on a connection that was closed."""
+    """Middleware that keeps aiohttp from retrying PUT and DELETE on a closed connection."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -271,7 +272,7 @@ async def no_retry(
 async def cancel_on_disconnect(
     receive: Callable[[], Awaitable[Any]], sending: Awaitable[None]
 ) -> None:
-    """Run `sending` to its end, or until the client hangs up."""
+    """Run `sending` to its end, or cancel it when the client disconnects."""
     task = asyncio.ensure_future(sending)
     gone = asyncio.create_task(_disconnected(receive))
     try:
@@ -279,8 +280,8 @@ async def cancel_on_disconnect(
         if task.done():
             task.result()
     finally:
-        for each in (task, gone):
-            each.cancel()
+        for pending in (task, gone):
+            pending.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
 
 

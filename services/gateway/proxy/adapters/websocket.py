@@ -19,25 +19,25 @@ from services.gateway.proxy.adapters.upstream import (
 Socket: TypeAlias = aiohttp.ClientWebSocketResponse
 
 CLOSE_SECONDS: Final = 2.0
-OURS: Final = "sec-websocket-"
-"""What is agreed upon with the client holds for its connection only."""
+HANDSHAKE_HEADERS: Final = "sec-websocket-"
+"""The prefix of handshake headers, which apply to the client's connection only."""
 
 
 class UpstreamRefused(Exception):
-    """The service does not take the WebSocket, and said so by an HTTP status."""
+    """The service refused the WebSocket with an HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
         self.status = status
 
 
-class _Elsewhere(aiohttp.ClientError):
-    """The service answered with a redirect, which nobody here follows."""
+class _Redirected(aiohttp.ClientError):
+    """The service answered with a redirect, which is not followed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """Seconds to connect, to shake hands, between two pings; bytes of a message."""
+class SocketLimits:
+    """Seconds to connect, for the handshake and between pings; the maximal bytes of a message."""
 
     connect: float
     handshake: float
@@ -47,43 +47,47 @@ class Terms:
 
 @asynccontextmanager
 async def connect(
-    url: str, *, headers: Sequence[tuple[str, str]], protocols: Sequence[str], terms: Terms
+    url: str, *, headers: Sequence[tuple[str, str]], protocols: Sequence[str], limits: SocketLimits
 ) -> AsyncIterator[Socket]:
-    """A WebSocket to a service, closed at the end if it still is open.
+    """A WebSocket to a service, closed at exit.
 
-    `url` is http or https. Its pings are answered, and it is pinged: a service that does not answer
-    counts as gone. Raises UpstreamAway, UpstreamSlow, UpstreamBroke, UpstreamRefused.
+    `url` is http or https. The service is pinged, and gone if it does not answer. Raises
+    UpstreamAway, UpstreamSlow, UpstreamBroke, UpstreamRefused.
     """
-    # A session of its own: however many sockets stay open, requests find their connections.
+    # A session of its own, so that sockets do not use up the connections of requests.
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=1, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=terms.connect),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect),
         skip_auto_headers=ADDED_BY_AIOHTTP,
         middlewares=(_no_redirects,),
     ) as session:
-        socket = await _shaken(session, url, headers, protocols, terms)
+        socket = await _handshake(session, url, headers, protocols, limits)
         try:
             yield socket
         finally:
             await socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 
 
-async def _shaken(
+async def _handshake(
     session: aiohttp.ClientSession,
     url: str,
     headers: Sequence[tuple[str, str]],
     protocols: Sequence[str],
-    terms: Terms,
+    limits: SocketLimits,
 ) -> Socket:
     try:
-        async with asyncio.timeout(terms.handshake):
+        async with asyncio.timeout(limits.handshake):
             return await session.ws_connect(
                 URL(url, encoded=True),
-                headers=[header for header in headers if not header[0].lower().startswith(OURS)],
+                headers=[
+                    header
+                    for header in headers
+                    if not header[0].lower().startswith(HANDSHAKE_HEADERS)
+                ],
                 protocols=protocols,
-                heartbeat=terms.ping,
-                max_msg_size=terms.most + 1,
+                heartbeat=limits.ping,
+                max_msg_size=limits.most + 1,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
             )
     except aiohttp.WSServerHandshakeError as error:
@@ -104,5 +108,5 @@ async def _no_redirects(
     answer = await handler(request)
     if 300 <= answer.status < 400:
         answer.close()
-        raise _Elsewhere
+        raise _Redirected
     return answer

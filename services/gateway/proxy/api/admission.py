@@ -15,7 +15,7 @@ from services.gateway.doors.adapters import RawHeaders, forwarded
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.peer import Peer
 from services.gateway.doors.domain.caller import API_KEY, Caller
-from services.gateway.doors.domain.door import Login, RouteMatch
+from services.gateway.doors.domain.door import AuthScheme, RouteMatch
 
 MAX_KEY_LENGTH: Final = 512
 
@@ -27,7 +27,7 @@ async def authenticate(
 ) -> Caller | None:
     """The caller, counted against the limit of the route; None on a public route.
 
-    Raises Fault. The body is not read: nothing of a refused request was stored.
+    Raises Fault, before the body is read: a refused request stores nothing.
     """
     caller = await identify(deps, route_match, headers)
     if caller is not None:
@@ -48,17 +48,14 @@ async def authenticate(
 async def identify(
     deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes]
 ) -> Caller | None:
-    """The caller, or None on a public route. Raises Fault.
-
-    A key counts before a token.
-    """
+    """The caller by API key, else by access token; None on a public route. Raises Fault."""
     scope = route_match.rule.scope
     if scope is None:
         return None
     if b"x-api-key" in headers or b"authorization" not in headers:
-        caller = await _holder(deps, route_match.door.login, headers.get(b"x-api-key", b""))
+        caller = await _holder(deps, route_match.door.auth_scheme, headers.get(b"x-api-key", b""))
     else:
-        caller = await _member(deps, route_match.door.login, headers[b"authorization"])
+        caller = await _member(deps, route_match.door.auth_scheme, headers[b"authorization"])
     if scope not in caller.scopes:
         raise fault.forbidden(key=caller.kind == API_KEY)
     return caller
@@ -72,7 +69,7 @@ def forwarded_headers(
     peer: Peer,
     request_id: str | None = None,
 ) -> list[tuple[str, str]]:
-    """The headers for the service: the client's own, and those that name the caller."""
+    """The headers for the service: the client's, the forwarding ones and the internal token."""
     outgoing = forwarded(headers)
     outgoing += [
         ("X-Forwarded-For", peer.chain),
@@ -86,16 +83,16 @@ def forwarded_headers(
     return outgoing + list(trace_headers(request_id).items())
 
 
-async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
-    """Who logged in, by their access token."""
-    shown = authorization.decode("latin-1")
-    if not shown.lower().startswith("bearer "):
-        raise _no_credentials(login)
+async def _member(deps: Deps, auth_scheme: AuthScheme, authorization: bytes) -> Caller:
+    """The caller of an access token."""
+    bearer = authorization.decode("latin-1")
+    if not bearer.lower().startswith("bearer "):
+        raise _no_credentials(auth_scheme)
     try:
-        principal = await deps.verifier.principal(shown)
+        principal = await deps.verifier.principal(bearer)
         subject = UUID(principal.subject)
-    except (Unauthenticated, ValueError) as no:
-        raise _refused(login) from no
+    except (Unauthenticated, ValueError) as error:
+        raise _refused(auth_scheme) from error
     return Caller(
         tenant=principal.tenant,
         subject=subject,
@@ -105,32 +102,32 @@ async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
     )
 
 
-def _no_credentials(login: Login) -> fault.Fault:
-    return fault.bad_key() if login is Login.API_KEY else fault.NotLoggedIn()
+def _no_credentials(auth_scheme: AuthScheme) -> fault.Fault:
+    return fault.bad_key() if auth_scheme is AuthScheme.API_KEY else fault.NotLoggedIn()
 
 
-def _refused(login: Login) -> fault.Fault:
-    match login:
-        case Login.API_KEY:
+def _refused(auth_scheme: AuthScheme) -> fault.Fault:
+    match auth_scheme:
+        case AuthScheme.API_KEY:
             return fault.bad_key()
-        case Login.BEARER:
+        case AuthScheme.BEARER:
             return fault.bad_token(challenge=False)
-        case Login.CHALLENGE:
+        case AuthScheme.CHALLENGE:
             return fault.bad_token(challenge=True)
 
 
-async def _holder(deps: Deps, login: Login, key: bytes) -> Caller:
-    """Who holds the key."""
+async def _holder(deps: Deps, auth_scheme: AuthScheme, key: bytes) -> Caller:
+    """The caller of an API key."""
     if not key:
-        raise _no_credentials(login)
+        raise _no_credentials(auth_scheme)
     if len(key) > MAX_KEY_LENGTH:
         raise fault.bad_key()
     try:
-        # By its hash, in a lookup that no timing can turn into a hint about the key.
+        # Looked up by its hash, so that timing reveals nothing about the key.
         caller = await deps.keys.caller(hash_key(key.decode("latin-1")))
-    except KeysUnavailable as unknown:
-        log.warning("keys unavailable", reason=type(unknown.__cause__).__name__)
-        raise fault.unavailable(2) from unknown
+    except KeysUnavailable as error:
+        log.warning("keys unavailable", reason=type(error.__cause__).__name__)
+        raise fault.unavailable(2) from error
     if caller is None:
         raise fault.bad_key()
     deps.key_uses.seen(caller)

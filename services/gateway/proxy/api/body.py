@@ -1,4 +1,4 @@
-"""Streaming of a request's body, with a limit on its size and none of it held."""
+"""Streaming of a request's body within a limit of size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -11,29 +11,29 @@ from services.gateway.doors.api import fault
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
-HELD_AT_ONCE: Final = 64 * 1024
-"""Bytes. A body up to this size goes on in one piece, a larger one as it comes."""
-UNHEARD_SECONDS: Final = 5.0
+MAX_BUFFERED_BYTES: Final = 64 * 1024
+"""A body up to this size is forwarded in one piece, a larger one as it arrives."""
+DRAIN_SECONDS: Final = 5.0
 _LENIENT: Final = JSONDecoder(strict=False)
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 class ClientGone(Exception):
-    """The client hung up before its body was complete. There is nobody to answer."""
+    """The client disconnected before its body was complete."""
 
 
-class Intake:
-    """The body as the server hands it over. `length` is as announced, 0 if it is not."""
+class BodyReader:
+    """Reads the body from the server. `length` is the `Content-Length`, 0 without one."""
 
     def __init__(
         self, method: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive
     ) -> None:
-        self.length, announced = _announced(headers)
-        self._complete = not announced and method in BODILESS
+        self.length, has_body = _content_length(headers)
+        self._complete = not has_body and method in BODILESS
         self._receive = receive
 
     def is_complete(self) -> bool:
-        """Whether all of it came."""
+        """Whether the whole body was read."""
         return self._complete
 
     async def next(self) -> bytes:
@@ -48,48 +48,47 @@ class Intake:
         part: bytes = message.get("body", b"")
         return part
 
-    async def hear_out(self, most: int) -> None:
-        """Take what is left, at most so many bytes and for some seconds, and forget it.
+    async def drain(self, most: int) -> None:
+        """Read and discard the rest: `most` bytes at most, within DRAIN_SECONDS.
 
-        A client that is refused while it still sends would find the connection cut, and not the
-        answer that says why.
+        A client that is refused while it sends would otherwise see a reset and not the answer.
         """
         if self.length > most:
             return
-        # Whoever was reading before us has been told to stop, and does so now.
+        # A cancelled reader stops at the next turn of the event loop.
         await asyncio.sleep(0)
         with suppress(TimeoutError, ClientGone, fault.TooSlow):
-            async with asyncio.timeout(UNHEARD_SECONDS):
+            async with asyncio.timeout(DRAIN_SECONDS):
                 while not self.is_complete() and most > 0:
                     most -= len(await self.next())
 
 
 class Body:
-    """A body that is larger than what is held at once.
+    """A body that is larger than MAX_BUFFERED_BYTES.
 
-    `trouble` is what ended it early; whoever sends it on sees only a connection that failed.
+    `failure` is why it ended early; the client of the service sees a failed connection only.
     """
 
-    def __init__(self, begun: bytes, intake: Intake, limit: int) -> None:
-        self.trouble: Exception | None = None
-        self._begun = begun
-        self._intake = intake
+    def __init__(self, first: bytes, body_reader: BodyReader, limit: int) -> None:
+        self.failure: Exception | None = None
+        self._first = first
+        self._body_reader = body_reader
         self._limit = limit
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The parts as they come. Raises Fault if they are too many or slow, ClientGone."""
+        """The parts as they arrive. Raises Fault if the body is too large or slow, ClientGone."""
         try:
             async for part in self._parts():
                 yield part
         except (fault.Fault, ClientGone) as error:
-            self.trouble = error
+            self.failure = error
             raise
 
     async def _parts(self) -> AsyncIterator[bytes]:
-        size = len(self._begun)
-        yield self._begun
-        while not self._intake.is_complete():
-            part = await self._intake.next()
+        size = len(self._first)
+        yield self._first
+        while not self._body_reader.is_complete():
+            part = await self._body_reader.next()
             size += len(part)
             if size > self._limit:
                 raise fault.too_large()
@@ -97,17 +96,17 @@ class Body:
                 yield part
 
 
-async def is_garbage(intake: Intake, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the body says it is JSON, and is none at all. Of a large or a slow one, never."""
+async def is_invalid_json(body_reader: BodyReader, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body claims to be JSON and is not. False for a large or slow body."""
     kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    if not kind.endswith((b"/json", b"+json")) or intake.length > HELD_AT_ONCE:
+    if not kind.endswith((b"/json", b"+json")) or body_reader.length > MAX_BUFFERED_BYTES:
         return False
-    held = b""
+    content = b""
     with suppress(TimeoutError, ClientGone):
-        async with asyncio.timeout(UNHEARD_SECONDS):
-            while not intake.is_complete() and len(held) <= HELD_AT_ONCE:
-                held += await intake.next()
-    return bool(held) and intake.is_complete() and not _is_json(held)
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not body_reader.is_complete() and len(content) <= MAX_BUFFERED_BYTES:
+                content += await body_reader.next()
+    return bool(content) and body_reader.is_complete() and not _is_json(content)
 
 
 def _is_json(text: bytes) -> bool:
@@ -118,32 +117,32 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-async def read(intake: Intake, *, limit: int) -> bytes | Body | None:
-    """The body: None, all of it, or one to be streamed. Raises Fault if too large, ClientGone."""
-    if intake.length > limit:
+async def read(body_reader: BodyReader, *, limit: int) -> bytes | Body | None:
+    """The body: None, all of it, or a `Body` to stream. Raises Fault if too large, ClientGone."""
+    if body_reader.length > limit:
         raise fault.too_large()
-    if intake.is_complete():
+    if body_reader.is_complete():
         return None
-    held = await intake.next()
-    while not intake.is_complete() and len(held) <= HELD_AT_ONCE:
-        held += await intake.next()
-    if len(held) > limit:
+    content = await body_reader.next()
+    while not body_reader.is_complete() and len(content) <= MAX_BUFFERED_BYTES:
+        content += await body_reader.next()
+    if len(content) > limit:
         raise fault.too_large()
-    return held if intake.is_complete() else Body(held, intake, limit)
+    return content if body_reader.is_complete() else Body(content, body_reader, limit)
 
 
-async def whole(intake: Intake, *, limit: int) -> bytes:
+async def whole(body_reader: BodyReader, *, limit: int) -> bytes:
     """All of the body. Raises Fault if too large, ClientGone."""
-    content = await read(intake, limit=limit)
+    content = await read(body_reader, limit=limit)
     if isinstance(content, Body):
         return b"".join([part async for part in content.parts()])
     return content or b""
 
 
-def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
+def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
     for name, value in headers:
         if name == b"content-length":
-            # Of endless digits some say enough; Python takes no number from all of them.
+            # 20 digits exceed every limit; Python refuses to parse very long numbers.
             return (int(value[:20]), True) if value.isdigit() else (0, True)
         if name == b"transfer-encoding":
             return 0, True

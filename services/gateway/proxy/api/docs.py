@@ -1,7 +1,4 @@
-"""Routes of the documentation: `/docs` and `/openapi.json`.
-
-At the root they tell of all doors, at a door of that one.
-"""
+"""Routes of the documentation: `/docs` and `/openapi.json`, of one door or, at the root, of all."""
 
 from typing import Any, Final
 
@@ -18,38 +15,38 @@ from services.gateway.proxy.api.documents import Documents
 
 router = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
 
-KEPT: Final = {"Cache-Control": "public, max-age=60"}
-SHOWN: Final = {**KEPT, "Content-Security-Policy": POLICY}
+CACHE_HEADERS: Final = {"Cache-Control": "public, max-age=60"}
+PAGE_HEADERS: Final = {**CACHE_HEADERS, "Content-Security-Policy": POLICY}
 
 
 @router.get("/docs", tags=["docs"])
 @router.get("/redoc", tags=["docs"])
 async def page(request: Request, gateway: Gateway) -> HTMLResponse:
-    """A page to read: which doors there are, or all that one of them lets through."""
+    """The list of doors, or the operations of one door, as a page."""
     door = _door(gateway.doors, door_of(request.scope))
     if door is None:
-        return HTMLResponse(index_page([one.name for one in gateway.doors]), headers=SHOWN)
+        return HTMLResponse(index_page([one.name for one in gateway.doors]), headers=PAGE_HEADERS)
     base = _base(request)
     document = await _documents(request).of(door, base)
-    return HTMLResponse(door_page(document, base=base), headers=SHOWN)
+    return HTMLResponse(door_page(document, base=base), headers=PAGE_HEADERS)
 
 
 @router.get("/openapi.json", tags=["docs"])
 async def document(request: Request, gateway: Gateway) -> JSONResponse:
-    """The same for programs; at the root the scan logger's, who is at home there."""
+    """The OpenAPI document of the door; at the root that of the scan logger."""
     return await _document(request, gateway.doors, SCAN.name)
 
 
 @router.get("/api/v1/openapi.json", tags=["kiosk"])
 async def kiosk_document(request: Request, gateway: Gateway) -> JSONResponse:
-    """Where the kiosks' clients look for it (spec kiosk §1)."""
+    """The OpenAPI document at the path of the kiosks' clients (spec kiosk §1)."""
     return await _document(request, gateway.doors, KIOSK.name)
 
 
 async def _document(request: Request, doors: tuple[Door, ...], otherwise: str) -> JSONResponse:
     door = _door(doors, door_of(request.scope) or otherwise)
     content: Any = {} if door is None else await _documents(request).of(door, _base(request))
-    return JSONResponse(content, 404 if door is None else 200, headers=KEPT)
+    return JSONResponse(content, 404 if door is None else 200, headers=CACHE_HEADERS)
 
 
 def _door(doors: tuple[Door, ...], name: str | None) -> Door | None:

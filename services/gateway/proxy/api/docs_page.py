@@ -28,11 +28,11 @@ POLICY: Final = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 DEEPEST: Final = 4
-"""So many schemas inside of each other are written out; deeper ones are named."""
+"""The levels of nested schemas that are written out; deeper ones are named only."""
 
 
 def index_page(doors: Sequence[str]) -> str:
-    """The doors there are."""
+    """The list of doors."""
     rows = "".join(
         f'<li><a href="/{escape(door)}/docs">{escape(door)}</a> '
         f'(<a href="/{escape(door)}/openapi.json">openapi.json</a>)</li>'
@@ -45,13 +45,13 @@ def index_page(doors: Sequence[str]) -> str:
 def door_page(document: Document, *, base: str) -> str:
     """All operations of a document; `base` is the path in front of theirs, or empty."""
     info = document["info"]
-    said = f"<p>{escape(info['description'])}</p>" if "description" in info else ""
+    description = f"<p>{escape(info['description'])}</p>" if "description" in info else ""
     link = f'<p>OpenAPI (Swagger): <a href="{escape(base)}/openapi.json">openapi.json</a></p>'
     operations = "".join(
         _operation(base + path, method, operation, document)
         for path, method, operation in _operations(document)
     )
-    return _framed(info["title"], said + link + operations)
+    return _framed(info["title"], description + link + operations)
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -80,8 +80,8 @@ def _who(security: Sequence[Mapping[str, Sequence[str]]]) -> str:
     names = {"ApiKey": "X-API-Key", "AccessToken": "Authorization: Bearer"}
     schemes = [names[name] for one in security for name in one if name in SCHEMES]
     scopes = sorted({scope for one in security for roles in one.values() for scope in roles})
-    shown = " or ".join(f"<code>{escape(scheme)}</code>" for scheme in schemes)
-    return f"{shown} {''.join(f'with <code>{escape(scope)}</code>' for scope in scopes)}"
+    alternatives = " or ".join(f"<code>{escape(scheme)}</code>" for scheme in schemes)
+    return f"{alternatives} {''.join(f'with <code>{escape(scope)}</code>' for scope in scopes)}"
 
 
 def _parameters(parameters: Sequence[Document]) -> str:
@@ -124,8 +124,8 @@ def _fields(
 
 def _resolved(schema: Document, document: Document) -> Document:
     name = str(schema.get("$ref", "")).rpartition("/")[2]
-    found: Document = document["components"]["schemas"].get(name, schema) if name else schema
-    return found
+    resolved: Document = document["components"]["schemas"].get(name, schema) if name else schema
+    return resolved
 
 
 def _answers(answers: Mapping[str, Document]) -> str:

@@ -1,4 +1,4 @@
-"""OpenAPI documents of the doors, merged from the services' own, cached for a minute."""
+"""OpenAPI documents of the doors: the service's and the gateway's routes, cached for a minute."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -9,47 +9,47 @@ from fastapi.openapi.utils import get_openapi
 
 from libs.http.auth import Permission
 from libs.http.schema import SCHEMA
-from libs.http.undeclared import demands_of
+from libs.http.undeclared import required_access
 from services.gateway.context import Deps
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.system import VERSION
 from services.gateway.doors.domain.door import Door
-from services.gateway.proxy.domain import TOKEN, Document, demanding, described
+from services.gateway.proxy.domain import TOKEN, Document, door_document, with_security
 
 KEPT_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 5.0
-"""How long it is believed that a service is away."""
+"""How long a document without the service is cached."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 class Documents:
-    """Asks a service at most once a minute, whoever reads."""
+    """The documents. Each service is asked once a minute at most."""
 
     def __init__(self, deps: Deps, local_routes: LocalRoutes) -> None:
         self._deps = deps
         self._local_routes = local_routes
-        self._kept: dict[tuple[str, str], tuple[Document, float]] = {}
-        self._making = asyncio.Lock()
+        self._cache: dict[tuple[str, str], tuple[Document, float]] = {}
+        self._lock = asyncio.Lock()
 
     async def of(self, door: Door, base: str) -> Document:
-        """What the door's clients may know; `base` is the path in front of theirs, or empty.
+        """The document of a door; `base` is the door's prefix if clients use it, or empty.
 
-        While the service is away, only what we say ourselves, with a word about it.
+        While the service is away it has the gateway's own routes only, and says so.
         """
-        async with self._making:
+        async with self._lock:
             now = asyncio.get_running_loop().time()
-            kept = self._kept.get((door.name, base))
-            if kept is not None and now < kept[1]:
-                return kept[0]
+            cached = self._cache.get((door.name, base))
+            if cached is not None and now < cached[1]:
+                return cached[0]
             service = await self._published(door)
-            document = described(
+            document = door_document(
                 door, service, self._own_document(door), base=base, version=VERSION
             )
-            known = service is not None or not door.service
-            if not known:
+            is_complete = service is not None or not door.service
+            if not is_complete:
                 document["info"]["description"] = "The service behind this door is away."
-            until = now + (KEPT_SECONDS if known else AWAY_SECONDS)
-            self._kept[door.name, base] = document, until
+            until = now + (KEPT_SECONDS if is_complete else AWAY_SECONDS)
+            self._cache[door.name, base] = document, until
             return document
 
     async def _published(self, door: Door) -> Document | None:
@@ -65,19 +65,19 @@ class Documents:
     def _own_document(self, door: Door) -> Document:
         routes = self._local_routes.routes_of(door)
         document = get_openapi(title="", version=VERSION, routes=routes)
-        for path, method, scope in _demands(routes):
+        for path, method, scope in _scopes(routes):
             operations = document.get("paths", {}).get(path, {})
             if method in operations:
-                operations[method] = demanding(operations[method], scope, schemes=(TOKEN,))
+                operations[method] = with_security(operations[method], scope, schemes=(TOKEN,))
         return document
 
 
-def _demands(routes: Sequence[Any]) -> Iterator[tuple[str, str, str | None]]:
-    """What each operation demands: a scope, empty for whoever is logged in, None for nothing."""
+def _scopes(routes: Sequence[Any]) -> Iterator[tuple[str, str, str | None]]:
+    """The scope of each operation: empty for any caller who is logged in, None for public ones."""
     for route in routes:
-        demand = demands_of(route)
-        scope = None if demand is None else ""
-        if isinstance(demand, Permission):
-            scope = demand.scope
+        permission = required_access(route)
+        scope = None if permission is None else ""
+        if isinstance(permission, Permission):
+            scope = permission.scope
         for method in route.methods:
             yield route.path_format, method.lower(), scope

@@ -21,7 +21,7 @@ from services.gateway.doors.domain.door import (
     Shape,
     WebSocketOnly,
     enter,
-    find,
+    match_route,
 )
 from services.gateway.proxy.adapters.upstream import (
     UpstreamAway,
@@ -35,8 +35,8 @@ from services.gateway.proxy.api.head import by_name, overlong
 from services.gateway.proxy.api.upstream_errors import door_fault, upstream_fault
 from services.gateway.proxy.api.websocket import WebSockets, refuse
 
-UNHEARD_BODIES: Final = 4
-"""How many times the largest body a refused client may still send before it is cut off."""
+DRAINED_BODIES: Final = 4
+"""The multiple of the largest body that is read of a refused client before it is cut off."""
 
 REMEMBERED_PATHS: Final = 256
 
@@ -44,10 +44,10 @@ log = structlog.get_logger(__name__)
 
 
 class Doors:
-    """ASGI middleware that answers at the doors and leaves everything else to `app`.
+    """ASGI middleware that forwards requests at the doors and leaves all others to `app`.
 
-    What a door's rules do not have is looked up among our `local_routes`. The path of the rule
-    becomes the request's route in metrics and traces.
+    A path without a rule at the door may be one of `local_routes`. The rule is the request's route
+    in metrics and traces.
     """
 
     def __init__(self, app: App, *, deps: Deps, local_routes: LocalRoutes) -> None:
@@ -57,62 +57,63 @@ class Doors:
         self._websockets = WebSockets(deps)
         self._bound = any(door.hosts for door in deps.doors)
         self._verifies = bool(deps.settings.verify_networks)
-        # What is asked for all the time is looked for once.
-        self._found = lru_cache(maxsize=REMEMBERED_PATHS)(partial(find, deps.doors))
+        # The most frequent requests are matched once.
+        self._matched = lru_cache(maxsize=REMEMBERED_PATHS)(partial(match_route, deps.doors))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             return await self._connect(scope, receive, send)
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if (why := overlong(scope, self._deps.settings)) is not None:
-            return await self._refuse(self._intake(scope, receive), send, Shape.DETAIL, why)
+        if (refusal := overlong(scope, self._deps.settings)) is not None:
+            return await self._refuse(
+                self._body_reader(scope, receive), send, Shape.DETAIL, refusal
+            )
         try:
             if self._verifies and verify.is_verification(scope, self._deps):
                 return await verify.answer(self._deps, scope, send)
             route_match = self._find(scope, scope["method"])
         except NoDoor:
             return await self._app(scope, receive, send)
-        except Closed as no:
-            if self._is_ours(scope, no):
+        except Closed as error:
+            if self._routed_locally(scope, error):
                 return await self._app(scope, receive, send)
-            why = door_fault(no, scope["query_string"])
-            return await self._refuse(self._intake(scope, receive), send, no.shape, why)
+            refusal = door_fault(error, scope["query_string"])
+            return await self._refuse(self._body_reader(scope, receive), send, error.shape, refusal)
         scope["route"] = route_match.rule
-        return await self._visit(route_match, scope, receive, send)
+        return await self._forward(route_match, scope, receive, send)
 
-    async def _visit(
+    async def _forward(
         self, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        intake = self._intake(scope, receive)
-        visit = _Visit(self._deps, route_match, scope, receive, send, intake)
+        body_reader = self._body_reader(scope, receive)
+        door_request = _DoorRequest(self._deps, route_match, scope, receive, send, body_reader)
         try:
-            await visit.forward()
-        except fault.Fault as why:
-            await self._refuse(intake, send, route_match.door.shape, why)
+            await door_request.forward()
+        except fault.Fault as refusal:
+            await self._refuse(body_reader, send, route_match.door.shape, refusal)
         except body.ClientGone:
-            # Servers say the same of a client that went as of a chunk that cannot be read; whoever
-            # sent that is still there.
+            # The server reports a malformed chunk like a disconnect, but that client still waits.
             log.info("body broke off", door=route_match.door.name)
             await fault.answer(send, route_match.door.shape, fault.broken_body())
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (why := overlong(scope, self._deps.settings)) is not None:
-            return await refuse(scope, send, Shape.DETAIL, why)
+        if (refusal := overlong(scope, self._deps.settings)) is not None:
+            return await refuse(scope, send, Shape.DETAIL, refusal)
         try:
             route_match = self._find(scope, WEBSOCKET)
         except NoDoor:
             return await refuse(scope, send, Shape.DETAIL, fault.not_found())
-        except Closed as no:
-            return await refuse(scope, send, no.shape, door_fault(no, scope["query_string"]))
+        except Closed as error:
+            return await refuse(scope, send, error.shape, door_fault(error, scope["query_string"]))
         return await self._websockets.forward(route_match, scope, receive, send)
 
     def _find(self, scope: Scope, method: str) -> RouteMatch:
-        return self._found(method, raw_path(scope), self._host(scope))
+        return self._matched(method, raw_path(scope), self._host(scope))
 
-    def _is_ours(self, scope: Scope, no: Closed) -> bool:
-        """Whether the door leads to a route of our own, as `scope` then says."""
-        if isinstance(no, BadPath | WebSocketOnly):
+    def _routed_locally(self, scope: Scope, error: Closed) -> bool:
+        """Whether the request is for a local route at the door; if so, `scope` is rewritten."""
+        if isinstance(error, BadPath | WebSocketOnly):
             return False
         entry = enter(self._deps.doors, raw_path(scope), self._host(scope))
         return self._local_routes.route_to(scope, entry)
@@ -123,19 +124,19 @@ class Doors:
         trusted = self._deps.settings.trusted_proxies
         return peer_of(scope, dict(scope["headers"]), trusted).host
 
-    def _intake(self, scope: Scope, receive: Receive) -> body.Intake:
-        return body.Intake(scope["method"], scope["headers"], receive)
+    def _body_reader(self, scope: Scope, receive: Receive) -> body.BodyReader:
+        return body.BodyReader(scope["method"], scope["headers"], receive)
 
     async def _refuse(
-        self, intake: body.Intake, send: Send, shape: Shape, why: fault.Fault
+        self, body_reader: body.BodyReader, send: Send, shape: Shape, refusal: fault.Fault
     ) -> None:
-        # Who was too slow already is not waited for once more.
-        if not isinstance(why, fault.TooSlow):
-            await intake.hear_out(UNHEARD_BODIES * self._deps.settings.max_body_bytes)
-        await fault.answer(send, shape, why)
+        # A client that was too slow is not waited for again.
+        if not isinstance(refusal, fault.TooSlow):
+            await body_reader.drain(DRAINED_BODIES * self._deps.settings.max_body_bytes)
+        await fault.answer(send, shape, refusal)
 
 
-class _Visit:
+class _DoorRequest:
     """One request at a door."""
 
     def __init__(
@@ -145,28 +146,28 @@ class _Visit:
         scope: Scope,
         receive: Receive,
         send: Send,
-        intake: body.Intake,
+        body_reader: body.BodyReader,
     ) -> None:
         self.deps = deps
         self.route_match = route_match
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.intake = intake
+        self.body_reader = body_reader
 
     async def forward(self) -> None:
-        """Let the caller in, or raise Fault."""
+        """Authenticate the caller and forward the request. Raises Fault."""
         headers = by_name(self.scope["headers"])
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
         try:
             caller = await authenticate(self.deps, self.route_match, headers, peer)
-        except fault.NoGoodKey:
-            # The scan logger looks at the body first: what is no JSON, it says so to anybody.
-            if await body.is_garbage(self.intake, headers):
+        except fault.BadKey:
+            # As the scan logger did: a body that is not JSON is a 422, also without a key.
+            if await body.is_invalid_json(self.body_reader, headers):
                 raise fault.not_json() from None
             raise
         if caller is not None:
-            self.send = await self._saying_what_is_left(caller, peer)
+            self.send = await self._with_rate_limit(caller, peer)
         outgoing = forwarded_headers(
             self.deps,
             self.route_match,
@@ -180,23 +181,23 @@ class _Visit:
             and caller is not None
             and idempotency.HEADER in headers
         ):
-            return await self._once(headers, caller, outgoing)
-        content = await body.read(self.intake, limit=self.deps.settings.max_body_bytes)
+            return await self._forward_once(headers, caller, outgoing)
+        content = await body.read(self.body_reader, limit=self.deps.settings.max_body_bytes)
         if isinstance(content, body.Body) and b"content-length" in headers:
             outgoing.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
         return await self._relay(outgoing, content, self.send)
 
-    async def _saying_what_is_left(self, caller: Caller, peer: Peer) -> Send:
-        """With `RateLimit` and `RateLimit-Policy` on whatever is answered."""
-        left = await self.deps.limits.left(
+    async def _with_rate_limit(self, caller: Caller, peer: Peer) -> Send:
+        """The `send` that adds `RateLimit` and `RateLimit-Policy` to the answer."""
+        remaining = await self.deps.limits.remaining(
             self.route_match.rule.limit,
             key=str(caller.subject),
             address=peer.address,
             tenant=caller.tenant,
         )
-        if left is None:
+        if remaining is None:
             return self.send
-        headers = [(n.lower().encode(), v.encode()) for n, v in fault.rate_limit(left).items()]
+        headers = [(n.lower().encode(), v.encode()) for n, v in fault.rate_limit(remaining).items()]
         send = self.send
 
         async def with_headers(message: Any) -> None:
@@ -220,18 +221,18 @@ class _Visit:
         try:
             await upstream.relay(upstream_request, self.receive, send)
         except (UpstreamAway, UpstreamBroke, UpstreamSlow) as error:
-            if isinstance(content, body.Body) and content.trouble is not None:
-                raise content.trouble from error
+            if isinstance(content, body.Body) and content.failure is not None:
+                raise content.failure from error
             raise upstream_fault(error) from error
 
-    async def _once(
+    async def _forward_once(
         self, headers: dict[bytes, bytes], caller: Caller, outgoing: list[tuple[str, str]]
     ) -> None:
         settings = self.deps.settings
-        limit = min(idempotency.MOST_ASKED, settings.max_body_bytes)
+        limit = min(idempotency.MAX_REQUEST_BYTES, settings.max_body_bytes)
         slow = self.route_match.rule.slow
         seconds = settings.slow_answer_seconds if slow else settings.answer_seconds
-        content = await body.whole(self.intake, limit=limit)
+        content = await body.whole(self.body_reader, limit=limit)
         target = target_of(self.route_match.path, self.scope["query_string"])
         fingerprint = idempotency.fingerprint_of(
             caller, headers, self.scope["method"], target, content

@@ -10,13 +10,12 @@ LINE_BYTES = len(b": \r\n")
 
 
 def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """One value per name (in lower case), the last; `Edge` has seen to it that credentials and the
-    host are said once."""
+    """One value per name (in lower case), the last. Of host and credentials `Edge` leaves one."""
     return dict(headers)
 
 
 def overlong(scope: Scope, settings: Settings) -> fault.Fault | None:
-    """Why the head is too long, if it is: 414 for the address, 431 for the headers."""
+    """The refusal of a head that is too long: 414 for the address, 431 for the headers."""
     path: bytes | str = scope.get("raw_path") or scope["path"]
     if len(path) + len(scope["query_string"]) > settings.max_url_bytes:
         return fault.long_url()

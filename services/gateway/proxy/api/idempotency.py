@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeated request gets the first one's answer."""
+"""`Idempotency-Key`: a repeated request gets the answer of the first."""
 
 import asyncio
 import re
@@ -17,24 +17,24 @@ from services.gateway.doors.domain.caller import Caller
 from services.gateway.proxy.adapters.upstream import AnswerCutShort
 from services.gateway.proxy.stores import (
     AnotherRequest,
-    Answer,
     Claim,
     IdempotencyStore,
     InFlight,
     RequestFingerprint,
+    StoredResponse,
 )
 
 HEADER: Final = b"idempotency-key"
 KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}")
-MOST_ASKED: Final = 1024 * 1024
-"""Bytes of a request's body: all of it is held to be compared."""
-MOST_KEPT: Final = 256 * 1024
-"""Bytes of an answer's body. Of a longer one only the status is kept."""
+MAX_REQUEST_BYTES: Final = 1024 * 1024
+"""The largest body of a request: all of it is read to be compared."""
+MAX_STORED_BYTES: Final = 256 * 1024
+"""The largest body of an answer that is stored. Of a larger one only the status is."""
 SPARE_SECONDS: Final = 5.0
-"""For keeping the answer, after the service had its time."""
+"""Time to store the answer, after the time of the service."""
 NOT_FINAL: Final = frozenset({401, 403, 408, 409, 429})
-"""What a client may hear once, and something else the next time."""
-MATTER: Final = frozenset(
+"""Statuses that are not stored: a repetition may have another outcome."""
+STORED_HEADERS: Final = frozenset(
     {
         b"cache-control",
         b"content-disposition",
@@ -57,18 +57,18 @@ log = structlog.get_logger(__name__)
 def fingerprint_of(
     caller: Caller, headers: Mapping[bytes, bytes], method: str, target: str, content: bytes
 ) -> RequestFingerprint:
-    """What identifies the request. Raises Fault if the key is not acceptable."""
+    """The fingerprint of the request. Raises Fault for a malformed key."""
     key = headers[HEADER]
     if not KEY.fullmatch(key):
         raise fault.bad_idempotency_key()
     kind = headers.get(b"content-type", b"")
     parts = (method.encode(), target.encode(), kind, content)
-    print_ = sha256(b"".join(sha256(part).digest() for part in parts)).digest()
+    digest = sha256(b"".join(sha256(part).digest() for part in parts)).digest()
     return RequestFingerprint(
         tenant=caller.tenant,
         caller=str(caller.subject),
         key=sha256(key).digest(),
-        fingerprint=print_,
+        fingerprint=digest,
     )
 
 
@@ -80,82 +80,82 @@ async def once(
     *,
     seconds: float,
 ) -> None:
-    """Let `relay` answer, unless it did before; `seconds` is the longest it may take.
+    """Let `relay` answer within `seconds`, or replay its stored answer.
 
-    `relay` raises Fault, or AnswerCutShort; a service that was too slow may still be at work, so
-    the claim then stays until its deadline. Raises the same.
+    Raises what `relay` raises: Fault, AnswerCutShort. After a timeout the service may still act, so
+    the claim stays until its deadline.
     """
     claim = await _claimed(idempotency_store, fingerprint, seconds + SPARE_SECONDS)
-    if isinstance(claim, Answer):
-        return await _repeat(claim, send)
-    keeping = _Keeping(idempotency_store, claim, send)
+    if isinstance(claim, StoredResponse):
+        return await _replay(claim, send)
+    sender = _StoringSender(idempotency_store, claim, send)
     try:
-        async with asyncio.timeout(seconds) as keeping.deadline:
-            await relay(keeping.send)
+        async with asyncio.timeout(seconds) as sender.deadline:
+            await relay(sender.send)
     except TimeoutError:
         raise fault.timed_out() from None
-    except fault.Fault as no:
-        if no.status != HTTPStatus.GATEWAY_TIMEOUT:
+    except fault.Fault as error:
+        if error.status != HTTPStatus.GATEWAY_TIMEOUT:
             await _safely(idempotency_store.release(claim))
         raise
     except AnswerCutShort:
-        # The service did it, and the answer is lost: that must not be done again.
-        await keeping.lose()
-        if keeping.begun:
+        # The service acted and its answer is lost: it must not act again.
+        await sender.lose()
+        if sender.started:
             raise
         raise fault.bad_gateway() from None
 
 
-class _Keeping:
-    """The way back to the client: an answer is kept first, and then sent.
+class _StoringSender:
+    """A `send` that stores the answer before it sends it to the client.
 
-    So nobody has seen an answer that a repetition would not get.
+    So a client never sees an answer that a repetition would not get.
     """
 
     def __init__(self, idempotency_store: IdempotencyStore, claim: Claim, send: Send) -> None:
-        self.begun = False
+        self.started = False
         self.deadline: asyncio.Timeout | None = None
-        self._answers = idempotency_store
+        self._idempotency_store = idempotency_store
         self._claim = claim
         self._send = send
         self._start: Any = None
         self._body = b""
 
     async def send(self, message: Any) -> None:
-        """Take one message of the answer."""
-        if self.begun:
+        """Take one ASGI message of the answer."""
+        if self.started:
             return await self._send(message)
         if message["type"] == "http.response.start":
             self._start = message
             return None
         self._body += message.get("body", b"")
         more: bool = message.get("more_body", False)
-        if more and len(self._body) <= MOST_KEPT:
+        if more and len(self._body) <= MAX_STORED_BYTES:
             return None
-        await self._store(self._body if len(self._body) <= MOST_KEPT else None)
-        self.begun = True
+        await self._store(self._body if len(self._body) <= MAX_STORED_BYTES else None)
+        self.started = True
         if self.deadline is not None:
             self.deadline.reschedule(None)
         await self._send(self._start)
         return await self._send({**message, "body": self._body})
 
     async def lose(self) -> None:
-        """The answer broke off."""
-        if not self.begun and self._start is not None:
+        """Store that the answer broke off."""
+        if not self.started and self._start is not None:
             await self._store(None)
 
     async def _store(self, body: bytes | None) -> None:
         status: int = self._start["status"]
         if status in NOT_FINAL or not (200 <= status < 300 or 400 <= status < 500):
-            return await _safely(self._answers.release(self._claim))
-        headers = [(n, v) for n, v in self._start["headers"] if n in MATTER]
-        kept = Answer(status=status, headers=headers, body=body)
-        return await _safely(self._answers.finish(self._claim, kept))
+            return await _safely(self._idempotency_store.release(self._claim))
+        headers = [(n, v) for n, v in self._start["headers"] if n in STORED_HEADERS]
+        response = StoredResponse(status=status, headers=headers, body=body)
+        return await _safely(self._idempotency_store.finish(self._claim, response))
 
 
 async def _claimed(
     idempotency_store: IdempotencyStore, fingerprint: RequestFingerprint, seconds: float
-) -> Claim | Answer:
+) -> Claim | StoredResponse:
     try:
         return await idempotency_store.claim(fingerprint, seconds=seconds)
     except InFlight as other:
@@ -168,18 +168,18 @@ async def _claimed(
 
 
 async def _safely(work: Awaitable[None]) -> None:
-    """Whoever waits for the answer gets it; without the database the claim runs out by itself."""
+    """Do the work; without the database log it, since the claim expires by itself."""
     try:
         await work
     except AWAY as error:
         log.warning("answer not kept", reason=type(error).__name__)
 
 
-async def _repeat(answer: Answer, send: Send) -> None:
-    if answer.body is None:
+async def _replay(response: StoredResponse, send: Send) -> None:
+    if response.body is None:
         raise fault.already_done()
-    headers = [*answer.headers, REPLAYED]
-    if answer.status != HTTPStatus.NO_CONTENT:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    headers = [*response.headers, REPLAYED]
+    if response.status != HTTPStatus.NO_CONTENT:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

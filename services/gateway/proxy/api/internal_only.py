@@ -17,8 +17,8 @@ FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real
 class InternalOnly:
     """ASGI middleware: internal routes answer 404 to callers outside of `metrics_networks`.
 
-    It stands behind `Doors`: a door's own route of the same path is for the door's clients. A
-    request through a proxy that is not trusted is rejected, whatever the proxy's address.
+    It runs after `Doors`: a door's route of the same path is for the door's clients. A request
+    through a proxy that is not trusted is rejected, whatever the proxy's address.
     """
 
     def __init__(self, app: App, *, settings: Settings) -> None:
@@ -26,14 +26,14 @@ class InternalOnly:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and door_of(scope) is None
+        is_local = scope["type"] == "http" and door_of(scope) is None
         path: str = scope["path"]
-        inner = ours and (path.rstrip("/") in INTERNAL_PATHS or path.startswith(INTERNAL))
-        if inner and not self._may_enter(scope):
+        internal = is_local and (path.rstrip("/") in INTERNAL_PATHS or path.startswith(INTERNAL))
+        if internal and not self._is_internal_client(scope):
             return await fault.answer(send, Shape.DETAIL, fault.not_found())
         return await self._app(scope, receive, send)
 
-    def _may_enter(self, scope: Scope) -> bool:
+    def _is_internal_client(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         trusted = self._settings.trusted_proxies
         client = scope.get("client")

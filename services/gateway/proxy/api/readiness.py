@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from libs.http.health import Check, CheckResult
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security import api_keys
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.context import Deps
@@ -12,20 +12,20 @@ from services.gateway.proxy.adapters.upstream import Upstream
 
 
 def readiness(deps: Deps) -> Mapping[str, Check]:
-    """The database must be there, and the configured client key be known at the doors.
+    """Checks of the database, revocations and the configured client key.
 
-    That a service behind a door is away is only said.
+    The services behind the doors are reported, but do not make the gateway unready.
     """
 
     async def database() -> CheckResult:
-        async with acquired(deps.pool) as connection:
+        async with acquire(deps.pool) as connection:
             await connection.execute("SELECT 1")
         return CheckResult(True)
 
-    async def behind(upstream: Upstream) -> CheckResult:
+    async def service_ready(upstream: Upstream) -> CheckResult:
         return CheckResult(True, "" if await upstream.is_ready() else "not ready")
 
-    doors = {name: partial(behind, upstream) for name, upstream in deps.upstreams.items()}
+    doors = {name: partial(service_ready, upstream) for name, upstream in deps.upstreams.items()}
     own = {"database": database, "revocations": deps.revocations.check}
     if (key := deps.settings.scan_client_key) is not None:
         own["client key"] = _ClientKey(deps, api_keys.hash_key(key.get_secret_value())).check
@@ -33,7 +33,7 @@ def readiness(deps: Deps) -> Mapping[str, Check]:
 
 
 class _ClientKey:
-    """The configured key, which is issued at the start and opens doors once it is projected."""
+    """The configured API key: issued at the start, accepted once it is projected."""
 
     def __init__(self, deps: Deps, hashed: str) -> None:
         self._deps = deps
@@ -41,7 +41,7 @@ class _ClientKey:
         self._is_known = False
 
     async def check(self) -> CheckResult:
-        """Ready for good once the key opened the doors, or was revoked."""
+        """Ready once the doors accept the key, or it was revoked; then for good."""
         if not self._is_known:
             revoked = await api_key.is_revoked(self._deps.pool, self._hashed)
             self._is_known = revoked is not None and (

@@ -1,4 +1,4 @@
-"""Faults for paths that a door does not have, and for services that do not answer."""
+"""Refusals for paths that a door does not have, and for services that do not answer."""
 
 from math import ceil
 
@@ -14,23 +14,23 @@ from services.gateway.doors.domain.door import (
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 
 
-def door_fault(no: Closed, query: bytes) -> fault.Fault:
-    """What the client is told when the door does not let it through."""
-    match no:
+def door_fault(error: Closed, query: bytes) -> fault.Fault:
+    """The refusal of a request that matches no rule."""
+    match error:
         case BadPath():
             return fault.bad_path()
         case NoSuchMethod():
-            return fault.method_not_allowed(no.allowed)
+            return fault.method_not_allowed(error.allowed)
         case WebSocketOnly():
             return fault.websocket_only()
         case TrailingSlash():
-            return fault.elsewhere(target_of(no.path, query))
+            return fault.redirect(target_of(error.path, query))
         case _:
             return fault.not_found()
 
 
 def upstream_fault(error: UpstreamAway | UpstreamBroke | UpstreamSlow) -> fault.Fault:
-    """What the client is told when the service does not answer."""
+    """The refusal when the service does not answer."""
     match error:
         case UpstreamAway():
             return fault.unavailable(ceil(error.retry_after))

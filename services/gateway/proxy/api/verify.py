@@ -1,4 +1,4 @@
-"""Forward-auth: verdicts for a proxy that forwards requests by itself."""
+"""Forward-auth: another proxy asks for the verdict on a request that it forwards itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from services.gateway.doors.domain.door import (
     Rule,
     Shape,
     WebSocketOnly,
-    find,
+    match_route,
 )
 from services.gateway.proxy.api.admission import authenticate
 from services.gateway.proxy.api.head import by_name
@@ -30,8 +30,8 @@ ROUTE: Final = Rule(("GET",), PATH, None, Limit.NONE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What a client asked of the proxy. `path` is percent-encoded, without query."""
+class OriginalRequest:
+    """The client's request to the other proxy. `path` is percent-encoded, without query."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Question:
 
 
 def is_verification(scope: Scope, deps: Deps) -> bool:
-    """Whether one of our proxies asks; for everybody else there is nothing here."""
+    """Whether the request is a verification, from a proxy in `verify_networks`."""
     path = scope["path"]
     if path != PATH and not path.startswith(f"{PATH}/"):
         return False
@@ -47,60 +47,62 @@ def is_verification(scope: Scope, deps: Deps) -> bool:
     return is_in(client[0] if client else "", deps.settings.verify_networks)
 
 
-def question(scope: Scope, headers: Mapping[bytes, bytes]) -> Question:
-    """As Caddy and Traefik put it, in `X-Forwarded-…`, or Envoy, behind our own path."""
+def original_request(scope: Scope, headers: Mapping[bytes, bytes]) -> OriginalRequest:
+    """The original request: in `X-Forwarded-…` (Caddy, Traefik) or below PATH (Envoy)."""
 
     def header(name: bytes) -> str:
         return headers.get(name, b"").decode("latin-1")
 
-    target = header(b"x-forwarded-uri") or raw_path(scope).removeprefix(PATH)
-    return Question(
+    original = header(b"x-forwarded-uri") or raw_path(scope).removeprefix(PATH)
+    return OriginalRequest(
         method=header(b"x-forwarded-method") or scope["method"],
-        path=target.partition("?")[0] or "/",
+        path=original.partition("?")[0] or "/",
         host=header(b"x-forwarded-host") or header(b"host") or None,
     )
 
 
 async def answer(deps: Deps, scope: Scope, send: Send) -> None:
-    """200 with who is calling, in headers for the service, or what the client should read."""
+    """Send 200 with the headers for the service, or the refusal for the client."""
     scope["route"] = ROUTE
     headers = by_name(scope["headers"])
-    target = question(scope, headers)
+    original = original_request(scope, headers)
     try:
-        found = _find(deps, target)
+        route_match = _match(deps, original)
     except NoDoor:
         return await fault.answer(send, Shape.DETAIL, fault.not_found())
-    except Closed as no:
-        return await fault.answer(send, no.shape, door_fault(no, b""))
+    except Closed as error:
+        return await fault.answer(send, error.shape, door_fault(error, b""))
     peer = peer_of(scope, headers, deps.settings.trusted_proxies)
     try:
-        caller = await authenticate(deps, found, headers, peer)
-    except fault.Fault as why:
-        return await fault.answer(send, found.door.shape, why)
-    return await _let_in(send, _verdict(deps, found, caller))
+        caller = await authenticate(deps, route_match, headers, peer)
+    except fault.Fault as refusal:
+        return await fault.answer(send, route_match.door.shape, refusal)
+    return await _send_headers(send, _identity_headers(deps, route_match, caller))
 
 
-def _find(deps: Deps, target: Question) -> RouteMatch:
+def _match(deps: Deps, original: OriginalRequest) -> RouteMatch:
     try:
-        return find(deps.doors, target.method, target.path, target.host)
+        return match_route(deps.doors, original.method, original.path, original.host)
     except WebSocketOnly:
-        # Proxies keep to themselves that the client wants to upgrade.
-        return find(deps.doors, WEBSOCKET, target.path, target.host)
+        # Proxies do not forward that the client asks for a WebSocket.
+        return match_route(deps.doors, WEBSOCKET, original.path, original.host)
 
 
-async def _let_in(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> None:
-    told = [*headers, (b"content-length", b"0"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": 200, "headers": told})
+async def _send_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    complete = [*headers, (b"content-length", b"0"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": complete})
     await send({"type": "http.response.body", "body": b""})
 
 
-def _verdict(deps: Deps, found: RouteMatch, caller: Caller | None) -> Sequence[tuple[bytes, bytes]]:
-    service = found.door.service
-    told = [(b"x-service", service.encode())]
+def _identity_headers(
+    deps: Deps, route_match: RouteMatch, caller: Caller | None
+) -> Sequence[tuple[bytes, bytes]]:
+    service = route_match.door.service
+    headers = [(b"x-service", service.encode())]
     if caller is None:
-        return told
+        return headers
     return [
-        *told,
+        *headers,
         (b"authorization", deps.internal_tokens.bearer(caller, service).encode()),
         (b"x-tenant", caller.tenant.encode()),
         (b"x-subject", str(caller.subject).encode()),

@@ -19,7 +19,7 @@ from services.gateway.doors.api.peer import Peer, peer_of
 from services.gateway.doors.api.target import target_of
 from services.gateway.doors.domain.door import RouteMatch, Shape
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
-from services.gateway.proxy.adapters.websocket import Socket, Terms, UpstreamRefused, connect
+from services.gateway.proxy.adapters.websocket import Socket, SocketLimits, UpstreamRefused, connect
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers, identify
 from services.gateway.proxy.api.head import by_name
 from services.gateway.proxy.api.upstream_errors import upstream_fault
@@ -30,8 +30,8 @@ REFUSED: Final = 1008
 TOO_BIG: Final = 1009
 BROKEN: Final = 1011
 REASON_BYTES: Final = 123
-UNTAKEN_SECONDS: Final = 60.0
-"""How long a message may wait for whoever should take it."""
+SEND_SECONDS: Final = 60.0
+"""How long sending one message may take."""
 
 OPEN: Final = Gauge(
     "tillstream_gateway_websockets",
@@ -44,8 +44,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """Why it is over: the codes each side is told, None for a side that is gone already."""
+class Closing:
+    """The end of a WebSocket: the close code for each side, None for a side that is gone."""
 
     client: int | None
     service: int | None
@@ -53,7 +53,7 @@ class End:
 
 
 class WebSockets:
-    """All that are open at once, so that there is an end to them."""
+    """All WebSockets of this process, limited in number."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -62,7 +62,7 @@ class WebSockets:
     async def forward(
         self, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Take a WebSocket from its handshake to its end."""
+        """Forward a WebSocket from its handshake to its end."""
         await receive()
         if self._open >= self._deps.settings.websocket_connections:
             return await refuse(scope, send, route_match.door.shape, fault.unavailable(5))
@@ -72,32 +72,32 @@ class WebSockets:
                 OPEN.labels(route_match.door.name).track_inprogress(),
                 structlog.contextvars.bound_contextvars(request_id=str(uuid7())),
             ):
-                await _Passage(self._deps, route_match, scope, receive, send).forward()
-        except fault.Fault as why:
-            await refuse(scope, send, route_match.door.shape, why)
+                await _Relay(self._deps, route_match, scope, receive, send).forward()
+        except fault.Fault as refusal:
+            await refuse(scope, send, route_match.door.shape, refusal)
         finally:
             self._open -= 1
 
 
-async def refuse(scope: Scope, send: Send, shape: Shape, why: fault.Fault) -> None:
-    """Say no before the handshake is done: as HTTP, where the server lets us."""
+async def refuse(scope: Scope, send: Send, shape: Shape, refusal: fault.Fault) -> None:
+    """Refuse the handshake, with an HTTP status if the server supports it."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         return await send({"type": "websocket.close", "code": REFUSED})
 
     async def as_handshake(message: Any) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
-    return await fault.answer(as_handshake, shape, why)
+    return await fault.answer(as_handshake, shape, refusal)
 
 
-class _Passage:
-    """One WebSocket on its way through."""
+class _Relay:
+    """One WebSocket between client and service."""
 
     def __init__(
         self, deps: Deps, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._deps = deps
-        self._found = route_match
+        self._route_match = route_match
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -105,12 +105,12 @@ class _Passage:
         self._most = deps.settings.websocket_max_bytes
 
     async def forward(self) -> None:
-        """Until one side closes. Raises Fault as long as nothing was accepted."""
+        """Relay until one side closes. Raises Fault before the handshake is accepted."""
         peer = peer_of(self._scope, self._headers, self._deps.settings.trusted_proxies)
         self._check_origin(peer)
-        outgoing = await self._forwarded(peer)
+        outgoing = await self._authenticated_headers(peer)
         settings = self._deps.settings
-        terms = Terms(
+        limits = SocketLimits(
             connect=settings.connect_seconds,
             handshake=settings.websocket_handshake_seconds,
             ping=settings.websocket_ping_seconds,
@@ -118,94 +118,96 @@ class _Passage:
         )
         try:
             async with connect(
-                self._url(), headers=outgoing, protocols=self._scope["subprotocols"], terms=terms
+                self._url(), headers=outgoing, protocols=self._scope["subprotocols"], limits=limits
             ) as socket:
                 await self._send({"type": "websocket.accept", "subprotocol": socket.protocol})
-                await self._join(socket)
+                await self._relay_until_closed(socket)
         except UpstreamRefused as error:
-            raise fault.refused_behind(error.status) from error
+            raise fault.websocket_refused(error.status) from error
         except (UpstreamAway, UpstreamBroke, UpstreamSlow) as error:
             raise upstream_fault(error) from error
 
     def _check_origin(self, peer: Peer) -> None:
-        """A page is held to what CORS would allow it: browsers do not ask for WebSockets."""
+        """Apply the CORS rules: browsers do not send preflights for WebSockets."""
         origin = self._headers.get(b"origin", b"").decode("latin-1")
-        allowed = self._deps.settings.pages_at([self._found.door])
+        allowed = self._deps.settings.pages_at([self._route_match.door])
         ours = origin.partition("://")[2] == peer.host
         if origin and not ours and allowed.isdisjoint({origin, "*"}):
             raise fault.foreign_page()
 
-    async def _forwarded(self, peer: Peer) -> list[tuple[str, str]]:
-        caller = await authenticate(self._deps, self._found, self._headers, peer)
+    async def _authenticated_headers(self, peer: Peer) -> list[tuple[str, str]]:
+        caller = await authenticate(self._deps, self._route_match, self._headers, peer)
         parent = self._headers.get(b"traceparent", b"").decode("latin-1")
-        name = f"WEBSOCKET {self._found.rule.path}"
+        name = f"WEBSOCKET {self._route_match.rule.path}"
         with self._deps.telemetry.span(name, parent=parent, kind=SpanKind.SERVER):
-            return forwarded_headers(self._deps, self._found, self._scope["headers"], caller, peer)
+            return forwarded_headers(
+                self._deps, self._route_match, self._scope["headers"], caller, peer
+            )
 
     def _url(self) -> str:
-        origin = self._deps.upstreams[self._found.door.service].origin
+        origin = self._deps.upstreams[self._route_match.door.service].origin
         query = self._scope["query_string"]
-        return target_of(f"{origin}{self._found.path}", query)
+        return target_of(f"{origin}{self._route_match.path}", query)
 
-    async def _join(self, socket: Socket) -> None:
-        end = await _first(
-            self._to_service(socket), self._to_client(socket), self._while_admitted()
+    async def _relay_until_closed(self, socket: Socket) -> None:
+        closing = await _first_closing(
+            self._to_service(socket), self._to_client(socket), self._until_unauthorized()
         )
-        if end.client is not None:
-            message = {"type": "websocket.close", "code": end.client, "reason": end.reason}
+        if closing.client is not None:
+            message = {"type": "websocket.close", "code": closing.client, "reason": closing.reason}
             await _quietly(self._send(message))
-        if end.service is not None:
-            await _quietly(socket.close(code=end.service))
+        if closing.service is not None:
+            await _quietly(socket.close(code=closing.service))
         log.info(
             "websocket ended",
-            door=self._found.door.name,
-            told_client=end.client,
-            told_service=end.service,
+            door=self._route_match.door.name,
+            client_code=closing.client,
+            service_code=closing.service,
         )
 
-    async def _to_service(self, socket: Socket) -> End:
+    async def _to_service(self, socket: Socket) -> Closing:
         while (message := await self._receive())["type"] != "websocket.disconnect":
             text, data = message.get("text"), message.get("bytes")
             size = len(data) if text is None else len(text.encode())
             if size > self._most:
-                return End(TOO_BIG, GOING_AWAY)
+                return Closing(TOO_BIG, GOING_AWAY)
             try:
-                async with asyncio.timeout(UNTAKEN_SECONDS):
+                async with asyncio.timeout(SEND_SECONDS):
                     await (socket.send_bytes(data) if text is None else socket.send_str(text))
             except (aiohttp.ClientError, ConnectionError, TimeoutError):
-                return End(BROKEN, None)
-        return End(None, _close_code(message.get("code"), otherwise=GOING_AWAY))
+                return Closing(BROKEN, None)
+        return Closing(None, _close_code(message.get("code"), otherwise=GOING_AWAY))
 
-    async def _to_client(self, socket: Socket) -> End:
+    async def _to_client(self, socket: Socket) -> Closing:
         while (message := await socket.receive()).type in (
             aiohttp.WSMsgType.TEXT,
             aiohttp.WSMsgType.BINARY,
         ):
             kind = "text" if message.type is aiohttp.WSMsgType.TEXT else "bytes"
             try:
-                async with asyncio.timeout(UNTAKEN_SECONDS):
+                async with asyncio.timeout(SEND_SECONDS):
                     await self._send({"type": "websocket.send", kind: message.data})
             except (RuntimeError, OSError, TimeoutError):
-                return End(None, GOING_AWAY)
+                return Closing(None, GOING_AWAY)
         if message.type is aiohttp.WSMsgType.CLOSE:
             reason = (message.extra or "").encode()[:REASON_BYTES].decode(errors="ignore")
-            return End(_close_code(message.data, otherwise=NORMAL), None, reason)
-        return End(BROKEN, None)
+            return Closing(_close_code(message.data, otherwise=NORMAL), None, reason)
+        return Closing(BROKEN, None)
 
-    async def _while_admitted(self) -> End:
-        """Until the caller's key or token is good no more. Whoever cannot tell lets it go on."""
+    async def _until_unauthorized(self) -> Closing:
+        """Wait until the caller's key or token becomes invalid; other failures do not count."""
         while True:
             await asyncio.sleep(self._deps.settings.websocket_recheck_seconds)
             try:
-                await identify(self._deps, self._found, self._headers)
-            except fault.Fault as no:
-                if no.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                    return End(REFUSED, GOING_AWAY)
+                await identify(self._deps, self._route_match, self._headers)
+            except fault.Fault as error:
+                if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                    return Closing(REFUSED, GOING_AWAY)
 
 
-async def _first(*ways: Coroutine[Any, Any, End]) -> End:
-    """What the first of them says; the others are told to stop, and have stopped."""
-    tasks = [asyncio.create_task(way) for way in ways]
+async def _first_closing(*directions: Coroutine[Any, Any, Closing]) -> Closing:
+    """The closing of the first direction to end; the others are cancelled."""
+    tasks = [asyncio.create_task(direction) for direction in directions]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next(task.result() for task in tasks if task in done)
@@ -216,16 +218,16 @@ async def _first(*ways: Coroutine[Any, Any, End]) -> End:
 
 
 async def _quietly(closing: Any) -> None:
-    """Close a side that may have gone in this moment."""
+    """Close a side that may be gone already."""
     try:
-        async with asyncio.timeout(UNTAKEN_SECONDS):
+        async with asyncio.timeout(SEND_SECONDS):
             await closing
     except (RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
         log.info("websocket was gone")
 
 
 def _close_code(code: int | None, *, otherwise: int) -> int:
-    """The code, if it is one that may be said; some only stand for what was not said at all."""
+    """The close code, or `otherwise` for one that must not be sent (RFC 6455 §7.4)."""
     if code is None or not (1000 <= code <= 1014 or 3000 <= code <= 4999):
         return otherwise
     return otherwise if code in (1004, 1005, 1006) else code

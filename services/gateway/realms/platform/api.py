@@ -49,7 +49,7 @@ class RefreshToken(BaseModel):
 
 @router.post("/login")
 async def login(
-    asked: Login, request: Request, response: Response, gateway: Gateway
+    body: Login, request: Request, response: Response, gateway: Gateway
 ) -> dict[str, Any]:
     """An access and a refresh token; 401 whatever is wrong, 429 after too many tries."""
     try:
@@ -57,8 +57,8 @@ async def login(
             gateway.identity,
             realm=Realm.PLATFORM,
             tenant=PLATFORM,
-            address=parse_email(asked.email),
-            password=asked.password,
+            address=parse_email(body.email),
+            password=body.password,
             device=device_of(request),
             attempts=attempts_of(gateway, request),
         )
@@ -68,11 +68,11 @@ async def login(
 
 
 @router.post("/refresh")
-async def refresh(asked: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
+async def refresh(body: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
     """The next pair; 401 for a token that is over, and the end of all if it was used before."""
     try:
         logged_in = await session.refresh(
-            gateway.identity, asked.refresh_token, realm=Realm.PLATFORM
+            gateway.identity, body.refresh_token, realm=Realm.PLATFORM
         )
     except SessionOver:
         raise HTTPException(401, WORTHLESS, headers=CHALLENGE) from None
@@ -80,10 +80,10 @@ async def refresh(asked: RefreshToken, response: Response, gateway: Gateway) -> 
 
 
 @router.post("/logout", status_code=204)
-async def logout(asked: RefreshToken, gateway: Gateway) -> None:
+async def logout(body: RefreshToken, gateway: Gateway) -> None:
     """End the session of the refresh token: both tokens are worthless; 204 whatever it was."""
     with suppress(SessionOver):
-        await session.log_out(gateway.identity, asked.refresh_token)
+        await session.log_out(gateway.identity, body.refresh_token)
 
 
 def _pair(gateway: Deps, logged_in: LoggedIn, response: Response) -> dict[str, Any]:

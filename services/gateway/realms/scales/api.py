@@ -8,7 +8,7 @@ from pydantic import BaseModel, EmailStr, StringConstraints
 from libs.http.auth import public
 from services.gateway.accounts.domain.account import PasswordUnfit
 from services.gateway.accounts.domain.person import BadAddress, Person
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Gateway
@@ -33,18 +33,18 @@ class Register(BaseModel):
 
 
 @router.post("/register", status_code=201)
-async def register(asked: Register, request: Request, gateway: Gateway) -> dict[str, Any]:
+async def register(body: Register, request: Request, gateway: Gateway) -> dict[str, Any]:
     """Open an account: 201 with its number and address; 409 if somebody has the address."""
     attempts = attempts_of(gateway, request)
     await attempts.count(Limit.REGISTRATION, "registration")
-    place = Place(Realm.SCALES, gateway.settings.people_tenant)
-    person = Person(email=asked.email)
+    workspace = Workspace(Realm.SCALES, gateway.settings.people_tenant)
+    person = Person(email=body.email)
     try:
         made = await open_account(
             gateway.identity,
             person,
-            password=asked.password,
-            roles=[Role(place, ROLE)],
+            password=body.password,
+            roles=[Role(workspace, ROLE)],
             actor=None,
             source=attempts.newcomer(),
         )

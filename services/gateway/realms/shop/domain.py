@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts.gateway import GatewayEvent, ShopRegistered
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.accounts.domain.realm import Realm, Workspace
 from services.gateway.accounts.domain.shop_role import ShopRole, parse_shop_role, rank
 
 CITY: Final = "Алматы"
@@ -42,14 +42,14 @@ def registered(event: GatewayEvent) -> ShopRegistered:
     return event
 
 
-def workplaces(
-    roles: Mapping[Place, str], role: str | None = None
-) -> tuple[tuple[Place, ShopRole], ...]:
+def workspaces_of_staff(
+    roles: Mapping[Workspace, str], role: str | None = None
+) -> tuple[tuple[Workspace, ShopRole], ...]:
     """Where somebody works, as `role` if it is given, first where they may do the most."""
     found = [
-        (place, shop_role)
-        for place, name in roles.items()
-        if place.realm == Realm.SHOP
+        (workspace, shop_role)
+        for workspace, name in roles.items()
+        if workspace.realm == Realm.SHOP
         and (shop_role := parse_shop_role(name)) is not None
         and shop_role.active
         and role in (None, shop_role.role)
@@ -57,16 +57,24 @@ def workplaces(
     return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
 
 
-def workplace_to_enter(
-    places: Sequence[Place], owned: Collection[str], used: Mapping[str, datetime]
-) -> Place | None:
+def workspace_to_enter(
+    workspaces: Sequence[Workspace], owned: Collection[str], used: Mapping[str, datetime]
+) -> Workspace | None:
     """Which of several `places` a login leads to: the shop that is `owned`, else the one `used`
     last, else the first; both by tenant."""
-    if mine := [place for place in places if place.tenant in owned]:
+    if mine := [workspace for workspace in workspaces if workspace.tenant in owned]:
         return mine[0]
-    latest = max((used[place.tenant] for place in places if place.tenant in used), default=None)
+    latest = max(
+        (used[workspace.tenant] for workspace in workspaces if workspace.tenant in used),
+        default=None,
+    )
     return next(
-        (place for place in places if latest is None or used.get(place.tenant) == latest), None
+        (
+            workspace
+            for workspace in workspaces
+            if latest is None or used.get(workspace.tenant) == latest
+        ),
+        None,
     )
 
 

@@ -1,7 +1,7 @@
-"""Access tokens: what clients carry after a login, until the next refresh.
+"""Access tokens: JWTs by RFC 9068, from a login until the next refresh.
 
-JWTs as RFC 9068 describes them. The clients of the doors register nowhere, so `client_id` names the
-realm they log in to, or that they are a device.
+Clients are not registered, so `client_id` is the realm that they log in to, or their kind of
+device.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,25 +11,25 @@ from uuid import UUID, uuid4
 
 from libs.clock import Clock
 from libs.security import tokens
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm
+from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Workspace
 
 AUDIENCE = "tillstream"
 ON_DEVICE, ON_BRIDGE = "device", "bridge"
-"""In place of a realm: how long the token of a kiosk itself lives, and that of a scale bridge."""
+"""Keys of lifetimes, like a realm: tokens of a kiosk itself, and of a scale bridge."""
 DEVICES = {(Realm.KIOSK, DEVICE): ON_DEVICE, (Realm.SCALES, BRIDGE): ON_BRIDGE}
-"""Which of the two by realm and role."""
+"""The key of the lifetime by realm and role of a device."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """The token itself, and for how many seconds it is good."""
+    """The token itself, and its lifetime in seconds."""
 
     bearer: str
     seconds: int
 
 
 class AccessTokens:
-    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm or of `DEVICES`."""
+    """Signs access tokens; `lifetimes` are by realm, or by a value of `DEVICES`."""
 
     def __init__(
         self,
@@ -47,33 +47,33 @@ class AccessTokens:
     def sign(
         self,
         account_id: UUID,
-        place: Place,
+        workspace: Workspace,
         *,
         scopes: Iterable[str],
         session_id: UUID,
-        lasting: str | None = None,
-        beside: Mapping[str, object] = tokens.NOTHING,
+        lifetime_of: str | None = None,
+        claims: Mapping[str, object] = tokens.NOTHING,
     ) -> AccessToken:
-        """A token of the session, which is worthless as soon as the session is revoked.
+        """A token of the session; revoking the session makes it invalid.
 
-        It lives as long as those of its realm, or of `lasting`. `beside` is what the clients of the
-        door read in it; that of a device also says which key signed it.
+        It lives as long as tokens of its realm, or of `lifetime_of`. `claims` are added for the
+        door's clients; the token of a device also has the claim `kid`, the key that signed it.
         """
-        if lasting in DEVICES.values():
-            beside = {**beside, "kid": self._keys.current.kid}
-        lifetime = self._lifetimes[lasting or place.realm]
+        if lifetime_of in DEVICES.values():
+            claims = {**claims, "kid": self._keys.current.kid}
+        lifetime = self._lifetimes[lifetime_of or workspace.realm]
         bearer = tokens.issue(
             self._keys.current,
             subject=str(account_id),
-            tenant=place.tenant,
+            tenant=workspace.tenant,
             scopes=scopes,
-            kind=place.realm,
+            kind=workspace.realm,
             audience=AUDIENCE,
             issuer=self._issuer,
             now=self._clock(),
             lifetime=lifetime,
             typ=tokens.ACCESS,
             session=str(session_id),
-            also={**beside, "jti": str(uuid4()), "client_id": lasting or place.realm},
+            extra={**claims, "jti": str(uuid4()), "client_id": lifetime_of or workspace.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))

@@ -1,4 +1,4 @@
-"""The file of signing keys: replaced as a whole, or not at all."""
+"""The file of signing keys, replaced atomically."""
 
 import os
 from pathlib import Path
@@ -15,16 +15,16 @@ class KeyFileUnfit(Refused):
 
 
 def rotate(path: Path, *, keep: int) -> KeyRing:
-    """Let a new key sign from the next start on; the `keep` newest before it still verify.
+    """Put a new signing key first in the file; the `keep` newest older keys still verify.
 
-    Whoever reads the file meanwhile reads the old keys or the new ones. It ends up readable by its
-    owner alone, and by the same as before. Raises KeyFileUnfit, and then it is as it was.
+    The file is replaced atomically and keeps its owner, who alone can read it. Raises KeyFileUnfit;
+    the file is then unchanged.
     """
-    whole = path.resolve()
+    target = path.resolve()
     try:
-        ring = KeyRing.from_pem(whole.read_text(encoding="ascii"))
-        rotated = ring.rotated(SigningKey.generate(), keep=keep)
-        _replace(whole, rotated.to_pem())
+        ring = KeyRing.from_pem(target.read_text(encoding="ascii"))
+        rotated = ring.rotated(SigningKey.generate(), older=keep)
+        _replace(target, rotated.to_pem())
     except FileExistsError as error:
         raise KeyFileUnfit(
             "somebody else rotates it, or was interrupted: remove the file beside it that ends "
@@ -36,27 +36,27 @@ def rotate(path: Path, *, keep: int) -> KeyRing:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Raises FileExistsError while somebody else does it, OSError."""
-    beside = path.with_name(f".{path.name}.new")
+    """Raises FileExistsError during another rotation, OSError."""
+    new = path.with_name(f".{path.name}.new")
     old = path.stat()
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             if os.geteuid() != old.st_uid:
-                # Rotated by root, it is still read by the gateway.
+                # After a rotation by root the gateway's user must still read it.
                 os.fchown(handle, old.st_uid, old.st_gid)
             file.write(text)
             file.flush()
             os.fsync(handle)
-        beside.replace(path)
+        new.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
     _sync(path.parent)
 
 
 def _sync(folder: Path) -> None:
-    """Let the new name outlive a power cut."""
+    """Make the new name durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

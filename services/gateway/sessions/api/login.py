@@ -1,4 +1,4 @@
-"""What all logins share: device, limits of attempts, the access token."""
+"""Shared parts of all logins: the device, limits of attempts, the access token."""
 
 from typing import Final
 
@@ -17,12 +17,12 @@ MAX_DEVICE: Final = 200
 
 
 def device_of(request: Request) -> str:
-    """What people recognise their session by."""
+    """The device as the list of sessions shows it: the `User-Agent`, cut to 200 characters."""
     return request.headers.get("user-agent", "")[:MAX_DEVICE]
 
 
 def attempts_of(gateway: Deps, request: Request) -> Attempts:
-    """What is tried from the network address that asks, proxies we trust aside."""
+    """The limits of attempts for the client's address, behind trusted proxies."""
     headers = dict(request.scope["headers"])
     address = peer_of(request.scope, headers, gateway.settings.trusted_proxies).address
     return Attempts(identity=gateway.identity, limits=gateway.limits, address=address)
@@ -35,10 +35,10 @@ def access_of(
     device: str | None = None,
     tells_role: bool = False,
 ) -> AccessToken:
-    """What somebody who is in carries from now on; see `Bearer` and `AccessTokens.sign`."""
+    """The access token of a login; see `Bearer` and `AccessTokens.sign`."""
     account = logged_in.account
     bearer = Bearer(
-        place=logged_in.place,
+        workspace=logged_in.workspace,
         role=logged_in.role,
         number=account.number,
         person=account.person,
@@ -48,11 +48,11 @@ def access_of(
     )
     return gateway.access_tokens.sign(
         account.account_id,
-        logged_in.place,
+        logged_in.workspace,
         scopes=logged_in.scopes,
         session_id=logged_in.session_id,
-        lasting=DEVICES.get((Realm(logged_in.place.realm), logged_in.role)),
-        beside=claims_of(bearer),
+        lifetime_of=DEVICES.get((Realm(logged_in.workspace.realm), logged_in.role)),
+        claims=claims_of(bearer),
     )
 
 

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from contracts.gateway import AccountId, SessionId
 from libs.errors import Forbidden, Unauthenticated
 from libs.http.auth import Permission, Principal
-from services.gateway.accounts.domain.realm import Place, Realm, scopes_of
+from services.gateway.accounts.domain.realm import Realm, Workspace, scopes_of
 from services.gateway.context import Deps
 from services.gateway.sessions.handlers.authorization import current_role
 
@@ -24,10 +24,10 @@ class ScopeMissing(Forbidden):
 
 
 class RealmPermission(Permission):
-    """Like `require`, for one realm only, and by the log: a role withdrawn just now is gone.
+    """Like `require`, for one realm, and by the role in the log: a withdrawal counts at once.
 
     A token of another realm, or without the scope `within`, is rejected with 401. With an empty
-    `scope` every member of the realm may pass.
+    `scope` every member of the realm is permitted.
     """
 
     def __init__(self, realm: Realm, scope: str = "", *, within: str = "") -> None:
@@ -42,7 +42,7 @@ class RealmPermission(Permission):
         if caller.kind != self.realm or not caller.session:
             raise Unauthenticated
         role = await current_role(
-            deps.identity, account_of(caller), session_of(caller), place_of(caller)
+            deps.identity, account_of(caller), session_of(caller), workspace_of(caller)
         )
         scopes = scopes_of(self.realm, role)
         if self.within and self.within not in scopes:
@@ -53,30 +53,30 @@ class RealmPermission(Permission):
 
 
 def staff(scope: str = "") -> RealmPermission:
-    """Declare that a route is for the kiosks' staff, and what it demands of them."""
+    """The permission of routes for the kiosks' staff, with the scope they need."""
     return RealmPermission(Realm.KIOSK, scope, within=STAFF)
 
 
 def on_kiosk() -> RealmPermission:
-    """Declare that a route is for kiosks themselves."""
+    """The permission of routes for kiosks themselves."""
     return RealmPermission(Realm.KIOSK, within=ON_KIOSK)
 
 
 def in_crm(scope: str = "") -> RealmPermission:
-    """Declare that a route is for the people of the crm, and what it demands of them."""
+    """The permission of routes for users of the crm, with the scope they need."""
     return RealmPermission(Realm.CRM, scope)
 
 
 def account_of(caller: Principal) -> AccountId:
-    """Whose token it is."""
+    """The account of the caller's token."""
     return AccountId(UUID(caller.subject))
 
 
 def session_of(caller: Principal) -> SessionId:
-    """The login it comes from."""
+    """The session of the caller's token."""
     return SessionId(UUID(caller.session))
 
 
-def place_of(caller: Principal) -> Place:
-    """Where they act."""
-    return Place(caller.kind, caller.tenant)
+def workspace_of(caller: Principal) -> Workspace:
+    """The workspace of the caller's token."""
+    return Workspace(caller.kind, caller.tenant)

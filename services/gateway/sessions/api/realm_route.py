@@ -1,4 +1,4 @@
-"""Routes at a path that two doors share: the door decides, else the token's realm."""
+"""Routes at a path that two realms share: the door decides, else the token's realm."""
 
 import re
 from base64 import urlsafe_b64decode
@@ -29,30 +29,30 @@ class RealmRoute(APIRoute):
     def matches(self, scope: Any) -> tuple[Match, Any]:
         """See `BaseRoute`."""
         match, child = super().matches(scope)
-        if match is not Match.NONE and meant_for(scope) not in (None, self.realm):
+        if match is not Match.NONE and claimed_realm(scope) not in (None, self.realm):
             return Match.NONE, {}
         return match, child
 
 
-def meant_for(scope: Scope) -> str | None:
-    """Which of the realms that share paths a request is meant for, if it says so.
+def claimed_realm(scope: Scope) -> str | None:
+    """The realm, of those that share paths, that the request's door or token names, if any.
 
-    It proves nothing: whoever answers looks at the token itself.
+    The token is not verified here: the route's permission does that.
     """
     door = door_of(scope)
     if door in SHARING:
         return door
-    kind = realm_in(Headers(scope=scope).get("authorization")).get("kind")
+    kind = claims_in(Headers(scope=scope).get("authorization")).get("kind")
     return kind if isinstance(kind, str) and kind in SHARING else None
 
 
-def realm_in(authorization: str | None) -> Mapping[str, Any]:
-    """What a bearer token claims, whoever made it; nothing if it is none."""
-    shown = BEARER.fullmatch(authorization or "")
-    if shown is None:
+def claims_in(authorization: str | None) -> Mapping[str, Any]:
+    """The claims of a bearer token, not verified; empty if it cannot be parsed."""
+    token = BEARER.fullmatch(authorization or "")
+    if token is None:
         return {}
     try:
-        said = msgspec.json.decode(urlsafe_b64decode(shown[1] + "=="))
+        claims = msgspec.json.decode(urlsafe_b64decode(token[1] + "=="))
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return claims if isinstance(claims, dict) else {}

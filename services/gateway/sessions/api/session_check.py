@@ -22,5 +22,5 @@ router = APIRouter(
 
 @router.get("/{session_id}")
 async def is_live(gateway: Gateway, session_id: UUID) -> dict[str, bool]:
-    """Whether the session goes on, by the log."""
+    """Whether the session is live, by the log."""
     return {"live": await sessions.is_live(gateway.identity, str(SessionId(session_id)))}

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from contracts.gateway import AccountId, SessionId
-from libs.http.auth import Principal, member
-from services.gateway.accounts.domain.realm import Place, Realm
+from libs.http.auth import Principal, require_kind
+from services.gateway.accounts.domain.realm import Realm, Workspace
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
@@ -26,7 +26,7 @@ router = APIRouter(
     prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
 )
 
-EVERYBODY: Final = member(*Realm)
+EVERYBODY: Final = require_kind(*Realm)
 CurrentUser = Annotated[Principal, Depends(EVERYBODY)]
 
 
@@ -58,7 +58,7 @@ async def end_session(session_id: UUID, gateway: Gateway, caller: CurrentUser) -
         gateway.identity,
         SessionId(session_id),
         actor=AccountId(UUID(caller.subject)),
-        place=Place(caller.kind, caller.tenant),
+        workspace=Workspace(caller.kind, caller.tenant),
         scopes=caller.scopes,
     )
 
@@ -77,7 +77,7 @@ async def end_other_sessions(
         reason="revoked",
         actor=caller.subject,
         device=device,
-        keep=session_of(caller.session),
+        except_session=session_of(caller.session),
     )
     return {"revoked": ended}
 
@@ -85,17 +85,19 @@ async def end_other_sessions(
 async def _of_devices(gateway: Deps, caller: Principal, tenant: str | None) -> list[SessionRow]:
     platform = caller.kind == Realm.PLATFORM
     whose = (tenant or gateway.settings.people_tenant) if platform else caller.tenant
-    place, actor = Place(caller.kind, caller.tenant), AccountId(UUID(caller.subject))
-    kinds = managed(place, caller.scopes, whose)
-    return [*await device_sessions(gateway.identity, kinds, whose, actor=actor, place=place)]
+    workspace, actor = Workspace(caller.kind, caller.tenant), AccountId(UUID(caller.subject))
+    kinds = managed(workspace, caller.scopes, whose)
+    return [
+        *await device_sessions(gateway.identity, kinds, whose, actor=actor, workspace=workspace)
+    ]
 
 
 def _present(one: SessionRow, present: str) -> dict[str, Any]:
     return {
         "session_id": str(one.session_id),
         "account_id": str(one.account_id),
-        "realm": one.place.realm,
-        "tenant": one.place.tenant,
+        "realm": one.workspace.realm,
+        "tenant": one.workspace.tenant,
         "device": one.device,
         "opened_at": one.opened_at,
         "refreshed_at": one.refreshed_at,

@@ -1,8 +1,8 @@
-"""A session: from a login, through exchanges of its refresh token, to its end.
+"""A session: a login, exchanges of its refresh token, and its end.
 
-The rules of the exchange (`generation` counts the tokens, from 1 at login): the current one gives
-the next; the one before it, within a grace, gives the current one again, because an answer may get
-lost; anything else was copied by somebody, so the session ends for everybody who holds it.
+`rotation` numbers the refresh tokens of a session, from 1 at the login. The current token gives the
+next. The previous one gives the current one again within a grace, since an answer may get lost.
+Any older token was copied, so the session ends for all holders.
 """
 
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ from contracts.gateway import (
 from libs.errors import NotFound, Refused, Unauthenticated
 from libs.eventsourcing.decider import Decider
 from services.gateway.accounts.domain.account import Account
-from services.gateway.accounts.domain.realm import Place
+from services.gateway.accounts.domain.realm import Workspace
 
 MAX_DEVICE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenSession:
-    """Let somebody in. `device` is what they recognise it by; what is too long is cut."""
+    """Open a session. `device` is its name in lists; it is cut to MAX_DEVICE characters."""
 
     session_id: SessionId
     account_id: AccountId
-    place: Place
+    workspace: Workspace
     device: str
     now: datetime
     lifetime: timedelta
@@ -39,9 +39,9 @@ class OpenSession:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefreshSession:
-    """Exchange the token of `generation`. `ended` says why the account itself ends the session."""
+    """Exchange the token of `rotation`. `ended` is why the account ends the session, if it does."""
 
-    generation: int
+    rotation: int
     ended: str | None
     grace: timedelta
     now: datetime
@@ -50,7 +50,7 @@ class RefreshSession:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RevokeSession:
-    """End it. If `account_id` is given, the session must be one of that account's."""
+    """Revoke the session. With `account_id` it must be a session of that account."""
 
     account_id: AccountId | None
     reason: str
@@ -74,49 +74,49 @@ class SessionOver(Unauthenticated):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """A session as later decisions need it."""
+    """The state of a session."""
 
     session_id: SessionId | None = None
     account_id: AccountId | None = None
-    place: Place = Place("", "")  # noqa: RUF009 -- frozen
+    workspace: Workspace = Workspace("", "")  # noqa: RUF009 -- frozen
     opened_at: datetime | None = None
     rotated_at: datetime | None = None
     expires_at: datetime | None = None
-    generation: int = 0
+    rotation: int = 0
     revoked: bool = False
     device: str | None = None
 
     def is_over(self, now: datetime) -> bool:
-        """Whether it opens nothing, because it ended, ran out or never was."""
+        """Whether the session is revoked, expired or was never opened."""
         return self.revoked or self.expires_at is None or now >= self.expires_at
 
 
 def ended_by(account: Account, session: Session) -> str | None:
-    """Why the account's own history ends the session, as a reason of `SessionRevoked`, or None.
+    """Why the account's history ends the session, as a reason of `SessionRevoked`; None if not.
 
-    So a session ends even if the revocation that should have followed never came.
+    So a session ends even if its revocation was never written.
     """
-    opened = session.opened_at
+    opened_at = session.opened_at
     if account.removed:
         return "removed"
-    if not account.active or _since(account.deactivated_at, opened):
+    if not account.active or _since(account.deactivated_at, opened_at):
         return "deactivated"
-    if _since(account.password_at, opened):
+    if _since(account.password_at, opened_at):
         return "password"
-    return None if session.place in account.roles else "revoked"
+    return None if session.workspace in account.roles else "revoked"
 
 
-def _since(moment: datetime | None, opened: datetime | None) -> bool:
-    return moment is not None and (opened is None or opened < moment)
+def _since(moment: datetime | None, opened_at: datetime | None) -> bool:
+    return moment is not None and (opened_at is None or opened_at < moment)
 
 
 def decide(session: Session, command: SessionCommand) -> list[GatewayEvent]:
-    """See `Decider`. A refresh may decide `SessionRevoked`: then it is to be refused as well."""
+    """See `Decider`. A refresh that decides `SessionRevoked` must be refused by the handler."""
     match command:
         case OpenSession() if session.account_id is not None:
             raise SessionExists
         case OpenSession():
-            return [_opened(command)]
+            return [_session_opened(command)]
         case RefreshSession() if session.is_over(command.now):
             raise SessionOver
         case RefreshSession():
@@ -129,12 +129,12 @@ def decide(session: Session, command: SessionCommand) -> list[GatewayEvent]:
             assert_never(command)
 
 
-def _opened(command: OpenSession) -> SessionOpened:
+def _session_opened(command: OpenSession) -> SessionOpened:
     return SessionOpened(
         session_id=command.session_id,
         account_id=command.account_id,
-        realm=command.place.realm,
-        tenant=command.place.tenant,
+        realm=command.workspace.realm,
+        tenant=command.workspace.tenant,
         device=command.device[:MAX_DEVICE],
         opened_at=command.now,
         expires_at=command.now + command.lifetime,
@@ -144,15 +144,15 @@ def _opened(command: OpenSession) -> SessionOpened:
 def _refreshed(session: Session, command: RefreshSession) -> list[GatewayEvent]:
     if command.ended is not None:
         return _revoked(session, command.ended, command.now)
-    match session.generation - command.generation:
+    match session.rotation - command.rotation:
         case 0:
             return [_next(session, command)]
         case 1 if _is_within_grace(session, command):
             return []
-        case behind if behind > 0:
+        case older if older > 0:
             return _revoked(session, "reuse", command.now)
         case _:
-            # Of a history that was lost, say by restoring an older copy: nobody is to blame.
+            # A token newer than the history, for example after restoring a backup.
             raise SessionOver
 
 
@@ -165,7 +165,7 @@ def _next(session: Session, command: RefreshSession) -> SessionRefreshed:
         raise SessionOver
     return SessionRefreshed(
         session_id=session.session_id,
-        generation=session.generation + 1,
+        generation=session.rotation + 1,
         refreshed_at=command.now,
         expires_at=command.now + command.lifetime,
     )
@@ -193,14 +193,14 @@ def evolve(session: Session, event: GatewayEvent) -> Session:
             return Session(
                 session_id=event.session_id,
                 account_id=event.account_id,
-                place=Place(event.realm, event.tenant),
+                workspace=Workspace(event.realm, event.tenant),
                 opened_at=event.opened_at,
                 expires_at=event.expires_at,
-                generation=1,
+                rotation=1,
                 device=event.device,
             )
-        case SessionRefreshed(generation=generation, refreshed_at=at, expires_at=expires):
-            return replace(session, generation=generation, rotated_at=at, expires_at=expires)
+        case SessionRefreshed(generation=rotation, refreshed_at=at, expires_at=expires):
+            return replace(session, rotation=rotation, rotated_at=at, expires_at=expires)
         case SessionRevoked():
             return replace(session, revoked=True)
         case _:

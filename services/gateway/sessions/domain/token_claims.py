@@ -1,7 +1,7 @@
-"""The claims of an access token that the clients of its door read.
+"""The claims of an access token for the clients of its door.
 
-Clients of each door may read theirs: spec scale-bridge §1.2, crm §10, shop §2.3, kiosk §2.1. Where
-they know `sub` as something else than an account's id, that stands there.
+See spec scale-bridge §1.2, crm §10, shop §2.3, kiosk §2.1. `sub` is what the door's clients expect,
+which may differ from the account's id.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import DEVICE, Place, Realm
+from services.gateway.accounts.domain.realm import DEVICE, Realm, Workspace
 from services.gateway.accounts.domain.shop import number_of
 from services.gateway.accounts.domain.shop_role import parse_shop_role
 
@@ -18,12 +18,12 @@ Claims: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bearer:
-    """Whose token it is. `number` is the account's; `device` what a kiosk calls itself.
+    """The bearer of a token. `number` is the account's; `device` the name of a kiosk.
 
-    `tells_role` where the shop's clients read from the token what they may do.
+    `tells_role` adds the role and its permissions, for clients of the shop that read them.
     """
 
-    place: Place
+    workspace: Workspace
     role: str
     number: int
     person: Person
@@ -33,8 +33,8 @@ class Bearer:
 
 
 def claims_of(bearer: Bearer) -> Claims:
-    """The claims that the door's clients know; those that all tokens have are not among them."""
-    match bearer.place.realm:
+    """The claims for the door's clients, in addition to those of all tokens."""
+    match bearer.workspace.realm:
         case Realm.SCALES:
             return {"sub": str(bearer.number)}
         case Realm.CRM:
@@ -50,7 +50,7 @@ def claims_of(bearer: Bearer) -> Claims:
 
 def _of_shop(bearer: Bearer) -> Claims:
     claims: dict[str, object] = {
-        "sub": str(number_of(bearer.place.tenant) or ""),
+        "sub": str(number_of(bearer.workspace.tenant) or ""),
         "phone": bearer.person.phone,
         "user_id": str(bearer.number),
     }

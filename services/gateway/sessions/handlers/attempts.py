@@ -1,8 +1,8 @@
 """Limits on attempts to log in, by account and by network.
 
-An account may be tried so often from one network, and a network may fail so often altogether. A
-network slows only itself, and not those of its accounts that logged in from it before; at the
-hashing threads, networks from which logins succeeded go ahead of unknown ones.
+Attempts are limited for an account in a network, and failures for a network. A limit affects its
+own network only, and not the accounts that logged in from it before. Passwords from networks with
+a successful login are hashed first.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,10 @@ FAILURES: Final = "failures"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempts:
-    """What is tried from one network address; digests that were `known_lately` as it began."""
+    """The attempts from one network address.
+
+    `known_lately` are the digests of known networks that need no renewal; `begin` fills it.
+    """
 
     identity: Identity
     limits: Limits
@@ -29,12 +32,12 @@ class Attempts:
     known_lately: set[str] = field(default_factory=set)
 
     async def count(self, limit: Limit, what: str) -> None:
-        """Count a try of `what` from here. Raises TooManyRequests."""
+        """Count an attempt on `what` from this address. Raises TooManyRequests."""
         key = self.identity.seal.digest("login", what)
         _check(await self.limits.hit(limit, key=key, address=self.address))
 
     async def begin(self, account: str) -> Source:
-        """Count a try to log in to an account; what to queue as.
+        """Count an attempt to log in to an account; the queue for its hashing.
 
         `account` is its id, or the digest of an address without an account. Raises TooManyRequests,
         Unavailable.
@@ -49,26 +52,26 @@ class Attempts:
         return Source(here, trusted=here in known)
 
     async def check_failures(self) -> None:
-        """Raises TooManyRequests if too much failed from here lately."""
+        """Raise TooManyRequests after too many failures from this network."""
         key, address = FAILURES, self.address
         _check(await self.limits.test(Limit.FAILED_LOGIN, key=key, address=address))
 
     async def failed(self) -> None:
-        """The try was wrong. Raises TooManyRequests if others from here were as well."""
+        """Count a failed attempt. Raises TooManyRequests after too many from this network."""
         _check(await self.limits.hit(Limit.FAILED_LOGIN, key=FAILURES, address=self.address))
 
     async def succeeded(self, account: str) -> None:
-        """The try was right: the account is known here from now on. Raises Unavailable."""
+        """Remember the network as known for the account. Raises Unavailable."""
         digests = self._digests(account)
         if not self.known_lately.issuperset(digests):
             await known_networks.remember(self.identity.pool, digests, self.identity.clock())
 
     def newcomer(self) -> Source:
-        """What the work for a new account queues as."""
+        """The queue for the hashing of a new account's password."""
         return Source(f"newcomers {network_of(self.address)}")
 
     def _digests(self, account: str) -> tuple[str, str]:
-        """Of the network, and of the account in it."""
+        """The digests of the network, and of the account in the network."""
         network, digest = network_of(self.address), self.identity.seal.digest
         return digest("network", network), digest("network of account", f"{account} {network}")
 

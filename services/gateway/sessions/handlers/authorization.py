@@ -1,26 +1,26 @@
 """Current authorisation: the role that an account has now, by the log."""
 
 from contracts.gateway import AccountId, SessionId
-from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.domain.realm import PLATFORM, Workspace
 from services.gateway.accounts.handlers.identity import Identity, load
 from services.gateway.sessions.domain.session import SESSION, SessionOver, ended_by
 
 
 async def current_role(
-    identity: Identity, account_id: AccountId, session_id: SessionId, place: Place
+    identity: Identity, account_id: AccountId, session_id: SessionId, workspace: Workspace
 ) -> str:
-    """The role the account has in `place` now.
+    """The account's present role in the workspace.
 
-    Raises LogUnavailable, and SessionOver if the session or the account ended.
+    Raises LogUnavailable, SessionOver if the session is over.
     """
     history = await identity.store.read(PLATFORM, SESSION.stream(session_id))
     session = SESSION.state_after(history.events)
-    if (session.account_id, session.place) != (account_id, place):
+    if (session.account_id, session.workspace) != (account_id, workspace):
         raise SessionOver
     account = (await load(identity, account_id)).account
     if session.is_over(identity.clock()) or ended_by(account, session) is not None:
         raise SessionOver
-    return account.roles[place]
+    return account.roles[workspace]
 
 
 async def device_of(identity: Identity, session_id: SessionId) -> str:

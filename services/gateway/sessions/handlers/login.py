@@ -15,7 +15,7 @@ from libs.security.passwords import OWN, Verdict
 from services.gateway.accounts.domain.account import ACCOUNT, Account
 from services.gateway.accounts.domain.commands import SetPassword
 from services.gateway.accounts.domain.person import Address, Kind
-from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.domain.realm import PLATFORM, Workspace
 from services.gateway.accounts.handlers.address import digest_of, owner_in
 from services.gateway.accounts.handlers.identity import (
     NO_ACCOUNT,
@@ -29,12 +29,12 @@ from services.gateway.sessions.handlers.attempts import Attempts
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit
 
 NO_ADDRESS: Final = Address(Kind.EMAIL, "")
-"""Nobody's: what stands for a text that is no address."""
+"""Stands for a text that is no address. No account has it."""
 REFUSALS: Final = UUID("5b0b7f3e-1d5e-5c52-9a70-3f2f6a0c8e19")
-"""The namespace of the ids of refusals."""
+"""The namespace of the ids of recorded refusals."""
 UNKNOWN_DIGITS: Final = 3
-"""Of the digests of unknown addresses so many digits are told apart within a minute, so that
-whoever tries endless addresses fills the log no faster than this allows."""
+"""Digits of an unknown address's digest in the id of a refusal: at most 16³ refusals a minute are
+recorded, however many addresses are tried."""
 
 
 class LoginFailed(Unauthenticated):
@@ -52,34 +52,33 @@ async def log_in(
     attempts: Attempts | None,
     roles: Collection[str] | None = None,
 ) -> LoggedIn:
-    """Let somebody in by password, where they have a role in `tenant`.
+    """Log in by password to the workspace of `realm` and `tenant`.
 
-    `address` is None for what is no address. `roles` are those that may log in here, all if None.
-    Without `attempts` any number is allowed. Raises LoginFailed, whatever the reason, after the
-    same work; TooManyRequests, Unavailable.
+    `address` is None if it is malformed. `roles` may log in here; None allows all. Without
+    `attempts` there is no limit. Raises LoginFailed for every reason, after the same work;
+    TooManyRequests, Unavailable.
     """
     now = identity.clock()
-    written = address or NO_ADDRESS
+    workspace, written = Workspace(realm, tenant), address or NO_ADDRESS
     digest = digest_of(identity.seal, written)
-    owner = await owner_in(identity, written, Place(realm, tenant))
-    # The account counts, not the spelling of its address.
-    tried = str(owner or digest)
-    source = await attempts.begin(tried) if attempts else OWN
+    owner = await owner_in(identity, written, workspace)
+    # Attempts are counted for the account, however its address is spelled.
+    attempted = str(owner or digest)
+    source = await attempts.begin(attempted) if attempts else OWN
     loaded = await load(identity, owner or NO_ACCOUNT)
     verdict = await _verify(identity, loaded, password, source)
-    place = _admitting_place(loaded.account, Place(realm, tenant), roles)
-    reason = _refusal(loaded.account, place, verdict)
-    if reason is not None or place is None:
-        await record_refusal(identity, realm, owner, digest, reason or "role", now)
+    reason = _refusal(loaded.account, workspace, roles, verdict)
+    if reason is not None:
+        await record_refusal(identity, realm, owner, digest, reason, now)
         if attempts:
             await attempts.failed()
         raise LoginFailed
     if attempts:
-        await attempts.succeeded(tried)
+        await attempts.succeeded(attempted)
     if verdict.outdated:
         await _renew(identity, loaded, password, source)
     try:
-        return await admit(identity, loaded, place, device, now)
+        return await admit(identity, loaded, workspace, device, now)
     except NotAdmitted:
         raise LoginFailed from None
 
@@ -87,25 +86,23 @@ async def log_in(
 async def _verify(identity: Identity, loaded: Loaded, password: str, source: Source) -> Verdict:
     sealed = loaded.account.password
     if sealed is None or not loaded.account.known:
-        return await identity.passwords.verify_nobody(password, source=source)
+        return await identity.passwords.verify_dummy(password, source=source)
     hashed = open_password(identity.seal, loaded.account_id, sealed)
     return await identity.passwords.verify(hashed, password, source=source)
 
 
-def _admitting_place(account: Account, place: Place, roles: Collection[str] | None) -> Place | None:
-    role = account.roles.get(place)
-    return place if role is not None and (roles is None or role in roles) else None
-
-
-def _refusal(account: Account, place: Place | None, verdict: Verdict) -> str | None:
-    """Why not, for the record; the caller only hears that it was not."""
+def _refusal(
+    account: Account, workspace: Workspace, roles: Collection[str] | None, verdict: Verdict
+) -> str | None:
+    """The reason to refuse the login, for the record only; None to accept it."""
     if not account.known:
         return "unknown"
     if not verdict.right:
         return "password"
     if not account.active:
         return "deactivated"
-    return "role" if place is None else None
+    role = account.roles.get(workspace)
+    return None if role is not None and (roles is None or role in roles) else "role"
 
 
 async def record_refusal(
@@ -116,13 +113,13 @@ async def record_refusal(
     reason: str,
     now: datetime,
 ) -> None:
-    """Tell it, at most once a minute for an address. `account_id` is None if it is nobody's."""
-    whose = digest if account_id else digest[:UNKNOWN_DIGITS]
+    """Record a refused login, once a minute per address. `account_id` is None if unknown."""
+    subject = digest if account_id else digest[:UNKNOWN_DIGITS]
     refused = LoginRefused(
         realm=realm, account_id=account_id, digest=digest, reason=reason, refused_at=now
     )
     fact: Fact[GatewayEvent] = Fact(
-        event_id=uuid5(REFUSALS, f"{realm} {whose} {now:%Y-%m-%dT%H:%M}"),
+        event_id=uuid5(REFUSALS, f"{realm} {subject} {now:%Y-%m-%dT%H:%M}"),
         stream=f"access-{realm}",
         event=refused,
         occurred_at=now,
@@ -131,7 +128,7 @@ async def record_refusal(
 
 
 async def _renew(identity: Identity, loaded: Loaded, password: str, source: Source) -> None:
-    """Hash the same password at today's cost. Somebody who changes it meanwhile wins."""
+    """Hash the same password at the present cost. A concurrent change of the password wins."""
     account, account_id = loaded.account, loaded.account_id
     if account.password_at is None:
         return

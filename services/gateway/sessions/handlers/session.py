@@ -13,7 +13,7 @@ from libs.eventsourcing.store import new_event_id
 from libs.security import refresh as refresh_tokens
 from libs.security.tokens import TokenInvalid
 from services.gateway.accounts.domain.account import Account
-from services.gateway.accounts.domain.realm import PLATFORM, Place, scopes_of
+from services.gateway.accounts.domain.realm import PLATFORM, Workspace, scopes_of
 from services.gateway.accounts.handlers.identity import (
     Identity,
     Loaded,
@@ -42,14 +42,14 @@ class NotAdmitted(Unauthenticated):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggedIn:
-    """Somebody who is in: who, where, as what, and until when without a refresh.
+    """The result of a login or refresh. `expires_at` is when the session ends without a refresh.
 
-    `refresh_token` is the secret itself; doors that know no refresh keep it to themselves.
+    `refresh_token` is the secret itself; doors without refresh do not send it.
     """
 
     account: Profile
     session_id: SessionId
-    place: Place
+    workspace: Workspace
     role: str
     scopes: frozenset[str]
     refresh_token: str
@@ -57,55 +57,57 @@ class LoggedIn:
 
 
 async def open_session(
-    identity: Identity, account_id: AccountId, place: Place, *, device: str
+    identity: Identity, account_id: AccountId, workspace: Workspace, *, device: str
 ) -> LoggedIn:
-    """Let somebody in whose identity is proven, by a code for example.
+    """Open a session for an account whose identity is proven, for example by a code.
 
-    Raises NotAdmitted if the account is not active or has no role there.
+    Raises NotAdmitted if the account is not active or has no role in the workspace.
     """
-    return await admit(identity, await load(identity, account_id), place, device, identity.clock())
+    return await admit(
+        identity, await load(identity, account_id), workspace, device, identity.clock()
+    )
 
 
 async def admit(
-    identity: Identity, loaded: Loaded, place: Place, device: str, now: datetime
+    identity: Identity, loaded: Loaded, workspace: Workspace, device: str, now: datetime
 ) -> LoggedIn:
-    """The same for an account that was read after `now`: what happens to it later ends it.
+    """Open a session for an account that was loaded after `now`. Raises NotAdmitted, Unavailable.
 
-    Who ends sessions changes the account first and then looks for them; here the session is written
-    first and then the account is read again. So one of the two sees the other.
+    Ending sessions changes the account first and then lists its sessions. Here the session is
+    written first and then the account is loaded again: so one of the two sees the other.
     """
     account, session_id = loaded.account, SessionId(new_event_id())
-    if not account.active or place not in account.roles:
+    if not account.active or workspace not in account.roles:
         raise NotAdmitted
     await begun_sessions.begin(identity.pool, loaded.account_id, session_id, now)
-    # Another process's clock may have been ahead when the password was set.
+    # The clock of the process that set the password may have been ahead.
     past = [at for at in (account.password_at, account.deactivated_at) if at is not None]
     command = OpenSession(
         session_id=session_id,
         account_id=loaded.account_id,
-        place=place,
+        workspace=workspace,
         device=device,
         now=max([now, *past]),
-        lifetime=identity.term_of(place, account.roles[place]).lifetime,
+        lifetime=identity.term_of(workspace, account.roles[workspace]).lifetime,
     )
-    # Its id was made just now: there is no history to be read.
+    # The id is new, so there is no history to load.
     events = SESSION.decide(SESSION.state_after(()), command)
     await identity.store.append(
         SESSION.stream(session_id), events, expected=0, metadata=_by(str(loaded.account_id))
     )
     if await has_changed(identity, loaded) and (
-        _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place)
+        _basis(await load(identity, loaded.account_id), workspace) != _basis(loaded, workspace)
     ):
         await revoke(identity, session_id, reason="revoked", actor="login")
         raise NotAdmitted
     return _logged_in(identity, loaded, SESSION.state_after(events))
 
 
-def _basis(loaded: Loaded, place: Place) -> tuple[object, ...]:
-    """What a session rests on: a change of any of it ends those that were opened before."""
+def _basis(loaded: Loaded, workspace: Workspace) -> tuple[object, ...]:
+    """The parts of the account that a session depends on: a change ends older sessions."""
     account = loaded.account
     moments = account.password_at, account.deactivated_at
-    return account.active, account.roles.get(place), *moments
+    return account.active, account.roles.get(workspace), *moments
 
 
 async def refresh(
@@ -117,19 +119,19 @@ async def refresh(
 ) -> LoggedIn:
     """Exchange a refresh token for the next; a repeat within the grace gets the same successor.
 
-    With `realm` only tokens of that realm count, with `roles` only those of who is one of them
-    there. Raises SessionOver; a token that was used before ends its session on the way.
+    With `realm` the token must be of that realm, with `roles` the account must have one of them
+    there. Raises SessionOver; a reused token also revokes its session.
     """
-    session_id, generation = _read(identity, token)
+    session_id, rotation = _read(identity, token)
     now, session = identity.clock(), await _load(identity, session_id)
-    if session.account_id is None or realm not in (None, session.place.realm):
+    if session.account_id is None or realm not in (None, session.workspace.realm):
         raise SessionOver
     loaded = await load(identity, session.account_id)
-    if roles is not None and loaded.account.roles.get(session.place) not in roles:
+    if roles is not None and loaded.account.roles.get(session.workspace) not in roles:
         raise SessionOver
-    term = identity.term_of(session.place, loaded.account.roles.get(session.place, ""))
+    term = identity.term_of(session.workspace, loaded.account.roles.get(session.workspace, ""))
     command = RefreshSession(
-        generation=generation,
+        rotation=rotation,
         ended=ended_by(loaded.account, session),
         grace=term.grace,
         now=now,
@@ -147,7 +149,7 @@ async def refresh(
 
 
 async def log_out(identity: Identity, token: str) -> None:
-    """End the session of a refresh token. Raises SessionOver if it is none of ours."""
+    """Revoke the session of a refresh token. Raises SessionOver if the token is invalid."""
     session_id, _ = _read(identity, token)
     await revoke(identity, session_id, reason="logout", actor="its owner")
 
@@ -160,10 +162,10 @@ async def revoke(
     actor: str,
     account_id: AccountId | None = None,
 ) -> None:
-    """End a session; if `account_id` is given, only one of that account's.
+    """Revoke a session; with `account_id` only one of that account. Safe to repeat.
 
-    Its tokens are worthless here from now on, and elsewhere once that was heard of. Raises
-    SessionUnknown; a second time changes nothing.
+    Its tokens are invalid here at once, and in other services once they read the event. Raises
+    SessionUnknown.
     """
     command = RevokeSession(account_id=account_id, reason=reason, now=identity.clock())
     await execute(identity.store, SESSION, session_id, command, metadata=_by(actor))
@@ -176,30 +178,30 @@ async def revoke_all(
     *,
     reason: str,
     actor: str,
-    place: Place | None = None,
+    workspace: Workspace | None = None,
     device: str | None = None,
-    keep: SessionId | None = None,
+    except_session: SessionId | None = None,
 ) -> int:
-    """End an account's sessions (in a place, on a device), but for `keep`; how many there were.
+    """Revoke the sessions of an account, all or in a workspace or on a device; how many.
 
-    Those too that no read model shows yet: which there are, and whether they are over, is known
-    from what was written before each and from the log.
+    Includes sessions that no read model shows yet: they are listed by `begun_session` and checked
+    by the log. `except_session` stays.
     """
     now = identity.clock()
-    shown = await sessions.live_sessions(identity.pool, account_id, now, place=place)
+    live = await sessions.live_sessions(identity.pool, account_id, now, workspace=workspace)
     begun = await begun_sessions.of_account(identity.pool, account_id)
     ended = 0
-    for session_id in dict.fromkeys([*begun, *(one.session_id for one in shown)]):
+    for session_id in dict.fromkeys([*begun, *(one.session_id for one in live)]):
         session = await _load(identity, session_id)
-        meant = place in (None, session.place) and device in (None, session.device)
-        if session_id != keep and meant and not session.is_over(now):
+        meant = workspace in (None, session.workspace) and device in (None, session.device)
+        if session_id != except_session and meant and not session.is_over(now):
             await revoke(identity, session_id, reason=reason, actor=actor, account_id=account_id)
             ended += 1
     return ended
 
 
 async def is_live(identity: Identity, session_id: str) -> bool:
-    """Whether a session goes on, by the log; an unknown one does not. Raises LogUnavailable."""
+    """Whether a session is live, by the log; False for an unknown one. Raises LogUnavailable."""
     try:
         session = await _load(identity, UUID(session_id))
     except ValueError:
@@ -210,30 +212,30 @@ async def is_live(identity: Identity, session_id: str) -> bool:
 def _logged_in(identity: Identity, loaded: Loaded, session: Session) -> LoggedIn:
     if session.session_id is None or session.expires_at is None:
         raise SessionUnknown
-    role = _role(loaded.account, session.place)
+    role = _role(loaded.account, session.workspace)
     return LoggedIn(
         account=profile_of(identity, loaded.account_id, loaded.account),
         session_id=session.session_id,
-        place=session.place,
+        workspace=session.workspace,
         role=role,
-        scopes=scopes_of(session.place.realm, role),
+        scopes=scopes_of(session.workspace.realm, role),
         refresh_token=refresh_tokens.issue(
-            identity.refresh_key, session.session_id, session.generation
+            identity.refresh_key, session.session_id, session.rotation
         ),
         expires_at=session.expires_at,
     )
 
 
-def _role(account: Account, place: Place) -> str:
-    return account.roles.get(place, "")
+def _role(account: Account, workspace: Workspace) -> str:
+    return account.roles.get(workspace, "")
 
 
 def _read(identity: Identity, token: str) -> tuple[SessionId, int]:
     try:
-        session_id, generation = refresh_tokens.read(identity.refresh_key, token)
+        session_id, rotation = refresh_tokens.read(identity.refresh_key, token)
     except TokenInvalid as error:
         raise SessionOver from error
-    return SessionId(session_id), generation
+    return SessionId(session_id), rotation
 
 
 async def _load(identity: Identity, session_id: UUID) -> Session:

@@ -1,11 +1,14 @@
-"""Counters of attempts in the database, shared by all processes."""
+"""Counters of attempts in the database, shared by all processes.
+
+`who` is the digest of what is counted for, `kind` names the counter.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, TypeAlias
 
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.gateway.sessions.domain.allowance import Allowance, TooMany, too_many
 
 TAKE: Final = """
@@ -45,17 +48,17 @@ GIVE_BACK: Final = """
 
 
 Counter: TypeAlias = tuple[str, str, Allowance]
-"""What is counted, whose (a digest), and how many there may be."""
+"""The kind of a counter, the digest it counts for, and its limit."""
 
 
 async def take(
     pool: Pool, kind: str, who: str, *, most: int, window: timedelta, now: datetime
 ) -> int | None:
-    """Count one try of `who`, a digest; the seconds to wait if that was one too many, else None.
+    """Count one attempt; the seconds to wait if it exceeds the limit, else None.
 
-    The window begins with the first try. Raises Unavailable, and then nothing was counted.
+    The window begins with the first attempt. Raises Unavailable; then nothing was counted.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await connection.fetchrow(TAKE, kind, who, now + window, now)
     if row is None or row["count"] <= most:
         return None
@@ -64,17 +67,17 @@ async def take(
 
 
 async def give_back(pool: Pool, kind: str, who: str) -> None:
-    """That try was right, and does not count. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    """Take back one counted attempt. Raises Unavailable."""
+    async with acquire(pool) as connection:
         await connection.execute(GIVE_BACK, kind, who)
 
 
 async def take_all(
     connection: Connection, counters: Sequence[Counter], now: datetime
 ) -> TooMany | None:
-    """Count one of each, in a transaction, up to the first that is used up.
+    """Count one attempt on each counter, up to the first that is used up, which is returned.
 
-    Parallel ones wait for each other: give the counters in the same order everywhere.
+    Runs in the caller's transaction and locks rows: use the same order of counters everywhere.
     """
     for counter in counters:
         kind, who, allowed = counter
@@ -87,42 +90,42 @@ async def take_all(
 
 
 async def used_up(connection: Connection, counter: Counter, now: datetime) -> TooMany | None:
-    """Until when there are no more, if there are none."""
+    """The refusal of a counter that is used up, else None."""
     kind, who, allowed = counter
     until = await connection.fetchval(USED_UP, kind, who, allowed.most, now)
     return too_many(allowed, until, now) if until is not None else None
 
 
 async def grant(connection: Connection, kind: str, who: str, until: datetime) -> None:
-    """Let so many be taken anew until then, by `take_granted`."""
+    """Grant further attempts until `until`, which `take_granted` takes."""
     await connection.execute(GRANT, kind, who, until)
 
 
 async def has_granted(
     connection: Connection, kind: str, who: str, most: int, now: datetime
 ) -> bool:
-    """Whether some of what was granted are left."""
+    """Whether granted attempts are left."""
     return await connection.fetchval(HAS_GRANTED, kind, who, most, now) is not None
 
 
 async def take_granted(
     connection: Connection, kind: str, who: str, most: int, now: datetime
 ) -> bool:
-    """Take one of what was granted; False if there is none."""
+    """Take one granted attempt; False if none is left."""
     return await connection.fetchval(TAKE_GRANTED, kind, who, most, now) is not None
 
 
 async def redeem(connection: Connection, kind: str, now: datetime) -> str | None:
-    """Whose grant of this kind it is, which is over by this; None if there is none."""
+    """End the grant of this kind; the digest it was for, None if there is none."""
     who: str | None = await connection.fetchval(REDEEM, kind, now)
     return who
 
 
 async def give_back_on(connection: Connection, kind: str, who: str) -> None:
-    """As `give_back`, in a transaction."""
+    """Like `give_back`, in the caller's transaction."""
     await connection.execute(GIVE_BACK, kind, who)
 
 
 async def prune(connection: Connection, now: datetime) -> None:
-    """Forget some of what is over. What somebody else holds is left to the next."""
+    """Delete some expired counters; locked ones are left for the next call."""
     await connection.execute(PRUNE, now, PRUNED_AT_ONCE)

@@ -1,13 +1,13 @@
-"""Networks from which an account has logged in before.
+"""Networks from which an account has logged in before, as keyed digests.
 
-Kept for some months since the last login, beside the counts of `attempt_limit`, as keyed digests.
+A network is remembered for 90 days after the last login, in the table of `attempt_limit`.
 """
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from libs.postgres.pool import Connection, Pool, acquired, nothing_was_set
+from libs.postgres.pool import Connection, Pool, acquire, skip_session_reset
 from services.gateway.sessions.stores import attempt_limit
 
 KIND: Final = "known network"
@@ -23,30 +23,32 @@ REMEMBER: Final = """
 
 
 async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[str, bool]:
-    """Those of the digests that were remembered, and whether that was lately: then there is no use
-    in doing it again. Raises Unavailable."""
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+    """The known digests. The value is True if it was remembered lately and needs no renewal.
+
+    Raises Unavailable.
+    """
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         return await known_on(connection, digests, now)
 
 
 async def known_on(
     connection: Connection, digests: Collection[str], now: datetime
 ) -> Mapping[str, bool]:
-    """The same in a transaction that is open."""
+    """Like `known`, in the caller's transaction."""
     rows = await connection.fetch(KNOWN, KIND, list(digests), now)
     lately = now + KEPT_FOR - RENEWED_AFTER
     return {row["who"]: row["until"] >= lately for row in rows}
 
 
 async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
-    """Know them from now on. Raises Unavailable; safe to repeat."""
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+    """Remember the digests from now on. Raises Unavailable; safe to repeat."""
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         await remember_on(connection, digests, now)
         await attempt_limit.prune(connection, now)
 
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:
-    """The same in a transaction that is open."""
+    """Like `remember`, in the caller's transaction."""
     await connection.execute(REMEMBER, KIND, list(digests), now + KEPT_FOR, RENEWED_AFTER)

@@ -43,7 +43,7 @@ class PhoneAsked(BaseModel):
 @router.post("/request-otp/", status_code=201, include_in_schema=False)
 @router.post("/request-otp", status_code=201)
 async def request_otp(
-    asked: PhoneAsked, request: Request, response: Response, gateway: Gateway
+    body: PhoneAsked, request: Request, response: Response, gateway: Gateway
 ) -> dict[str, Any]:
     """Send a code, or say how to be able to get one: `message` and `delivery_method`.
 
@@ -51,7 +51,7 @@ async def request_otp(
     """
     response.headers["Cache-Control"] = "no-store"
     delivery = await one_time_code.request_code(
-        gateway.code_context, asked.phone, address=address_of(request, gateway)
+        gateway.code_context, body.phone, address=address_of(request, gateway)
     )
     if isinstance(delivery, TooMany):
         headers = too_many_headers(delivery.retry_after, delivery.limit)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from libs.security import codes
 from libs.security.sealing import Seal
 from services.gateway.doors.domain.network import network_of
@@ -121,7 +121,7 @@ class Codes:
         One that is `displayed` where it was asked for needs no guess, so guesses do not count.
         """
         secret = code if code is not None else secrets.token_hex(16)
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             by = await self._requester(connection, phone, address, now)
             if over := await attempt_limit.take_all(connection, by.requests, now):
                 return over
@@ -137,7 +137,7 @@ class Codes:
 
         A right one is used up, gives its tries back, and makes the network a known one.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             by = await self._requester(connection, phone, address, now)
             # One after the other for a phone: they lock its codes and counts in any order.
             await connection.execute(LOCK_PHONE, by.phone)
@@ -165,7 +165,7 @@ class Codes:
     ) -> str | TooMany:
         """What the owner of the phone, who has this Telegram account, confirms the network by."""
         nonce = secrets.token_hex(NONCE_BYTES)
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             by = await self._requester(connection, phone, address, now)
             asked: Counter = ("confirmation asked", by.phone, CONFIRMATION_REQUESTS)
             if over := await attempt_limit.take_all(connection, [asked], now):
@@ -177,7 +177,7 @@ class Codes:
     async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
         """Let the network that `nonce` stands for have `TRIES` more; once, and so many a day."""
         owner = self._seal.digest("telegram", str(telegram_id))
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             kind = self._kind_of(nonce, telegram_id)
             if (pair := await attempt_limit.redeem(connection, kind, now)) is None:
                 return False

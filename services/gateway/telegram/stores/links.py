@@ -14,7 +14,7 @@ from sqlalchemy import TIMESTAMP, Column, MetaData, Table, Text, and_, delete, s
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from libs.security.sealing import Seal
 
 _TABLES: Final = MetaData()
@@ -52,7 +52,7 @@ class TelegramLinks:
         False if the update was known, and then nothing is done. Who shared the phone last has it;
         an account has one phone.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             if not await _first(connection, f"update {update_id}", now + UPDATES_REMEMBERED, now):
                 return False
             if phone is not None:
@@ -64,7 +64,7 @@ class TelegramLinks:
         """Whether an update was taken."""
         c = ONCE.c
         known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             return await query.fetchval(connection, known) is not None
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
@@ -72,7 +72,7 @@ class TelegramLinks:
 
         Remembered until `until`, when it is too old anyhow.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             return await _first(connection, f"init data {fingerprint}", until, now)
 
     async def chat_of(self, phone: str) -> int | None:
@@ -92,7 +92,7 @@ class TelegramLinks:
 
     async def unlink(self, phone: str) -> None:
         """Forget whose phone it is."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             digest = self._seal.digest("phone", phone)
             await query.execute(connection, delete(LINK).where(LINK.c.phone == digest))
 
@@ -119,7 +119,7 @@ class TelegramLinks:
         )
 
     async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             row = await query.fetchrow(connection, select(LINK).where(column == digest))
         if row is None:
             return None

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts.ingest import IngestEvent
 from libs.errors import Unavailable
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from libs.projections.projection import Connection, Projection
 from services.ingest.context import Deps
 from services.ingest.dashboard.read_models.as_of import ChooseRows, Past, known
@@ -36,7 +36,7 @@ async def reading_as_of(
     """
     question = asked.scan_filter
     if asked.at is None:
-        async with tenant_reading(ingest.reading, question.tenant) as connection:
+        async with tenant_connection(ingest.reading, question.tenant) as connection:
             yield connection
         return
     if ingest.looking_back.locked():

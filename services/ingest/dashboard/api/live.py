@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps
 from services.ingest.dashboard.api.overview import Overview, present, read_overview
 from services.ingest.dashboard.api.subscription import Subscription
@@ -149,7 +149,7 @@ class Live:
         """Look up what the read models hold, which is at least what they held at `positions`."""
         now = self._deps.clock()
         question = self._means(watch, now)
-        async with tenant_reading(self._deps.reading, watch.tenant) as connection:
+        async with tenant_connection(self._deps.reading, watch.tenant) as connection:
             overview = await read_overview(
                 connection, question, feed_length=self._deps.settings.feed_length
             )

@@ -260,7 +260,7 @@ async def _hear(connection: Connection, past: Past, operators: Iterable[str]) ->
         undecided: list[str] = []
         at_once = max(1, PAGE // each)
         for some in (streams[n : n + at_once] for n in range(0, len(streams), at_once)):
-            found = await past.store.log.newest(past.tenant, some, known_at=past.at, each=each)
+            found = await past.store.log.newest(past.tenant, some, known_at=past.at, limit=each)
             events = [past.envelope(recorded) for recorded in found]
             await presence.project(connection, await remaining(connection, events))
             undecided += [

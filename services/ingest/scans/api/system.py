@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 
 from libs.http.auth import public
 from libs.http.health import CheckResult, run_checks
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.telemetry.metrics import exposition
 from services.ingest.context import Deps, Ingest
 
@@ -82,6 +82,6 @@ async def _count_quarantine(ingest: Deps) -> None:
 
 
 async def check_database(pool: Pool) -> CheckResult:
-    """Whether it answers at all; raises what `acquired` raises."""
-    async with acquired(pool) as connection:
+    """Whether it answers at all; raises what `acquire` raises."""
+    async with acquire(pool) as connection:
         return CheckResult(await connection.fetchval("SELECT true"))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from contracts.ingest import ScanId
-from libs.postgres.pool import Pool, tenant_reading
+from libs.postgres.pool import Pool, tenant_connection
 
 PAGE: Final = 50
 """At least so many at a time: all of them are seldom needed."""
@@ -32,7 +32,7 @@ async def of_box(pool: Pool, tenant: str, box: str, code: str) -> AsyncIterator[
     """
     before: datetime | None = None
     while True:
-        async with tenant_reading(pool, tenant) as connection:
+        async with tenant_connection(pool, tenant) as connection:
             rows = await connection.fetch(OF_BOX, tenant, box, code, before, PAGE)
         if rows:
             yield [ScanId(row["scan_id"]) for row in rows]

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from libs.process.race import race
+from libs.process.concurrency import race
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
 from services.scale_bridge.bridges.domain import (

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import structlog
 
-from libs.process.race import race
+from libs.process.concurrency import race
 from libs.security.sealed_box import public_of
 from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import (

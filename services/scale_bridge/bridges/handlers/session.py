@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from libs.process.race import race
+from libs.process.concurrency import race
 from libs.security.sealed_box import seal_to
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts

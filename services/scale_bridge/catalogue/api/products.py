@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel
 
-from libs.http.entity_tags import is_known, is_wanted, strong_tag
+from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from services.scale_bridge.catalogue.api.document import ETAG, tagged_response
 from services.scale_bridge.catalogue.api.limit_errors import limit_error
 from services.scale_bridge.catalogue.domain.commands import Edit
@@ -41,7 +41,7 @@ async def cached(request: Request, scales: Scales, caller: Reader, device_id: in
     found = await own_device(scales, caller, device_id)
     loaded = await handler.load(scales.context, caller.tenant, found.device_id)
     tag = strong_tag(loaded.copy.revision)
-    if is_known(request.headers.getlist("If-None-Match"), tag):
+    if is_not_modified(request.headers.getlist("If-None-Match"), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={ETAG: tag})
     return await tagged_response(loaded.copy)
 
@@ -65,7 +65,7 @@ async def patch(
         limits=limits_of(found.device.profile.model),
     )
     tags = request.headers.getlist("If-Match")
-    asked = if_match(lambda revision: is_wanted(tags, strong_tag(revision)), command)
+    asked = if_match(lambda revision: if_match_allows(tags, strong_tag(revision)), command)
     try:
         changed = await handler.change(
             scales.context, found.device_id, asked, request_metadata(request, caller)

@@ -25,7 +25,7 @@ from services.scale_bridge.driver.domain.document import (
 LIMITED: Final = ("name", "price", "discountPrice", "pluNumber")
 
 
-class Rule(StrEnum):
+class RuleKind(StrEnum):
     """Which rule is broken: what R11 says of a field, one PLU per product, a limit of the model."""
 
     FIELD = "field"
@@ -40,7 +40,7 @@ class Problem:
 
     plu: str
     field: str
-    rule: Rule
+    rule: RuleKind
     why: str
 
 
@@ -60,10 +60,12 @@ def problems(document: Mapping[str, Any], limits: Limits) -> Sequence[Problem]:
         key = key_of(product)
         if (plu := plu_of(product)) is not None and seen[plu] > 1 and not is_deleted(product):
             why = "another product has this PLU"
-            found.append(Problem(plu=key, field="pluNumber", rule=Rule.UNIQUE, why=why))
+            found.append(Problem(plu=key, field="pluNumber", rule=RuleKind.UNIQUE, why=why))
         faults = ((name, fault_in(name, value)) for name, value in product.items())
         found += [
-            Problem(plu=key, field=name, rule=Rule.FIELD, why=why) for name, why in faults if why
+            Problem(plu=key, field=name, rule=RuleKind.FIELD, why=why)
+            for name, why in faults
+            if why
         ]
     places = {key_of(product): place for place, product in enumerate(products(document), 1)}
     return sorted(found, key=lambda problem: places.get(problem.plu, 0))
@@ -76,7 +78,7 @@ def beyond_model(
     present = before or {"products": []}
     number = len(products(document))
     if number > len(products(present)) and (why := beyond_number(limits, number)):
-        yield Problem(plu="", field="products", rule=Rule.MODEL, why=why)
+        yield Problem(plu="", field="products", rule=RuleKind.MODEL, why=why)
     known = by_key(present)
     for product in products(document):
         key = key_of(product)
@@ -84,7 +86,7 @@ def beyond_model(
     texts = set(_messages(present).values())
     for message, text in _messages(document).items():
         if text not in texts and (why := beyond_text(limits, text)):
-            yield Problem(plu="", field=f"messages.{message}", rule=Rule.MODEL, why=why)
+            yield Problem(plu="", field=f"messages.{message}", rule=RuleKind.MODEL, why=why)
 
 
 def _beyond(key: str, product: Product, known: Product, limits: Limits) -> Iterator[Problem]:
@@ -92,7 +94,7 @@ def _beyond(key: str, product: Product, known: Product, limits: Limits) -> Itera
         if name in product and product[name] != known.get(name):
             why = beyond(limits, name, product[name])
             if why is not None:
-                yield Problem(plu=key, field=name, rule=Rule.MODEL, why=why)
+                yield Problem(plu=key, field=name, rule=RuleKind.MODEL, why=why)
 
 
 def _messages(document: Mapping[str, Any]) -> Mapping[str, str]:

@@ -151,8 +151,8 @@ async def change_each(
 
     All are of one tenant, and made for the revision `seen`. A few are appended one by one, with
     their own metadata; more than `FEW` are appended together, with the metadata `many`. Commands
-    that make no difference append nothing. Raises EditedMeanwhile if there is another revision by now, which
-    some of the commands may have been carried out before; Unavailable, LogUnavailable.
+    that make no difference append nothing. Raises EditedMeanwhile if there is another revision by
+    now, before which some of the commands may have been carried out; Unavailable, LogUnavailable.
     """
     at_once = 1 if len(commands) <= FEW else TOGETHER
     async with context.catalogues.lock(many.tenant, device_id):

@@ -17,7 +17,7 @@ class ChangedMeanwhile(Refused):
         self.revision = revision
 
 
-def if_match(is_wanted: Callable[[int], bool], edit: Edit) -> CommandFactory:
+def if_match(if_match_allows: Callable[[int], bool], edit: Edit) -> CommandFactory:
     """The edit, if the revision that it would be decided on is wanted.
 
     It is looked at on every attempt of `catalogue.change`, so that of many who have seen the same
@@ -26,7 +26,7 @@ def if_match(is_wanted: Callable[[int], bool], edit: Edit) -> CommandFactory:
     """
 
     async def command(copy: Catalogue) -> CatalogueCommand:
-        if find(copy.current_document, edit.plu) is not None and not is_wanted(copy.revision):
+        if find(copy.current_document, edit.plu) is not None and not if_match_allows(copy.revision):
             raise ChangedMeanwhile(copy.revision)
         return edit
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.shop_price import Taken
 
@@ -47,7 +47,7 @@ async def latest(
     pool: Pool, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Snapshot | None:
     """The latest there is, or the latest of a revision up to `up_to`. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await connection.fetchrow(LATEST, tenant, device_id, up_to)
     if row is None:
         return None
@@ -68,7 +68,7 @@ async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Snapshot) -> 
     The content must be there, see `contents.put`.
     """
     copy = kept.copy
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(
             MARK,
             tenant,
@@ -86,5 +86,5 @@ async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Snapshot) -> 
 
 async def forget(pool: Pool, tenant: str, device_id: DeviceId) -> None:
     """Let go of the catalogues of a device that was removed. Safe to repeat."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(FORGET, tenant, device_id)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.driver.domain.document import Document, digest, products, written
 
 LARGE: Final = 256 * 1024
@@ -56,7 +56,7 @@ async def put(
     """
     file = await write(document)
     md5 = digest(file)
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         await connection.execute(PUT, tenant, md5, file, len(products(document)))
         await connection.execute(SAVE, tenant, device_id, revision, md5)
     return md5
@@ -66,14 +66,14 @@ async def get(pool: Pool, tenant: str, names: Collection[str]) -> Mapping[str, D
     """Those of the catalogues that are there. Raises Unavailable."""
     if not names:
         return {}
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(GET, tenant, list(names))
     return {row["md5"]: await _read(row["file"]) for row in rows}
 
 
 async def tidy(pool: Pool, *, revisions: int) -> int:
     """Forget what only revisions need that are older than the last `revisions`; how many."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(TIDY_COPIES, revisions)
         gone = await connection.execute(TIDY_CONTENTS)
     return int(gone.rpartition(" ")[2])

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId
 from libs.http.visible import visible
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
@@ -82,7 +82,7 @@ class Device(BaseModel):
 async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
     """The caller's scales; looks at no catalogue (R19)."""
     owner = owner_of(caller.subject)
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         rows = await device.owned(connection, caller.tenant, owner)
     return [
         Device(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
-from services.scale_bridge.catalogue.domain.problems import Rule, problems
+from services.scale_bridge.catalogue.domain.problems import RuleKind, problems
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
@@ -70,7 +70,7 @@ class Found(BaseModel):
 
     plu: str
     field: str
-    rule: Rule
+    rule: RuleKind
     detail: str
 
 

@@ -12,7 +12,7 @@ import structlog
 from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
@@ -29,7 +29,7 @@ AT_ONCE: Final = 200
 async def announce_due(context: Context, now: datetime) -> int:
     """Announce the verifications that are near; how many. One that fails stops no other."""
     today = now.astimezone(context.zone).date()
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         found = await profile.due(connection, today, limit=AT_ONCE)
     announced = 0
     for due in found:

@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import ApiContext
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.monitoring.domain import State, device_status
@@ -107,7 +107,7 @@ class BoardFeed:
 
     async def _query(self, key: Key, board: _Board, now: float) -> Mapping[int, Scale]:
         tenant, owner = key
-        async with tenant_reading(self._deps.reading, tenant) as connection:
+        async with tenant_connection(self._deps.reading, tenant) as connection:
             rows = await read_models.rows(connection, tenant, owner=owner)
             old = [row for row in rows if row.facts.valid and _is_old(board, row, now)]
             fresh = await counts(connection, tenant, [row.device_id for row in old]) if old else {}

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import STALE
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import ApiContext, Reader, Scales, own_device
 from services.scale_bridge.monitoring.read_models import display_history, drift
@@ -94,7 +94,7 @@ async def shown_at(
     if since is not None and instant < since:
         raise HTTPException(HTTPStatus.GONE, NOT_RETAINED, {RETAINED_SINCE: since.isoformat()})
     await _fresh(response, scales, caller, "shown")
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         answer = await display_history.at(connection, caller.tenant, device.device_id, plu, instant)
     if answer is None:
         return Shown(known=False, plu=plu, at=instant, detail=UNKNOWN)
@@ -126,7 +126,7 @@ async def history(
     device = await own_device(scales, caller, device_id)
     position = paging.moment_and_id(cursor)
     await _fresh(response, scales, caller, "shown")
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         intervals = await display_history.history(
             connection,
             caller.tenant,
@@ -161,7 +161,7 @@ async def drifting(
     tenant, device, now = caller.tenant, loaded.device_id, scales.clock()
     copy = (await catalogue.load(scales.context, tenant, device)).copy
     await _fresh(response, scales, caller, "drift", "shown")
-    async with tenant_reading(scales.reading, tenant) as connection:
+    async with tenant_connection(scales.reading, tenant) as connection:
         differing = await drift.differences(
             connection, tenant, device, limit=limit + 1, after=after
         )

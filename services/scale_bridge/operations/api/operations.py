@@ -11,7 +11,7 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import visible
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import (
     OPERATIONS_VISIBLE,
     ApiContext,
@@ -114,7 +114,7 @@ async def history(
     """The operations of a scale, the latest first. `Link` leads to earlier ones."""
     device = await own_device(scales, caller, device_id)
     tenant, position = caller.tenant, paging.moment_and_id(cursor)
-    async with tenant_reading(scales.reading, tenant) as connection:
+    async with tenant_connection(scales.reading, tenant) as connection:
         rows = (
             await operation.latest_after(
                 connection, tenant, device.device_id, position, limit=limit + 1
@@ -176,7 +176,7 @@ async def _job_of(
 
 
 async def _with_progress(scales: ApiContext, tenant: str, job: Job) -> Job:
-    async with tenant_reading(scales.reading, tenant) as connection:
+    async with tenant_connection(scales.reading, tenant) as connection:
         transferred = await progress.get(connection, tenant, job.id)
     if transferred is None:
         return job

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import OperationId
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 
 SAVE: Final = """
 UPDATE work SET moved = given.moved, total = given.total
@@ -42,7 +42,7 @@ async def save(pool: Pool, holder: str, progress: Mapping[OperationId, Transferr
     """Store the progress of jobs that `holder` has claimed. Raises Unavailable."""
     done = [one.done for one in progress.values()]
     total = [one.total for one in progress.values()]
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(SAVE, holder, list(progress), done, total)
 
 

@@ -13,7 +13,7 @@ from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
 from libs.http.hub import Hub
 from libs.http.visible import STALE
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import ApiContext, Reader, Scales
 from services.scale_bridge.monitoring.api.board import POLL_SECONDS, RETRY_MS, watching
 from services.scale_bridge.monitoring.api.board_feed import Key
@@ -38,7 +38,7 @@ async def of_price(
 ) -> Delivery:
     """The delivery of a price to the caller's scales, by number; also of one that was replaced."""
     await _fresh(response, scales, caller)
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         stored = await prices.one(connection, caller.tenant, price_id)
         price = (
             plain(stored)
@@ -111,7 +111,7 @@ async def _delivery(scales: ApiContext, caller: Principal, article: int) -> str 
 
 async def _of_article(scales: ApiContext, caller: Principal, article: int) -> Delivery:
     now = scales.clock()
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         current = await prices.current(connection, caller.tenant, [article], now)
         coming = await prices.coming(connection, caller.tenant, article, now)
         price = current.get(article) or next(iter(coming), None)

@@ -12,7 +12,7 @@ import structlog
 
 from contracts.scale_bridge import OperationId
 from libs.errors import NotFound
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from services.scale_bridge.context import Context
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
@@ -49,7 +49,7 @@ async def run_once(context: Context, rules: RecoveryRules, now: datetime) -> flo
 
 
 async def _idle_devices(context: Context, now: datetime) -> Sequence[IdleDevice]:
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         return await health.idle_devices(connection, now)
 
 

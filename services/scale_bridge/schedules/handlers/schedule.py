@@ -24,7 +24,7 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers.operation import Enqueue, OperationRequest
 from services.scale_bridge.schedules import adapters as zones
@@ -119,7 +119,7 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
 
     A run that fails does not stop the others.
     """
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         rows = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in rows:
@@ -140,7 +140,7 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
 
 async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
     """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
@@ -149,7 +149,7 @@ async def record_ended(scheduling: Scheduling, now: datetime) -> int:
 
     Returns how many were recorded.
     """
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         rows = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
     for row in rows:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.driver.domain.address import Endpoint
 
 CONNECTION_SECONDS: Final = 1.0
@@ -32,14 +32,14 @@ class Pace:
         """Reserve the next connection; in how many seconds it may be made. Raises Unavailable."""
         if not self._between:
             return 0.0
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             wait: timedelta = await connection.fetchval(RESERVE, str(endpoint), self._between)
         return wait.total_seconds()
 
 
 async def tidy(pool: Pool) -> None:
     """Forget scales that were not connected to for long. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(FORGET)
 
 

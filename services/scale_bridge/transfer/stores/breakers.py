@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from libs.clock import Clock
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import (
@@ -36,14 +36,14 @@ class Breakers:
 
     async def remaining(self, endpoint: Endpoint) -> float:
         """How many seconds to wait before it makes sense to ask; 0 if it does now."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             breaker = await _load(connection, endpoint)
         _, verdict = allowed(breaker, self._clock(), self.rules)
         return verdict.seconds if isinstance(verdict, Wait) else 0.0
 
     async def allow(self, endpoint: Endpoint) -> Verdict:
         """Whether an operation may begin. Of several that ask at once one is the probe."""
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             breaker = await _load(connection, endpoint, lock=True)
             after, verdict = allowed(breaker, self._clock(), self.rules)
             if isinstance(verdict, Pass) and verdict.probe:
@@ -52,7 +52,7 @@ class Breakers:
 
     async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
         """How an operation went."""
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             breaker = await _load(connection, endpoint, lock=True)
             after = recorded(breaker, fault, self._clock(), self.rules)
             if after == Breaker():
@@ -62,7 +62,7 @@ class Breakers:
 
     async def reset(self, endpoint: Endpoint) -> None:
         """Close it: a scale moved there."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(FORGET, str(endpoint))
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.driver.domain.address import Endpoint
 
 TAKE: Final = """
@@ -37,10 +37,10 @@ class Leases:
 
     async def release(self, endpoint: Endpoint, holder: str) -> None:
         """Let others speak; nothing if it ran out. Raises Unavailable."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(GIVE_BACK, str(endpoint), holder)
 
     async def _ask(self, statement: str, endpoint: Endpoint, holder: str) -> bool:
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             got = await connection.fetchval(statement, str(endpoint), holder, self._length)
         return bool(got)

@@ -17,7 +17,7 @@ from services.gateway.__main__ import app
 from services.gateway.accounts.domain.person import email
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.settings import Settings
-from tests.services.gateway.house import HOUSE, KIOSKS, STAFF, demo_on
+from tests.services.gateway.house import KIOSKS, PLATFORM_WORKSPACE, STAFF, demo_on
 from tests.services.gateway.identities import catch_up
 
 Call = Callable[..., Result]
@@ -65,7 +65,11 @@ def logged_in(password: str = PASSWORD) -> Any:
 
     async def work() -> Any:
         async with bootstrap.open_deps(Settings.from_env("GATEWAY")) as deps:
-            where: dict[str, Any] = {"realm": HOUSE.realm, "tenant": HOUSE.tenant, "device": ""}
+            where: dict[str, Any] = {
+                "realm": PLATFORM_WORKSPACE.realm,
+                "tenant": PLATFORM_WORKSPACE.tenant,
+                "device": "",
+            }
             try:
                 return await log_in(
                     deps.identity,

@@ -11,7 +11,7 @@ from contracts.gateway import GatewayEvent, KeyEvent, KeyId, KeyIssued, KeyRevok
 from libs.postgres.pool import Pool
 from libs.testing.clock import NOON
 from libs.testing.pools import tenant_pool
-from libs.testing.read_models import apply, assert_tenants_are_fenced
+from libs.testing.read_models import apply, assert_tenants_are_isolated
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.api_keys.read_models import caller_of, key_of, keys_of
 
@@ -103,7 +103,7 @@ async def test_administrators_see_only_keys_of_their_tenant(pool: Pool, database
     assert (seen[0].revoked_at, seen[0].revoked_because) == (NOON, "lost")
     assert (seen[1].revoked_at, seen[1].scopes) == (None, ("a", "b"))
     async with tenant_pool(database, "gateway") as tenants:
-        await assert_tenants_are_fenced(tenants, ["api_key"])
+        await assert_tenants_are_isolated(tenants, ["api_key"])
 
 
 async def test_a_key_says_until_when_it_opens_and_how_often(pool: Pool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from libs.telemetry import traces
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway import bootstrap
 from services.gateway.bot.api import MAX_UPDATE_BYTES, SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret

@@ -9,7 +9,7 @@ import pytest
 from libs.security import tokens
 from libs.testing.callers import KEY
 from libs.testing.clock import Clock
-from services.gateway.doors.adapters import answered, forwarded
+from services.gateway.doors.adapters import forwarded, returned
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
 
@@ -59,7 +59,7 @@ def test_a_services_own_cors_and_connection_headers_end_at_the_gateway() -> None
     ]
     passed = [(b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"), (b"Content-Encoding", b"gzip")]
 
-    assert answered(dropped + passed) == [(name.lower(), value) for name, value in passed]
+    assert returned(dropped + passed) == [(name.lower(), value) for name, value in passed]
 
 
 LIFETIME = timedelta(seconds=100)

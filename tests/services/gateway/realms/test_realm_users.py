@@ -10,7 +10,7 @@ import pytest
 from httpx import Response
 
 from libs.testing.visible import awaited_models, writes_without_wait
-from services.gateway.accounts.domain.realm import SUPERADMIN, Place, Realm, Role
+from services.gateway.accounts.domain.realm import SUPERADMIN, Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.handlers.administration import deactivate, grant_role
 from services.gateway.bootstrap import projections
@@ -93,8 +93,8 @@ async def boss(house: House, site: Site) -> Member:
 async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: Site) -> None:
     async with house_with_worker(database) as house:
         profile = await house.account(site.realm, site.chief)
-        (place,) = profile.roles
-        _, headers = await house.inside(profile, place)
+        (workspace,) = profile.roles
+        _, headers = await house.inside(profile, workspace)
         boss = Member(profile, house.client, headers)
         for _ in range(5):
             made = (await boss.post(site.create, site.new())).json()
@@ -247,7 +247,7 @@ async def test_who_acts_elsewhere_too_keeps_what_is_not_this_administrators_alon
     house: House, boss: Member, site: Site
 ) -> None:
     both = await house.account(site.realm, site.lesser)
-    role = Role(Place(Realm.CRM, "other"), "ADMIN")
+    role = Role(Workspace(Realm.CRM, "other"), "ADMIN")
     await grant_role(house.deps.identity, both.account_id, role, actor="test")
     await house.catch_up()
     path = site.path(both)

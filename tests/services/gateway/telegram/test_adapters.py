@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from libs.http.client import open_client
 from libs.postgres.pool import Pool
-from libs.testing.clock import NOON, Clock, Seconds
+from libs.testing.clock import NOON, Clock, MonotonicClock
 from services.gateway.telegram import adapters as telegram
 from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble, open_bot, webhook_secret
 from services.gateway.telegram.domain.bot_update import BUTTON, Keyboard
@@ -24,7 +24,7 @@ AWAY = Failed(trouble=Trouble.AWAY)
 
 
 @dataclass
-class Waiting(Seconds):
+class Waiting(MonotonicClock):
     """Seconds that go by when the bot waits; how long it did each time."""
 
     waited: list[float] = field(default_factory=list)

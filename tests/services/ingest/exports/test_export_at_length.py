@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 import pytest
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.exports.adapters import workbook
 from tests.services.ingest.history import a_scan, fill
 from tests.services.ingest.importing import files_in

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from deploy.local.postgres import query
 from deploy.local.settings import ROOT
-from libs.testing.waiting import PATIENCE_SECONDS, wait_until
+from libs.testing.polling import PATIENCE_SECONDS, wait_until
 from services.ingest.__main__ import app
 from services.ingest.imports.cli.screen import progress, show
 from services.ingest.imports.handlers.importing import Account, Report

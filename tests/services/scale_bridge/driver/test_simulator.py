@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.driver.adapters.wire import (
     NotAPacket,
     Step,

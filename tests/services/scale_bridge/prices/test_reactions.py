@@ -14,7 +14,7 @@ from libs.eventsourcing.store import envelope
 from libs.messaging import inbox
 from libs.messaging.inbox_feed import InboxFeed
 from libs.messaging.reaction import feed_of
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.domain.product import BeyondModel
 from services.scale_bridge.catalogue.domain.shop_price import major
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache

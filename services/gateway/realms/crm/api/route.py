@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from libs.errors import Refused
-from libs.http.problems import MOST_FAULTS, problem_of
+from libs.http.problems import MAX_FAULTS, problem_of
 from services.gateway.accounts.domain.account import LastSuperadmin
 from services.gateway.accounts.domain.realm import SCOPES, Realm
 from services.gateway.accounts.handlers.address import AddressTaken
@@ -76,7 +76,7 @@ def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
 def _described(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
     match error:
         case RequestValidationError():
-            fields = {_field(found): str(found["msg"]) for found in error.errors()[:MOST_FAULTS]}
+            fields = {_field(found): str(found["msg"]) for found in error.errors()[:MAX_FAULTS]}
             return 422, "The request does not have the agreed form", {"fields": fields}
         case AddressTaken(address=address):
             return 422, f"User with email {address.text} already exists", {"fields": {}}
@@ -101,5 +101,5 @@ def _roles_with(scope: str) -> list[str]:
 
 
 def _field(found: Mapping[str, Any]) -> str:
-    places = [str(place) for place in found["loc"]]
-    return ".".join(places[1:]) or places[0]
+    parts = [str(part) for part in found["loc"]]
+    return ".".join(parts[1:]) or parts[0]

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, EmailStr, Field, StringConstraints
 
 from services.gateway.accounts.domain.person import Person
-from services.gateway.administration.handlers.member import Member, Wanted
+from services.gateway.administration.handlers.member import Member, MemberChanges
 from services.gateway.doors.api.timestamp import timestamp
 
 RoleName: TypeAlias = Literal["ADMIN", "SUPERVISOR", "ENGINEER"]
@@ -56,27 +56,27 @@ class OwnPassword(BaseModel):
     new_password: Password
 
 
-def with_traits(person: Person, asked: Traits, given: Set[str]) -> Person:
+def with_traits(person: Person, body: Traits, given: Set[str]) -> Person:
     """Apply the traits whose fields were present in the request."""
-    told = {TRAITS[field]: getattr(asked, field) for field in given & TRAITS.keys()}
+    told = {TRAITS[field]: getattr(body, field) for field in given & TRAITS.keys()}
     others = {name: said for name, said in person.traits.items() if name not in told}
     kept = {name: str(said) for name, said in told.items() if said is not None}
     return replace(person, traits=others | kept)
 
 
-def wanted(asked: Change, now: Member) -> Wanted:
+def wanted(body: Change, now: Member) -> MemberChanges:
     """How the user shall be."""
-    given = asked.model_fields_set
+    given = body.model_fields_set
     person = replace(
         now.person,
-        email=asked.email if "email" in given else now.person.email,
-        name=asked.full_name if "full_name" in given else now.person.name,
+        email=body.email if "email" in given else now.person.email,
+        name=body.full_name if "full_name" in given else now.person.name,
     )
-    return Wanted(
-        person=with_traits(person, asked, given),
-        role=asked.role if "role" in given else None,
-        active=asked.is_active if "is_active" in given else None,
-        password=asked.password if "password" in given else None,
+    return MemberChanges(
+        person=with_traits(person, body, given),
+        role=body.role if "role" in given else None,
+        active=body.is_active if "is_active" in given else None,
+        password=body.password if "password" in given else None,
     )
 
 

@@ -11,10 +11,15 @@ from libs.http.auth import Principal
 from libs.names import comparable
 from services.gateway.accounts.domain.account import PasswordUnfit, WrongPassword
 from services.gateway.accounts.domain.person import BadAddress, Person
-from services.gateway.accounts.domain.realm import Place, Role, scopes_of
+from services.gateway.accounts.domain.realm import Role, Workspace, scopes_of
 from services.gateway.accounts.read_models import account as accounts
 from services.gateway.administration.handlers.account import open_account
-from services.gateway.administration.handlers.member import Member, change, member, member_of
+from services.gateway.administration.handlers.member import (
+    Member,
+    change_member,
+    load_member,
+    member_of,
+)
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
@@ -29,7 +34,7 @@ from services.gateway.realms.crm.api.shapes import (
     with_traits,
 )
 from services.gateway.sessions.api.login import attempts_of
-from services.gateway.sessions.api.realm_permission import account_of, in_crm, place_of
+from services.gateway.sessions.api.realm_permission import account_of, in_crm, workspace_of
 from services.gateway.sessions.read_models import last_logins
 
 router = APIRouter(
@@ -48,16 +53,16 @@ UNFIT: Final = "This e-mail address or password cannot be used"
 @router.get("/me")
 async def me(caller: AnyUser, gateway: Gateway) -> dict[str, Any]:
     """The caller, with the scopes of their role."""
-    place = place_of(caller)
-    found = await member(gateway.identity, account_of(caller), place)
-    return await _present(gateway, found, place) | {
-        "scopes": sorted(scopes_of(place.realm, found.role))
+    workspace = workspace_of(caller)
+    found = await load_member(gateway.identity, account_of(caller), workspace)
+    return await _present(gateway, found, workspace) | {
+        "scopes": sorted(scopes_of(workspace.realm, found.role))
     }
 
 
 @router.post("/me/password")
 async def own_password(
-    asked: OwnPassword, caller: AnyUser, request: Request, gateway: Gateway
+    body: OwnPassword, caller: AnyUser, request: Request, gateway: Gateway
 ) -> Response:
     """Change one's own password; 422 if the present one is wrong. Everybody logs in again."""
     await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
@@ -67,8 +72,8 @@ async def own_password(
             account_of(caller),
             realm=caller.kind,
             session=caller.session,
-            old=asked.current_password,
-            new=asked.new_password,
+            old=body.current_password,
+            new=body.new_password,
         )
     except WrongPassword as error:
         return invalid(str(error), {"current_password": str(error)})
@@ -81,7 +86,7 @@ async def supervisors(
     caller: Reading, gateway: Gateway, q: Annotated[str, Query(max_length=255)] = ""
 ) -> list[dict[str, Any]]:
     """All supervisors, inactive ones too, whose name or address holds `q`."""
-    found = await _listed(gateway, place_of(caller), ("SUPERVISOR",))
+    found = await _listed(gateway, workspace_of(caller), ("SUPERVISOR",))
     sought = comparable(q).casefold()
     return [
         one
@@ -94,27 +99,27 @@ async def supervisors(
 @router.get("")
 async def all_users(caller: Reading, gateway: Gateway) -> list[dict[str, Any]]:
     """Everybody, oldest first, as a bare array of at most a thousand."""
-    return await _listed(gateway, place_of(caller))
+    return await _listed(gateway, workspace_of(caller))
 
 
 @router.post("/", status_code=201, include_in_schema=False)
 @router.post("", status_code=201)
-async def create(asked: NewUser, caller: Writing, gateway: Gateway) -> Any:
+async def create(body: NewUser, caller: Writing, gateway: Gateway) -> Any:
     """A new user; 422 if somebody has the address."""
-    place = place_of(caller)
-    person = Person(email=asked.email, name=asked.full_name)
+    workspace = workspace_of(caller)
+    person = Person(email=body.email, name=body.full_name)
     try:
         made = await open_account(
             gateway.identity,
-            with_traits(person, asked, frozenset(("phone", "city_id", "district_id"))),
-            password=asked.password,
-            roles=[Role(place, asked.role)],
+            with_traits(person, body, frozenset(("phone", "city_id", "district_id"))),
+            password=body.password,
+            roles=[Role(workspace, body.role)],
             actor=caller.subject,
-            active=asked.is_active,
+            active=body.is_active,
         )
     except (BadAddress, PasswordUnfit):
         return invalid(UNFIT, {})
-    found = await member(gateway.identity, made.account_id, place)
+    found = await load_member(gateway.identity, made.account_id, workspace)
     return user(found, None)
 
 
@@ -122,32 +127,38 @@ async def create(asked: NewUser, caller: Writing, gateway: Gateway) -> Any:
 @router.get("/{user_id}")
 async def one(user_id: UUID, caller: Writing, gateway: Gateway) -> dict[str, Any]:
     """A user."""
-    place = place_of(caller)
-    return await _present(gateway, await member(gateway.identity, AccountId(user_id), place), place)
+    workspace = workspace_of(caller)
+    return await _present(
+        gateway, await load_member(gateway.identity, AccountId(user_id), workspace), workspace
+    )
 
 
 @router.patch("/{user_id}/", include_in_schema=False)
 @router.patch("/{user_id}")
-async def change_user(user_id: UUID, asked: Change, caller: Writing, gateway: Gateway) -> Any:
+async def change_user(user_id: UUID, body: Change, caller: Writing, gateway: Gateway) -> Any:
     """Change what is given; another role, password or `is_active: false` ends their sessions."""
-    account_id, place = AccountId(user_id), place_of(caller)
-    now = await member(gateway.identity, account_id, place)
+    account_id, workspace = AccountId(user_id), workspace_of(caller)
+    now = await load_member(gateway.identity, account_id, workspace)
     try:
-        changed = await change(
-            gateway.identity, account_id, place, wanted(asked, now), actor=caller.subject
+        changed = await change_member(
+            gateway.identity, account_id, workspace, wanted(body, now), actor=caller.subject
         )
     except (BadAddress, PasswordUnfit):
         return invalid(UNFIT, {})
-    return await _present(gateway, changed, place)
+    return await _present(gateway, changed, workspace)
 
 
-async def _listed(gateway: Deps, place: Place, roles: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    page = await accounts.of_place(gateway.pool, place, roles=roles, limit=MOST)
-    found = [member_of(gateway.identity, row, place) for row in page.accounts]
-    logins = await last_logins(gateway.pool, [each.account_id for each in found], place=place)
+async def _listed(
+    gateway: Deps, workspace: Workspace, roles: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    page = await accounts.in_workspace(gateway.pool, workspace, roles=roles, limit=MOST)
+    found = [member_of(gateway.identity, row, workspace) for row in page.accounts]
+    logins = await last_logins(
+        gateway.pool, [each.account_id for each in found], workspace=workspace
+    )
     return [user(each, logins.get(each.account_id)) for each in found]
 
 
-async def _present(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [found.account_id], place=place)
+async def _present(gateway: Deps, found: Member, workspace: Workspace) -> dict[str, Any]:
+    logins = await last_logins(gateway.pool, [found.account_id], workspace=workspace)
     return user(found, logins.get(found.account_id))

@@ -20,7 +20,7 @@ OWN_PAGES: Final = frozenset({"same-origin", "none"})
 
 def give(response: Response, request: Request, gateway: Deps, logged_in: LoggedIn) -> None:
     """Let the client keep its next refresh token, for the route that takes it and no other."""
-    term = gateway.settings.term_of(logged_in.place, logged_in.role)
+    term = gateway.settings.term_of(logged_in.workspace, logged_in.role)
     response.set_cookie(
         COOKIE,
         logged_in.refresh_token,

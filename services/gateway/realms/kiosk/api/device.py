@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.handlers.member import Member, member
+from services.gateway.administration.handlers.member import Member, load_member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.timestamp import timestamp
@@ -26,10 +26,10 @@ from services.gateway.sessions.api.login import access_of, attempts_of
 from services.gateway.sessions.api.realm_permission import (
     account_of,
     on_kiosk,
-    place_of,
     session_of,
+    workspace_of,
 )
-from services.gateway.sessions.api.realm_route import realm_in
+from services.gateway.sessions.api.realm_route import claims_in
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.authorization import device_of
 from services.gateway.sessions.handlers.login import log_in
@@ -45,7 +45,7 @@ DeviceId = Annotated[str | None, Field(max_length=100, pattern=r"^[^\x00-\x1f]*$
 STATELESS: Final = "stateless_jwt"
 
 
-class Login(BaseModel):
+class KioskLogin(BaseModel):
     """A kiosk that wants in."""
 
     username: Username
@@ -61,28 +61,28 @@ class Refresh(BaseModel):
 
 
 @kiosk.post("/login", dependencies=[Depends(public)])
-async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
+async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Response:
     """KioskTokens; 401 whatever is wrong, for a member of staff as well."""
     logged_in = await log_in(
         gateway.identity,
         realm=Realm.KIOSK,
         tenant=gateway.settings.people_tenant,
-        address=parse_username(asked.username),
-        password=asked.password,
-        device=asked.device_id or "",
+        address=parse_username(body.username),
+        password=body.password,
+        device=body.device_id or "",
         roles=DEVICE_ROLES,
         attempts=attempts_of(gateway, request),
     )
-    return _tokens(gateway, logged_in, asked.device_id)
+    return _tokens(gateway, logged_in, body.device_id)
 
 
 @kiosk.post("/refresh", dependencies=[Depends(public)])
-async def refresh(asked: Refresh, gateway: Gateway) -> Response:
+async def refresh(body: Refresh, gateway: Gateway) -> Response:
     """The next KioskTokens; 401 for a token that is over, and the end of all if it was used."""
     logged_in = await session.refresh(
-        gateway.identity, asked.refresh_token, realm=Realm.KIOSK, roles=DEVICE_ROLES
+        gateway.identity, body.refresh_token, realm=Realm.KIOSK, roles=DEVICE_ROLES
     )
-    device = asked.device_id or await device_of(gateway.identity, logged_in.session_id)
+    device = body.device_id or await device_of(gateway.identity, logged_in.session_id)
     return _tokens(gateway, logged_in, device)
 
 
@@ -104,7 +104,7 @@ async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
     """That the token is good, and until when."""
     found = await _itself(gateway, caller)
-    expires = realm_in(request.headers.get("authorization"))["exp"]
+    expires = claims_in(request.headers.get("authorization"))["exp"]
     return {
         "valid": True,
         "kiosk_username": name_of(found.person),
@@ -181,7 +181,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
     """What the token is called; it is denied by its session, which a logout ends."""
     message = "Log out to end the session"
-    jti = realm_in(request.headers.get("authorization")).get("jti", caller.session)
+    jti = claims_in(request.headers.get("authorization")).get("jti", caller.session)
     told = {"jti": jti, "deny_list_ready": False, "message": message}
     return {"success": True, "deny_list_preparation": told, "message": message}
 
@@ -193,7 +193,7 @@ for _prefix in ("/api/v1/kiosk", "/api/v1/api/kiosk"):
 
 def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
     access = access_of(gateway, logged_in, device=device)
-    term = gateway.settings.term_of(logged_in.place, logged_in.role)
+    term = gateway.settings.term_of(logged_in.workspace, logged_in.role)
     told = {
         "access_token": access.bearer,
         "refresh_token": logged_in.refresh_token,
@@ -206,7 +206,7 @@ def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
 
 
 async def _itself(gateway: Deps, caller: Principal) -> Member:
-    return await member(gateway.identity, account_of(caller), place_of(caller))
+    return await load_member(gateway.identity, account_of(caller), workspace_of(caller))
 
 
 async def _device(gateway: Deps, caller: Principal) -> str | None:
@@ -215,5 +215,5 @@ async def _device(gateway: Deps, caller: Principal) -> str | None:
 
 async def _last_login(gateway: Deps, caller: Principal) -> str | None:
     account_id = account_of(caller)
-    logins = await last_logins(gateway.pool, [account_id], place=place_of(caller))
+    logins = await last_logins(gateway.pool, [account_id], workspace=workspace_of(caller))
     return timestamp(logins.get(account_id))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.handlers.member import member
+from services.gateway.administration.handlers.member import load_member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.realms.kiosk.api.cookie import give, refuse_foreign_page, take_back, token_in
@@ -23,7 +23,12 @@ from services.gateway.realms.kiosk.api.shapes import (
     user,
 )
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of
-from services.gateway.sessions.api.realm_permission import account_of, place_of, session_of, staff
+from services.gateway.sessions.api.realm_permission import (
+    account_of,
+    session_of,
+    staff,
+    workspace_of,
+)
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.login import log_in
@@ -35,7 +40,7 @@ router = APIRouter(
 )
 
 
-class Login(BaseModel):
+class StaffLogin(BaseModel):
     """Who wants in."""
 
     username: Username
@@ -44,14 +49,14 @@ class Login(BaseModel):
 
 @router.post("/login/", include_in_schema=False, dependencies=[Depends(public)])
 @router.post("/login", dependencies=[Depends(public)])
-async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
+async def login(body: StaffLogin, request: Request, gateway: Gateway) -> Response:
     """A LoginResponse and the refresh cookie; 401 whatever is wrong, for a kiosk as well."""
     logged_in = await log_in(
         gateway.identity,
         realm=Realm.KIOSK,
         tenant=gateway.settings.people_tenant,
-        address=parse_username(asked.username),
-        password=asked.password,
+        address=parse_username(body.username),
+        password=body.password,
         device=device_of(request),
         roles=STAFF_ROLES,
         attempts=attempts_of(gateway, request),
@@ -63,9 +68,9 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
 @router.get("/me")
 async def me(caller: Annotated[Principal, Depends(staff())], gateway: Gateway) -> dict[str, Any]:
     """The caller as a UserResponse."""
-    account_id, place = account_of(caller), place_of(caller)
-    found = await member(gateway.identity, account_id, place)
-    logins = await last_logins(gateway.pool, [account_id], place=place)
+    account_id, workspace = account_of(caller), workspace_of(caller)
+    found = await load_member(gateway.identity, account_id, workspace)
+    logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
     return user(found, logins.get(account_id))
 
 

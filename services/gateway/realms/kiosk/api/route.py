@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from libs.errors import Forbidden, NotFound, Refused, TooManyRequests, Unauthenticated
-from libs.http.problems import MOST_FAULTS, problem_of
+from libs.http.problems import MAX_FAULTS, problem_of
 from services.gateway.accounts.domain.account import (
     AccountUnknown,
     AlreadySetUp,
@@ -99,7 +99,7 @@ def refusal(request: Request, error: Refusal) -> JSONResponse:
 def _described(error: Refusal) -> tuple[int, str, object]:
     match error:
         case RequestValidationError():
-            return 422, INVALID, [_fault(found) for found in error.errors()[:MOST_FAULTS]]
+            return 422, INVALID, [_fault(found) for found in error.errors()[:MAX_FAULTS]]
         case Coded(code=code):
             return error.status_code, code, error.detail
         case HTTPException(status_code=status):

@@ -1,7 +1,7 @@
 """The first superadmin of the kiosks (spec kiosk §3.1)."""
 
 import hmac
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, EmailStr, StringConstraints
@@ -9,7 +9,7 @@ from pydantic import BaseModel, EmailStr, StringConstraints
 from libs.http.auth import public
 from services.gateway.accounts.domain.account import AlreadySetUp
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm
+from services.gateway.accounts.domain.realm import PLATFORM_WORKSPACE, Realm, Workspace
 from services.gateway.administration.handlers.account import is_set_up, set_up
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import NEWCOMERS
@@ -32,8 +32,6 @@ router = APIRouter(
     route_class=KioskRoute,
     dependencies=[Depends(public), NEWCOMERS],
 )
-
-BY_HAND: Final = Place(Realm.PLATFORM, PLATFORM)
 
 
 class FirstSuperadmin(BaseModel):
@@ -61,7 +59,7 @@ async def status(gateway: Gateway) -> dict[str, Any]:
 @router.post("/superadmin/", include_in_schema=False)
 @router.post("/superadmin")
 async def superadmin(
-    asked: FirstSuperadmin,
+    body: FirstSuperadmin,
     request: Request,
     gateway: Gateway,
     x_setup_code: Annotated[str, Header(max_length=1000)] = "",
@@ -72,10 +70,10 @@ async def superadmin(
         raise AlreadySetUp
     attempts = attempts_of(gateway, request)
     await _check_code(gateway, x_setup_code, attempts)
-    check_bytes(asked.password)
-    place = Place(Realm.KIOSK, gateway.settings.people_tenant)
+    check_bytes(body.password)
+    workspace = Workspace(Realm.KIOSK, gateway.settings.people_tenant)
     person = with_traits(
-        Person(username=asked.username, email=asked.email), phone=asked.phone, verified=True
+        Person(username=body.username, email=body.email), phone=body.phone, verified=True
     )
     # One after the other: all but the first find it done, without the work of hashing.
     async with gateway.identity.locks.hold("set-up"):
@@ -84,20 +82,22 @@ async def superadmin(
         made = await set_up(
             gateway.identity,
             person,
-            password=asked.password,
-            place=place,
+            password=body.password,
+            workspace=workspace,
             source=attempts.newcomer(),
         )
     logged_in = await open_session(
-        gateway.identity, made.account_id, place, device=device_of(request)
+        gateway.identity, made.account_id, workspace, device=device_of(request)
     )
     return welcome(request, gateway, logged_in)
 
 
 async def _is_done(gateway: Deps) -> bool:
     """Whether there is a superadmin, be it one whom the command line made for everything."""
-    here = Place(Realm.KIOSK, gateway.settings.people_tenant)
-    return await is_set_up(gateway.identity, here) or await is_set_up(gateway.identity, BY_HAND)
+    here = Workspace(Realm.KIOSK, gateway.settings.people_tenant)
+    return await is_set_up(gateway.identity, here) or await is_set_up(
+        gateway.identity, PLATFORM_WORKSPACE
+    )
 
 
 async def _check_code(gateway: Deps, shown: str, attempts: Attempts) -> None:

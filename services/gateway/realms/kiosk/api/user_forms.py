@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
 from services.gateway.accounts.domain.person import Person
-from services.gateway.administration.handlers.member import Member, Wanted
+from services.gateway.administration.handlers.member import Member, MemberChanges
 from services.gateway.realms.kiosk.api.shapes import (
     PHONE,
     Given,
@@ -65,25 +65,25 @@ class Change(BaseModel):
     role_name: str = Field(default="", max_length=100)
 
 
-def wanted(asked: Change, now: Member) -> Wanted:
+def wanted(body: Change, now: Member) -> MemberChanges:
     """How the member shall be."""
-    given = asked.model_fields_set
-    return Wanted(
-        person=_person(asked, now.person),
-        role=asked.role_name if "role_name" in given else None,
-        active=asked.is_active if "is_active" in given else None,
+    given = body.model_fields_set
+    return MemberChanges(
+        person=_person(body, now.person),
+        role=body.role_name if "role_name" in given else None,
+        active=body.is_active if "is_active" in given else None,
     )
 
 
-def _person(asked: Change, now: Person) -> Person:
-    given = asked.model_fields_set
+def _person(body: Change, now: Person) -> Person:
+    given = body.model_fields_set
     person = replace(
         now,
-        username=asked.username if "username" in given else now.username,
-        email=asked.email if "email" in given else now.email,
+        username=body.username if "username" in given else now.username,
+        email=body.email if "email" in given else now.email,
     )
     return with_traits(
         person,
-        phone=asked.phone if "phone" in given else now.traits.get(PHONE),
-        verified=asked.is_verified if "is_verified" in given else is_verified(now),
+        phone=body.phone if "phone" in given else now.traits.get(PHONE),
+        verified=body.is_verified if "is_verified" in given else is_verified(now),
     )

@@ -105,7 +105,7 @@ async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> di
 @router.post("/complete-registration/", status_code=201, include_in_schema=False)
 @router.post("/complete-registration", status_code=201)
 async def complete_registration(
-    asked: Registration, request: Request, gateway: Gateway
+    body: Registration, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Open a shop for the phone of a pending token, and let its first admin in.
 
@@ -116,8 +116,8 @@ async def complete_registration(
         entered = await shop_login.register_and_enter(
             gateway.identity,
             phone,
-            name=asked.name,
-            city=asked.city,
+            name=body.name,
+            city=body.city,
             telegram_id=await gateway.code_context.links.chat_of(phone),
             device=device_of(request),
         )
@@ -126,21 +126,21 @@ async def complete_registration(
 
 @router.post("/telegram-login/", include_in_schema=False)
 @router.post("/telegram-login")
-async def telegram_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
+async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for who opened the Mini App, if the phone is proved to be theirs."""
     with explained():
-        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
     return auth_token(gateway, entered)
 
 
 @router.post("/florist-login/", include_in_schema=False)
 @router.post("/florist-login")
-async def florist_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
+async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """The same for a florist. 404 if they are none: the app then tries `telegram-login` with the
     same init data, which is not used up by that."""
     with explained():
-        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(
             gateway.identity, gateway.code_context, app, role=FLORIST
         )
@@ -150,14 +150,14 @@ async def florist_login(asked: InitData, request: Request, gateway: Gateway) -> 
 @router.post("/telegram-register/", status_code=201, include_in_schema=False)
 @router.post("/telegram-register", status_code=201)
 async def telegram_register(
-    asked: TelegramRegistration, request: Request, gateway: Gateway
+    body: TelegramRegistration, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Open a shop for who opened the Mini App, whose word for the Telegram account counts nothing
     beside the init data (spec shop §10, S12)."""
     with explained():
-        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.register_by_mini_app(
-            gateway.identity, gateway.code_context, app, name=asked.shop_name, city=asked.city
+            gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city
         )
     return auth_token(gateway, entered, is_new=True)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from contracts.gateway import AccountId, SessionId, ShopRegistered
-from libs.http.auth import Principal, member
+from libs.http.auth import Principal, require_kind
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
@@ -23,7 +23,7 @@ router = APIRouter(
     prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[SESSIONS]
 )
 
-Staff = Annotated[Principal, Depends(member(Realm.SHOP))]
+Staff = Annotated[Principal, Depends(require_kind(Realm.SHOP))]
 """Everybody who is logged in to a shop, in whatever role (spec shop §2.5)."""
 
 DEFAULTS: Final = {

@@ -72,9 +72,9 @@ def explained() -> Iterator[None]:
 
 def bot_token_of(gateway: Deps) -> str:
     """What Mini Apps are signed with. Raises Unavailable if nobody set up a bot."""
-    if gateway.settings.telegram_token is None:
+    if (token := gateway.settings.bot_token) is None:
         raise Unavailable("Telegram bot", retry_after_seconds=AWAY_SECONDS)
-    return gateway.settings.telegram_token.get_secret_value()
+    return token
 
 
 def auth_token(

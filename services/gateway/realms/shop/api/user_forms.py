@@ -109,7 +109,7 @@ class Permitted(BaseModel, extra="forbid"):
         return said["permissions"] if wrapped else said
 
 
-class Asked(BaseModel):
+class StaffQuery(BaseModel):
     """Which of the staff to list. `search` looks in names, phones and addresses."""
 
     skip: int = Field(default=0, ge=0)

@@ -15,7 +15,7 @@ from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.self import user
-from services.gateway.realms.shop.api.user_forms import Asked, Changed, Hired, Permitted
+from services.gateway.realms.shop.api.user_forms import Changed, Hired, Permitted, StaffQuery
 from services.gateway.realms.shop.handlers import administration
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.administration import StaffAdministrator
@@ -42,12 +42,12 @@ WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
 @router.get("", include_in_schema=False)
 @router.get("/")
 async def list_users(
-    asked: Annotated[Asked, Query()], caller: Manager, gateway: Gateway
+    query: Annotated[StaffQuery, Query()], caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
     """The shop's staff, oldest first, those who are switched off too."""
     staff = await shop_staff.staff_of(gateway.identity, caller.tenant)
-    found = [member for member in staff if _matches(member, asked)]
-    page = found[asked.skip : asked.skip + asked.limit]
+    found = [member for member in staff if _matches(member, query)]
+    page = found[query.skip : query.skip + query.limit]
     shop_id = await _shop_id(gateway, caller)
     return {"items": [_present(member, shop_id) for member in page], "total": len(found)}
 
@@ -140,12 +140,12 @@ async def _shop_id(gateway: Deps, caller: Principal) -> int | None:
     return shop.number if shop else None
 
 
-def _matches(member: Member, asked: Asked) -> bool:
+def _matches(member: Member, query: StaffQuery) -> bool:
     texts = (member.card.name, member.phone or "", member.card.email or "")
     return (
-        asked.role in (None, member.shop_role.role)
-        and asked.is_active in (None, member.active)
-        and any(_searched(asked.search) in _searched(text) for text in texts)
+        query.role in (None, member.shop_role.role)
+        and query.is_active in (None, member.active)
+        and any(_searched(query.search) in _searched(text) for text in texts)
     )
 
 

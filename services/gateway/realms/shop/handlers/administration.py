@@ -17,8 +17,8 @@ from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import Account, ActsThere, Offer, OfferUnknown
 from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
-from services.gateway.accounts.domain.realm import Place, Role
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.realm import Role, Workspace
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, allowed_after, within
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
@@ -132,7 +132,7 @@ async def change_role(
     """
     if member.invited:
         return await _reinvite(identity, administrator, member, change, lambda card: card)
-    tenant, place = administrator.tenant, place_of(administrator.tenant)
+    tenant, workspace = administrator.tenant, workspace_of_shop(administrator.tenant)
     async with identity.locks.hold(f"staff of {tenant}"):
         before = (await member_of(identity, member.account_id, tenant)).shop_role
         after = change(before)
@@ -146,7 +146,9 @@ async def change_role(
             raise LastAdmin
         await _grant(identity, administrator, member.account_id, after)
     actor = str(administrator.account_id)
-    await revoke_all(identity, member.account_id, reason="revoked", actor=actor, place=place)
+    await revoke_all(
+        identity, member.account_id, reason="revoked", actor=actor, workspace=workspace
+    )
     return await _listed(identity, member.account_id, tenant)
 
 
@@ -262,10 +264,10 @@ async def _grant(
     account_id: AccountId,
     shop_role: ShopRole,
 ) -> None:
-    role = Role(place_of(administrator.tenant), shop_role.name)
+    role = Role(workspace_of_shop(administrator.tenant), shop_role.name)
 
     async def plan(account: Account) -> Plan:
-        if role.place not in account.roles:
+        if role.workspace not in account.roles:
             # They left, or have not accepted: then it is not the shop's to say.
             raise NotStaff
         now = identity.clock()
@@ -276,14 +278,14 @@ async def _grant(
 
 async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Member:
     """Them as they are now; once the lists show it, or after a moment, for clients ask next."""
-    place = place_of(tenant)
+    workspace = workspace_of_shop(tenant)
     account = (await load(identity, account_id)).account
-    now = account.person, account.roles.get(place), account.offers.get(place)
+    now = account.person, account.roles.get(workspace), account.offers.get(workspace)
     with suppress(TimeoutError):
         async with asyncio.timeout(LISTED_SECONDS):
             while True:
                 row = await accounts.by_id(identity.pool, account_id)
-                if row and _as_listed(row, place) == now:
+                if row and _as_listed(row, workspace) == now:
                     return listed(identity, row, tenant) or await member_of(
                         identity, account_id, tenant
                     )
@@ -291,5 +293,5 @@ async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Mem
     return await member_of(identity, account_id, tenant)
 
 
-def _as_listed(row: AccountRow, place: Place) -> tuple[str, str | None, Offer | None]:
-    return row.sealed, row.role_in(place), row.offer_in(place, pending=True)
+def _as_listed(row: AccountRow, workspace: Workspace) -> tuple[str, str | None, Offer | None]:
+    return row.sealed, row.role_in(workspace), row.offer_in(workspace, pending=True)

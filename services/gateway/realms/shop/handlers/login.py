@@ -8,8 +8,8 @@ from contracts.gateway import AccountId, ShopRegistered
 from libs.errors import NotFound, Unauthenticated
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import OfferUnknown
-from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.realm import Realm, Workspace
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.address import digest_of, find
 from services.gateway.accounts.handlers.identity import (
     NO_ACCOUNT,
@@ -18,9 +18,9 @@ from services.gateway.accounts.handlers.identity import (
     load,
     person_of,
 )
-from services.gateway.realms.shop.domain import Card, card_of, workplaces
+from services.gateway.realms.shop.domain import Card, card_of, workspaces_of_staff
 from services.gateway.realms.shop.handlers.card import know_telegram
-from services.gateway.realms.shop.handlers.membership import accept, first_shop, workplace
+from services.gateway.realms.shop.handlers.membership import accept, first_shop, login_workspace
 from services.gateway.realms.shop.handlers.shop import (
     ShopExists,
     owned_shops,
@@ -90,11 +90,11 @@ async def enter_by_code(
     if not loaded.account.active:
         await _refused(identity, loaded, phone, "deactivated")
         raise NotAdmitted
-    place = await workplace(identity, loaded) or await _join(identity, loaded)
-    if place is None:
+    workspace = await login_workspace(identity, loaded) or await _join(identity, loaded)
+    if workspace is None:
         return Newcomer(phone)
     chat = await context.links.chat_of(phone)
-    return await _enter(identity, loaded, place, chat, device)
+    return await _enter(identity, loaded, workspace, chat, device)
 
 
 async def enter_by_mini_app(
@@ -108,15 +108,15 @@ async def enter_by_mini_app(
     """
     caller, phone = await prove(identity, context, app)
     loaded = await _of_phone(identity, phone)
-    place = await workplace(identity, loaded, role)
-    if not loaded.account.active or not (place or first_shop(loaded.account, role)):
+    workspace = await login_workspace(identity, loaded, role)
+    if not loaded.account.active or not (workspace or first_shop(loaded.account, role)):
         await _refused(identity, loaded, phone, "role")
         raise NoShop
     await _use_up(identity, context, app, caller)
-    place = place or await _join(identity, loaded, role)
-    if place is None:
+    workspace = workspace or await _join(identity, loaded, role)
+    if workspace is None:
         raise NoShop
-    return await _enter(identity, loaded, place, caller.telegram_id, app.device)
+    return await _enter(identity, loaded, workspace, caller.telegram_id, app.device)
 
 
 async def register_by_mini_app(
@@ -142,7 +142,7 @@ async def register_and_enter(
         identity, phone, name=name, city=city, telegram_id=telegram_id
     )
     loaded = await load(identity, account_id)
-    return await _enter(identity, loaded, place_of(shop.tenant), telegram_id, device)
+    return await _enter(identity, loaded, workspace_of_shop(shop.tenant), telegram_id, device)
 
 
 async def enter_another(
@@ -151,9 +151,9 @@ async def enter_another(
     """Let somebody who is in go on to another shop they work in. Raises NotStaff, NotAdmitted,
     Unavailable."""
     loaded = await load(identity, account_id)
-    if place_of(tenant) not in dict(workplaces(loaded.account.roles)):
+    if workspace_of_shop(tenant) not in dict(workspaces_of_staff(loaded.account.roles)):
         raise NotStaff
-    return await _enter(identity, loaded, place_of(tenant), None, device)
+    return await _enter(identity, loaded, workspace_of_shop(tenant), None, device)
 
 
 async def prove(
@@ -182,32 +182,32 @@ async def _use_up(
         raise
 
 
-async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
+async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Workspace | None:
     """Accept the invitation of who has no role in any shop; where they work now, if anywhere."""
-    if (place := first_shop(loaded.account, role)) is None:
+    if (workspace := first_shop(loaded.account, role)) is None:
         return None
     try:
-        await accept(identity, loaded.account_id, place.tenant)
+        await accept(identity, loaded.account_id, workspace.tenant)
     except OfferUnknown:
         # It was taken back, or accepted by another login at the same moment.
         loaded = await load(identity, loaded.account_id)
-        return await workplace(identity, loaded, role)
-    return place
+        return await login_workspace(identity, loaded, role)
+    return workspace
 
 
 async def _enter(
-    identity: Identity, loaded: Loaded, place: Place, telegram_id: int | None, device: str
+    identity: Identity, loaded: Loaded, workspace: Workspace, telegram_id: int | None, device: str
 ) -> Entered:
     if telegram_id is not None:
-        await know_telegram(identity, loaded, place.tenant, telegram_id)
+        await know_telegram(identity, loaded, workspace.tenant, telegram_id)
     now = identity.clock()
     loaded = await load(identity, loaded.account_id)
-    if place not in dict(workplaces(loaded.account.roles)):
+    if workspace not in dict(workspaces_of_staff(loaded.account.roles)):
         raise NotAdmitted
-    logged_in = await admit(identity, loaded, place, device, now)
+    logged_in = await admit(identity, loaded, workspace, device, now)
     person = person_of(identity, loaded.account_id, loaded.account)
-    shop = await shop_of(identity, place.tenant)
-    return Entered(logged_in=logged_in, shop=shop, card=card_of(person, place.tenant))
+    shop = await shop_of(identity, workspace.tenant)
+    return Entered(logged_in=logged_in, shop=shop, card=card_of(person, workspace.tenant))
 
 
 async def _of_phone(identity: Identity, phone: str) -> Loaded:

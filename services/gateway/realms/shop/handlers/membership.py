@@ -22,8 +22,8 @@ from services.gateway.accounts.domain.commands import (
     OfferRole,
     WithdrawRole,
 )
-from services.gateway.accounts.domain.realm import Place, Realm, Role
-from services.gateway.accounts.domain.shop import oldest_offer, place_of
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
+from services.gateway.accounts.domain.shop import oldest_offer, workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
@@ -37,8 +37,8 @@ from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.realms.shop.domain import (
     Invitation,
     with_card,
-    workplace_to_enter,
-    workplaces,
+    workspace_to_enter,
+    workspaces_of_staff,
 )
 from services.gateway.realms.shop.handlers.card import open_invitation, seal_invitation
 from services.gateway.realms.shop.handlers.shop import owned_shops, shops_of
@@ -69,10 +69,10 @@ async def invite(
 ) -> None:
     """Invite somebody to a shop. Raises ActsThere if they work or are invited there already,
     OfferedTooOften, AccountUnknown, Unavailable."""
-    place = place_of(tenant)
+    workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
-        if place in account.offers:
+        if workspace in account.offers:
             raise ActsThere
         return await _offer(identity, account_id, tenant, invitation, shop_role), ()
 
@@ -90,17 +90,19 @@ async def change_invitation(
 ) -> None:
     """Invite somebody as something else. Raises OfferUnknown if they have answered,
     OfferedTooOften, Unavailable."""
-    place = place_of(tenant)
+    workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
-        if (before := account.offers.get(place)) is None:
+        if (before := account.offers.get(workspace)) is None:
             raise OfferUnknown
         written = open_invitation(identity, account_id, tenant, before.sealed)
         if (written, before.role) == (invitation, shop_role.name):
             return None, ()
-        if not shop_role.active and account.asked.get(place, 0) >= MOST_OFFERS:
+        if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
             # However often it was changed, it can be taken back.
-            return DeclineOffer(account_id=account_id, place=place, now=identity.clock()), ()
+            return DeclineOffer(
+                account_id=account_id, workspace=workspace, now=identity.clock()
+            ), ()
         return await _offer(identity, account_id, tenant, invitation, shop_role), ()
 
     await execute_with_facts(identity, account_id, plan, actor=actor)
@@ -111,16 +113,16 @@ async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None
 
     Raises OfferUnknown, also of an offer that is switched off; AccountUnknown, Unavailable.
     """
-    place = place_of(tenant)
+    workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
         person = person_of(identity, account_id, account)
-        if (offer := account.offers.get(place)) is None or not _is_open(offer):
+        if (offer := account.offers.get(workspace)) is None or not _is_open(offer):
             raise OfferUnknown
         card = open_invitation(identity, account_id, tenant, offer.sealed).card
         sealed = seal_person(identity.seal, account_id, with_card(person, tenant, card))
         now = identity.clock()
-        return AcceptOffer(account_id=account_id, place=place, person=sealed, now=now), ()
+        return AcceptOffer(account_id=account_id, workspace=workspace, person=sealed, now=now), ()
 
     await execute_with_facts(identity, account_id, plan, actor=str(account_id))
 
@@ -130,33 +132,35 @@ async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
 
     Raises NotStaff if they are neither there, LastAdmin, Unavailable.
     """
-    place, actor = place_of(tenant), str(account_id)
+    workspace, actor = workspace_of_shop(tenant), str(account_id)
 
     async def plan(account: Account) -> Plan:
         now = identity.clock()
-        if place in account.roles:
-            return WithdrawRole(account_id=account_id, place=place, others={}, now=now), ()
-        return DeclineOffer(account_id=account_id, place=place, now=now), ()
+        if workspace in account.roles:
+            return WithdrawRole(account_id=account_id, workspace=workspace, others={}, now=now), ()
+        return DeclineOffer(account_id=account_id, workspace=workspace, now=now), ()
 
     async with identity.locks.hold(f"staff of {tenant}"):
         account = (await load(identity, account_id)).account
-        if place not in account.roles and place not in account.offers:
+        if workspace not in account.roles and workspace not in account.offers:
             raise NotStaff
-        is_admin = account.roles.get(place) == ADMIN
+        is_admin = account.roles.get(workspace) == ADMIN
         if is_admin and not await other_admins(identity, account_id, tenant):
             raise LastAdmin
         await execute_with_facts(identity, account_id, plan, actor=actor)
-    await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
+    await revoke_all(identity, account_id, reason="revoked", actor=actor, workspace=workspace)
 
 
 async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Membership]:
     """Where an account works, and then where it is invited to. Raises LogUnavailable."""
     account = (await load(identity, account_id)).account
-    offers = {place: offer.role for place, offer in account.offers.items() if _is_open(offer)}
+    offers = {
+        workspace: offer.role for workspace, offer in account.offers.items() if _is_open(offer)
+    }
     found = [
-        (place.tenant, shop_role, roles is offers)
+        (workspace.tenant, shop_role, roles is offers)
         for roles in (account.roles, offers)
-        for place, shop_role in workplaces(roles)
+        for workspace, shop_role in workspaces_of_staff(roles)
     ]
     shops = await shops_of(identity, [tenant for tenant, *_ in found])
     return [
@@ -171,26 +175,30 @@ async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Mem
     ]
 
 
-async def workplace(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
+async def login_workspace(
+    identity: Identity, loaded: Loaded, role: str | None = None
+) -> Workspace | None:
     """The shop that a login (as `role`) leads to: the one owned, else the one last used; None if
     there is none. To accept an invitation is to use it. Raises Unavailable."""
     account, account_id = loaded.account, loaded.account_id
-    places = [place for place, _ in workplaces(account.roles, role)]
-    if len(places) < 2:
-        return places[0] if places else None
+    workspaces = [workspace for workspace, _ in workspaces_of_staff(account.roles, role)]
+    if len(workspaces) < 2:
+        return workspaces[0] if workspaces else None
     owned = await owned_shops(identity, account_id, account)
     entered = await last_used(identity.pool, account_id, Realm.SHOP)
-    joined = {place.tenant: at for place, at in account.joined.items() if place in places}
+    joined = {
+        workspace.tenant: at for workspace, at in account.joined.items() if workspace in workspaces
+    }
     used = {at: max(joined[at], entered.get(at, joined[at])) for at in joined}
-    return workplace_to_enter(places, owned, used)
+    return workspace_to_enter(workspaces, owned, used)
 
 
-def first_shop(account: Account, role: str | None = None) -> Place | None:
+def first_shop(account: Account, role: str | None = None) -> Workspace | None:
     """Whose invitation the account accepts by logging in: of none, once it has a role in any shop.
 
     Who is only switched off there is not free for others to take: they are asked.
     """
-    if any(place.realm == Realm.SHOP for place in account.roles):
+    if any(workspace.realm == Realm.SHOP for workspace in account.roles):
         return None
     return oldest_offer(account.offers, role)
 
@@ -204,7 +212,7 @@ async def _offer(
 ) -> OfferRole:
     return OfferRole(
         account_id=account_id,
-        role=Role(place_of(tenant), shop_role.name),
+        role=Role(workspace_of_shop(tenant), shop_role.name),
         number=await next_number(identity.pool),
         sealed=seal_invitation(identity, account_id, tenant, invitation),
         now=identity.clock(),

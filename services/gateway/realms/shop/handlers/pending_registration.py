@@ -38,7 +38,7 @@ def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str)
         now=identity.clock(),
         lifetime=LIFETIME,
         typ=TYPE,
-        also={"sub": TYPE, "phone": phone},
+        extra={"sub": TYPE, "phone": phone},
     )
 
 

@@ -16,13 +16,19 @@ from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop import place_of, tenant_of
+from services.gateway.accounts.domain.shop import tenant_of, workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import Identity, seal_person
 from services.gateway.accounts.stores.id_sequence import next_number
-from services.gateway.realms.shop.domain import FOUNDER, Card, registered, with_card, workplaces
+from services.gateway.realms.shop.domain import (
+    FOUNDER,
+    Card,
+    registered,
+    with_card,
+    workspaces_of_staff,
+)
 from services.gateway.realms.shop.handlers.card import is_available
 from services.gateway.sessions.handlers.session import NotAdmitted
 
@@ -56,7 +62,7 @@ async def owned_shops(
     identity: Identity, account_id: AccountId, account: Account
 ) -> frozenset[str]:
     """The tenants of the shops that the account registered and works in. Raises LogUnavailable."""
-    tenants = [place.tenant for place, _ in workplaces(account.roles)]
+    tenants = [workspace.tenant for workspace, _ in workspaces_of_staff(account.roles)]
     shops = await shops_of(identity, tenants) if tenants else {}
     return frozenset(one.tenant for one in shops.values() if one.account_id == account_id)
 
@@ -99,7 +105,7 @@ async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) 
     # Who only works for others may have a shop of their own, too.
     if await owned_shops(identity, shop.account_id, account):
         raise ShopExists
-    role = Role(place_of(shop.tenant), ADMIN)
+    role = Role(workspace_of_shop(shop.tenant), ADMIN)
     now = shop.registered_at
     return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
 
@@ -117,7 +123,7 @@ async def _opened(
         number=await next_number(identity.pool),
         person=seal_person(identity.seal, account_id, person),
         password=None,
-        roles=(Role(place_of(shop.tenant), ADMIN),),
+        roles=(Role(workspace_of_shop(shop.tenant), ADMIN),),
         now=now,
     )
     claimed = await claims(identity, account_id, addresses_of(person), now)

@@ -8,7 +8,7 @@ from typing import Final
 from contracts.gateway import AccountId
 from libs.errors import Forbidden, NotFound, Refused
 from services.gateway.accounts.domain.account import Offer
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
 from services.gateway.accounts.handlers.identity import Identity, load, open_person, person_of
 from services.gateway.accounts.read_models import account as accounts
@@ -58,18 +58,18 @@ class Member:
 
 async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> Member:
     """Somebody of the shop or invited, as the log has them. Raises NotStaff, LogUnavailable."""
-    account, place = (await load(identity, account_id)).account, place_of(tenant)
-    shop_role = parse_shop_role(account.roles.get(place, ""))
+    account, workspace = (await load(identity, account_id)).account, workspace_of_shop(tenant)
+    shop_role = parse_shop_role(account.roles.get(workspace, ""))
     if not account.known:
         raise NotStaff
     if shop_role is None:
-        if (offer := account.offers.get(place)) is None:
+        if (offer := account.offers.get(workspace)) is None:
             raise NotStaff
         return _invited(identity, account_id, tenant, offer)
     person = person_of(identity, account_id, account)
     return Member(
         account_id=account_id,
-        number=account.numbers.get(place, account.number),
+        number=account.numbers.get(workspace, account.number),
         phone=person.phone,
         card=card_of(person, tenant),
         shop_role=shop_role,
@@ -89,20 +89,20 @@ async def working(identity: Identity, account_id: AccountId, tenant: str) -> Mem
 
 async def staff_of(identity: Identity, tenant: str) -> Sequence[Member]:
     """Everybody of the shop, also who is off or invited; behind the log by moments."""
-    place = place_of(tenant)
-    page = await accounts.of_place(identity.pool, place, invited=True, limit=MOST)
+    workspace = workspace_of_shop(tenant)
+    page = await accounts.in_workspace(identity.pool, workspace, invited=True, limit=MOST)
     return [member for row in page.accounts if (member := listed(identity, row, tenant))]
 
 
 async def by_number(identity: Identity, number: int, tenant: str) -> Member:
     """Somebody by the number that the shop knows them by, as the log has them: they may have
     accepted just now. Raises NotStaff, Unavailable."""
-    place = place_of(tenant)
-    row = await accounts.by_number_of_place(identity.pool, number, place)
+    workspace = workspace_of_shop(tenant)
+    row = await accounts.by_number_in_workspace(identity.pool, number, workspace)
     if row is None:
         row = await accounts.by_number(identity.pool, number)
         # Who was invited is known by that number, and not by the account's own.
-        row = None if row is not None and row.offer_in(place) else row
+        row = None if row is not None and row.offer_in(workspace) else row
     if row is None or row.removed_at is not None:
         raise NotStaff
     now, seen = await member_of(identity, row.account_id, tenant), listed(identity, row, tenant)
@@ -114,24 +114,26 @@ async def by_number(identity: Identity, number: int, tenant: str) -> Member:
 async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -> bool:
     """Whether the shop has an active admin beside this one: the read model says who might be, the
     log who is."""
-    place = place_of(tenant)
-    page = await accounts.of_place(identity.pool, place, roles=(ADMIN,), active=True, limit=MOST)
+    workspace = workspace_of_shop(tenant)
+    page = await accounts.in_workspace(
+        identity.pool, workspace, roles=(ADMIN,), active=True, limit=MOST
+    )
     for row in page.accounts:
         if row.account_id != account_id:
             account = (await load(identity, row.account_id)).account
-            if account.active and account.roles.get(place) == ADMIN:
+            if account.active and account.roles.get(workspace) == ADMIN:
                 return True
     return False
 
 
 def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
     """Somebody of the shop or invited there, as they are listed; None if they are not of it."""
-    place = place_of(tenant)
-    shop_role, offer = parse_shop_role(row.role_in(place) or ""), row.offer_in(place)
+    workspace = workspace_of_shop(tenant)
+    shop_role, offer = parse_shop_role(row.role_in(workspace) or ""), row.offer_in(workspace)
     if row.removed_at is not None:
         return None
     if shop_role is None:
-        pending = row.offer_in(place, pending=True)
+        pending = row.offer_in(workspace, pending=True)
         return _invited(identity, row.account_id, tenant, pending) if pending else None
     person = open_person(identity.seal, row.account_id, row.sealed)
     return Member(

@@ -63,18 +63,18 @@ from services.gateway.accounts.domain.person import (
     tidy,
     username,
 )
-from services.gateway.accounts.domain.realm import Place, Role, RoleUnknown
+from services.gateway.accounts.domain.realm import Role, RoleUnknown, Workspace
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 2, tzinfo=UTC)
 ID = AccountId(UUID(int=1))
-SHOP, KIOSK = Place("shop", "demo"), Place("kiosk", "demo")
+SHOP, KIOSK = Workspace("shop", "demo"), Workspace("kiosk", "demo")
 ALONE, NOT_ALONE = {KIOSK: 0}, {KIOSK: 1}
 
 
-def granted(place: Place, role: str) -> RoleGranted:
+def granted(workspace: Workspace, role: str) -> RoleGranted:
     return RoleGranted(
-        account_id=ID, realm=place.realm, tenant=place.tenant, role=role, granted_at=NOW
+        account_id=ID, realm=workspace.realm, tenant=workspace.tenant, role=role, granted_at=NOW
     )
 
 
@@ -89,7 +89,7 @@ florist, superadmin = granted(SHOP, "florist"), granted(KIOSK, "superadmin")
 staff = granted(KIOSK, "staff")
 grant = GrantRole(account_id=ID, role=Role(SHOP, "florist"), others={}, now=NOW)
 demote = GrantRole(account_id=ID, role=Role(KIOSK, "staff"), others=ALONE, now=NOW)
-withdraw = WithdrawRole(account_id=ID, place=KIOSK, others=ALONE, now=NOW)
+withdraw = WithdrawRole(account_id=ID, workspace=KIOSK, others=ALONE, now=NOW)
 withdrawn = RoleWithdrawn(account_id=ID, realm="shop", tenant="demo", withdrawn_at=NOW)
 deactivate = Deactivate(account_id=ID, reason="holidays", others=ALONE, now=NOW)
 deactivated = AccountDeactivated(account_id=ID, reason="holidays", deactivated_at=NOW)
@@ -97,7 +97,7 @@ never_active = replace(deactivated, reason="from the start")
 activate = Activate(account_id=ID, now=NOW)
 activated = AccountActivated(account_id=ID, activated_at=NOW)
 remove = Remove(account_id=ID, others=ALONE, now=NOW)
-remove_elsewhere = replace(remove, others={Place("kiosk", "other"): 5})
+remove_elsewhere = replace(remove, others={Workspace("kiosk", "other"): 5})
 removed = AccountRemoved(account_id=ID, removed_at=NOW)
 change = ChangePerson(account_id=ID, person="else", now=LATER)
 changed = PersonChanged(account_id=ID, sealed="else", changed_at=LATER)
@@ -117,8 +117,8 @@ CHANGES = (change, set_password, grant, withdraw, deactivate, activate)
     ("a role", [opened], grant, [florist]),
     ("the same role", [opened, florist], replace(grant, now=LATER), NOTHING),
     ("a role of elsewhere", [opened], replace(grant, role=Role(SHOP, "ENGINEER")), RoleUnknown),
-    ("no role", [opened, florist], replace(withdraw, place=SHOP), [withdrawn]),
-    ("no role again", [opened, florist, withdrawn], replace(withdraw, place=SHOP), NOTHING),
+    ("no role", [opened, florist], replace(withdraw, workspace=SHOP), [withdrawn]),
+    ("no role again", [opened, florist, withdrawn], replace(withdraw, workspace=SHOP), NOTHING),
     ("out", [opened], deactivate, [deactivated]),
     ("out again", [opened, deactivated], deactivate, NOTHING),
     ("in again", [opened, deactivated], activate, [activated]),
@@ -146,7 +146,12 @@ def test_accounts_decide(history: Sequence[GatewayEvent], command: Any, outcome:
     ("not the last, demoted", [superadmin], replace(demote, others=NOT_ALONE), [staff]),
     ("those elsewhere do not count", [superadmin], remove_elsewhere, LastSuperadmin),
     ("an inactive one was not the last", [superadmin, deactivated], remove, [removed]),
-    ("another role of the last", [superadmin, florist], replace(withdraw, place=SHOP), [withdrawn]),
+    (
+        "another role of the last",
+        [superadmin, florist],
+        replace(withdraw, workspace=SHOP),
+        [withdrawn],
+    ),
 )
 def test_the_last_superadmin_of_a_place_stays(
     history: Sequence[GatewayEvent], command: Any, outcome: Outcome
@@ -156,11 +161,11 @@ def test_the_last_superadmin_of_a_place_stays(
 
 @pytest.mark.parametrize(("realm", "role"), [("crm", "ADMIN"), ("platform", "superadmin")])
 def test_so_does_the_last_of_their_kind_in_other_realms(realm: str, role: str) -> None:
-    place = Place(realm, "demo")
-    history = [opened, granted(place, role)]
+    workspace = Workspace(realm, "demo")
+    history = [opened, granted(workspace, role)]
 
-    assert_decides(ACCOUNT, history, replace(remove, others={place: 0}), LastSuperadmin)
-    assert_decides(ACCOUNT, history, replace(remove, others={place: 1}), [removed])
+    assert_decides(ACCOUNT, history, replace(remove, others={workspace: 0}), LastSuperadmin)
+    assert_decides(ACCOUNT, history, replace(remove, others={workspace: 1}), [removed])
 
 
 offer = OfferRole(account_id=ID, role=Role(SHOP, "florist"), number=42, sealed="card", now=NOW)
@@ -173,8 +178,8 @@ offered = RoleOffered(
     sealed="card",
     offered_at=NOW,
 )
-accept = AcceptOffer(account_id=ID, place=SHOP, person="with card", now=LATER)
-decline = DeclineOffer(account_id=ID, place=SHOP, now=LATER)
+accept = AcceptOffer(account_id=ID, workspace=SHOP, person="with card", now=LATER)
+decline = DeclineOffer(account_id=ID, workspace=SHOP, now=LATER)
 ended = RoleOfferEnded(account_id=ID, realm=SHOP.realm, tenant=SHOP.tenant, ended_at=LATER)
 with_card = PersonChanged(account_id=ID, sealed="with card", changed_at=LATER)
 

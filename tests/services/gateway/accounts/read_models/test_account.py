@@ -15,7 +15,7 @@ from libs.testing.read_models import (
     apply,
     assert_history_decides,
     assert_migrated_as_declared,
-    assert_tenants_are_fenced,
+    assert_tenants_are_isolated,
 )
 from services.gateway.accounts.domain.person import email
 from services.gateway.accounts.domain.realm import Role
@@ -92,7 +92,7 @@ async def test_a_place_is_listed_in_pages_without_those_who_are_removed(people: 
     await people.catch_up()
 
     async def ids(**options: object) -> tuple[list[UUID], int]:
-        page = await account.of_place(people.identity.pool, CRM, **options)  # type: ignore[arg-type]
+        page = await account.in_workspace(people.identity.pool, CRM, **options)  # type: ignore[arg-type]
         return [one.account_id for one in page.accounts], page.total
 
     left = [one.account_id for one in [*made[1:], admin]]
@@ -101,7 +101,7 @@ async def test_a_place_is_listed_in_pages_without_those_who_are_removed(people: 
     assert await ids(offset=9) == ([], 5)
     assert await ids(roles=["ADMIN"]) == ([admin.account_id], 1)
     assert await ids(active=False) == ([made[1].account_id], 1)
-    assert (await account.of_place(people.identity.pool, None)).total == 6
+    assert (await account.in_workspace(people.identity.pool, None)).total == 6
 
 
 async def test_roles_and_activity_follow_what_happened(people: People, clock: Clock) -> None:
@@ -133,15 +133,15 @@ async def test_sessions_are_listed_newest_first_till_they_end(people: People, cl
     await people.enter(BORIS)
     phone = await people.enter(device="phone")
     clock.advance(hours=1)
-    kiosk = await people.enter(place=KIOSK, device="kiosk")
+    kiosk = await people.enter(workspace=KIOSK, device="kiosk")
     await people.catch_up()
     listed = partial(live_sessions, people.identity.pool, anna.account_id)
 
     both = await listed(clock())
     assert [one.device for one in both] == ["kiosk", "phone"]
-    assert (both[1].place, both[1].opened_at) == (CRM, NOW)
+    assert (both[1].workspace, both[1].opened_at) == (CRM, NOW)
     assert both[1].expires_at == NOW + LIFETIME
-    assert [one.session_id for one in await listed(clock(), place=CRM)] == [phone.session_id]
+    assert [one.session_id for one in await listed(clock(), workspace=CRM)] == [phone.session_id]
 
     await sessions.log_out(people.identity, kiosk.refresh_token)
     await people.catch_up()
@@ -170,9 +170,9 @@ async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clo
 
     last = partial(last_logins, people.identity.pool, [anna.account_id, never.account_id])
 
-    assert await last() == await last(place=CRM) == {anna.account_id: clock()}
+    assert await last() == await last(workspace=CRM) == {anna.account_id: clock()}
     # What one place knows, another need not.
-    assert await last(place=KIOSK) == {}
+    assert await last(workspace=KIOSK) == {}
     assert await last_logins(people.identity.pool, []) == {}
 
 
@@ -208,7 +208,7 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
     await assert_history_decides(people.identity.pool, apply_batch, [history] * 8, TABLES)
 
     async with tenant_pool(database, "gateway") as tenants:
-        await assert_tenants_are_fenced(tenants, TABLES)
+        await assert_tenants_are_isolated(tenants, TABLES)
     declared = [ACCOUNT, ROLE, OFFER, ADDRESS, session_rows.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
 

@@ -9,13 +9,18 @@ from libs.errors import Refused
 from libs.testing.clock import Clock
 from services.gateway.accounts.domain.account import AlreadySetUp, LastSuperadmin, PasswordUnfit
 from services.gateway.accounts.domain.person import BadAddress, Person, email, username
-from services.gateway.accounts.domain.realm import Place, Role, RoleUnknown
+from services.gateway.accounts.domain.realm import Role, RoleUnknown, Workspace
 from services.gateway.accounts.handlers.address import AddressTaken, find
 from services.gateway.accounts.handlers.identity import Identity, Profile, load, profile
 from services.gateway.accounts.read_models.account import by_id
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import member as members
-from services.gateway.administration.handlers.member import Member, Wanted, member, member_of
+from services.gateway.administration.handlers.member import (
+    Member,
+    MemberChanges,
+    load_member,
+    member_of,
+)
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,
@@ -102,15 +107,15 @@ async def test_an_address_belongs_to_one_account_in_each_place(people: People) -
     won = {one.account_id: one for one in made if isinstance(one, Profile)}
     assert sorted(next(iter(one.roles)).realm for one in won.values()) == ["crm", "kiosk"]
     at = {next(iter(one.roles)): one for one in won.values()}
-    for place, one in at.items():
-        assert (await people.enter(ANNA, place=place)).account.account_id == one.account_id
+    for workspace, one in at.items():
+        assert (await people.enter(ANNA, workspace=workspace)).account.account_id == one.account_id
 
     # Who has it in a place is found there only, and nobody else comes in by it.
     with pytest.raises(AddressTaken):
         await people.grant(at[CRM], STAFF)
     await people.remove(at[CRM])
-    await people.assert_shut_out(ANNA, place=CRM)
-    assert (await people.enter(ANNA, place=KIOSK)).account.account_id == at[KIOSK].account_id
+    await people.assert_shut_out(ANNA, workspace=CRM)
+    assert (await people.enter(ANNA, workspace=KIOSK)).account.account_id == at[KIOSK].account_id
     with pytest.raises(AddressTaken):
         await people.open(ANNA, STAFF)
     again = await people.open(ANNA, ENGINEER, password=NEW_PASSWORD)
@@ -133,9 +138,9 @@ async def test_an_address_is_free_again_in_the_place_that_its_owner_left(
 
     after = await people.open(ANNA, STAFF, password=NEW_PASSWORD)
 
-    into = await people.enter(ANNA, NEW_PASSWORD, place=KIOSK)
+    into = await people.enter(ANNA, NEW_PASSWORD, workspace=KIOSK)
     assert into.account.account_id == after.account_id
-    await people.enter(ANNA, place=CRM)
+    await people.enter(ANNA, workspace=CRM)
 
 
 async def test_a_role_in_another_place_brings_the_address_along(people: People) -> None:
@@ -143,7 +148,7 @@ async def test_a_role_in_another_place_brings_the_address_along(people: People) 
     boris = await people.open(ANNA, STAFF)
     await people.grant(boris, Role(OTHER_KIOSK, "staff"))
 
-    into = await people.enter(ANNA, place=OTHER_KIOSK)
+    into = await people.enter(ANNA, workspace=OTHER_KIOSK)
 
     assert into.account.account_id == boris.account_id
 
@@ -171,14 +176,14 @@ async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(peop
 
 async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
     anna = await people.open("first@example.com", password=None)
-    wanted = [f"anna{n}@example.com" for n in range(3)]
+    changes = [f"anna{n}@example.com" for n in range(3)]
 
-    await asyncio.gather(*(people.change_email(anna, one) for one in wanted))
+    await asyncio.gather(*(people.change_email(anna, one) for one in changes))
 
     held = (await profile(people.identity, anna.account_id)).person.email
-    owners = {one: await find(people.identity, email(one)) for one in wanted}
-    assert held in wanted
-    assert owners == {one: anna.account_id if one == held else None for one in wanted}
+    owners = {one: await find(people.identity, email(one)) for one in changes}
+    assert held in changes
+    assert owners == {one: anna.account_id if one == held else None for one in changes}
 
 
 async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
@@ -186,7 +191,9 @@ async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity
 
     results = await asyncio.gather(
         *(
-            accounts.set_up(identity, Person(username=f"chief-{n}"), password=PASSWORD, place=KIOSK)
+            accounts.set_up(
+                identity, Person(username=f"chief-{n}"), password=PASSWORD, workspace=KIOSK
+            )
             for n in range(10)
         ),
         return_exceptions=True,
@@ -205,9 +212,11 @@ async def test_setting_up_is_over_once_an_account_was_superadmin(people: People)
     chief = Person(username="chief")
 
     with pytest.raises(AlreadySetUp):
-        await accounts.set_up(people.identity, chief, password=PASSWORD, place=KIOSK)
+        await accounts.set_up(people.identity, chief, password=PASSWORD, workspace=KIOSK)
 
-    elsewhere = await accounts.set_up(people.identity, chief, password=PASSWORD, place=OTHER_KIOSK)
+    elsewhere = await accounts.set_up(
+        people.identity, chief, password=PASSWORD, workspace=OTHER_KIOSK
+    )
     assert elsewhere.roles == {OTHER_KIOSK: "superadmin"}
 
 
@@ -216,7 +225,7 @@ ADMIN = Role(CRM, "ADMIN")
 
 async def test_another_role_ends_sessions_and_counts_at_the_next_login(people: People) -> None:
     anna = await people.open(ANNA, ENGINEER, STAFF)
-    crm, kiosk = await people.enter(), await people.enter(place=KIOSK)
+    crm, kiosk = await people.enter(), await people.enter(workspace=KIOSK)
     await people.catch_up()
 
     changed = await people.grant(anna, ADMIN)
@@ -236,7 +245,7 @@ async def test_the_only_superadmin_of_a_tenant_stays(people: People) -> None:
         people.deactivate(chief),
         people.withdraw(chief, KIOSK),
         people.grant(chief, Role(KIOSK, "admin")),
-        members.remove(people.identity, chief.account_id, KIOSK, actor="x"),
+        members.remove_member(people.identity, chief.account_id, KIOSK, actor="x"),
     ):
         with pytest.raises(LastSuperadmin):
             await attempt
@@ -258,20 +267,28 @@ async def test_superadmins_who_deactivate_each_other_leave_one(people: People, r
     assert len(left) == 1
 
 
-async def change(people: People, account: Profile, wanted: Wanted, place: Place = CRM) -> Member:
-    return await members.change(people.identity, account.account_id, place, wanted, actor="x")
+async def change(
+    people: People, account: Profile, changes: MemberChanges, workspace: Workspace = CRM
+) -> Member:
+    return await members.change_member(
+        people.identity, account.account_id, workspace, changes, actor="x"
+    )
 
 
 async def test_the_log_and_the_list_show_the_same_member(people: People, clock: Clock) -> None:
     anna = await people.open(name="Anna")
-    for wanted in (Wanted(role="SUPERVISOR"), Wanted(active=False), Wanted(password="new pass")):
+    for changes in (
+        MemberChanges(role="SUPERVISOR"),
+        MemberChanges(active=False),
+        MemberChanges(password="new pass"),
+    ):
         clock.advance(minutes=1)
-        await change(people, anna, wanted)
+        await change(people, anna, changes)
     await people.catch_up()
     row = await by_id(people.identity.pool, anna.account_id)
     assert row is not None
 
-    found = await member(people.identity, anna.account_id, CRM)
+    found = await load_member(people.identity, anna.account_id, CRM)
 
     assert found == member_of(people.identity, row, CRM)
     assert (found.role, found.active) == ("SUPERVISOR", False)
@@ -280,25 +297,25 @@ async def test_the_log_and_the_list_show_the_same_member(people: People, clock: 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "refused"),
+    ("changes", "refused"),
     [
-        (Wanted(role="EMPEROR"), RoleUnknown),
-        (Wanted(role="SUPERVISOR", password="short"), PasswordUnfit),
-        (Wanted(person=Person(email=BORIS), role="SUPERVISOR", active=False), AddressTaken),
-        (Wanted(person=Person(email="nobody"), role="SUPERVISOR", active=False), BadAddress),
+        (MemberChanges(role="EMPEROR"), RoleUnknown),
+        (MemberChanges(role="SUPERVISOR", password="short"), PasswordUnfit),
+        (MemberChanges(person=Person(email=BORIS), role="SUPERVISOR", active=False), AddressTaken),
+        (MemberChanges(person=Person(email="nobody"), role="SUPERVISOR", active=False), BadAddress),
     ],
     ids=["role", "password", "address taken", "no address"],
 )
 async def test_of_a_change_that_is_refused_in_part_nothing_is_done(
-    people: People, wanted: Wanted, refused: type[Refused]
+    people: People, changes: MemberChanges, refused: type[Refused]
 ) -> None:
     anna = await people.open()
     await people.open(BORIS)
     before = await people.events_of(anna)
 
     with pytest.raises(refused):
-        await change(people, anna, wanted)
+        await change(people, anna, changes)
     assert await people.events_of(anna) == before
 
-    await change(people, anna, Wanted(role="SUPERVISOR", active=False))
+    await change(people, anna, MemberChanges(role="SUPERVISOR", active=False))
     assert len(await people.events_of(anna)) == len(before) + 2

@@ -109,6 +109,6 @@ def test_keys_are_of_the_own_tenant_or_one_that_the_platform_names(
     kind: str, own: str, named: str | None, meant: str | None
 ) -> None:
     try:
-        assert tenant_for(kind=kind, own=own, asked=named, default="demo") == meant
+        assert tenant_for(kind=kind, own=own, requested=named, default="demo") == meant
     except TenantUnfit:
         assert meant is None

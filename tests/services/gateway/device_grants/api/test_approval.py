@@ -9,7 +9,7 @@ import pytest
 from httpx import AsyncClient
 
 from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.device_grants.api.page import STYLE
 from services.gateway.device_grants.handlers.grant import MOST_WRONG, MOST_WRONG_OF_NETWORK
 from services.gateway.sessions.read_models import live_sessions
@@ -166,11 +166,11 @@ async def test_who_registered_an_administrators_address_answers_for_nobody(
 
 
 async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
-    manager = await demo.email_of(MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
+    approver = await demo.email_of(MANAGER, Role(Workspace(Realm.KIOSK, "shop-2"), "admin"))
 
-    unsaid = await answered(browser, kiosk.user_code, manager)
-    stranger = await answered(browser, kiosk.user_code, manager, password="wrong")
-    said = await answered(browser, kiosk.user_code, manager, tenant="shop-2")
+    unsaid = await answered(browser, kiosk.user_code, approver)
+    stranger = await answered(browser, kiosk.user_code, approver, password="wrong")
+    said = await answered(browser, kiosk.user_code, approver, tenant="shop-2")
 
     assert unsaid.status_code == 422
     assert "<option>demo</option><option>shop-2</option>" in unsaid.text
@@ -191,13 +191,13 @@ async def test_under_a_doors_prefix_page_and_cookie_stay_there(browser: AsyncCli
 
 @pytest.mark.parametrize(
     "role",
-    [STAFF, WEIGHER, Role(Place(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
-    ids=lambda role: f"{role.place.realm} {role.name}",
+    [STAFF, WEIGHER, Role(Workspace(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
+    ids=lambda role: f"{role.workspace.realm} {role.name}",
 )
 async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
     demo: House, browser: AsyncClient, kiosk: Device, role: Role
 ) -> None:
-    member, manager = await demo.somebody(role), await demo.email_of(MANAGER)
+    member, approver = await demo.somebody(role), await demo.email_of(MANAGER)
 
     pages = [
         await answered(browser, kiosk.user_code, email, **more)
@@ -205,9 +205,9 @@ async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
             (member.person.email or "", {}),
             (some_email(), {}),
             ("no address", {}),
-            (manager, {"password": "wrong"}),
-            (manager, {"tenant": "other"}),
-            (manager, {"tenant": "' OR 1=1"}),
+            (approver, {"password": "wrong"}),
+            (approver, {"tenant": "other"}),
+            (approver, {"tenant": "' OR 1=1"}),
         )
     ]
 
@@ -223,14 +223,14 @@ async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
 async def test_a_code_is_answered_once_and_by_an_answer_only(
     demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    manager = await demo.email_of(MANAGER)
+    approver = await demo.email_of(MANAGER)
 
     for answer in ("", "yes", "ALLOW", "refuse"):
-        page = await answered(browser, kiosk.user_code, manager, answer)
+        page = await answered(browser, kiosk.user_code, approver, answer)
         assert page.status_code == 200
         assert "correct horse" not in page.text
         assert not await is_in(kiosk)
-    assert (await answered(browser, kiosk.user_code, manager)).status_code == 422
+    assert (await answered(browser, kiosk.user_code, approver)).status_code == 422
     assert not await is_in(kiosk)
 
 
@@ -274,10 +274,10 @@ async def test_nor_with_a_new_browser_each_time(demo: House, kiosk: Device) -> N
 
 
 async def test_no_password_can_be_guessed(demo: House, browser: AsyncClient, kiosk: Device) -> None:
-    manager = await demo.email_of(MANAGER)
+    approver = await demo.email_of(MANAGER)
 
     tried = [
-        await answered(browser, kiosk.user_code, manager, password=f"guess {n}") for n in range(11)
+        await answered(browser, kiosk.user_code, approver, password=f"guess {n}") for n in range(11)
     ]
 
     assert (tried[0].status_code, tried[-1].status_code) == (422, 429)

@@ -228,12 +228,12 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     accounts = [e.account_id for e in await demo.events(AccountOpened)]
     assert accounts.count(enrolled.account_id) == 1
     made = await profile(demo.deps.identity, enrolled.account_id)
-    assert [(place.realm, place.tenant) for place in made.roles] == [(realm, "demo")]
+    assert [(workspace.realm, workspace.tenant) for workspace in made.roles] == [(realm, "demo")]
     assert (made.person.name or "").endswith(": Hall")
 
 
 async def test_who_asks_too_often_is_slowed_down_more_and_more(
-    demo: House, browser: AsyncClient, manager: str
+    demo: House, browser: AsyncClient, approver: str
 ) -> None:
     clock = Clock(demo.deps.identity.clock())
     async with client_of(demo.at(clock)) as client:
@@ -243,7 +243,7 @@ async def test_who_asks_too_often_is_slowed_down_more_and_more(
         still = await device.poll()
         clock.advance(seconds=16)
         patient = await device.poll()
-        await answered(browser, device.user_code, manager)
+        await answered(browser, device.user_code, approver)
 
         assert error_of(first) == error_of(patient) == PENDING
         assert error_of(soon) == error_of(still) == (400, "slow_down")
@@ -251,9 +251,9 @@ async def test_who_asks_too_often_is_slowed_down_more_and_more(
         assert (await device.poll()).status_code == 200
 
 
-async def test_a_refused_device_is_told(demo: House, browser: AsyncClient, manager: str) -> None:
+async def test_a_refused_device_is_told(demo: House, browser: AsyncClient, approver: str) -> None:
     device = await asking(demo.client)
-    await answered(browser, device.user_code, manager, "refuse")
+    await answered(browser, device.user_code, approver, "refuse")
 
     assert [error_of(await device.poll()) for _ in range(2)] == [(400, "access_denied")] * 2
 
@@ -298,12 +298,12 @@ async def test_codes_and_what_devices_say_are_kept_sealed(demo: House) -> None:
 
 
 async def test_a_code_that_ran_out_is_worth_nothing_even_with_a_late_yes(
-    demo: House, browser: AsyncClient, manager: str, let_in: LetIn
+    demo: House, browser: AsyncClient, approver: str, let_in: LetIn
 ) -> None:
     slow, forgotten = await let_in(), await asking(demo.client)
     for device in (slow, forgotten):
         await later(demo.deps, device.device_code, LIFETIME)
-    late = await answered(browser, forgotten.user_code, manager)
+    late = await answered(browser, forgotten.user_code, approver)
 
     assert error_of(await slow.poll()) == error_of(await forgotten.poll()) == (400, "expired_token")
     assert late.status_code == 422

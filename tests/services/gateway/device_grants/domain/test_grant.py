@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from contracts.gateway import AccountId
 from services.gateway.accounts.domain.device_client import CLIENTS
-from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
+from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Realm, Workspace, scopes_of
 from services.gateway.device_grants.domain.grant import (
     ALPHABET,
     LIFETIME,
     MAX_LABEL,
-    Answer,
     Grant,
+    GrantStatus,
     Verdict,
     display_code,
-    judge,
     new_user_code,
     read_code,
     tidy_label,
+    verdict_of,
 )
 from services.gateway.doors.domain.network import network_of
 from services.gateway.sessions.domain.allowance import too_many
@@ -42,18 +42,18 @@ from services.gateway.telegram.domain.one_time_code import (
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KIOSK, BRIDGE = CLIENTS["tillstream-kiosk"], CLIENTS["tillstream-bridge"]
 GRANT = Grant(
-    device="d",
-    shown="s",
+    device_digest="d",
+    user_code_digest="s",
     client_id=KIOSK.client_id,
     account_id=AccountId(UUID(int=1)),
     sealed="",
-    answer=Answer.WAITING,
+    status=GrantStatus.WAITING,
     tenant=None,
     pause=5,
     polled_at=None,
     expires_at=NOW + LIFETIME,
 )
-APPROVED: dict[str, Any] = {"answer": Answer.APPROVED, "tenant": "demo"}
+APPROVED: dict[str, Any] = {"status": GrantStatus.APPROVED, "tenant": "demo"}
 
 
 def seconds_ago(seconds: int) -> datetime:
@@ -64,12 +64,12 @@ def seconds_ago(seconds: int) -> datetime:
     ("changes", "verdict"),
     [
         ({}, Verdict.PENDING),
-        ({"answer": Answer.ANSWERING}, Verdict.PENDING),
+        ({"status": GrantStatus.ANSWERING}, Verdict.PENDING),
         (APPROVED, Verdict.IN),
         (APPROVED | {"expires_at": NOW}, Verdict.EXPIRED),
         (APPROVED | {"polled_at": NOW}, Verdict.IN),
-        ({"answer": Answer.DENIED}, Verdict.DENIED),
-        ({"answer": Answer.USED}, Verdict.WORTHLESS),
+        ({"status": GrantStatus.DENIED}, Verdict.DENIED),
+        ({"status": GrantStatus.USED}, Verdict.WORTHLESS),
         ({"expires_at": NOW}, Verdict.EXPIRED),
         ({"client_id": BRIDGE.client_id}, Verdict.WORTHLESS),
         ({"polled_at": seconds_ago(3)}, Verdict.SLOW_DOWN),
@@ -78,11 +78,11 @@ def seconds_ago(seconds: int) -> datetime:
     ],
 )
 def test_a_poll_is_answered_by_the_grant(changes: dict[str, Any], verdict: Verdict) -> None:
-    assert judge(replace(GRANT, **changes), KIOSK.client_id, NOW) is verdict
+    assert verdict_of(replace(GRANT, **changes), KIOSK.client_id, NOW) is verdict
 
 
 def test_a_code_that_was_never_given_is_worth_nothing() -> None:
-    assert judge(None, KIOSK.client_id, NOW) is Verdict.WORTHLESS
+    assert verdict_of(None, KIOSK.client_id, NOW) is Verdict.WORTHLESS
 
 
 @given(st.integers())
@@ -141,11 +141,11 @@ def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
     ],
 )
 def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
-    assert client.is_managed_in(Place(realm, "demo"), scopes_of(realm, role), tenant) is may
+    assert client.is_managed_in(Workspace(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 
 def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:
-    house, scopes = Place(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
+    house, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
 
     for client in CLIENTS.values():
         assert client.is_managed_in(house, scopes, "anybody")

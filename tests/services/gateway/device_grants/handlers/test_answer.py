@@ -13,15 +13,22 @@ from services.gateway.accounts.domain.person import email
 from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.device_grants import stores as device_grants
-from services.gateway.device_grants.domain.grant import AnsweredAlready, GrantRefused, Verdict
-from services.gateway.device_grants.handlers.answer import Manager, answer
-from services.gateway.device_grants.handlers.grant import About, Codes, Waiting, ask, collect, find
+from services.gateway.device_grants.domain.grant import AlreadyAnswered, GrantRefused, Verdict
+from services.gateway.device_grants.handlers.answer import Approver, answer_grant
+from services.gateway.device_grants.handlers.grant import (
+    DeviceInfo,
+    GrantCodes,
+    PendingDevice,
+    find_by_user_code,
+    redeem,
+    request_codes,
+)
 from services.gateway.sessions.domain.session import SESSION
 from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, history_of
 
 CLIENT = CLIENTS["tillstream-kiosk"]
 ADDRESS = "10.0.0.1"
-MANAGER = Manager(
+MANAGER = Approver(
     address=email(ANNA), password=PASSWORD, tenant=None, default="demo", attempts=None
 )
 
@@ -33,9 +40,11 @@ async def identity(identity: Identity) -> Identity:
     return identity
 
 
-async def waiting(identity: Identity) -> tuple[Codes, Waiting]:
-    codes = await ask(identity, CLIENT, About(label="Hall", address=ADDRESS, agent=""))
-    found = await find(identity, codes.user_code, address=ADDRESS, browser="")
+async def waiting_device(identity: Identity) -> tuple[GrantCodes, PendingDevice]:
+    codes = await request_codes(
+        identity, CLIENT, DeviceInfo(label="Hall", address=ADDRESS, agent="")
+    )
+    found = await find_by_user_code(identity, codes.user_code, address=ADDRESS, browser="")
     assert found is not None
     return codes, found
 
@@ -44,7 +53,7 @@ async def count_of(identity: Identity, kind: type[Any]) -> int:
     return len([one for one in await history_of(identity) if isinstance(one.event, kind)])
 
 
-class Broken:
+class FailingStore:
     """A store that fails as soon as it should write what begins so."""
 
     def __init__(self, store: Any, stream: str) -> None:
@@ -65,64 +74,66 @@ class Broken:
         return await self._store.record(facts, **kwargs)
 
 
-def broken(identity: Identity, stream: str) -> Identity:
-    store: Any = Broken(identity.store, stream)
+def failing_store(identity: Identity, stream: str) -> Identity:
+    store: Any = FailingStore(identity.store, stream)
     return replace(identity, store=store)
 
 
 @pytest.mark.parametrize("allow", [True, False])
 async def test_an_unrecorded_answer_may_be_given_again(identity: Identity, *, allow: bool) -> None:
-    codes, found = await waiting(identity)
-    failing = broken(identity, f"account-{found.grant.account_id}" if allow else "access-kiosk")
+    codes, found = await waiting_device(identity)
+    failing = failing_store(
+        identity, f"account-{found.grant.account_id}" if allow else "access-kiosk"
+    )
 
     with pytest.raises(Unavailable):
-        await answer(failing, found, MANAGER, allow=allow)
+        await answer_grant(failing, found, MANAGER, allow=allow)
     with pytest.raises(GrantRefused) as pending:
-        await collect(identity, codes.device_code, CLIENT)
-    await answer(identity, found, MANAGER, allow=allow)
+        await redeem(identity, codes.device_code, CLIENT)
+    await answer_grant(identity, found, MANAGER, allow=allow)
 
     assert pending.value.verdict is Verdict.PENDING
     assert await count_of(identity, DeviceEnrolled if allow else DeviceRefused) == 1
 
 
 async def test_a_device_that_could_not_be_let_in_just_now_comes_again(identity: Identity) -> None:
-    codes, found = await waiting(identity)
-    await answer(identity, found, MANAGER, allow=True)
+    codes, found = await waiting_device(identity)
+    await answer_grant(identity, found, MANAGER, allow=True)
 
     with pytest.raises(Unavailable):
-        await collect(broken(identity, SESSION.stream("")), codes.device_code, CLIENT)
+        await redeem(failing_store(identity, SESSION.stream("")), codes.device_code, CLIENT)
 
-    assert (await collect(identity, codes.device_code, CLIENT)).role == "kiosk"
+    assert (await redeem(identity, codes.device_code, CLIENT)).role == "kiosk"
 
 
 async def test_no_other_answer_counts_while_it_is_unknown_whether_a_device_was_let_in(
     identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, found = await waiting(identity)
+    _, found = await waiting_device(identity)
 
     async def lost(*_: Any, **__: Any) -> None:
         raise Unavailable
 
     with monkeypatch.context() as patch:
-        patch.setattr(device_grants, "settle", lost)
+        patch.setattr(device_grants, "set_status", lost)
         with pytest.raises(Unavailable):
-            await answer(identity, found, MANAGER, allow=True)
+            await answer_grant(identity, found, MANAGER, allow=True)
 
     # Until its code runs out.
-    with pytest.raises(AnsweredAlready):
-        await answer(identity, found, MANAGER, allow=False)
+    with pytest.raises(AlreadyAnswered):
+        await answer_grant(identity, found, MANAGER, allow=False)
     assert await count_of(identity, DeviceRefused) == 0
 
 
 async def test_of_yes_and_no_at_once_one_counts(identity: Identity) -> None:
-    _, found = await waiting(identity)
+    _, found = await waiting_device(identity)
 
     done = await asyncio.gather(
-        *(answer(identity, found, MANAGER, allow=bool(n % 2)) for n in range(4)),
+        *(answer_grant(identity, found, MANAGER, allow=bool(n % 2)) for n in range(4)),
         return_exceptions=True,
     )
 
-    assert [type(one) for one in done].count(AnsweredAlready) == 3
+    assert [type(one) for one in done].count(AlreadyAnswered) == 3
     recorded = [await count_of(identity, kind) for kind in (DeviceEnrolled, DeviceRefused)]
     assert sum(recorded) == 1
     assert await count_of(identity, AccountOpened) == 1 + recorded[0]

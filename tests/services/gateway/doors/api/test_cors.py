@@ -6,7 +6,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from services.gateway.doors.api.cors import Cors
-from services.gateway.doors.domain.doors import bound
+from services.gateway.doors.domain.doors import with_hosts
 from services.gateway.settings import LOOPBACK
 from tests.services.gateway.app import gateway_settings
 
@@ -93,7 +93,7 @@ async def test_each_door_lets_in_the_pages_its_own_contract_lists(
     url: str, allowed: list[str]
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", cors_origins=None)
-    doors = bound({f"{door}.example": door for door in LISTED})
+    doors = with_hosts({f"{door}.example": door for door in LISTED})
 
     async with client(pages=settings.pages_at, doors=doors) as c:
         answers = {page: await c.get(url, headers={"Origin": page}) for page in EVERYWHERE}

@@ -12,7 +12,7 @@ from services.gateway.accounts.domain.realm import SUPERADMIN, Realm
 from services.gateway.doors.api.local_routes import LocalRoutes, door_of
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.domain.door import enter
-from services.gateway.doors.domain.doors import DOORS, bound
+from services.gateway.doors.domain.doors import DOORS, with_hosts
 from tests.services.gateway.app import KEY, PAGE, Opener, Service
 from tests.services.gateway.house import House, Member, bearer
 
@@ -88,7 +88,7 @@ def an_app() -> FastAPI:
 
 
 @pytest.mark.parametrize(
-    ("path", "host", "door", "root", "inner"),
+    ("path", "host", "door", "root", "path_at_door"),
     [
         ("/crm/x/both", "", "crm", "/crm", "/x/both"),
         ("/kiosk//x/both", "", "kiosk", "/kiosk", "/x/both"),
@@ -98,18 +98,19 @@ def an_app() -> FastAPI:
         ("/x/both", "crm.shop.example:8080", "crm", "", "/x/both"),
     ],
 )
-def test_a_route_knows_the_door(path: str, host: str, door: str, root: str, inner: str) -> None:
+def test_a_route_knows_the_door(
+    path: str, host: str, door: str, root: str, path_at_door: str
+) -> None:
     scope: dict[str, Any] = {"type": "http"}
-    # At the root none was come in at.
     assert door_of(scope) is None
-    doors = bound({"crm.shop.example": "crm"}) if host else DOORS
+    doors = with_hosts({"crm.shop.example": "crm"}) if host else DOORS
 
     assert LocalRoutes(an_app().routes).route_to(
         scope, enter(doors, path, *([host] if host else []))
     )
 
     assert door_of(scope) == door
-    assert (scope["root_path"], scope["path"]) == (root, root + inner)
+    assert (scope["root_path"], scope["path"]) == (root, root + path_at_door)
 
 
 USERS, REFRESH, LOGOUT = "/api/v1/users", "/api/v1/auth/refresh", "/api/v1/auth/logout"

@@ -4,10 +4,10 @@ import pytest
 
 from services.gateway.doors.domain.door import (
     WEBSOCKET,
+    AuthScheme,
     BadPath,
     Door,
     Limit,
-    Login,
     NoDoor,
     NoSuchMethod,
     NoSuchPath,
@@ -15,9 +15,9 @@ from services.gateway.doors.domain.door import (
     Shape,
     TrailingSlash,
     WebSocketOnly,
-    find,
+    match_route,
 )
-from services.gateway.doors.domain.doors import DOORS, SCAN, bound
+from services.gateway.doors.domain.doors import DOORS, SCAN, with_hosts
 
 BATCH = "/api/v1/events/batch"
 ID = "0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80"
@@ -32,7 +32,7 @@ ID = "0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80"
     ],
 )
 def test_however_a_client_spells_the_path_the_service_gets_the_plain_one(path: str) -> None:
-    found = find(DOORS, "POST", path)
+    found = match_route(DOORS, "POST", path)
 
     assert found.door is SCAN
     assert found.path == BATCH
@@ -77,7 +77,7 @@ def test_every_route_of_the_scan_door_has_its_scope_and_its_limit(
 ) -> None:
     for request in requests:
         method, path = request.split()
-        rule = find(DOORS, method, path if path.startswith("/") else f"/api/v1/{path}").rule
+        rule = match_route(DOORS, method, path if path.startswith("/") else f"/api/v1/{path}").rule
         assert (rule.scope, rule.limit) == (scope, limit), request
 
 
@@ -109,12 +109,12 @@ def test_every_route_of_the_scan_door_has_its_scope_and_its_limit(
 def test_a_path_without_a_rule_is_refused(refused: type[Exception], paths: list[str]) -> None:
     for path in paths:
         with pytest.raises(refused):
-            find(DOORS, "GET", path)
+            match_route(DOORS, "GET", path)
 
 
 def test_a_refused_method_comes_with_those_there_are() -> None:
     with pytest.raises(NoSuchMethod) as refused:
-        find(DOORS, "GET", BATCH)
+        match_route(DOORS, "GET", BATCH)
 
     assert refused.value.allowed == ("POST",)
 
@@ -129,7 +129,7 @@ def test_a_refused_method_comes_with_those_there_are() -> None:
 )
 def test_a_trailing_slash_is_led_to_the_path_without_it(method: str, path: str, right: str) -> None:
     with pytest.raises(TrailingSlash) as slash:
-        find(DOORS, method, path)
+        match_route(DOORS, method, path)
 
     assert slash.value.path == right
 
@@ -140,7 +140,7 @@ CRM = Door(
     root=("/live",),
     repeated="",
     service="crm",
-    login=Login.API_KEY,
+    auth_scheme=AuthScheme.API_KEY,
     shape=Shape.PROBLEM,
     rules=(
         Rule(("GET",), "/", None, Limit.NONE),
@@ -150,12 +150,12 @@ CRM = Door(
     ),
     hosts=frozenset({"crm.shop.example"}),
 )
-BOTH = (bound({"scan.shop.example": "scan"})[0], CRM)
+BOTH = (with_hosts({"scan.shop.example": "scan"})[0], CRM)
 
 
 @pytest.mark.parametrize("path", ["/", "/ping", "/api/v1/dashboard/state", "/scan/ping", "//ping"])
 def test_every_path_of_a_bound_host_is_its_doors(path: str) -> None:
-    found = find(BOTH, "GET", path, "Scan.shop.example.:8443")
+    found = match_route(BOTH, "GET", path, "Scan.shop.example.:8443")
 
     assert found.door.name == "scan"
     assert found.path == path.replace("//", "/").removeprefix("/scan")
@@ -164,26 +164,26 @@ def test_every_path_of_a_bound_host_is_its_doors(path: str) -> None:
 @pytest.mark.parametrize("path", ["/scan/ping", "/api/v1/dashboard/state", "/metrics"])
 def test_a_bound_host_shows_no_other_door(path: str) -> None:
     with pytest.raises(NoSuchPath) as no:
-        find(BOTH, "GET", path, "crm.shop.example")
+        match_route(BOTH, "GET", path, "crm.shop.example")
 
     assert no.value.shape is Shape.PROBLEM
 
 
 @pytest.mark.parametrize("host", [None, "", "shop.example", "scan.shop.example.evil", "10.0.0.1"])
 def test_other_hosts_are_led_by_the_path(host: str | None) -> None:
-    assert find(BOTH, "GET", "/scan/ping", host).door.name == "scan"
+    assert match_route(BOTH, "GET", "/scan/ping", host).door.name == "scan"
     with pytest.raises(NoDoor):
-        find(BOTH, "GET", "/ping", host)
+        match_route(BOTH, "GET", "/ping", host)
 
 
 def test_a_websocket_finds_only_what_speaks_it_and_is_named_as_no_method() -> None:
-    assert find(BOTH, WEBSOCKET, "/crm/live").path == "/live"
-    assert find(BOTH, WEBSOCKET, "/live/both").path == "/live/both"
+    assert match_route(BOTH, WEBSOCKET, "/crm/live").path == "/live"
+    assert match_route(BOTH, WEBSOCKET, "/live/both").path == "/live/both"
     with pytest.raises(NoSuchPath):
-        find(BOTH, WEBSOCKET, "/live/plain")
+        match_route(BOTH, WEBSOCKET, "/live/plain")
     with pytest.raises(WebSocketOnly):
-        find(BOTH, "GET", "/live")
+        match_route(BOTH, "GET", "/live")
     with pytest.raises(NoSuchMethod) as no:
-        find(BOTH, "POST", "/live/both")
+        match_route(BOTH, "POST", "/live/both")
 
     assert no.value.allowed == ("GET",)

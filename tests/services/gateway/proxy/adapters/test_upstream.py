@@ -10,10 +10,10 @@ from itertools import count
 import pytest
 from aiohttp import web
 
-from libs.testing.clock import Seconds
-from libs.testing.servers import Exchange, crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.gateway.proxy.adapters.breaker import Breaker
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.servers import AsgiExchange, tcp_server
+from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
     Body,
@@ -32,7 +32,7 @@ PATIENT = Deadlines(connect=PATIENCE_SECONDS, answer=PATIENCE_SECONDS, idle=PATI
 def connect(
     url: str, deadlines: Deadlines = PATIENT, failures: int = 100
 ) -> AbstractAsyncContextManager[Upstream]:
-    breaker = Breaker(failures=failures, seconds=60, now=Seconds())
+    breaker = CircuitBreaker(failures=failures, seconds=60, now=MonotonicClock())
     return open_upstream(url, connections=10, breaker=breaker, deadlines=deadlines)
 
 
@@ -47,7 +47,7 @@ async def relayed(
     upstream: Upstream, what: UpstreamRequest | None = None
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """The whole answer."""
-    exchange = Exchange()
+    exchange = AsgiExchange()
     await upstream.relay(what or request(), exchange.receive, exchange.send)
     start = await exchange.next()
     body = b""
@@ -126,7 +126,7 @@ async def test_when_the_client_hangs_up_the_service_is_let_go(service: Service) 
             gone.set()
 
     service.answer = endless
-    exchange = Exchange()
+    exchange = AsgiExchange()
     async with connect(service.url) as upstream:
         relaying = asyncio.create_task(upstream.relay(request(), exchange.receive, exchange.send))
         await eventually(lambda: exchange.outgoing.qsize() > 3)
@@ -203,7 +203,7 @@ async def test_only_a_safe_request_is_sent_again_and_only_once(method: str, trie
         await reader.readuntil(b"\r\n\r\n")
         next(counted)
 
-    async with crooked(hang_up) as url, connect(url) as upstream:
+    async with tcp_server(hang_up) as url, connect(url) as upstream:
         with pytest.raises(UpstreamBroke):
             await relayed(upstream, request(method))
 
@@ -220,7 +220,7 @@ async def test_the_same_holds_on_a_connection_that_was_good_before(method: str) 
         await reader.readuntil(b"\r\n\r\n")
         next(counted)
 
-    async with crooked(once_good) as url, connect(url) as upstream:
+    async with tcp_server(once_good) as url, connect(url) as upstream:
         await relayed(upstream)
         if method == "GET":
             await relayed(upstream, request(method))
@@ -253,8 +253,8 @@ async def test_nonsense_or_half_an_answer_never_looks_like_a_whole_one(
         writer.write(answer)
         await writer.drain()
 
-    exchange = Exchange()
-    async with crooked(half) as url, connect(url) as upstream:
+    exchange = AsgiExchange()
+    async with tcp_server(half) as url, connect(url) as upstream:
         with pytest.raises(fault):
             await upstream.relay(POST, exchange.receive, exchange.send)
 
@@ -266,7 +266,7 @@ OPEN = "fail fail fail"
 
 
 @pytest.mark.parametrize(
-    ("events", "refuses_for"),
+    ("events", "seconds_to_wait"),
     [
         pytest.param("fail fail succeed fail fail", [0.0], id="only failures in a row open it"),
         pytest.param(f"{OPEN} 2", [3.0], id="while open it says for how long"),
@@ -276,20 +276,20 @@ OPEN = "fail fail fail"
         pytest.param(f"{OPEN} 5 ask give-up", [0.0], id="a trial given up leaves room for another"),
     ],
 )
-def test_a_breaker_opens_and_closes(events: str, refuses_for: list[float]) -> None:
-    seconds = Seconds()
-    breaker = Breaker(failures=3, seconds=5.0, now=seconds)
+def test_a_breaker_opens_and_closes(events: str, seconds_to_wait: list[float]) -> None:
+    seconds = MonotonicClock()
+    breaker = CircuitBreaker(failures=3, seconds=5.0, now=seconds)
     for event in events.split():
         match event:
             case "fail":
-                breaker.failed()
+                breaker.record_failure()
             case "succeed":
-                breaker.succeeded()
+                breaker.record_success()
             case "give-up":
-                breaker.undecided()
+                breaker.record_cancelled()
             case "ask":
-                breaker.refuses_for()
+                breaker.seconds_to_wait()
             case _:
                 seconds.advance(float(event))
 
-    assert [breaker.refuses_for() for _ in refuses_for] == refuses_for
+    assert [breaker.seconds_to_wait() for _ in seconds_to_wait] == seconds_to_wait

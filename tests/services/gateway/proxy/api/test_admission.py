@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from libs.security.tokens import SigningKey
-from libs.testing.waiting import PATIENCE_SECONDS
-from services.gateway.doors.domain.door import Limit, Rule, find
+from libs.testing.polling import PATIENCE_SECONDS
+from services.gateway.doors.domain.door import Limit, Rule, match_route
 from services.gateway.doors.domain.doors import DOORS, SCALES
 from tests.services.gateway.app import KEY, PAGE, Keys, Service, open_app
 from tests.services.gateway.doorstep import ANNA, SESSION, Doorstep, access_token, doorstep
@@ -233,6 +233,6 @@ def test_those_that_speak_to_a_scale_before_they_answer_are_slow() -> None:
 
 @pytest.mark.parametrize("path", ["/scales/bridges", "/bridges"])
 def test_bridges_are_listed_with_the_doors_prefix_and_without(path: str) -> None:
-    found = find(DOORS, "GET", path)
+    found = match_route(DOORS, "GET", path)
 
     assert (found.door.name, found.path, found.rule.scope) == ("scales", "/bridges", "scales:read")

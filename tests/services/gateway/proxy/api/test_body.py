@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from services.gateway.doors.api.fault import Fault
-from services.gateway.proxy.api.body import HELD_AT_ONCE, Body, ClientGone, Intake, read
+from services.gateway.proxy.api.body import MAX_BUFFERED_BYTES, Body, BodyReader, ClientGone, read
 
 LENGTH = [(b"content-length", b"5")]
 CHUNKED = [(b"transfer-encoding", b"chunked")]
-LIMIT = 4 * HELD_AT_ONCE
+LIMIT = 4 * MAX_BUFFERED_BYTES
 
 
 class Client:
@@ -31,7 +31,7 @@ class Client:
 async def sent(
     client: Client, headers: Sequence[tuple[bytes, bytes]] = CHUNKED
 ) -> bytes | Body | None:
-    return await read(Intake("POST", headers, client), limit=LIMIT)
+    return await read(BodyReader("POST", headers, client), limit=LIMIT)
 
 
 async def streamed(client: Client) -> Body:
@@ -44,7 +44,7 @@ async def test_a_small_body_goes_on_in_one_piece_and_none_is_not_waited_for() ->
     assert await sent(Client(b"he", b"llo"), LENGTH) == b"hello"
 
     client = Client(b"untouched")
-    assert await read(Intake("GET", [], client), limit=LIMIT) is None
+    assert await read(BodyReader("GET", [], client), limit=LIMIT) is None
     assert client.left
 
 
@@ -61,7 +61,7 @@ async def test_a_body_that_is_too_large_is_refused_unread_if_it_was_announced() 
 
 
 async def test_a_large_body_goes_on_as_it_comes() -> None:
-    part = b"x" * HELD_AT_ONCE
+    part = b"x" * MAX_BUFFERED_BYTES
     client = Client(part, part, b"end")
 
     body = await streamed(client)
@@ -71,7 +71,7 @@ async def test_a_large_body_goes_on_as_it_comes() -> None:
 
 
 async def test_an_unannounced_body_is_cut_off_when_it_becomes_too_large() -> None:
-    client = Client(*[b"x" * HELD_AT_ONCE] * 10)
+    client = Client(*[b"x" * MAX_BUFFERED_BYTES] * 10)
 
     body = await streamed(client)
     with pytest.raises(Fault) as no:
@@ -79,7 +79,7 @@ async def test_an_unannounced_body_is_cut_off_when_it_becomes_too_large() -> Non
             pass
 
     assert no.value.status == 413
-    assert body.trouble is no.value
+    assert body.failure is no.value
     assert len(client.left) == 5
 
 
@@ -87,31 +87,31 @@ async def test_half_a_body_is_never_taken_for_a_whole_one() -> None:
     with pytest.raises(ClientGone):
         await sent(Client(b"half", hangs_up=True))
 
-    body = await streamed(Client(b"x" * HELD_AT_ONCE, b"x", hangs_up=True))
+    body = await streamed(Client(b"x" * MAX_BUFFERED_BYTES, b"x", hangs_up=True))
     with pytest.raises(ClientGone):
         async for _ in body.parts():
             pass
-    assert isinstance(body.trouble, ClientGone)
+    assert isinstance(body.failure, ClientGone)
 
 
 async def test_the_rest_of_a_refused_body_is_read_within_reason() -> None:
     client = Client(*[b"x" * 100] * 10)
-    intake = Intake("POST", CHUNKED, client)
+    body_reader = BodyReader("POST", CHUNKED, client)
 
-    await intake.hear_out(350)
+    await body_reader.drain(350)
     assert len(client.left) == 6
 
     for _ in range(2):
-        await intake.hear_out(10_000)
-        assert intake.is_complete()
+        await body_reader.drain(10_000)
+        assert body_reader.is_complete()
         assert client.left == []
 
 
 async def test_who_announces_far_too_much_or_hangs_up_is_not_waited_for() -> None:
     client = Client(b"untouched")
-    await Intake("POST", LENGTH, client).hear_out(4)
+    await BodyReader("POST", LENGTH, client).drain(4)
     assert client.left
 
-    gone = Intake("POST", CHUNKED, Client(b"half", hangs_up=True))
-    await gone.hear_out(10_000)
+    gone = BodyReader("POST", CHUNKED, Client(b"half", hangs_up=True))
+    await gone.drain(10_000)
     assert not gone.is_complete()

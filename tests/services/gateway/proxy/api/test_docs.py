@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
-from services.gateway.doors.domain.door import Door, Limit, Login, Rule, Shape
-from services.gateway.proxy.domain import TOKEN, demanding, described, schemas_of
+from services.gateway.doors.domain.door import AuthScheme, Door, Limit, Rule, Shape
+from services.gateway.proxy.domain import TOKEN, door_document, schemas_of, with_security
 from tests.services.gateway.app import Opener, Service
 
 
@@ -184,7 +184,7 @@ DOOR = Door(
     root=(),
     repeated="",
     service="crm",
-    login=Login.BEARER,
+    auth_scheme=AuthScheme.BEARER,
     shape=Shape.ERROR,
     rules=(
         Rule(("GET", "HEAD"), "/visits/{}", "visits:read", Limit.NONE),
@@ -199,7 +199,7 @@ def document(paths: dict[str, Any], **schemas: Any) -> dict[str, Any]:
 
 
 def joined(service: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, Any]:
-    return described(DOOR, service, own, base="/crm", version="1")
+    return door_document(DOOR, service, own, base="/crm", version="1")
 
 
 def test_only_what_a_rule_lets_through_is_described() -> None:
@@ -254,4 +254,4 @@ def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
 
 def test_an_operation_says_who_may_use_it() -> None:
     for scope, security in ((None, []), ("", [{TOKEN: []}]), ("a:b", [{TOKEN: ["a:b"]}])):
-        assert demanding({}, scope, schemes=[TOKEN]) == {"security": security}
+        assert with_security({}, scope, schemes=[TOKEN]) == {"security": security}

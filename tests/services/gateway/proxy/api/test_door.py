@@ -9,10 +9,10 @@ from aiohttp import web
 from httpx import AsyncClient, Response
 
 from libs.security import tokens
-from libs.testing.servers import crooked
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.servers import tcp_server
 from services.gateway.doors.domain.door import Limit
-from services.gateway.doors.stores import Limits, allowances
+from services.gateway.doors.stores import Limits, parse_limits
 from services.gateway.settings import Settings
 from tests.services.gateway.app import KEY, PAGE, READER, Keys, Opener, Service
 
@@ -163,9 +163,9 @@ def final(answer: Response) -> bool:
     return "401" in answer.text or "403" in answer.text
 
 
-@pytest.mark.parametrize(("trouble", "status"), [("away", 503), ("hangs up", 502), ("late", 504)])
+@pytest.mark.parametrize(("failure", "status"), [("away", 503), ("hangs up", 502), ("late", 504)])
 async def test_a_service_in_trouble_is_worth_another_try(
-    open_gateway: Opener, service: Service, trouble: str, status: int
+    open_gateway: Opener, service: Service, failure: str, status: int
 ) -> None:
     async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -175,10 +175,10 @@ async def test_a_service_in_trouble_is_worth_another_try(
         raise AssertionError
 
     service.answer = never
-    async with crooked(hang_up) as url:
+    async with tcp_server(hang_up) as url:
         urls = {"away": "http://127.0.0.1:1", "hangs up": url, "late": service.url}
-        limit = {"answer_seconds": 0.2} if trouble == "late" else {}
-        async with open_gateway(ingest_url=urls[trouble], **limit) as gateway:
+        limit = {"answer_seconds": 0.2} if failure == "late" else {}
+        async with open_gateway(ingest_url=urls[failure], **limit) as gateway:
             answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
 
     assert answer.status_code == status
@@ -247,7 +247,7 @@ async def test_by_default_nobody_who_works_behind_one_address_is_slowed_down(
 
 
 async def test_by_default_a_day_of_polling_dashboards_is_let_through() -> None:
-    by_key = allowances(Settings.model_fields["rate_limit_dashboard"].default)
+    by_key = parse_limits(Settings.model_fields["rate_limit_dashboard"].default)
 
     # Ten viewers on one key, each asking twice every half minute.
     assert all(one.item.amount / one.item.get_expiry() > 10 * 2 / 30 for one in by_key)

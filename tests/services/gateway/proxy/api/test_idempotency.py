@@ -13,19 +13,19 @@ from httpx import AsyncClient, Response
 
 from libs.postgres.pool import Pool
 from libs.testing import callers
-from libs.testing.clock import Seconds
-from libs.testing.servers import crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.servers import tcp_server
 from services.gateway import bootstrap
 from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.doors.domain.door import Limit, Login, Rule, Shape
-from services.gateway.proxy.api.idempotency import MOST_ASKED, MOST_KEPT
+from services.gateway.doors.domain.door import AuthScheme, Limit, Rule, Shape
+from services.gateway.proxy.api.idempotency import MAX_REQUEST_BYTES, MAX_STORED_BYTES
 from services.gateway.proxy.stores import (
-    Answer,
     Claim,
     IdempotencyStore,
     InFlight,
     RequestFingerprint,
+    StoredResponse,
 )
 from tests.services.gateway.app import KEY, READER, Keys, Service
 from tests.services.gateway.doorstep import door
@@ -34,7 +34,7 @@ from tests.services.gateway.house import gateway_on
 ORDERS: Final = "/orders"
 SHOP: Final = door(
     "shop",
-    Login.API_KEY,
+    AuthScheme.API_KEY,
     Shape.DETAIL,
     root=(ORDERS, "/plain"),
     rules=(
@@ -144,7 +144,7 @@ async def test_keys_callers_and_tenants_do_not_meet_nor_keyless(shop: Shop, till
     assert till.orders == [b"roses", b"tulips", b"lilies", *[b"asters", b"dahlias"] * 2]
 
 
-async def begun(shop: Shop, till: Till) -> asyncio.Task[object]:
+async def started(shop: Shop, till: Till) -> asyncio.Task[object]:
     """An order that the service has, and does not answer yet."""
     till.free.clear()
     task: asyncio.Task[object] = asyncio.create_task(shop.order())
@@ -153,7 +153,7 @@ async def begun(shop: Shop, till: Till) -> asyncio.Task[object]:
 
 
 async def test_the_same_again_in_the_meantime_is_told_to_wait(shop: Shop, till: Till) -> None:
-    first = await begun(shop, till)
+    first = await started(shop, till)
 
     meanwhile = await shop.order()
     till.free.set()
@@ -205,7 +205,7 @@ async def test_neither_key_nor_request_stands_in_the_table(shop: Shop, till: Til
 
 
 async def test_a_claim_that_its_process_left_behind_runs_out(shop: Shop, till: Till) -> None:
-    (await begun(shop, till)).cancel()
+    (await started(shop, till)).cancel()
     till.free.set()
 
     held = await shop.order()
@@ -229,10 +229,10 @@ async def test_after_a_day_a_key_may_be_used_anew(shop: Shop, till: Till) -> Non
 
 
 async def test_a_large_answer_is_given_once_and_never_done_twice(shop: Shop, till: Till) -> None:
-    till.size = MOST_KEPT + 1
+    till.size = MAX_STORED_BYTES + 1
     first, again = await shop.order(), await shop.order()
 
-    assert len(first.json()["note"]) == MOST_KEPT + 1
+    assert len(first.json()["note"]) == MAX_STORED_BYTES + 1
     assert (again.status_code, again.headers.get("retry-after")) == (409, None)
     assert len(till.orders) == 1
 
@@ -247,7 +247,7 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
 
-    async with crooked(half) as url, opened(database, url, keys) as shop:
+    async with tcp_server(half) as url, opened(database, url, keys) as shop:
         idempotency_store = [await shop.order() for _ in range(2)]
 
     assert [answer.status_code for answer in idempotency_store] == [502, 409]
@@ -296,15 +296,17 @@ async def test_a_key_that_is_none_is_refused(shop: Shop, till: Till, key: str) -
 
 
 async def test_a_body_that_is_too_large_to_be_compared_is_refused(shop: Shop, till: Till) -> None:
-    fits = await shop.order("x" * MOST_ASKED)
-    over = await shop.order("x" * (MOST_ASKED + 1), key="second")
+    fits = await shop.order("x" * MAX_REQUEST_BYTES)
+    over = await shop.order("x" * (MAX_REQUEST_BYTES + 1), key="second")
 
     assert (fits.status_code, over.status_code) == (201, 413)
     assert len(till.orders) == 1
 
 
 ASKING = RequestFingerprint(tenant="demo", caller="anna", key=b"k" * 32, fingerprint=b"f" * 32)
-ANSWER = Answer(status=201, headers=[(b"location", b"/1"), (b"x-\xe9", b"\xff")], body=b"\x00made")
+ANSWER = StoredResponse(
+    status=201, headers=[(b"location", b"/1"), (b"x-\xe9", b"\xff")], body=b"\x00made"
+)
 
 
 @pytest.fixture
@@ -340,7 +342,7 @@ async def test_a_lost_claim_neither_finishes_nor_releases(
     mine = await claimed(idempotency_store)
 
     await idempotency_store.release(lost)
-    await idempotency_store.finish(lost, Answer(status=400, headers=[], body=b"late"))
+    await idempotency_store.finish(lost, StoredResponse(status=400, headers=[], body=b"late"))
     with pytest.raises(InFlight):
         await idempotency_store.claim(ASKING, seconds=60)
     await idempotency_store.finish(mine, ANSWER)
@@ -349,7 +351,7 @@ async def test_a_lost_claim_neither_finishes_nor_releases(
 
 
 async def test_what_is_older_than_a_day_is_swept_away(own_pool: Pool) -> None:
-    seconds = Seconds()
+    seconds = MonotonicClock()
     idempotency_store = IdempotencyStore(own_pool, now=seconds)
     await claimed(idempotency_store)
     await own_pool.execute("UPDATE idempotency SET kept_until = now()")

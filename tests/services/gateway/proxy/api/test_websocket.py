@@ -11,8 +11,8 @@ import jwt
 import pytest
 from aiohttp import web
 
-from libs.testing.servers import Exchange, crooked
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.servers import AsgiExchange, tcp_server
 from tests.services.gateway.app import PAGE, READER, Keys, Service, open_app
 from tests.services.gateway.live import (
     LIVE,
@@ -236,7 +236,7 @@ async def test_a_service_that_is_gone_does_not_look_finished(keys: Keys, how: st
 
     pings = {} if how == "vanishes" else {"websocket_ping_seconds": 0.1}
     async with (
-        crooked(gone) as url,
+        tcp_server(gone) as url,
         Room(Service(url=url), keys).open(**pings) as gateway,
         connected(f"{gateway}{LIVE}") as socket,
     ):
@@ -298,7 +298,7 @@ async def test_an_open_socket_does_not_hold_up_the_end(room: Room, live: Live) -
 
 
 async def test_a_server_that_cannot_refuse_closes(service: Service, keys: Keys) -> None:
-    exchange = Exchange()
+    exchange = AsgiExchange()
     scope = {
         "type": "websocket",
         "path": LIVE,

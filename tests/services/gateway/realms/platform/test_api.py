@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from libs.errors import Unauthenticated
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.administration.handlers import administration
-from tests.services.gateway.house import CHIEF, HOUSE, MANAGER, PASSWORD, House, bearer
+from tests.services.gateway.house import CHIEF, MANAGER, PASSWORD, PLATFORM_WORKSPACE, House, bearer
 
 AT = "/api/v1/platform"
 KEYS = "/api/v1/keys"
@@ -52,7 +52,7 @@ async def test_only_they_get_in_and_nobody_learns_why_not(demo: House) -> None:
     await administration.deactivate(
         demo.deps.identity, gone.account_id, reason="test", actor="test"
     )
-    elsewhere = await demo.email_of(MANAGER, Role(Place(Realm.CRM, "demo"), "ADMIN"))
+    elsewhere = await demo.email_of(MANAGER, Role(Workspace(Realm.CRM, "demo"), "ADMIN"))
     tried = [
         (chief.person.email, "another password"),
         (gone.person.email, PASSWORD),
@@ -80,8 +80,8 @@ async def test_a_password_is_not_tried_without_end(demo: House) -> None:
 
 async def test_a_refresh_token_counts_in_its_own_realm(demo: House) -> None:
     manager = await demo.somebody(MANAGER)
-    into, _ = await demo.inside(manager, MANAGER.place)
-    chief, _ = await demo.inside(await demo.somebody(CHIEF), HOUSE)
+    into, _ = await demo.inside(manager, MANAGER.workspace)
+    chief, _ = await demo.inside(await demo.somebody(CHIEF), PLATFORM_WORKSPACE)
 
     refused = await demo.client.post(f"{AT}/refresh", json={"refresh_token": into.refresh_token})
     at_crm = {"refresh_token": chief.refresh_token}

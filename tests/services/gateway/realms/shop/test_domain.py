@@ -10,13 +10,13 @@ from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import (
     SCOPES,
-    Place,
     Realm,
+    Workspace,
     is_role,
     roles_of,
     scopes_of,
 )
-from services.gateway.accounts.domain.shop import oldest_offer, place_of
+from services.gateway.accounts.domain.shop import oldest_offer, workspace_of_shop
 from services.gateway.accounts.domain.shop_role import (
     DEFAULTS,
     KEYS,
@@ -30,8 +30,8 @@ from services.gateway.realms.shop.domain import (
     Card,
     card_of,
     with_card,
-    workplace_to_enter,
-    workplaces,
+    workspace_to_enter,
+    workspaces_of_staff,
 )
 
 ANNA = Person(name="Анна", email="anna@crm.example", phone="+77011234567", telegram_id=7)
@@ -45,20 +45,26 @@ STANDINGS = st.builds(
 
 def test_several_workplaces_begin_where_the_role_may_do_the_most() -> None:
     roles = {
-        place_of("shop-3"): "courier",
-        place_of("shop-2"): "admin",
-        place_of("shop-1"): "admin",
-        Place("crm", "demo"): "ADMIN",
-        place_of("shop-0"): "admin off",
-        place_of("shop-4"): "owner",
+        workspace_of_shop("shop-3"): "courier",
+        workspace_of_shop("shop-2"): "admin",
+        workspace_of_shop("shop-1"): "admin",
+        Workspace("crm", "demo"): "ADMIN",
+        workspace_of_shop("shop-0"): "admin off",
+        workspace_of_shop("shop-4"): "owner",
     }
 
-    assert [place.tenant for place, _ in workplaces(roles)] == ["shop-1", "shop-2", "shop-3"]
-    assert [place.tenant for place, _ in workplaces(roles, "courier")] == ["shop-3"]
-    assert workplaces({}) == ()
+    assert [workspace.tenant for workspace, _ in workspaces_of_staff(roles)] == [
+        "shop-1",
+        "shop-2",
+        "shop-3",
+    ]
+    assert [workspace.tenant for workspace, _ in workspaces_of_staff(roles, "courier")] == [
+        "shop-3"
+    ]
+    assert workspaces_of_staff({}) == ()
 
 
-A, B, C = (place_of(f"shop-{letter}") for letter in "abc")
+A, B, C = (workspace_of_shop(f"shop-{letter}") for letter in "abc")
 DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
 
 
@@ -75,9 +81,12 @@ DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
     ],
 )
 def test_a_login_leads_to_the_shop_owned_or_last_used(
-    places: list[Place], owned: tuple[str, ...], used: dict[str, datetime], entered: Place | None
+    workspaces: list[Workspace],
+    owned: tuple[str, ...],
+    used: dict[str, datetime],
+    entered: Workspace | None,
 ) -> None:
-    assert workplace_to_enter(places, owned, used) == entered
+    assert workspace_to_enter(workspaces, owned, used) == entered
 
 
 def test_the_oldest_invitation_counts_unless_it_is_off() -> None:
@@ -94,7 +103,7 @@ def test_the_oldest_invitation_counts_unless_it_is_off() -> None:
     assert oldest_offer(offers) == A
     assert oldest_offer(offers, "courier") == B
     assert oldest_offer(offers, "manager") is None
-    assert oldest_offer({Place("crm", "demo"): offer("ADMIN", 0)}) is None
+    assert oldest_offer({Workspace("crm", "demo"): offer("ADMIN", 0)}) is None
 
 
 def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:

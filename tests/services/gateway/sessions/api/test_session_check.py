@@ -7,12 +7,12 @@ import pytest
 from libs.errors import Unauthenticated
 from libs.http.revocations import following
 from libs.postgres.doorbell import Doorbell
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.bootstrap import make_revocations
 from services.gateway.sessions.handlers import session as sessions
 from tests.services.gateway.house import House
 
-CRM = Place(Realm.CRM, "demo")
+CRM = Workspace(Realm.CRM, "demo")
 
 
 async def test_a_session_goes_on_until_it_is_revoked(demo: House) -> None:

@@ -7,7 +7,7 @@ from httpx import Response
 
 from contracts.gateway import DeviceEnrolled, LoginRefused, SessionOpened
 from services.gateway.accounts.domain.person import email
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import profile
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session as sessions
@@ -81,8 +81,8 @@ async def test_a_session_that_is_ended_opens_nothing(demo: House) -> None:
 async def test_all_others_are_ended_or_those_of_one_device(demo: House) -> None:
     anna = await demo.somebody(STAFF, WEIGHER)
     _, headers = await demo.inside(anna, KIOSKS, device="till")
-    for place, device in ((KIOSKS, "phone"), (KIOSKS, "phone"), (SCALES, "tablet")):
-        await demo.inside(anna, place, device=device)
+    for workspace, device in ((KIOSKS, "phone"), (KIOSKS, "phone"), (SCALES, "tablet")):
+        await demo.inside(anna, workspace, device=device)
     other = await demo.header_of(STAFF)
     await demo.catch_up()
 
@@ -110,7 +110,7 @@ async def test_nobody_ends_somebody_elses_session(demo: House) -> None:
 
 
 async def test_only_who_manages_devices_sees_and_ends_them(demo: House, let_in: LetIn) -> None:
-    elsewhere = Role(Place(Realm.KIOSK, "other"), "admin")
+    elsewhere = Role(Workspace(Realm.KIOSK, "other"), "admin")
     kiosk, bridge = await demo.somebody(KIOSK), await let_in(BRIDGE)
     of_kiosk, on_kiosk = await demo.inside(kiosk, KIOSKS, "Kiosk: hall")
     assert await answers(bridge)
@@ -152,8 +152,13 @@ async def change(demo: House, headers: Headers, body: dict[str, str]) -> Respons
     return await demo.client.post(CHANGE, json=body, headers=headers)
 
 
-async def enter(demo: House, address: str, password: str, place: Place = KIOSKS) -> None:
-    where = {"realm": place.realm, "tenant": place.tenant, "password": password, "device": ""}
+async def enter(demo: House, address: str, password: str, workspace: Workspace = KIOSKS) -> None:
+    where = {
+        "realm": workspace.realm,
+        "tenant": workspace.tenant,
+        "password": password,
+        "device": "",
+    }
     await log_in(demo.deps.identity, **where, address=email(address), attempts=None)
 
 
@@ -174,8 +179,8 @@ async def test_a_new_password_ends_all_sessions(demo: House) -> None:
         await sessions.refresh(demo.deps.identity, elsewhere.refresh_token)
     with pytest.raises(LoginFailed):
         await enter(demo, address, PASSWORD)
-    for place in (KIOSKS, SCALES):
-        await enter(demo, address, NEW_PASSWORD, place)
+    for workspace in (KIOSKS, SCALES):
+        await enter(demo, address, NEW_PASSWORD, workspace)
 
 
 async def test_a_password_is_not_guessed_with_a_token(demo: House) -> None:

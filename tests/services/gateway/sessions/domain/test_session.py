@@ -26,7 +26,7 @@ from contracts.gateway import (
 )
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.accounts.domain.account import ACCOUNT
-from services.gateway.accounts.domain.realm import Place
+from services.gateway.accounts.domain.realm import Workspace
 from services.gateway.sessions.domain.session import (
     MAX_DEVICE,
     SESSION,
@@ -43,10 +43,10 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 GRACE = 10 * SECOND
 ID, ANNA, EVE = SessionId(UUID(int=1)), AccountId(UUID(int=2)), AccountId(UUID(int=3))
-CRM = Place("crm", "demo")
+CRM = Workspace("crm", "demo")
 
 open_it = OpenSession(
-    session_id=ID, account_id=ANNA, place=CRM, device="phone", now=NOW, lifetime=DAY
+    session_id=ID, account_id=ANNA, workspace=CRM, device="phone", now=NOW, lifetime=DAY
 )
 opened = SessionOpened(
     session_id=ID,
@@ -57,7 +57,7 @@ opened = SessionOpened(
     opened_at=NOW,
     expires_at=NOW + DAY,
 )
-refresh = RefreshSession(generation=1, ended=None, grace=GRACE, now=NOW + SECOND, lifetime=DAY)
+refresh = RefreshSession(rotation=1, ended=None, grace=GRACE, now=NOW + SECOND, lifetime=DAY)
 refreshed = SessionRefreshed(
     session_id=ID, generation=2, refreshed_at=NOW + SECOND, expires_at=NOW + SECOND + DAY
 )
@@ -76,7 +76,7 @@ ended = replace(revoked, reason="password", revoked_at=refresh.now)
 with_long_device = replace(opened, device="x" * MAX_DEVICE)
 rotated: list[GatewayEvent] = [opened, refreshed]
 rotated_twice = [*rotated, replace(refreshed, generation=3)]
-next_day = replace(refresh, generation=2, now=NOW + DAY)
+next_day = replace(refresh, rotation=2, now=NOW + DAY)
 refreshed_next_day = replace(
     refreshed, generation=3, refreshed_at=NOW + DAY, expires_at=NOW + 2 * DAY
 )
@@ -91,7 +91,7 @@ refreshed_next_day = replace(
     ("the one before in the grace", rotated, replace(refresh, now=last_second), NOTHING),
     ("the one before after the grace", rotated, replace(refresh, now=too_late), [reused(too_late)]),
     ("the one before that at once", rotated_twice, refresh, [reused(refresh.now)]),
-    ("a token never given", [opened], replace(refresh, generation=2), SessionOver),
+    ("a token never given", [opened], replace(refresh, rotation=2), SessionOver),
     ("ran out", [opened], replace(refresh, now=NOW + DAY), SessionOver),
     ("refreshed, and did not run out", rotated, next_day, [refreshed_next_day]),
     ("refreshed after revoked", [opened, revoked], refresh, SessionOver),
@@ -143,17 +143,17 @@ def test_an_account_may_end_its_sessions(since: list[GatewayEvent], reason: str 
 
 Steps = list[tuple[int, int]]
 steps = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=40)
-"""Seconds that go by, and how many generations behind the current one the token is."""
+"""Seconds that go by, and how many rotations behind the current one the token is."""
 
 
 @given(steps)
 def test_in_whatever_order_tokens_come_only_the_last_two_ever_open(steps: Steps) -> None:
     history: list[GatewayEvent] = [opened]
-    now, rotated_at, generation, over = NOW, None, 1, False
+    now, rotated_at, rotation, over = NOW, None, 1, False
     for seconds, behind in steps:
         now += seconds * SECOND
         state = SESSION.state_after(history)
-        command = replace(refresh, generation=generation - behind, now=now, lifetime=400 * DAY)
+        command = replace(refresh, rotation=rotation - behind, now=now, lifetime=400 * DAY)
         if over:
             with pytest.raises(SessionOver):
                 SESSION.decide(state, command)
@@ -162,7 +162,7 @@ def test_in_whatever_order_tokens_come_only_the_last_two_ever_open(steps: Steps)
         history += events
         graceful = behind == 1 and rotated_at is not None and now - rotated_at <= GRACE
         if behind == 0:
-            generation, rotated_at = generation + 1, now
+            rotation, rotated_at = rotation + 1, now
             assert [type(event) for event in events] == [SessionRefreshed]
         elif graceful:
             assert events == []
@@ -170,4 +170,4 @@ def test_in_whatever_order_tokens_come_only_the_last_two_ever_open(steps: Steps)
             over = True
             assert events == [reused(now)]
         after = SESSION.state_after(history)
-        assert (after.generation, after.revoked) == (generation, over)
+        assert (after.rotation, after.revoked) == (rotation, over)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.sessions.api.realm_route import realm_in
+from services.gateway.sessions.api.realm_route import claims_in
 from tests.services.gateway.house import (
     CHIEF,
     PASSWORD,
@@ -19,10 +19,10 @@ OF_A_LOGIN = {"sid", "jti", "client_id"}
 
 
 def payload_of(token: str) -> dict[str, Any]:
-    return dict(realm_in(f"Bearer {token}"))
+    return dict(claims_in(f"Bearer {token}"))
 
 
-def beside(token: str) -> dict[str, Any]:
+def door_claims(token: str) -> dict[str, Any]:
     """What stands in it for the door's clients: `sub`, and what only they read."""
     claims = payload_of(token)
     assert claims.keys() >= OURS - OF_A_LOGIN
@@ -37,7 +37,7 @@ async def test_at_the_scales_sub_is_the_number_that_registering_answered(house: 
 
     token = (await house.client.post("/auth/login", data=form)).json()["access_token"]
 
-    assert beside(token) == {"sub": str(made["id"])}
+    assert door_claims(token) == {"sub": str(made["id"])}
     # Ours go by the account's own id, as ever.
     mine = await house.client.get("/api/v1/sessions", headers=bearer(token))
     assert mine.status_code == 200
@@ -49,7 +49,7 @@ async def test_at_the_crm_a_token_says_who_and_in_which_role(house: House) -> No
 
     pair = (await house.token(str(who.person.email))).json()
 
-    claims = beside(pair["access_token"])
+    claims = door_claims(pair["access_token"])
     scopes = claims.pop("scopes")
     account = {"sub": str(who.account_id), "email": who.person.email}
     assert claims == {**account, "role": "SUPERVISOR", "type": "access"}
@@ -64,14 +64,14 @@ async def test_at_the_kiosks_a_token_says_the_user_by_number_and_name(house: Hou
     of_staff = (await house.login(str(staff.person.username))).json()["access_token"]
     of_kiosk = (await house.client.post("/api/v1/kiosk/login", json=body)).json()["access_token"]
 
-    assert beside(of_staff) == {
+    assert door_claims(of_staff) == {
         "sub": str(staff.account_id),
         "user_id": staff.number,
         "username": staff.person.username,
         "role_name": "staff",
         "type": "access_token",
     }
-    claims = beside(of_kiosk)
+    claims = door_claims(of_kiosk)
     kid = claims.pop("kid")
     assert claims == {
         "sub": str(kiosk.account_id),
@@ -93,15 +93,15 @@ async def test_at_the_shop_sub_is_the_shop_and_before_that_pending(door: Door) -
     anna.headers = bearer(pending)
     made = (await door.complete(anna, name="Розы")).json()
 
-    assert beside(pending) == {"sub": "pending", "phone": anna.phone}
-    claims = beside(made["access_token"])
+    assert door_claims(pending) == {"sub": "pending", "phone": anna.phone}
+    claims = door_claims(made["access_token"])
     assert claims.pop("user_id").isdecimal()
     assert claims.pop("telegram_id", anna.telegram_id) == anna.telegram_id
     assert claims == {"sub": str(made["shop_id"]), "phone": anna.phone}
 
 
 async def test_the_platforms_own_tokens_say_nothing_more(demo: House) -> None:
-    _, headers = await demo.inside(await demo.somebody(CHIEF), CHIEF.place)
+    _, headers = await demo.inside(await demo.somebody(CHIEF), CHIEF.workspace)
 
     token = headers["Authorization"].removeprefix("Bearer ")
 

@@ -11,7 +11,7 @@ import pytest
 from libs.security import refresh as refresh_tokens
 from libs.security.passwords import Passwords
 from libs.testing.clock import Clock
-from services.gateway.accounts.domain.realm import Place
+from services.gateway.accounts.domain.realm import Workspace
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session as sessions
@@ -162,8 +162,8 @@ async def test_the_end_of_a_session_is_reported_at_once(people: People, clock: C
     assert reported[1][1] == clock()
 
 
-async def role_of(identity: Identity, into: LoggedIn, place: Place = CRM) -> str:
-    return await current_role(identity, into.account.account_id, into.session_id, place)
+async def role_of(identity: Identity, into: LoggedIn, workspace: Workspace = CRM) -> str:
+    return await current_role(identity, into.account.account_id, into.session_id, workspace)
 
 
 async def test_a_session_acts_in_its_role_and_on_its_device(people: People) -> None:
@@ -207,8 +207,8 @@ async def test_a_session_is_good_for_its_own_account_in_its_own_place(people: Pe
     anna = await people.enter_new()
     boris = await people.open(BORIS)
 
-    for place in (KIOSK, OTHER_CRM):
+    for workspace in (KIOSK, OTHER_CRM):
         with pytest.raises(SessionOver):
-            await role_of(people.identity, anna, place)
+            await role_of(people.identity, anna, workspace)
     with pytest.raises(SessionOver):
         await current_role(people.identity, boris.account_id, anna.session_id, CRM)

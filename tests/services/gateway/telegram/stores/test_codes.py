@@ -128,8 +128,8 @@ async def test_a_code_is_right_in_its_time_and_within_its_tries(context: Desk, s
     addresses: dict[str, str] = {}
     for step in steps.split():
         asked, _, expected = step.partition("=")
-        name, _, place = asked.partition("@")
-        address = addresses.setdefault(place, some_address()) if place else None
+        name, _, network = asked.partition("@")
+        address = addresses.setdefault(network, some_address()) if network else None
         if step.endswith("s"):
             context.clock.advance(seconds=int(step[:-1]))
         elif name.startswith("+"):
@@ -167,8 +167,8 @@ async def test_no_day_sees_a_hundred_guesses_and_no_hour_a_locked_out_owner(
 
     for hour in range(60):
         # As soon as what was counted is forgotten, and all the time in between.
-        for place in [home] * inside + [some_address() for _ in range(5)]:
-            guesses += [context.clock()] * await context.guess(place)
+        for address in [home] * inside + [some_address() for _ in range(5)]:
+            guesses += [context.clock()] * await context.guess(address)
         new = hour % 20 == 19
         if new or not inside:
             context.clock.advance(minutes=15)
@@ -286,16 +286,18 @@ async def test_a_code_shows_one_device_is_expired_for_a_while_and_then_forgotten
     grant = replace(GRANT, expires_at=clock() + LIFETIME)
 
     async def poll() -> Verdict:
-        return (await device_grants.poll(pool, grant.device, grant.client_id, clock()))[0]
+        return (await device_grants.poll(pool, grant.device_digest, grant.client_id, clock()))[0]
 
     assert await device_grants.add(pool, grant, clock())
-    assert not await device_grants.add(pool, replace(grant, device="another"), clock())
-    assert await device_grants.waiting(pool, grant.shown, clock()) == grant
+    assert not await device_grants.add(pool, replace(grant, device_digest="another"), clock())
+    assert await device_grants.find_waiting(pool, grant.user_code_digest, clock()) == grant
     clock.now += LIFETIME
-    assert await device_grants.waiting(pool, grant.shown, clock()) is None
+    assert await device_grants.find_waiting(pool, grant.user_code_digest, clock()) is None
     assert await poll() is Verdict.EXPIRED
     clock.now += REMEMBERED
-    assert await device_grants.add(pool, replace(grant, device="next", shown="next"), clock())
+    assert await device_grants.add(
+        pool, replace(grant, device_digest="next", user_code_digest="next"), clock()
+    )
     assert await poll() is Verdict.WORTHLESS
 
 

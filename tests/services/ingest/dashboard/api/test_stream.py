@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from fastapi import FastAPI
 
-from libs.testing.event_stream import Listener, listening, read
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.event_stream import Listener, open_stream, read
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.ingest.dashboard.api import live, overview
 from services.ingest.dashboard.api import subscription as watch
 from tests.services.ingest.listening import STREAM, applied, at, follow, items
@@ -37,7 +37,7 @@ def lively(ingest: Service) -> FastAPI:
 
 @pytest.fixture
 def listen(lively: FastAPI, ingest: Service) -> Listen:
-    return partial(listening, lively, ingest.viewer, STREAM)
+    return partial(open_stream, lively, ingest.viewer, STREAM)
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ async def test_tenants_hear_only_of_themselves(
     await scan(1)
     async with (
         listen() as ours,
-        listening(lively, ingest.stranger, STREAM) as theirs,
+        open_stream(lively, ingest.stranger, STREAM) as theirs,
     ):
         our_state, their_state = await ours.next(), await theirs.next()
         await scan(2)
@@ -216,7 +216,7 @@ async def test_tenants_hear_only_of_themselves(
         event = sent(3, ingest.clock.now, operator="olga")
         await ingest.send(event, by=ingest.stranger)
         _, events = await follow(theirs, their_state.data, items(1))
-    async with listening(lively, ingest.stranger, STREAM, last_id=our_state.id) as theirs:
+    async with open_stream(lively, ingest.stranger, STREAM, last_id=our_state.id) as theirs:
         stolen = await theirs.next()
 
     assert their_state.data["operators"] == []
@@ -276,10 +276,10 @@ async def test_a_slow_listener_skips_what_is_past_and_ends_up_right(
 
 async def test_a_stream_ends_after_its_time_and_when_the_process_does(ingest: Service) -> None:
     short = lively_app(ingest, stream_lifetime_seconds=0.2)
-    async with listening(short, ingest.viewer, STREAM) as listener:
+    async with open_stream(short, ingest.viewer, STREAM) as listener:
         await listener.next("end")
     ending = lively_app(ingest)
-    async with listening(ending, ingest.viewer, STREAM) as listener:
+    async with open_stream(ending, ingest.viewer, STREAM) as listener:
         await listener.next("state")
         ending.state.draining = True
         await listener.next("end")
@@ -287,11 +287,11 @@ async def test_a_stream_ends_after_its_time_and_when_the_process_does(ingest: Se
 
 async def test_one_too_many_to_listen_is_asked_to_come_again(ingest: Service) -> None:
     full = lively_app(ingest, max_streams=1)
-    async with listening(full, ingest.viewer, STREAM) as listener:
+    async with open_stream(full, ingest.viewer, STREAM) as listener:
         await listener.next()
-        async with listening(full, ingest.viewer, STREAM) as refused:
+        async with open_stream(full, ingest.viewer, STREAM) as refused:
             await refused.part()
-    async with listening(full, ingest.viewer, STREAM) as again:
+    async with open_stream(full, ingest.viewer, STREAM) as again:
         await again.next()
 
     assert (refused.status, refused.headers["retry-after"]) == (503, "10")
@@ -313,7 +313,7 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for(
             await listener.next("comment")
 
     patient = lively_app(ingest, positions=sometimes)
-    async with listening(patient, ingest.viewer, STREAM) as listener:
+    async with open_stream(patient, ingest.viewer, STREAM) as listener:
         first = await listener.next()
         away = True
         await scan(1)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from libs.eventsourcing.log import Entry
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.dashboard.read_models.kept_past import KeptDays, KeptPast
 from services.ingest.dashboard.read_models.timeline import EVENT_BYTES, Timeline
 from services.ingest.scans.domain.day import Days

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from deploy.local.ports import free_port
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.servers import http_server
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.bridges.adapters import identity as bridge_identity
 from services.scale_bridge.bridges.adapters import link as bridge_link
 from services.scale_bridge.bridges.adapters.link import open_link

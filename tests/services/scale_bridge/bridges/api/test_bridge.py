@@ -15,7 +15,7 @@ import pytest
 
 from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,

@@ -15,8 +15,8 @@ from contracts.gateway import DeviceEnrolled
 from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
-from libs.testing.programs import started
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.programs import run_program
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
@@ -60,8 +60,8 @@ async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_p
         remote.tenant, remote.owner = SCALES.tenant, weigher.account_id
         _, headers = await house.inside(weigher, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
-        async with started(*BRIDGE, str(home), *enrolment) as enrolling:
-            code = await enrolling.printed(CODE)
+        async with run_program(*BRIDGE, str(home), *enrolment) as enrolling:
+            code = await enrolling.wait_for_output(CODE)
             await let_in(gateway, str(weigher.person.email), code[0].decode())
             [enrolled] = [
                 e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
@@ -77,7 +77,7 @@ async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_p
             assert await enrolling.stop(signal.SIGKILL) == -signal.SIGKILL
         assert await remote.ends(operation_id) == []
         scale.faults.set([])
-        async with started(*BRIDGE, str(home)) as going_on:
+        async with run_program(*BRIDGE, str(home)) as going_on:
             ended = await remote.end(operation_id)
             await eventually(lambda: is_connected(gateway, headers, remote))
             assert await going_on.stop() == 0
@@ -110,8 +110,8 @@ async def is_connected(gateway: str, headers: dict[str, str], remote: Remote) ->
 
 
 async def test_a_refused_agent_ends_with_the_reason(tmp_path: Path) -> None:
-    async with started(*BRIDGE, str(tmp_path / "nowhere")) as program:
-        assert await program.ended() == 1
+    async with run_program(*BRIDGE, str(tmp_path / "nowhere")) as program:
+        assert await program.wait_for_exit() == 1
     assert b"not enrolled" in program.output
 
 

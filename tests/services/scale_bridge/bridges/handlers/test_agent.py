@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from libs.security.sealed_box import public_of, seal_to
+from libs.testing.polling import eventually
 from libs.testing.servers import http_server
-from libs.testing.waiting import eventually
 from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import read_identity
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
-from libs.postgres.pool import acquired
-from libs.testing.waiting import eventually
+from libs.postgres.pool import acquire
+from libs.testing.polling import eventually
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of
@@ -222,7 +222,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
-            async with acquired(remote.context.pool) as connection:
+            async with acquire(remote.context.pool) as connection:
                 for table in ("events", "handed", "bridge", "work"):
                     rows = await connection.fetch(f"SELECT * FROM {table}")
                     stored += [str(dict(row)).encode() for row in rows]

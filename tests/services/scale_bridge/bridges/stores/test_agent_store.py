@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from libs.testing.clock import Seconds
+from libs.testing.clock import MonotonicClock
 from services.scale_bridge.bridges import domain as bridge_message
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
@@ -43,7 +43,7 @@ class Disk:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.clock = Seconds(1_000_000.0)
+        self.clock = MonotonicClock(1_000_000.0)
 
     def open(self) -> AbstractAsyncContextManager[AgentStore]:
         return open_agent_store(self.home / "operations.sqlite3", self.clock)

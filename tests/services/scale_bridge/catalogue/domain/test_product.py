@@ -9,7 +9,12 @@ import pytest
 
 from services.scale_bridge.catalogue.domain import model
 from services.scale_bridge.catalogue.domain.dates import is_date, refreshed, sell_by, written
-from services.scale_bridge.catalogue.domain.problems import Problem, Rule, beyond_model, problems
+from services.scale_bridge.catalogue.domain.problems import (
+    Problem,
+    RuleKind,
+    beyond_model,
+    problems,
+)
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, fault_in, patched
 from services.scale_bridge.driver.simulator.goods import product as goods
 from tests.services.scale_bridge.copies import a_product
@@ -175,14 +180,14 @@ def test_problems_name_plu_field_and_rule() -> None:
     found = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
 
     assert found == [
-        ("", "products", Rule.MODEL),
-        ("", "messages.3", Rule.MODEL),
-        ("1", "name", Rule.MODEL),
-        ("1", "price", Rule.FIELD),
-        ("7", "pluNumber", Rule.UNIQUE),
-        ("7", "sellByDate", Rule.FIELD),
-        ("7", "pluNumber", Rule.UNIQUE),
-        ("101", "pluNumber", Rule.MODEL),
+        ("", "products", RuleKind.MODEL),
+        ("", "messages.3", RuleKind.MODEL),
+        ("1", "name", RuleKind.MODEL),
+        ("1", "price", RuleKind.FIELD),
+        ("7", "pluNumber", RuleKind.UNIQUE),
+        ("7", "sellByDate", RuleKind.FIELD),
+        ("7", "pluNumber", RuleKind.UNIQUE),
+        ("101", "pluNumber", RuleKind.MODEL),
     ]
 
 
@@ -203,7 +208,7 @@ def test_only_what_was_not_there_before_counts() -> None:
 
     after = {**before, "products": [a_product(1, name="longer", price=1001)]}
     assert list(beyond_model(after, SMALL, before=before)) == [
-        Problem(plu="1", field="price", rule=Rule.MODEL, why="this model takes 99.99 at most")
+        Problem(plu="1", field="price", rule=RuleKind.MODEL, why="this model takes 99.99 at most")
     ]
 
 

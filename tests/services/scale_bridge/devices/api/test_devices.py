@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from contracts.scale_bridge import DeviceRegistered
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.sealing import Seal, generate_key
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.devices.handlers import device
@@ -211,7 +211,7 @@ def keys(*given: str) -> SecretStr:
 async def rotated(service: Service, newest: str) -> Rotated:
     """What the command line does."""
     await service.caught_up()
-    async with acquired(service.deps.context.pool) as connection:
+    async with acquire(service.deps.context.pool) as connection:
         every = await device_model.every(connection)
     return await rotate(service.deps.context, Seal([newest]), every, actor="command line")
 

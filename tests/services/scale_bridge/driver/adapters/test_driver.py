@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.driver.adapters.driver import Driver, open_driver
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.wire import Step

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from libs.testing.programs import Program, started
+from libs.testing.programs import Program, run_program
 from services.scale_bridge.driver.adapters.driver import Driver
 from services.scale_bridge.driver.cli.fleet import add_fleet
 from services.scale_bridge.driver.cli.simulator import CANNOT, MIXED_UP, add_simulator
@@ -42,7 +42,7 @@ faults = ["off"]
 
 
 async def endpoint_of(program: Program) -> Endpoint:
-    ready = await program.printed(READY)
+    ready = await program.wait_for_output(READY)
     return Endpoint(IPv4Address(ready[2].decode()), int(ready[3]))
 
 
@@ -52,7 +52,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
     base, frames = tmp_path / "base.json", tmp_path / "frames.jsonl"
     files = ("--products", str(base), "--items", "12", "--transcript", str(frames))
     faults = ("--fault", "poll:1", "--slow", "0.01")
-    async with started("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
+    async with run_program("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
         where = await endpoint_of(program)
         assert b"12 products, faults: poll slow" in program.output
         assert (await driver.fetch(where, PASSWORD)).items == 12
@@ -68,7 +68,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
 
 
 async def test_it_says_so_at_the_end_if_operations_met() -> None:
-    async with started("scale_bridge", "simulator", "--port", "0") as program:
+    async with run_program("scale_bridge", "simulator", "--port", "0") as program:
         where = await endpoint_of(program)
         talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]
         for reader, writer in talks:
@@ -132,8 +132,8 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     file, bases = tmp_path / "fleet.toml", tmp_path / "bases"
     file.write_text(FLEET)
 
-    async with started("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
-        await program.printed(TABLE_END)
+    async with run_program("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
+        await program.wait_for_output(TABLE_END)
         rows = ROW.finditer(program.output.decode())
         where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
         assert [*where] == ["flowers", "cheese", "dead"]

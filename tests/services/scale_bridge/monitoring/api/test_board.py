@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from httpx import AsyncClient
 
-from libs.testing.event_stream import listening
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.event_stream import open_stream
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.services.scale_bridge.service import (
     BORIS,
     Service,
@@ -80,7 +80,7 @@ async def test_a_dead_scale_and_a_lying_one_have_status_and_reason(database: str
 async def test_a_stream_begins_with_the_board_and_goes_on_with_changes(database: str) -> None:
     async with (
         open_device(database, 2, read=False, **QUICK) as device,
-        listening(device.service.app, device.owner, STREAM) as events,
+        open_stream(device.service.app, device.owner, STREAM) as events,
     ):
         event = await events.next()
         assert (event.name, [one["state"] for one in event.data]) == ("board", ["unknown"])
@@ -101,7 +101,7 @@ async def test_more_streams_than_allowed_are_503(database: str) -> None:
     async with (
         open_service(database, max_streams=1, **QUICK) as service,
         service.client() as anna,
-        listening(service.app, anna, STREAM) as events,
+        open_stream(service.app, anna, STREAM) as events,
     ):
         event = await events.next()
         assert (event.name, event.data) == ("board", [])
@@ -171,7 +171,7 @@ async def test_the_board_can_be_filtered_by_shop_and_group(database: str) -> Non
 async def test_the_stream_of_a_shop_follows_scales_that_join_and_leave(database: str) -> None:
     async with open_service(database, **QUICK) as service, service.client() as anna:
         numbers = await in_shops(anna, {"Сыр": ("Арбат", ""), "Мясо": ("Тверская", "")})
-        async with listening(service.app, anna, STREAM, shop="Арбат") as events:
+        async with open_stream(service.app, anna, STREAM, shop="Арбат") as events:
             event = await events.next()
             assert (event.name, [one["name"] for one in event.data]) == ("board", ["Сыр"])
 

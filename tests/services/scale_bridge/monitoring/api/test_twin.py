@@ -8,8 +8,8 @@ from uuid import uuid4
 from contracts.scale_bridge import PriceTaken, ProductEdited
 from contracts.shop import PriceChanged
 from libs.clock import utc_now
-from libs.testing.event_stream import listening
-from libs.testing.waiting import eventually
+from libs.testing.event_stream import open_stream
+from libs.testing.polling import eventually
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import (
     announce,
@@ -204,5 +204,5 @@ async def test_a_stream_shows_the_delivery_of_a_price(database: str) -> None:
     async with open_device(database, stream_poll_seconds=0.02) as device:
         service = device.service
         await announce(service, changed())
-        async with catching_up(service), listening(service.app, device.owner, path) as events:
+        async with catching_up(service), open_stream(service.app, device.owner, path) as events:
             await events.until(lambda data: [s["state"] for s in data["scales"]] == ["verified"])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import OperationSending
-from libs.postgres.pool import acquired
-from libs.testing.waiting import eventually
+from libs.postgres.pool import acquire
+from libs.testing.polling import eventually
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
@@ -245,7 +245,7 @@ async def test_the_progress_of_an_agent_is_answered_too(database: str, tmp_path:
         operation_id = await remote.order(device_id, "fetch")
 
         async def moved() -> Transferred | None:
-            async with acquired(remote.context.pool) as connection:
+            async with acquire(remote.context.pool) as connection:
                 return await progress.get(connection, TENANT, operation_id)
 
         async def is_moving() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import CatalogueConfirmed
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.bootstrap import open_worker
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.operations.handlers.worker import OperationWorker

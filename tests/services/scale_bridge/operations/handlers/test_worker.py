@@ -19,7 +19,7 @@ from contracts.scale_bridge import (
     OperationSending,
 )
 from libs.http import hub
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.document import digest, written

@@ -13,7 +13,7 @@ from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
 from libs.postgres.doorbell import PROJECTED
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import periodic_tasks
 from services.scale_bridge.devices.domain.device import device_id_of

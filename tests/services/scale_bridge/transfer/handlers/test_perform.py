@@ -12,7 +12,7 @@ import pytest
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
-from libs.testing.clock import Clock, Seconds
+from libs.testing.clock import Clock, MonotonicClock
 from services.scale_bridge.driver.adapters.driver import Driver
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
@@ -230,7 +230,7 @@ class Dated:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self.seconds = Seconds()
+        self.seconds = MonotonicClock()
         self.begun: list[float] = []
 
     async def sleep(self, seconds: float) -> None:

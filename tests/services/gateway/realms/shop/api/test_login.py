@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.administration.handlers import administration
 from tests.services.gateway.bot_api import open_bot_api
 from tests.services.gateway.code_context import some_phone
@@ -17,7 +17,7 @@ from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone, op
 async def works_at(door: Door, who: Someone, shop_id: int, role: str) -> None:
     """Give somebody a role in a shop."""
     account_id = await door.account_of(who)
-    where = Role(place_of(f"shop-{shop_id}"), role)
+    where = Role(workspace_of_shop(f"shop-{shop_id}"), role)
     await administration.grant_role(door.deps.identity, account_id, where, actor="test")
 
 

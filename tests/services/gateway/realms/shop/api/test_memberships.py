@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.errors import Unavailable
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway.accounts.domain.account import MOST_OFFERS
 from services.gateway.bot import handlers as bot
 from services.gateway.bot.api import SECRET_HEADER

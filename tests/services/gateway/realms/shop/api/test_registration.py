@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security import tokens
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.realms.shop.handlers import pending_registration
 from services.gateway.realms.shop.handlers.pending_registration import AUDIENCE, TYPE
 from tests.services.gateway.code_context import some_phone
@@ -72,7 +72,7 @@ async def test_a_pending_token_registers_only_and_another_does_not(door: Door) -
 
 async def test_somebody_known_elsewhere_opens_a_shop_of_their_own(door: Door) -> None:
     anna = Someone()
-    account_id = await door.opened(anna, Role(Place(Realm.CRM, "demo"), "ENGINEER"))
+    account_id = await door.opened(anna, Role(Workspace(Realm.CRM, "demo"), "ENGINEER"))
 
     made = await door.register(anna)
 
@@ -112,7 +112,7 @@ async def test_phone_and_code_and_token_do_not_stand_in_the_log(door: Door) -> N
     assert again.status_code == 400
     assert "expired" in again.json()["detail"]
     assert "Invalid OTP" not in again.json()["detail"]
-    async with acquired(door.deps.pool) as connection:
+    async with acquire(door.deps.pool) as connection:
         rows = await connection.fetch("SELECT data::text || metadata::text AS text FROM events")
     log = " ".join(row["text"] for row in rows)
     for secret in (anna.phone[1:], pending, full, f'"{code}"'):

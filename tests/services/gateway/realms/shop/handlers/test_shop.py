@@ -11,7 +11,7 @@ from libs.testing.callers import KEY
 from libs.testing.clock import Clock
 from services.gateway.accounts.domain.commands import OpenAccount
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.identity import Identity, profile
 from services.gateway.realms.shop.handlers import shop as shops
 from services.gateway.realms.shop.handlers.pending_registration import (
@@ -55,7 +55,7 @@ async def test_of_many_registrations_at_once_one_counts(people: People, *, is_kn
 
 async def test_an_owner_who_is_switched_off_elsewhere_may_open_a_shop(people: People) -> None:
     account_id, made = await register_shop(people.identity, PHONE, **SHOP, telegram_id=7)
-    off = Role(place_of(made.tenant), "manager off")
+    off = Role(workspace_of_shop(made.tenant), "manager off")
     await people.grant(await profile(people.identity, account_id), off)
 
     assert await register(people.identity) != made.tenant

@@ -1,7 +1,7 @@
-"""The commands that rebuild read models and look after what was parked."""
+"""The maintenance commands: rebuild read models, retry or drop parked streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +15,9 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from libs.errors import Unavailable
-from libs.messaging.categories import spelled
-from libs.messaging.reaction import FEED, own_feeds
-from libs.postgres.pool import Pool, translated
+from libs.messaging.categories import wire_name
+from libs.messaging.reaction import FEED_PREFIX, own_feeds
+from libs.postgres.pool import Pool, unavailable_if_lost
 from libs.postgres.rls import application_role
 from libs.process.database_command import open_service_pool
 from libs.projections import parking
@@ -25,7 +25,7 @@ from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
 from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.shards import StreamKey
-from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
+from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 from libs.settings import ServiceSettings
 from libs.telemetry import traces
 
@@ -38,6 +38,12 @@ Tenant = Annotated[str, typer.Argument(help="The tenant, as `park list` shows it
 Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it.")]
 
 LINE_SECONDS: Final = 5.0
+
+_OUTDATED: Final = """
+SELECT name, registered.version FROM projections AS registered
+JOIN unnest($1::text[], $2::int[]) AS code (name, version) USING (name)
+WHERE registered.state = 'live' AND registered.version < code.version ORDER BY name
+"""
 
 
 def rebuild_commands(service: "Service[Any]") -> typer.Typer:
@@ -52,44 +58,77 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
         ] = False,
         switch: Annotated[bool, typer.Option(help="Switch when they are built.")] = True,
         anew: Annotated[
-            bool, typer.Option("--anew", help="Do not go on with a build that was broken off.")
+            bool, typer.Option("--anew", help="Do not go on with an interrupted build.")
         ] = False,
     ) -> None:
         """Build them from the log in one pass, show how they differ, and switch if they do not.
 
-        A build that was broken off goes on when the same command is given again.
+        An interrupted build goes on when the same command is given again.
         """
-        chosen = _Build(names, accept_differences=accept_differences, switch=switch, anew=anew)
-        _answer(_build(service, chosen))
+        options = _BuildOptions(
+            names, accept_differences=accept_differences, switch=switch, anew=anew
+        )
+        _exit_with(_build(service, options))
 
     @app.command()
     def switch(names: Names) -> None:
-        """Make what was built live, whatever differs; the live ones are kept as previous."""
-        _answer(_with_rebuild(service, names, lambda rebuild: rebuild.switch()))
+        """Make the built models live, even if rows differ; keep the live ones as previous."""
+        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.switch()))
 
     @app.command()
     def back(names: Names) -> None:
-        """Make the previous ones live again; they catch up by themselves."""
-        _answer(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()))
+        """Make the previous models live again; they catch up by themselves."""
+        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()))
 
     return app
 
 
 def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
-    """Build the read models anew and switch to them, because they must differ; an exit status.
+    """Rebuild read models that are known to differ, and switch to them. Returns an exit status.
 
     An error is printed as one sentence. Safe to repeat.
     """
-    return status_of(_build(service, _Build(names, accept_differences=True, anew=True)))
+    return status_of(_build(service, _BuildOptions(names, accept_differences=True, anew=True)))
 
 
-async def replace_all(service: "Service[Any]", names: Sequence[str]) -> int:
-    """Build the read models from the log and switch to them, whatever differs; an exit status.
+async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> Mapping[str, int]:
+    """The live read models that older code filled, with the version of that code.
 
-    A build that was broken off goes on. Rows that differ are counted, not shown. Raises what
-    `Rebuild` does.
+    Version 0 means that the model's position in the log is not known.
     """
-    return await _build(service, _Build(names, accept_differences=True, samples=False))
+    names, versions = [model.name for model in models], [model.version for model in models]
+    rows = await connection.fetch(_OUTDATED, names, versions)
+    return {row["name"]: row["version"] for row in rows}
+
+
+def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
+    """Rebuild read models whose position in the log is not known. Returns an exit status.
+
+    With `newer_code` also those that an older version of their code filled. The old rows can be
+    read until they are replaced. An interrupted rebuild goes on at the next call. An error is
+    printed as one sentence.
+    """
+    return status_of(_rebuild_outdated(service, newer_code))
+
+
+async def _rebuild_outdated(service: "Service[Any]", newer_code: bool) -> int:
+    settings = service.read_settings()
+    async with owner_pool(service) as pool:
+        outdated = await _find_outdated(pool, service.projections(settings))
+    now = [name for name, version in outdated.items() if newer_code or not version]
+    later = [name for name in outdated if name not in now]
+    if later:
+        Console().print(
+            f"filled by older code, and not kept up to date until rebuilt: {' '.join(later)}\n"
+            f"`migrate --rebuild` does it, or `rebuild build {' '.join(later)}`",
+            markup=False,
+            soft_wrap=True,
+        )
+    if not now:
+        return 0
+    Console().print(f"to be rebuilt: {' '.join(now)}", markup=False, soft_wrap=True)
+    # Rows that differ are counted, not shown.
+    return await _build(service, _BuildOptions(now, accept_differences=True, samples=False))
 
 
 def park_commands(service: "Service[Any]") -> typer.Typer:
@@ -99,32 +138,32 @@ def park_commands(service: "Service[Any]") -> typer.Typer:
     @app.command("list")
     def list_parked() -> None:
         """Show every parked stream, why, and how many events wait in it."""
-        _answer(_list_parked(service))
+        _exit_with(_list_parked(service))
 
     @app.command()
     def retry(name: Name, tenant: Tenant, stream: Stream) -> None:
-        """Apply a stream's events in order and let it go on, or leave it parked if it fails."""
-        _answer(_unpark(service, name, (tenant, stream), parking.retry, "applied"))
+        """Apply a stream's events in order and unpark it, or leave it parked if it fails."""
+        _exit_with(_change_parked(service, name, (tenant, stream), parking.retry, "applied"))
 
     @app.command()
     def drop(name: Name, tenant: Tenant, stream: Stream) -> None:
-        """Give a stream's parked events up; the log keeps them."""
-        _answer(_unpark(service, name, (tenant, stream), parking.drop, "given up"))
+        """Discard a stream's parked events; the log still has them."""
+        _exit_with(_change_parked(service, name, (tenant, stream), parking.drop, "given up"))
 
     return app
 
 
-def _answer(program: Coroutine[Any, Any, int]) -> None:
+def _exit_with(program: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(status_of(program))
 
 
 def status_of(program: Coroutine[Any, Any, int]) -> int:
-    """Run it; an error is printed as one sentence. An exit status."""
+    """Run a program. Returns its exit status, or 1 after printing an error as one sentence."""
     try:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-    except (parking.OtherVersion, parking.ShardsApart) as error:
+    except (parking.VersionMismatch, parking.ShardsApart) as error:
         Console(stderr=True).print(f"It stays parked: {error}", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
@@ -132,8 +171,8 @@ def status_of(program: Coroutine[Any, Any, int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Build:
-    """What is to be built, and what then."""
+class _BuildOptions:
+    """The read models to build, and what to do with them."""
 
     names: Sequence[str]
     accept_differences: bool = False
@@ -142,62 +181,62 @@ class _Build:
     samples: bool = True
 
 
-async def _build(service: "Service[Any]", chosen: _Build) -> int:
-    console, named = Console(), " ".join(chosen.names)
+async def _build(service: "Service[Any]", options: _BuildOptions) -> int:
+    console, names = Console(), " ".join(options.names)
     with _progress(console) as progress:
-        async with _rebuild(service, chosen.names, progress) as rebuild:
-            differences = await rebuild.build(anew=chosen.anew)
+        async with _rebuild(service, options.names, progress) as rebuild:
+            differences = await rebuild.build(anew=options.anew)
             same = all(table.same for table in differences)
-            switched = chosen.switch and (same or chosen.accept_differences)
+            switched = options.switch and (same or options.accept_differences)
             if switched:
                 await rebuild.switch()
-    _show(console, differences, samples=chosen.samples)
+    _show(console, differences, samples=options.samples)
     if switched:
-        console.print(f"{named} switched; `rebuild back {named}` undoes it")
+        console.print(f"{names} switched; `rebuild back {names}` undoes it")
     elif not same:
-        console.print(f"the rows differ; `rebuild switch {named}` makes the new ones live")
-    return 0 if switched or not chosen.switch else 1
+        console.print(f"the rows differ; `rebuild switch {names}` makes the new ones live")
+    return 0 if switched or not options.switch else 1
 
 
 async def _with_rebuild(
     service: "Service[Any]",
     names: Sequence[str],
-    do: Callable[[Rebuild], Coroutine[Any, Any, None]],
+    action: Callable[[Rebuild], Coroutine[Any, Any, None]],
 ) -> int:
     with _progress(Console()) as progress:
         async with _rebuild(service, names, progress) as rebuild:
-            await do(rebuild)
+            await action(rebuild)
     return 0
 
 
 async def _list_parked(service: "Service[Any]") -> int:
     async with owner_pool(service) as pool:
         streams = await parking.list_parked(pool)
-    # Streams are to be copied, so they may break over lines but are never cut.
-    whole = Column("stream", overflow="fold")
-    table = Table("read model", "tenant", whole, "events", "tries", "since", "why")
+    # People copy the streams, so a long one is folded and never cut.
+    stream = Column("stream", overflow="fold")
+    table = Table("read model", "tenant", stream, "events", "tries", "since", "why")
     for one in streams:
         since, why = f"{one.parked_at:%Y-%m-%d %H:%M:%S}", f"{one.reason}: {one.error}"
-        counts = (str(one.waiting), str(one.attempts))
+        counts = (str(one.pending_events), str(one.attempts))
         table.add_row(one.projection, one.tenant, one.stream, *counts, since, why)
     Console().print(table if streams else "nothing is parked")
     return 0
 
 
-async def _unpark(
+async def _change_parked(
     service: "Service[Any]",
     name: str,
     key: StreamKey,
-    do: Callable[[Pool, Projection[Any], StreamKey], Coroutine[Any, Any, int]],
-    done: str,
+    action: Callable[[Pool, Projection[Any], StreamKey], Coroutine[Any, Any, int]],
+    result: str,
 ) -> int:
     settings = service.read_settings()
     async with (
         _projection_or_feed(service, settings, name) as projection,
         owner_pool(service) as pool,
     ):
-        count = await do(pool, projection, key)
-    Console().print(f"{count} events {done}; the stream goes on")
+        count = await action(pool, projection, key)
+    Console().print(f"{count} events {result}; the stream goes on")
     return 0
 
 
@@ -207,16 +246,16 @@ async def _rebuild(
 ) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
-    schemas = Schemas(service.name, application_role(service.name))
+    schemas = VersionSchemas(service.name, application_role(service.name))
     async with owner_pool(service) as pool:
-        with translated(OSError):
-            yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)
+        with unavailable_if_lost(OSError):
+            yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)
 
 
 def owner_pool(service: "Service[Any]") -> AbstractAsyncContextManager[Pool]:
-    """Connections with the login's own rights, whose statements take as long as they take."""
+    """A pool with the rights of the login itself, without a statement timeout."""
     return open_service_pool(
-        service, "mending", size=4, as_owner=True, statement_timeout=timedelta(0)
+        service, "maintenance", size=4, as_owner=True, statement_timeout=timedelta(0)
     )
 
 
@@ -228,15 +267,17 @@ def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -
 async def _projection_or_feed(
     service: "Service[Any]", settings: ServiceSettings, name: str
 ) -> AsyncIterator[Projection[Any]]:
-    """The read model of this name, or the feed of the inbox of a reaction to the service's own
-    facts, which needs what the reactions work with."""
-    if service.open_reactions is None or not name.startswith(FEED):
+    """The read model of this name, or the inbox feed of a reaction to the service's own facts.
+
+    A feed needs the reactions, which are opened for as long as the block lasts.
+    """
+    if service.open_reactions is None or not name.startswith(FEED_PREFIX):
         yield _projection(service, settings, name)
         return
     telemetry = traces.set_up(service.name, settings.otlp_endpoint)
     try:
         async with service.open_reactions(settings, telemetry) as reactions:
-            yield _named(name, own_feeds(spelled(service.name), reactions))
+            yield _named(name, own_feeds(wire_name(service.name), reactions))
     finally:
         await telemetry.stop()
 
@@ -250,7 +291,7 @@ def _named(name: str, projections: Sequence[Projection[Any]]) -> Projection[Any]
 
 @contextmanager
 def _progress(console: Console) -> Any:
-    """A bar for what has an end, a line for what has none; in a log, a line from time to time."""
+    """Progress bars at a terminal; otherwise lines every `LINE_SECONDS`."""
     if not console.is_terminal:
         yield _Lines(console).show
         return
@@ -258,27 +299,27 @@ def _progress(console: Console) -> Any:
     with Bars(*columns, TimeElapsedColumn(), console=console) as progress:
         bars: dict[str, Any] = {}
 
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total or None)
-            progress.update(bars[what], completed=done, total=total or None)
+        def show(step: str, done: int, total: int) -> None:
+            if step not in bars:
+                bars[step] = progress.add_task(step, total=total or None)
+            progress.update(bars[step], completed=done, total=total or None)
 
-        yield tell
+        yield show
 
 
 class _Lines:
-    """Progress as lines: one for each new thing, then one every few seconds."""
+    """Progress as lines: one at the start of each step, then one every `LINE_SECONDS`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last = ""
-        self._shown_at = 0.0
+        self._printed_at = 0.0
 
-    def show(self, what: str, done: int, total: int) -> None:
-        if what == self._last and monotonic() - self._shown_at < LINE_SECONDS:
+    def show(self, step: str, done: int, total: int) -> None:
+        if step == self._last and monotonic() - self._printed_at < LINE_SECONDS:
             return
-        self._last, self._shown_at = what, monotonic()
-        self._console.print(f"{what}: {done} of {total}" if total else what, markup=False)
+        self._last, self._printed_at = step, monotonic()
+        self._console.print(f"{step}: {done} of {total}" if total else step, markup=False)
 
 
 def _show(console: Console, differences: Sequence[TableDiff], *, samples: bool) -> None:

@@ -1,4 +1,4 @@
-"""A reaction under test: what it did, in what order, and how it is made to fail."""
+"""A reaction under test that records its calls and can be made to fail."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ from libs.messaging.reaction import Reaction, Schedule, feed_of
 from libs.messaging.reactor import Reactor
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import CODEC, METADATA, WRITER_CODEC, Lab, Ledger, Numbered, order
 from tests.libs.messaging.wires import recorded
 
@@ -30,8 +30,8 @@ SHIFT = """UPDATE inbox SET due_at = due_at - $1::interval, retry_at = retry_at 
 
 
 @dataclass
-class Deeds:
-    """The reaction appends a fact to a stream of its own, under an id that follows from the event.
+class ReactionHarness:
+    """The reaction appends a fact to a new stream, under a command id derived from the event.
 
     All events have one ordering key.
     """
@@ -66,14 +66,14 @@ class Deeds:
             self.together -= 1
 
     async def done(self) -> list[int]:
-        """The numbers of what was done, in its order."""
+        """The numbers of the handled events, in order."""
         rows = await self.lab.pool.fetch(
             "SELECT (data->>'n')::int AS n FROM events WHERE stream LIKE 'deed-%' ORDER BY position"
         )
         return [row["n"] for row in rows]
 
     async def all_done(self, numbers: Sequence[int]) -> None:
-        """Wait until these were done, in any order, and nothing else."""
+        """Wait until exactly these events are handled, in any order."""
 
         async def done() -> list[int]:
             return sorted(await self.done())
@@ -96,7 +96,7 @@ class Deeds:
         return Reactor(lab.pool, self.reaction(**different), None if own else config)
 
     async def arrive(self, *numbers: int) -> None:
-        """Put events into the inbox as the service's own log does."""
+        """Store events in the inbox through the feed of the service's own log."""
         envelopes = [
             envelope(
                 structs.replace(recorded(n, order(n)), occurred_at=NOON + timedelta(seconds=n)),
@@ -123,40 +123,40 @@ class Deeds:
         finally:
             await producer.stop()
 
-    async def let_pass(self, **duration: float) -> None:
-        """Let a `timedelta` pass for the inbox, whose clock is the database's."""
+    async def advance(self, **duration: float) -> None:
+        """Shift all times in the inbox, because the database's clock cannot be set."""
         await self.lab.pool.execute(SHIFT, timedelta(**duration))
 
     async def waiting(self) -> Sequence[Mapping[str, Any]]:
-        """What `inbox list` shows, however short it waits."""
+        """The rows of `inbox list`, for any waiting time."""
         return await inbox.list_waiting(self.lab.pool, longer_than=timedelta())
 
 
-async def open_deeds(lab: Lab) -> Deeds:
-    """A reaction that has done nothing yet, and its tables."""
+async def open_harness(lab: Lab) -> ReactionHarness:
+    """A new harness, and its tables."""
     await lab.pool.execute(";".join(REACTION_TABLES))
-    return Deeds(lab)
+    return ReactionHarness(lab)
 
 
-async def open_deeds_without_broker(pool: asyncpg.Pool) -> Deeds:
-    """The same where nothing is sent or read."""
+async def open_harness_without_broker(pool: asyncpg.Pool) -> ReactionHarness:
+    """A new harness without Kafka."""
     store = EventStore(PostgresLog(pool), WRITER_CODEC)
     nowhere = "127.0.0.1:1"
     lab = Lab(pool=pool, bootstrap=nowhere, prefix="none", store=store, ledger=Ledger())
-    return await open_deeds(lab)
+    return await open_harness(lab)
 
 
-async def work_off(reactor: Reactor[Any]) -> None:
-    """Until nothing is due."""
+async def handle_due(reactor: Reactor[Any]) -> None:
+    """Handle messages until none is due."""
     while await reactor.worker.react():
         pass
 
 
-async def work_again_and_again(deeds: Deeds, reactor: Reactor[Any], times: int) -> None:
-    """Each time ten minutes later, which is longer than any back-off."""
+async def handle_repeatedly(harness: ReactionHarness, reactor: Reactor[Any], times: int) -> None:
+    """Handle due messages several times, each ten minutes later, longer than any back-off."""
     for _ in range(times):
-        await work_off(reactor)
-        await deeds.let_pass(minutes=10)
+        await handle_due(reactor)
+        await harness.advance(minutes=10)
 
 
 async def rows_of(pool: asyncpg.Pool, query: str) -> list[dict[str, Any]]:
