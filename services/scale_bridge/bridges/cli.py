@@ -134,7 +134,7 @@ def _run_agent(options: AgentOptions, console: Console) -> int:
         with home_of(options.state):
             return main(_enrol_and_run(options, console))
     except InUse:
-        reason = "another daemon runs in this directory"
+        reason = "another agent runs in this directory"
     except NotEnrolled:
         reason = "it is not enrolled; start it once with --enrol and --gateway"
     except NotAuthorized as error:

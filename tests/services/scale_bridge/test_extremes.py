@@ -18,7 +18,7 @@ async def test_what_no_column_can_hold_is_refused_on_every_route(database: str) 
         a_scale(3) as scale,
         open_service(database) as service,
         service.client(scopes=["scales:read", "scales:write"]) as anna,
-        service.client(uuid4(), scopes=["scales:bridge"]) as daemon,
+        service.client(uuid4(), scopes=["scales:bridge"]) as agent,
     ):
         async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
@@ -36,7 +36,7 @@ async def test_what_no_column_can_hold_is_refused_on_every_route(database: str) 
         made = await assert_extremes_are_answered(anna, document, usual=usual, except_for=STREAMS)
         assert made > 200
         await assert_extremes_are_answered(
-            daemon,
+            agent,
             {**document, "paths": {"/bridges/key": document["paths"]["/bridges/key"]}},
             usual={},
         )

@@ -139,7 +139,7 @@ def _observed(history: History, random: Random, of: int, number: int) -> None:
     history.queued(number, of=of)
     attempts = random.randrange(3)
     for attempt in range(attempts):
-        history.sending(number, of=of, attempt=attempt + 1)
+        history.begun(number, of=of, attempt=attempt + 1)
     if random.randrange(2):
         history.applied(number, at=at, of=of)
     if random.randrange(5):

@@ -1,4 +1,4 @@
-"""Text that a device or a daemon sent, as it may be stored, logged and shown."""
+"""Text that a device or an agent sent, as it may be stored, logged and shown."""
 
 
 def one_line(text: str, most: int) -> str:

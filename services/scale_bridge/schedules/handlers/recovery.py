@@ -85,11 +85,11 @@ async def _is_reachable(context: Context, device: IdleDevice) -> bool:
 
 def _request(device: IdleDevice, kind: Kind) -> OperationRequest:
     ended_at = device.health.ended_at
-    after = ended_at.isoformat() if ended_at else "nothing"
+    cause = f"{kind} after {ended_at.isoformat() if ended_at else 'nothing'}"
     return OperationRequest(
         tenant=device.tenant,
         device_id=device.device_id,
-        operation_id=OperationId(uuid5(device.device_id, f"{BY_RECOVERY} {kind} after {after}")),
+        operation_id=OperationId(uuid5(device.device_id, f"{BY_RECOVERY} {cause}")),
         kind=kind,
         asked_by=BY_RECOVERY,
     )

@@ -1,4 +1,4 @@
-"""Whose a daemon is, the gateway says: it reaches that one's scales and no others."""
+"""The gateway announces the owner of an agent, which reaches only the owner's scales."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""A price that the shop announces is shown by all scales that sell the article, and holds there,
-whatever they are found to show (SCL-8, SCL-15, SCL-16)."""
+"""A price of the shop is set on all scales that sell the article, and again after every fetch
+(SCL-8, SCL-15, SCL-16)."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,7 @@ def test_minor_units_become_major_ones(amount: int, currency: str, written: floa
 
 
 async def test_many_prices_are_sent_together(database: str) -> None:
-    """A new price list is not an upload per line."""
+    """A new price list needs one upload per scale."""
     async with open_device(database, 40) as device:
         await device.service.caught_up()
         context = device.service.deps.context
@@ -137,7 +137,7 @@ POISON: list[dict[str, Any]] = [
 async def test_a_price_that_cannot_be_stored_is_parked_and_stops_no_other(
     database: str, wrong: dict[str, Any]
 ) -> None:
-    """From its record on; by both of the shop's readers."""
+    """Both reactions park it, from its record on."""
     async with open_device(database) as device:
         service, context = device.service, device.service.deps.context
         await service.caught_up()
@@ -227,7 +227,7 @@ async def prices_shown_by(device: Device) -> list[float]:
 async def test_no_price_is_lost_when_a_worker_dies_after_a_fetch(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between what the scale showed and the shop's price nothing is lost."""
+    """It dies between the adopted catalogue and the shop's prices."""
     reapply = price.reapply
     armed, died = list[bool](), list[bool]()
 
@@ -254,7 +254,7 @@ async def test_no_price_is_lost_when_a_worker_dies_after_a_fetch(
 
 
 async def shows_clean(device: Device, amount: float) -> None:
-    """Wait until the scale shows the price, and all of its catalogue is confirmed."""
+    """Wait until the scale shows the price and its catalogue is clean."""
     await device.shows(amount)
     await eventually(device.is_dirty, False)
 
@@ -279,7 +279,7 @@ async def test_after_a_fetch_the_price_of_the_shop_is_set_again(database: str) -
 
 
 async def test_a_scale_that_is_read_later_gets_all_prices_at_once(database: str) -> None:
-    """But no price before it is valid."""
+    """Prices that are not valid yet are left out."""
     async with open_device(database, 300, read=False) as device:
         service = device.service
         articles = [product["code"] for product in device.scale.base.products]
@@ -316,7 +316,7 @@ async def test_a_price_that_changes_nothing_is_recorded_and_sends_nothing(databa
 
 
 async def test_a_price_that_a_person_set_but_did_not_upload_is_uploaded(database: str) -> None:
-    """The price is the shop's by then, and has to be on the label."""
+    """The shop announced the same price later: it has to be on the label."""
     async with open_device(database) as device:
         await device.set_price(2, 123.45)
         await announce(device.service, changed())
@@ -327,7 +327,7 @@ async def test_a_price_that_a_person_set_but_did_not_upload_is_uploaded(database
 async def test_a_scale_not_known_to_sell_the_article_gets_the_price_later(
     database: str,
 ) -> None:
-    """The read models were late when the price came."""
+    """The read models were late when the price was announced."""
     async with open_device(database) as device:
         service, context = device.service, device.service.deps.context
         await service.execute("DELETE FROM desired")
@@ -374,7 +374,7 @@ async def test_the_consequences_of_a_price_have_its_correlation_id(database: str
 
 
 async def test_the_last_valid_price_counts(database: str) -> None:
-    """In whatever order they are announced; those to come are known and do not count yet."""
+    """In any order of announcement; future prices do not count yet."""
     async with open_service(database) as service:
         now = utc_now()
         announced = [

@@ -1,4 +1,4 @@
-"""Zones are known by their names, and nothing else is taken for one."""
+"""Time zones by name; other names are refused."""
 
 import pytest
 

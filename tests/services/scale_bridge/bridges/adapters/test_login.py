@@ -1,5 +1,5 @@
-"""The daemon gets in by a code that a person types, stays in by tokens that are good once, and
-keeps who it is on its disk, whole and private."""
+"""The agent logs in by a code that a person types, refreshes its tokens, and stores its identity
+atomically, for its owner only."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ PENDING, SLOW_DOWN = {"error": "authorization_pending"}, {"error": "slow_down"}
 
 
 class Gateway:
-    """Gives the `answers`, one after the other, and records the `requests` of a `client`."""
+    """Gives the `answers` in order, and records the `requests` of a `client`."""
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self.client = client

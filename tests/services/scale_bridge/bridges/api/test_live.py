@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, let in through a running gateway, killed and restarted."""
+"""The agent as a process of its own, enrolled at a running gateway, killed and restarted."""
 
 import re
 import signal
@@ -33,7 +33,7 @@ BRIDGE: Final = ("scale_bridge", "bridge", "--loopback", "--state")
 
 
 async def let_in(gateway: str, email: str, code: str) -> None:
-    """What a person does on the approval page."""
+    """Approve an agent on the gateway's page, as a person does."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as browser:
         async with browser.get(f"{gateway}{PAGE}") as page:
@@ -90,7 +90,7 @@ async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_p
 
 
 async def events(deps: Deps) -> list[Envelope[Any]]:
-    """All that the gateway ever announced."""
+    """All events of the gateway."""
     pages = [page async for page in deps.store.log.read_all()]
     return [envelope(one, deps.store.decode(one)) for page in pages for one in page]
 

@@ -1,5 +1,5 @@
-"""The daemon's own rules, with a script at the other end of the conversation; and its token, which
-is renewed though an answer gets lost, without enrolling it anew."""
+"""The agent with a scripted service: tasks are executed once and reported; and its tokens, which
+are refreshed although an answer is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_clien
 
 
 class Script(Link):
-    """A service that sends what the test says, and records what the daemon sends."""
+    """A service that sends the messages of a test and records those of the agent."""
 
     def __init__(self, *messages: Message) -> None:
         self.queue: asyncio.Queue[Message] = asyncio.Queue()
@@ -71,15 +71,15 @@ class Script(Link):
 
 
 @dataclass
-class Case:
-    """A daemon at work, and a scale."""
+class RunningAgent:
+    """An agent at work, and a scale."""
 
     runner: Runner
     scale: Simulator
     home: Path
 
     def work(self, kind: str = "fetch", seconds: float = 60.0, home: Path | None = None) -> Work:
-        """Work on the scale, whose password is sealed to a daemon."""
+        """A task for the scale, with its password sealed to an agent."""
         operation_id, device_id = uuid4(), uuid4()
         key = public_of(read_identity(home or self.home).private_key)
         return Work(
@@ -100,7 +100,7 @@ class Case:
 
     @asynccontextmanager
     async def conversation(self, *messages: Message) -> AsyncIterator[Script]:
-        """A connection on which the service sends these messages after the greeting."""
+        """A connection on which the service sends messages after the greeting."""
         script = Script(Welcome(version=1), *messages)
         talk = asyncio.create_task(
             communicate(script, self.runner, program="test", welcomed=lambda: None)
@@ -111,40 +111,40 @@ class Case:
 
 
 @pytest.fixture
-async def case(tmp_path: Path) -> AsyncIterator[Case]:
-    """A daemon at work, and a scale."""
+async def agent(tmp_path: Path) -> AsyncIterator[RunningAgent]:
+    """An agent at work, and a scale."""
     async with AsyncExitStack() as stack:
         scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
         runner = await stack.enter_async_context(open_runner(options_of(enrolled(tmp_path))))
         running = asyncio.create_task(runner.run())
-        yield Case(runner, scale, tmp_path)
+        yield RunningAgent(runner, scale, tmp_path)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_repeated_task_is_executed_once(case: Case) -> None:
-    work = case.work()
-    async with case.conversation(work, work) as script:
+async def test_a_repeated_task_is_executed_once(agent: RunningAgent) -> None:
+    work = agent.work()
+    async with agent.conversation(work, work) as script:
         await eventually(lambda: script.ends)
         script.queue.put_nowait(work)
         await eventually(lambda: len(script.of(WorkStored)), 3)
     # Not even after it was reported, on another connection, and settled.
-    async with case.conversation(work) as script:
+    async with agent.conversation(work) as script:
         [end] = await eventually(lambda: script.ends)
         script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
         script.queue.put_nowait(work)
         await eventually(lambda: len(script.of(WorkStored)), 2)
-        assert await case.runner.store.reports() == []
-    async with case.conversation() as script:
+        assert await agent.runner.store.reports() == []
+    async with agent.conversation() as script:
         await eventually(lambda: script.of(Ready))
         assert script.received[0] == Hello(version=1, program="test", holding=())
         assert script.ends == []
 
-    assert case.reads == 1
+    assert agent.reads == 1
 
 
-class Broken(Script):
-    """A service that nothing reaches after the greeting."""
+class DeafService(Script):
+    """A service that receives nothing after the greeting."""
 
     async def send(self, message: Message) -> None:
         if isinstance(message, WorkStored):
@@ -153,71 +153,73 @@ class Broken(Script):
 
 
 async def test_a_stored_task_is_executed_without_its_confirmation(
-    case: Case,
+    agent: RunningAgent,
 ) -> None:
-    script = Broken(Welcome(version=1), case.work())
+    script = DeafService(Welcome(version=1), agent.work())
     with pytest.raises(LinkLost):
-        await communicate(script, case.runner, program="test", welcomed=lambda: None)
-    await eventually(lambda: case.reads)
+        await communicate(script, agent.runner, program="test", welcomed=lambda: None)
+    await eventually(lambda: agent.reads)
 
 
 async def test_a_task_that_was_stored_during_a_failure_is_executed(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+    agent: RunningAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
-    await case.runner.store.save(case.work(), {})
-    await eventually(lambda: case.reads)
+    await agent.runner.store.save(agent.work(), {})
+    await eventually(lambda: agent.reads)
 
 
 @pytest.mark.parametrize(
     ("seconds", "sealed_to", "code"),
     [(-1.0, "", "NotBegun"), (60.0, "other", "SecretUnreadable")],
-    ids=["too late", "password of another daemon"],
+    ids=["too late", "password of another agent"],
 )
 async def test_a_task_that_cannot_be_executed_is_not_begun(
-    case: Case, seconds: float, sealed_to: str, code: str
+    agent: RunningAgent, seconds: float, sealed_to: str, code: str
 ) -> None:
-    home = enrolled(case.home / sealed_to) if sealed_to else None
-    work = case.work(seconds=seconds, home=home)
-    async with case.conversation(work) as script:
+    home = enrolled(agent.home / sealed_to) if sealed_to else None
+    work = agent.work(seconds=seconds, home=home)
+    async with agent.conversation(work) as script:
         await eventually(lambda: script.ends)
 
     assert script.ends[0].report.code == code
-    assert case.scale.transcript.connections == 0
+    assert agent.scale.transcript.connections == 0
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
 async def test_an_unexpected_error_ends_the_task_and_not_the_agent(
-    case: Case, kind: str, outcome: str
+    agent: RunningAgent, kind: str, outcome: str
 ) -> None:
-    right, failures = case.runner.handle, [LookupError("of all things")]
+    right, failures = agent.runner.handle, [LookupError("of all things")]
 
     async def handle(task: AgentTask, reporter: Reporter) -> None:
         if failures:
             raise failures.pop()
         await right(task, reporter)
 
-    case.runner.handle = handle
-    async with case.conversation(case.work(kind)) as script:
+    agent.runner.handle = handle
+    async with agent.conversation(agent.work(kind)) as script:
         await eventually(lambda: script.ends)
         assert script.ends[0].report.code == "BridgeFault"
         assert script.ends[0].report.outcome == outcome
-        script.queue.put_nowait(case.work())
+        script.queue.put_nowait(agent.work())
         await eventually(lambda: len(script.ends), 2)
         assert script.ends[1].report.outcome == "done"
 
 
-async def test_two_tasks_of_one_scale_never_overlap(case: Case) -> None:
-    several = [case.work() for _ in range(6)]
-    async with case.conversation(*several) as script:
+async def test_two_tasks_of_one_scale_never_overlap(agent: RunningAgent) -> None:
+    several = [agent.work() for _ in range(6)]
+    async with agent.conversation(*several) as script:
         await eventually(lambda: len(script.ends), 6)
 
     assert {end.report.outcome for end in script.ends} == {"done"}
 
 
-async def test_a_connection_without_a_welcome_is_closed(case: Case) -> None:
+async def test_a_connection_without_a_welcome_is_closed(agent: RunningAgent) -> None:
     with pytest.raises(LinkLost):
-        await communicate(Script(Ready(room=1)), case.runner, program="test", welcomed=lambda: None)
+        await communicate(
+            Script(Ready(room=1)), agent.runner, program="test", welcomed=lambda: None
+        )
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
@@ -254,7 +256,7 @@ GRACE_SECONDS = 30.0
 
 
 class Gateway:
-    """Gives each refresh token's successor, again if it is asked again; loses some answers."""
+    """Answers a refresh token with its successor, also when it is repeated; loses some answers."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -295,7 +297,7 @@ async def gateway() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The pauses after attempts that failed: none ends, so no other attempt comes to help."""
+    """The pauses after failed attempts. None ends, so there is no further attempt."""
     begun: list[int] = []
 
     def pause_after(failures: int, _: object) -> float:
@@ -309,7 +311,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @asynccontextmanager
 async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
-    """A daemon that connects to this gateway."""
+    """An agent that connects to this gateway."""
     enrolled(home, gateway.url)
     async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
         connecting = asyncio.create_task(

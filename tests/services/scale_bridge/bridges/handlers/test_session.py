@@ -1,5 +1,5 @@
-"""A daemon does with scales what the service would do, for those who let it in; the line between
-service and daemon breaks, or one of them dies: work goes on, and ends once."""
+"""An agent executes operations like the service, for the account that enrolled it. If the
+connection breaks, or one side is killed, operations go on and end once."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ from tests.services.scale_bridge.remote import (
     Remote,
     is_settled,
     job,
-    open_daemon,
+    open_agent,
     open_remote,
 )
 
@@ -56,7 +56,7 @@ async def line(remote: Remote) -> AsyncIterator[Line]:
 async def test_an_agent_reads_a_scale_and_sends_it_an_edit(remote: Remote) -> None:
     async with a_scale(40, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.done(device_id, "fetch")
             assert (ended.outcome, ended.code, ended.items) == ("done", "", 40)
             copy = await remote.copy(device_id)
@@ -85,7 +85,7 @@ async def test_the_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_tas
     async with a_scale(6, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
         days = [f"{remote.context.clock():%d-%m-%y}"]
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.done(device_id, "refresh")
 
         days.append(f"{remote.context.clock():%d-%m-%y}")
@@ -97,7 +97,7 @@ async def test_the_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_tas
 
 async def test_a_catalogue_larger_than_a_message_is_sent_both_ways(remote: Remote) -> None:
     async with a_scale(10_000, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             await remote.set_price(device_id, scale.base.products[-1]["pluNumber"], 3.25)
             ended = await remote.done(device_id, "upload", full=True)
@@ -114,15 +114,15 @@ async def test_a_catalogue_larger_than_a_message_is_sent_both_ways(remote: Remot
 async def test_an_agent_that_is_killed_ends_its_operation_after_a_restart(
     remote: Remote, fault: str, seconds: float, outcome: str
 ) -> None:
-    """Of a scale that is dead by then it does not claim that nothing happened."""
+    """If the scale is dead by then, the outcome is unknown."""
     async with a_scale(20, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             remote.context = replace(remote.context, operation_seconds=seconds)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
         scale.faults.set([fault] if fault else [])
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.end(operation_id)
 
         assert ended.outcome == outcome
@@ -143,7 +143,7 @@ async def test_an_agent_gets_no_tasks_of_other_tenants_and_owners(remote: Remote
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
-        async with open_daemon(remote) as runner:
+        async with open_agent(remote) as runner:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
             await eventually(lambda: holds_nothing(runner))
@@ -184,7 +184,7 @@ async def test_relaxed_rules_apply_in_the_service_and_the_agent(
     scales = a_scale(0, *faults, base=ProductBase(base), password=PASSWORD)
     async with scales as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(remote):
+        async with open_agent(remote):
             strict = await remote.done(device_id, "fetch")
             await relax(remote, device_id, *(name for name in RULES if name != rule))
             others = await remote.done(device_id, "fetch")
@@ -204,7 +204,7 @@ async def test_relaxed_rules_apply_in_the_service_and_the_agent(
 async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     remote: Remote, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """(R12) The daemon's files are its owner's only."""
+    """(R12) The agent's files are its owner's only."""
     messages: list[str] = []
     write = wire.written
     home = remote.home
@@ -218,7 +218,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
 
     monkeypatch.setattr(wire, "written", written)
     async with a_scale(9, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
@@ -244,7 +244,7 @@ KILLS = 20
 
 
 async def test_tasks_go_on_after_the_connection_breaks(remote: Remote, line: Line) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
+    async with a_scale(20, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
@@ -265,7 +265,7 @@ async def test_tasks_go_on_after_the_connection_breaks(remote: Remote, line: Lin
 
 @pytest.mark.system
 async def test_repeated_disconnections_cause_no_second_end(remote: Remote, line: Line) -> None:
-    async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as runner:
+    async with a_scale(300, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         cutting = asyncio.create_task(cut_often(line))
         ended = []
@@ -283,7 +283,7 @@ async def test_repeated_disconnections_cause_no_second_end(remote: Remote, line:
 
 
 async def cut_often(line: Line) -> None:
-    """Cut the line many times, at random moments; then leave it alone."""
+    """Cut the connection many times at random moments."""
     chance = random.Random(11)
     for _ in range(25):
         await asyncio.sleep(chance.uniform(0.02, 0.8))
@@ -291,7 +291,7 @@ async def cut_often(line: Line) -> None:
 
 
 async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
+    async with a_scale(20, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         remote.context = replace(remote.context, operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
@@ -313,7 +313,7 @@ async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line
 
 
 async def is_swept(remote: Remote, operation_id: OperationId) -> bool:
-    """Whether the service has given the operation up."""
+    """Whether the service has expired the operation."""
     await remote.sweep()
     return bool(await remote.ends(operation_id))
 
@@ -324,7 +324,7 @@ async def test_another_process_applies_the_report_after_a_crash(
     async with AsyncExitStack() as stack, a_scale(20, password=PASSWORD) as scale:
         async with open_remote(database, tmp_path) as remote:
             line = await stack.enter_async_context(Line(tmp_path, remote.port))
-            runner = await stack.enter_async_context(open_daemon(line))
+            runner = await stack.enter_async_context(open_agent(line))
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
@@ -342,10 +342,10 @@ async def test_another_process_applies_the_report_after_a_crash(
 
 @pytest.mark.system
 async def test_an_agent_that_is_killed_twenty_times_converges(remote: Remote) -> None:
-    """(SCL-12) At random moments: the truth comes out without a human."""
+    """(SCL-12) At random moments, without a person's help."""
     chance = random.Random(7)
     async with a_scale(60, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
         scale.faults.set(["slow:0.01"])
         ordered = []
@@ -353,12 +353,12 @@ async def test_an_agent_that_is_killed_twenty_times_converges(remote: Remote) ->
             plu = scale.base.products[number]["pluNumber"]
             await remote.set_price(device_id, plu, 100.0 + number)
             ordered.append(await remote.order(device_id, "upload"))
-            async with open_daemon(remote) as runner:
+            async with open_agent(remote) as runner:
                 # Now and then before it has begun, now and then when all is over.
                 await eventually(lambda runner=runner: runner.running)  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0.0, 0.4))
         scale.faults.set([])
-        async with open_daemon(remote) as last_runner:
+        async with open_agent(remote) as last_runner:
             ended = [await remote.end(operation_id) for operation_id in ordered]
             last = await remote.done(device_id, "upload")
             await eventually(lambda: is_settled(last_runner))

@@ -1,5 +1,5 @@
-"""What the daemon stores outlives it, and is reported until it is settled; messages and catalogues
-come over the wire as they were sent, and nothing else does."""
+"""The agent's store survives restarts, and keeps reports until they are settled; messages and
+catalogues are received as they were sent, and everything else is refused."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ def some_work(catalogue: str | None = None, known: str | None = None) -> Work:
 
 
 class Disk:
-    """Where a daemon stores things, and its clock."""
+    """The file of an agent's store, and its clock."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -181,7 +181,7 @@ def test_an_invalid_message_is_refused(text: str) -> None:
 
 
 def sent(size: int) -> tuple[bytes, list[bridge_message.Part]]:
-    """A catalogue that does not shrink, and the parts it is sent in."""
+    """A catalogue that compresses badly, and its parts."""
     content = random.Random(1).randbytes(size)
     return content, list(parts_of(digest(content), compressed(content)))
 
@@ -257,7 +257,7 @@ def test_a_message_that_no_table_can_hold_is_refused(message: bridge_message.Mes
 
 
 def test_the_wire_format_does_not_change() -> None:
-    """Daemons in shops are older than the service: these texts are an agreement."""
+    """Agents in shops may be older than the service."""
     operation_id = uuid4()
     work = bridge_message.Work(
         operation_id=operation_id,

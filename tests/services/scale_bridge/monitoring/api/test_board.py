@@ -1,4 +1,4 @@
-"""The board over HTTP, once and as it changes; shops and groups (SCL-1, SCL-12, SCL-16)."""
+"""The board over HTTP, once and as a stream; shops and groups (SCL-1, SCL-12, SCL-16)."""
 
 import asyncio
 from typing import Any, Final
@@ -36,7 +36,7 @@ async def board(client: AsyncClient, **where: str) -> list[dict[str, Any]]:
 
 
 async def in_shops(client: AsyncClient, places: dict[str, tuple[str, str]]) -> dict[str, int]:
-    """Register devices in these shops and groups; their numbers."""
+    """Register devices in shops and groups; their numbers."""
     numbers = {name: await register(client, name) for name in places}
     for name, (shop, group) in places.items():
         body = {"shop": shop, "group": group}
@@ -45,7 +45,7 @@ async def in_shops(client: AsyncClient, places: dict[str, tuple[str, str]]) -> d
 
 
 async def test_a_dead_scale_and_a_lying_one_have_status_and_reason(database: str) -> None:
-    """The worst first."""
+    """The worst status comes first."""
     async with open_devices(database, 3, 3, 3, breaker_failures=99) as (good, liar, dead):
         for device, name in ((good, "Сыр"), (liar, "Лжец"), (dead, "Рыба")):
             await device.put(name=name)

@@ -1,5 +1,5 @@
-"""What a scale shows, showed and shall show (SCL-15, SCL-18), and where a price has arrived
-(SCL-16, N1), over HTTP."""
+"""What a scale shows, showed and shall show (SCL-15, SCL-18), and the delivery of prices (SCL-16,
+N1), over HTTP."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from tests.services.scale_bridge.service import (
 )
 
 
-async def shown(device: Device, plu: int, at: datetime | None = None) -> Any:
+async def displayed(device: Device, plu: int, at: datetime | None = None) -> Any:
     moment = {} if at is None else {"at": at.isoformat()}
     return await device.read("/shown", plu=str(plu), **moment)
 
@@ -43,9 +43,9 @@ async def test_what_a_scale_showed_at_an_instant_is_answered(database: str) -> N
         await device.set_price(2, 77.5)
         await device.upload()
 
-        unknown = await shown(device, 2, before)
-        early = await shown(device, 2, between)
-        late = await shown(device, 2)
+        unknown = await displayed(device, 2, before)
+        early = await displayed(device, 2, between)
+        late = await displayed(device, 2)
 
         assert (unknown["known"], unknown["shown"]) == (False, None)
         assert unknown["detail"]
@@ -57,7 +57,7 @@ async def test_what_a_scale_showed_at_an_instant_is_answered(database: str) -> N
 
 
 async def test_an_instant_may_be_written_in_any_zone(database: str) -> None:
-    """Without one it is the shop's; a plus that is not encoded is a plus."""
+    """Without a zone it is the shop's; a plus that is not encoded is a plus."""
     async with open_device(database, 1) as device:
         for zone in ("+03:00", "%2B03:00", "Z", ""):
             for days, known in ((1, True), (-1, False)):
@@ -119,7 +119,7 @@ async def test_without_a_retention_no_moment_is_410(database: str) -> None:
 
 
 async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(database: str) -> None:
-    """Each owner sees the own scales below it."""
+    """Each owner sees only their own scales."""
     async with (
         open_devices(database, 3, 3, 1) as devices,
         a_scale(3) as of_boris,
@@ -151,8 +151,8 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
             async with service.client(uuid4()) as another:
                 assert (await another.get(path)).json()["scales"] == []
 
-        shown = {scale.base.products[1]["price"] for scale in (devices[1].scale, of_boris)}
-        assert shown == {123.45}
+        prices = {scale.base.products[1]["price"] for scale in (devices[1].scale, of_boris)}
+        assert prices == {123.45}
         assert elsewhere.base.products[1]["price"] == before
         edits = await service.events(ProductEdited)
         sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
@@ -166,7 +166,7 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
 
 
 def assert_verified(answer: Any, change: PriceChanged) -> None:
-    """The price has arrived on both scales, step by step."""
+    """The price is verified on both scales, with the moment of each step."""
     assert answer["price"]["price_id"] == str(change.price_id)
     assert answer["price"]["price"] == 123.45
     assert answer["coming"] == []

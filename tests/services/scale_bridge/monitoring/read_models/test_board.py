@@ -1,5 +1,5 @@
-"""The board: every scale by name, its state with the reason, what it is, and when it is due to be
-verified (SCL-12, SCL-14, SCL-16); and which scales need an action, and which (SCL-9, SCL-15)."""
+"""The rows of the board: status, reason, profile and next verification of every scale (SCL-12,
+SCL-14, SCL-16); and the next action of recovery (SCL-9, SCL-15)."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -43,7 +43,7 @@ async def rows(pool: Pool, tenant: str = "demo") -> list[BoardRow]:
 
 
 async def only(pool: Pool, history: History) -> BoardRow:
-    """The one scale, after what happened since the last time."""
+    """The row of the only scale, after the new events are applied."""
     await history.project(pool)
     (row,) = await rows(pool)
     return row
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[list[Any], State, str, tuple[int, int | None, int]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 async def test_a_synced_scale_has_a_status_and_a_reason(pool: Pool, case: str) -> None:
-    """Last seen when an exchange was completed, not when one was tried (SCL-12)."""
+    """The last exchange is the last completed one (SCL-12)."""
     happened, state, reason, revisions = CASES[case]
     history = History()
     await history.synced(pool, BASE)
@@ -108,7 +108,7 @@ def remind(history: History, days: int, *, of: int = 1) -> None:
 
 
 async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
-    """The numbers of scales to be reminded of, so many days before."""
+    """The numbers of scales with a reminder so many days before."""
     async with pool.acquire() as connection:
         found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
     numbers = {device_id(number): number for number in range(1, 9)}
@@ -164,7 +164,7 @@ async def patients(pool: Pool, now: datetime = LATER) -> list[IdleDevice]:
 
 
 async def a_history(pool: Pool, *steps: Any) -> History:
-    """A scale that shows what it shall, and what happened since."""
+    """A scale that shows its catalogue, and later events."""
     history = History()
     await history.synced(pool, BASE)
     return history.happened(*steps)

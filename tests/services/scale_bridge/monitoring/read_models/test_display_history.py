@@ -1,6 +1,6 @@
-"""What price did scale X show at 14:05? Answered from what was verified (SCL-18).
+"""The read model `shown`: the price that a scale showed at an instant (SCL-18).
 
-What was shown long ago goes, and no answer about the time since changes by that.
+Retention deletes old rows, and changes no answer about the time that is retained.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ DEAR: dict[str, Any] = {"name": "Сыр", "price": 219.5}
 
 
 async def answers(pool: Pool, since: float, to: float, *plus: str) -> Sequence[Answer | None]:
-    """What is answered for every half minute."""
+    """The answers for every half minute."""
     async with pool.acquire() as connection:
         return [
             await display_history.at(connection, "demo", device_id(), plu, minute(number / 2))
@@ -102,7 +102,7 @@ async def test_the_history_of_a_product_is_answered_interval_by_interval(pool: P
 
 
 async def forget(pool: Pool, until: float, *, limit: int = 1000) -> int:
-    """How many rows went, as many at once as the limit says."""
+    """How many rows were deleted, in batches of `limit`."""
     total = 0
     while True:
         async with pool.acquire() as connection:

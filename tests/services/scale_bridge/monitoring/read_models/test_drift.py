@@ -1,5 +1,5 @@
-"""Desired versus last verified, per PLU (SCL-15); and how far a price is, from the log alone:
-verified by what was read, and by nothing else (SCL-16)."""
+"""Products shown otherwise than desired, by PLU (SCL-15); and the delivery of prices, which only a
+read verifies (SCL-16)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ BASE = catalogue(product(1, price=100, sellByDate=""), product(2), product(3))
 
 
 async def differences(pool: Pool, history: History) -> dict[str, Difference]:
-    """What differs by PLU, after what happened since the last time."""
+    """The differences by PLU, after the new events are applied."""
     await history.project(pool)
     async with pool.acquire() as connection:
         found = await drift.differences(connection, "demo", device_id(), limit=100)
@@ -43,7 +43,7 @@ async def differences(pool: Pool, history: History) -> dict[str, Difference]:
 
 @pytest.fixture
 async def synced(pool: Pool) -> History:
-    """A scale that was read, and shows what it shall."""
+    """A scale that was read and shows its catalogue."""
     history = History()
     await history.synced(pool, BASE)
     assert await differences(pool, history) == {}
@@ -51,7 +51,7 @@ async def synced(pool: Pool) -> History:
 
 
 async def test_an_edit_is_drift_until_a_read_shows_it(pool: Pool, synced: History) -> None:
-    """SCL-15: also of dates, and of a field that is taken away."""
+    """SCL-15: also edits of dates, and of a field that is removed."""
     synced.edited(2, 1, price=120.5, unknownField=[1])
     synced.edited(3, 2, name="Роза", shelfLifeType="DAYS")
     synced.dated(4, 3)
@@ -111,7 +111,7 @@ async def test_a_fetched_or_reverted_catalogue_replaces_the_previous_one(
 
 
 async def test_a_catalogue_whose_content_was_deleted_does_not_stop_a_rebuild(pool: Pool) -> None:
-    """Those that are cleaned up were replaced later."""
+    """Its events were followed by another catalogue."""
     history = History()
     history.fetched(1, "gone")
     history.edited(2, 1, price=2.0)
@@ -142,13 +142,13 @@ async def test_the_locations_of_an_article_are_listed(pool: Pool) -> None:
 PRICE = Price(price_id=price_id(1), article=5001, price=7.0, valid_at=NOON, announced_at=NOON)
 OTHER_PRICE = replace(PRICE, price_id=price_id(2))
 
-QUEUED, SENDING = step("queued", 2, at=11), step("sending", 2, at=12, revision=2)
+QUEUED, SENDING = step("queued", 2, at=11), step("begun", 2, at=12, revision=2)
 APPLIED, READ = step("applied", 2, at=13, revision=2), step("read", 14, {"1": {"price": 7.0}}, by=2)
 ENDED = step("ended", 2, at=15, revision=2)
 
 
 async def a_history(pool: Pool, *steps: Any, changed: bool = True) -> History:
-    """A scale that was fetched, took the price (as revision 2 if that changed it), and so on."""
+    """A scale that was fetched and took the price, as revision 2 if it `changed`; then `steps`."""
     history = History()
     history.registered()
     history.fetched(1, await store_content(pool, catalogue(product(1), product(2))))
@@ -167,7 +167,7 @@ async def rows(pool: Pool, price: Price = PRICE) -> Sequence[DeliveryRow]:
 async def outcome(
     pool: Pool, history: History, price: Price = PRICE
 ) -> tuple[DeliveryRow, PriceState]:
-    """The one scale's row after what happened since the last time, and what follows from it."""
+    """The row of the only scale and its state, after the new events are applied."""
     await history.project(pool)
     [row] = await rows(pool, price)
     return row, price_state(row.facts)
@@ -199,7 +199,7 @@ CASES: dict[str, tuple[list[Any], State, dict[str, Any]]] = {
         *(State.APPLIED, {}),
     ),
     "an upload of an earlier revision": (
-        [step("queued", 2, at=9), step("sending", 2, at=9), step("ended", 2, at=15)],
+        [step("queued", 2, at=9), step("begun", 2, at=9), step("ended", 2, at=15)],
         *(State.TAKEN, {}),
     ),
     "a liar": (

@@ -1,7 +1,5 @@
-"""Operations: uploads and others, what they send, who is blamed, how they are followed.
-
-What is sent, what is read back, and what the flag says then (R4, R8, R13, R15, R16, SCL-7);
-operations without a waiting client, and their attempts and progress (R22, R24)."""
+"""Operations over HTTP: what an upload sends and reads back, the dirty flag, and failures (R4, R8,
+R13, R15, R16, SCL-7); operations without a waiting client, attempts and progress (R22, R24)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +16,7 @@ from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Transferred
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_daemon, open_remote
+from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_agent, open_remote
 from tests.services.scale_bridge.service import (
     BORIS,
     Device,
@@ -30,7 +28,7 @@ from tests.services.scale_bridge.service import (
 
 
 def announced(device: Device) -> int:
-    """How many uploads the scale was announced."""
+    """How many uploads the scale was sent."""
     return list(device.scale.transcript.steps()).count(Step.ANNOUNCE)
 
 
@@ -225,13 +223,13 @@ async def test_progress_of_a_running_operation_is_answered_and_no_event(database
 
 
 def moving(client: Any, path: str, *, known: str = "done_bytes") -> Callable[[], Awaitable[Any]]:
-    """The progress of an operation once something of it is known."""
+    """The progress of an operation once it has one."""
 
-    async def found() -> Any:
+    async def current() -> Any:
         so_far = (await client.get(path)).json()["progress"]
         return so_far if so_far and so_far[known] else None
 
-    return found
+    return current
 
 
 @pytest.mark.usefixtures("_progress_often")
@@ -252,7 +250,7 @@ async def test_the_progress_of_an_agent_is_answered_too(database: str, tmp_path:
             so_far = await moved()
             return so_far is not None and so_far.done > 0
 
-        async with open_daemon(remote):
+        async with open_agent(remote):
             await eventually(is_moving)
             scale.faults.set([])
             assert (await remote.end(operation_id)).outcome == "done"

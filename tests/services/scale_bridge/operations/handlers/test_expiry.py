@@ -1,4 +1,4 @@
-"""Whatever becomes of a bridge: operations end, once, all is clean (R1, R4, R8, R25, R26)."""
+"""Operations of workers that are killed or stopped end once (R1, R4, R8, R25, R26)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ STEAL = "UPDATE lease SET holder = 'another'"
 
 @asynccontextmanager
 async def dying(settings: Settings) -> AsyncIterator[OperationWorker]:
-    """A bridge that is killed at the end of the block: it says nothing and gives nothing back."""
+    """A worker that is killed at the end of the block: it records and releases nothing."""
     async with open_worker(settings) as executor:
         work = asyncio.create_task(executor.run(asyncio.Event()))
         executor.drain_seconds = 0.0
@@ -52,7 +52,7 @@ async def _nothing(*_: object) -> None:
 
 @asynccontextmanager
 async def edited_device(database: str, **settings: Any) -> AsyncIterator[Device]:
-    """A device with an edit that was not sent; the service without a bridge at work."""
+    """A device with an edit that was not sent; the service without a worker."""
     async with (
         a_scale(4) as scale,
         open_service(database, **settings) as service,
@@ -111,7 +111,7 @@ async def test_an_operation_applied_before_its_worker_was_killed_is_done(databas
 async def test_an_operation_that_never_began_ends_at_its_deadline(
     database: str, embedded: bool
 ) -> None:
-    """(R25) Also where all scales are behind daemons, none of which is there."""
+    """(R25) Also where all scales are driven by agents, and none is connected."""
     async with (
         a_scale(3) as scale,
         open_service(database, operation_seconds=0.3, embedded=embedded) as service,
@@ -140,7 +140,7 @@ async def test_a_stopped_worker_ends_its_operations(database: str) -> None:
 
 
 async def test_operations_are_executed_without_kafka(database: str) -> None:
-    """(R24) There is no broker here: the work is in the database."""
+    """(R24) There is no broker here: the queue is in the database."""
     async with open_device(database) as device:
         await device.set_price(1, 1)
         await device.upload()
@@ -161,7 +161,7 @@ async def test_an_operation_of_a_removed_device_ends(database: str) -> None:
 
 
 async def test_a_lease_has_one_holder_until_it_runs_out(database: str) -> None:
-    """(R1, R25) Over all processes, and not for ever."""
+    """(R1, R25) Over all processes."""
     async with edited_device(database) as device:
         pool, where = device.service.deps.context.pool, endpoint(device.scale)
         leases = Leases(pool, 60)

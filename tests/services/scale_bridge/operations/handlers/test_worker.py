@@ -1,4 +1,4 @@
-"""The bridge at work: one at a time per scale, not for ever, seldom if a scale is dead."""
+"""The worker: one operation at a time per scale, each with a deadline, few on dead scales."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -41,7 +41,7 @@ from tests.services.scale_bridge.service import (
 
 
 async def test_two_writers_of_one_scale_never_overlap(database: str) -> None:
-    """(R1, S1) The scale itself asserts it; it is registered twice, by two people."""
+    """(R1, S1) The simulated scale asserts it; two owners have registered it."""
     async with (
         open_device(database, 20) as first,
         running_worker(first.service.settings),
@@ -189,7 +189,7 @@ async def test_an_address_that_is_no_longer_permitted_is_not_connected_to(databa
 async def test_an_automatic_upload_is_not_diagnosed(
     database: str, auto: bool, announced: int
 ) -> None:
-    """(R15) Unless it is configured: then two products are sent one by one."""
+    """(R15) Unless `diagnose_auto` is set: then two products are sent one by one."""
     fault = "badproduct:3:плохой товар"
     async with open_device(database, 4, fault, diagnose=True, diagnose_auto=auto) as device:
         await device.set_price(2, 99.5)
@@ -206,7 +206,7 @@ async def test_an_automatic_upload_is_not_diagnosed(
 
 
 async def uploaded_by_itself(service: Service) -> OperationEnded:
-    """How an upload ended that the service ordered itself."""
+    """The end of an upload that recovery queued."""
     [device] = await service.events(DeviceRegistered)
     ordered = OperationRequest(
         tenant="demo",

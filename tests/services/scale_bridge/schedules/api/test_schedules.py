@@ -1,4 +1,4 @@
-"""Schedules by interval or by a shop's clock, as they are set and shown (§1.1, R10, SCL-5)."""
+"""Schedules by interval or calendar over HTTP (§1.1, R10, SCL-5)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,13 +31,13 @@ NEVER: Final = {
 async def put_interval(
     client: AsyncClient, number: int, enabled: bool, minutes: Any, **more: Any
 ) -> Response:
-    """Set a schedule by interval, as its clients always did."""
+    """Set a schedule by interval."""
     body = {"enabled": enabled, "interval_minutes": minutes, **more}
     return await client.put(f"/devices/{number}/auto-update", json=body)
 
 
 def at(service: Service, written: str) -> Service:
-    """The API as it would be at another time."""
+    """The API with another clock."""
     now = datetime.fromisoformat(written)
     deps = replace(service.deps, clock=lambda: now)
     return replace(service, deps=deps, app=create_app(deps))
@@ -51,7 +51,7 @@ async def test_a_schedule_is_disabled_until_it_is_set(database: str) -> None:
 
 
 async def test_a_new_scale_has_a_schedule_only_if_configured(database: str) -> None:
-    """S28: by the default interval, which clients see as well of a scale with a calendar."""
+    """S28: the default interval, which is also answered for a scale with a calendar."""
     configured: dict[str, Any] = {"scheduler_enabled": True, "scheduler_interval": 720}
     async with open_service(database, **configured) as service, service.client() as anna:
         number = await register(anna)
@@ -106,7 +106,7 @@ async def test_the_runs_of_a_calendar_are_listed_in_its_zone_and_utc(database: s
 
 
 async def test_an_answer_can_be_sent_back_unchanged(database: str) -> None:
-    """Setting the same again shifts nothing."""
+    """The same settings again change nothing."""
     async with open_service(database) as service, service.client() as anna:
         for body in (
             {**DAILY, "jitter_minutes": 30, "missed": "skip"},
@@ -132,7 +132,7 @@ async def test_the_default_zone_is_the_services(database: str) -> None:
 
 
 async def test_clients_that_know_only_intervals_work_as_before(database: str) -> None:
-    """§1.1: the five keys; switched, and another interval ends the calendar."""
+    """§1.1: five keys; another interval ends the calendar."""
     async with open_service(database) as present:
         service = at(present, "2026-06-01T10:00:00+00:00")
         async with service.client() as anna:

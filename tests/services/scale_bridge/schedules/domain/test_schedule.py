@@ -1,4 +1,4 @@
-"""A schedule: due, claimed, run, coalesced, shifted by its device only (R8, R10, S10 to S13)."""
+"""A schedule by interval: due, claimed, run, made up for (R8, R10, S10 to S13)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -110,7 +110,7 @@ def test_after_downtime_there_is_one_run_and_then_a_whole_interval() -> None:
 
 @given(st.integers(1, 60), st.integers(3, 9), st.sets(st.uuids(), min_size=6, max_size=6))
 def test_missed_runs_of_many_scales_are_spread(interval: int, missed: int, ids: set[UUID]) -> None:
-    """Nor does the run after it, and every scale has a whole interval in between (R10)."""
+    """So is the run after it; every scale has a whole interval in between (R10)."""
     length = timedelta(minutes=interval)
     history = [replace(was_set(), interval_minutes=interval)]
     now = DUE + length * missed

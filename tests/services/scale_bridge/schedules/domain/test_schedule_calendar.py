@@ -1,4 +1,4 @@
-"""A schedule by a calendar: claimed, made up for or skipped, timed anew, and back (SCL-5)."""
+"""A schedule by calendar: claimed, made up for or skipped, changed, ended (SCL-5)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -155,7 +155,7 @@ ACTIONS = st.lists(
 def test_no_time_of_a_day_ever_has_two_runs(
     actions: list[tuple[str, int]], missed: str, start: int, times: list[int]
 ) -> None:
-    """Whatever is set meanwhile, however long nobody looks, and if the clock goes back an hour."""
+    """Also after changes of the schedule, after downtimes, and when a clock is set back an hour."""
     at, jitter, state = [f"{hour:02}:30" for hour in times], 0, Schedule()
     now = datetime(2026, 10, 24, tzinfo=UTC) + start * MINUTE
     slots: list[datetime | None] = []

@@ -1,4 +1,4 @@
-"""Runs of auto-update, by interval or clock: begun once, done, recorded, alone (R7, R8, R10)."""
+"""Runs of schedules: claimed once, executed, recorded (R7, R8, R10)."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ METADATA: Final = Metadata(tenant="demo")
 
 
 def scheduling(service: Service) -> Scheduling:
-    """What a worker needs to begin runs that are due."""
+    """What a worker claims runs with."""
     context = service.deps.context
     return Scheduling(
         store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
@@ -57,7 +57,7 @@ async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
 
 
 async def begin_due(service: Service, now: str | datetime) -> int:
-    """Six workers look for due runs at once; how many runs began."""
+    """Six workers claim due runs at once; how many runs began."""
     at = clock(now) if isinstance(now, str) else now
     begun = await asyncio.gather(*(schedule.run_due(scheduling(service), at) for _ in range(6)))
     await service.caught_up()
@@ -65,7 +65,7 @@ async def begin_due(service: Service, now: str | datetime) -> int:
 
 
 async def wait_recorded(service: Service) -> None:
-    """Wait until one more run is recorded, after an operation that a bridge does."""
+    """Wait until one more run is recorded, after a worker executed its operation."""
     before = len(await service.events(ScheduleRan))
 
     async def recorded() -> bool:
@@ -78,7 +78,7 @@ async def wait_recorded(service: Service) -> None:
 
 
 async def test_a_due_run_is_claimed_by_exactly_one_worker(database: str) -> None:
-    """R10, S12: many look at once, and again."""
+    """R10, S12: several workers claim at once, and again."""
     async with open_service(database) as service, service.client() as anna:
         for _ in range(3):
             await put_interval(anna, await register(anna), True, 60)
@@ -110,7 +110,7 @@ async def test_missed_runs_of_six_scales_are_spread(database: str) -> None:
 
 
 async def test_the_run_of_a_worker_that_died_is_queued_by_another(database: str) -> None:
-    """R10, R25: a claim says what is to be ordered."""
+    """R10, R25: a claim names the operation."""
     async with open_service(database) as service, service.client() as anna:
         await put_interval(anna, await register(anna), True, 60)
         await service.caught_up()
@@ -166,7 +166,7 @@ async def test_changes_of_other_schedules_do_not_shift_a_run(database: str) -> N
 
 
 async def run_now(device: Device, *, hours: int = 1) -> Any:
-    """Have the schedule come due, and wait until its run is recorded; what is answered then."""
+    """Make the schedule due, and wait until its run is recorded; the answer then."""
     await put_interval(device.owner, device.number, True, 60)
     await device.service.caught_up()
     later = utc_now() + timedelta(hours=hours, minutes=1)
@@ -176,7 +176,7 @@ async def run_now(device: Device, *, hours: int = 1) -> Any:
 
 
 async def test_a_run_sets_dates_sends_them_and_keeps_pending_edits(database: str) -> None:
-    """R7, R8, R13, S4: nothing that was edited is lost, and the scale shows it afterwards."""
+    """R7, R8, R13, S4: the scale shows the edits afterwards."""
     async with open_device(database, 4) as device:
         await device.set_price(2, 55.5)
         zone = device.service.settings.zone
@@ -212,7 +212,7 @@ async def test_a_failed_run_has_a_reason_and_leaves_the_catalogue_dirty(database
 async def test_the_worker_begins_due_runs(
     database: str, monkeypatch: pytest.MonkeyPatch, on: bool
 ) -> None:
-    """Also for what became of runs; and where it is switched off, for nothing else."""
+    """It records runs too; where schedules are off, it does nothing else."""
     async with open_service(database, scheduler_on=on, round_seconds=0.01) as service:
         async with service.client() as anna:
             number = await register(anna)
@@ -246,7 +246,7 @@ async def test_an_idle_worker_waits_for_projected_events_and_due_runs(
 
 
 async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the worker look three times."""
+    """Let the periodic task run three times."""
     stop, record_ended, rounds = asyncio.Event(), schedule.record_ended, 0
 
     async def counted(*args: Any) -> int:

@@ -1,3 +1,5 @@
+"""Each kind of operation is described once, and belongs to the right sets."""
+
 from services.scale_bridge.transfer.domain.kinds import (
     ADOPTS,
     COMPARES,
