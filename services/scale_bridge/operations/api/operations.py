@@ -79,9 +79,12 @@ class Job(BaseModel):
 
 
 @router.post(
-    "/devices/{device_id}/operations", status_code=202, dependencies=[visible("operation")]
+    "/devices/{device_id}/operations",
+    name="order",
+    status_code=202,
+    dependencies=[visible("operation")],
 )
-async def order(
+async def queue(
     response: Response, scales: Scales, caller: Writer, device_id: int, body: Order
 ) -> Job:
     """Queue an operation. The answer is its job, which `Location` names."""
