@@ -4,8 +4,8 @@ from libs.process.commands import Service, command_line
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bridges.cli import add_bridge
 from services.scale_bridge.devices.cli import add_rotate_secrets
-from services.scale_bridge.driver.cli.fleet import add_fleet
-from services.scale_bridge.driver.cli.simulator import add_simulator
+from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
+from services.scale_bridge.driver.simulator.cli.simulator import add_simulator
 from services.scale_bridge.settings import Settings
 
 SERVICE = Service(

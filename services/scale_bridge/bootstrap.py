@@ -70,10 +70,10 @@ from services.scale_bridge.schedules.handlers import recovery, schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
-from services.scale_bridge.transfer.adapters.pace import Pace
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
+from services.scale_bridge.transfer.stores.rate_limits import RateLimits
 
 SERVICE: Final = "scale_bridge"
 TITLE: Final = "Scales API"
@@ -197,7 +197,7 @@ def make_context(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEv
 def hooks() -> Hooks:
     """The functions of upper subjects that lower ones call."""
     return Hooks(
-        own_device=device_commands.of_caller,
+        own_device=device_commands.load_of_caller,
         on_registered=schedule.set_default,
         after_fetch=price.reapply,
         pending_fetches=operation.pending_fetches,
@@ -355,13 +355,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[OperationWorker]:
     async with (
         open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
         open_context(settings, size=WORKER_CONNECTIONS) as context,
-        open_driver(lines=settings.lines, limits=settings.limits) as driver,
+        open_driver(connections=settings.lines, limits=settings.limits) as driver,
     ):
         execution = ExecutionContext(
             driver=driver,
             leases=Leases(context.pool, settings.lease_seconds),
             breakers=context.breakers,
-            pace=Pace(context.pool, settings.connection_seconds),
+            rate_limits=RateLimits(context.pool, settings.connection_seconds),
             policy=context.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
             chance=random.random,

@@ -10,11 +10,11 @@ from pydantic import Field, SecretStr, field_validator
 from libs.currency import minor_unit_digits
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
-from services.scale_bridge.driver.adapters.line import Limits
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules
-from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
+from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 
 class Settings(ServiceSettings):
@@ -179,10 +179,10 @@ class Settings(ServiceSettings):
         )
 
     @property
-    def breaker_rules(self) -> Rules:
+    def breaker_rules(self) -> BreakerRules:
         """When circuit breakers open, and for how long."""
         cool_down = timedelta(seconds=self.breaker_seconds)
-        return Rules(failures=self.breaker_failures, cool_down=cool_down)
+        return BreakerRules(failures=self.breaker_failures, cool_down=cool_down)
 
 
 def keys_of(value: SecretStr) -> list[str]:

@@ -83,7 +83,7 @@ class AlreadyDecided(Refused):
 
 
 class StillWrong(Refused):
-    """The event is still no scan; nothing was changed."""
+    """The event is still not a valid scan; nothing was changed."""
 
     def __init__(self, fault: Fault, wrong: Mapping[str, Fault]) -> None:
         super().__init__(fault.reason)

@@ -44,10 +44,10 @@ from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores.agent_store import open_agent_store
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import PRIVATE, Policy, parse_networks, parse_ports
-from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
+from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 CANNOT: Final = 1
 
@@ -174,14 +174,14 @@ async def _enrol_and_run(options: AgentOptions, console: Console) -> int:
 async def open_runner(options: AgentOptions) -> AsyncIterator[Runner]:
     """The agent's runner with its driver and its database. Raises OSError, sqlite3.Error."""
     async with (
-        open_driver(lines=options.lines) as driver,
+        open_driver(connections=options.lines) as driver,
         open_agent_store(options.state / STORE, time.time) as store,
     ):
         execution = ExecutionContext(
             driver=driver,
             leases=LocalLeases(),
-            breakers=LocalBreakers(Rules(), utc_now),
-            pace=LocalPace(options.connection_seconds, time.monotonic),
+            breakers=LocalBreakers(BreakerRules(), utc_now),
+            rate_limits=LocalRateLimits(options.connection_seconds, time.monotonic),
             policy=options.policy,
             holder="bridge",
             chance=random.random,

@@ -5,29 +5,29 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain import failure_texts
 
 UNREACHABLE: Final = frozenset({"Unreachable", "Timeout", "Disconnected", "BadAnswer"})
 """Codes of operations to which the scale gave no valid answer."""
 NOT_TRIED: Final = frozenset(
     {
-        wording.BUSY,
-        wording.CIRCUIT_OPEN,
-        wording.NOT_BEGUN,
-        wording.NO_REPORT,
-        wording.PROGRAM_FAULT,
-        wording.EDITED_MEANWHILE,
-        wording.INTERRUPTED,
-        wording.NOTHING_CACHED,
-        wording.PASSWORD_LOST,
-        wording.BAD_ADDRESS,
-        wording.DEVICE_UNKNOWN,
-        wording.MOVED,
+        failure_texts.BUSY,
+        failure_texts.CIRCUIT_OPEN,
+        failure_texts.NOT_BEGUN,
+        failure_texts.NO_REPORT,
+        failure_texts.PROGRAM_FAULT,
+        failure_texts.EDITED_MEANWHILE,
+        failure_texts.INTERRUPTED,
+        failure_texts.NOTHING_CACHED,
+        failure_texts.PASSWORD_LOST,
+        failure_texts.BAD_ADDRESS,
+        failure_texts.DEVICE_UNKNOWN,
+        failure_texts.MOVED,
         "Overloaded",
     }
 )
 """Codes of operations that say nothing about the scale: it was not reached, or not to the end."""
-NOT_SHOWN: Final = wording.NOT_SHOWN
+NOT_SHOWN: Final = failure_texts.NOT_SHOWN
 WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
 WENT_WELL: Final = frozenset({"done", "verified"})
 
@@ -86,11 +86,11 @@ def device_status(facts: DeviceFacts) -> DeviceStatus:
     """The status of a device by its last operation and its catalogue."""
     last = facts.last
     if last is not None and last.code == WRONG_PASSWORD:
-        return DeviceStatus(State.WRONG_PASSWORD, wording.sentence(WRONG_PASSWORD))
+        return DeviceStatus(State.WRONG_PASSWORD, failure_texts.sentence(WRONG_PASSWORD))
     if last is not None and last.code in UNREACHABLE:
-        return DeviceStatus(State.UNREACHABLE, last.detail or wording.sentence(last.code))
+        return DeviceStatus(State.UNREACHABLE, last.detail or failure_texts.sentence(last.code))
     if facts.caught:
-        reason = facts.caught_by or wording.sentence(NOT_SHOWN)
+        reason = facts.caught_by or failure_texts.sentence(NOT_SHOWN)
         return DeviceStatus(State.LYING, f"{reason}{_differing(facts.pending)}")
     if facts.last_exchange is None:
         return DeviceStatus(State.UNKNOWN, "Обмена с весами ещё не было.")

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.scale_bridge.monitoring.domain import WENT_WELL
-from services.scale_bridge.transfer.domain.wording import NOT_SHOWN, sentence
+from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN, sentence
 
 
 class State(StrEnum):

@@ -19,11 +19,15 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquire
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import TakePrice
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
-from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
+from services.scale_bridge.catalogue.domain.prices import (
+    BY_PRICE,
+    article_of,
+    due_prices,
+    is_unsent,
+)
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, shop_price_of
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -131,7 +135,7 @@ async def _with_prices(
     Raises EditedMeanwhile if the catalogue changed meanwhile.
     """
     tenant, device_id, now = job.tenant, job.device_id, context.clock()
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     articles = {
         code for item in products(copy.current_document) if (code := article_of(item)) is not None
     }
@@ -154,7 +158,7 @@ async def _with_prices(
             ),
             _metadata(tenant, price),
         )
-        for plu, price in due(copy, by_article)
+        for plu, price in due_prices(copy, by_article)
     ]
     if commands:
         many = Metadata(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
@@ -202,10 +206,10 @@ async def _take(context: Context, tenant: str, location: ArticleLocation, price:
     except NotFound:
         # The product was removed since the read model was queried.
         return False
-    taken = changed.copy.taken.get(plu)
+    taken = changed.catalogue.taken.get(plu)
     if taken is None or taken.price_id != price.price_id:
         return False
-    if is_unsent(changed.copy, plu):
+    if is_unsent(changed.catalogue, plu):
         await _enqueue_upload(context, tenant, device_id, price)
     return True
 

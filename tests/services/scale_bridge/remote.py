@@ -50,19 +50,19 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
 )
 from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import Given
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.devices.handlers.device import DeviceFields
 from services.scale_bridge.driver.domain.address import Policy
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from tests.chaos.proxy import Proxy
 from tests.services.gateway.test_bootstrap import served
@@ -154,7 +154,7 @@ class Remote:
 
     async def register(self, simulator: Simulator) -> DeviceId:
         """Register a simulated scale that the agent drives."""
-        given = Given(
+        given = DeviceFields(
             name=f"scale {uuid4()}",
             ip=simulator.host,
             port=simulator.port,
@@ -162,7 +162,7 @@ class Remote:
             bridge=self.bridge,
         )
         saved = await device.register(self.context, self.owner, given, self.metadata)
-        return saved.found.device_id
+        return saved.loaded.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
         operation_id = operation.new_id()
@@ -230,7 +230,7 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        return (await catalogue.load(self.context, self.tenant, device_id)).copy
+        return (await catalogue.load(self.context, self.tenant, device_id)).catalogue
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
@@ -274,7 +274,7 @@ def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
         "seal": Seal([generate_key()]),
         "policy": LOOPBACK,
         "work": Work(pool, 2.0),
-        "breakers": Breakers(pool, utc_now, Rules()),
+        "breakers": Breakers(pool, utc_now, BreakerRules()),
         "zone": ZoneInfo("UTC"),
         "clock": utc_now,
         "catalogues": CatalogueCache(),

@@ -21,9 +21,9 @@ from libs.testing.read_models import Projector
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import create_app, open_deps, open_worker, periodic_tasks
 from services.scale_bridge.context import ApiContext
-from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale

@@ -43,8 +43,8 @@ from services.scale_bridge.operations.domain import (
 )
 from services.scale_bridge.transfer.domain.breaker import (
     Breaker,
+    BreakerRules,
     Pass,
-    Rules,
     Verdict,
     Wait,
     allowed,
@@ -55,7 +55,7 @@ from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, after
 from tests.services.scale_bridge.usual import Usual
 
-RULES = Rules()
+RULES = BreakerRules()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
@@ -151,7 +151,7 @@ def test_whatever_the_scale_answers_does_not_open_it_and_begins_the_count_anew(
     answer: ScaleFault | None,
 ) -> None:
     assert broken(*[answer] * 5) == Breaker()
-    assert broken(Timeout(), Timeout(), answer, Timeout(), Timeout()).shut_until is None
+    assert broken(Timeout(), Timeout(), answer, Timeout(), Timeout()).open_until is None
 
 
 def test_an_operation_that_never_began_says_nothing() -> None:

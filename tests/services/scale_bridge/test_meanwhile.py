@@ -14,11 +14,11 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
 from libs.testing.polling import eventually
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text
@@ -104,7 +104,7 @@ async def assert_settled(device: Device) -> None:
     assert (await device.post("/verify")).json()["outcome"] == "verified"
     # And for a process that begins with what is kept of the catalogue.
     fresh = replace(device.service.deps.context, catalogues=CatalogueCache())
-    copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).copy
+    copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).catalogue
     assert copy.document == await device.cached()
 
 

@@ -11,11 +11,10 @@ from services.scale_bridge.bridges.adapters.wire import read_catalogue
 from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
 from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.agent_store import AgentTask
-from services.scale_bridge.driver.domain.document import Document, digest, written
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST, with_unknown_outcome
 from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
-from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
@@ -54,7 +53,7 @@ async def _performed(
         device_task = await _device_task(tools, task, reporter)
     except SealBroken:
         return failed(PASSWORD_LOST)
-    driver = ProgressDriver(tools.execution.driver, reporter.progress)
+    driver = tools.execution.driver.with_progress(reporter.progress)
     return await perform(replace(tools.execution, driver=driver), device_task, listener)
 
 
@@ -72,7 +71,7 @@ async def _device_task(tools: AgentTools, task: AgentTask, reporter: Reporter) -
         # A clock that was set back does not extend the deadline.
         seconds=min(task.until - tools.now(), work.seconds_left),
         full=work.full,
-        wanted=await _catalogue(reporter, work.catalogue),
+        desired=await _catalogue(reporter, work.catalogue),
         known=await _catalogue(reporter, work.known),
         diagnose=work.diagnose,
         strictness=work.strictness,
@@ -94,7 +93,7 @@ def _as_repeated(performed: Performed, work: Work) -> Performed:
     return replace(
         performed,
         outcome=Outcome.UNKNOWN,
-        detail=with_doubt(performed.detail),
+        detail=with_unknown_outcome(performed.detail),
         doubtful=True,
     )
 
@@ -103,7 +102,7 @@ async def _report_end(performed: Performed, reporter: Reporter, attempt: int) ->
     read, content = performed.read, None
     if read is not None:
         await reporter.completed()
-        content = await asyncio.to_thread(written, read.document)
+        content = await asyncio.to_thread(serialize, read.document)
     report = Report(
         stage=Stage.ENDED,
         attempt=attempt,

@@ -36,8 +36,12 @@ from services.scale_bridge.operations.handlers import completion, operation
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import (
+    UNKNOWN_OUTCOME,
+    UNKNOWN_OUTCOME_TEXT,
+    with_unknown_outcome,
+)
 from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
-from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
@@ -126,7 +130,7 @@ def _job_context(tenant: str, row: AgentAssignment, state: Operation) -> JobCont
         port=row.port,
         password="",
         seconds=0.0,
-        wanted=None if row.content is None else {"products": []},
+        desired=None if row.content is None else {"products": []},
     )
     return JobContext(
         job=job_of(tenant, row),
@@ -161,7 +165,7 @@ async def _performed(
         # An agent of another version accepted the catalogue: its result cannot be trusted.
         sends = row.kind in SENDS
         bad = failed_by(fault, doubtful=sends)
-        unknown = replace(bad, outcome=Outcome.UNKNOWN, detail=with_doubt(bad.detail))
+        unknown = replace(bad, outcome=Outcome.UNKNOWN, detail=with_unknown_outcome(bad.detail))
         return unknown if sends else bad
     performed = Performed(
         outcome=Outcome(report.outcome),
@@ -176,12 +180,16 @@ async def _performed(
         return performed
     # The task was sent twice with different catalogues, and the agent executed the other one.
     return replace(
-        performed, outcome=Outcome.UNKNOWN, code=UNKNOWN_OUTCOME, detail=DOUBT, doubtful=True
+        performed,
+        outcome=Outcome.UNKNOWN,
+        code=UNKNOWN_OUTCOME,
+        detail=UNKNOWN_OUTCOME_TEXT,
+        doubtful=True,
     )
 
 
 def _read(content: bytes, strictness: Strictness) -> Fetched:
-    document = catalogue_file.read(content, strictness)
+    document = catalogue_file.parse(content, strictness)
     return Fetched(
         document=document,
         file=content,

@@ -11,13 +11,13 @@ import structlog
 from services.scale_bridge.bridges.adapters.wire import compressed
 from services.scale_bridge.bridges.domain import Progress, Report, Stage
 from services.scale_bridge.bridges.stores.agent_store import AgentStore, AgentTask
-from services.scale_bridge.transfer.domain.kinds import SENDS
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     INTERRUPTED,
     NOT_BEGUN,
     PROGRAM_FAULT,
     sentence,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS
 
 log = structlog.get_logger(__name__)
 

@@ -36,7 +36,7 @@ from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
@@ -167,7 +167,7 @@ class AgentSession:
         owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.context, self.tenant, job.device_id, owner)
+        return await device.is_owned(self.context, self.tenant, job.device_id, owner)
 
     async def _assign(self, loaded: JobContext, attempts: int) -> None:
         device_task, job = loaded.device_task, loaded.job
@@ -191,7 +191,7 @@ class AgentSession:
     async def _send_task(self, row: AgentAssignment, loaded: JobContext) -> None:
         device_task, device_id = loaded.device_task, loaded.job.device_id
         await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
-        wanted = await self._send_catalogue(device_task.wanted)
+        desired = await self._send_catalogue(device_task.desired)
         known = await self._send_catalogue(device_task.known)
         self.room -= 1
         self.holding.add(row.task_id)
@@ -207,7 +207,7 @@ class AgentSession:
                     self.public_key, device_task.password, context_of(row.task_id, device_id)
                 ),
                 seconds_left=device_task.seconds,
-                catalogue=wanted,
+                catalogue=desired,
                 known=known,
                 diagnose=device_task.diagnose,
                 strictness=device_task.strictness,
@@ -218,7 +218,7 @@ class AgentSession:
         """Send a catalogue in parts, before the task that names it; its MD5."""
         if document is None:
             return None
-        content = await asyncio.to_thread(written, document)
+        content = await asyncio.to_thread(serialize, document)
         md5, packed = digest(content), await asyncio.to_thread(wire.compressed, content)
         for part in wire.parts_of(md5, packed):
             await self.connection.send(part)

@@ -26,8 +26,8 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
+from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
 from services.scale_bridge.transfer.domain.kinds import READS
-from services.scale_bridge.transfer.domain.wording import NOT_SHOWN
 
 DISPLAYED: Final = Table(
     "shown",

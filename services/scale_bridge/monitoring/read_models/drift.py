@@ -27,7 +27,7 @@ from contracts.scale_bridge import (
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection, by_stream
 from services.scale_bridge.catalogue.domain.displayed_fields import (
-    COUNTS,
+    DISPLAYED_FIELDS,
     DisplayedFields,
     displayed_fields,
 )
@@ -218,7 +218,7 @@ async def _save(
 
 
 async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
-    counted = {name: value for name, value in edited.after.items() if name in COUNTS}
+    counted = {name: value for name, value in edited.after.items() if name in DISPLAYED_FIELDS}
     present = displayed_fields(counted)
     await connection.execute(
         EDIT,

@@ -19,4 +19,4 @@ async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     if failed is not None:
         return failed
     loaded = await catalogue.load(scales.context, caller.tenant, device.device_id)
-    return await tagged_response(loaded.copy)
+    return await tagged_response(loaded.catalogue)

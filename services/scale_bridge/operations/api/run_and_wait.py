@@ -12,7 +12,7 @@ from libs.http.auth import Principal
 from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
-from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain import failure_texts
 from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.kinds import Kind
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 LATE: Final = "Операция ещё выполняется; результат появится позже."
 
 STATUS: Final[Mapping[str, int]] = {
-    wording.BUSY: HTTPStatus.CONFLICT,
-    wording.NOTHING_CACHED: HTTPStatus.CONFLICT,
-    wording.MOVED: HTTPStatus.CONFLICT,
-    wording.EDITED_MEANWHILE: HTTPStatus.CONFLICT,
-    wording.BAD_ADDRESS: HTTPStatus.UNPROCESSABLE_ENTITY,
-    wording.DEVICE_UNKNOWN: HTTPStatus.NOT_FOUND,
-    wording.NOT_BEGUN: HTTPStatus.GATEWAY_TIMEOUT,
-    wording.NO_REPORT: HTTPStatus.GATEWAY_TIMEOUT,
+    failure_texts.BUSY: HTTPStatus.CONFLICT,
+    failure_texts.NOTHING_CACHED: HTTPStatus.CONFLICT,
+    failure_texts.MOVED: HTTPStatus.CONFLICT,
+    failure_texts.EDITED_MEANWHILE: HTTPStatus.CONFLICT,
+    failure_texts.BAD_ADDRESS: HTTPStatus.UNPROCESSABLE_ENTITY,
+    failure_texts.DEVICE_UNKNOWN: HTTPStatus.NOT_FOUND,
+    failure_texts.NOT_BEGUN: HTTPStatus.GATEWAY_TIMEOUT,
+    failure_texts.NO_REPORT: HTTPStatus.GATEWAY_TIMEOUT,
     "Timeout": HTTPStatus.GATEWAY_TIMEOUT,
     "BadCatalogue": HTTPStatus.BAD_GATEWAY,
 }
@@ -72,15 +72,15 @@ def answer(ended: OperationEnded, settings: "Settings") -> Response | None:
     if ended.outcome in (Outcome.DONE, Outcome.VERIFIED):
         return None
     status = STATUS.get(ended.code, HTTPStatus.SERVICE_UNAVAILABLE)
-    detail = ended.detail or wording.sentence(ended.code, ended.outcome)
+    detail = ended.detail or failure_texts.sentence(ended.code, ended.outcome)
     return problem(status, detail, ended.code, _retry_after(ended.code, settings))
 
 
 def _retry_after(code: str, settings: "Settings") -> float | None:
     match code:
-        case wording.CIRCUIT_OPEN:
+        case failure_texts.CIRCUIT_OPEN:
             return settings.breaker_seconds
-        case wording.BUSY | "ScaleBusy" | "Overloaded":
+        case failure_texts.BUSY | "ScaleBusy" | "Overloaded":
             return settings.busy_seconds
         case _:
             return None

@@ -16,8 +16,12 @@ from contracts.scale_bridge import CatalogueFetched, OperationId, ProductsShown,
 from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    CatalogueCommand,
+    Confirm,
+    TakeFetched,
+)
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
@@ -35,8 +39,8 @@ from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores import last_readback
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import Apply, Begin, Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import EDITED_MEANWHILE, MOVED, NOT_SHOWN
 from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SENDS, Kind
-from services.scale_bridge.transfer.domain.wording import EDITED_MEANWHILE, MOVED, NOT_SHOWN
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
@@ -89,7 +93,7 @@ async def _record_read(context: Context, loaded: JobContext, read: Fetched) -> s
     Raises _NotAdopted: the stored catalogue is then unchanged.
     """
     job = loaded.job
-    revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
+    revision = (await catalogue.load(context, job.tenant, job.device_id)).catalogue.revision + 1
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
     # The read-back first: it is true even if the catalogue cannot be adopted.
     address = f"{loaded.device_task.address}:{loaded.device_task.port}"
@@ -167,7 +171,7 @@ async def _compared_again(
     if loaded.device_task.kind not in COMPARES - SENDS or performed.code != NOT_SHOWN:
         return loaded, performed
     job = loaded.job
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     document, on_scale = copy.document, copy.on_scale
     if not copy.valid or document is None or copy.revision == loaded.catalogue.revision:
         return loaded, performed
@@ -192,7 +196,7 @@ async def _is_overtaken(context: Context, loaded: JobContext) -> bool:
         return False
     tenant, device_id = loaded.job.tenant, loaded.job.device_id
     revision = loaded.catalogue.revision
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     if not copy.valid or copy.confirmed <= revision:
         return False
     changes = await catalogue.changes_after(context, tenant, device_id, revision)
@@ -229,9 +233,9 @@ async def _result(
     if loaded.device_task.kind in ADOPTS and read_md5 is not None:
         now = await catalogue.load(context, loaded.job.tenant, loaded.job.device_id)
         # Not the present revision: prices and repeated edits come after what was read.
-        held = now.copy.confirmed if now.copy.on_scale == read_md5 else 0
+        held = now.catalogue.confirmed if now.catalogue.on_scale == read_md5 else 0
         return replace(result, revision=held or None, content=read_md5)
-    if loaded.device_task.wanted is not None:
+    if loaded.device_task.desired is not None:
         return replace(result, revision=loaded.catalogue.revision, content=loaded.content)
     return result
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import structlog
 
 from libs.eventsourcing.log import Metadata
-from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
+from services.scale_bridge.catalogue.domain.catalogue import Confirm, RevokeConfirmation
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import Operation, expired_result, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import sentence
 from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
-from services.scale_bridge.transfer.domain.wording import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ async def mark_unverified(
 
     `content` is the MD5 of what it holds instead, None if that is unknown.
     """
-    command = Doubt(
+    command = RevokeConfirmation(
         device_id=job.device_id,
         operation_id=job.operation_id,
         content=content,

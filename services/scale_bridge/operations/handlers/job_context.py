@@ -9,8 +9,12 @@ from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.catalogue import (
+    DATES,
+    Catalogue,
+    CatalogueCommand,
+    RefreshDates,
+)
 from services.scale_bridge.catalogue.domain.fetched import set_by_people
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import document_store
@@ -22,12 +26,12 @@ from services.scale_bridge.operations.domain import BY_RECOVERY, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import end, expire, failure, job_metadata
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.kinds import KINDS, Kind
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
+from services.scale_bridge.transfer.domain.kinds import KINDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask
 
 log = structlog.get_logger(__name__)
@@ -104,7 +108,7 @@ async def _build(context: Context, job: Job, queued: OperationQueued) -> JobCont
     spec = KINDS[Kind(queued.kind)]
     # The device first: a catalogue that is loaded after it belongs to the same address.
     loaded = await device.load(context, job.tenant, job.device_id)
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     if spec.refreshes_dates and copy.valid:
         copy = await _with_new_dates(context, job, queued)
     document = copy.document if copy.valid and spec.compares else None
@@ -147,7 +151,7 @@ async def _device_task(
         password=context.seal.open(details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
-        wanted=document,
+        desired=document,
         known=await _on_scale(context, job, copy) if spec.sends else None,
         diagnose=context.diagnose_auto if automatic else context.diagnose,
         strictness=loaded.device.overrides.strictness,
@@ -164,10 +168,12 @@ async def _with_new_dates(context: Context, job: Job, queued: OperationQueued) -
 
     async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
-        return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
+        return RefreshDates(
+            device_id=job.device_id, now=now, except_plus=set_by_people(changes, DATES)
+        )
 
     metadata = job_metadata(job, queued.asked_by)
-    return (await catalogue.change(context, job.device_id, command, metadata)).copy
+    return (await catalogue.change(context, job.device_id, command, metadata)).catalogue
 
 
 async def _on_scale(context: Context, job: Job, copy: Catalogue) -> Document | None:

@@ -115,7 +115,7 @@ async def load_owned(
     queued = operation.queued
     if queued is None or device_id not in (None, queued.device_id):
         raise OperationUnknown
-    if not await devices.belongs(context, tenant, queued.device_id, owner):
+    if not await devices.is_owned(context, tenant, queued.device_id, owner):
         raise OperationUnknown
     return operation
 
@@ -169,7 +169,7 @@ async def end(
 async def _revision_before(context: Context, request: OperationRequest) -> int | None:
     if request.kind not in MAY_ADOPT:
         return None
-    return (await catalogue.load(context, request.tenant, request.device_id)).copy.revision
+    return (await catalogue.load(context, request.tenant, request.device_id)).catalogue.revision
 
 
 async def _append_queued(context: Context, request: OperationRequest, command: Queue) -> None:

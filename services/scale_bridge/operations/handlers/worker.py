@@ -28,11 +28,10 @@ from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Transferred
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.adapters import pace
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
-from services.scale_bridge.transfer.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
+from services.scale_bridge.transfer.domain.failure_texts import BAD_CATALOGUE, PROGRAM_FAULT
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
+from services.scale_bridge.transfer.stores import rate_limits
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +198,7 @@ class OperationWorker:
             if operation_id in self.running:
                 self.progress[operation_id] = Transferred(done, total)
 
-        return replace(self.execution, driver=ProgressDriver(self.execution.driver, progressed))
+        return replace(self.execution, driver=self.execution.driver.with_progress(progressed))
 
     async def _save_progress(self) -> None:
         """Store the progress of the transfers that went on since the last time."""
@@ -228,7 +227,7 @@ class OperationWorker:
 
     async def _tidy(self) -> None:
         await document_store.tidy(self.context.pool, revisions=self.revisions)
-        await pace.tidy(self.context.pool)
+        await rate_limits.tidy(self.context.pool)
 
     async def _drain(self) -> None:
         """Wait `drain_seconds` for running operations; cancel the others and expire them."""

@@ -35,7 +35,7 @@ from contracts.scale_bridge import (
 )
 from libs.postgres import query
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.catalogue.domain.catalogue import renumbered
+from services.scale_bridge.catalogue.domain.catalogue import plu_after
 from services.scale_bridge.monitoring.domain import NOT_TRIED
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.prices.domain import DeliveryFacts, Transfer
@@ -147,7 +147,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             case CatalogueInvalidated(device_id=device, invalidated_at=at):
                 await connection.execute(MOVE, tenant, device, version, at)
             case ProductEdited(device_id=device, plu=plu) as edited if "pluNumber" in edited.after:
-                moves = tenant, device, plu, renumbered(edited), version
+                moves = tenant, device, plu, plu_after(edited), version
                 await connection.execute(VACATE, *moves)
                 await connection.execute(RENUMBER, *moves)
             case _:

@@ -77,7 +77,7 @@ async def _recover(
 async def _is_reachable(context: Context, device: IdleDevice) -> bool:
     """Whether the address is allowed and its circuit breaker is closed (R6)."""
     try:
-        endpoint = await names.find(device.ip, device.port, context.policy)
+        endpoint = await names.resolve(device.ip, device.port, context.policy)
     except (BadAddress, Unreachable):
         return False
     return not await context.breakers.remaining(endpoint)

@@ -1,4 +1,4 @@
-"""What may be asked of an operation on a scale, and how one may end."""
+"""Commands on operations, and their outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 class Outcome(StrEnum):
-    """How an operation ends."""
+    """The outcome of an operation."""
 
     DONE = "done"
     VERIFIED = "verified"
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of an operation; `code` is empty if it went well, `result` the scale's own."""
+    """The result of an operation. `code` is empty after a success; `result` is the scale's code."""
 
     outcome: Outcome
     code: str = ""
@@ -34,7 +34,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """Something is to be done within `seconds`; changes of the catalogue after a revision stay."""
+    """Queue an operation that must end within `seconds`.
+
+    A fetch preserves changes of the catalogue after `catalogue_revision`.
+    """
 
     operation_id: OperationId
     device_id: DeviceId
@@ -49,7 +52,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begin:
-    """`holder` begins, or begins again; for an upload with this revision."""
+    """Begin an operation, or begin it again; an upload sends the revision."""
 
     holder: str
     revision: int | None
@@ -58,7 +61,7 @@ class Begin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Apply:
-    """The scale confirmed an import."""
+    """Record an import that the scale confirmed."""
 
     revision: int
     content: str
@@ -68,7 +71,7 @@ class Apply:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """It is over."""
+    """End an operation."""
 
     result: Result
     now: datetime

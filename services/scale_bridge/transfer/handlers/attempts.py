@@ -1,4 +1,4 @@
-"""Whole exchanges with a scale, repeated while that makes sense and there is time (R2, R3)."""
+"""Exchanges with a scale, repeated after transient faults until the deadline (R2, R3)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,11 +23,10 @@ Answer = TypeVar("Answer")
 
 @dataclass(kw_only=True, slots=True)
 class Attempts:
-    """The exchanges of one task. `begun` of them so far; `last` is the fault of the last one.
+    """The exchanges of one task: `begun` so far; `last` is the fault of the last one.
 
-    With `is_probe` it is not known whether anybody is there, so that one exchange has to do until
-    the scale has answered (R6). `until` is when it must be over, by the event loop's clock. All
-    raise ScaleFault.
+    As a probe of the circuit breaker (`is_probe`) nothing is repeated until the scale has replied
+    (R6). `until` is the deadline, by the clock of the event loop. Every method raises ScaleFault.
     """
 
     execution: ExecutionContext
@@ -41,11 +40,11 @@ class Attempts:
 
     @property
     def left(self) -> float:
-        """Seconds left, not below 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self.until - asyncio.get_running_loop().time())
 
     async def read(self) -> Fetched:
-        """What the scale holds."""
+        """Fetch the catalogue of the scale."""
 
         async def fetch() -> Fetched:
             return await self.execution.driver.fetch(
@@ -58,7 +57,7 @@ class Attempts:
         return await self._repeated(fetch)
 
     async def upload(self, document: Document, *, clear: bool) -> Uploaded:
-        """Send something."""
+        """Send a catalogue."""
 
         async def upload() -> Uploaded:
             return await self.execution.driver.upload(
@@ -68,7 +67,7 @@ class Attempts:
         return await self._repeated(upload)
 
     async def upload_once(self, document: Document) -> Uploaded:
-        """Send something to be merged, without another attempt."""
+        """Send a catalogue to be merged, in one attempt."""
         return await self._once(
             lambda: self.execution.driver.upload(
                 self.endpoint, self.device_task.password, document, clear=False, deadline=self.left
@@ -76,7 +75,7 @@ class Attempts:
         )
 
     async def probe(self) -> Info:
-        """What the scale says of itself."""
+        """Read model and versions of the scale."""
 
         async def probe() -> Info:
             seconds = min(self.left, PROBE_SECONDS)
@@ -85,20 +84,20 @@ class Attempts:
         return await self._repeated(probe)
 
     async def _repeated(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        tried = 0
+        attempts = 0
         while True:
-            tried += 1
+            attempts += 1
             try:
                 return await self._once(exchange)
             except ScaleFault as fault:
                 chance = self.execution.chance()
-                next_ = after(fault, attempts=tried, left_seconds=self.left, chance=chance)
+                next_ = after(fault, attempts=attempts, left_seconds=self.left, chance=chance)
                 if self.is_probe or not isinstance(next_, Again):
                     raise
                 await self.execution.sleep(next_.after_seconds)
 
     async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        wait = await self.execution.pace.reserve(self.endpoint)
+        wait = await self.execution.rate_limits.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout
         await self.execution.sleep(wait)

@@ -289,15 +289,15 @@ async def test_a_scale_that_is_read_later_gets_all_prices_at_once(database: str)
 
         document = await device.fetch()
 
-        wanted = [(5_000 + code) / 100 for code in articles]
-        assert [product["price"] for product in document["products"]] == wanted
+        desired = [(5_000 + code) / 100 for code in articles]
+        assert [product["price"] for product in document["products"]] == desired
         taken = await service.events(PriceTaken)
         assert {one.price_id for one in taken} == {one.price_id for one in announced}
         assert len(taken) == len(announced)
         edits = await service.events(ProductEdited)
         assert [one.revision for one in taken] == [one.revision for one in edits]
         await eventually(device.is_dirty, False)
-        assert [product["price"] for product in device.scale.base.products] == wanted
+        assert [product["price"] for product in device.scale.base.products] == desired
         assert len(await by_price(service)) == 1
 
 

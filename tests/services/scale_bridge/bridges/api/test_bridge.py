@@ -34,7 +34,7 @@ from services.scale_bridge.bridges.domain import (
     Welcome,
     Work,
 )
-from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain import failure_texts
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,
@@ -210,7 +210,7 @@ async def test_an_assigned_task_without_a_report_is_unknown(
         await eventually(is_over)
         ended = await remote.end(operation_id)
         assert (ended.outcome, ended.code) == (outcome, "NoReport")
-        assert (wording.DOUBT in ended.detail) is (outcome == "unknown")
+        assert (failure_texts.UNKNOWN_OUTCOME_TEXT in ended.detail) is (outcome == "unknown")
         assert (await remote.copy(device_id)).dirty
 
 

@@ -20,10 +20,10 @@ from libs.testing.programs import run_program
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from tests.services.gateway.device import CSRF, PAGE
-from tests.services.gateway.house import PASSWORD as OF_PEOPLE
-from tests.services.gateway.house import SCALES, WEIGHER, demo_on
+from tests.services.gateway.harness import PASSWORD as OF_PEOPLE
+from tests.services.gateway.harness import SCALES, WEIGHER, demo_on
 from tests.services.gateway.test_bootstrap import served
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, Line, Remote, open_remote
@@ -51,20 +51,20 @@ async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_p
     home = tmp_path / "bridge"
     async with (
         open_remote(database, home) as remote,
-        demo_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as house,
-        served(house.app) as gateway,
+        demo_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as harness,
+        served(harness.app) as gateway,
         Line(home, int(gateway.rpartition(":")[2])) as line,
         a_scale(50, password=PASSWORD) as scale,
     ):
-        weigher = await house.somebody(WEIGHER)
+        weigher = await harness.create_account(WEIGHER)
         remote.tenant, remote.owner = SCALES.tenant, weigher.account_id
-        _, headers = await house.inside(weigher, SCALES)
+        _, headers = await harness.log_in(weigher, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
         async with run_program(*BRIDGE, str(home), *enrolment) as enrolling:
             code = await enrolling.wait_for_output(CODE)
             await let_in(gateway, str(weigher.person.email), code[0].decode())
             [enrolled] = [
-                e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
+                e for e in await events(harness.deps) if isinstance(e.event, DeviceEnrolled)
             ]
             react = enrolments().react_in_transaction
             assert react is not None

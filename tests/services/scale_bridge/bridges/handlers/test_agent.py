@@ -40,8 +40,8 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
 )
 from services.scale_bridge.bridges.handlers.runner import Reporter, Runner
 from services.scale_bridge.bridges.stores.agent_store import AgentTask
-from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_client_of, options_of
 

@@ -22,10 +22,10 @@ from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
 from services.scale_bridge.devices.domain.validation_overrides import RULES
 from services.scale_bridge.devices.handlers import device, profile
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.document import Document
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from services.scale_bridge.operations.handlers import operation
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (

@@ -11,7 +11,7 @@ import pytest
 from contracts.scale_bridge import OperationSending
 from libs.postgres.pool import acquire
 from libs.testing.polling import eventually
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Transferred

@@ -10,7 +10,7 @@ import pytest
 from contracts.scale_bridge import CatalogueConfirmed
 from libs.testing.polling import eventually
 from services.scale_bridge.bootstrap import open_worker
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
 from services.scale_bridge.transfer.handlers.perform import LeaseBusy, hold_lease

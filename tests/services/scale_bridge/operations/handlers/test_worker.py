@@ -21,8 +21,8 @@ from contracts.scale_bridge import (
 from libs.http import hub
 from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.domain.document import digest, written
+from services.scale_bridge.driver.domain.document import digest, serialize
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.domain import BY_RECOVERY
 from services.scale_bridge.operations.handlers import operation, worker
 from services.scale_bridge.operations.handlers.operation import OperationRequest
@@ -252,7 +252,7 @@ async def test_an_operation_has_its_request_and_its_end(database: str) -> None:
     assert {one.asked_by for one in queued} == {str(ANNA)}
     assert all(one.holder for one in began)
     assert (sent.kind, sent.outcome, sent.revision, sent.items) == ("upload", "verified", 2, 4)
-    assert sent.content == digest(written(cached))
+    assert sent.content == digest(serialize(cached))
     assert queued[1].queued_at <= sent.ended_at
     assert (refused.outcome, refused.code, refused.result) == ("failed", "ScaleRefused", 0xC4)
     assert [one["id"] for one in listed] == [str(one.operation_id) for one in reversed(queued)]

@@ -110,7 +110,7 @@ def test_each_time_of_each_day_has_one_run_and_none_is_lost(
     now = datetime.combine(day, time(), UTC) + minutes * MINUTE
     until = datetime.combine(day, time(), UTC) + 3 * DAY
     found = list(islice(runs(of, zone, device, since=now), 200))
-    wanted = {
+    desired = {
         first_shown(zone, day, one, time.fromisoformat(at))
         for one in (day + number * DAY for number in range(-4, 6))
         if WEEKDAYS[one.weekday()] in of.weekdays
@@ -121,7 +121,7 @@ def test_each_time_of_each_day_has_one_run_and_none_is_lost(
     assert all(run.slot <= run.at <= run.slot + of.jitter_minutes * MINUTE for run in found)
     assert all(one.at < two.slot for one, two in pairwise(found))
     slots = {run.slot for run in found if now < run.slot < until}
-    assert slots == {slot for slot in wanted if now < slot < until}
+    assert slots == {slot for slot in desired if now < slot < until}
 
 
 @given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 2880))

@@ -1,4 +1,4 @@
-"""Each kind of operation is described once, and belongs to the right sets."""
+"""The table of the kinds of operations, and the sets that follow from it."""
 
 from services.scale_bridge.transfer.domain.kinds import (
     ADOPTS,
