@@ -73,7 +73,7 @@ def chaos(
 
 def _line(line: Line) -> str:
     name, rounds, events, again, lost, doubled, disordered, _, seconds = cells_of(line)
-    verdict = "as it must" if line.good else "WRONG"
+    verdict = "as it must" if line.good else f"WRONG: {'; '.join(line.outcome.complaints)}"
     return (
         f"{name}: {rounds} rounds, {events} events, {again} sent again, {lost} lost, "
         f"{doubled} doubled, {disordered} disordered, {seconds} s: {verdict}"
