@@ -1,4 +1,4 @@
-"""`python -m services.scale_bridge`: run it, migrate it, rotate its secrets; a bridge; a scale."""
+"""`python -m services.scale_bridge`: the service, its agent, simulated scales, maintenance."""
 
 from libs.process.commands import Service, command_line
 from services.scale_bridge import bootstrap

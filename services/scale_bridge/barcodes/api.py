@@ -155,9 +155,9 @@ def _sold(one: article.Sold) -> Sold:
         device_id=one.number,
         device=one.device,
         plu=one.plu,
-        name=one.shown.get("name"),
-        price=one.shown.get("price"),
-        product_type=one.shown.get("productType"),
+        name=one.fields.get("name"),
+        price=one.fields.get("price"),
+        product_type=one.fields.get("productType"),
     )
 
 

@@ -39,7 +39,7 @@ from services.scale_bridge.operations.domain import (
     OPERATION,
     OperationOver,
     OperationUnknown,
-    abandoned,
+    expired_result,
 )
 from services.scale_bridge.transfer.domain.breaker import (
     Breaker,
@@ -253,9 +253,9 @@ def test_an_operation_ends_once() -> None:
         ([QUEUED, BEGAN, APPLIED], Outcome.DONE, ""),
     ],
 )
-def test_what_its_holder_left_ends_as_far_as_it_is_known(
+def test_the_result_of_an_expired_operation(
     history: list[ScaleBridgeEvent], outcome: Outcome, code: str
 ) -> None:
-    result = abandoned(OPERATION.state_after(history))
+    result = expired_result(OPERATION.state_after(history))
 
     assert (result.outcome, result.code) == (outcome, code)

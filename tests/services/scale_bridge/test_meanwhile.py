@@ -29,7 +29,7 @@ from tests.services.scale_bridge.service import (
     a_device,
     open_device,
     open_service,
-    working_bridge,
+    running_worker,
 )
 from tests.services.scale_bridge.test_faults import is_quiet
 
@@ -67,12 +67,12 @@ async def waiting(database: str, kind: str, **more: Any) -> AsyncIterator[Device
         open_service(database) as service,
         service.client() as anna,
     ):
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
             await device.set_price(6, 66.0)
         await device.order(kind, **more)
         yield device
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             await eventually(lambda: is_quiet(service))
             await assert_settled(device)
 
@@ -290,7 +290,7 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
 ) -> None:
     async with open_device(database, 3, reply_seconds=30) as device:
         context, change = device.service.deps.context, changed()
-        await price.remember(context, change, tenant="demo", currency="RUB")
+        await price.store_price(context, change, tenant="demo", currency="RUB")
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:1"])
         fetching = asyncio.create_task(device.fetch())

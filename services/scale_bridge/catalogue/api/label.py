@@ -13,11 +13,11 @@ from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import LARGEST_ID, BadFields
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -73,7 +73,7 @@ class Label(BaseModel):
 @router.get("/devices/{device_id}/label")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     """The texts, categories and templates of the stored catalogue; empty without one."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     catalogue = (await handler.load(scales.context, caller.tenant, device.device_id)).catalogue
     document = catalogue.current_document
     return Label(
@@ -84,7 +84,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     )
 
 
-@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[LISTED])
+@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request,
     scales: Scales,
@@ -94,7 +94,7 @@ async def put(
     body: Text,
 ) -> Message:
     """Add or change a text; the scale gets it with the next upload. 409 without a catalogue."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     command = SetMessage(
         device_id=device.device_id,
         message=str(message_id),
@@ -113,12 +113,14 @@ async def put(
     return next(one for one in messages if text_of(one.id) == command.message)
 
 
-@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[LISTED])
+@router.delete(
+    "/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[DEVICES_VISIBLE]
+)
 async def delete(
     request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
 ) -> Response:
     """Delete a text; the scale forgets it with the next upload. 409 while products use it."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     command = DropMessage(
         device_id=device.device_id,
         message=str(message_id),

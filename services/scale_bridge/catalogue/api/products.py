@@ -15,11 +15,11 @@ from services.scale_bridge.catalogue.domain.product import BadFields, BeyondMode
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, if_match
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -38,7 +38,7 @@ class Patch(BaseModel):
 @router.get("/devices/{device_id}/products/cached")
 async def cached(request: Request, scales: Scales, caller: Reader, device_id: int) -> Response:
     """The stored catalogue, empty if there is none; 304 if `If-None-Match` has its tag."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     loaded = await handler.load(scales.context, caller.tenant, device.device_id)
     tag = strong_tag(loaded.catalogue.revision)
     if is_not_modified(request.headers.getlist("If-None-Match"), tag):
@@ -46,7 +46,7 @@ async def cached(request: Request, scales: Scales, caller: Reader, device_id: in
     return await tagged_response(loaded.catalogue)
 
 
-@router.patch("/devices/{device_id}/products/{plu}", dependencies=[LISTED])
+@router.patch("/devices/{device_id}/products/{plu}", dependencies=[DEVICES_VISIBLE])
 async def patch(
     request: Request, scales: Scales, caller: Writer, device_id: int, plu: str, body: Patch
 ) -> Response:
@@ -54,7 +54,7 @@ async def patch(
 
     With `If-Match` only the revision with this tag is edited, else it is 412.
     """
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     command = Edit(
         device_id=device.device_id,
         plu=plu,

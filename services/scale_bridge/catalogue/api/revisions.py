@@ -14,7 +14,14 @@ from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers import revision as revisions
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
+from services.scale_bridge.context import (
+    DEVICES_VISIBLE,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+    request_metadata,
+)
 
 router = APIRouter(tags=["revisions"])
 
@@ -37,7 +44,7 @@ class Revision(BaseModel):
 @router.get("/devices/{device_id}/revisions")
 async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revision]:
     """The last revisions, the newest first."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     limit = scales.settings.revisions
     latest = await revisions.latest(scales.context, caller.tenant, device.device_id, limit=limit)
     return [Revision(**one) for one in latest]
@@ -52,7 +59,7 @@ async def diff(
     to: Annotated[int | None, Query(ge=1)] = None,
 ) -> dict[str, Any]:
     """The changes, product by product, from one revision to another, or to the current one."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     if to is None:
         to = (
             await handler.load(scales.context, caller.tenant, device.device_id)
@@ -65,13 +72,13 @@ async def diff(
 @router.get("/devices/{device_id}/revisions/{revision}")
 async def read(scales: Scales, caller: Reader, device_id: int, revision: int) -> Response:
     """The catalogue as it was at a revision."""
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     return await document_response(
         await handler.at_revision(scales.context, caller.tenant, device.device_id, revision)
     )
 
 
-@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[LISTED])
+@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[DEVICES_VISIBLE])
 async def revert(
     request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
 ) -> Response:
@@ -79,7 +86,7 @@ async def revert(
 
     422 if the model of the scale cannot hold it.
     """
-    device = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     limits = limits_of(device.device.profile.model)
     metadata = request_metadata(request, caller)
     try:

@@ -91,7 +91,7 @@ async def change(
     async with context.catalogues.lock(tenant, device_id):
         for _ in range(ATTEMPTS):
             # Before the load: a fetch that ends later makes another version, hence a conflict.
-            reading = await context.hooks.readings(context, tenant, device_id)
+            reading = await context.hooks.pending_fetches(context, tenant, device_id)
             loaded = await load(context, tenant, device_id)
             stream = f"{CATEGORY}-{device_id}"
             if command_id and (done := await context.store.outcome_of(command_id, tenant, stream)):

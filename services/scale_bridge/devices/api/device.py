@@ -11,12 +11,12 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     ApiContext,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -114,16 +114,16 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
 @router.get("/devices/{device_id}")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     """One of the caller's scales."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     return _present(loaded, dirty=await _dirty(scales, caller.tenant, loaded.device_id))
 
 
-@router.put("/devices/{device_id}", dependencies=[LISTED])
+@router.put("/devices/{device_id}", dependencies=[DEVICES_VISIBLE])
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
     """Change the given fields. At another address the catalogue must be fetched again (R9)."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     try:
         saved = await handler.change(
@@ -135,10 +135,10 @@ async def update(
     return _present(saved.loaded, dirty=dirty)
 
 
-@router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
+@router.delete("/devices/{device_id}", status_code=204, dependencies=[DEVICES_VISIBLE])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Remove a scale."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     await handler.remove(scales.context, loaded, request_metadata(request, caller))
     return Response(status_code=204)
 

@@ -13,12 +13,12 @@ from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import RuleKind, problems
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     ApiContext,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
 )
 from services.scale_bridge.devices.domain.profile import Profile
@@ -92,16 +92,16 @@ async def models(_: Reader) -> list[Model]:
 @router.get("/devices/{device_id}/profile")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     """The profile of one of the caller's scales."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     return _present(scales, loaded.device.profile)
 
 
-@router.put("/devices/{device_id}/profile", dependencies=[LISTED])
+@router.put("/devices/{device_id}/profile", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
     """Change the given fields. 422 for a model that is not in the table."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     saved = await handler.describe(
         scales.context, loaded, _fields(body), request_metadata(request, caller)
     )
@@ -116,7 +116,7 @@ async def find_problems(
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
     """The fields of the stored catalogue that break a rule of R11, or a limit of the model."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
     model = loaded.device.profile.model
     # In a thread: ten thousand products take long, and other requests are waiting.

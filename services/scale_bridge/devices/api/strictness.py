@@ -6,7 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
+from services.scale_bridge.context import (
+    DEVICES_VISIBLE,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+    request_metadata,
+)
 from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
 
@@ -33,16 +40,16 @@ class Strictness(BaseModel):
 @router.get("/devices/{device_id}/strictness")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     """The rules for catalogues that are fetched from the scale."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     return _present(loaded.device.overrides)
 
 
-@router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
+@router.put("/devices/{device_id}/strictness", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
 ) -> Strictness:
     """Relax exactly these rules, from the next operation on."""
-    loaded = await own(scales, caller, device_id)
+    loaded = await own_device(scales, caller, device_id)
     metadata = request_metadata(request, caller)
     saved = await handler.relax(scales.context, loaded, body.relaxed, body.reason, metadata)
     return _present(saved.loaded.device.overrides)

@@ -1,7 +1,6 @@
-"""Which scales need looking after?
+"""The health of idle scales of all tenants, for recovery.
 
-Nothing of its own, like `board`, but of all tenants, and only of scales with which nothing is being
-done just now.
+It has no table: it reads those of `device`, `operation`, `desired` and `shown`.
 """
 
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from typing import Any, Final
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
-from services.scale_bridge.schedules.domain.recovery import Health, Last
+from services.scale_bridge.schedules.domain.recovery import Health, PastOperation
 from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES
 
-# An operation without an end long after its deadline was left by a dead worker: it is no excuse.
+# An operation without an end long after its deadline belongs to a dead worker: it does not count.
 LIST: Final = f"""
 SELECT device.tenant, device.device_id, device.ip, device.port, device.bridge,
     device.revision <> device.confirmed AS dirty,
@@ -85,8 +84,8 @@ ORDER BY device.tenant, device.device_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patient:
-    """A scale, where it is, and how it is."""
+class IdleDevice:
+    """A scale without a running operation: its address and its health."""
 
     tenant: str
     device_id: DeviceId
@@ -95,13 +94,13 @@ class Patient:
     health: Health
 
 
-async def quiet(connection: Any, now: datetime) -> Sequence[Patient]:
-    """Scales with which nothing is being done, of all tenants the connection sees."""
+async def idle_devices(connection: Any, now: datetime) -> Sequence[IdleDevice]:
+    """Scales without a running operation, of all tenants the connection sees."""
     rows = await connection.fetch(LIST, now, sorted(NOT_TRIED), sorted(UNREACHABLE))
-    return [_patient(row) for row in rows]
+    return [_device(row) for row in rows]
 
 
-def _patient(row: query.Row) -> Patient:
+def _device(row: query.Row) -> IdleDevice:
     health = Health(
         device_id=row["device_id"],
         tried=_last(row, ""),
@@ -112,7 +111,7 @@ def _patient(row: query.Row) -> Patient:
             for name in ("valid", "dirty", "unsent", "read_at", "silent_at", "failures")
         },
     )
-    return Patient(
+    return IdleDevice(
         tenant=row["tenant"],
         device_id=DeviceId(row["device_id"]),
         ip=row["ip"],
@@ -121,8 +120,8 @@ def _patient(row: query.Row) -> Patient:
     )
 
 
-def _last(row: query.Row, prefix: str) -> Last | None:
+def _last(row: query.Row, prefix: str) -> PastOperation | None:
     if row[f"{prefix}ended_at"] is None:
         return None
-    said = {name: row[f"{prefix}{name}"] for name in ("kind", "outcome", "code")}
-    return Last(**said, at=row[f"{prefix}ended_at"])
+    values = {name: row[f"{prefix}{name}"] for name in ("kind", "outcome", "code")}
+    return PastOperation(**values, at=row[f"{prefix}ended_at"])

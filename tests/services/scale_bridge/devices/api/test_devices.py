@@ -157,7 +157,7 @@ async def test_only_an_agent_of_the_owner_can_be_named_and_it_can_be_removed(
             ("demo", boris_own, BORIS),
             ("other", elsewhere, ANNA),
         ):
-            await bridges.enrolled(service.deps.context.pool, tenant, bridge, owner)
+            await bridges.set_owner(service.deps.context.pool, tenant, bridge, owner)
         number = (await anna.post("/devices", json=SCALE)).json()["id"]
         events = len(await service.events())
         for bridge in (uuid4(), boris_own, elsewhere):

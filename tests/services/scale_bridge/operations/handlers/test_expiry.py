@@ -1,4 +1,4 @@
-"""Whatever becomes of a bridge: operations end, once, all is clean (R1, R4, R8, R25, R26)."""
+"""Operations of workers that are killed or stopped end once (R1, R4, R8, R25, R26)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 
 from contracts.scale_bridge import CatalogueConfirmed
 from libs.testing.polling import eventually
-from services.scale_bridge.bootstrap import open_executor
+from services.scale_bridge.bootstrap import open_worker
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
@@ -21,7 +21,7 @@ from tests.services.scale_bridge.service import (
     a_device,
     open_device,
     open_service,
-    working_bridge,
+    running_worker,
 )
 
 STEAL = "UPDATE lease SET holder = 'another'"
@@ -29,8 +29,8 @@ STEAL = "UPDATE lease SET holder = 'another'"
 
 @asynccontextmanager
 async def dying(settings: Settings) -> AsyncIterator[OperationWorker]:
-    """A bridge that is killed at the end of the block: it says nothing and gives nothing back."""
-    async with open_executor(settings) as executor:
+    """A worker that is killed at the end of the block: it records and releases nothing."""
+    async with open_worker(settings) as executor:
         work = asyncio.create_task(executor.run(asyncio.Event()))
         executor.drain_seconds = 0.0
         try:
@@ -52,13 +52,13 @@ async def _nothing(*_: object) -> None:
 
 @asynccontextmanager
 async def edited_device(database: str, **settings: Any) -> AsyncIterator[Device]:
-    """A device with an edit that was not sent; the service without a bridge at work."""
+    """A device with an edit that was not sent; the service without a worker."""
     async with (
         a_scale(4) as scale,
         open_service(database, **settings) as service,
         service.client() as anna,
     ):
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
         await device.set_price(2, 99.5)
         yield device
@@ -68,7 +68,9 @@ def count(device: Device, step: Step) -> int:
     return list(device.scale.transcript.steps()).count(step)
 
 
-async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(database: str) -> None:
+async def test_an_operation_of_a_killed_worker_ends_once(
+    database: str,
+) -> None:
     async with edited_device(database, lease_seconds=6.0, reply_seconds=60) as device:
         service, scale = device.service, device.scale
         scale.faults.set(["mute:13/02"])
@@ -76,7 +78,7 @@ async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(dat
             ordered = await device.order("upload")
             await eventually(lambda: count(device, Step.ANNOUNCE))
         scale.faults.set([])
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             job = await device.ended(ordered)
             assert (job["outcome"], job["code"]) == ("unknown", "Interrupted")
             await service.caught_up()
@@ -87,7 +89,7 @@ async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(dat
         await service.assert_one_end_each()
 
 
-async def test_what_was_applied_before_the_bridge_was_killed_is_done(database: str) -> None:
+async def test_an_operation_applied_before_its_worker_was_killed_is_done(database: str) -> None:
     async with edited_device(database, lease_seconds=6.0, reply_seconds=60) as device:
         service = device.service
         device.scale.faults.set(["late:14:3"])
@@ -95,7 +97,7 @@ async def test_what_was_applied_before_the_bridge_was_killed_is_done(database: s
         async with dying(service.settings):
             ordered = await device.order("upload")
             await eventually(lambda: count(device, Step.CREATE) > read)
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             job = await device.ended(ordered)
         await service.caught_up()
 
@@ -106,8 +108,10 @@ async def test_what_was_applied_before_the_bridge_was_killed_is_done(database: s
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-async def test_what_was_not_begun_ends_at_its_deadline(database: str, embedded: bool) -> None:
-    """(R25) Also where all scales are behind daemons, none of which is there."""
+async def test_an_operation_that_never_began_ends_at_its_deadline(
+    database: str, embedded: bool
+) -> None:
+    """(R25) Also where all scales are driven by agents, and none is connected."""
     async with (
         a_scale(3) as scale,
         open_service(database, operation_seconds=0.3, embedded=embedded) as service,
@@ -116,16 +120,16 @@ async def test_what_was_not_begun_ends_at_its_deadline(database: str, embedded: 
         device = await a_device(service, anna, scale, read=False)
         ordered = await device.order("fetch")
         await asyncio.sleep(0.4)
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             job = await device.ended(ordered)
 
         assert (job["outcome"], job["code"]) == ("failed", "NotBegun")
         assert scale.transcript.count == 0
 
 
-async def test_a_stopped_bridge_says_what_it_broke_off(database: str) -> None:
+async def test_a_stopped_worker_ends_its_operations(database: str) -> None:
     async with edited_device(database, reply_seconds=60) as device:
-        async with working_bridge(device.service.settings):
+        async with running_worker(device.service.settings):
             device.scale.faults.set(["mute:13/02"])
             ordered = await device.order("upload")
             await eventually(lambda: count(device, Step.ANNOUNCE))
@@ -135,20 +139,20 @@ async def test_a_stopped_bridge_says_what_it_broke_off(database: str) -> None:
         await eventually(lambda: device.scale.open_connections, 0)
 
 
-async def test_the_work_goes_on_without_kafka(database: str) -> None:
-    """(R24) There is no broker here: the work is in the database."""
+async def test_operations_are_executed_without_kafka(database: str) -> None:
+    """(R24) There is no broker here: the queue is in the database."""
     async with open_device(database) as device:
         await device.set_price(1, 1)
         await device.upload()
         await eventually(device.service.deps.context.work.count, 0)
 
 
-async def test_an_operation_for_a_scale_that_is_gone_ends(database: str) -> None:
+async def test_an_operation_of_a_removed_device_ends(database: str) -> None:
     async with edited_device(database) as device:
         requests = device.scale.transcript.count
         await device.order("fetch")
         await device.delete()
-        async with working_bridge(device.service.settings):
+        async with running_worker(device.service.settings):
             await eventually(device.service.all_ended)
         end = (await device.service.ends())[-1]
 
@@ -156,8 +160,8 @@ async def test_an_operation_for_a_scale_that_is_gone_ends(database: str) -> None
         assert device.scale.transcript.count == requests
 
 
-async def test_a_lease_is_one_holders_until_it_runs_out(database: str) -> None:
-    """(R1, R25) Over all processes, and not for ever."""
+async def test_a_lease_has_one_holder_until_it_runs_out(database: str) -> None:
+    """(R1, R25) Over all processes."""
     async with edited_device(database) as device:
         pool, where = device.service.deps.context.pool, endpoint(device.scale)
         leases = Leases(pool, 60)
@@ -178,7 +182,7 @@ async def test_a_lease_is_one_holders_until_it_runs_out(database: str) -> None:
         await eventually(lambda: short.take(where, "another"))
 
 
-async def test_what_a_lease_was_lost_over_is_unknown_and_the_scale_is_let_go(database: str) -> None:
+async def test_an_operation_that_lost_its_lease_is_unknown_and_disconnects(database: str) -> None:
     async with open_device(database, 4, lease_seconds=6.0, reply_seconds=60) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["mute:13/02"])

@@ -1,5 +1,5 @@
-"""The daemon's own rules, with a script at the other end of the conversation; and its token, which
-is renewed though an answer gets lost, without enrolling it anew."""
+"""The agent with a scripted service: tasks are executed once and reported; and its tokens, which
+are refreshed although an answer is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,13 +15,12 @@ from aiohttp import web
 from libs.security.sealed_box import public_of, seal_to
 from libs.testing.polling import eventually
 from libs.testing.servers import http_server
-from services.scale_bridge.bridges.adapters import login as bridge_login
+from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import read_identity
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost
 from services.scale_bridge.bridges.cli import open_runner
 from services.scale_bridge.bridges.domain import (
     Hello,
-    Kept,
     Message,
     Ready,
     Reported,
@@ -29,6 +28,7 @@ from services.scale_bridge.bridges.domain import (
     Stage,
     Welcome,
     Work,
+    WorkStored,
     context_of,
 )
 from services.scale_bridge.bridges.handlers import gateway_client, runner
@@ -39,7 +39,7 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
     pause_after,
 )
 from services.scale_bridge.bridges.handlers.runner import Reporter, Runner
-from services.scale_bridge.bridges.stores.rows import Task
+from services.scale_bridge.bridges.stores.agent_store import AgentTask
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
@@ -47,7 +47,7 @@ from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_clien
 
 
 class Script(Link):
-    """A service that sends what the test says, and records what the daemon sends."""
+    """A service that sends the messages of a test and records those of the agent."""
 
     def __init__(self, *messages: Message) -> None:
         self.queue: asyncio.Queue[Message] = asyncio.Queue()
@@ -71,15 +71,15 @@ class Script(Link):
 
 
 @dataclass
-class Case:
-    """A daemon at work, and a scale."""
+class RunningAgent:
+    """An agent at work, and a scale."""
 
     runner: Runner
     scale: Simulator
     home: Path
 
     def work(self, kind: str = "fetch", seconds: float = 60.0, home: Path | None = None) -> Work:
-        """Work on the scale, whose password is sealed to a daemon."""
+        """A task for the scale, with its password sealed to an agent."""
         operation_id, device_id = uuid4(), uuid4()
         key = public_of(read_identity(home or self.home).private_key)
         return Work(
@@ -100,7 +100,7 @@ class Case:
 
     @asynccontextmanager
     async def conversation(self, *messages: Message) -> AsyncIterator[Script]:
-        """A connection on which the service sends these messages after the greeting."""
+        """A connection on which the service sends messages after the greeting."""
         script = Script(Welcome(version=1), *messages)
         talk = asyncio.create_task(
             communicate(script, self.runner, program="test", welcomed=lambda: None)
@@ -111,117 +111,119 @@ class Case:
 
 
 @pytest.fixture
-async def case(tmp_path: Path) -> AsyncIterator[Case]:
-    """A daemon at work, and a scale."""
+async def agent(tmp_path: Path) -> AsyncIterator[RunningAgent]:
+    """An agent at work, and a scale."""
     async with AsyncExitStack() as stack:
         scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
         runner = await stack.enter_async_context(open_runner(options_of(enrolled(tmp_path))))
         running = asyncio.create_task(runner.run())
-        yield Case(runner, scale, tmp_path)
+        yield RunningAgent(runner, scale, tmp_path)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_what_comes_twice_is_done_once(case: Case) -> None:
-    work = case.work()
-    async with case.conversation(work, work) as script:
+async def test_a_repeated_task_is_executed_once(agent: RunningAgent) -> None:
+    work = agent.work()
+    async with agent.conversation(work, work) as script:
         await eventually(lambda: script.ends)
         script.queue.put_nowait(work)
-        await eventually(lambda: len(script.of(Kept)), 3)
+        await eventually(lambda: len(script.of(WorkStored)), 3)
     # Not even after it was reported, on another connection, and settled.
-    async with case.conversation(work) as script:
+    async with agent.conversation(work) as script:
         [end] = await eventually(lambda: script.ends)
         script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
         script.queue.put_nowait(work)
-        await eventually(lambda: len(script.of(Kept)), 2)
-        assert await case.runner.store.reports() == []
-    async with case.conversation() as script:
+        await eventually(lambda: len(script.of(WorkStored)), 2)
+        assert await agent.runner.store.reports() == []
+    async with agent.conversation() as script:
         await eventually(lambda: script.of(Ready))
         assert script.received[0] == Hello(version=1, program="test", holding=())
         assert script.ends == []
 
-    assert case.reads == 1
+    assert agent.reads == 1
 
 
-class Broken(Script):
-    """A service that nothing reaches after the greeting."""
+class DeafService(Script):
+    """A service that receives nothing after the greeting."""
 
     async def send(self, message: Message) -> None:
-        if isinstance(message, Kept):
+        if isinstance(message, WorkStored):
             raise LinkLost("gone")
         await super().send(message)
 
 
-async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confirmed(
-    case: Case,
+async def test_a_stored_task_is_executed_without_its_confirmation(
+    agent: RunningAgent,
 ) -> None:
-    script = Broken(Welcome(version=1), case.work())
+    script = DeafService(Welcome(version=1), agent.work())
     with pytest.raises(LinkLost):
-        await communicate(script, case.runner, program="test", welcomed=lambda: None)
-    await eventually(lambda: case.reads)
+        await communicate(script, agent.runner, program="test", welcomed=lambda: None)
+    await eventually(lambda: agent.reads)
 
 
-async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+async def test_a_task_that_was_stored_during_a_failure_is_executed(
+    agent: RunningAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
-    await case.runner.store.save(case.work(), {})
-    await eventually(lambda: case.reads)
+    await agent.runner.store.save(agent.work(), {})
+    await eventually(lambda: agent.reads)
 
 
 @pytest.mark.parametrize(
     ("seconds", "sealed_to", "code"),
     [(-1.0, "", "NotBegun"), (60.0, "other", "SecretUnreadable")],
-    ids=["too late", "password of another daemon"],
+    ids=["too late", "password of another agent"],
 )
-async def test_work_that_cannot_be_done_is_not_begun(
-    case: Case, seconds: float, sealed_to: str, code: str
+async def test_a_task_that_cannot_be_executed_is_not_begun(
+    agent: RunningAgent, seconds: float, sealed_to: str, code: str
 ) -> None:
-    home = enrolled(case.home / sealed_to) if sealed_to else None
-    work = case.work(seconds=seconds, home=home)
-    async with case.conversation(work) as script:
+    home = enrolled(agent.home / sealed_to) if sealed_to else None
+    work = agent.work(seconds=seconds, home=home)
+    async with agent.conversation(work) as script:
         await eventually(lambda: script.ends)
 
     assert script.ends[0].report.code == code
-    assert case.scale.transcript.connections == 0
+    assert agent.scale.transcript.connections == 0
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
-async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
-    case: Case, kind: str, outcome: str
+async def test_an_unexpected_error_ends_the_task_and_not_the_agent(
+    agent: RunningAgent, kind: str, outcome: str
 ) -> None:
-    right, failures = case.runner.carry_out, [LookupError("of all things")]
+    right, failures = agent.runner.handle, [LookupError("of all things")]
 
-    async def carry_out(task: Task, reporter: Reporter) -> None:
+    async def handle(task: AgentTask, reporter: Reporter) -> None:
         if failures:
             raise failures.pop()
         await right(task, reporter)
 
-    case.runner.carry_out = carry_out
-    async with case.conversation(case.work(kind)) as script:
+    agent.runner.handle = handle
+    async with agent.conversation(agent.work(kind)) as script:
         await eventually(lambda: script.ends)
         assert script.ends[0].report.code == "BridgeFault"
         assert script.ends[0].report.outcome == outcome
-        script.queue.put_nowait(case.work())
+        script.queue.put_nowait(agent.work())
         await eventually(lambda: len(script.ends), 2)
         assert script.ends[1].report.outcome == "done"
 
 
-async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
-    several = [case.work() for _ in range(6)]
-    async with case.conversation(*several) as script:
+async def test_two_tasks_of_one_scale_never_overlap(agent: RunningAgent) -> None:
+    several = [agent.work() for _ in range(6)]
+    async with agent.conversation(*several) as script:
         await eventually(lambda: len(script.ends), 6)
 
     assert {end.report.outcome for end in script.ends} == {"done"}
 
 
-async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
+async def test_a_connection_without_a_welcome_is_closed(agent: RunningAgent) -> None:
     with pytest.raises(LinkLost):
-        await communicate(Script(Ready(room=1)), case.runner, program="test", welcomed=lambda: None)
+        await communicate(
+            Script(Ready(room=1)), agent.runner, program="test", welcomed=lambda: None
+        )
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
-async def test_the_watchdog_begins_again_whatever_failed(
+async def test_failed_parts_of_the_agent_are_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
 ) -> None:
     failures: list[str] = []
@@ -230,7 +232,7 @@ async def test_the_watchdog_begins_again_whatever_failed(
         failures.append("link")
         raise failure
 
-    monkeypatch.setattr(gateway_client, "_connected", broken)
+    monkeypatch.setattr(gateway_client, "_connect", broken)
     options = options_of(enrolled(tmp_path))
     async with aiohttp.ClientSession() as client, open_runner(options) as runner:
         gateway = gateway_client_of(tmp_path, client, chance=0.5, longest_pause=0.01)
@@ -241,7 +243,7 @@ async def test_the_watchdog_begins_again_whatever_failed(
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_pauses_grow_and_are_scattered(tmp_path: Path) -> None:
+async def test_pauses_grow_and_have_jitter(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as client:
         early, late = [gateway_client_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
         assert [pause_after(n, late) for n in (0, 1, 2, 3)] == [0.5, 1.0, 2.0, 4.0]
@@ -254,7 +256,7 @@ GRACE_SECONDS = 30.0
 
 
 class Gateway:
-    """Gives each refresh token's successor, again if it is asked again; loses some answers."""
+    """Answers a refresh token with its successor, also when it is repeated; loses some answers."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -295,7 +297,7 @@ async def gateway() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The pauses after attempts that failed: none ends, so no other attempt comes to help."""
+    """The pauses after failed attempts. None ends, so there is no further attempt."""
     begun: list[int] = []
 
     def pause_after(failures: int, _: object) -> float:
@@ -309,7 +311,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @asynccontextmanager
 async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
-    """A daemon that connects to this gateway."""
+    """An agent that connects to this gateway."""
     enrolled(home, gateway.url)
     async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
         connecting = asyncio.create_task(
@@ -325,11 +327,11 @@ async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
 @pytest.mark.parametrize("how", ["hang up", "silence", "bad gateway"])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.usefixtures("pauses")
-async def test_an_answer_that_is_lost_is_requested_again(
+async def test_a_lost_answer_is_requested_again(
     tmp_path: Path, gateway: Gateway, how: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "silence":
-        monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=2))
+        monkeypatch.setattr(login, "REFRESH", aiohttp.ClientTimeout(total=2))
     gateway.lost = [how] * times
     async with running(tmp_path, gateway):
         await eventually(lambda: gateway.connected)
@@ -339,7 +341,7 @@ async def test_an_answer_that_is_lost_is_requested_again(
     assert read_identity(tmp_path).refresh_token == "refresh 1"
 
 
-async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
+async def test_requests_to_a_gateway_that_loses_every_answer_are_limited(
     tmp_path: Path, gateway: Gateway, pauses: list[int]
 ) -> None:
     gateway.lost = ["hang up"] * 20
@@ -351,8 +353,8 @@ async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
     assert read_identity(tmp_path).refresh_token == "refresh 0"
 
 
-def test_all_of_it_is_over_before_the_gateway_forgets() -> None:
-    assert bridge_login.REFRESH.total is not None
+def test_all_repetitions_end_before_the_gateway_forgets_its_answer() -> None:
+    assert login.REFRESH.total is not None
     assert max(AGAIN_SECONDS) < 5
-    last_begins = len(AGAIN_SECONDS) * bridge_login.REFRESH.total + sum(AGAIN_SECONDS)
+    last_begins = len(AGAIN_SECONDS) * login.REFRESH.total + sum(AGAIN_SECONDS)
     assert last_begins < GRACE_SECONDS

@@ -1,6 +1,6 @@
-"""What price did scale X show at 14:05? Answered from what was verified (SCL-18).
+"""The read model `shown`: the price that a scale showed at an instant (SCL-18).
 
-What was shown long ago goes, and no answer about the time since changes by that.
+Retention deletes old rows, and changes no answer about the time that is retained.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.scale_bridge.monitoring import handlers as forgetting
 from services.scale_bridge.monitoring.handlers import FIRST, PAUSE, SPARE, Retention
-from services.scale_bridge.monitoring.read_models import shown, shown_retention
-from services.scale_bridge.monitoring.read_models.shown import Answer, Interval
+from services.scale_bridge.monitoring.read_models import display_history
+from services.scale_bridge.monitoring.read_models.display_history import Answer, Interval
 from tests.services.scale_bridge.histories import NOON, History, device_id, minute, project
 
 CHEAP: dict[str, Any] = {"name": "Сыр", "price": 199.0}
@@ -25,10 +25,10 @@ DEAR: dict[str, Any] = {"name": "Сыр", "price": 219.5}
 
 
 async def answers(pool: Pool, since: float, to: float, *plus: str) -> Sequence[Answer | None]:
-    """What is answered for every half minute."""
+    """The answers for every half minute."""
     async with pool.acquire() as connection:
         return [
-            await shown.at(connection, "demo", device_id(), plu, minute(number / 2))
+            await display_history.at(connection, "demo", device_id(), plu, minute(number / 2))
             for plu in plus
             for number in range(int(since * 2), int(to * 2) + 1)
         ]
@@ -37,7 +37,7 @@ async def answers(pool: Pool, since: float, to: float, *plus: str) -> Sequence[A
 async def intervals(pool: Pool, plu: str = "17", since: float | None = None) -> Sequence[Interval]:
     ended_after = None if since is None else minute(since)
     async with pool.acquire() as connection:
-        return await shown.history(
+        return await display_history.history(
             connection, "demo", device_id(), plu, limit=100, ended_after=ended_after
         )
 
@@ -81,8 +81,8 @@ async def test_what_was_shown_at_a_minute(pool: Pool, case: str) -> None:
     await History().happened(*steps).project(pool)
 
     async with pool.acquire() as connection:
-        answer = await shown.at(connection, "demo", device_id(), plu, minute(number))
-        other = await shown.at(connection, "other", device_id(), plu, minute(number))
+        answer = await display_history.at(connection, "demo", device_id(), plu, minute(number))
+        other = await display_history.at(connection, "other", device_id(), plu, minute(number))
 
     assert expected == (answer and {name: getattr(answer, name) for name in expected or {}})
     assert other is None
@@ -102,12 +102,12 @@ async def test_the_history_of_a_product_is_answered_interval_by_interval(pool: P
 
 
 async def forget(pool: Pool, until: float, *, limit: int = 1000) -> int:
-    """How many rows went, as many at once as the limit says."""
+    """How many rows were deleted, in batches of `limit`."""
     total = 0
     while True:
         async with pool.acquire() as connection:
             scale = ("demo", device_id())
-            gone = await shown_retention.forget(connection, scale, minute(until), limit=limit)
+            gone = await display_history.delete_old(connection, scale, minute(until), limit=limit)
         assert gone <= limit
         if not gone:
             return total
@@ -119,7 +119,7 @@ async def count(pool: Pool, table: str) -> int:
     return number
 
 
-async def test_it_goes_in_small_parts_and_of_one_scale_only(pool: Pool) -> None:
+async def test_old_rows_of_one_scale_are_deleted_in_batches(pool: Pool) -> None:
     history, other = History(), History("other")
     for number in range(10):
         history.read(number, {"17": CHEAP}, by=number)
@@ -132,7 +132,7 @@ async def test_it_goes_in_small_parts_and_of_one_scale_only(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_no_answer_changes_whatever_happened(pool: Pool, seed: int) -> None:
+async def test_retention_changes_no_answer_about_the_time_retained(pool: Pool, seed: int) -> None:
     random, history = Random(seed), History()
     for number in range(60):
         minutes = random.randrange(0, 40)
@@ -163,7 +163,7 @@ async def test_no_answer_changes_whatever_happened(pool: Pool, seed: int) -> Non
     assert [one for one in every if one.until and one.until <= minute(since)] == []
 
 
-async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
+async def test_retention_passes_over_all_scales_and_then_pauses(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, most in (("SCALES", 2), ("BATCH", 3), ("BATCHES", 2)):
@@ -179,7 +179,7 @@ async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
     worker = Retention(pool=pool, clock=clock, retained_for=timedelta(days=1))
 
     turns = 0
-    while worker.rests_until is None:
+    while worker.paused_until is None:
         await worker.run_once()
         turns += 1
         assert turns < 50
@@ -196,7 +196,7 @@ async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
     assert await count(pool, "shown") == 5
 
 
-async def test_what_may_still_be_asked_for_is_not_forgotten(pool: Pool) -> None:
+async def test_rows_that_may_still_be_queried_are_not_deleted(pool: Pool) -> None:
     await History().happened(step("registered"), READ, DEARER).project(pool)
     retained_for, clock = utc_now() - minute(10), Clock(utc_now())
     await Retention(pool=pool, clock=clock, retained_for=retained_for).run_once()

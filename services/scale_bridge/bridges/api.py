@@ -1,4 +1,4 @@
-"""The daemons on shops' networks: their keys, their connections, and whether they do anything."""
+"""HTTP of agents: the list with their status, their keys, and their WebSocket."""
 
 import asyncio
 from base64 import b64decode
@@ -18,7 +18,7 @@ from libs.eventsourcing.store import new_event_id
 from libs.http.auth import Principal, require
 from libs.process.concurrency import race
 from libs.security.sealed_box import KEY_BYTES, seal_to
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
 from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,
@@ -30,7 +30,7 @@ from services.scale_bridge.bridges.domain import (
     Message,
     Welcome,
 )
-from services.scale_bridge.bridges.handlers.session import Session, Superseded
+from services.scale_bridge.bridges.handlers.session import AgentSession, Superseded
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.device import owner_of
@@ -58,7 +58,7 @@ class KeyKnown(Refused):
 
 
 class Key(BaseModel):
-    """What a daemon shows once: what passwords are sealed with, and what people call it."""
+    """The key that passwords are sealed to, and the name of the agent."""
 
     public_key: str = Field(max_length=64)
     name: str = Field(min_length=1, max_length=120)
@@ -80,9 +80,9 @@ class Key(BaseModel):
 
 
 class BridgeShown(BaseModel):
-    """A daemon. `connected` says nothing of scales: `last_exchange_at` does.
+    """An agent. `connected` says nothing about its scales: `last_exchange_at` does.
 
-    One that is `outdated` should be brought up to date.
+    An `outdated` agent has another version than the service.
     """
 
     id: UUID
@@ -94,22 +94,22 @@ class BridgeShown(BaseModel):
     last_exchange_at: AwareDatetime | None
 
 
-@router.get("/bridges")
-async def own(
+@router.get("/bridges", name="own")
+async def list_bridges(
     context: Commands, caller: Annotated[Principal, Depends(require("scales:read"))]
 ) -> list[BridgeShown]:
-    """The bridges one has let in, with the last exchange each completed with a scale."""
+    """The agents of the caller, with the last exchange each completed with a scale."""
     return [
         BridgeShown(
-            id=one.bridge_id,
-            name=one.name,
-            connected=one.connected,
-            outdated=one.program not in ("", PROGRAM),
-            working=one.working,
-            exchanges=one.completed,
-            last_exchange_at=one.completed_at,
+            id=agent.bridge_id,
+            name=agent.name,
+            connected=agent.connected,
+            outdated=agent.program not in ("", PROGRAM),
+            working=agent.working,
+            exchanges=agent.completed,
+            last_exchange_at=agent.completed_at,
         )
-        for one in await bridges.own(context.pool, caller.tenant, owner_of(caller.subject))
+        for agent in await bridges.list_owned(context.pool, caller.tenant, owner_of(caller.subject))
     ]
 
 
@@ -117,9 +117,9 @@ async def own(
 async def show_key(
     context: Commands, key: Key, caller: Annotated[Principal, Depends(require("scales:bridge"))]
 ) -> Response:
-    """Say what to seal passwords with. Safe to repeat; another key is refused."""
-    known = await bridges.key(context.pool, caller.tenant, UUID(caller.subject), key.name, key.raw)
-    if not known:
+    """Register the key that passwords are sealed to. Safe to repeat; another key is refused."""
+    bridge_id = UUID(caller.subject)
+    if not await bridges.register_key(context.pool, caller.tenant, bridge_id, key.name, key.raw):
         raise KeyKnown
     return Response(status_code=204)
 
@@ -130,13 +130,15 @@ async def bridge(
     context: Commands,
     caller: Annotated[Principal, Depends(require("scales:bridge"))],
 ) -> None:
-    """Work for a daemon, and its reports, until one of the two hangs up."""
+    """Send an agent its tasks and receive its reports, until one side disconnects."""
     await socket.accept()
     code: int | None = GOING_AWAY
     try:
-        await race(_attend(context, caller, _Line(socket)), _draining(socket.app.state))
+        await race(
+            _serve(context, caller, _WebSocketConnection(socket)), _draining(socket.app.state)
+        )
     except (WebSocketDisconnect, _Silence):
-        # Nobody is there to be told.
+        # The agent is gone: there is no connection to close.
         code = None
     except Superseded:
         code = SUPERSEDED
@@ -148,56 +150,56 @@ async def bridge(
         log.warning("bridge put off", bridge=caller.subject, reason=type(error).__name__)
     finally:
         if code is not None and socket.application_state is WebSocketState.CONNECTED:
-            await _quietly_closed(socket, code)
+            await _close_quietly(socket, code)
 
 
 async def _draining(state: State) -> None:
-    """Until the process is to end: the daemon goes to another at once, and nothing breaks off."""
+    """Wait until the process drains: the agent then reconnects to another, tasks go on."""
     while not state.draining:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _attend(context: Context, caller: Principal, line: "_Line") -> None:
-    hello = await line.receive()
+async def _serve(context: Context, caller: Principal, connection: "_WebSocketConnection") -> None:
+    hello = await connection.receive()
     if not isinstance(hello, Hello) or hello.version != VERSION:
         raise Misunderstood("no greeting of this version")
     pool, tenant, bridge_id = context.pool, caller.tenant, UUID(caller.subject)
     connection_id = new_event_id()
-    key = await bridges.connected(pool, tenant, bridge_id, connection_id, hello.program[:80])
+    key = await bridges.connect(pool, tenant, bridge_id, connection_id, hello.program[:80])
     if key is None:
         raise Misunderstood("a greeting without a key")
-    session = Session(
+    session = AgentSession(
         context=context,
         tenant=tenant,
         bridge_id=bridge_id,
         connection_id=connection_id,
         public_key=key,
-        line=line,
+        connection=connection,
         holding=set(hello.holding),
     )
-    await line.send(Welcome(version=VERSION, program=PROGRAM))
+    await connection.send(Welcome(version=VERSION, program=PROGRAM))
     log.info("bridge connected", bridge=str(bridge_id), holding=len(hello.holding))
     try:
-        await session.attend()
+        await session.run()
     finally:
         log.info("bridge gone", bridge=str(bridge_id))
-        await asyncio.shield(_gone(context, tenant, bridge_id, connection_id))
+        await asyncio.shield(_disconnect(context, tenant, bridge_id, connection_id))
 
 
-async def _gone(context: Context, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
+async def _disconnect(context: Context, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
     try:
-        await bridges.gone(context.pool, tenant, bridge_id, connection_id)
+        await bridges.disconnect(context.pool, tenant, bridge_id, connection_id)
     except Unavailable:
-        # It will not be heard of, which says the same.
+        # Without heartbeats the agent soon counts as disconnected.
         log.info("bridge not written off")
 
 
 class _Silence(Exception):
-    """Nothing was heard for too long."""
+    """The agent did not answer for too long."""
 
 
-class _Line:
-    """The WebSocket as messages. Raises WebSocketDisconnect, Misunderstood."""
+class _WebSocketConnection:
+    """A WebSocket as messages. Raises WebSocketDisconnect, Misunderstood."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -205,7 +207,7 @@ class _Line:
     async def send(self, message: Message) -> None:
         try:
             async with asyncio.timeout(SILENT_SECONDS):
-                await self._socket.send_text(bridge_wire.written(message))
+                await self._socket.send_text(wire.written(message))
         except TimeoutError:
             raise _Silence from None
         except RuntimeError:
@@ -214,18 +216,18 @@ class _Line:
     async def receive(self) -> Message:
         try:
             async with asyncio.timeout(SILENT_SECONDS):
-                said = await self._socket.receive()
+                event = await self._socket.receive()
         except TimeoutError:
             raise _Silence from None
-        if said["type"] == "websocket.disconnect":
+        if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(GOING_AWAY)
-        text = said.get("text")
+        text = event.get("text")
         if text is None:
             raise Misunderstood("bytes")
-        return bridge_wire.read(text)
+        return wire.read(text)
 
 
-async def _quietly_closed(socket: WebSocket, code: int) -> None:
+async def _close_quietly(socket: WebSocket, code: int) -> None:
     try:
         async with asyncio.timeout(2.0):
             await socket.close(code)

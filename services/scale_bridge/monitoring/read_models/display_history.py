@@ -1,9 +1,8 @@
-"""What did a scale show of a product, from when to when?
+"""The read model `shown`: what each scale showed of a product, from when to when.
 
-`shown` holds a row for every time a read of the scale found a product changed, `showing` the last
-of them, `reading` what is known about the scale as a whole: when it was read, when something was
-written to it and not read back yet, and when it may have become another scale. The order of arrival
-does not matter.
+`shown` has a row for every read that found a product changed, `showing` the last of these rows.
+`reading` has the moments when a scale was read, was written to without a read-back, or got another
+address (`lost`). Events may arrive in any order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from libs.projections.projection import Connection, Projection
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
 from services.scale_bridge.transfer.domain.kinds import READS
 
-SHOWN: Final = Table(
+DISPLAYED: Final = Table(
     "shown",
     MetaData(),
     Column("tenant", Text, primary_key=True),
@@ -40,9 +39,9 @@ SHOWN: Final = Table(
     Column("operation_id", Uuid, primary_key=True),
     Column("product", JSONB),
 )
-"""`product` is null from when on it was shown no more."""
+"""`product` is null if the product was no longer shown."""
 
-SHOWING: Final = Table(
+DISPLAYED_LAST: Final = Table(
     "showing",
     MetaData(),
     Column("tenant", Text, primary_key=True),
@@ -63,7 +62,7 @@ READING: Final = Table(
     Column("told_by", Uuid, primary_key=True),
     Column("kind", Text, primary_key=True),
 )
-"""`kind` is read, written or lost; `told_by` an operation, or the event that says it was lost."""
+"""`kind` is read, written or lost; `told_by` the operation, or the event of the lost address."""
 
 SAVE: Final = """
 INSERT INTO shown (tenant, device_id, plu, seen_at, operation_id, product)
@@ -95,7 +94,7 @@ READ: Final = "read"
 WRITTEN: Final = "written"
 LOST: Final = "lost"
 
-# What was lost before must not answer for what came after.
+# What was shown at an earlier address does not count.
 AT: Final = """
 WITH lost AS (
     SELECT coalesce(max(at), '-infinity') AS at FROM reading
@@ -124,9 +123,9 @@ SELECT known.verified_at, known.written_at, point.seen_at AS since, point.produc
 FROM known LEFT JOIN point ON true
 """
 
-# What ended before it is kept for sure need not be there any more, so that it is not answered.
+# Intervals that ended before the retention are left out: some of them may be deleted already.
 HISTORY: Final = """
-SELECT since, until, turn, product FROM (
+SELECT since, until, turn AS operation_id, product FROM (
     SELECT at AS since, turn, lead(at) OVER (ORDER BY at, turn) AS until, product::text, lost
     FROM (
         SELECT seen_at AS at, operation_id AS turn, product, false AS lost FROM shown
@@ -150,21 +149,22 @@ _encode = msgspec.json.Encoder().encode
 class Interval:
     """What was shown from `since` until just before `until`; `product` is None for nothing.
 
-    `turn` is the operation that saw it: with `since` it is the interval's place in the history.
+    `since` and `operation_id`, the operation that read it, are its position in the history.
     """
 
     product: Mapping[str, Any] | None
     since: datetime
     until: datetime | None
-    turn: UUID
+    operation_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What was shown at an instant.
 
-    `verified_at` is the last read before it and `next_verified_at` the first one after. Without
-    `since` it was never seen. It is not `certain` if something was written after the last read.
+    `verified_at` is the last read before the instant, `next_verified_at` the first one after it.
+    Without `since` the product was never read. The answer is not `certain` if the scale was written
+    to after the last read.
     """
 
     product: Mapping[str, Any] | None
@@ -176,7 +176,7 @@ class Answer:
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection."""
+    """The projection `shown`."""
     return Projection(
         name="shown",
         tables=("shown", "showing", "reading"),
@@ -187,7 +187,7 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Keep what every read found changed, and what is known of the scale as a whole."""
+    """Insert what every read found changed, and the readings of the scale as a whole."""
     points = [row for envelope in events for row in _points(envelope)]
     if points:
         await connection.execute(SAVE, *zip(*points, strict=True))
@@ -203,7 +203,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 async def at(
     connection: Any, tenant: str, device_id: UUID, plu: str, instant: datetime
 ) -> Answer | None:
-    """What was shown then; None if it is not known, because nothing was verified before."""
+    """What was shown at an instant; None if the scale was not read before it."""
     row = await connection.fetchrow(AT, tenant, device_id, plu, instant)
     if row is None or row["verified_at"] is None:
         return None
@@ -228,17 +228,18 @@ async def history(
     ended_after: datetime | None = None,
     before: tuple[datetime, UUID] | None = None,
 ) -> Sequence[Interval]:
-    """What was shown of a product, the latest first: of what ended after a moment, and from before
-    the place of the last one seen.
+    """What was shown of a product, the latest first.
+
+    Only intervals that ended after `ended_after`, and lie before the position `before`.
     """
-    place = before or (None, None)
-    rows = await connection.fetch(HISTORY, tenant, device_id, plu, limit, ended_after, *place)
+    position = before or (None, None)
+    rows = await connection.fetch(HISTORY, tenant, device_id, plu, limit, ended_after, *position)
     return [
         Interval(
             product=_product(row["product"]),
             since=row["since"],
             until=row["until"],
-            turn=row["turn"],
+            operation_id=row["operation_id"],
         )
         for row in rows
     ]
@@ -250,13 +251,13 @@ def _product(text: str | None) -> Mapping[str, Any] | None:
 
 def _points(envelope: Envelope[ScaleBridgeEvent]) -> Iterator[_ShownRow]:
     match envelope.event:
-        case ProductsShown() as told:
-            place = (told.seen_at, told.operation_id)
-            for plu, product in told.shown.items():
+        case ProductsShown() as event:
+            position = (event.seen_at, event.operation_id)
+            for plu, product in event.shown.items():
                 text = _encode(product).decode()
-                yield envelope.tenant, told.device_id, plu, *place, text
-            for plu in told.gone:
-                yield envelope.tenant, told.device_id, plu, *place, None
+                yield envelope.tenant, event.device_id, plu, *position, text
+            for plu in event.gone:
+                yield envelope.tenant, event.device_id, plu, *position, None
         case _:
             return
 
@@ -266,7 +267,7 @@ def _reading(envelope: Envelope[ScaleBridgeEvent]) -> _ReadingRow | None:
         case ProductsShown(device_id=device, operation_id=by, seen_at=at):
             return envelope.tenant, device, at, by, READ
         case OperationEnded(device_id=device, operation_id=by, ended_at=at) as ended:
-            kind = _meant(ended)
+            kind = _reading_kind(ended)
             return None if kind is None else (envelope.tenant, device, at, by, kind)
         case OperationApplied(device_id=device, operation_id=by, applied_at=at):
             return envelope.tenant, device, at, by, WRITTEN
@@ -276,10 +277,72 @@ def _reading(envelope: Envelope[ScaleBridgeEvent]) -> _ReadingRow | None:
             return None
 
 
-def _meant(ended: OperationEnded) -> str | None:
-    """What an operation says of the scale as a whole."""
-    read = ended.outcome == "verified" or ended.code == NOT_SHOWN
-    if read or (ended.outcome == "done" and ended.kind in READS):
+def _reading_kind(ended: OperationEnded) -> str | None:
+    """Whether an operation read or wrote the scale as a whole."""
+    verified = ended.outcome == "verified" or ended.code == NOT_SHOWN
+    if verified or (ended.outcome == "done" and ended.kind in READS):
         return READ
     # An upload with an unknown outcome may have been imported.
     return WRITTEN if ended.outcome == "unknown" else None
+
+
+ScaleKey: TypeAlias = tuple[str, UUID]
+"""The tenant and the id of a device."""
+
+SCALES: Final = """
+SELECT tenant, device_id FROM device WHERE (tenant, device_id) > ($1, $2::uuid)
+ORDER BY tenant, device_id LIMIT $3
+"""
+
+# What was shown at an earlier address does not count, so all of it may go.
+DELETE_PRODUCTS: Final = """
+WITH over AS (
+    SELECT plu, seen_at, operation_id FROM shown AS old
+    WHERE tenant = $1 AND device_id = $2 AND seen_at <= $3 AND (
+        seen_at <= (SELECT max(at) FROM reading
+            WHERE tenant = $1 AND device_id = $2 AND kind = 'lost' AND at <= $3)
+        OR EXISTS (SELECT FROM shown AS next
+            WHERE next.tenant = $1 AND next.device_id = $2 AND next.plu = old.plu
+                AND next.seen_at <= $3
+                AND (next.seen_at, next.operation_id) > (old.seen_at, old.operation_id))
+    )
+    ORDER BY seen_at LIMIT $4
+)
+DELETE FROM shown USING over WHERE shown.tenant = $1 AND shown.device_id = $2
+    AND shown.plu = over.plu AND shown.seen_at = over.seen_at
+    AND shown.operation_id = over.operation_id
+"""
+DELETE_READINGS: Final = """
+WITH over AS (
+    SELECT at, told_by, kind FROM reading AS old
+    WHERE tenant = $1 AND device_id = $2 AND at <= $3 AND EXISTS (
+        SELECT FROM reading AS next
+        WHERE next.tenant = $1 AND next.device_id = $2 AND next.kind = old.kind
+            AND next.at <= $3 AND (next.at, next.told_by) > (old.at, old.told_by)
+    )
+    ORDER BY at LIMIT $4
+)
+DELETE FROM reading USING over WHERE reading.tenant = $1 AND reading.device_id = $2
+    AND reading.at = over.at AND reading.told_by = over.told_by AND reading.kind = over.kind
+"""
+
+
+async def scales(connection: Any, after: ScaleKey, *, limit: int) -> Sequence[ScaleKey]:
+    """The next scales of all tenants after one, removed ones too, in a fixed order."""
+    rows = await connection.fetch(SCALES, *after, limit)
+    return [(row["tenant"], row["device_id"]) for row in rows]
+
+
+async def delete_old(
+    connection: Connection, scale: ScaleKey, until: datetime, *, limit: int
+) -> int:
+    """Delete rows that no answer about the time since `until` needs; how many. Safe to repeat.
+
+    The last row of every product up to `until` stays, and the last reading of each kind. Rows of
+    products go before the readings that end their intervals. A rebuild restores all of them.
+    """
+    for statement in (DELETE_PRODUCTS, DELETE_READINGS):
+        done = await connection.execute(statement, *scale, until, limit)
+        if deleted := int(done.rpartition(" ")[2]):
+            return deleted
+    return 0

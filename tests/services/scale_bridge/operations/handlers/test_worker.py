@@ -1,4 +1,4 @@
-"""The bridge at work: one at a time per scale, not for ever, seldom if a scale is dead."""
+"""The worker: one operation at a time per scale, each with a deadline, few on dead scales."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -23,10 +23,10 @@ from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.domain.document import digest, serialize
 from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.operations.domain import BY_RECOVERY
 from services.scale_bridge.operations.handlers import operation, worker
-from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.schedules.handlers.recovery import BY_HEALING
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import (
     ANNA,
@@ -36,15 +36,15 @@ from tests.services.scale_bridge.service import (
     open_device,
     open_working,
     register,
-    working_bridge,
+    running_worker,
 )
 
 
-async def test_two_who_write_to_one_scale_never_meet_on_the_wire(database: str) -> None:
-    """(R1, S1) The scale itself asserts it; it is registered twice, by two people."""
+async def test_two_writers_of_one_scale_never_overlap(database: str) -> None:
+    """(R1, S1) The simulated scale asserts it; two owners have registered it."""
     async with (
         open_device(database, 20) as first,
-        working_bridge(first.service.settings),
+        running_worker(first.service.settings),
         first.service.client(BORIS) as boris,
     ):
         second = await a_device(first.service, boris, first.scale)
@@ -62,7 +62,7 @@ async def test_two_who_write_to_one_scale_never_meet_on_the_wire(database: str) 
         await first.service.assert_one_end_each()
 
 
-async def test_an_idle_bridge_is_woken_by_events_and_by_what_is_due(
+async def test_an_idle_worker_is_woken_by_events_and_by_due_jobs(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "IDLE_SECONDS", 3600.0)
@@ -87,7 +87,7 @@ async def test_an_idle_bridge_is_woken_by_events_and_by_what_is_due(
         await eventually(lambda: device.service.fetch_value(claimed), True)
 
 
-async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) -> None:
+async def test_a_busy_scale_is_409_with_retry_after(database: str) -> None:
     async with open_device(database, 4, busy_seconds=0.2, reply_seconds=30) as device:
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:5"])
@@ -102,7 +102,7 @@ async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) ->
         await device.service.assert_one_end_each()
 
 
-async def test_an_operation_is_over_at_its_deadline(database: str) -> None:
+async def test_an_operation_ends_at_its_deadline(database: str) -> None:
     async with open_device(database, read=False, operation_seconds=5.0) as device:
         device.scale.faults.set(["drip:0.1"])
         answer = await device.get("/products")
@@ -132,7 +132,7 @@ async def test_while_50_scales_hang_all_others_are_answered(database: str) -> No
         await asyncio.gather(*hanging, return_exceptions=True)
 
 
-async def test_a_dead_scale_is_called_seldom(database: str) -> None:
+async def test_a_dead_scale_is_rarely_connected_to(database: str) -> None:
     settings: dict[str, Any] = {"breaker_failures": 3, "breaker_seconds": 60}
     async with (
         open_device(database, read=False, **settings) as device,
@@ -150,7 +150,7 @@ async def test_a_dead_scale_is_called_seldom(database: str) -> None:
         assert device.scale.transcript.connections == calls
 
 
-async def test_after_the_cool_down_one_is_let_through_and_closes_it(database: str) -> None:
+async def test_one_probe_after_the_cool_down_closes_the_breaker(database: str) -> None:
     settings: dict[str, Any] = {"breaker_failures": 1, "breaker_seconds": 0.5}
     async with open_device(database, read=False, **settings) as device:
         device.scale.faults.set(["idle"])
@@ -171,7 +171,7 @@ async def test_a_change_of_address_closes_the_breaker(database: str) -> None:
             await device.fetch()
 
 
-async def test_an_address_that_is_allowed_no_more_is_not_connected_to(database: str) -> None:
+async def test_an_address_that_is_no_longer_permitted_is_not_connected_to(database: str) -> None:
     async with a_scale(3) as scale:
         async with open_working(database) as service, service.client() as anna:
             device = await a_device(service, anna, scale)
@@ -186,10 +186,10 @@ async def test_an_address_that_is_allowed_no_more_is_not_connected_to(database: 
 
 
 @pytest.mark.parametrize(("auto", "announced"), [(False, 1), (True, 3)])
-async def test_an_upload_without_a_caller_looks_for_no_culprit(
+async def test_an_automatic_upload_is_not_diagnosed(
     database: str, auto: bool, announced: int
 ) -> None:
-    """(R15) Unless it is configured: then two products are sent one by one."""
+    """(R15) Unless `diagnose_auto` is set: then two products are sent one by one."""
     fault = "badproduct:3:плохой товар"
     async with open_device(database, 4, fault, diagnose=True, diagnose_auto=auto) as device:
         await device.set_price(2, 99.5)
@@ -206,21 +206,21 @@ async def test_an_upload_without_a_caller_looks_for_no_culprit(
 
 
 async def uploaded_by_itself(service: Service) -> OperationEnded:
-    """How an upload ended that the service ordered itself."""
+    """The end of an upload that recovery queued."""
     [device] = await service.events(DeviceRegistered)
     ordered = OperationRequest(
         tenant="demo",
         device_id=device.device_id,
         operation_id=operation.new_id(),
         kind="upload",
-        asked_by=BY_HEALING,
+        asked_by=BY_RECOVERY,
     )
     await operation.enqueue(service.deps.context, ordered)
     await eventually(service.all_ended)
     return (await service.ends())[-1]
 
 
-async def test_an_unforeseen_error_is_json_as_well(
+async def test_an_unexpected_error_is_answered_as_json(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
@@ -236,7 +236,7 @@ async def test_an_unforeseen_error_is_json_as_well(
     assert "10.0.0.1" not in answer.text
 
 
-async def test_an_operation_says_who_what_when_and_how_it_ended(database: str) -> None:
+async def test_an_operation_has_its_request_and_its_end(database: str) -> None:
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -259,7 +259,7 @@ async def test_an_operation_says_who_what_when_and_how_it_ended(database: str) -
     assert {one["asked_by"] for one in listed} == {str(ANNA)}
 
 
-async def test_every_line_about_an_operation_names_it_and_none_a_password(database: str) -> None:
+async def test_log_lines_of_an_operation_name_it_and_no_password(database: str) -> None:
     secret = "q7Zx"
     async with (
         a_scale(3, "rst:12/03*1", password=secret) as scale,

@@ -1,5 +1,5 @@
-"""What the daemon stores outlives it, and is reported until it is settled; messages and catalogues
-come over the wire as they were sent, and nothing else does."""
+"""The agent's store survives restarts, and keeps reports until they are settled; messages and
+catalogues are received as they were sent, and everything else is refused."""
 
 import asyncio
 import random
@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from libs.testing.clock import MonotonicClock
 from services.scale_bridge.bridges import domain as bridge_message
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
 from services.scale_bridge.bridges.domain import Report, Stage, Work
-from services.scale_bridge.bridges.stores.rows import REMEMBERED_SECONDS
-from services.scale_bridge.bridges.stores.store import BridgeStore, open_bridge_store
+from services.scale_bridge.bridges.stores.agent_store import (
+    REMEMBERED_SECONDS,
+    AgentStore,
+    open_agent_store,
+)
 from services.scale_bridge.driver.domain.document import LARGEST_BYTES, digest
 from tests.services.scale_bridge.usual import Usual
 
@@ -36,14 +39,14 @@ def some_work(catalogue: str | None = None, known: str | None = None) -> Work:
 
 
 class Disk:
-    """Where a daemon stores things, and its clock."""
+    """The file of an agent's store, and its clock."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.clock = MonotonicClock(1_000_000.0)
 
-    def open(self) -> AbstractAsyncContextManager[BridgeStore]:
-        return open_bridge_store(self.home / "operations.sqlite3", self.clock)
+    def open(self) -> AbstractAsyncContextManager[AgentStore]:
+        return open_agent_store(self.home / "operations.sqlite3", self.clock)
 
     def holds(self, data: bytes) -> bool:
         return any(data in file.read_bytes() for file in self.home.iterdir())
@@ -54,7 +57,7 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-async def test_work_is_stored_once_and_outlives_the_process(disk: Disk) -> None:
+async def test_a_task_is_stored_once_and_survives_a_restart(disk: Disk) -> None:
     work = some_work(catalogue="cccc")
     async with disk.open() as store:
         assert await store.save(work, {"cccc": b"packed"})
@@ -68,7 +71,7 @@ async def test_work_is_stored_once_and_outlives_the_process(disk: Disk) -> None:
         assert await store.holding() == [work.operation_id]
 
 
-async def test_an_operation_ends_once(disk: Disk) -> None:
+async def test_a_task_ends_once(disk: Disk) -> None:
     work = some_work()
     async with disk.open() as store:
         await store.save(work, {})
@@ -83,18 +86,18 @@ async def test_an_operation_ends_once(disk: Disk) -> None:
         assert [reported.report for _, reported in await store.reports()] == [BEGAN, ENDED]
 
 
-async def test_what_is_over_does_not_begin_again(disk: Disk) -> None:
+async def test_a_task_that_has_ended_is_not_stored_again(disk: Disk) -> None:
     work = some_work()
     async with disk.open() as store:
         await store.save(work, {})
         await store.report(work.operation_id, ENDED)
-        await store.settle(work.operation_id, 1)
+        await store.forget(work.operation_id, 1)
         assert await store.holding() == []
         assert not await store.save(work, {})
         assert await store.tasks() == []
         # So long after that it is not sent any more.
         disk.clock.advance(REMEMBERED_SECONDS + 1)
-        await store.settle(uuid4(), 1)
+        await store.forget(uuid4(), 1)
         assert await store.save(work, {})
 
 
@@ -108,7 +111,7 @@ async def test_reports_are_repeated_until_they_are_settled(disk: Disk) -> None:
         [(position, reported)] = await store.reports()
         assert (reported.number, reported.seconds_ago) == (1, 50.0)
         assert await store.reports(position) == []
-        await store.settle(work.operation_id, 1)
+        await store.forget(work.operation_id, 1)
         assert await store.reports() == []
         await store.report(work.operation_id, ENDED, {"aaaa": b"read"})
         # Neither the number nor the position is used again, although nothing is left of those.
@@ -117,22 +120,22 @@ async def test_reports_are_repeated_until_they_are_settled(disk: Disk) -> None:
         assert await store.holding() == [work.operation_id]
 
 
-async def test_catalogues_go_when_they_are_not_needed(disk: Disk) -> None:
+async def test_unused_catalogues_are_deleted(disk: Disk) -> None:
     one, other = some_work(catalogue="cccc", known="kkkk"), some_work(catalogue="cccc")
     async with disk.open() as store:
         await store.save(one, {"cccc": b"c", "kkkk": b"k"})
         await store.save(other, {"cccc": b"c"})
         await store.report(one.operation_id, ENDED, {"aaaa": b"a"})
-        await store.settle(uuid4(), 1)
+        await store.forget(uuid4(), 1)
         kept = {md5 for md5 in ("aaaa", "cccc", "kkkk") if await store.content(md5)}
         assert kept == {"aaaa", "cccc"}
-        await store.settle(one.operation_id, 1)
+        await store.forget(one.operation_id, 1)
         await store.report(other.operation_id, ENDED)
-        await store.settle(other.operation_id, 1)
+        await store.forget(other.operation_id, 1)
         assert [await store.content(md5) for md5 in ("aaaa", "cccc")] == [None, None]
 
 
-async def test_a_sealed_password_goes_with_its_operation(disk: Disk) -> None:
+async def test_a_sealed_password_is_deleted_when_its_task_ends(disk: Disk) -> None:
     work = some_work()
     sealed = b"c2VhbGVkIHRvIHRoZSBicmlkZ2U"  # as JSON writes bytes
     async with disk.open() as store:
@@ -154,8 +157,8 @@ async def test_completed_exchanges_are_counted(disk: Disk) -> None:
         assert (exchanges.completed, exchanges.last_at) == (2, disk.clock.now)
 
 
-@given(st.data(), st.sampled_from(bridge_message.MESSAGES))
-def test_every_message_comes_as_it_went(data: st.DataObject, kind: type) -> None:
+@given(st.data(), st.sampled_from([*bridge_message.MESSAGES.values()]))
+def test_every_message_is_received_as_it_was_sent(data: st.DataObject, kind: type) -> None:
     # A number that is none has no spelling in JSON.
     numbers = st.floats(-(2.0**31), 2.0**30)
     of_numbers = {
@@ -164,21 +167,21 @@ def test_every_message_comes_as_it_went(data: st.DataObject, kind: type) -> None
         if hint in (float, float | None)
     }
     message = data.draw(st.builds(kind, **of_numbers))
-    text = bridge_wire.written(message)
+    text = wire.written(message)
     # See what no table can hold.
     assume(r"\u0000" not in text and not re.search(r":-?\d{10}", text))
 
-    assert bridge_wire.read(text) == message
+    assert wire.read(text) == message
 
 
 @given(st.text())
-def test_what_is_no_message_is_misunderstood(text: str) -> None:
+def test_an_invalid_message_is_refused(text: str) -> None:
     with pytest.raises(Misunderstood):
-        bridge_wire.read(text)
+        wire.read(text)
 
 
 def sent(size: int) -> tuple[bytes, list[bridge_message.Part]]:
-    """A catalogue that does not shrink, and the parts it is sent in."""
+    """A catalogue that compresses badly, and its parts."""
     content = random.Random(1).randbytes(size)
     return content, list(parts_of(digest(content), compressed(content)))
 
@@ -189,15 +192,15 @@ _, THREE = sent(2 * bridge_message.PART_BYTES)
 @pytest.mark.parametrize(
     "size", [0, 1, bridge_message.PART_BYTES - 50, 3 * bridge_message.PART_BYTES]
 )
-def test_a_catalogue_is_put_together_from_its_parts(size: int) -> None:
+def test_a_catalogue_is_assembled_from_its_parts(size: int) -> None:
     content, several = sent(size)
     parts = Parts()
 
     assert [parts.take(part) for part in several] == [None] * (len(several) - 1) + [content]
-    assert max(len(bridge_wire.written(part)) for part in several) < 200_000
+    assert max(len(wire.written(part)) for part in several) < 200_000
 
 
-def test_a_catalogue_that_broke_off_can_be_begun_again() -> None:
+def test_an_interrupted_catalogue_can_be_sent_again() -> None:
     content, several = sent(2 * bridge_message.PART_BYTES)
     parts = Parts()
     parts.take(several[0])
@@ -217,7 +220,7 @@ def packed(data: bytes) -> bridge_message.Part:
     ],
     ids=["no first", "one left out", "nothing", "junk", "another hash", "half"],
 )
-def test_what_cannot_be_put_together_is_misunderstood(parts: list[bridge_message.Part]) -> None:
+def test_invalid_parts_are_refused(parts: list[bridge_message.Part]) -> None:
     *taken, bad = parts
     together = Parts()
     for part in taken:
@@ -227,7 +230,7 @@ def test_what_cannot_be_put_together_is_misunderstood(parts: list[bridge_message
         together.take(bad)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+def test_a_decompression_bomb_is_refused() -> None:
     with pytest.raises(Misunderstood):
         Parts().take(packed(zlib.compress(bytes(LARGEST_BYTES + 1), 9)))
 
@@ -248,13 +251,13 @@ def test_a_bomb_is_not_unpacked() -> None:
     ],
     ids=repr,
 )
-def test_what_no_table_can_hold_is_misunderstood(message: bridge_message.Message) -> None:
+def test_a_message_that_no_table_can_hold_is_refused(message: bridge_message.Message) -> None:
     with pytest.raises(Misunderstood):
-        bridge_wire.read(bridge_wire.written(message))
+        wire.read(wire.written(message))
 
 
-def test_the_wire_stays_as_it_is() -> None:
-    """Daemons in shops are older than the service: these texts are an agreement."""
+def test_the_wire_format_does_not_change() -> None:
+    """Agents in shops may be older than the service."""
     operation_id = uuid4()
     work = bridge_message.Work(
         operation_id=operation_id,
@@ -266,7 +269,7 @@ def test_the_wire_stays_as_it_is() -> None:
         password=b"sealed",
         seconds_left=9.5,
     )
-    assert bridge_wire.written(work) == (
+    assert wire.written(work) == (
         f'{{"v":1,"type":"Work","data":{{"operation_id":"{operation_id}","device_id":'
         f'"{operation_id}","kind":"fetch","full":false,"address":"10.0.0.9","port":1111,'
         '"password":"c2VhbGVk","seconds_left":9.5,"catalogue":null,"known":null,'
@@ -275,7 +278,7 @@ def test_the_wire_stays_as_it_is() -> None:
     )
     old = f'{{"v":1,"type":"Reported","data":{{"operation_id":"{operation_id}","number":1,'
     old += '"report":{"stage":"began","attempt":2},"seconds_ago":0.5,"news":"of later versions"}}'
-    assert bridge_wire.read(old) == bridge_message.Reported(
+    assert wire.read(old) == bridge_message.Reported(
         operation_id=operation_id,
         number=1,
         report=bridge_message.Report(stage=bridge_message.Stage.BEGAN, attempt=2),
