@@ -19,6 +19,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED, Doorbell
+from libs.process.concurrency import reraise_cancellation
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
@@ -252,9 +253,11 @@ async def _repeat(
     while True:
         try:
             await step()
-        except Unavailable:
+        except Unavailable as error:
+            reraise_cancellation(error)
             await asyncio.sleep(PAUSE_SECONDS)
-        except Exception:
+        except Exception as error:
+            reraise_cancellation(error)
             # Any failure: a worker that stopped for good would be worse.
             log.exception("worker disturbed")
             await asyncio.sleep(PAUSE_SECONDS)

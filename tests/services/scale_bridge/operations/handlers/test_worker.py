@@ -18,8 +18,9 @@ from contracts.scale_bridge import (
     OperationQueued,
     OperationSending,
 )
+from libs.errors import Unavailable
 from libs.http import hub
-from libs.testing.polling import eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.domain.document import digest, serialize
 from services.scale_bridge.driver.domain.wire import Step
@@ -275,3 +276,29 @@ async def test_log_lines_of_an_operation_name_it_and_no_password(database: str) 
     assert [line["event"] for line in lines] == events
     assert {line["operation_id"] for line in lines} == {str(ended.operation_id)}
     assert secret not in repr(logged)
+
+
+@pytest.mark.parametrize("error", [Unavailable, ValueError], ids=["away", "another error"])
+async def test_a_cancellation_that_met_an_error_ends_a_repeated_step(
+    error: type[Exception],
+) -> None:
+    started = asyncio.Event()
+
+    async def step() -> None:
+        again = started.is_set()
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if again:
+                raise
+            # A transaction does so whose connection is lost.
+            raise error from None
+
+    repeated = asyncio.create_task(worker._repeat(step, lambda: asyncio.sleep(0)))
+    await started.wait()
+
+    repeated.cancel()
+
+    await asyncio.wait([repeated], timeout=PATIENCE_SECONDS)
+    assert repeated.cancelled()
