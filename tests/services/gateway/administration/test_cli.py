@@ -107,7 +107,7 @@ def test_email_and_password_are_prompted_for_or_the_password_is_in_a_file(
     [
         ("nobody", PASSWORD, "not an e-mail"),
         ("a@example.com", "short", "8 to 128"),
-        (CHIEF.replace("chief", "CHIEF"), PASSWORD, "else has this address"),
+        (CHIEF.replace("chief", "CHIEF"), PASSWORD, "has this address already"),
     ],
 )
 def test_a_refusal_is_one_sentence(call: Call, address: str, password: str, said: str) -> None:
