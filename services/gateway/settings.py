@@ -54,8 +54,8 @@ class Settings(ServiceSettings):
     superadmin. The answer to a change of an account or a session waits at most
     `stale_wait_seconds` until lists show it.
 
-    `cors_origins` are the origins of pages that may call, at whatever door; without them those may
-    which the contract of each door's client lists, all on a developer's own machine.
+    `cors_origins` are the origins of pages that may call, at every door. By default each door has
+    the origins that the contract of its client lists, all on a developer's own machine.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -217,7 +217,7 @@ class Settings(ServiceSettings):
 
     @property
     def access_lifetimes(self) -> Mapping[str, timedelta]:
-        """The lifetime of access tokens by realm, or by kind of device."""
+        """The lifetime of access tokens by realm, or by kind of device: each needs a field."""
         return {
             kind: timedelta(minutes=getattr(self, f"access_minutes_{kind}"))
             for kind in (*Realm, *DEVICES.values())

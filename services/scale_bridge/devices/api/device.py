@@ -67,7 +67,7 @@ class DeviceUpdate(BaseModel):
 
 
 class Device(BaseModel):
-    """These seven keys only (§1.2)."""
+    """A device as clients of the scales know it: exactly these seven keys (spec §1.2)."""
 
     id: int
     name: str

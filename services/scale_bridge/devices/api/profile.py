@@ -1,4 +1,7 @@
-"""The profile of a scale: location, model, limits, verification (SCL-1, SCL-8, SCL-14)."""
+"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14).
+
+A new field of a scale belongs here: the fields of `/devices` are those that its clients know.
+"""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The device aggregate: a scale as its owner registered it, with address and sealed password.
 
-Profile, validation overrides and reminders of the verification are on the same stream; modules of
-their own decide on them.
+Profile, validation overrides and reminders of the verification are on the same stream. The modules
+`profile`, `validation_overrides` and `verification` decide on them.
 """
 
 from dataclasses import dataclass, fields, replace

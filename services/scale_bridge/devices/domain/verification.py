@@ -35,7 +35,9 @@ def days_left(due_on: date | None, today: date) -> int | None:
 
 
 def nearest(due_on: date, today: date) -> int | None:
-    """The reminder that is due today, None if none is; of several late ones the last."""
+    """The reminder that is due today, in days before the verification; None if no reminder is due.
+
+    If several are late, the one nearest to the verification."""
     left = (due_on - today).days
     return min((days for days in DAYS if left <= days), default=None)
 

@@ -72,7 +72,7 @@ DEVICE: Final = Table(
     Column("reminded_days", Integer),
 )
 """`version` is that of the device's stream. `catalogue_version` and the two columns after it come
-from the catalogue's stream; the last ones are written by `profile`."""
+from the catalogue's stream. `profile` writes the columns from `profile_version` on."""
 
 UPSERT: Final = """
 INSERT INTO device AS known (tenant, device_id, version, number, owner, name, description, ip, port,

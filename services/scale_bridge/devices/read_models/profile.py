@@ -1,11 +1,11 @@
 """What is the profile of each device, and which verifications are due?
 
-These are columns of the table `device`, with versions of their own, independent of the versions of
-other events of the same stream.
+The profile is stored in columns of the table `device`. `profile_version` is the version of its last
+event: events of other kinds on the same stream do not change it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -13,7 +13,7 @@ from uuid import UUID
 from contracts.envelope import Envelope
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent, VerificationDue
 from libs.projections.projection import Connection
-from services.scale_bridge.devices.domain.profile import Profile, profile_of
+from services.scale_bridge.devices.domain.profile import profile_of
 from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 PROFILED: Final = """
@@ -69,10 +69,19 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     for envelope in events:
         match envelope.event:
             case DeviceProfiled() as event:
-                described = profile_of(event)
-                values = (getattr(described, field.name) for field in fields(Profile))
+                profile = profile_of(event)
                 key = envelope.tenant, event.device_id
-                profiled[key] = (*key, envelope.version, *values)
+                # In the order of the columns of `PROFILED`.
+                profiled[key] = (
+                    *key,
+                    envelope.version,
+                    profile.shop,
+                    profile.group,
+                    profile.price_list,
+                    profile.model,
+                    profile.serial_number,
+                    profile.next_verification,
+                )
             case VerificationDue() as event:
                 key = envelope.tenant, event.device_id
                 reminded[key] = (*key, envelope.version, event.due_on, event.days)

@@ -20,7 +20,8 @@ class Kind(StrEnum):
 class KindSpec:
     """What an operation of a kind does.
 
-    `sends`: it writes to the scale. If it breaks off, the outcome is unknown.
+    `sends`: it writes a revision of the catalogue to the scale. If it breaks off, the outcome is
+    unknown; once it is done, the prices of that revision count as sent.
     `adopts`: the catalogue it reads replaces the stored one.
     `reads`: once it is done, all products of the scale were read.
     `compares`: it works on the stored catalogue, which the scale is sent or compared with.
@@ -49,7 +50,7 @@ KINDS: Final[Mapping[Kind, KindSpec]] = {
         sends=True, compares=True, refreshes_dates=True, first=Kind.FETCH, automatic=True
     ),
 }
-"""Everything that differs between kinds, but for the exchange itself: see `perform`."""
+"""What differs between kinds. The exchange of each, and whether it is repeated, is in `perform`."""
 
 SENDS: Final = frozenset({kind for kind in Kind if KINDS[kind].sends})
 READS: Final = frozenset({kind for kind in Kind if KINDS[kind].reads})
