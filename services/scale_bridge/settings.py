@@ -26,11 +26,11 @@ class Settings(ServiceSettings):
     `debug` the service serves its own documentation.
 
     A scale is connected to at most once in `connection_seconds`, by all processes together. An
-    operation ends within `operation_seconds`; one that finds its scale busy waits `busy_seconds`.
-    With `embedded` the worker executes operations itself. With `diagnose` (`PRODUCTS_FIX_MODE`) a
-    failed import is searched for the product that causes it; with `clear_on_upload` a scale deletes
-    all products before each upload. `scheduler_on` permits auto-update, `scheduler_enabled` sets it
-    for new scales.
+    operation ends within `operation_seconds`; it waits `busy_seconds` at most for another operation
+    on its scale. With `embedded` the worker executes operations itself. With `diagnose`
+    (`PRODUCTS_FIX_MODE`) a failed import is searched for the product that causes it; with
+    `clear_on_upload` a scale deletes all products before each upload. `scheduler_on` permits
+    auto-update, `scheduler_enabled` sets it for new scales.
 
     Prices of the shop are applied if they are in `currency` (ISO 4217). With `healing` scales that
     failed or show something else are corrected automatically, and scales that were not read for

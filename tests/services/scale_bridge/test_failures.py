@@ -52,7 +52,7 @@ from services.scale_bridge.transfer.domain.breaker import (
 )
 from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Outcome, Queue, Result
 from services.scale_bridge.transfer.domain.kinds import Kind
-from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, after
+from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, decide_retry
 from tests.services.scale_bridge.usual import Usual
 
 RULES = BreakerRules()
@@ -79,26 +79,26 @@ LASTING: list[ScaleFault] = [
 
 @pytest.mark.parametrize("fault", PASSING, ids=named)
 def test_what_may_pass_is_tried_three_times_at_most(fault: ScaleFault) -> None:
-    tried = [after(fault, attempts=n, left_seconds=100, chance=0.5) for n in (1, 2, 3)]
+    tried = [decide_retry(fault, attempts=n, left_seconds=100, chance=0.5) for n in (1, 2, 3)]
 
     assert tried == [Again(0.5), Again(1.0), GiveUp()]
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=named)
 def test_what_would_be_the_same_again_is_not_tried_again(fault: ScaleFault) -> None:
-    assert after(fault, attempts=1, left_seconds=100, chance=0.5) == GiveUp()
+    assert decide_retry(fault, attempts=1, left_seconds=100, chance=0.5) == GiveUp()
 
 
 def test_an_unknown_outcome_is_looked_into_and_not_repeated() -> None:
-    assert after(UnknownOutcome(), attempts=1, left_seconds=100, chance=0.5) == ReadBack()
-    assert after(UnknownOutcome(), attempts=3, left_seconds=0, chance=0.5) == ReadBack()
+    assert decide_retry(UnknownOutcome(), attempts=1, left_seconds=100, chance=0.5) == ReadBack()
+    assert decide_retry(UnknownOutcome(), attempts=3, left_seconds=0, chance=0.5) == ReadBack()
 
 
 @given(st.floats(-5, 20), st.floats(0, 1), st.integers(1, 5))
 def test_no_attempt_begins_when_there_is_no_time_for_it(
     left: float, chance: float, attempts: int
 ) -> None:
-    match after(Timeout(), attempts=attempts, left_seconds=left, chance=chance):
+    match decide_retry(Timeout(), attempts=attempts, left_seconds=left, chance=chance):
         case Again(after_seconds=wait):
             assert 0 < wait < left
         case verdict:
@@ -106,7 +106,7 @@ def test_no_attempt_begins_when_there_is_no_time_for_it(
 
 
 def test_scales_that_failed_together_do_not_come_together() -> None:
-    waits = {after(Timeout(), attempts=1, left_seconds=9, chance=c / 10) for c in range(11)}
+    waits = {decide_retry(Timeout(), attempts=1, left_seconds=9, chance=c / 10) for c in range(11)}
 
     assert len(waits) == 11
 
@@ -161,10 +161,10 @@ def test_an_operation_that_never_began_says_nothing() -> None:
 def test_one_probe_is_let_through_per_cool_down() -> None:
     assert verdict(OPEN, 29.5) == Wait(0.5)
     probing, first = allowed(OPEN, later(30), RULES)
-    assert first == Pass(probe=True)
+    assert first == Pass(trial=True)
     assert verdict(probing, 31) == Wait(29)
     # The one who probed never came back: the next cool-down has a probe of its own.
-    assert verdict(probing, 60) == Pass(probe=True)
+    assert verdict(probing, 60) == Pass(trial=True)
 
 
 def test_a_probe_that_succeeds_closes_it_and_one_that_fails_does_not() -> None:

@@ -98,6 +98,8 @@ TOTAL: Final = Table(
 the part of `count` that is of that kind."""
 
 DIMENSIONS: Final = ("operator", "client", "city")
+"""What the dashboard lists. A filter need not be one."""
+
 KINDS: Final = {
     "ITEM": "items",
     "BOX": "opens",

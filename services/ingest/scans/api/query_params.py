@@ -16,7 +16,7 @@ from libs.telemetry.traces import current_traceparent
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api.responses import Filters
 from services.ingest.scans.domain.day import BadDate, day_of, parse_days
-from services.ingest.scans.domain.filter import ScanFilter, parse
+from services.ingest.scans.domain.filter import ScanFilter, parse_value
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from services.ingest.settings import Settings
 
@@ -55,15 +55,15 @@ FilterParams = Annotated[Filters, Depends(filter_params)]
 def build_filter(tenant: str, filters: Filters, settings: Settings, *, now: datetime) -> ScanFilter:
     """The filter that the parameters mean at the instant `now` (§2.6, §5.1). Raises BadDate."""
     today = day_of(now, settings.zone)
-    operator = parse(filters.operator)
+    operator = parse_value(filters.operator)
     return ScanFilter(
         tenant=tenant,
         days=parse_days(
             filters.date, filters.date_end, today=today, max_days=settings.max_range_days
         ),
         operator=None if operator is None else comparable(operator),
-        client=parse(filters.client),
-        city=parse(filters.city),
+        client=parse_value(filters.client),
+        city=parse_value(filters.city),
     )
 
 

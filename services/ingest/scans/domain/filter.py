@@ -17,7 +17,8 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanFilter:
-    """The scans of a tenant on some days. None matches every name, `""` only the empty one."""
+    """The scans of a tenant on some days. A field that is None filters nothing; `""` selects
+    scans whose field is empty."""
 
     tenant: str
     days: Days
@@ -31,8 +32,8 @@ def matches(scan_filter: ScanFilter, scan: object) -> bool:
     return all(getattr(scan_filter, name) in (None, getattr(scan, name)) for name in FILTERS)
 
 
-def parse(text: str | None) -> str | None:
-    """A filter as typed: None for an empty text, `""` for a dash."""
+def parse_value(text: str | None) -> str | None:
+    """The value of a filter from its text: None for an empty text, `""` for a dash."""
     return None if not text else "" if text == DASH else text
 
 

@@ -82,6 +82,7 @@ MEANINGS: Final = {
     ResultCode.BARCODE_UNSUPPORTED: Meaning(
         "the barcode is not supported", "штрихкод не поддерживается", Advice.FIX_DATA
     ),
+    # `fault.answered` makes a `ScaleBusy` of BUSY and IN_PROGRESS: their advice is not read.
     ResultCode.BUSY: Meaning(
         "the scale has not finished the previous request",
         "весы не завершили предыдущий запрос",

@@ -17,7 +17,7 @@ from services.scale_bridge.driver.domain.fault import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BreakerRules:
-    """So many consecutive transport failures open it; one probe is allowed per cool-down."""
+    """So many consecutive transport failures open it; one trial is allowed per cool-down."""
 
     failures: int = 3
     cool_down: timedelta = timedelta(seconds=30)
@@ -33,14 +33,14 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The operation may begin; a `probe` is the only one until the end of the next cool-down."""
+    """The operation may begin; a `trial` is the only one until the end of the next cool-down."""
 
-    probe: bool = False
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The operation must fail now; the next probe is allowed in `seconds`."""
+    """The operation must fail now; the next trial is allowed in `seconds`."""
 
     seconds: float
 
@@ -51,13 +51,13 @@ Verdict: TypeAlias = Pass | Wait
 def allowed(breaker: Breaker, now: datetime, rules: BreakerRules) -> tuple[Breaker, Verdict]:
     """Whether an operation may begin, and the state of the breaker afterwards.
 
-    A probe that never reports its result blocks nothing: the next one is allowed after a cool-down.
+    A trial that never reports its result blocks nothing: the next one is allowed after a cool-down.
     """
     if breaker.open_until is None:
         return breaker, Pass()
     if now < breaker.open_until:
         return breaker, Wait((breaker.open_until - now).total_seconds())
-    return Breaker(failures=breaker.failures, open_until=now + rules.cool_down), Pass(probe=True)
+    return Breaker(failures=breaker.failures, open_until=now + rules.cool_down), Pass(trial=True)
 
 
 def recorded(

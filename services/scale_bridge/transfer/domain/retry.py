@@ -41,8 +41,8 @@ class GiveUp:
 Next: TypeAlias = Again | ReadBack | GiveUp
 
 
-def after(fault: ScaleFault, *, attempts: int, left_seconds: float, chance: float) -> Next:
-    """The decision after the last of `attempts` ended with `fault`.
+def decide_retry(fault: ScaleFault, *, attempts: int, left_seconds: float, chance: float) -> Next:
+    """What follows attempt number `attempts`, which failed with `fault`.
 
     `chance` is a random number from 0 to 1 that spreads the next attempts of several operations.
     """

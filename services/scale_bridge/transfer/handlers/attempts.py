@@ -11,7 +11,7 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.fault import ScaleFault, Timeout
 from services.scale_bridge.transfer.domain.breaker import is_silent
-from services.scale_bridge.transfer.domain.retry import Again, after
+from services.scale_bridge.transfer.domain.retry import Again, decide_retry
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
@@ -25,8 +25,9 @@ Answer = TypeVar("Answer")
 class Attempts:
     """The exchanges of one task: `begun` so far; `last` is the fault of the last one.
 
-    As a probe of the circuit breaker (`is_probe`) nothing is repeated until the scale has replied
-    (R6). `until` is the deadline, by the clock of the event loop. Every method raises ScaleFault.
+    If the circuit breaker lets this task through as its trial (`is_trial`), nothing is repeated
+    until the scale has replied (R6). `until` is the deadline, by the clock of the event loop. Every
+    method raises ScaleFault.
     """
 
     execution: ExecutionContext
@@ -34,7 +35,7 @@ class Attempts:
     endpoint: Endpoint
     listener: ProgressListener
     until: float
-    is_probe: bool = False
+    is_trial: bool = False
     begun: int = 0
     last: ScaleFault | None = None
 
@@ -91,8 +92,10 @@ class Attempts:
                 return await self._once(exchange)
             except ScaleFault as fault:
                 chance = self.execution.chance()
-                next_ = after(fault, attempts=attempts, left_seconds=self.left, chance=chance)
-                if self.is_probe or not isinstance(next_, Again):
+                next_ = decide_retry(
+                    fault, attempts=attempts, left_seconds=self.left, chance=chance
+                )
+                if self.is_trial or not isinstance(next_, Again):
                     raise
                 await self.execution.sleep(next_.after_seconds)
 
@@ -107,7 +110,7 @@ class Attempts:
             answer = await exchange()
         except ScaleFault as fault:
             self.last = fault
-            self.is_probe = self.is_probe and is_silent(fault)
+            self.is_trial = self.is_trial and is_silent(fault)
             raise
-        self.last, self.is_probe = None, False
+        self.last, self.is_trial = None, False
         return answer

@@ -113,7 +113,7 @@ class ExecutionContext:
 
 
 def failed(code: str, *, detail: str = "") -> Performed:
-    """A failure that is no fault of the scale."""
+    """A failure without a `ScaleFault`."""
     return Performed(outcome=Outcome.FAILED, code=code, detail=detail or sentence(code))
 
 

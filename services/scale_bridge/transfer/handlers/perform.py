@@ -54,7 +54,7 @@ async def perform(
     except Unreachable as fault:
         return failed_by(fault)
     if await execution.breakers.remaining(endpoint):
-        # Before waiting for the lease: its holder may be waiting for a dead scale.
+        # Checked before the wait for the lease: its holder may itself wait for a dead scale.
         return failed(CIRCUIT_OPEN)
     now = asyncio.get_running_loop().time
     until = now() + device_task.seconds
@@ -92,7 +92,7 @@ async def _with_lease(
         endpoint=endpoint,
         listener=listener,
         until=until,
-        is_probe=verdict.probe,
+        is_trial=verdict.trial,
     )
     try:
         performed = await _execute(attempts)

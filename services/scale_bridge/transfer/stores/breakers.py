@@ -35,18 +35,18 @@ class Breakers:
         self.rules = rules
 
     async def remaining(self, endpoint: Endpoint) -> float:
-        """Seconds until the next probe; 0 if an operation may begin now."""
+        """Seconds until the next trial; 0 if an operation may begin now."""
         async with acquire(self._pool) as connection:
             breaker = await _load(connection, endpoint)
         _, verdict = allowed(breaker, self._clock(), self.rules)
         return verdict.seconds if isinstance(verdict, Wait) else 0.0
 
     async def allow(self, endpoint: Endpoint) -> Verdict:
-        """Whether an operation may begin. Of several concurrent callers one gets the probe."""
+        """Whether an operation may begin. Of several concurrent callers one gets the trial."""
         async with acquire(self._pool) as connection, connection.transaction():
             breaker = await _load(connection, endpoint, lock=True)
             after, verdict = allowed(breaker, self._clock(), self.rules)
-            if isinstance(verdict, Pass) and verdict.probe:
+            if isinstance(verdict, Pass) and verdict.trial:
                 await _save(connection, endpoint, after.failures, after.open_until)
         return verdict
 

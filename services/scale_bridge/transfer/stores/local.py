@@ -48,7 +48,7 @@ class LocalBreakers:
         self._breakers: dict[Endpoint, Breaker] = {}
 
     async def remaining(self, endpoint: Endpoint) -> float:
-        """Seconds until the next probe; 0 if an operation may begin now."""
+        """Seconds until the next trial; 0 if an operation may begin now."""
         breaker = self._breakers.get(endpoint, Breaker())
         if breaker.open_until is None:
             return 0.0

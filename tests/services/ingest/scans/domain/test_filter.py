@@ -16,7 +16,7 @@ from services.ingest.scans.domain.day import (
     parse_days,
     unix_ms,
 )
-from services.ingest.scans.domain.filter import display_name, parse
+from services.ingest.scans.domain.filter import display_name, parse_value
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from tests.services.ingest.history import TODAY, ZONE
 
@@ -148,7 +148,7 @@ def test_an_invalid_instant_is_refused(text: str) -> None:
 def test_an_empty_filter_matches_everything_and_a_dash_the_empty_name(
     typed: str | None, meant: str | None
 ) -> None:
-    assert parse(typed) == meant
+    assert parse_value(typed) == meant
 
 
 def test_an_empty_name_is_shown_as_a_dash() -> None:
