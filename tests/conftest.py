@@ -1,4 +1,4 @@
-"""The real servers that tests run against, and how the run is steered.
+"""The real servers that tests run against, and the control of the run.
 
 The servers have a folder and ports of their own, so a running `make up` is not touched.
 """
@@ -23,7 +23,7 @@ from tests.order import schedule, scheduler
 
 SERVERS = pytest.StashKey[Servers]()
 HOME = pytest.StashKey[Path]()
-DOOR = pytest.StashKey[tuple[str, int, str]]()
+ENDPOINT = pytest.StashKey[tuple[str, int, str]]()
 
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile(
@@ -31,16 +31,16 @@ hypothesis.settings.register_profile(
 )
 
 
-# What the product gives a connection to come about is little on a machine that tests keep busy. A
-# test of such a deadline sets its own.
+# The product's limits for connecting are short for a machine busy with tests. A test of such a
+# limit sets its own.
 guarded_pool.CONNECT_SECONDS = pool.ACQUIRE_SECONDS = client.CONNECT_SECONDS = 30.0
 
 
 def _postgres(home: Path) -> tuple[PostgresServer, str]:
-    # What a crash of the machine would lose does not matter here; a test of that starts its own.
-    hurried = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+    # Durability does not matter here; a test of a crash starts a server of its own.
+    fast = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
     more = {"max_connections": "400", "autovacuum_naptime": "10min"}
-    server = start_postgres(home, settings=hurried | more)
+    server = start_postgres(home, settings=fast | more)
     return server, server.superuser_url
 
 
@@ -50,36 +50,36 @@ def _kafka(home: Path) -> tuple[KafkaServer, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The steering process offers the servers; a worker knows where to ask."""
-    given: Any = getattr(config, "workerinput", None)
-    if given is None:
-        # Not below pytest's own folder: that one it closes to others, and as root the database
-        # runs as another user.
+    """The controlling process provides the servers; a worker gets their endpoint."""
+    worker_input: Any = getattr(config, "workerinput", None)
+    if worker_input is None:
+        # Not below pytest's own folder, which only its user can read: as root the database runs as
+        # another user.
         home = config.stash[HOME] = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
         starts: dict[str, Start] = {
             "postgres": partial(_postgres, home),
             "kafka": partial(_kafka, home),
         }
         servers = config.stash[SERVERS] = Servers(starts)
-        config.stash[DOOR] = servers.door
+        config.stash[ENDPOINT] = servers.endpoint
     else:
-        config.stash[DOOR] = given["door"]
+        config.stash[ENDPOINT] = worker_input["servers"]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist starts a worker."""
-    node.workerinput["door"] = node.config.stash[DOOR]
+    """Pass the endpoint to a new worker of xdist."""
+    node.workerinput["servers"] = node.config.stash[ENDPOINT]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """xdist distributes the tests, see tests.order."""
+    """Distribute the tests over workers, see tests.order."""
     return scheduler(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The run is over."""
+    """Stop the servers at the end of the run."""
     if (servers := config.stash.get(SERVERS, None)) is not None:
         servers.close()
         shutil.rmtree(config.stash[HOME], ignore_errors=True)
@@ -87,31 +87,30 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """See tests.order."""
+    """Order the tests, see tests.order."""
     schedule(items)
 
 
 @pytest.fixture(scope="session")
 def postgres_url(pytestconfig: pytest.Config) -> str:
     """A superuser's address of one PostgreSQL for the whole run. Prefer `database`."""
-    return address_of("postgres", pytestconfig.stash[DOOR])
+    return address_of("postgres", pytestconfig.stash[ENDPOINT])
 
 
 @pytest.fixture
 def empty_database(postgres_url: str) -> Iterator[str]:
-    """The address of an empty database of one's own, dropped after the test with every
-    connection still open to it."""
+    """The address of an empty database for one test. Its connections are closed afterwards."""
     with empty(postgres_url) as url:
         yield url
 
 
 @pytest.fixture
 def database(empty_database: str) -> str:
-    """The same. Where a service is tested its tables are there already."""
+    """The address of a database for one test; tests of services override it with a migrated one."""
     return empty_database
 
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(pytestconfig: pytest.Config) -> str:
-    """The `host:port` of one Kafka broker for the whole run; name topics of one's own."""
-    return address_of("kafka", pytestconfig.stash[DOOR])
+    """The `host:port` of one Kafka broker for the whole run; use unique topic names."""
+    return address_of("kafka", pytestconfig.stash[ENDPOINT])

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from deploy.demo.dashboard import NoAnswer
-from deploy.demo.day import Address, Beside, Manner, nothing_beside
+from deploy.demo.day import Address, ConcurrentWork, Manner, no_concurrent_work
 from deploy.demo.house import (
     address_in,
     follow,
@@ -44,7 +44,7 @@ EndsAt = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"], help="UTC; default now."),
 ]
-Patience = Annotated[
+PatienceOption = Annotated[
     float, typer.Option(envvar="PATIENCE", min=1, help="Seconds an outage may last.")
 ]
 Lag = Annotated[
@@ -75,7 +75,7 @@ def demo(
     speed: Speed = SPEED,
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
-    patience: Patience = PATIENCE,
+    patience: PatienceOption = PATIENCE,
     lag: Lag = LAG,
     once: Annotated[bool, typer.Option("--once", envvar="ONCE")] = False,
 ) -> None:
@@ -114,7 +114,7 @@ def day(
     speed: Speed = SPEED,
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
-    patience: Patience = PATIENCE,
+    patience: PatienceOption = PATIENCE,
     lag: Lag = LAG,
 ) -> None:
     """Play a day against a platform that runs already, and compare."""
@@ -132,7 +132,7 @@ def _play(
     seed: int,
     operators: int,
     ends_at: datetime | None,
-    office: Callable[[str], Beside] = lambda _: nothing_beside,
+    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> bool:
     chosen = new_day(
         address,

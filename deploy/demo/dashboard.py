@@ -1,4 +1,4 @@
-"""The dashboards' side of the gateway: ask, and wait politely when asked too often."""
+"""A client of the dashboards, which waits when it gets too many requests."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from deploy.demo.truth import Box, Question, State, read_state
+from deploy.demo.truth import Box, ScanFilter, State, read_state
 
 STATE_PATH: Final = "/api/v1/dashboard/state"
 BOXES_PATH: Final = "/api/v1/dashboard/boxes"
@@ -23,13 +23,13 @@ BOXES: Final = 5000
 
 
 class NoAnswer(Exception):
-    """The gateway did not answer, or said no; the message is for people."""
+    """The gateway did not answer or refused; the message is for people."""
 
 
 class Dashboard:
     """Questions that are safe to repeat, each repeated until answered, but not for ever.
 
-    `patience` is in seconds; being told to wait for longer ends it as well.
+    `patience` is in seconds; a longer `Retry-After` ends it as well.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Dashboard:
         self._patience = patience
         self._tell = tell
 
-    async def state(self, question: Question) -> State:
+    async def state(self, question: ScanFilter) -> State:
         """The numbers of `dashboard/state`. Raises NoAnswer."""
         return read_state(await self._ask("GET", STATE_PATH, params=question.params()))
 
-    async def lasts(self, question: Question) -> dict[str, tuple[str, str, str]]:
+    async def lasts(self, question: ScanFilter) -> dict[str, tuple[str, str, str]]:
         """Last client, city and box by operator. Raises NoAnswer."""
         body = await self._ask("GET", STATE_PATH, params=question.params())
         return {
@@ -59,7 +59,7 @@ class Dashboard:
             for each in body["operators"]
         }
 
-    async def boxes(self, question: Question) -> dict[Box, str]:
+    async def boxes(self, question: ScanFilter) -> dict[Box, str]:
         """`open` or `closed` of every box, of the latest day if there are several.
 
         Raises NoAnswer.
@@ -82,7 +82,7 @@ class Dashboard:
             if not listed or offset >= body["totalBoxes"]:
                 return {key: status for key, (_, status) in found.items()}
 
-    async def rows(self, question: Question) -> list[dict[str, Any]]:
+    async def rows(self, question: ScanFilter) -> list[dict[str, Any]]:
         """Every row of `dashboard/raw`, page by page. Raises NoAnswer."""
         found: list[dict[str, Any]] = []
         while True:
@@ -92,7 +92,7 @@ class Dashboard:
             if not body["logs"] or len(found) >= body["total"]:
                 return found
 
-    async def total(self, question: Question, kind: str | None = None) -> int:
+    async def total(self, question: ScanFilter, kind: str | None = None) -> int:
         """How many rows of a type match. Raises NoAnswer."""
         params = question.params() | {"limit": "1"} | ({"type": kind} if kind else {})
         return int((await self._ask("GET", RAW_PATH, params=params))["total"])
@@ -105,8 +105,8 @@ class Dashboard:
         """How many of the ids are in safe keeping. Raises NoAnswer."""
         count = 0
         for begin in range(0, len(uuids), VERIFIED_AT_ONCE):
-            asked = {"uuids": list(uuids[begin : begin + VERIFIED_AT_ONCE])}
-            count += len((await self._ask("POST", VERIFY_PATH, json=asked))["present"])
+            query = {"uuids": list(uuids[begin : begin + VERIFIED_AT_ONCE])}
+            count += len((await self._ask("POST", VERIFY_PATH, json=query))["present"])
         return count
 
     async def _ask(self, method: str, path: str, **request: Any) -> Any:
@@ -142,5 +142,5 @@ def _pause(status: int | None, headers: Mapping[str, str]) -> float | None:
     """How long to wait before asking again; None if that would not help."""
     if status is not None and status < 500 and status != 429:
         return None
-    said = headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else PAUSE_SECONDS
+    wait = headers.get("Retry-After", "")
+    return float(wait) if wait.isdecimal() else PAUSE_SECONDS

@@ -26,11 +26,11 @@ MOST_PAUSE_SECONDS: Final = 4.0
 MORE_TIMES: Final = 2
 
 Tell: TypeAlias = Callable[[str], None]
-Beside: TypeAlias = Callable[[aiohttp.ClientSession], Awaitable[list[Line]]]
+ConcurrentWork: TypeAlias = Callable[[aiohttp.ClientSession], Awaitable[list[Line]]]
 """What else is done on a day while people scan: returns its lines of the comparison."""
 
 
-async def nothing_beside(_: aiohttp.ClientSession) -> list[Line]:
+async def no_concurrent_work(_: aiohttp.ClientSession) -> list[Line]:
     """A day of scanning only."""
     return []
 
@@ -68,7 +68,7 @@ class Verdict:
     @property
     def agrees(self) -> bool:
         """Every event arrived and every line agrees."""
-        whole = self.figures.acknowledged == self.figures.planned
+        whole = self.figures.acknowledged == self.figures.planned_events
         return whole and all(line.agrees for line in self.lines)
 
 
@@ -82,16 +82,16 @@ class Day:
         manner: Manner,
         *,
         tell: Tell,
-        beside: Beside = nothing_beside,
+        office_work: ConcurrentWork = no_concurrent_work,
     ) -> None:
         self.plan = plan
-        self.began: float | None = None
+        self.started_at: float | None = None
         self.stage = "waiting for the gateway"
         self._address = address
         self._manner = manner
         self._tell = tell
-        self._beside = beside
-        self._ledger = Ledger(planned=sum(1 for _ in plan.events()))
+        self._beside = office_work
+        self._ledger = Ledger(planned_events=sum(1 for _ in plan.events()))
         self._outages = Outages(tell)
 
     def figures(self) -> Figures:
@@ -111,12 +111,12 @@ class Day:
             url, key = self._address.url, self._address.key
             ask = Dashboard(session, url, key, patience=self._manner.patience, tell=self._tell)
             before = await _settled(ask, scope)
-            async with _meanwhile(self._beside(session)) as beside:
+            async with _meanwhile(self._beside(session)) as office_work:
                 seconds = await self._play(Gateway(session, url, key))
                 self.stage = "comparing"
                 lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
                 self.stage = "comparing the rest"
-                lines += await beside
+                lines += await office_work
         return Verdict(
             figures=self.figures(),
             troubles=self._ledger.troubles,
@@ -127,7 +127,7 @@ class Day:
         )
 
     async def _play(self, gateway: Gateway) -> float:
-        self.stage, self.began = "scanning", time.monotonic()
+        self.stage, self.started_at = "scanning", time.monotonic()
         await play(
             self.plan,
             gateway=gateway,
@@ -136,12 +136,12 @@ class Day:
             speed=self._manner.speed,
             patience=self._manner.patience,
         )
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started_at
 
 
 @asynccontextmanager
 async def _meanwhile(work: Awaitable[list[Line]]) -> AsyncIterator[asyncio.Future[list[Line]]]:
-    """Do something beside the block; it ends with the block, and its trouble is its own."""
+    """Run something concurrently with the block, until the block ends; its errors are ignored."""
     task = asyncio.ensure_future(work)
     try:
         yield task
@@ -152,7 +152,7 @@ async def _meanwhile(work: Awaitable[list[Line]]) -> AsyncIterator[asyncio.Futur
 
 async def _settled(ask: Ask, scope: Scope) -> Sums:
     """What the dashboards say once an earlier day has wholly arrived there."""
-    found = await sums.shown(ask, scope)
+    found = await sums.displayed(ask, scope)
     if not any(sum(counts.values()) for counts in found.values()):
         return found
     latest = _glanced(found)
@@ -163,14 +163,14 @@ async def _settled(ask: Ask, scope: Scope) -> Sums:
         return before == latest
 
     await _until(unchanged, seconds=SETTLE_SECONDS)
-    return found if latest == _glanced(found) else await sums.shown(ask, scope)
+    return found if latest == _glanced(found) else await sums.displayed(ask, scope)
 
 
 async def _compared(
     ask: Ask, ledger: Ledger, scope: Scope, before: Sums, *, lag: float
 ) -> list[Line]:
-    """The lines, asked for again after a while if the dashboards seem to lag."""
-    expected, start = _glanced(sums.sent(ledger.told(), scope)), _glanced(before)
+    """The lines, computed again after a while if the dashboards lag."""
+    expected, start = _glanced(sums.sent(ledger.acknowledged(), scope)), _glanced(before)
 
     async def caught_up() -> bool:
         each = zip(await _glance(ask, scope), start, expected, strict=True)

@@ -72,7 +72,7 @@ def verdict(answer: Answer, *, attempt: int) -> Verdict:
     return Verdict.LATER if hopeless or attempt >= ATTEMPTS else Verdict.AGAIN
 
 
-def settle(outbox: Outbox, keys: Iterable[str], answer: Answer) -> Outbox:
+def apply_response(outbox: Outbox, keys: Iterable[str], answer: Answer) -> Outbox:
     """Mark the rows of an accepted batch as sent; any other answer changes nothing."""
     if not answer.accepts:
         return outbox

@@ -30,7 +30,7 @@ FAULTS: Final[Mapping[Kind, list[str]]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """One of them. At the port of a dead one nobody listens."""
+    """A simulated scale. A dead one does not listen at its port."""
 
     name: str
     port: int
@@ -51,7 +51,7 @@ def new_fleet(home: Path) -> list[Scale]:
 
 
 def running_fleet(home: Path) -> list[Scale]:
-    """Those the file names: for whoever joins while they run. Raises OSError without one."""
+    """The scales of the file, for programs that join later. Raises OSError without the file."""
     kinds = {tuple(faults): kind for kind, faults in FAULTS.items()}
     return [
         Scale(name=table["name"], port=table["port"], kind=kinds[tuple(table["faults"])])
@@ -60,13 +60,13 @@ def running_fleet(home: Path) -> list[Scale]:
 
 
 def fleet_program(home: Path, scales: list[Scale]) -> Program:
-    """All of them in one process, whose product bases outlive it."""
+    """Run all scales in one process; their product bases are stored."""
     port = next(scale.port for scale in scales if scale.kind == "well")
     folder = _file(home).parent
     return Program(
         name=PROGRAM,
         command=(
-            *(sys.executable, "-m", "services.scale_bridge.driver.cli.fleet"),
+            *(sys.executable, "-m", "services.scale_bridge.driver.simulator.cli.fleet"),
             *(str(_file(home)), "--bases", str(folder)),
         ),
         log_file=home / "logs" / f"{PROGRAM}.log",
@@ -96,7 +96,7 @@ def _file(home: Path) -> Path:
 
 
 def _table(scale: Scale) -> str:
-    told = {
+    options = {
         "name": scale.name,
         "port": scale.port,
         "items": ITEMS,
@@ -104,5 +104,5 @@ def _table(scale: Scale) -> str:
         "faults": FAULTS[scale.kind],
     }
     # What JSON says of texts, numbers and lists of them is TOML as well.
-    lines = (f"{key} = {json.dumps(value)}" for key, value in told.items())
+    lines = (f"{key} = {json.dumps(value)}" for key, value in options.items())
     return "\n".join(("[[scales]]", *lines, ""))

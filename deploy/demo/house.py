@@ -11,12 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from deploy.demo.day import Address, Beside, Day, Manner, Verdict, nothing_beside
+from deploy.demo.day import Address, ConcurrentWork, Day, Manner, Verdict, no_concurrent_work
 from deploy.demo.fleet import PROGRAM, fleet_program, new_fleet, running_fleet
 from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
 from deploy.demo.report import progress, show
-from deploy.demo.scales import beside, to_the_scales
+from deploy.demo.scales import office_work, scales_hint
 from deploy.local import keys
 from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
@@ -24,7 +24,7 @@ from deploy.local.stack import Stack
 from deploy.local.trouble import CannotStart, Interrupted
 from deploy.local.view import table, watch
 
-SAY_SECONDS: Final = 3.0
+PROGRESS_SECONDS: Final = 3.0
 CLIENT_KEY: Final = "scan_client_key"
 
 
@@ -36,7 +36,7 @@ def new_day(
     seed: int,
     operators: int,
     ends_at: datetime | None = None,
-    office: Callable[[str], Beside] = lambda _: nothing_beside,
+    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> Day:
     """The day that ends now, or at that moment; `office` is given its tag."""
     ends_at = ends_at or datetime.now(UTC).replace(microsecond=0)
@@ -46,16 +46,16 @@ def new_day(
         f"A day of {operators} people and {count:,} events, marked {plan.tag} "
         f"(SEED={seed}, ends at {ends_at.isoformat()}) …"
     )
-    return Day(plan, address, manner, tell=console.print, beside=office(plan.tag))
+    return Day(plan, address, manner, tell=console.print, office_work=office(plan.tag))
 
 
 def follow(
-    day: Day, console: Console, keep: Callable[[Callable[[], bool]], None], *above: Any
+    day: Day, console: Console, keep_running: Callable[[Callable[[], bool]], None], *above: Any
 ) -> Verdict | None:
     """Play the day while `keep(until)` keeps everything else going; print how it came out.
 
     `above` are functions whose renderings stand over the figures on a terminal. None if it was
-    broken off or `keep` ended before; raises what the day raises.
+    broken off or `keep_running` ended before; raises what the day raises.
     """
     with Performance(day) as performance:
         if console.is_terminal:
@@ -65,9 +65,9 @@ def follow(
                 refresh_per_second=4,
                 transient=True,
             ):
-                keep(performance.over)
+                keep_running(performance.over)
         else:
-            keep(_saying(day, console, performance.over))
+            keep_running(_printing_progress(day, console, performance.over))
         finished = performance.over()
     if performance.trouble is not None:
         raise performance.trouble
@@ -99,6 +99,9 @@ def open_house(
         scales = new_fleet(settings.home)
         fleet = fleet_program(settings.home, scales)
         stack.supervisor.start(fleet, interrupted=interruption.stopping)
+        work = partial(
+            office_work, home=settings.home, url=address.url, scales=scales, manner=manner
+        )
         day = new_day(
             address,
             manner,
@@ -106,28 +109,32 @@ def open_house(
             seed=seed,
             operators=operators,
             ends_at=ends_at,
-            office=partial(
-                beside, home=settings.home, url=address.url, scales=scales, manner=manner
-            ),
+            office=work,
         )
-        verdict = follow(
-            day,
-            console,
-            lambda until: stack.watch(until=until),
-            lambda: table(stack.supervisor.slots, stack.observer),
-        )
-        if verdict is None:
-            raise Interrupted
-        stack.publish({"demo": facts(day, verdict)})
-        for line in directions(day, stack.gateway_url, client_key(settings.home)):
-            console.print(line)
-        for line in to_the_scales(stack.gateway_url, settings.home):
-            console.print(line)
+        verdict = _play(day, stack, console, settings.home)
         if not once:
             console.print("Everything stays up for looking around; Ctrl-C stops it.")
             watch(stack, console)
         console.print("Stopping …")
     return verdict.agrees
+
+
+def _play(day: Day, stack: Stack, console: Console, home: Path) -> Verdict:
+    """Play the day on a running stack and print its result. Raises `Interrupted`."""
+    verdict = follow(
+        day,
+        console,
+        lambda until: stack.watch(until=until),
+        lambda: table(stack.supervisor.slots, stack.observer),
+    )
+    if verdict is None:
+        raise Interrupted
+    stack.publish({"demo": facts(day, verdict)})
+    for line in directions(day, stack.gateway_url, client_key(home)):
+        console.print(line)
+    for line in scales_hint(stack.gateway_url, home):
+        console.print(line)
+    return verdict
 
 
 def keep_waiting(until: Callable[[], bool]) -> None:
@@ -158,11 +165,11 @@ def address_in(runtime: Mapping[str, Any]) -> Address:
 
 def office_in(
     runtime: Mapping[str, Any], home: Path, url: str, manner: Manner
-) -> Callable[[str], Beside]:
+) -> Callable[[str], ConcurrentWork]:
     """The office's part of a day, if the demo's scales run there as well."""
     if PROGRAM not in runtime.get("processes", {}):
-        return lambda _: nothing_beside
-    return partial(beside, home=home, url=url, scales=running_fleet(home), manner=manner)
+        return lambda _: no_concurrent_work
+    return partial(office_work, home=home, url=url, scales=running_fleet(home), manner=manner)
 
 
 def facts(day: Day, verdict: Verdict) -> dict[str, object]:
@@ -171,13 +178,13 @@ def facts(day: Day, verdict: Verdict) -> dict[str, object]:
         "seed": day.plan.seed,
         "tag": day.plan.tag,
         "ends_at": day.plan.ends_at.isoformat(),
-        "events": verdict.figures.planned,
+        "events": verdict.figures.planned_events,
         "agrees": verdict.agrees,
     }
 
 
 def directions(day: Day, url: str, key_file: Path) -> list[str]:
-    """Where to look now."""
+    """Hints for the user."""
     ends_at, operator = day.plan.ends_at, day.plan.devices[0].operator
     days = f"date={ends_at.date()}"
     ask = f'curl -s -H "X-API-Key: $(cat {key_file})"'
@@ -198,14 +205,14 @@ def _view(day: Day, above: tuple[Callable[[], RenderableType], ...]) -> Renderab
     return Group(*(each() for each in above), Text(progress(day)))
 
 
-def _saying(day: Day, console: Console, until: Callable[[], bool]) -> Callable[[], bool]:
-    said_at = time.monotonic()
+def _printing_progress(day: Day, console: Console, until: Callable[[], bool]) -> Callable[[], bool]:
+    printed_at = time.monotonic()
 
-    def asked() -> bool:
-        nonlocal said_at
-        if time.monotonic() - said_at >= SAY_SECONDS:
-            said_at = time.monotonic()
+    def should_stop() -> bool:
+        nonlocal printed_at
+        if time.monotonic() - printed_at >= PROGRESS_SECONDS:
+            printed_at = time.monotonic()
             console.print(progress(day))
         return until()
 
-    return asked
+    return should_stop

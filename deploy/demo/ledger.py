@@ -1,4 +1,4 @@
-"""What was sent, what was answered, and whether the answers were true to the contract."""
+"""The record of what was sent and answered, and of responses that contradict the contract."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from deploy.demo.device import Answer
 from deploy.demo.mischief import Event
-from deploy.demo.truth import Told, is_fit
+from deploy.demo.truth import Acknowledged, is_fit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,7 @@ class Figures:
     """The day so far, in events; `sent` counts repeats, `known` what the answers called
     duplicates, `refused` what they called errors."""
 
-    planned: int
+    planned_events: int
     sent: int
     acknowledged: int
     known: int
@@ -23,12 +23,12 @@ class Figures:
 
 
 class Ledger:
-    """Everything the devices did. Times are those of this machine's clock, aware."""
+    """Everything the devices did. Times are aware, by this machine's clock."""
 
-    def __init__(self, *, planned: int) -> None:
-        self._planned = planned
+    def __init__(self, *, planned_events: int) -> None:
+        self._planned_events = planned_events
         self._first_sent: dict[str, datetime] = {}
-        self._told: dict[str, Told] = {}
+        self._acknowledged: dict[str, Acknowledged] = {}
         self._new: Counter[str] = Counter()
         self._unanswered: set[str] = set()
         self._sent = self._known = self._refused = 0
@@ -37,46 +37,46 @@ class Ledger:
         self.wrong: list[str] = []
         """Answers that contradict the contract, in words."""
 
-    def sending(self, batch: Mapping[str, Event], *, now: datetime) -> None:
-        """A batch goes out; from here on its events may have arrived."""
+    def record_sent(self, batch: Mapping[str, Event], *, now: datetime) -> None:
+        """Record that a batch is sent; from now on its events may have arrived."""
         self._sent += len(batch)
         for key in batch:
             self._first_sent.setdefault(key, now)
 
-    def answered(self, batch: Mapping[str, Event], answer: Answer, *, now: datetime) -> None:
-        """Something came back for it, or nothing did."""
+    def record_answer(self, batch: Mapping[str, Event], answer: Answer, *, now: datetime) -> None:
+        """Record the response to a batch, or that there was none."""
         if not answer.accepts:
             self._unanswered |= batch.keys()
             return
         self._check(batch, answer.body)
         for key, event in batch.items():
-            told = Told(event=event, sent_at=self._first_sent[key], acked_at=now)
-            self._told.setdefault(key, told)
+            acknowledged = Acknowledged(event=event, sent_at=self._first_sent[key], acked_at=now)
+            self._acknowledged.setdefault(key, acknowledged)
 
     def figures(self) -> Figures:
-        """The counts of now."""
+        """The present counts."""
         return Figures(
-            planned=self._planned,
+            planned_events=self._planned_events,
             sent=self._sent,
-            acknowledged=len(self._told),
+            acknowledged=len(self._acknowledged),
             known=self._known,
             refused=self._refused,
         )
 
-    def told(self) -> list[Told]:
+    def acknowledged(self) -> list[Acknowledged]:
         """Every acknowledged event once."""
-        return list(self._told.values())
+        return list(self._acknowledged.values())
 
     def never_new(self) -> int:
-        """Events no answer called new although every one of their requests was answered."""
+        """The number of events that no response counted as new, all requests being answered."""
         return sum(
             1
-            for key, told in self._told.items()
-            if is_fit(told.event) and key not in self._unanswered and not self._new[key]
+            for key, acknowledged in self._acknowledged.items()
+            if is_fit(acknowledged.event) and key not in self._unanswered and not self._new[key]
         )
 
     def often_new(self) -> int:
-        """Events that more than one answer called new."""
+        """The number of events that several responses counted as new."""
         return sum(1 for count in self._new.values() if count > 1)
 
     def _check(self, batch: Mapping[str, Event], body: Mapping[str, object]) -> None:
@@ -87,11 +87,11 @@ class Ledger:
         self._known += len(named)
         self._refused += len(errors)
         self._new.update(new)
-        said = (body.get("inserted"), body.get("skipped"), len(errors))
-        if said != (len(new), len(fit - new), len(batch) - len(fit)) or not named <= fit:
+        counted = (body.get("inserted"), body.get("skipped"), len(errors))
+        if counted != (len(new), len(fit - new), len(batch) - len(fit)) or not named <= fit:
             self.wrong.append(
                 f"{len(batch)} events, {len(fit)} of them fit and {len(fit - new)} named as "
-                f"duplicates, were counted as inserted, skipped, errors = {said}"
+                f"duplicates, were counted as inserted, skipped, errors = {counted}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Events no honest device would send, mixed among honest ones: each must hurt nobody else."""
+"""Invalid events mixed among valid ones, which they must not affect."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias

@@ -49,7 +49,7 @@ class Account:
     password: str
 
 
-class Office:
+class OfficeClient:
     """One account at the scales' door. What is safe to repeat is repeated, for `patience` seconds
     at most; then NoAnswer is raised."""
 
@@ -96,11 +96,11 @@ class Office:
             async with self._session.request(
                 method, self._url + path, headers=self._headers, timeout=timeout, **request
             ) as answer:
-                said = answer.headers.get("Retry-After", "")
-                pause = min(float(said), LONGEST_PAUSE_SECONDS) if said.isdecimal() else 0.0
+                wait = answer.headers.get("Retry-After", "")
+                pause = min(float(wait), LONGEST_PAUSE_SECONDS) if wait.isdecimal() else 0.0
                 spoken = answer.content_type.endswith("json")
                 body = await (answer.json() if spoken else answer.text())
-                # While a house is being restarted, somebody else may listen at its port.
+                # While services restart, another program may listen at their port.
                 status = answer.status if spoken or not answer.ok else 0
                 return Answer(status=status, body=body, pause=pause or PAUSE_SECONDS)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -109,9 +109,9 @@ class Office:
     async def _enrolled(self, scale: Scale, known: Mapping[str, Any] | None) -> int:
         where = {"ip": LOOPBACK, "port": scale.port}
         if known is None:
-            told = {"name": scale.name, **where, "password": PASSWORD}
+            fields = {"name": scale.name, **where, "password": PASSWORD}
             # Somebody may have answered before the network failed: then it is there.
-            answer = await self.insist("POST", "/devices", also=409, json=told)
+            answer = await self.insist("POST", "/devices", also=409, json=fields)
             return int(answer.body["id"]) if answer.well else await self._number(scale.name)
         if (known["ip"], known["port"]) != (LOOPBACK, scale.port):
             await self.insist("PUT", f"/devices/{known['id']}", json=where)

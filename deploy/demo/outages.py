@@ -1,4 +1,4 @@
-"""Times in which the gateway could not be used, told in one line each."""
+"""Times in which the gateway could not be used, one line each."""
 
 import time
 from collections.abc import Callable

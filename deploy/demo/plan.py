@@ -130,17 +130,17 @@ def _clock(n: int, at: float, *, seconds: float, ends_ms: int) -> int:
 
 
 def _scan(moment: Moment, operator: str, uuid: UUID, ts: int) -> Scan:
-    said = moment.said
+    scanned = moment.event
     event: Event = {
         "uuid": str(uuid),
         "ts": ts,
-        "type": said.type,
+        "type": scanned.type,
         "operator": operator,
-        "client": said.client,
-        "city": said.city,
-        "box": said.box,
-        "code": said.code,
-        "details": said.details,
+        "client": scanned.client,
+        "city": scanned.city,
+        "box": scanned.box,
+        "code": scanned.code,
+        "details": scanned.details,
         "source": "pwa",
     }
     return Scan(at=moment.at, key=event["uuid"], event=event)

@@ -18,7 +18,7 @@ from deploy.demo.plan import Device, Plan, Scan
 LEAST_RETRY_SECONDS: Final = 0.25
 """However fast the day passes, a server that is down is not stormed."""
 LEAST_TICK_SECONDS: Final = 0.05
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 
 
 class Post(Protocol):
@@ -38,15 +38,15 @@ class GaveUp(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """How simulated seconds pass: `speed` of them in a real one, since `began` (monotonic)."""
+class SimulatedClock:
+    """A clock that runs at `speed` times real time, since `started_at` (monotonic)."""
 
     speed: float
-    began: float
+    started_at: float
 
     def at(self) -> float:
         """Seconds of the day that have passed."""
-        return (time.monotonic() - self.began) * self.speed
+        return (time.monotonic() - self.started_at) * self.speed
 
     def real(self, seconds: float, *, least: float = 0.0) -> float:
         """How long simulated seconds take."""
@@ -62,7 +62,7 @@ class Pace:
 class Scene:
     """What all devices share."""
 
-    pace: Pace
+    clock: SimulatedClock
     gateway: Post
     ledger: Ledger
     outages: Outages
@@ -75,14 +75,14 @@ async def play(
 
     Raises `GaveUp` after `patience` seconds in which nothing worked.
     """
-    pace = Pace(speed=speed, began=time.monotonic())
-    scene = Scene(pace=pace, gateway=gateway, ledger=ledger, outages=outages)
+    clock = SimulatedClock(speed=speed, started_at=time.monotonic())
+    scene = Scene(clock=clock, gateway=gateway, ledger=ledger, outages=outages)
     actors = [asyncio.create_task(Actor(each, scene).work()) for each in plan.devices]
     try:
         waiting = set(actors)
         while waiting:
             done, waiting = await asyncio.wait(
-                waiting, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+                waiting, timeout=POLL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
             )
             for each in done:
                 each.result()
@@ -121,7 +121,7 @@ class Actor:
         resends = list(self._plan.weather.resends)
         *scans, last = self._plan.scans
         for scan in scans:
-            await self._scene.pace.until(scan.at)
+            await self._scene.clock.until(scan.at)
             if resends and resends[0] <= scan.at:
                 resends.pop(0)
                 self._outbox = device.resend(self._outbox)
@@ -130,7 +130,7 @@ class Actor:
         # The last scan arrives alone, so that everybody knows which one arrived last.
         self._drained.clear()
         await self._drained.wait()
-        await self._scene.pace.until(last.at)
+        await self._scene.clock.until(last.at)
         self._take(last)
         self._finished = True
 
@@ -139,19 +139,19 @@ class Actor:
         if scan.event["type"] in device.AT_ONCE:
             self._trigger.set()
         elif scan.event["type"] in device.DEBOUNCED:
-            delay = self._scene.pace.real(device.DEBOUNCE_SECONDS)
+            delay = self._scene.clock.real(device.DEBOUNCE_SECONDS)
             asyncio.get_running_loop().call_later(delay, self._trigger.set)
 
     async def _sync_all(self) -> None:
-        pace, weather = self._scene.pace, self._plan.weather
+        clock, weather = self._scene.clock, self._plan.weather
         was_offline = False
-        tick = pace.real(device.TICK_SECONDS, least=LEAST_TICK_SECONDS)
+        tick = clock.real(device.TICK_SECONDS, least=LEAST_TICK_SECONDS)
         while not self._finished or self._outbox.unsent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(tick):
                     await self._trigger.wait()
             self._trigger.clear()
-            offline = weather.is_offline(pace.at())
+            offline = weather.is_offline(clock.at())
             if offline and not was_offline:
                 self._scene.ledger.troubles["times without network"] += 1
             was_offline = offline
@@ -163,10 +163,10 @@ class Actor:
     async def _sync(self) -> None:
         """One batch, up to three times."""
         batch = device.next_batch(self._outbox)
-        pause = self._scene.pace.real(device.RETRY_SECONDS, least=LEAST_RETRY_SECONDS)
+        pause = self._scene.clock.real(device.RETRY_SECONDS, least=LEAST_RETRY_SECONDS)
         for attempt in range(1, device.ATTEMPTS + 1):
             answer = await self._send(batch)
-            self._outbox = device.settle(self._outbox, batch, answer)
+            self._outbox = device.apply_response(self._outbox, batch, answer)
             if device.verdict(answer, attempt=attempt) is Verdict.SENT:
                 return
             await asyncio.sleep(pause)
@@ -187,9 +187,9 @@ class Actor:
 
     async def _post(self, batch: Mapping[str, Event]) -> Answer:
         begun = time.monotonic()
-        self._scene.ledger.sending(batch, now=datetime.now(UTC))
+        self._scene.ledger.record_sent(batch, now=datetime.now(UTC))
         answer = await self._scene.gateway.post(list(batch.values()))
-        self._scene.ledger.answered(batch, answer, now=datetime.now(UTC))
+        self._scene.ledger.record_answer(batch, answer, now=datetime.now(UTC))
         if answer.accepts:
             self._scene.outages.worked(begun=begun)
         else:
@@ -197,7 +197,7 @@ class Actor:
         return answer
 
     async def _lose(self, batch: Mapping[str, Event]) -> Answer:
-        self._scene.ledger.sending(batch, now=datetime.now(UTC))
+        self._scene.ledger.record_sent(batch, now=datetime.now(UTC))
         answer = await self._scene.gateway.post_and_hang_up(list(batch.values()))
-        self._scene.ledger.answered(batch, answer, now=datetime.now(UTC))
+        self._scene.ledger.record_answer(batch, answer, now=datetime.now(UTC))
         return answer

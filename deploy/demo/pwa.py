@@ -21,7 +21,7 @@ class Handheld:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class HandheldEvent:
     """What an event says, apart from its id, its time and who made it."""
 
     type: str
@@ -36,7 +36,7 @@ class Said:
         return self.box.partition("/")[0]
 
 
-def scanned(handheld: Handheld, text: str, *, at: float) -> tuple[Handheld, Said]:
+def scanned(handheld: Handheld, text: str, *, at: float) -> tuple[Handheld, HandheldEvent]:
     """The state after scanning a non-empty `text`, and the event it makes (spec §3.3)."""
     text = text.strip()
     if _CYRILLIC.search(text):
@@ -61,41 +61,49 @@ def auto_close_at(handheld: Handheld) -> float | None:
     return ticks * CHECK_SECONDS
 
 
-def auto_closed(handheld: Handheld) -> tuple[Handheld, Said]:
+def auto_closed(handheld: Handheld) -> tuple[Handheld, HandheldEvent]:
     """The state without its box, and the event about it."""
-    event = Said(type="AUTO_CLOSE", code=handheld.box, city=handheld.city, box=handheld.box)
+    event = HandheldEvent(
+        type="AUTO_CLOSE", code=handheld.box, city=handheld.city, box=handheld.box
+    )
     return replace(handheld, box=""), event
 
 
-def _close_city(handheld: Handheld) -> tuple[Handheld, Said]:
+def _close_city(handheld: Handheld) -> tuple[Handheld, HandheldEvent]:
     if handheld.box:
         return handheld, _error(handheld, "BOX_NOT_CLOSED")
     if not handheld.city:
         return handheld, _error(handheld, "NO_CITY")
-    return Handheld(), Said(type="CITY_CLOSE", code=handheld.city, city=handheld.city)
+    return Handheld(), HandheldEvent(type="CITY_CLOSE", code=handheld.city, city=handheld.city)
 
 
-def _open_city(handheld: Handheld, city: str) -> tuple[Handheld, Said]:
+def _open_city(handheld: Handheld, city: str) -> tuple[Handheld, HandheldEvent]:
     if handheld.city not in {"", city}:
         return handheld, _error(handheld, "CITY_NOT_CLOSED")
-    return replace(handheld, city=city), Said(type="CITY", code=city, city=city, box=handheld.box)
+    return replace(handheld, city=city), HandheldEvent(
+        type="CITY", code=city, city=city, box=handheld.box
+    )
 
 
-def _box(handheld: Handheld, label: str, at: float) -> tuple[Handheld, Said]:
+def _box(handheld: Handheld, label: str, at: float) -> tuple[Handheld, HandheldEvent]:
     if not handheld.city:
         return handheld, _error(handheld, "NO_CITY")
     if handheld.box not in {"", label}:
         return handheld, _error(handheld, "BOX_NOT_CLOSED")
     opening = not handheld.box
-    event = Said(type="BOX" if opening else "CLOSE", code=label, city=handheld.city, box=label)
+    event = HandheldEvent(
+        type="BOX" if opening else "CLOSE", code=label, city=handheld.city, box=label
+    )
     return replace(handheld, box=label if opening else "", opened_at=at), event
 
 
-def _item(handheld: Handheld, code: str) -> Said:
+def _item(handheld: Handheld, code: str) -> HandheldEvent:
     if not handheld.box:
         return _error(handheld, "NO_BOX")
-    return Said(type="ITEM", code=code, city=handheld.city, box=handheld.box)
+    return HandheldEvent(type="ITEM", code=code, city=handheld.city, box=handheld.box)
 
 
-def _error(handheld: Handheld, code: str, *, details: str = "") -> Said:
-    return Said(type="ERROR", code=code, city=handheld.city, box=handheld.box, details=details)
+def _error(handheld: Handheld, code: str, *, details: str = "") -> HandheldEvent:
+    return HandheldEvent(
+        type="ERROR", code=code, city=handheld.city, box=handheld.box, details=details
+    )

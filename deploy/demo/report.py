@@ -1,4 +1,4 @@
-"""What a person reads: how far the day is, and at the end what was sent and what is shown."""
+"""The report for people: the progress of the day, and at the end the comparison."""
 
 import time
 from typing import Final
@@ -16,11 +16,11 @@ def progress(day: Day) -> str:
     """The day so far in one line."""
     figures = day.figures()
     outages, outage_seconds = day.outages()
-    if day.began is None:
+    if day.started_at is None:
         return f"The day is {day.stage}."
-    seconds = max(time.monotonic() - day.began, 0.001)
+    seconds = max(time.monotonic() - day.started_at, 0.001)
     parts = [
-        f"{day.stage}: {figures.acknowledged:,} of {figures.planned:,} events acknowledged",
+        f"{day.stage}: {figures.acknowledged:,} of {figures.planned_events:,} events acknowledged",
         f"{figures.sent:,} sent",
         f"{figures.known:,} duplicates",
         f"{figures.refused:,} quarantined",
@@ -65,7 +65,7 @@ def _table(verdict: Verdict) -> Table:
         table.add_column(title, overflow="fold")
     for line in verdict.lines:
         # Texts, not strings: what devices sent must not be read as markup.
-        cells = (line.what, _text(line.sent), _text(line.shown), "yes" if line.agrees else "NO")
+        cells = (line.what, _text(line.sent), _text(line.displayed), "yes" if line.agrees else "NO")
         style = "" if line.agrees else "bold red"
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table

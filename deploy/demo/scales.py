@@ -14,30 +14,30 @@ from typing import Any, Final
 import aiohttp
 
 from deploy.demo.compare import Line
-from deploy.demo.day import Beside, Manner
+from deploy.demo.day import ConcurrentWork, Manner
 from deploy.demo.fleet import Kind, Scale, shown_by
-from deploy.demo.office import Account, Office
+from deploy.demo.office import Account, OfficeClient
 from deploy.local import keys
 from deploy.local.ports import LOOPBACK
 
 PLU: Final = 7
 EMAIL: Final = "office@shop.example"
-LOOK_SECONDS: Final = 0.5
-LOOKS: Final = 8
+POLL_SECONDS: Final = 0.5
+POLLS: Final = 8
 PERSISTENCE: Final = 3
-"""How many times the lag of dashboards the house may take to learn who is dead and who lies."""
+"""How many times the lag of dashboards may pass until the board reports a faulty scale."""
 EXPECTED: Final[Mapping[Kind, str]] = {
     "well": "ok",
     "slow": "ok",
     "dead": "unreachable, with a reason",
     "liar": "lying, with a reason",
 }
-"""What the board must say of each."""
+"""The status that the board must report for each kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
-    """What the office is to do: with which scales, and the price they shall show."""
+class OfficeTask:
+    """A task of the office: set a price on these scales."""
 
     home: Path
     scales: list[Scale]
@@ -45,29 +45,33 @@ class Errand:
     manner: Manner
 
 
-def beside(tag: str, *, home: Path, url: str, scales: list[Scale], manner: Manner) -> Beside:
-    """The office's part of the day with that tag; another day has another price."""
+def office_work(
+    tag: str, *, home: Path, url: str, scales: list[Scale], manner: Manner
+) -> ConcurrentWork:
+    """The office's work in the day with that tag; another day has another price."""
     account = Account(email=EMAIL, password=password_file(home).read_text())
-    errand = Errand(home=home, scales=scales, price=price_of(tag), manner=manner)
+    task = OfficeTask(home=home, scales=scales, price=price_of(tag), manner=manner)
 
     async def work(session: aiohttp.ClientSession) -> list[Line]:
-        return await office_day(Office(session, url, account, patience=manner.patience), errand)
+        return await run_office_day(
+            OfficeClient(session, url, account, patience=manner.patience), task
+        )
 
     return work
 
 
 def password_file(home: Path) -> Path:
-    """The file with the password of the office's account, made once."""
+    """The file with the password of the office's account, created once."""
     return keys.token(home, "scales_password")
 
 
 def price_of(tag: str) -> float:
-    """A price of the day: whole minor units, other than most days'."""
+    """The price of a day, in whole minor units; days differ."""
     return (10_000 + int(tag, 16) % 90_000) / 100
 
 
-def to_the_scales(url: str, home: Path) -> list[str]:
-    """Where to look at the scales: the board wants whoever logged in."""
+def scales_hint(url: str, home: Path) -> list[str]:
+    """How to see the board of scales, which needs a login."""
     login = f"username={EMAIL} --data-urlencode password@{password_file(home)}"
     read = """python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])'"""
     return [
@@ -79,89 +83,89 @@ def to_the_scales(url: str, home: Path) -> list[str]:
     ]
 
 
-async def office_day(office: Office, errand: Errand) -> list[Line]:
-    """Register, read, change, send, all scales side by side; then compare. Raises NoAnswer."""
+async def run_office_day(office: OfficeClient, task: OfficeTask) -> list[Line]:
+    """Register, read, change and upload all scales concurrently; then compare. Raises NoAnswer."""
     await office.log_in()
-    numbers = await office.enrol(errand.scales)
-    each = (_served(office, errand, scale, numbers[scale.name]) for scale in errand.scales)
+    numbers = await office.enrol(task.scales)
+    each = (_serve(office, task, scale, numbers[scale.name]) for scale in task.scales)
     await asyncio.gather(*each)
-    deadline = time.monotonic() + errand.manner.lag
+    deadline = time.monotonic() + task.manner.lag
     while True:
-        lines = await _lines(office, errand, numbers)
+        lines = await _lines(office, task, numbers)
         if all(line.agrees for line in lines) or time.monotonic() > deadline:
             return lines
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-async def _served(office: Office, errand: Errand, scale: Scale, number: int) -> None:
-    """Read the scale, change the price, send it. Of the two that are not well, what can be."""
+async def _serve(office: OfficeClient, task: OfficeTask, scale: Scale, number: int) -> None:
+    """Read the scale, change the price, upload it; as far as possible for faulty scales."""
     at = f"/devices/{number}"
     if scale.kind == "dead":
-        await _until_named(office, errand, scale, "GET", f"{at}/products")
+        await _repeat_until_reported(office, task, scale, "GET", f"{at}/products")
         return
     await office.insist("GET", f"{at}/products")
-    changed = {"fields": {"price": errand.price}}
+    changed = {"fields": {"price": task.price}}
     await office.insist("PATCH", f"{at}/products/{PLU}", json=changed)
     if scale.kind == "liar":
-        await _until_named(office, errand, scale, "POST", f"{at}/upload")
+        await _repeat_until_reported(office, task, scale, "POST", f"{at}/upload")
     else:
         await office.insist("POST", f"{at}/upload")
 
 
-async def _until_named(
-    office: Office, errand: Errand, scale: Scale, method: str, path: str
+async def _repeat_until_reported(
+    office: OfficeClient, task: OfficeTask, scale: Scale, method: str, path: str
 ) -> None:
-    """Try what must fail until the board knows: the house itself may have failed before that."""
-    deadline = time.monotonic() + errand.manner.lag * PERSISTENCE
+    """Repeat a request that must fail until the board reports it, as services may be down."""
+    deadline = time.monotonic() + task.manner.lag * PERSISTENCE
     while time.monotonic() < deadline:
         await office.ask(method, path)
-        for _ in range(LOOKS):
-            told = (await _board(office)).get(scale.name, {})
-            if _said(told) == EXPECTED[scale.kind]:
+        for _ in range(POLLS):
+            row = (await _board(office)).get(scale.name, {})
+            if _status_of(row) == EXPECTED[scale.kind]:
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
-async def _lines(office: Office, errand: Errand, numbers: Mapping[str, int]) -> list[Line]:
+async def _lines(office: OfficeClient, task: OfficeTask, numbers: Mapping[str, int]) -> list[Line]:
     board = await _board(office)
     listed = {one["id"]: one for one in (await office.insist("GET", "/devices")).body}
     found = []
-    for scale in errand.scales:
+    for scale in task.scales:
         number = numbers[scale.name]
         if scale.kind in ("well", "slow"):
-            found.append(await _price_line(office, errand, scale, listed[number]))
-        told = board.get(scale.name, {})
-        reason = f": {told['reason']}" if scale.kind in ("dead", "liar") and told else ""
+            found.append(await _price_line(office, task, scale, listed[number]))
+        row = board.get(scale.name, {})
+        reason = f": {row['reason']}" if scale.kind in ("dead", "liar") and row else ""
         what = f"{scale.name}: the board says{reason}"
-        found.append(Line(what=what, sent=EXPECTED[scale.kind], shown=_said(told)))
-    where = tuple(f"{LOOPBACK}:{scale.port}" for scale in errand.scales)
+        found.append(Line(what=what, sent=EXPECTED[scale.kind], displayed=_status_of(row)))
+    where = tuple(f"{LOOPBACK}:{scale.port}" for scale in task.scales)
     known = tuple(f"{one['ip']}:{one['port']}" for one in listed.values())
     what = "scales: registered"
     count = len(set(where) & set(known))
-    return [Line(what=what, sent=len(where), shown=count), *found]
+    return [Line(what=what, sent=len(where), displayed=count), *found]
 
 
 async def _price_line(
-    office: Office, errand: Errand, scale: Scale, listed: Mapping[str, Any]
+    office: OfficeClient, task: OfficeTask, scale: Scale, listed: Mapping[str, Any]
 ) -> Line:
     """On the scale itself, in the copy, and whether the list calls the copy clean."""
     path = f"/devices/{listed['id']}/products/cached"
     cached = (await office.insist("GET", path)).body["products"]["products"]
     stored = next((item["price"] for item in cached if item["pluNumber"] == PLU), None)
-    shown = shown_by(errand.home, scale, PLU)
+    displayed = shown_by(task.home, scale, PLU)
     state = "dirty" if listed["cached_dirty"] else "clean"
     return Line(
         what=f"{scale.name}: price on the scale, in the copy",
-        sent=(errand.price, errand.price, "clean"),
-        shown=(shown, stored, state),
+        sent=(task.price, task.price, "clean"),
+        displayed=(displayed, stored, state),
     )
 
 
-async def _board(office: Office) -> Mapping[str, Any]:
-    told = (await office.insist("GET", "/devices/board")).body
-    return {row["name"]: row for row in told["devices"]}
+async def _board(office: OfficeClient) -> Mapping[str, Any]:
+    board = (await office.insist("GET", "/devices/board")).body
+    return {row["name"]: row for row in board["devices"]}
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _status_of(row: Mapping[str, Any]) -> str:
     state = str(row.get("state", "nothing"))
     return state if state == "ok" or not row.get("reason") else f"{state}, with a reason"

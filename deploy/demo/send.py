@@ -67,8 +67,8 @@ def _answer(status: int, content: bytes) -> Answer:
     body: Any = None
     with suppress(ValueError):
         body = json.loads(content)
-    said = body if isinstance(body, Mapping) else {}
-    return Answer(status=status, body=said, text="" if status < 400 else f"{status} {text}")
+    fields = body if isinstance(body, Mapping) else {}
+    return Answer(status=status, body=fields, text="" if status < 400 else f"{status} {text}")
 
 
 def _why(error: Exception) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from deploy.demo.pwa import Handheld, Said, auto_close_at, auto_closed, scanned
+from deploy.demo.pwa import Handheld, HandheldEvent, auto_close_at, auto_closed, scanned
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -21,7 +21,7 @@ class Moment:
     """An event of the day, `at` seconds after its beginning."""
 
     at: float
-    said: Said
+    event: HandheldEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,16 +56,16 @@ class Shift:
         due = auto_close_at(self.handheld)
         if due is not None and due <= self.at:
             before = self.handheld
-            self.handheld, said = auto_closed(before)
-            self.moments.append(Moment(at=due, said=said))
+            self.handheld, event = auto_closed(before)
+            self.moments.append(Moment(at=due, event=event))
             if due + MINUTE <= self.at and self.rng.random() < 0.5:
                 # A reload revives the box, and the next minute closes it again (spec §4).
-                self.moments.append(Moment(at=due + MINUTE, said=auto_closed(before)[1]))
+                self.moments.append(Moment(at=due + MINUTE, event=auto_closed(before)[1]))
 
     def scan(self, text: str) -> None:
         """Scan something now."""
-        self.handheld, said = scanned(self.handheld, text, at=self.at)
-        self.moments.append(Moment(at=self.at, said=said))
+        self.handheld, event = scanned(self.handheld, text, at=self.at)
+        self.moments.append(Moment(at=self.at, event=event))
 
 
 def work(rng: Random, habits: Habits, *, seconds: float) -> list[Moment]:

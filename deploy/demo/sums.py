@@ -1,4 +1,4 @@
-"""Sums over everybody: of these only the growth is ours, because earlier days may be stored."""
+"""Totals of the dashboards, of which only the growth is compared, as earlier days may be stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from deploy.demo import truth
 from deploy.demo.mischief import Event
-from deploy.demo.truth import Question, State, Told
+from deploy.demo.truth import Acknowledged, ScanFilter, State
 
 Sums: TypeAlias = Mapping[str, Mapping[str, int]]
 """By what they are sums of."""
@@ -16,23 +16,23 @@ Sums: TypeAlias = Mapping[str, Mapping[str, int]]
 class Ask(Protocol):
     """What is needed of `dashboard.Dashboard`."""
 
-    async def state(self, question: Question) -> State:
+    async def state(self, question: ScanFilter) -> State:
         """The numbers of `dashboard/state`."""
         ...
 
-    async def lasts(self, question: Question) -> dict[str, tuple[str, str, str]]:
+    async def lasts(self, question: ScanFilter) -> dict[str, tuple[str, str, str]]:
         """Last client, city and box by operator."""
         ...
 
-    async def boxes(self, question: Question) -> dict[truth.Box, str]:
+    async def boxes(self, question: ScanFilter) -> dict[truth.Box, str]:
         """Whether each box is open or closed."""
         ...
 
-    async def rows(self, question: Question) -> list[dict[str, Any]]:
+    async def rows(self, question: ScanFilter) -> list[dict[str, Any]]:
         """Every row of `dashboard/raw`."""
         ...
 
-    async def total(self, question: Question, kind: str | None = None) -> int:
+    async def total(self, question: ScanFilter, kind: str | None = None) -> int:
         """How many rows of a type match."""
         ...
 
@@ -56,9 +56,9 @@ class Scope:
 
     def whole(
         self, *, operator: str | None = None, client: str | None = None, city: str | None = None
-    ) -> Question:
+    ) -> ScanFilter:
         """All its days."""
-        return Question(
+        return ScanFilter(
             first=self.first, last=self.last, operator=operator, client=client, city=city
         )
 
@@ -76,7 +76,7 @@ def scope_of(events: Iterable[Event], *, today: date) -> Scope:
     )
 
 
-async def shown(ask: Ask, scope: Scope) -> Sums:
+async def displayed(ask: Ask, scope: Scope) -> Sums:
     """What the dashboards say."""
     found: dict[str, Mapping[str, int]] = {}
     for name, question in _questions(scope).items():
@@ -87,9 +87,9 @@ async def shown(ask: Ask, scope: Scope) -> Sums:
     return found | {"quarantine": {"events": await ask.quarantined()}}
 
 
-def sent(told: Sequence[Told], scope: Scope) -> Sums:
+def sent(acknowledged: Sequence[Acknowledged], scope: Scope) -> Sums:
     """What that must have grown by."""
-    rows = truth.rows(told)
+    rows = truth.rows(acknowledged)
     kinds = truth.kinds(rows, scope.whole())
     found: dict[str, Mapping[str, int]] = {}
     for name, question in _questions(scope).items():
@@ -97,7 +97,7 @@ def sent(told: Sequence[Told], scope: Scope) -> Sums:
     for kind in scope.kinds:
         found[f"{kind} rows"] = {"total": kinds[kind]}
     found["all rows"] = {"total": kinds.total()}
-    unfit = {each.event["uuid"] for each in told if not truth.is_fit(each.event)}
+    unfit = {each.event["uuid"] for each in acknowledged if not truth.is_fit(each.event)}
     return found | {"quarantine": {"events": len(unfit)}}
 
 
@@ -109,10 +109,10 @@ def growth(before: Sums, after: Sums) -> Sums:
     }
 
 
-def _questions(scope: Scope) -> dict[str, Question]:
+def _questions(scope: Scope) -> dict[str, ScanFilter]:
     days = [scope.first + timedelta(days=n) for n in range((scope.last - scope.first).days + 1)]
     return (
         {"everything": scope.whole()}
-        | {f"day {day}": Question(first=day, last=day) for day in days}
+        | {f"day {day}": ScanFilter(first=day, last=day) for day in days}
         | {f"city {city}": scope.whole(city=city) for city in scope.cities}
     )

@@ -27,11 +27,11 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 
 Box: TypeAlias = tuple[str, str, str]
-"""Client, city and label, as they are shown."""
+"""Client, city and label, as displayed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Acknowledged:
     """An event that was acknowledged: when it was sent first, and when the answer came."""
 
     event: Event
@@ -54,7 +54,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class ScanFilter:
     """Days, both included, and filters; None lets everything pass."""
 
     first: date
@@ -103,17 +103,17 @@ def is_uuid(text: str) -> bool:
     return bool(_UUID.fullmatch(text))
 
 
-def rows(told: Iterable[Told]) -> list[Row]:
+def rows(acknowledged: Iterable[Acknowledged]) -> list[Row]:
     """The accepted events, each once."""
     found: dict[str, Row] = {}
-    for each in told:
+    for each in acknowledged:
         if is_fit(each.event):
             found.setdefault(each.event["uuid"].lower(), _row(each))
     return list(found.values())
 
 
 def moment(event: Event) -> datetime:
-    """What the device's clock said."""
+    """The time by the device's clock."""
     return datetime.fromtimestamp(event["ts"] / 1000, UTC)
 
 
@@ -122,7 +122,7 @@ def day(instant: datetime) -> date:
     return instant.astimezone(ZONE).date()
 
 
-def matching(rows: Iterable[Row], question: Question) -> list[Row]:
+def matching(rows: Iterable[Row], question: ScanFilter) -> list[Row]:
     """The rows that answer a question."""
     return [
         row
@@ -134,7 +134,7 @@ def matching(rows: Iterable[Row], question: Question) -> list[Row]:
     ]
 
 
-def state(rows: Iterable[Row], question: Question) -> State:
+def state(rows: Iterable[Row], question: ScanFilter) -> State:
     """The numbers that `dashboard/state` must show (spec §2.6, §5)."""
     found = matching(rows, question)
     kinds = Counter(row.kind for row in found)
@@ -165,29 +165,33 @@ def state(rows: Iterable[Row], question: Question) -> State:
     )
 
 
-def kinds(rows: Iterable[Row], question: Question) -> Counter[str]:
+def kinds(rows: Iterable[Row], question: ScanFilter) -> Counter[str]:
     """How many rows of each type `dashboard/raw` must count."""
     return Counter(row.kind for row in matching(rows, question))
 
 
-def last_seen(told: Sequence[Told]) -> dict[str, tuple[str, str, str]]:
+def last_seen(acknowledged: Sequence[Acknowledged]) -> dict[str, tuple[str, str, str]]:
     """Client, city and box of the event that arrived last, by operator.
 
     Left out is who had events under way together at the end: only the server knows their order.
     """
     found: dict[str, tuple[str, str, str]] = {}
-    for operator in {each.event["operator"] for each in told}:
+    for operator in {each.event["operator"] for each in acknowledged}:
         own = sorted(
-            (each for each in told if each.event["operator"] == operator and is_fit(each.event)),
+            (
+                each
+                for each in acknowledged
+                if each.event["operator"] == operator and is_fit(each.event)
+            ),
             key=lambda each: each.sent_at,
         )
         if own and all(other.acked_at <= own[-1].sent_at for other in own[:-1]):
             event = own[-1].event
-            found[operator or DASH] = _shown(event["client"], event["city"], event["box"])
+            found[operator or DASH] = _display_names(event["client"], event["city"], event["box"])
     return found
 
 
-def boxes(told: Iterable[Told]) -> dict[str, dict[Box, str]]:
+def boxes(acknowledged: Iterable[Acknowledged]) -> dict[str, dict[Box, str]]:
     """By operator the boxes that only they worked on, and only on one day: `open` or `closed`.
 
     As the device holds them (spec §3.5): its clock knows which of its scans came first, however
@@ -196,11 +200,11 @@ def boxes(told: Iterable[Told]) -> dict[str, dict[Box, str]]:
     last: dict[Box, tuple[int, str]] = {}
     workers: dict[Box, set[str]] = {}
     days: dict[Box, set[date]] = {}
-    for each in told:
+    for each in acknowledged:
         row = _row(each)
         if not row.box or not is_fit(each.event):
             continue
-        box = _shown(row.client, row.city, row.box)
+        box = _display_names(row.client, row.city, row.box)
         workers.setdefault(box, set()).add(row.operator)
         days.setdefault(box, set()).update(row.days)
         if row.kind in _TURNS:
@@ -213,12 +217,12 @@ def boxes(told: Iterable[Told]) -> dict[str, dict[Box, str]]:
     return found
 
 
-def _shown(client: str, city: str, box: str) -> tuple[str, str, str]:
+def _display_names(client: str, city: str, box: str) -> tuple[str, str, str]:
     return client or DASH, city or DASH, box or DASH
 
 
-def _row(told: Told) -> Row:
-    event = told.event
+def _row(acknowledged: Acknowledged) -> Row:
+    event = acknowledged.event
     return Row(
         uuid=event["uuid"].lower(),
         kind=event["type"],
@@ -226,7 +230,7 @@ def _row(told: Told) -> Row:
         client=event["client"] or "",
         city=event["city"] or "",
         box=event["box"] or "",
-        days=_days(moment(event), told.sent_at, told.acked_at),
+        days=_days(moment(event), acknowledged.sent_at, acknowledged.acked_at),
     )
 
 

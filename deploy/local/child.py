@@ -161,12 +161,12 @@ class Child:
         self._process.wait()
 
 
-class Patience:
-    """How long a program that is starting is waited for: as long as it makes progress.
+class StartTimeout:
+    """The timeout of a starting program, which is extended while it makes progress.
 
-    Progress is a line in its log or a second of computing, its children's included: on a busy
-    machine a start takes many times longer than on a quiet one, and is no fault. Without progress
-    it is given `stalled_seconds`, and in any case no more than `longest_seconds`.
+    Progress is a line in its log or a second of CPU time, its children's included, because a start
+    takes many times longer on a busy machine. The timeout is `stalled_seconds` without progress,
+    and `longest_seconds` in any case.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Patience:
         self._progress = self._measure()
 
     def fault(self) -> str:
-        """Why it is not to be waited for any longer; empty as long as it is."""
+        """Why the program has timed out; empty if it has not."""
         now = self._clock()
         if now - self._moved_at > self._stalled_seconds:
             progress = self._measure()
@@ -197,7 +197,7 @@ class Patience:
         return ""
 
     def _measure(self) -> tuple[int, int]:
-        """Bytes in the log, and whole seconds of computing."""
+        """Bytes in the log, and whole seconds of CPU time."""
         log = self._child.program.log_file
         seconds = 0.0
         with suppress(psutil.Error):
@@ -212,12 +212,12 @@ class Patience:
 def wait_ready(
     child: Child,
     *,
-    patience: Patience | None = None,
+    patience: StartTimeout | None = None,
     interrupted: Callable[[], bool] = _never,
 ) -> None:
     """Return once the program is ready. Raises `CannotStart` with the end of its log when it
-    ends before that or is past all `patience`, `Interrupted` when asked to stop meanwhile."""
-    program, patience = child.program, patience or Patience(child)
+    ends before that or is past all `patience`, `Interrupted` if a stop is requested meanwhile."""
+    program, patience = child.program, patience or StartTimeout(child)
     while not program.ready():
         if interrupted():
             raise Interrupted

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from math import inf
 
-from deploy.local.child import Child, Patience, Program
+from deploy.local.child import Child, Program, StartTimeout
 from deploy.local.download import Tell
 from deploy.local.files import tail
 from deploy.local.services import Backends, Chore, Service, chore_program, environment
@@ -45,11 +45,11 @@ class Chores:
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Wait until all have ended well. Raises `CannotStart` with the end of the log of one that
-        failed or is past all `Patience`, `Interrupted` when asked to stop meanwhile.
+        failed or exceeded its `StartTimeout`, `Interrupted` if a stop is requested meanwhile.
 
         A migration may rebuild read models from a long log: it may take as long as it goes on.
         """
-        patience = [(child, Patience(child, longest_seconds=inf)) for child in self._running]
+        patience = [(child, StartTimeout(child, longest_seconds=inf)) for child in self._running]
         while self._running:
             if interrupted():
                 raise Interrupted

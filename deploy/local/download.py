@@ -14,7 +14,7 @@ LINE_EVERY = 10
 
 
 def quietly(_: str) -> None:
-    """A `Tell` for callers with nobody to talk to."""
+    """A `Tell` that prints nothing."""
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM as something to look at, not something that happens in the middle."""
+"""Ctrl-C and SIGTERM as flags to check, not as exceptions."""
 
 import signal
 import time
 from types import FrameType
 
-# `make` passes on a signal that the terminal has sent to everybody already: one wish, two signals.
+# `make` forwards a signal that the terminal has sent to all processes: one request, two signals.
 SAME_WISH_SECONDS = 0.5
 
 
@@ -21,11 +21,11 @@ class Interruption:
             signal.signal(wish, self._hear)
 
     def stopping(self) -> bool:
-        """Somebody asked to stop."""
+        """Whether a stop was requested."""
         return self._asked_at is not None
 
     def hurried(self) -> bool:
-        """Somebody asked twice."""
+        """Whether a stop was requested twice."""
         return self._hurried
 
     def ask(self) -> None:

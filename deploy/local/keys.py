@@ -11,7 +11,7 @@ PKCS8_OF_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 
 
 def folder(home: Path) -> Path:
-    """Where the secrets are; nobody else may even look into it."""
+    """The folder of the secrets, which no other user may list."""
     path = home / "secrets"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path

@@ -21,7 +21,7 @@ class Figures:
     """Events (or requests) per second by stage, and events still to do; absent means unknown."""
 
     per_second: Mapping[str, float] = field(default_factory=dict)
-    waiting: Mapping[str, float] = field(default_factory=dict)
+    queued: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ def read_totals(exposition: str) -> dict[str, float]:
 
 def figures_between(earlier: Sample | None, later: Sample) -> Figures:
     """Levels as they are; rates only from two readings. A restarted counter gives no rate once."""
-    waiting = {
+    queued = {
         name: later.totals[metric] for name, metric in LEVELS.items() if metric in later.totals
     }
     rates: dict[str, float] = {}
@@ -62,4 +62,4 @@ def figures_between(earlier: Sample | None, later: Sample) -> Figures:
         grown = later.totals[metric] - earlier.totals.get(metric, 0.0)
         if grown >= 0:
             rates[name] = grown / (later.at - earlier.at)
-    return Figures(per_second=rates, waiting=waiting)
+    return Figures(per_second=rates, queued=queued)

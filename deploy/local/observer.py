@@ -45,8 +45,8 @@ class Observer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def look(self, *, well: bool = True, figures: bool = True, memory: bool = True) -> None:
-        """One look: at what is not well, and at more when asked."""
+    def observe(self, *, well: bool = True, figures: bool = True, memory: bool = True) -> None:
+        """Collect faults, and figures and memory if required."""
         self._supervisor.observe(well=well)
         slots = list(self._supervisor.slots)
         if figures:
@@ -58,7 +58,7 @@ class Observer:
         turn = 0
         while not self._ended.wait(EVERY_SECONDS if turn else 0):
             figures = ATTENDED_EVERY if self.attended else UNATTENDED_EVERY
-            self.look(
+            self.observe(
                 well=turn % WELL_EVERY == 0,
                 figures=turn % figures == 0,
                 memory=turn % MEMORY_EVERY == 0,

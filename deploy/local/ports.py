@@ -43,7 +43,7 @@ def pulse(port: int, *, timeout_seconds: float = 0.5) -> bool | None:
 
 
 def free_port(*, apart_from: Collection[int] = ()) -> int:
-    """A port nobody listens on; another process may still take it before the caller does."""
+    """A free port; another process may still take it before the caller does."""
     candidates = random.sample(CANDIDATES, k=len(CANDIDATES))
     return next(port for port in candidates if port not in apart_from and is_free(port))
 

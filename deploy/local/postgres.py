@@ -29,7 +29,7 @@ FAST_STOP = signal.SIGINT
 CLEAR_SECONDS = 10.0
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": ports.LOOPBACK,
-    # A path below the project may be too long for a socket, and one in /tmp is everybody's.
+    # A path below the project may be too long for a socket, and /tmp is writable by all users.
     "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "128MB",
@@ -60,7 +60,7 @@ SETTINGS: Mapping[str, str] = {
 class PostgresServer(Server):
     """A running server and the address of its database `tillstream`, as programs have it.
 
-    `superuser_url` is for tests, which make databases of their own and look behind the fences.
+    `superuser_url` is for tests, which create databases of their own and bypass row-level security.
     """
 
     url: str

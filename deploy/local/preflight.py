@@ -1,4 +1,4 @@
-"""Look before starting: each thing that is wrong is one sentence with its remedy."""
+"""Checks before the start: each fault is one sentence with its remedy."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ DISK_BYTES = 1_000_000_000
 
 
 def check(settings: LocalSettings) -> None:
-    """Raises `CannotStart` for the first thing that would keep the installation from working."""
+    """Raises `CannotStart` for the first fault that would keep the installation from working."""
     _python(sys.version_info[:2])
     _system(sys.platform)
     _home(settings.home)

@@ -12,9 +12,9 @@ LENT_USER = "nobody"
 
 
 def server_user(data_dir: Path) -> User | None:
-    """Who shall run the server: None for us; for root the owner of the data, else `nobody`.
+    """The user that runs the server: None for us; for root the owner of the data, else `nobody`.
 
-    Raises `CannotStart` when the data belongs to somebody whose place we cannot take.
+    Raises `CannotStart` when the data belongs to a user that we cannot become.
     """
     owner = data_dir.stat() if data_dir.exists() else None
     if os.geteuid() != 0:

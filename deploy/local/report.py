@@ -46,7 +46,7 @@ def process_record(slot: Slot) -> Runtime:
 
 
 def running_lines(runtime: Mapping[str, object]) -> list[str]:
-    """What to say when somebody starts what already runs."""
+    """The message when the installation is already running."""
     processes = runtime.get("processes")
     if not isinstance(processes, dict) or not processes:
         return ["Already starting, from another terminal."]

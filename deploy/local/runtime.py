@@ -19,7 +19,7 @@ KILL_SECONDS = 5.0
 
 
 def runtime_file(home: Path) -> Path:
-    """The file's place."""
+    """The path of the file."""
     return home / "runtime.json"
 
 
@@ -58,7 +58,7 @@ def only_one(home: Path) -> Iterator[bool]:
 
 
 def lock_file(home: Path) -> Path:
-    """The file whose lock says that somebody runs; it also marks the folder as ours."""
+    """The lock file of a running installation; it also marks the folder as ours."""
     return home / "supervisor.lock"
 
 

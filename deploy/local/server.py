@@ -1,4 +1,4 @@
-"""A server held by the hand: for tests, and for whoever wants just one of them."""
+"""A single server of the installation, for tests and other programs."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -35,7 +35,7 @@ class Server:
         self.child.stop()
 
     def kill(self) -> None:
-        """`kill -9`: what a crash looks like to everybody else."""
+        """Kill the server with SIGKILL, as in a crash."""
         self.child.kill()
 
     def __enter__(self) -> Self:

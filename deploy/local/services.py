@@ -1,4 +1,4 @@
-"""The flat table of services: what runs, in which order, and what each is told."""
+"""The table of services: what runs, in which order, with which environment."""
 
 import http.client
 import sys
@@ -101,7 +101,7 @@ def service_programs(
 def environment(
     settings: LocalSettings, services: tuple[Service, ...], backends: Backends
 ) -> dict[str, str]:
-    """What every program is told: all of it to all, each reads what it knows."""
+    """The environment of all programs; each reads the variables it knows."""
     env = {
         "DATABASE_URL": backends.database_url,
         "KAFKA_BOOTSTRAP_SERVERS": backends.kafka_bootstrap,

@@ -53,7 +53,7 @@ class AlreadyRunning(Exception):
 class Stack:
     """Use as a context manager around `up` and `watch`; leaving it stops everything in order.
 
-    `with` raises `AlreadyRunning` when somebody else runs from the same folder.
+    `with` raises `AlreadyRunning` if an installation runs from the same folder.
     `up` and `watch` start programs that end with the thread that called them: call them from the
     main thread, or from one that lives until `down`.
     """
@@ -125,9 +125,9 @@ class Stack:
         self.observer.start()
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Keep everything running until asked to stop, or until `until` says so."""
+        """Run everything until a stop is requested or `until` returns True."""
         while not self.interruption.stopping() and not until():
-            self.supervisor.tick()
+            self.supervisor.run_once()
             time.sleep(TICK_SECONDS)
 
     def down(self) -> None:
@@ -142,7 +142,7 @@ class Stack:
         self._write()
 
     def service_environment(self) -> dict[str, str]:
-        """What services are told; for programs that join them later. Only after `up`."""
+        """The environment of services, for programs that join them later. Only after `up`."""
         if self.backends is None:
             raise CannotStart("Nothing runs yet.", remedy="Call `up` first.")
         return environment(self.settings, self._services, self.backends)

@@ -18,7 +18,7 @@ LATE_SECONDS = 30.0
 
 
 class State(StrEnum):
-    """What a person is told about a program."""
+    """The state of a program as shown to people."""
 
     STARTING = "starting"
     READY = "ready"
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(kw_only=True)
 class Slot:
-    """The place of one program: the running child, or when to start the next one.
+    """The slot of one program: the running child, or when to start the next one.
 
     A ready program that does not answer in time stays ready, and is late since `late_since`.
     """
@@ -39,7 +39,7 @@ class Slot:
     state: State = State.STOPPED
     restarts: int = 0
     backoff: Backoff = field(default_factory=Backoff)
-    began: float = 0.0
+    started_at: float = 0.0
     due: float = 0.0
     note: str = ""
     late_since: float | None = None
@@ -87,7 +87,7 @@ class Supervisor:
                 wait_ready(slot.child, interrupted=interrupted)
                 self._enter(slot, State.READY)
 
-    def tick(self) -> None:
+    def run_once(self) -> None:
         """Look at every program once; restart what is due. Never waits, never raises."""
         for slot in self.slots:
             code = slot.child.exit_code() if slot.child else None
@@ -140,7 +140,7 @@ class Supervisor:
         self._enter(slot, State.STOPPED)
 
     def _launch(self, slot: Slot) -> None:
-        slot.began = self._clock()
+        slot.started_at = self._clock()
         slot.child = Child(slot.program)
         self._enter(slot, State.STARTING)
 
@@ -155,7 +155,7 @@ class Supervisor:
     def _died(self, slot: Slot, note: str) -> None:
         now = self._clock()
         slot.child = None
-        slot.backoff = slot.backoff.after_death(ran_seconds=now - slot.began)
+        slot.backoff = slot.backoff.after_death(ran_seconds=now - slot.started_at)
         slot.due = now + slot.backoff.delay_seconds
         slot.note = note
         self._enter(slot, State.WAITING)

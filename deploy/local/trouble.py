@@ -1,4 +1,4 @@
-"""What keeps the installation from starting, said so that a person can mend it."""
+"""Errors that keep the installation from starting, each with its remedy."""
 
 
 class CannotStart(Exception):
@@ -11,4 +11,4 @@ class CannotStart(Exception):
 
 
 class Interrupted(Exception):
-    """The person at the keyboard asked to stop while something was still starting."""
+    """The user requested a stop while a program was starting."""

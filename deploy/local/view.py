@@ -26,7 +26,7 @@ def plain_console() -> Console:
 
 
 def watch(stack: Stack, console: Console, *, until: Callable[[], bool] = lambda: False) -> None:
-    """Show the stack and keep it running until it is asked to stop or `until` says so."""
+    """Show the stack and run it until a stop is requested or `until` returns True."""
     if not console.is_terminal:
         stack.watch(until=_with_summaries(stack, console, until))
         return
@@ -66,7 +66,7 @@ def _row(slot: Slot, observer: Observer) -> list[str | Text]:
         str(slot.restarts),
         f"{observer.memory.get(name, 0) / MEBIBYTE:.0f}",
         *(_figure(figures.per_second.get(stage)) for stage in STAGES),
-        *(_figure(figures.waiting.get(queue)) for queue in QUEUES),
+        *(_figure(figures.queued.get(queue)) for queue in QUEUES),
     ]
 
 
@@ -91,7 +91,7 @@ def summary(slots: Iterable[Slot], observer: Observer) -> str:
         known = [f.per_second[stage] for f in observer.figures.values() if stage in f.per_second]
         parts += [f"{stage} {sum(known):,.0f}/s"] if known else []
     for queue in QUEUES:
-        known = [f.waiting[queue] for f in observer.figures.values() if queue in f.waiting]
+        known = [f.queued[queue] for f in observer.figures.values() if queue in f.queued]
         parts += [f"{queue} {sum(known):,.0f}"] if known else []
     return ", ".join(parts)
 
@@ -99,13 +99,13 @@ def summary(slots: Iterable[Slot], observer: Observer) -> str:
 def _with_summaries(
     stack: Stack, console: Console, until: Callable[[], bool]
 ) -> Callable[[], bool]:
-    said_at = time.monotonic()
+    printed_at = time.monotonic()
 
-    def asked() -> bool:
-        nonlocal said_at
-        if time.monotonic() - said_at >= SUMMARY_SECONDS:
-            said_at = time.monotonic()
+    def should_stop() -> bool:
+        nonlocal printed_at
+        if time.monotonic() - printed_at >= SUMMARY_SECONDS:
+            printed_at = time.monotonic()
             console.print(summary(stack.supervisor.slots, stack.observer))
         return until()
 
-    return asked
+    return should_stop

@@ -41,7 +41,7 @@ class History(Generic[Event]):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Event]):
+class CommandResult(Generic[Event]):
     """The events of an earlier command, the version after them, and their consistency token."""
 
     events: list[Event]
@@ -119,7 +119,9 @@ class EventStore(Generic[Event]):
         collect(appended.token)
         return appended
 
-    async def outcome_of(self, command_id: UUID, tenant: str, stream: str) -> Outcome[Event] | None:
+    async def outcome_of(
+        self, command_id: UUID, tenant: str, stream: str
+    ) -> CommandResult[Event] | None:
         """The outcome of an earlier append to `stream` with this `command_id`, if there was one.
 
         Raises EventIdReused if it was to another stream.
@@ -133,7 +135,7 @@ class EventStore(Generic[Event]):
         ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
         version = first.version + len(ours) - 1
         collect(ours[-1].token)
-        return Outcome([self.decode(recorded) for recorded in ours], version, ours[-1].token)
+        return CommandResult([self.decode(recorded) for recorded in ours], version, ours[-1].token)
 
     def decode(self, recorded: RecordedEvent) -> Event:
         """The event as its class. Raises UnknownEvent, UndecodableEvent."""

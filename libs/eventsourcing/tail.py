@@ -104,9 +104,17 @@ ORDER BY position NULLS FIRST
 """The present snapshot, the number of events it sees that $1 and $2 did not, and the first $3 of
 them. Being one statement, its own snapshot is the present one. The heading row has no position."""
 
-_NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
-_NEWS: Final = """(SELECT * FROM events
-    WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)) AS events"""
+# The upper bound follows from the snapshot. It tells the planner that the range is narrow: without
+# statistics it expects a third of the log in it.
+_NOW: Final = {
+    "target": "pg_current_snapshot()",
+    "below": "AND xid < pg_snapshot_xmax(pg_current_snapshot())",
+}
+# The offset keeps the planner from joining with the whole log, however small it expects that to be.
+_NEWS: Final = """(
+    SELECT event.* FROM (SELECT position FROM news ORDER BY position LIMIT $3) AS page,
+    LATERAL (SELECT * FROM events WHERE position = page.position OFFSET 0) AS event
+) AS events"""
 _EVENTS: Final = {"columns": _BOUNDED, "count": "count(*)", "page": _sized(_NEWS)}
 _ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text", "page": _NEWS}
 _UP_TO_NOW: Final = _FIRST.format(**_NOW, **_EVENTS)
@@ -130,9 +138,15 @@ SELECT {_BOUNDED} FROM {_sized(f"({_REST}) AS events")} ORDER BY position
 """  # noqa: S608 -- no input
 _REST_ROWS: Final = _REST.replace("*", TEXT_COLUMNS, 1)
 
-READ_IN_ORDER: Final = "SET enable_bitmapscan = off"
+READ_IN_ORDER: Final = """
+SET enable_bitmapscan = off;
+SET enable_seqscan = off;
+SET plan_cache_mode = force_generic_plan
+"""
 """For sessions that read the log. Without statistics the planner expects few rows after a page, and
-would read and sort all of them for every page."""
+would read and sort all of them for every page. A plan made while the log is small is kept while it
+grows, so it must not scan the whole table. One plan serves every page: planning takes longer than
+reading a small page."""
 
 LAST: Final = 2**63 - 1
 """After every position."""

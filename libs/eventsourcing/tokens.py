@@ -20,7 +20,7 @@ class TokenMalformed(Refused):
     """The consistency token is not one of ours."""
 
 
-class Written(NamedTuple):
+class TokenEntry(NamedTuple):
     """The writes of a transaction, up to a position of the log.
 
     `position` is None in tokens of releases that named transactions only.
@@ -44,12 +44,12 @@ def token_of(written: Iterable[tuple[int, int]], *, later: int) -> str:
     return ",".join(f"{xid}.{position}" for xid, position in sorted(last.items()))
 
 
-def parse_token(token: str) -> list[Written]:
+def parse_token(token: str) -> list[TokenEntry]:
     """The writes that a token names; none if it is empty. Raises TokenMalformed."""
     if len(token) > MAX_TOKEN:
         raise TokenMalformed
     entries = [_ENTRY.fullmatch(entry) for entry in token.split(",")] if token else []
-    return [_written(entry) for entry in entries]
+    return [_parsed(entry) for entry in entries]
 
 
 @contextmanager
@@ -73,8 +73,8 @@ def collect(token: str) -> None:
 _COLLECTED: Final[ContextVar[list[str] | None]] = ContextVar("collected tokens", default=None)
 
 
-def _written(entry: re.Match[str] | None) -> Written:
+def _parsed(entry: re.Match[str] | None) -> TokenEntry:
     if entry is None:
         raise TokenMalformed
     xid, position = entry.groups()
-    return Written(int(xid), None if position is None else int(position))
+    return TokenEntry(int(xid), None if position is None else int(position))

@@ -7,12 +7,11 @@ from starlette.middleware import Middleware
 
 from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
-from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
 from libs.http.lean_route import LeanRoutes, lean_routes_of
 from libs.http.problems import ProblemShape, add_problems, rfc9457_shape
+from libs.http.routing import HeadAsGet, SlashRedirect
 from libs.http.schema import schema_router
-from libs.http.slash_redirect import SlashRedirect
 from libs.http.visible import VisibleAnswers
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry

@@ -51,7 +51,7 @@ async def always_live(_: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `kind` is for example `person`.
+    """An authenticated caller. `kind` is the realm of a login, or for example `api-key`.
 
     `session` is the id of the login session, empty for callers without one, such as API keys.
     """

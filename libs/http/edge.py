@@ -1,10 +1,10 @@
 """The outermost middleware: request ids, traces, metrics, body limits and unexpected errors."""
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import structlog
 from opentelemetry.trace import Span, SpanKind, StatusCode
@@ -16,13 +16,6 @@ from uuid_utils import uuid7
 
 from libs.http.body_timeout import BodyTimeout, TimedBody
 from libs.http.problems import ProblemShape, answer
-from libs.http.request_head import (
-    Head,
-    HostRepeated,
-    names_several_hosts,
-    read_head,
-    with_single_credentials,
-)
 from libs.postgres.pool import is_connection_lost
 from libs.telemetry.traces import Telemetry
 
@@ -32,6 +25,12 @@ EDGE_HEADERS = frozenset({b"x-request-id", b"x-process-time"})
 CLIENT_GONE = 499
 POLICY_VIOLATION = 1008
 """The close code of a WebSocket that is not accepted (RFC 6455 §7.4.1); the server answers 403."""
+
+SINGLE_CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
+"""Headers that must occur once, so that no program sees another caller than the next one does."""
+HOST: Final = b"host"
+
+RawHeaders = list[tuple[bytes, bytes]]
 
 REQUESTS = Counter(
     "tillstream_http_requests_total",
@@ -46,6 +45,55 @@ DURATION = Histogram(
 )
 
 log = structlog.get_logger(__name__)
+
+
+class HostRepeated(HTTPException):
+    """400 for several `Host` lines (RFC 9112 §3.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.BAD_REQUEST, "The Host must be named once")
+
+
+class Head(NamedTuple):
+    """A request's headers, in order, and the first value of each name."""
+
+    headers: RawHeaders
+    first: Mapping[bytes, bytes]
+    names_several_hosts: bool
+
+    def text(self, name: bytes) -> str | None:
+        """The first value of a header (in lower case), or None."""
+        value = self.first.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """The head of a request (names in lower case); repeated credentials are made invalid."""
+    pairs = list(headers)
+    first = dict(reversed(pairs))
+    if len(first) == len(pairs):
+        return Head(pairs, first, names_several_hosts=False)
+    pairs = with_single_credentials(pairs)
+    return Head(pairs, dict(reversed(pairs)), names_several_hosts(pairs))
+
+
+def with_single_credentials(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """The headers (names in lower case), in which repeated credentials are joined (RFC 9110 §5.3).
+
+    Joined credentials are invalid.
+    """
+    pairs = list(headers)
+    for name in SINGLE_CREDENTIALS:
+        values = [value for header, value in pairs if header == name]
+        if len(values) > 1:
+            pairs = [pair for pair in pairs if pair[0] != name]
+            pairs.append((name, b", ".join(values)))
+    return pairs
+
+
+def names_several_hosts(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether there are several `Host` lines, even equal ones."""
+    return sum(name == HOST for name, _ in headers) > 1
 
 
 class Edge:

@@ -69,7 +69,10 @@ ProblemShape: TypeAlias = Callable[[Problem], Response]
 
 
 def rfc9457_shape(problem: Problem) -> Response:
-    """RFC 9457: `type`, `title`, `status`, `detail`, `request_id`, and `errors` of a 422."""
+    """RFC 9457: `type`, `title`, `status`, `detail`, `request_id`, and `errors` of a 422.
+
+    The default. Services whose clients know another shape give theirs to `create_app`.
+    """
     body: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
     if problem.detail is not None:
         body["detail"] = problem.detail

@@ -14,6 +14,7 @@ from libs.http.health import CheckResult
 from libs.http.revoked_sessions import FROM_START, Loaded
 from libs.postgres.doorbell import REVOKED as RUNG
 from libs.postgres.doorbell import Doorbell
+from libs.process.concurrency import reraise_cancellation
 
 MARGIN: Final = timedelta(minutes=5)
 """Clocks differ, and a process that does not know of the revocation yet may sign a token."""
@@ -110,6 +111,7 @@ class Revocations:
                     self._add(await self._load(self._seen))
                     self._report("")
                 except Exception as error:  # noqa: BLE001 -- to stop for good would be worse
+                    reraise_cancellation(error)
                     # The next load may reach another database, with other transaction ids.
                     self._seen = FROM_START
                     self._report(type(error).__name__)

@@ -121,7 +121,7 @@ class ForeignSubscription(Generic[Event]):
         cleared.clear("consumer")
 
     async def _consume(self, stop: asyncio.Event) -> None:
-        session = _Session(
+        session = _ConsumerSession(
             self._pool, self._reaction, self._config, self._topics, self.state, self._on_stored
         )
         try:
@@ -132,7 +132,7 @@ class ForeignSubscription(Generic[Event]):
             await session.stop()
 
 
-class _Session(Generic[Event]):
+class _ConsumerSession(Generic[Event]):
     """One consumer, from joining its group to leaving it."""
 
     def __init__(
@@ -200,7 +200,10 @@ class _Session(Generic[Event]):
                 except Exception as error:  # noqa: BLE001 -- no error may skip a record
                     self._state.trouble.note("storing", error)
                     log.warning(
-                        "batch waits", reaction=self._name, error=repr(error), retry_in=pause
+                        "storing a batch failed",
+                        reaction=self._name,
+                        error=repr(error),
+                        retry_in=pause,
                     )
                     await wait(self._ending, pause)
                     pause = min(pause * 2, LAST_BACKOFF)
@@ -287,7 +290,7 @@ class _Session(Generic[Event]):
             async with self._pool.acquire() as connection:
                 stopped = await positions.stopped(connection, self._name)
         except Exception as error:  # noqa: BLE001 -- the next check tries again
-            log.warning("cannot see gaps", reaction=self._name, error=repr(error))
+            log.warning("reading gaps failed", reaction=self._name, error=repr(error))
             return
         read_again = monotonic() >= self._read_again_at
         if read_again:
@@ -341,7 +344,7 @@ class _Session(Generic[Event]):
             async with asyncio.timeout(REVOKE_SECONDS), self._busy:
                 pass
         except TimeoutError:
-            log.warning("a batch goes on", reaction=self._name)
+            log.warning("batch still running after the rebalance timeout", reaction=self._name)
 
 
 def _partition(record: ConsumerRecord) -> TopicPartition:

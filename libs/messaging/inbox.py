@@ -249,7 +249,7 @@ async def fail(
     park: bool,
 ) -> None:
     """Release a claim after a failure: retry later, or park the message. Raises ClaimLost."""
-    error = error.replace("\0", "")
+    error = error.replace("\0", "").encode(errors="replace").decode()
     _require_one(
         await connection.execute(_FAIL, *_claim_key(reaction, message), retry_in, error, park)
     )

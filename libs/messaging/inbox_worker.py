@@ -101,7 +101,7 @@ class InboxWorker(Generic[Event]):
             except Exception as error:  # noqa: BLE001 -- the messages remain in the inbox
                 reraise_cancellation(error)
                 self.trouble.note("inbox", error)
-                log.warning("reaction waits", reaction=self._name, error=repr(error))
+                log.warning("inbox worker interrupted", reaction=self._name, error=repr(error))
                 tried, pause = 0, idle
             if pause:
                 await wait_for_either(stop, self._woken, pause)
@@ -187,7 +187,7 @@ class InboxWorker(Generic[Event]):
 
     def _log_lost_claim(self, message: InboxMessage) -> None:
         event_id = str(message.event_id)
-        log.warning("reaction was overtaken", reaction=self._name, event_id=event_id)
+        log.warning("claim lost", reaction=self._name, event_id=event_id)
 
     async def _maintain(self) -> None:
         now = monotonic()
@@ -206,7 +206,7 @@ class InboxWorker(Generic[Event]):
         OLDEST.labels(self._name).set(backlog.oldest_seconds)
         if backlog.oldest_seconds > WARN_SECONDS:
             seconds = round(backlog.oldest_seconds)
-            log.warning("a message waits long", reaction=self._name, seconds=seconds)
+            log.warning("message overdue", reaction=self._name, seconds=seconds)
 
 
 def _must_park(error: Exception, attempts: int) -> bool:

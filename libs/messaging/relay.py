@@ -60,15 +60,15 @@ def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
 class Polling:
     """The number of events per page, and the intervals of polling in seconds.
 
-    While events come, the log is read every `shortest`, which keeps small pages few; after `steady`
-    without events the pause doubles up to `longest`. A standby relay tries the lock every
-    `standby`. A leader that sends no query for `idle` loses its session.
+    After a page with events the relay waits for `gather`, which keeps small pages few. Without
+    events the pause doubles from `shortest` to `longest`; `wake` ends it. A standby relay tries the
+    lock every `standby`. A leader that sends no query for `idle` loses its session.
     """
 
     page: int = 2000
+    gather: float = 0.004
     shortest: float = 0.004
     longest: float = 0.25
-    steady: float = 0.5
     standby: float = 1.0
     idle: float = IDLE_SECONDS
 
@@ -181,9 +181,19 @@ class Relay:
             self.progress.leading = True
             yield connection
 
+    async def _connect_publisher(self, leadership: Leadership) -> Publisher:
+        """A fresh publisher; one that connects while the epoch ends is closed. Raises Deposed."""
+        connecting = asyncio.ensure_future(self._connect())
+        try:
+            return await leadership.during(connecting)
+        except BaseException:
+            if connecting.done() and not connecting.cancelled() and not connecting.exception():
+                await connecting.result().close()
+            raise
+
     async def _run_as_leader(self, connection: Any, stop: asyncio.Event) -> None:
         leadership, batch = await take_over(connection)
-        publisher = await leadership.during(self._connect())
+        publisher = await self._connect_publisher(leadership)
         try:
             while not stop.is_set():
                 log.info("relay leads", epoch=leadership.epoch, next_seq=batch.next_seq)
@@ -353,13 +363,12 @@ class _Pauses:
 
     def __init__(self, polling: Polling) -> None:
         self._polling = polling
-        self._pause = polling.shortest
-        self._sent_at = monotonic()
+        self._next = polling.shortest
 
     def after(self, sent: int) -> float:
         """The pause in seconds after a page with `sent` events."""
         if sent:
-            self._sent_at, self._pause = monotonic(), self._polling.shortest
-        elif monotonic() - self._sent_at > self._polling.steady:
-            self._pause = min(self._pause * 2, self._polling.longest)
-        return self._pause
+            self._next = self._polling.shortest
+            return self._polling.gather
+        pause, self._next = self._next, min(self._next * 2, self._polling.longest)
+        return pause

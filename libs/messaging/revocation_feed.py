@@ -27,6 +27,7 @@ from libs.messaging.wire import Unreadable, decode
 from libs.postgres.doorbell import REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.process.concurrency import reraise_cancellation
 from libs.settings import ServiceSettings
 
 LEVEL_SECONDS = 10.0
@@ -79,13 +80,15 @@ class RevocationFeed:
             try:
                 await self._read()
             except OUTAGES as error:
+                reraise_cancellation(error)
                 self._log_trouble(type(error).__name__)
             except asyncio.CancelledError as error:
                 # aiokafka cancels its own futures, and their awaiters, when a connection is lost.
                 if (me := asyncio.current_task()) is None or me.cancelling():
                     raise
                 self._log_trouble(type(error).__name__)
-            except Exception:
+            except Exception as error:
+                reraise_cancellation(error)
                 # The feed must go on after any error.
                 log.exception("revocations not read")
             await asyncio.sleep(RETRY_SECONDS)

@@ -34,6 +34,8 @@ STATEMENT_SECONDS: Final = 20
 """How long one statement of a read model may take."""
 DETACHED_AT_ONCE: Final = 2
 """How many read models may follow at checkpoints of their own at a time; others wait."""
+FIRST_PAUSE_SECONDS: Final = 0.02
+"""The first pause without a ring before the log is read again: a ring may be lost."""
 IDLE_SECONDS: Final = 1.0
 """How often the log is read while nothing rings."""
 MAX_LINKS: Final = 32
@@ -94,7 +96,7 @@ async def open_worker(
             projection_pool,
             projections,
             service=wire_name(service),
-            polling=Polling(longest=IDLE_SECONDS),
+            polling=Polling(shortest=FIRST_PAUSE_SECONDS, longest=IDLE_SECONDS),
             shards=settings.projection_shards,
             on_applied=[_projection_spans(telemetry), lambda *_: doorbell.ring(PROJECTED)],
         )
@@ -114,7 +116,7 @@ def _relay(pool: Pool, settings: ServiceSettings, service: str, telemetry: Telem
     return Relay(
         pool,
         connect,
-        polling=RelayPolling(longest=IDLE_SECONDS),
+        polling=RelayPolling(shortest=FIRST_PAUSE_SECONDS, longest=IDLE_SECONDS),
         span=_relay_span(telemetry),
     )
 

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.postgres.guarded_pool import CONNECT_SECONDS, LOST
 from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
-from libs.postgres.pool import SYSTEM, Session
+from libs.postgres.pool import SYSTEM, RawConnection
 from libs.postgres.revisions import (
     VERSION_TABLE,
     MigrationFault,
@@ -108,7 +108,7 @@ def _upgrade(connection: SyncConnection, service: str, folder: Path) -> None:
     connection.commit()
 
 
-async def _prepare(connection: Session, service: str) -> None:
+async def _prepare(connection: RawConnection, service: str) -> None:
     """Create the schema, and a role that owns nothing and may only use the schema."""
     role = application_role(service)
     async with connection.transaction():
@@ -147,7 +147,7 @@ async def _retry(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
+async def _locked(dsn: str, service: str) -> AsyncIterator[RawConnection]:
     """A connection that holds the migration lock of the service.
 
     The lock is polled, because a session that waits for it would hold a snapshot, and CREATE INDEX
@@ -166,7 +166,7 @@ async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
         await connection.close()
 
 
-async def _connect(dsn: str, service: str) -> Session:
+async def _connect(dsn: str, service: str) -> RawConnection:
     """A connection as the login itself, once the server is up. Raises MigrationFault.
 
     It has system scope: row-level security applies to the owner of a table too, and a migration

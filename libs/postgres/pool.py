@@ -15,8 +15,8 @@ from libs.postgres.guarded_pool import LOST, GuardedPool, RoleConnection
 from libs.postgres.liveness import SERVER_SETTINGS
 
 # Texts, because asyncpg's classes are generic to the type checker only.
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connection: TypeAlias = "Session | PoolConnectionProxy[asyncpg.Record]"
+RawConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "RawConnection | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 SYSTEM = "*"

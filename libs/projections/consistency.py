@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
+from libs.eventsourcing.plan import LogPosition
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
-from libs.projections.positions import Position, Written, includes, written_in
+from libs.projections.positions import Position, includes, positions_in
 from libs.projections.shards import GROUP, earliest
 from libs.projections.visibility import Visibility
 
@@ -71,7 +72,7 @@ class Consistency:
 
         Raises TokenMalformed, and KeyError for an unknown read model.
         """
-        written = written_in(token)
+        written = positions_in(token)
         read_at: Position | None = None
 
         async def is_behind() -> bool:
@@ -100,7 +101,7 @@ class Consistency:
         for model in models:
             if model not in self._models:
                 raise KeyError(model)
-        written = [write for token in tokens for write in written_in(token)]
+        written = [write for token in tokens for write in positions_in(token)]
         return await self._visibility.wait(models, written, within)
 
     async def caught_up(self, model: str, tenant: str) -> bool:
@@ -108,7 +109,7 @@ class Consistency:
 
         Does not wait for other tenants' events. Raises KeyError for an unknown read model.
         """
-        unapplied: Sequence[Written] | None = None
+        unapplied: Sequence[LogPosition] | None = None
 
         async def is_behind() -> bool:
             nonlocal unapplied
@@ -138,7 +139,7 @@ class Consistency:
             return False
         return True
 
-    async def _includes_moment(self, position: Position, written: Sequence[Written]) -> bool:
+    async def _includes_moment(self, position: Position, written: Sequence[LogPosition]) -> bool:
         """Whether the read model includes all events of a moment that sees the transactions.
 
         A token may name a transaction that wrote no event or has not begun (see `token_of`), which
@@ -149,7 +150,7 @@ class Consistency:
         started = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
         return started and not any(page.events for page in pages)
 
-    async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
+    async def _unapplied(self, model: str, tenant: str) -> Sequence[LogPosition]:
         """The tenant's writes up to now that the read model may not include yet."""
         async with acquire(self._pool) as connection:
             moment = await current(connection)

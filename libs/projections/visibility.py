@@ -14,8 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
+from libs.eventsourcing.plan import LogPosition
 from libs.postgres.doorbell import PROJECTED, Doorbell
-from libs.projections.positions import Position, Written, includes
+from libs.projections.positions import Position, includes
 
 PAUSE_SECONDS: Final = 0.003
 """Between two polls of the checkpoints without a doorbell."""
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
     models: Sequence[str]
-    written: Sequence[Written]
+    written: Sequence[LogPosition]
     within: float
     done: "asyncio.Future[bool]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -57,7 +58,9 @@ class Visibility:
         self._poll: asyncio.Task[None] | None = None
         self._trials: dict[tuple[str, float], asyncio.Task[None]] = {}
 
-    async def wait(self, models: Sequence[str], written: Sequence[Written], within: float) -> bool:
+    async def wait(
+        self, models: Sequence[str], written: Sequence[LogPosition], within: float
+    ) -> bool:
         """Whether the read models include what was written, within so many seconds."""
         waiter = _Waiter(models, written, within)
         if not written or not waiter.lacking(self._positions):
@@ -133,13 +136,13 @@ class Visibility:
             names = sorted(name for name, _ in late)
             log.warning("answers do not wait for read models", models=names, seconds=within)
 
-    def _begin_trial(self, model: str, written: Sequence[Written], within: float) -> None:
+    def _begin_trial(self, model: str, written: Sequence[LogPosition], within: float) -> None:
         key = model, within
         if key not in self._trials:
             self._trials[key] = self._start(self._trial(key, written))
             self._trials[key].add_done_callback(lambda _: self._trials.pop(key, None))
 
-    async def _trial(self, key: tuple[str, float], written: Sequence[Written]) -> None:
+    async def _trial(self, key: tuple[str, float], written: Sequence[LogPosition]) -> None:
         """Wait for a write in the background; if that was in time, end the suspension."""
         model, within = key
         for _ in range(max(1, round(within / TRIAL_SECONDS))):

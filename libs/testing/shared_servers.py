@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any, TypeAlias
 
-Door: TypeAlias = tuple[str, int, str]
+Endpoint: TypeAlias = tuple[str, int, str]
 """Host, port and password for requests of workers."""
 
 Start: TypeAlias = Callable[[], tuple[AbstractContextManager[Any], str]]
@@ -34,7 +34,7 @@ class Servers:
         threading.Thread(target=self._listen, name="servers", daemon=True).start()
 
     @property
-    def door(self) -> Door:
+    def endpoint(self) -> Endpoint:
         """The argument of `address_of`, in this process or another."""
         host, port = self._listener.address
         return str(host), int(port), self._password
@@ -98,9 +98,9 @@ class _SharedServer:
             self._closed.wait()
 
 
-def address_of(name: str, door: Door) -> str:
+def address_of(name: str, endpoint: Endpoint) -> str:
     """The address of a server of the run, which is started if necessary. Raises NotStarted."""
-    host, port, password = door
+    host, port, password = endpoint
     with Client((host, port), authkey=password.encode()) as connection:
         connection.send(name)
         address, fault = connection.recv()

@@ -1,1 +1,1 @@
-"""The gateway: doors to the services, and who may pass them."""
+"""The gateway: doors to the services, authentication and accounts."""

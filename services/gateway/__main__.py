@@ -21,7 +21,7 @@ SERVICE = Service(
 
 
 def open_deps() -> AbstractAsyncContextManager[Deps]:
-    """What the commands work with."""
+    """The dependencies of the commands."""
     return bootstrap.open_deps(SERVICE.read_settings())
 
 

@@ -74,9 +74,9 @@ from services.gateway.realms.kiosk.api import setup as kiosk_setup
 from services.gateway.realms.kiosk.api import users as kiosk_users
 from services.gateway.realms.platform import api as platform_login
 from services.gateway.realms.scales import api as scales_login
+from services.gateway.realms.shop.api import current_user as shop_current_user
 from services.gateway.realms.shop.api import login as shop_login
 from services.gateway.realms.shop.api import memberships as shop_memberships
-from services.gateway.realms.shop.api import self as shop_self
 from services.gateway.realms.shop.api import users as shop_users
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
@@ -87,7 +87,7 @@ from services.gateway.settings import Settings, seal_keys
 from services.gateway.telegram.adapters import Bot, open_bot, webhook_secret
 from services.gateway.telegram.api import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeContext, owners
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from services.gateway.telegram.stores.links import TelegramLinks
 
 SERVICE: Final = "gateway"
@@ -101,7 +101,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     system.router,
     docs.router,
     one_time_code.router,
-    shop_self.router,
+    shop_current_user.router,
     shop_memberships.router,
     shop_users.router,
     bot_api.router,
@@ -253,9 +253,9 @@ def make_code_context(settings: Settings, identity: Identity, bot: Bot | None) -
     # The oldest key, as for digests: a new key in front does not invalidate codes in use.
     key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
     return CodeContext(
-        codes=Codes(identity.pool, seal=identity.seal, key=key),
+        codes=CodeStore(identity.pool, seal=identity.seal, key=key),
         links=TelegramLinks(identity.pool, seal=identity.seal),
-        who_has=owners(identity),
+        owner_of_phone=owners(identity),
         bot=bot,
         bot_name=settings.telegram_bot,
         is_demo=settings.profile in ("demo", "test"),
@@ -271,7 +271,7 @@ async def open_app(
     """The API, ready to be served, with everything it holds open."""
     async with (
         open_deps(settings, telemetry) as deps,
-        bot_api.announced(deps),
+        bot_api.webhook_registered(deps),
         following(deps.revocations),
     ):
         yield create_app(deps, checks=checks)

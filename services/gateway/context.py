@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
-    """`pool` is in system scope: a key decides its tenant. `upstreams` are by service.
+    """What routes and commands need. `pool` is in system scope: a key determines its tenant.
 
-    `verifier` knows people by their access tokens, here and at the doors.
+    `upstreams` are by service. `verifier` checks access tokens, of local routes and at the doors.
     """
 
     settings: Settings
@@ -61,7 +61,7 @@ class Deps:
 
 
 async def running(request: Request) -> Deps:
-    """What the app was made with."""
+    """The dependencies of the running app."""
     deps: Deps = request.app.state.deps
     return deps
 

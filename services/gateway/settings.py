@@ -23,12 +23,12 @@ BOUND: Final = re.compile(r"([a-z]+)=([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)")
 STORAGE: Final = re.compile(r"async\+[a-z+]+://")
 BOT_TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}")
 NOWHERE: Final = "http://127.0.0.1:1"
-"""Nothing listens there: the door of a service that is not installed answers 503."""
+"""An unused address: the door of a service that is not installed answers 503."""
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
 
 
 def seal_keys(value: SecretStr) -> list[str]:
-    """The keys of a list of them, newest first."""
+    """The keys of the setting, newest first."""
     return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
 
 
@@ -36,12 +36,11 @@ class Settings(ServiceSettings):
     """Read from `GATEWAY_…`.
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
-    `trusted_proxies` are the networks whose `X-Forwarded-…` headers are believed, and
-    `metrics_networks` those that may read `/metrics`, and ask about sessions as services do. Limits
-    count requests of one key from one address, or `by key` from everywhere; empty switches one off.
-    `rate_limit_storage` is a URL of `limits`, for several gateways that count together. `hosts` are
-    `door=host name`.
-    `verify_networks` hold the proxies that may ask for a verdict instead of passing through here.
+    `trusted_proxies` are the networks whose `X-Forwarded-…` headers count, `metrics_networks` those
+    that may read `/metrics` and check sessions, `verify_networks` those of proxies that use
+    forward-auth. Rate limits count the requests of one key from one address, or `by key` from all;
+    empty for no limit. `rate_limit_storage` is a URL of `limits`, for several gateways that count
+    together. `hosts` are `door=host name`.
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
@@ -49,14 +48,14 @@ class Settings(ServiceSettings):
     scale bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
     A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
     waits for something outside, such as a scale. `public_url` is where clients find this gateway,
-    if not where they ask, and who issues access tokens; without it these name the address that this
-    process listens at, so that gateways which share their keys must share it too. Access tokens
-    live for `access_minutes_…`; whoever registers becomes one of `people_tenant`. With a
-    `setup_code` only who knows it makes the first superadmin of the kiosks. The answer to a change
-    of an account or a session waits at most `stale_wait_seconds` until lists show it.
+    and the issuer of access tokens; the default issuer is the address that this process listens at.
+    Gateways that share their keys must share it too. Access tokens live for `access_minutes_…`; a
+    new account belongs to `people_tenant`. `setup_code` protects the creation of the kiosks' first
+    superadmin. The answer to a change of an account or a session waits at most
+    `stale_wait_seconds` until lists show it.
 
-    `cors_origins` are the origins of pages that may call, at whatever door; without them those may
-    which the contract of each door's client lists, all on a developer's own machine.
+    `cors_origins` are the origins of pages that may call, at every door. By default each door has
+    the origins that the contract of its client lists, all on a developer's own machine.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -76,7 +75,7 @@ class Settings(ServiceSettings):
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     scan_client_key_scopes: tuple[str, ...] = ("scan:write", "scan:read", "scan:remove")
 
-    # One connection may wait for its turn, so that another must be left to write with.
+    # One connection may wait for an advisory lock while its holder writes by another.
     pool_size: int = Field(default=5, ge=2, le=100)
     session_days_scales: float = Field(default=1, gt=0, le=400)
     session_days_crm: float = Field(default=14, gt=0, le=400)
@@ -86,7 +85,7 @@ class Settings(ServiceSettings):
     session_days_device: float = Field(default=90, gt=0, le=400)
     refresh_grace_seconds: float = Field(default=10, ge=0, le=30)
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
-    # Of a device nobody stands in front of: an answer it never got must not cost its enrolment.
+    # A device without people in front of it: a lost answer must not cost its enrolment.
     refresh_grace_seconds_device: float = Field(default=30, ge=0, le=30)
     # A kiosk may wait for a lost answer for long before it asks again (spec kiosk §3.4).
     refresh_grace_seconds_kiosk_device: float = Field(default=60, ge=0, le=60)
@@ -102,7 +101,7 @@ class Settings(ServiceSettings):
     access_minutes_platform: float = Field(default=10, gt=0, le=60)
     # A kiosk counts on 30 days, though it refreshes every 45 minutes (spec kiosk §2.1).
     access_minutes_device: float = Field(default=43_200, gt=0, le=43_200)
-    # A scale bridge refreshes by itself, and is told for how long.
+    # A scale bridge refreshes by itself, by `expires_in`.
     access_minutes_bridge: float = Field(default=60, gt=0, le=1440)
     setup_code: SecretStr | None = None
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=30)
@@ -209,7 +208,7 @@ class Settings(ServiceSettings):
         return value
 
     def seal(self) -> Seal:
-        """What seals and opens, and makes digests."""
+        """The seal of personal data, also for digests."""
         digest_key = self.seal_digest_key
         return Seal(
             seal_keys(self.seal_keys),
@@ -218,30 +217,30 @@ class Settings(ServiceSettings):
 
     @property
     def access_lifetimes(self) -> Mapping[str, timedelta]:
-        """How long an access token lives, by realm; devices have their own."""
+        """The lifetime of access tokens by realm, or by kind of device: each needs a field."""
         return {
             kind: timedelta(minutes=getattr(self, f"access_minutes_{kind}"))
             for kind in (*Realm, *DEVICES.values())
         }
 
     def term_of(self, workspace: Workspace, role: str) -> Term:
-        """How long a session of this role lasts there."""
+        """The term of sessions of a role in a workspace."""
         kiosk = workspace.realm == Realm.KIOSK
         device = (workspace.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
         days = getattr(self, f"session_days_{'device' if device else workspace.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         if device:
-            of_its_kind = "kiosk_device" if kiosk else "device"
-            grace = max(grace, getattr(self, f"refresh_grace_seconds_{of_its_kind}"))
+            kind = "kiosk_device" if kiosk else "device"
+            grace = max(grace, getattr(self, f"refresh_grace_seconds_{kind}"))
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 
     def doors_by_host(self) -> Mapping[str, str]:
-        """The name of the door by the host name that is bound to it."""
+        """The names of doors by bound host name."""
         return _hosts(self.hosts)
 
     @property
     def rate_limits(self) -> Mapping[Limit, str]:
-        """The limits of each kind of route; none in the profile `test`."""
+        """The rate limits by kind of route; none in the profile `test`."""
         if self.profile == "test":
             return {}
         return {
@@ -267,32 +266,32 @@ class Settings(ServiceSettings):
 
     @property
     def token_issuer(self) -> str:
-        """Who issues access tokens: the address of this gateway (RFC 8414 §2, RFC 9068 §2.2)."""
+        """The issuer of access tokens: this gateway's address (RFC 8414 §2, RFC 9068 §2.2)."""
         return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")
 
     def pages_at(self, doors: Iterable[Door]) -> frozenset[str]:
-        """The origins of the pages that may call at any of these doors; `*` are all.
+        """The allowed origins of these doors; `*` allows all.
 
-        Those of the settings are for every door; without any, each has its own.
+        The setting applies to every door; the default are the doors' own origins.
         """
-        own = [origin for door in doors for origin in door.origins]
-        listed = own if self.cors_origins is None else self.cors_origins
-        return frozenset(origin.rstrip("/") for origin in listed)
+        defaults = [origin for door in doors for origin in door.origins]
+        origins = defaults if self.cors_origins is None else self.cors_origins
+        return frozenset(origin.rstrip("/") for origin in origins)
 
     def origin_of(self, service: str) -> str:
-        """Where the service behind a door listens."""
+        """The URL of the service behind a door."""
         return str(getattr(self, f"{service}_url"))
 
 
 def _hosts(bindings: tuple[str, ...]) -> Mapping[str, str]:
-    """Raises ValueError if one is none, names no door of ours, or says a host twice."""
+    """Parse `door=host` bindings. Raises ValueError if malformed, unknown or repeated."""
     known = {door.name for door in DOORS}
     bound: dict[str, str] = {}
     for binding in bindings:
-        found = BOUND.fullmatch(binding.lower())
-        if found is None or found[1] not in known:
+        match = BOUND.fullmatch(binding.lower())
+        if match is None or match[1] not in known:
             raise ValueError("must look like door=host, with one of " + ", ".join(sorted(known)))
-        if found[2] in bound:
+        if match[2] in bound:
             raise ValueError("one host cannot lead to two doors")
-        bound[found[2]] = found[1]
+        bound[match[2]] = match[1]
     return bound

@@ -1,1 +1,1 @@
-"""Scans come in, dashboards come out."""
+"""Records scans, and answers queries about them."""

@@ -4,8 +4,8 @@ from libs.process.commands import command_line
 from libs.process.maintenance import rebuild_changed
 from libs.process.service import Service
 from services.ingest import bootstrap
-from services.ingest.imports.cli.commands import add_import
-from services.ingest.quarantine.cli.commands import quarantine_commands
+from services.ingest.imports.cli.commands import ImportCommand
+from services.ingest.quarantine.cli import quarantine_commands
 from services.ingest.settings import Settings
 
 SERVICE = Service(
@@ -18,14 +18,16 @@ SERVICE = Service(
 
 app = command_line(SERVICE)
 app.add_typer(
-    quarantine_commands(lambda: bootstrap.open_desk(SERVICE.read_settings())), name="quarantine"
+    quarantine_commands(lambda: bootstrap.open_command_deps(SERVICE.read_settings())),
+    name="quarantine",
 )
-add_import(
-    app,
-    SERVICE.read_settings,
-    bootstrap.open_store,
-    bootstrap.open_spreadsheet,
-    lambda: rebuild_changed(SERVICE, bootstrap.OF_SCANS),
+app.command("import")(
+    ImportCommand(
+        read_settings=SERVICE.read_settings,
+        open_store=bootstrap.open_store,
+        open_spreadsheet=bootstrap.open_spreadsheet,
+        rebuild=lambda: rebuild_changed(SERVICE, bootstrap.SCAN_READ_MODELS),
+    ).run
 )
 
 if __name__ == "__main__":

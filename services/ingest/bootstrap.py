@@ -1,13 +1,14 @@
-"""Build ingest."""
+"""The only place that constructs: dependencies, the app, the worker's tasks and projections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from aiohttp import ClientSession
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -26,8 +27,8 @@ from libs.http.health import Check
 from libs.http.problems import detail_shape
 from libs.http.revocations import Revocations, following
 from libs.http.session_check import SessionCheck, at_gateway
-from libs.postgres.doorbell import APPENDED, open_doorbell
-from libs.postgres.pool import SYSTEM, open_pool
+from libs.postgres.doorbell import APPENDED, Doorbell, open_doorbell
+from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
 from libs.projections.consistency import Consistency
@@ -40,9 +41,10 @@ from services.ingest.dashboard.api import boxes, dashboard, stream
 from services.ingest.dashboard.api.live import Live
 from services.ingest.dashboard.api.overview import PROJECTIONS
 from services.ingest.dashboard.read_models import activity, box, presence
-from services.ingest.dashboard.read_models.kept_past import KeptPast
+from services.ingest.dashboard.stores import PastCache
 from services.ingest.exports.api import export
-from services.ingest.imports.adapters.table import Choice, Unreadable, Worksheet
+from services.ingest.exports.read_models import SORT_SECONDS
+from services.ingest.imports.adapters.table import Unreadable, Worksheet, WorksheetChoice
 from services.ingest.imports.handlers.importing import Pause
 from services.ingest.quarantine import read_models as quarantined
 from services.ingest.quarantine.api import routes as quarantine
@@ -53,72 +55,49 @@ from services.ingest.scans.api import events, system
 from services.ingest.scans.api.path_normalizer import normalize_paths
 from services.ingest.scans.handlers.body import LARGE_BODY
 from services.ingest.scans.read_models import logged_items, scan_log
-from services.ingest.scans.read_models.scan_rows import SORT_SECONDS
 from services.ingest.settings import Settings
 
 SERVICE: Final = "ingest"
-OF_SCANS: Final = ("activity", "presence", "scan_log", "box", "removal")
+SCAN_READ_MODELS: Final = ("activity", "presence", "scan_log", "box", "removal")
 """The read models that change when an import is undone."""
 LOG_CONNECTIONS: Final = 2
-"""Of those who find events and wait; the log writes on another one."""
+"""For reading the log and waiting for projections; appending uses a connection of its own."""
 
 
 @asynccontextmanager
 async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Deps]:
-    """All ingest holds to answer requests, closed at the end. Raises Unavailable."""
-    async with AsyncExitStack() as stack:
-        open_ours = partial(
-            open_pool,
-            settings.database_url.get_secret_value(),
-            role=application_role(SERVICE),
-            schema=SERVICE,
-        )
-        logging = await open_ours(
-            size=LOG_CONNECTIONS, application_name="ingest log", tenant_scope=SYSTEM
-        )
-        stack.push_async_callback(logging.close)
-        reading = await open_ours(
+    """What ingest needs to answer requests, closed at the end. Raises Unavailable."""
+    dsn = settings.database_url.get_secret_value()
+    async with (
+        _open_pool(
+            settings, size=LOG_CONNECTIONS, application_name="ingest log", tenant_scope=SYSTEM
+        ) as log_pool,
+        _open_pool(
+            settings,
             size=settings.pool_size,
             application_name="ingest reading",
             longest_statement=timedelta(seconds=SORT_SECONDS),
-        )
-        stack.push_async_callback(reading.close)
-        dsn = settings.database_url.get_secret_value()
-        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
-        consistency = Consistency(
-            logging,
-            [model.name for model in projections(settings)],
-            deadline=settings.stale_wait_seconds,
-            doorbell=doorbell,
-        )
-        stack.push_async_callback(consistency.close)
-        log = await stack.enter_async_context(
-            open_log(logging, dsn, SERVICE, on_append=partial(doorbell.ring, APPENDED))
-        )
-        session = await stack.enter_async_context(open_client())
-        revocations = Revocations(
-            partial(revoked_sessions.load, logging), doorbell, longest=MAX_INTERNAL_LIFETIME
-        )
+        ) as reading,
+        open_doorbell(dsn, SERVICE) as doorbell,
+        _open_consistency(settings, log_pool, doorbell) as consistency,
+        open_log(log_pool, dsn, SERVICE, on_append=partial(doorbell.ring, APPENDED)) as log,
+        open_client() as session,
+    ):
+        load = partial(revoked_sessions.load, log_pool)
+        revocations = Revocations(load, doorbell, longest=MAX_INTERNAL_LIFETIME)
         yield Deps(
             settings=settings,
             store=EventStore[IngestEvent](log, Codec(EVENTS)),
             reading=reading,
             clock=utc_now,
-            verifier=TokenVerifier(
-                audience=SERVICE,
-                issuer=settings.issuer,
-                jwks_url=settings.jwks_url,
-                session=session,
-                revoked=revocations.is_revoked,
-                live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
-            ),
+            verifier=_verifier(settings, session, revocations),
             revocations=revocations,
             consistency=consistency,
             telemetry=telemetry,
-            open_quarantine=partial(quarantined.open_by_code, logging),
-            exports=asyncio.Semaphore(settings.export_turns),
-            looking_back=asyncio.Semaphore(settings.as_of_turns),
-            kept_past=KeptPast(),
+            count_quarantine=partial(quarantined.open_by_code, log_pool),
+            export_slots=asyncio.Semaphore(settings.export_slots),
+            as_of_slots=asyncio.Semaphore(settings.as_of_slots),
+            past_cache=PastCache(),
             positions=partial(_positions, consistency),
             doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),
@@ -126,8 +105,8 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
-    """The same for a command, with traces of its own. Raises Unavailable."""
+async def open_command_deps(settings: Settings) -> AsyncIterator[Deps]:
+    """As `open_deps`, for a command at the terminal: with its own telemetry."""
     telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
     try:
         async with open_deps(settings, telemetry) as deps:
@@ -138,38 +117,36 @@ async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[EventStore[IngestEvent]]:
-    """Only the log, for the importer. Raises Unavailable."""
+    """The event log alone, for the importer. Raises Unavailable."""
     dsn = settings.database_url.get_secret_value()
-    async with open_doorbell(dsn, SERVICE) as doorbell:
-        pool = await open_pool(
-            dsn,
-            role=application_role(SERVICE),
-            schema=SERVICE,
-            size=2,
-            application_name="ingest import",
-            tenant_scope=SYSTEM,
-        )
+    async with (
+        open_doorbell(dsn, SERVICE) as doorbell,
+        _open_pool(settings, size=2, application_name="ingest import", tenant_scope=SYSTEM) as pool,
+    ):
         log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
         try:
             yield EventStore[IngestEvent](log, Codec(EVENTS))
         finally:
             await log.close()
-            await pool.close()
 
 
 @asynccontextmanager
 async def open_spreadsheet(
-    settings: Settings, spreadsheet_id: str, credentials: Path, choice: Choice, pause: Pause
+    settings: Settings,
+    spreadsheet_id: str,
+    credentials: Path,
+    choice: WorksheetChoice,
+    pause: Pause,
 ) -> AsyncIterator[Sequence[Worksheet]]:
     """The worksheets of a Google spreadsheet. Raises Unreadable, also if gspread is missing."""
     try:
         from services.ingest.imports.adapters import google_sheets
     except ImportError as error:
         raise Unreadable("spreadsheets need gspread: pip install 'tillstream[sheets]'") from error
-    opened = google_sheets.open_spreadsheet(
+    spreadsheet = google_sheets.open_spreadsheet(
         spreadsheet_id, credentials, choice, api=settings.sheets_api_url, pause=pause
     )
-    async with opened as worksheets:
+    async with spreadsheet as worksheets:
         yield worksheets
 
 
@@ -177,13 +154,13 @@ async def open_spreadsheet(
 async def open_app(
     settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
 ) -> AsyncIterator[FastAPI]:
-    """The API, ready to be served, with everything it holds open."""
+    """The API with its dependencies, which stay open meanwhile."""
     async with open_deps(settings, telemetry) as deps, following(deps.revocations):
         yield create_app(deps, checks=checks)
 
 
 def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
-    """The API; `checks` are what readiness asks beyond the database."""
+    """The API; `checks` are added to the readiness checks of database and revocations."""
     app = http.create_app(
         title=SERVICE,
         routers=[
@@ -215,7 +192,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
-    """What the worker does beside relay and projections: it keeps revoked sessions."""
+    """The feed of revoked sessions, which runs beside relay and projections."""
     from libs.messaging.revocation_feed import open_revocation_feed
 
     async with open_revocation_feed(
@@ -224,18 +201,63 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         yield ()
 
 
+@asynccontextmanager
+async def _open_pool(settings: Settings, **options: Any) -> AsyncIterator[Pool]:
+    """A pool for the service's role and schema; `options` are those of `open_pool`."""
+    pool = await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(SERVICE),
+        schema=SERVICE,
+        **options,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def _open_consistency(
+    settings: Settings, pool: Pool, doorbell: Doorbell
+) -> AsyncIterator[Consistency]:
+    consistency = Consistency(
+        pool,
+        [model.name for model in projections(settings)],
+        deadline=settings.stale_wait_seconds,
+        doorbell=doorbell,
+    )
+    try:
+        yield consistency
+    finally:
+        await consistency.close()
+
+
+def _verifier(
+    settings: Settings, session: ClientSession, revocations: Revocations
+) -> TokenVerifier:
+    live = SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live
+    return TokenVerifier(
+        audience=SERVICE,
+        issuer=settings.issuer,
+        jwks_url=settings.jwks_url,
+        session=session,
+        revoked=revocations.is_revoked,
+        live=live,
+    )
+
+
 async def _positions(consistency: Consistency) -> object:
     positions = await consistency.positions()
     return [positions.get(name) for name in PROJECTIONS]
 
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
-    """The read models of ingest, for its worker."""
-    of_scans = (
+    """The projections of all read models."""
+    scan_projections = (
         activity.projection(settings.zone),
         presence.projection(),
         scan_log.projection(settings.zone),
         box.projection(settings.zone),
         removed.projection(settings.zone),
     )
-    return (*map(without_undone, of_scans), quarantined.projection())
+    return (*map(without_undone, scan_projections), quarantined.projection())

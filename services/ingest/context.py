@@ -1,4 +1,4 @@
-"""What ingest holds while it runs."""
+"""What the service holds while it runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -19,39 +19,39 @@ from libs.telemetry.traces import Telemetry
 from services.ingest.settings import Settings
 
 if TYPE_CHECKING:
-    from services.ingest.dashboard.read_models.kept_past import KeptPast
+    from services.ingest.dashboard.stores import PastCache
 
 LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
-"""As much as one request may bring at most: of such only one is read at a time."""
+"""The large bodies that are read at the same time: one of the largest allowed size."""
 
 
 class Consistency(Protocol):
-    """Knows how far the read models have come."""
+    """Waits for read models."""
 
     async def wait_for_token(self, model: str, token: str) -> bool:
-        """Whether the read model has what `token` names, before a deadline."""
+        """Whether the read model contains the events of `token` before a deadline."""
         ...
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
-        """Whether the read models have what `tokens` name, in time."""
+        """Whether the read models contain the events of `tokens` within so many seconds."""
         ...
 
 
 Positions: TypeAlias = Callable[[], Awaitable[object]]
-"""The positions of the dashboard's read models: a value that differs whenever they moved."""
+"""The positions of the dashboard's read models: unequal if a read model has moved."""
 
 ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
-"""Pages of the items that the log holds for a tenant, box and code: see `logged_items.of_box`."""
+"""Pages of the items in the log of a tenant, box and code: see `logged_items.of_box`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
-    """`reading` shows one tenant at a time; only questions go through it. `exports` limits
-    parallel exports, `looking_back` queries of the past, `large_bodies` the bytes of large
-    requests. `kept_past` caches computed states of the past. `open_quarantine` counts open events
-    by code, over all tenants.
+    """`reading` shows one tenant at a time and serves queries only. `export_slots` limits parallel
+    exports, `as_of_slots` queries of the past, `large_bodies` the bytes of large requests.
+    `past_cache` caches states of the past. `count_quarantine` counts the open quarantined events
+    of all tenants by code.
     """
 
     settings: Settings
@@ -62,10 +62,10 @@ class Deps:
     revocations: Revocations
     consistency: Consistency
     telemetry: Telemetry
-    open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
-    exports: asyncio.Semaphore
-    looking_back: asyncio.Semaphore
-    kept_past: "KeptPast"
+    count_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
+    export_slots: asyncio.Semaphore
+    as_of_slots: asyncio.Semaphore
+    past_cache: "PastCache"
     positions: Positions
     doorbell: Doorbell
     items_in_box: ItemsInBox
@@ -75,7 +75,7 @@ class Deps:
 
 
 async def running(request: Request) -> Deps:
-    """What the app was built with."""
+    """The dependencies the app was built with."""
     deps: Deps = request.app.state.deps
     return deps
 

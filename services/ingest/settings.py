@@ -1,4 +1,4 @@
-"""What ingest must be told."""
+"""The settings of ingest."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -13,11 +13,11 @@ from libs.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Read from `INGEST_…`, the time zone also from `TIMEZONE`.
 
-    A changed `timezone` counts for new scans at once and for old ones after a rebuild of
-    `activity`, `scan_log`, `box` and `removal`. Scans dated before `not_before` are not believed.
-    Streams read read models that were written to, `stream_poll_seconds` apart at least, and
-    every `stream_idle_seconds` at least. The answer to a batch waits `visible_wait_seconds` at
-    most until the dashboard shows it; with 0 it does not wait.
+    A changed `timezone` applies to new scans at once, and to old ones after a rebuild of
+    `activity`, `scan_log`, `box` and `removal`. A device time before `not_before` is rejected. Live
+    streams read the read models after they were written to, at most every `stream_poll_seconds` and
+    at least every `stream_idle_seconds`. The response to a batch waits up to
+    `visible_wait_seconds` until the dashboard shows the batch; 0 means no wait.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
@@ -54,22 +54,22 @@ class Settings(ServiceSettings):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone business days begin and end in."""
+        """The zone of business days."""
         return ZoneInfo(self.timezone)
 
     @property
-    def as_of_turns(self) -> int:
-        """How many may ask about the past at once; exports and they leave one connection over."""
-        return max(1, min(self.parallel_as_of, self.pool_size - 1 - self.export_turns))
+    def as_of_slots(self) -> int:
+        """The number of parallel queries of the past; one connection stays free."""
+        return max(1, min(self.parallel_as_of, self.pool_size - 1 - self.export_slots))
 
     @property
-    def export_turns(self) -> int:
-        """How many may export at once: at least one connection is left for everybody else."""
+    def export_slots(self) -> int:
+        """The number of parallel exports; at least one connection stays free."""
         return max(1, min(self.parallel_exports, self.pool_size - 1))
 
     @property
     def plausible_from(self) -> datetime:
-        """The first moment a scan is believed to be of, in UTC."""
+        """The earliest device time that is accepted, in UTC."""
         return datetime(
             self.not_before.year, self.not_before.month, self.not_before.day, tzinfo=UTC
         )

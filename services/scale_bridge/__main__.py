@@ -1,12 +1,12 @@
-"""`python -m services.scale_bridge`: run it, migrate it, rotate its secrets; a bridge; a scale."""
+"""`python -m services.scale_bridge`: the service, its agent, simulated scales, maintenance."""
 
 from libs.process.commands import command_line
 from libs.process.service import Service
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bridges.cli import add_bridge
 from services.scale_bridge.devices.cli import add_rotate_secrets
-from services.scale_bridge.driver.cli.fleet import add_fleet
-from services.scale_bridge.driver.cli.simulator import add_simulator
+from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
+from services.scale_bridge.driver.simulator.cli.simulator import add_simulator
 from services.scale_bridge.settings import Settings
 
 SERVICE = Service(

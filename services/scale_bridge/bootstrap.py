@@ -1,14 +1,15 @@
-"""Build the scale bridge. Longer than most: it names every part of it once."""
+"""Builds the service: the API, the worker's tasks, reactions and projections."""
 
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from aiohttp import ClientSession
 from fastapi import FastAPI
 
 from contracts.gateway import SESSIONS, SessionRevoked
@@ -38,25 +39,25 @@ from libs.security.sealing import Seal
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
+from services.scale_bridge.bridges import api as bridge
 from services.scale_bridge.bridges import reactions as enrolment
-from services.scale_bridge.bridges.api import bridge
 from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
-from services.scale_bridge.context import ApiContext, Context, Hooks, shape
+from services.scale_bridge.context import ApiContext, Context, Hooks, problem_shape
 from services.scale_bridge.devices.api import device, profile, strictness
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.monitoring.api import board, shops, twin
-from services.scale_bridge.monitoring.api.live import Live
-from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as FORGETTING_SECONDS
+from services.scale_bridge.monitoring.api.board_feed import BoardFeed
+from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as RETENTION_SECONDS
 from services.scale_bridge.monitoring.handlers import Retention
-from services.scale_bridge.monitoring.read_models import shown
+from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.api import fetch, operations, upload
-from services.scale_bridge.operations.handlers import operation, readings
+from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.operations.stores.work import Work
@@ -69,46 +70,38 @@ from services.scale_bridge.schedules.handlers import recovery, schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
-from services.scale_bridge.transfer.adapters.pace import Pace
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
+from services.scale_bridge.transfer.stores.rate_limits import RateLimits
 
 SERVICE: Final = "scale_bridge"
 TITLE: Final = "Scales API"
 VERSION: Final = "1.0.0"
-"""What its clients have always been told (§1.1)."""
+"""The title and version in the OpenAPI document (§1.1)."""
 LOG_CONNECTIONS: Final = 3
 REACTION_CONNECTIONS: Final = 2
-"""Of reactions to what others announce."""
 MISSING_SECONDS: Final = 15.0
-"""How often is looked for prices that missed a scale, which happens to one just read at most."""
+"""How often recent prices are set on scales that missed them."""
 REMINDING_SECONDS: Final = 30.0
-"""Days are counted: checking every second is not needed."""
+"""How often reminders are checked; they count days."""
 RESTING_SECONDS: Final = 5.0
-"""How often is looked for runs that are due, and at how scales are, while no event is projected."""
-BRIDGE_CONNECTIONS: Final = 4
-"""Of the embedded bridge, which holds none while a scale is spoken to (R20), and of schedules and
-healing."""
+"""How often schedules and recovery run while no event is projected."""
+WORKER_CONNECTIONS: Final = 4
+"""Database connections of the operation worker and of the periodic tasks. None is held while a
+scale is connected to (R20)."""
 
 
 @asynccontextmanager
 async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[ApiContext]:
-    """All the API holds to answer requests, closed at the end. Raises Unavailable."""
+    """What the routes work with, closed at the end. Raises Unavailable."""
+    dsn = settings.database_url.get_secret_value()
     async with AsyncExitStack() as stack:
         context = await stack.enter_async_context(open_context(settings, size=LOG_CONNECTIONS))
-        reading = await open_pool(
-            settings.database_url.get_secret_value(),
-            role=application_role(SERVICE),
-            schema=SERVICE,
-            size=settings.pool_size,
-            application_name="scale_bridge reading",
-        )
+        reading = await _open_reading(settings)
         stack.push_async_callback(reading.close)
         session = await stack.enter_async_context(open_client())
-        doorbell = await stack.enter_async_context(
-            open_doorbell(settings.database_url.get_secret_value(), SERVICE)
-        )
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
         revocations = Revocations(
             partial(revoked_sessions.load, context.pool), doorbell, longest=MAX_INTERNAL_LIFETIME
         )
@@ -127,14 +120,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
             completions=completions,
             reading=reading,
             clock=utc_now,
-            verifier=TokenVerifier(
-                audience=SERVICE,
-                issuer=settings.issuer,
-                jwks_url=settings.jwks_url,
-                session=session,
-                revoked=revocations.is_revoked,
-                live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
-            ),
+            verifier=_verifier(settings, session, revocations),
             revocations=revocations,
             consistency=consistency,
             telemetry=telemetry,
@@ -142,9 +128,33 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
         )
 
 
+async def _open_reading(settings: Settings) -> Pool:
+    """The pool of queries, in tenant scope."""
+    return await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(SERVICE),
+        schema=SERVICE,
+        size=settings.pool_size,
+        application_name="scale_bridge reading",
+    )
+
+
+def _verifier(
+    settings: Settings, session: ClientSession, revocations: Revocations
+) -> TokenVerifier:
+    return TokenVerifier(
+        audience=SERVICE,
+        issuer=settings.issuer,
+        jwks_url=settings.jwks_url,
+        session=session,
+        revoked=revocations.is_revoked,
+        live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
+    )
+
+
 @asynccontextmanager
 async def open_context(settings: Settings, *, size: int = 2) -> AsyncIterator[Context]:
-    """What commands about scales work with, on a pool of its own. Raises Unavailable."""
+    """What commands work with, on a pool of its own in system scope. Raises Unavailable."""
     dsn = settings.database_url.get_secret_value()
     async with open_doorbell(dsn, SERVICE) as doorbell:
         pool = await open_pool(
@@ -164,7 +174,7 @@ async def open_context(settings: Settings, *, size: int = 2) -> AsyncIterator[Co
 
 
 def make_context(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent]) -> Context:
-    """The context over a pool in system scope."""
+    """A context over a pool in system scope."""
     return Context(
         store=store,
         pool=pool,
@@ -185,12 +195,12 @@ def make_context(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEv
 
 
 def hooks() -> Hooks:
-    """What lower subjects call of upper ones."""
+    """The functions of upper subjects that lower ones call."""
     return Hooks(
-        own_device=device_commands.of_caller,
+        own_device=device_commands.load_of_caller,
         on_registered=schedule.set_default,
-        after_fetch=price.hold,
-        readings=readings.readings,
+        after_fetch=price.reapply,
+        pending_fetches=operation.pending_fetches,
         schedule_zone=schedule.zone,
         agent_kinds=agent_assignments.kinds_of,
         bridge_owner=bridges.owner_of,
@@ -201,17 +211,17 @@ def hooks() -> Hooks:
 async def open_app(
     settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
 ) -> AsyncIterator[FastAPI]:
-    """The API, ready to be served, with everything it holds open."""
+    """The API with everything it holds open. Raises Unavailable."""
     async with open_deps(settings, telemetry) as deps, following(deps.revocations):
         yield create_app(deps, checks=checks)
 
 
 def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
-    """The API; `checks` are what readiness asks beyond the database."""
+    """The API; `checks` are further checks of its readiness."""
     app = http.create_app(
         title=SERVICE,
         routers=[
-            # Before the devices, of which none is called so.
+            # Before the devices: `/devices/board` is no device.
             board.router,
             profile.router,
             shops.router,
@@ -237,21 +247,21 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
             **(checks or {}),
         },
         telemetry=deps.telemetry,
-        problem_shape=shape,
+        problem_shape=problem_shape,
         max_body_bytes=deps.settings.max_body_bytes,
         body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION
-    app.state.live = Live(deps)
+    app.state.board_feed = BoardFeed(deps)
     return app
 
 
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
-    """What the worker does beside relay, projectors and reactions.
+    """The worker's tasks besides relay, projections and reactions.
 
-    The bridge, which takes work if it is embedded; schedules and healing.
+    These are the operation worker, the periodic tasks, and the feed of revoked sessions.
     """
     from libs.messaging.revocation_feed import open_revocation_feed
 
@@ -263,37 +273,25 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
             event=SessionRevoked,
             longest=MAX_INTERNAL_LIFETIME,
         ),
-        open_executor(settings) as executor,
+        open_worker(settings) as worker,
     ):
-        yield [executor.run, *periodic_tasks(settings, executor.context, executor.doorbell)]
+        yield [worker.run, *periodic_tasks(settings, worker.context, worker.doorbell)]
 
 
 def periodic_tasks(
     settings: Settings, context: Context, doorbell: Doorbell | None = None
 ) -> Sequence[Task]:
-    """What is looked for again and again; several workers may, and do nothing twice.
+    """The periodic tasks of a worker. Several workers may run them.
 
-    With the doorbell schedules and healing rest until a read model was written to or a time came.
+    With a doorbell, schedules and recovery wait until a read model was written to, or until the
+    time at which something is due.
     """
-    scheduling = Scheduling(
-        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
-    )
     every = settings.round_seconds
-
     trigger = (
         DoorbellTrigger(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS)
         if doorbell
         else None
     )
-
-    async def schedules() -> float | None:
-        if settings.scheduler_on:
-            await schedule.run_due(scheduling, context.clock())
-        await schedule.record_ended(scheduling, context.clock())
-        return await schedule.seconds_until_due(scheduling, context.clock())
-
-    async def heal() -> float | None:
-        return await recovery.run_once(context, settings.healing_rules, context.clock())
 
     async def catch_up() -> None:
         await price.catch_up(context)
@@ -301,20 +299,36 @@ def periodic_tasks(
     async def remind() -> None:
         await verification.announce_due(context, context.clock())
 
-    found = [
-        periodic("schedules", schedules, seconds=every, trigger=trigger),
+    async def recover() -> float | None:
+        return await recovery.run_once(context, settings.recovery_rules, context.clock())
+
+    tasks = [
+        periodic("schedules", _run_schedules(settings, context), seconds=every, trigger=trigger),
         periodic("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
         periodic("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
         retained_for = timedelta(days=settings.shown_days)
         retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
-        found.append(periodic("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
-    return (
-        [*found, periodic("healing", heal, seconds=every, trigger=trigger)]
-        if settings.healing
-        else found
+        tasks.append(periodic("forgetting", retention.run_once, seconds=RETENTION_SECONDS))
+    if settings.healing:
+        tasks.append(periodic("healing", recover, seconds=every, trigger=trigger))
+    return tasks
+
+
+def _run_schedules(settings: Settings, context: Context) -> Callable[[], Awaitable[float | None]]:
+    """Begins and records runs; returns the seconds until the next is due."""
+    scheduling = Scheduling(
+        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
     )
+
+    async def run_schedules() -> float | None:
+        if settings.scheduler_on:
+            await schedule.run_due(scheduling, context.clock())
+        await schedule.record_ended(scheduling, context.clock())
+        return await schedule.seconds_until_due(scheduling, context.clock())
+
+    return run_schedules
 
 
 @asynccontextmanager
@@ -327,7 +341,7 @@ async def open_reactions(
 
 
 def reactions(settings: Settings, context: Context) -> Sequence[Reaction[Any]]:
-    """What is done about facts of the shop and of the gateway."""
+    """The reactions to prices of the shop and to agents enrolled at the gateway."""
     return (
         shop.announcements(context, currency=settings.currency),
         shop.prices(context, currency=settings.currency),
@@ -336,18 +350,18 @@ def reactions(settings: Settings, context: Context) -> Sequence[Reaction[Any]]:
 
 
 @asynccontextmanager
-async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
-    """The embedded bridge, not yet at work. Raises Unavailable."""
+async def open_worker(settings: Settings) -> AsyncIterator[OperationWorker]:
+    """The operation worker, not yet running. Raises Unavailable."""
     async with (
         open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
-        open_context(settings, size=BRIDGE_CONNECTIONS) as context,
-        open_driver(lines=settings.lines, limits=settings.limits) as driver,
+        open_context(settings, size=WORKER_CONNECTIONS) as context,
+        open_driver(connections=settings.lines, limits=settings.limits) as driver,
     ):
         execution = ExecutionContext(
             driver=driver,
             leases=Leases(context.pool, settings.lease_seconds),
             breakers=context.breakers,
-            pace=Pace(context.pool, settings.connection_seconds),
+            rate_limits=RateLimits(context.pool, settings.connection_seconds),
             policy=context.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
             chance=random.random,
@@ -365,12 +379,12 @@ async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
 
 
 def projections(_: Settings) -> Sequence[Projection[ScaleBridgeEvent]]:
-    """The read models of the scale bridge, for its worker."""
+    """The projections of the worker."""
     return (
         devices.projection(),
         operation_history.projection(),
         schedule_times.projection(),
-        shown.projection(),
+        display_history.projection(),
         price_delivery.projection(),
     )
 

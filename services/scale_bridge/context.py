@@ -1,6 +1,6 @@
-"""The frame of the service: what commands work with, and what all routes share.
+"""The frame of the service: the contexts of commands and of routes, and what all routes share.
 
-Types of subjects are named for the type checker only: no subject is imported here.
+No subject is imported here; their types are imported for the type checker only.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 
 class AfterFetch(Protocol):
-    """Runs when a catalogue was read from its scale by a job. Safe to repeat.
+    """Runs after a job has read a catalogue from its scale. Safe to repeat.
 
-    `since` is the revision the fetch was ordered at; `sends` allows an upload to follow.
+    `since` is the revision at which the fetch was queued; `sends` allows an upload to follow.
     Raises Unavailable, LogUnavailable.
     """
 
@@ -55,15 +55,16 @@ class AfterFetch(Protocol):
 class Hooks:
     """Functions of upper subjects that lower ones call; bootstrap connects them.
 
-    `own_device` is a caller's device by its number, `bridge_owner` the account of an agent,
-    `readings` the operations that read a scale now, `agent_kinds` the kinds of work agents have
-    for an operation, `schedule_zone` the zone of a device's calendar.
+    `own_device`: a device of the caller by its number. `on_registered`: runs after a device is
+    registered. `pending_fetches`: the operations that may replace a device's catalogue.
+    `schedule_zone`: the zone of a device's calendar. `agent_kinds`: the kinds of the tasks that
+    agents have of an operation. `bridge_owner`: the account that enrolled an agent.
     """
 
     own_device: Callable[["Context", Principal, int], Awaitable["LoadedDevice"]]
     on_registered: Callable[["Context", DeviceId, Metadata], Awaitable[None]]
     after_fetch: AfterFetch
-    readings: Callable[["Context", str, DeviceId], Awaitable[frozenset[OperationId]]]
+    pending_fetches: Callable[["Context", str, DeviceId], Awaitable[frozenset[OperationId]]]
     schedule_zone: Callable[
         [EventStore[ScaleBridgeEvent], Pool, str, DeviceId], Awaitable[ZoneInfo | None]
     ]
@@ -73,10 +74,10 @@ class Hooks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What commands work with. `pool` is in system scope; operations last `operation_seconds`.
+    """What commands work with. `pool` is in system scope; operations have `operation_seconds`.
 
-    `rules` caches how labels are read, by tenant and owner, with the version of the stream.
-    A new device gets an interval of `default_interval` minutes, None if it gets no schedule.
+    A new device gets an interval of `default_interval` minutes, no schedule if it is None.
+    `rules` caches barcode rules by tenant and owner, with the version of their stream.
     """
 
     store: EventStore[ScaleBridgeEvent]
@@ -98,22 +99,22 @@ class Context:
 
 
 class Consistency(Protocol):
-    """Knows how far the read models have come."""
+    """Waits for read models to have the events of a token."""
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
-        """Whether the read models have what `tokens` name, in time."""
+        """Whether the read models have the events of the tokens within so many seconds."""
         ...
 
     async def caught_up(self, model: str, tenant: str) -> bool:
-        """Whether the read model has all that the log holds of a tenant now, before a deadline."""
+        """Whether a read model has all present events of a tenant before a deadline."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiContext:
-    """What routes work with. `reading` shows one tenant at a time and serves queries only."""
+    """What routes work with. `reading` is a pool in tenant scope, for queries only."""
 
     settings: "Settings"
     context: Context
@@ -127,13 +128,13 @@ class ApiContext:
     doorbell: Doorbell
 
 
-async def running(request: Request) -> ApiContext:
-    """What the app was built with."""
+async def api_context(request: Request) -> ApiContext:
+    """The context of the app."""
     context: ApiContext = request.app.state.deps
     return context
 
 
-Scales = Annotated[ApiContext, Depends(running)]
+Scales = Annotated[ApiContext, Depends(api_context)]
 
 JSON: Final = "application/json"
 
@@ -147,7 +148,7 @@ class InvalidToken(Unauthenticated):
 
 
 class Allowed(Permission):
-    """Lets only callers with a scope in; says no as clients of the scales know it."""
+    """Requires a token with a scope; its refusals have the texts of the specification."""
 
     async def __call__(self, request: HTTPConnection) -> Principal:
         """The caller. Raises NotAuthenticated, InvalidToken, Forbidden, Unavailable."""
@@ -160,37 +161,39 @@ class Allowed(Permission):
             raise InvalidToken from None
 
 
-LISTED: Final = visible("device")
-"""Lists show what was just done (§1.4)."""
-WORKED: Final = visible("device", "operation")
+DEVICES_VISIBLE: Final = visible("device")
+"""Waits until lists show what the request changed (§1.4)."""
+OPERATIONS_VISIBLE: Final = visible("device", "operation")
 
 Reader = Annotated[Principal, Depends(Allowed("scales:read"))]
 Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
 
 
-def shape(told: Problem) -> Response:
-    """`{"detail": …}` as ever, and beside it the stable `code`; nothing of what was sent (R16)."""
-    said = told.fastapi_detail if told.fastapi_detail is not None else told.detail or told.title
-    if isinstance(said, list):
-        said = [{**fault, "input": None} for fault in said]
-    headers = dict(told.headers)
-    if told.type == InvalidToken.__name__:
+def problem_shape(error: Problem) -> Response:
+    """`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
+    detail = (
+        error.fastapi_detail if error.fastapi_detail is not None else error.detail or error.title
+    )
+    if isinstance(detail, list):
+        detail = [{**fault, "input": None} for fault in detail]
+    headers = dict(error.headers)
+    if error.type == InvalidToken.__name__:
         headers.pop("WWW-Authenticate", None)
-    body = {"detail": encodable(said), "code": told.type}
-    return JSONResponse(body, told.status, headers=headers)
+    body = {"detail": encodable(detail), "code": error.type}
+    return JSONResponse(body, error.status, headers=headers)
 
 
 def unfit(*faults: tuple[tuple[str, ...], str]) -> HTTPException:
-    """422 in FastAPI's words, for rules it does not know: where, and what is wrong."""
-    listed = [
-        {"type": "value_error", "loc": ["body", *where], "msg": said, "input": None}
-        for where, said in faults
+    """422 in the shape of FastAPI, for rules it does not know: paths in the body, and messages."""
+    errors = [
+        {"type": "value_error", "loc": ["body", *path], "msg": message, "input": None}
+        for path, message in faults
     ]
-    return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, listed)
+    return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
 
 
 def request_metadata(request: Request, caller: Principal) -> Metadata:
-    """On whose behalf a request appends."""
+    """The metadata of events that a request appends."""
     return Metadata(
         tenant=caller.tenant,
         actor=caller.subject,
@@ -200,14 +203,14 @@ def request_metadata(request: Request, caller: Principal) -> Metadata:
 
 
 def problem(status: int, detail: str, code: str, retry_after: float | None = None) -> Response:
-    """An answer to an operation that failed."""
+    """The answer for a failed operation; `retry_after` is in seconds."""
     headers: dict[str, Any] = {}
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, round(retry_after)))
     return JSONResponse({"detail": detail, "code": code}, status, headers=headers)
 
 
-async def own(scales: ApiContext, caller: Principal, number: int) -> "LoadedDevice":
-    """The caller's device by its number; another's does not exist. Raises DeviceUnknown."""
+async def own_device(scales: ApiContext, caller: Principal, number: int) -> "LoadedDevice":
+    """A device of the caller by its number. Raises DeviceUnknown, also for another owner's."""
     hooks = scales.context.hooks
     return await hooks.own_device(scales.context, caller, number)

@@ -1,4 +1,4 @@
-"""What the scale bridge must be told."""
+"""The settings of the scale bridge."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,35 +10,33 @@ from pydantic import Field, SecretStr, field_validator
 from libs.currency import minor_unit_digits
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
-from services.scale_bridge.driver.adapters.line import Limits
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
-from services.scale_bridge.schedules.domain.recovery import Rules as HealingRules
-from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.schedules.domain.recovery import RecoveryRules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
+from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 
 class Settings(ServiceSettings):
-    """Read from `SCALE_BRIDGE_…`; the names the original knew (§1.5) are understood too.
+    """Read from `SCALE_BRIDGE_…`; the names of the original service (§1.5) are accepted too.
 
     `seal_keys` (or `FERNET_KEY`) are url-safe base64 of 32 bytes each, newest first, separated by
-    commas: the first seals the scales' passwords, all open. Scales may be in `networks` and at
-    `ports`; `allow_loopback` is for tests and demos, `allow_names` for host names.
+    commas: the first seals the scales' passwords, all open them. Scales must be in `networks` and
+    at `ports`; `allow_names` permits host names, `allow_loopback` is for tests and demos. With
+    `debug` the service serves its own documentation.
 
-    With `debug` the service shows its own documentation, as the original did.
+    A scale is connected to at most once in `connection_seconds`, by all processes together. An
+    operation ends within `operation_seconds`; it waits `busy_seconds` at most for another operation
+    on its scale. With `embedded` the worker executes operations itself. With `diagnose`
+    (`PRODUCTS_FIX_MODE`) a failed import is searched for the product that causes it; with
+    `clear_on_upload` a scale deletes all products before each upload. `scheduler_on` permits
+    auto-update, `scheduler_enabled` sets it for new scales.
 
-    A scale is connected to once in `connection_seconds` at most, whoever asks. An operation is over
-    within `operation_seconds`, and whoever asks while another speaks to the
-    scale waits `busy_seconds`. `embedded` runs the bridge inside the worker. With `diagnose`
-    (`PRODUCTS_FIX_MODE`) the product is looked for that a scale could not import; with
-    `clear_on_upload` a scale forgets all products before each upload. `scheduler_on` switches
-    auto-update on at all, `scheduler_enabled` for new scales.
+    Prices of the shop are applied if they are in `currency` (ISO 4217). With `healing` scales that
+    failed or show something else are corrected automatically, and scales that were not read for
+    `idle_minutes` (0 for never) are read. `round_seconds` is the pause of the periodic tasks.
 
-    Prices from elsewhere count if they are in `currency` (ISO 4217). With `healing` scales that
-    came back, or were seen to show something else, are corrected without being asked to, and those
-    nothing was heard of for `idle_minutes` (0 for never) are read; `round_seconds` is how often is
-    looked.
-
-    What scales showed is kept for `shown_days` (0 for ever); the log has all of it.
+    What scales showed is queryable for `shown_days` (0 for ever); the log keeps it without limit.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {
@@ -141,23 +139,23 @@ class Settings(ServiceSettings):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone whose day is "today" on labels (R13)."""
+        """The default zone: its day is "today" on labels (R13)."""
         return ZoneInfo(self.timezone)
 
     @property
     def sealing_keys(self) -> list[str]:
-        """The keys that seal passwords, the newest first."""
+        """The keys that seal passwords, newest first."""
         return keys_of(self.seal_keys)
 
     @property
     def default_interval(self) -> int | None:
-        """Minutes between the updates of a new device; None if it gets no schedule."""
+        """The interval of a new device in minutes; None if it gets no schedule."""
         on = self.scheduler_on and self.scheduler_enabled
         return self.scheduler_interval if on else None
 
     @property
     def policy(self) -> Policy:
-        """Where scales may be (R14)."""
+        """The addresses that scales may have (R14)."""
         return Policy(
             networks=parse_networks(self.networks),
             ports=parse_ports(self.ports),
@@ -167,26 +165,26 @@ class Settings(ServiceSettings):
 
     @property
     def limits(self) -> Limits:
-        """What one exchange may take."""
+        """The time limits of one exchange."""
         return Limits(connect_seconds=self.connect_seconds, reply_seconds=self.reply_seconds)
 
     @property
-    def healing_rules(self) -> HealingRules:
-        """How patient the healing is."""
+    def recovery_rules(self) -> RecoveryRules:
+        """The pauses of automatic recovery."""
         idle = timedelta(minutes=self.idle_minutes)
-        return HealingRules(
+        return RecoveryRules(
             first=timedelta(seconds=self.heal_first_seconds),
             longest=timedelta(seconds=self.heal_longest_seconds),
             idle=idle or None,
         )
 
     @property
-    def breaker_rules(self) -> Rules:
-        """When scales count as dead."""
+    def breaker_rules(self) -> BreakerRules:
+        """When circuit breakers open, and for how long."""
         cool_down = timedelta(seconds=self.breaker_seconds)
-        return Rules(failures=self.breaker_failures, cool_down=cool_down)
+        return BreakerRules(failures=self.breaker_failures, cool_down=cool_down)
 
 
 def keys_of(value: SecretStr) -> list[str]:
-    """The keys of a list of them, newest first."""
+    """The keys in a list with commas, newest first."""
     return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]

@@ -7,19 +7,26 @@ be cut into sub-subjects, one level deep, each with the same rooms.
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.architecture.source import functions, importers
+from tests.architecture.source import functions, importers, imports
 
-ROOMS: Final = {
-    *("api", "cli", "reactions", "handlers"),
-    *("domain", "read_models", "stores", "adapters"),
+LEVELS: Final = {
+    **dict.fromkeys(("api", "cli", "reactions"), 3),
+    **dict.fromkeys(("handlers",), 2),
+    **dict.fromkeys(("read_models", "stores", "adapters"), 1),
+    **dict.fromkeys(("domain",), 0),
 }
+"""The rooms from bottom to top; those at the same level may use each other inside a subject."""
+ROOMS: Final = LEVELS.keys()
 OWN_FILES: Final = {"__init__", "__main__", "settings", "context", "bootstrap"}
 MOST_SUBJECTS: Final = 10
 LONGEST_FUNCTION: Final = 40
+LONGEST_FILE: Final = 400
+LONGER: Final = "Longer than most:"
+"""A file over the limit says with these words why it is one idea."""
 SHORTEST_NEIGHBOUR: Final = 120
 _FRAME: Final = {"__main__", "bootstrap"}
 
@@ -35,6 +42,16 @@ def subjects(service: Path) -> list[str]:
     return sorted(packages - {"migrations"})
 
 
+def incomplete(service: Path) -> Iterator[str]:
+    """What a service lacks: a README, migrations, a table of contents that fits on a page."""
+    if not (service / "README.md").is_file():
+        yield f"{service.name} has no README.md"
+    if not (service / "migrations" / "versions").is_dir():
+        yield f"{service.name} has no migrations"
+    if not 0 < len(subjects(service)) <= MOST_SUBJECTS:
+        yield f"{service.name} has {len(subjects(service))} subjects"
+
+
 def misplaced(service: Path) -> Iterator[str]:
     """Files and packages that are neither the service's own, nor a subject, nor in a room."""
     own = {file.stem for file in service.glob("*.py")}
@@ -44,7 +61,7 @@ def misplaced(service: Path) -> Iterator[str]:
 
 
 def _outside_rooms(subject: Path, label: str, *, parts: bool) -> Iterator[str]:
-    """What of a subject lies in no room. Only a subject itself may hold sub-subjects (`parts`)."""
+    """Files and packages of a subject outside its rooms. With `parts` it may hold sub-subjects."""
     for entry in sorted(subject.iterdir()):
         if entry.name in {"__init__.py", "__pycache__"}:
             continue
@@ -74,27 +91,63 @@ def order(pyproject: str, service: str) -> list[str]:
     return [name for name in names if name not in _FRAME]
 
 
+def disagreements(pyproject: str, service: Path) -> Iterator[str]:
+    """Where the subjects in the tree, in the linter's contract and in the README differ. The
+    README names them in the order of the contract."""
+    ordered, present = order(pyproject, service.name), subjects(service)
+    if sorted(ordered) != present:
+        yield f"{service.name}: the contract orders {ordered}, the tree holds {present}"
+    pictured = named_in_readme((service / "README.md").read_text(), present)
+    if pictured != ordered:
+        yield f"{service.name}: the README names {pictured}, the contract orders {ordered}"
+
+
 def named_in_readme(readme: str, subjects: list[str]) -> list[str]:
     """The subjects in the order in which lines of pictures, tables and lists begin with them."""
-    shown, picture = [], False
+    named, picture = [], False
     for line in readme.splitlines():
         if line.startswith("```"):
             picture = not picture
         first = re.match(r"[^\w]*(\w+)", line)
         listed = picture or line.startswith(("|", "*", "-", "    "))
-        if listed and first and first[1] in subjects and first[1] not in shown:
-            shown.append(first[1])
-    return shown
+        if listed and first and first[1] in subjects and first[1] not in named:
+            named.append(first[1])
+    return named
+
+
+def upward_imports(home: Path) -> Iterator[str]:
+    """Imports of a room by a lower room, or by another kind at its level, of another subject. The
+    linter's contracts order the rooms inside each subject alone."""
+    modules = _modules(home)
+    for module, text in sorted(modules.items()):
+        if (own := _room(module)) is None:
+            continue
+        for subject, room in sorted(filter(None, {_room(one) for one in imports(ast.parse(text))})):
+            if subject != own[0] and room != own[1] and LEVELS[room] >= LEVELS[own[1]]:
+                yield f"{module} -> {subject}.{room}"
+
+
+def _room(module: str) -> tuple[str, str] | None:
+    """Subject and room of a module `services.<service>.<subject>…`, if it lies in one."""
+    parts = module.split(".") if module.startswith("services.") else []
+    for index, part in enumerate(parts[3:], 3):
+        if part in ROOMS:
+            return ".".join(parts[:index]), part
+    return None
+
+
+def _modules(home: Path) -> dict[str, str]:
+    """The texts of all modules under `home`, by dotted name from `home` on."""
+    return {
+        ".".join(file.relative_to(home.parent).with_suffix("").parts): file.read_text()
+        for file in home.rglob("*.py")
+        if file.name != "__init__.py"
+    }
 
 
 def small_neighbours(home: Path) -> Iterator[str]:
     """Modules below 120 lines that only one module imports, their neighbour in the same room."""
-    files = {
-        ".".join(file.relative_to(home.parent).with_suffix("").parts): file
-        for file in home.rglob("*.py")
-        if file.name != "__init__.py"
-    }
-    texts = {module: file.read_text() for module, file in files.items()}
+    texts = _modules(home)
     by = importers({module: ast.parse(text) for module, text in texts.items()})
     for module, others in sorted(by.items()):
         room = module.rpartition(".")[0]
@@ -102,6 +155,14 @@ def small_neighbours(home: Path) -> Iterator[str]:
         short = len(texts[module].splitlines()) < SHORTEST_NEIGHBOUR
         if alone and short and room.rpartition(".")[2] in ROOMS:
             yield module
+
+
+def long_files(files: Iterable[Path]) -> Iterator[Path]:
+    """Files of more than 400 lines that do not say why."""
+    for file in files:
+        text = file.read_text()
+        if len(text.splitlines()) > LONGEST_FILE and LONGER not in text:
+            yield file
 
 
 def long_functions(label: str, module: ast.Module) -> Iterator[str]:

@@ -44,12 +44,13 @@ def importers(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
     """Which of the modules (by dotted name) import each of them; imports inside functions count."""
     by: dict[str, set[str]] = {module: set() for module in modules}
     for module, syntax in modules.items():
-        for imported in set(_imported(syntax)) & {*modules} - {module}:
+        for imported in set(imports(syntax)) & {*modules} - {module}:
             by[imported].add(module)
     return by
 
 
-def _imported(syntax: ast.Module) -> Iterator[str]:
+def imports(syntax: ast.Module) -> Iterator[str]:
+    """Dotted names that a module imports; of `from a import b` both `a` and `a.b`."""
     for node in ast.walk(syntax):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -35,22 +35,19 @@ def test_services_hold_subjects_and_subjects_hold_rooms() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_a_page_a_schema_and_few_subjects(service: str) -> None:
-    home = HOME / service
-
-    assert (home / "README.md").is_file()
-    assert (home / "migrations" / "versions").is_dir()
-    assert 0 < len(rooms.subjects(home)) <= rooms.MOST_SUBJECTS
+    assert list(rooms.incomplete(HOME / service)) == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_linter_and_page_name_all_subjects_in_the_same_order(service: str) -> None:
-    order = rooms.order(PYPROJECT, service)
-    if not order and service in debt.WITHOUT_ORDER:
+    if service in debt.WITHOUT_ORDER and not rooms.order(PYPROJECT, service):
         return
 
-    subjects = rooms.subjects(HOME / service)
-    assert sorted(order) == subjects
-    assert rooms.named_in_readme((HOME / service / "README.md").read_text(), subjects) == order
+    assert list(rooms.disagreements(PYPROJECT, HOME / service)) == []
+
+
+def test_no_room_uses_a_higher_room_of_another_subject() -> None:
+    assert list(rooms.upward_imports(HOME)) == []
 
 
 def test_small_modules_are_not_cut_off_their_only_neighbour() -> None:
@@ -93,18 +90,41 @@ def test_a_proper_service_is_accepted(tmp_path: Path) -> None:
     assert rooms.services(tmp_path) == [bakery]
 
 
+@pytest.mark.parametrize(("count", "complete"), [(0, False), (1, True), (10, True), (11, False)])
+def test_a_service_without_subjects_or_with_more_than_ten_is_noticed(
+    tmp_path: Path, count: int, complete: bool
+) -> None:
+    bakery = tmp_path / "bakery"
+    (bakery / "migrations" / "versions").mkdir(parents=True)
+    for number in range(count):
+        (bakery / f"subject{number}").mkdir()
+        (bakery / f"subject{number}" / "__init__.py").touch()
+    (bakery / "README.md").touch()
+
+    complaint = f"bakery has {count} subjects"
+    assert list(rooms.incomplete(bakery)) == [complaint] * (not complete)
+
+
+def test_a_service_without_page_or_schema_is_noticed(tmp_path: Path) -> None:
+    assert list(rooms.incomplete(service(tmp_path))) == [
+        "bakery has no README.md",
+        "bakery has no migrations",
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "found"),
     [
         ("helpers", "bakery/helpers.py"),
         ("orders__manager", "bakery/orders/manager.py"),
+        ("orders__services__dough", "bakery/orders/services/dough.py"),
         ("orders__domain", "bakery/orders/domain.py"),
         ("orders__domain__dough__rye", "bakery/orders/domain/dough"),
         ("orders__cakes__sponge", "bakery/orders/cakes/sponge.py"),
         ("orders__cakes__tarts__domain", "bakery/orders/cakes/tarts"),
     ],
     ids=[
-        *("a file of its own", "a room of its own", "a room twice"),
+        *("a file of its own", "a ninth room", "a ninth room that is a package", "a room twice"),
         *("a room in a room", "a room of a sub-subject", "a sub-sub-subject"),
     ],
 )
@@ -128,6 +148,66 @@ def test_the_order_is_that_of_the_linter() -> None:
 )
 def test_the_order_of_a_page_is_that_of_its_lists(page: str, named: list[str]) -> None:
     assert rooms.named_in_readme(page, ["orders", "ovens"]) == named
+
+
+MADE_README = "# bakery\n```\norders\n  tills\n  ovens\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("readme", "present", "complaints"),
+    [
+        (MADE_README, ("orders", "tills", "ovens"), 0),
+        ("| ovens |\n| orders |\n| tills |\n", ("orders", "tills", "ovens"), 1),
+        ("| orders |\n| tills |\n", ("orders", "tills", "ovens"), 1),
+        ("orders use tills, and those ovens", ("orders", "tills", "ovens"), 1),
+        (MADE_README, ("orders", "tills", "ovens", "bins"), 1),
+        (MADE_README + "* bins\n", ("orders", "tills", "ovens", "bins"), 2),
+        (MADE_README, ("orders", "tills"), 2),
+    ],
+    ids=[
+        *("the same", "another order", "a subject left out", "prose alone"),
+        *("a subject without a contract", "one that the page alone orders", "one that is gone"),
+    ],
+)
+def test_a_page_that_differs_from_the_contract_is_noticed(
+    tmp_path: Path, readme: str, present: tuple[str, ...], complaints: int
+) -> None:
+    for subject in present:
+        (tmp_path / "bakery" / subject).mkdir(parents=True)
+        (tmp_path / "bakery" / subject / "__init__.py").touch()
+    (tmp_path / "bakery" / "README.md").write_text(readme)
+
+    assert len(list(rooms.disagreements(MADE, tmp_path / "bakery"))) == complaints
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("orders__domain__loaf", "tills.handlers.pay", False),
+        ("orders__handlers__bake", "tills.api.routes", False),
+        ("orders__stores__queue", "tills.adapters.bank", False),
+        ("orders__api__routes", "tills.cli.commands", False),
+        ("orders__cakes__domain", "tills.handlers.pay", False),
+        ("orders__handlers__bake", "tills.handlers.pay", True),
+        ("orders__api__routes", "tills.domain.money", True),
+        ("orders__stores__queue", "orders.adapters.bank", True),
+        ("context", "tills.handlers.pay", True),
+    ],
+    ids=[
+        *("handlers from a domain", "api from handlers", "an adapter from a store"),
+        *("commands from an api", "from a sub-subject"),
+        *("the same room", "a lower room", "inside one subject", "from no room"),
+    ],
+)
+def test_an_import_of_a_higher_room_of_another_subject_is_noticed(
+    tmp_path: Path, importer: str, imported: str, *, allowed: bool
+) -> None:
+    home, room = tmp_path / "services", f"services.bakery.{imported.rpartition('.')[0]}"
+    text = f"def bake():\n    from {room} import {imported.rpartition('.')[2]}\n"
+    service(home, **{imported.replace(".", "__"): "", importer: text})
+
+    complaint = f"services.bakery.{importer.replace('__', '.')} -> {room}"
+    assert list(rooms.upward_imports(home)) == [complaint] * (not allowed)
 
 
 IMPORTS_LOAF = "def bake():\n    from bakery.orders.domain import loaf\n"

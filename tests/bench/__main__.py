@@ -37,7 +37,7 @@ from tests.bench.house import Servers
 from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell, show, write_json
 
 LOOK_SECONDS = 2.0
-"""How long to look how busy the machine is before anything is started."""
+"""Seconds for measuring how busy the machine is before the start."""
 
 LINES: Final = (
     Line(name="appends", what="one-event appends to the log", run=appends.run),
@@ -65,10 +65,10 @@ class UnknownLine(Exception):
 
 def chosen(names: str) -> list[Line]:
     """The lines named, by blanks or commas; all of them if none is. Raises UnknownLine."""
-    wanted = names.replace(",", " ").split()
-    if unknown := set(wanted) - {line.name for line in LINES}:
+    selected = names.replace(",", " ").split()
+    if unknown := set(selected) - {line.name for line in LINES}:
         raise UnknownLine(", ".join(sorted(unknown)))
-    return [line for line in LINES if not wanted or line.name in wanted]
+    return [line for line in LINES if not selected or line.name in selected]
 
 
 def main() -> int:
@@ -116,9 +116,9 @@ def measure_all(
             rows.append(Measured(line.name, (), unit="", note=f"skipped: {reason}"))
         except Exception as error:  # noqa: BLE001 -- whatever it was, the other lines go on
             failed = True
-            said = f"failed: {type(error).__name__}: {error}"
-            console.print(said, markup=False)
-            rows.append(Measured(line.name, (), unit="", note=said.splitlines()[0]))
+            message = f"failed: {type(error).__name__}: {error}"
+            console.print(message, markup=False)
+            rows.append(Measured(line.name, (), unit="", note=message.splitlines()[0]))
         console.print(f"  took {time.monotonic() - began:.0f} s", markup=False, highlight=False)
     return rows, failed
 

@@ -2,7 +2,7 @@
 
 A bare ASGI application inserts, one loop sends pages of the log to Kafka, another writes the rows
 of the read models, and what is in memory is lost with the process: no authentication, no repeats
-told apart, no numbers, no checkpoints. The tables and their indexes are copies of ingest's.
+distinguished, no numbers, no checkpoints. The tables and their indexes are copies of ingest's.
 
 `granian … tests.bench.bare:app` is the way in, `python -m tests.bench.bare` the rest. In the
 environment are `DATABASE_URL`, `KAFKA_BOOTSTRAP_SERVERS` and `TOPIC`.

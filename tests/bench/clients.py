@@ -1,4 +1,4 @@
-"""The lines over HTTP: ingest, the gateway's hop, and what whoever reads waits for.
+"""The lines over HTTP: ingest, the gateway's hop, and the latency of readers.
 
 HTTP ingest of 20-event batches: ours, bare INSERTs of the same rows, a plain implementation. And
 the same batches through the gateway: what the hop costs.
@@ -28,7 +28,7 @@ WAIT_SECONDS: Final = 0.05
 SIZE: Final = 20
 PAGE: Final = 2000
 RATE: Final = 50
-"""Requests a second at which nobody waits for anybody."""
+"""Requests a second at which no request waits for another."""
 ASKED_PER_SECOND: Final = 20
 ARRIVING: Final = 25
 
@@ -181,7 +181,7 @@ def _until_open(generator: Generator, target: Target) -> None:
 
 
 def dashboard(bench: Bench) -> Iterator[Measured]:
-    """All events are of today and of the same operators: the day that is asked for has them all."""
+    """All events are of today and of the same operators, so the queried day has them all."""
     sizes = bench.scale.stored
     installations = [with_events(bench, size) for size in sizes]
     with ExitStack() as stack, Generator() as asking:
@@ -219,10 +219,10 @@ def _under_load(bench: Bench, installation: Installation, size: int) -> Iterator
         for n in range(1, bench.scale.rounds + 1):
             bench.tell(f"stretch {n} of {bench.scale.rounds}")
             feeding.begin_schedule(batch, rate=ARRIVING, seconds=seconds, size=SIZE)
-            asked = asking.schedule(state, rate=ASKED_PER_SECOND, seconds=seconds)
+            reads = asking.schedule(state, rate=ASKED_PER_SECOND, seconds=seconds)
             feeding.result()
-            median.append(asked.p(0.5))
-            worst.append(percentile(asked.latencies, 0.99))
+            median.append(reads.p(0.5))
+            worst.append(percentile(reads.latencies, 0.99))
     name = f"dashboard/state with {size:,} events, {ARRIVING * SIZE}/s arriving"
     note = f"{ASKED_PER_SECOND} requests a second on schedule"
     yield limited(f"{name}: p99", worst, limit=10.0, unit="ms", note=note)

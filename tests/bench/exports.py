@@ -93,11 +93,11 @@ def peak_memory(pid: int) -> Iterator[list[int]]:
     process, over = psutil.Process(pid), threading.Event()
     seen = [resident(process)]
 
-    def look() -> None:
+    def sample_memory() -> None:
         while not over.wait(LOOK_SECONDS):
             seen.append(resident(process))
 
-    looking = threading.Thread(target=look, name="memory")
+    looking = threading.Thread(target=sample_memory, name="memory")
     looking.start()
     try:
         yield seen

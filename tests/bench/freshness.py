@@ -28,16 +28,16 @@ from tests.bench.stored import with_events
 
 RATE: Final = 50
 SIZE: Final = 20
-ASKED: Final = 1
-"""Dashboards asked for a second: the peer must be able to answer as many."""
+QUERY_RATE: Final = 1
+"""Dashboards read a second, which the peer must be able to answer."""
 LONG_ENOUGH: Final = 2.0
 
 WRITTEN: Final = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(e.xid::xid))::float8 AS accepted,
     extract(epoch FROM pg_xact_commit_timestamp(s.xmin))::float8 AS visible
-FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (event_id, scan_id, n)
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS given (event_id, scan_id, n)
 JOIN ingest.events e USING (event_id)
-JOIN ingest.scan_log s ON s.tenant = $3 AND s.day = ANY($4::date[]) AND s.scan_id = asked.scan_id
+JOIN ingest.scan_log s ON s.tenant = $3 AND s.day = ANY($4::date[]) AND s.scan_id = given.scan_id
 ORDER BY n
 """
 
@@ -102,7 +102,7 @@ def run(bench: Bench) -> Iterator[Measured]:
 
 
 def at_once(bench: Bench) -> Iterator[Measured]:
-    """A million events stored, a thousand a second arriving, and dashboards that are asked for."""
+    """A million events stored, a thousand a second arriving, and dashboards that are read."""
     scale, events = bench.scale, bench.scale.stored[-1]
     installation = with_events(bench, events)
     fresh, states, peers = Fresh(), list[float](), list[float]()
@@ -117,14 +117,14 @@ def at_once(bench: Bench) -> Iterator[Measured]:
         for n in range(scale.at_once_rounds + 1):
             bench.tell(f"stretch {n} of {scale.at_once_rounds}" if n else "warming up")
             seconds = scale.state_seconds if n else LONG_ENOUGH
-            sent, asked = _both(feeding, asking, installation.direct, seconds)
+            sent, reads = _both(feeding, asking, installation.direct, seconds)
             _, peers_asked = _both(feeding, asking, peer.at, seconds)
             if n:
                 fresh.add(installation, sent)
-                states.append(asked.p(0.99))
+                states.append(reads.p(0.99))
                 peers.append(peers_asked.p(0.99))
-    note = f"{events:,} events stored, {RATE * SIZE:,}/s arriving, {ASKED}/s asked for"
-    saturated = min(peers) > 1000 / ASKED
+    note = f"{events:,} events stored, {RATE * SIZE:,}/s arriving, {QUERY_RATE}/s asked for"
+    saturated = min(peers) > 1000 / QUERY_RATE
     yield Measured(
         "all at once: dashboard/state p99 vs the peer's",
         states,
@@ -140,8 +140,8 @@ def _both(
     feeding: Generator, asking: Generator, at: Callable[[str], Target], seconds: float
 ) -> tuple[Loaded, Loaded]:
     feeding.begin_schedule(at(BATCH), rate=RATE, seconds=seconds, size=SIZE)
-    asked = asking.schedule(at(STATE), rate=ASKED, seconds=seconds)
-    return feeding.result(), asked
+    reads = asking.schedule(at(STATE), rate=QUERY_RATE, seconds=seconds)
+    return feeding.result(), reads
 
 
 async def _written(installation: Installation, scans: Sequence[str]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The load generator as a line holds it: a process that is told what to send."""
+"""The handle of the load generator, a process that gets commands to send requests."""
 
 import json
 import subprocess
@@ -91,9 +91,9 @@ class Generator:
         self.begin(target, kind="schedule", rate=rate, seconds=seconds, size=size, connections=512)
 
     def begin(self, target: Target, **command: Any) -> None:
-        told = {"url": target.url, "headers": dict(target.headers), **command}
+        message = {"url": target.url, "headers": dict(target.headers), **command}
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(told) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
 
     def result(self) -> Loaded:

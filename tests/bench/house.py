@@ -44,7 +44,7 @@ class Servers:
 
     def __init__(self, tell: Tell) -> None:
         self.tell = tell
-        self.kept: dict[int, Installation] = {}
+        self.kept_running: dict[int, Installation] = {}
         """Installations that hold so many events, for the lines that need many."""
         self.caught_up: dict[int, float] = {}
         """How many events a second their worker took in from an empty start."""
@@ -77,22 +77,22 @@ class Servers:
         home = self.home / f"installation-{self._made}"
         port = ports.free_port()
         with own_database(self.postgres_url, "bench") as url:
-            made = Installation(
+            installation = Installation(
                 settings=LocalSettings(home=home, profile="demo", gateway_port=port, split=True),
                 backends=Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap),
                 services=(INGEST, GATEWAY) if gateway else (INGEST,),
-                told=UNLIMITED,
+                overrides=UNLIMITED,
             )
             try:
-                made.prepare()
-                yield made
+                installation.prepare()
+                yield installation
             finally:
-                made.stop()
+                installation.stop()
 
-    def keep(self, events: int) -> "Installation":
+    def keep_running(self, events: int) -> "Installation":
         """An installation that stays until the servers are left."""
-        self.kept[events] = self._exit.enter_context(self.installation())
-        return self.kept[events]
+        self.kept_running[events] = self._exit.enter_context(self.installation())
+        return self.kept_running[events]
 
 
 class Installation(House):

@@ -1,4 +1,4 @@
-"""Logins through the gateway beside bare Argon2id, and what they cost whoever does not log in."""
+"""Logins through the gateway compared with bare Argon2id, and their cost for other callers."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ THREADS: Final[int] = Settings.model_fields["password_threads"].default
 CLIENTS: Final = 8
 PARALLEL: Final = 50
 PINGS: Final = 50
-"""Requests a second of somebody who does not log in, on schedule."""
+"""Scheduled requests a second of a caller who does not log in."""
 
 
 def run(bench: Bench) -> Iterator[Measured]:

@@ -20,7 +20,7 @@ from tests.bench.stored import with_events
 FIRST_SECONDS: Final = 3.0
 ANOTHER_SECONDS: Final = 0.3
 EARLIER: Final = (timedelta(), timedelta(minutes=90), timedelta(minutes=30))
-"""The instants that are asked for, one after the other, before the last event."""
+"""The queried instants, one after the other, before the last event."""
 
 
 def run(bench: Bench) -> Iterator[Measured]:

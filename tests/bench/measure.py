@@ -152,7 +152,7 @@ QUICK = Scale(
 def interleaved(rounds: int, tell: Tell, *sides: Side) -> list[list[float]]:
     """One sample of each side in turn, so that what disturbs the machine disturbs all of them.
 
-    A first round warms everybody up and does not count.
+    A first round warms all sides up and does not count.
     """
     samples: list[list[float]] = [[] for _ in sides]
     for n in range(rounds + 1):

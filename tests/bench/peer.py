@@ -127,7 +127,7 @@ SELECT now() - (now() - date_trunc('day', now(), 'UTC')) * ({events} - n) / {eve
     'box-' || n % 100 || '-' || n / 4000, '20424692' || n % 100000, NULL
 FROM generate_series(1, {events}) AS n
 """
-"""As many scans of today as wanted, spread as the generator's are."""
+"""Scans of today, distributed as the generator's are."""
 
 _KINDS = (("ITEM",), ("BOX",), ("CLOSE", "AUTO_CLOSE"), ("ERROR",))
 
@@ -136,7 +136,7 @@ def _count(*kinds: str) -> ColumnElement[int]:
     return func.count().filter(Event.type.in_(kinds))
 
 
-def _asked(day: date, operator: str | None) -> list[ColumnElement[bool]]:
+def _filters(day: date, operator: str | None) -> list[ColumnElement[bool]]:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     conditions = [Event.ts >= midnight, Event.ts < midnight + timedelta(days=1)]
     return [*conditions, Event.operator == operator] if operator else conditions
@@ -211,17 +211,17 @@ async def state(
     session: Session, date: date | None = None, operator: str | None = None
 ) -> DashboardState:
     now = datetime.now(UTC)
-    asked = _asked(date or now.date(), operator)
+    filters = _filters(date or now.date(), operator)
     counts = await session.execute(
         select(Event.operator, *(_count(*kinds) for kinds in _KINDS), func.max(Event.received_at))
-        .where(*asked)
+        .where(*filters)
         .group_by(Event.operator)
         .order_by(Event.operator)
     )
     latest = await session.execute(
         select(Event.operator, Event.client, Event.city, Event.box)
         .distinct(Event.operator)
-        .where(*asked)
+        .where(*filters)
         .order_by(Event.operator, Event.ts.desc())
     )
     last, rows = {row.operator: row for row in latest}, counts.all()

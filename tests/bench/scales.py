@@ -19,8 +19,8 @@ from deploy.local import ports
 from deploy.local.server import Server
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.document import Document, written
-from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.domain.document import Document, serialize
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import answering
 from tests.bench.measure import Goal, Measured
@@ -46,7 +46,7 @@ def run(bench: Bench) -> Iterator[Measured]:
 
 def _fetches(bench: Bench, loop: Loop, port: int, items: int) -> Iterator[Measured]:
     async def guarded() -> float:
-        async with open_driver(lines=1) as driver:
+        async with open_driver(connections=1) as driver:
             began = time.perf_counter()
             fetched = await driver.fetch(_endpoint(port), PASSWORD)
             assert fetched.items == items
@@ -59,10 +59,10 @@ def _fetches(bench: Bench, loop: Loop, port: int, items: int) -> Iterator[Measur
 
 
 def _uploads(bench: Bench, loop: Loop, port: int, document: Document) -> Iterator[Measured]:
-    file, items = written(document), len(document["products"])
+    file, items = serialize(document), len(document["products"])
 
     async def guarded() -> float:
-        async with open_driver(lines=1) as driver:
+        async with open_driver(connections=1) as driver:
             began = time.perf_counter()
             uploaded = await driver.upload(_endpoint(port), PASSWORD, document, clear=True)
             assert uploaded.items == items
@@ -114,7 +114,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def bare_fetch(port: int) -> int:
-    """Have the file made, ask for its hash, read every chunk; how many bytes came."""
+    """Have the file prepared, read its hash and every chunk; the number of bytes."""
     with closing(_connected(port)) as line:
         _ask(line, 0x14)
         while _ask(line, 0x15)[4] == WORKING:

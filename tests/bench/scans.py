@@ -40,7 +40,7 @@ METADATA: Final = (
 )
 
 
-def _said(n: int) -> dict[str, Any]:
+def _scan_payload(n: int) -> dict[str, Any]:
     """What the n-th scan says: every operator fills box after box, client after client."""
     operator, step = n % OPERATORS, n // OPERATORS
     box, place = divmod(step, BOX_SIZE)
@@ -59,12 +59,12 @@ def batches(count: int, *, size: int) -> Iterator[tuple[str, bytes]]:
     """Bodies of `size` new scans made now, each of one operator, with the id of its first."""
     now = int(datetime.now(UTC).timestamp() * 1000)
     for n in range(count):
-        said = _said(n)
+        payload = _scan_payload(n)
         ids = [str(uuid4()) for _ in range(size)]
         # Written out, because a body must not cost the generator more than its sending.
         end = (
-            f'","ts":{now},"type":"ITEM","operator":"{said["operator"]}",'
-            f'"client":"{said["client"]}","city":"{said["city"]}","box":"{said["box"]}",'
+            f'","ts":{now},"type":"ITEM","operator":"{payload["operator"]}",'
+            f'"client":"{payload["client"]}","city":"{payload["city"]}","box":"{payload["box"]}",'
             '"code":"2042469234860","details":"",'
             '"source":"pwa"}'
         )
@@ -78,11 +78,11 @@ def facts(count: int, *, seed: int = 1) -> Iterator[Fact[IngestEvent]]:
     midnight = now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
     span = min(now - midnight, timedelta(hours=8))
     for n in range(count):
-        said, at = _said(n), now - span * (1 - n / count)
+        payload, at = _scan_payload(n), now - span * (1 - n / count)
         scan_id = ScanId(UUID(int=chance.getrandbits(128), version=4))
         scan = ScanRecorded(
             scan_id=scan_id,
-            **said,
+            **payload,
             code=f"20424692{n % 100_000:05}",
             details=None,
             source="pwa",
@@ -93,7 +93,7 @@ def facts(count: int, *, seed: int = 1) -> Iterator[Fact[IngestEvent]]:
         )
         yield Fact(
             event_id=identity.scan_event(namespace, scan_id),
-            stream=identity.scan_stream(namespace, said["operator"]),
+            stream=identity.scan_stream(namespace, payload["operator"]),
             event=scan,
             occurred_at=at,
         )

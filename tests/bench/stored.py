@@ -42,12 +42,12 @@ def with_events(bench: Bench, events: int) -> Installation:
 
     Nothing of it runs.
     """
-    kept = bench.servers.kept
-    return kept[events] if events in kept else _make(bench, events)
+    kept_running = bench.servers.kept_running
+    return kept_running[events] if events in kept_running else _make(bench, events)
 
 
 def _make(bench: Bench, events: int) -> Installation:
-    installation = bench.servers.keep(events)
+    installation = bench.servers.keep_running(events)
     asyncio.run(copy_in(installation, events, bench))
     installation.start("ingest-worker")
     began = time.monotonic()

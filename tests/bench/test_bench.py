@@ -21,7 +21,7 @@ KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "co
 @pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.timeout(1200)
-def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_smoke_run_measures_every_row_of_the_selected_lines(tmp_path: Path) -> None:
     told = {
         "QUICK": "1",
         "TILLSTREAM_DATA": str(tmp_path),
@@ -48,7 +48,7 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
         assert (row["goal"] is None) == (row["met"] is None)
 
 
-def test_what_is_no_line_is_refused_with_those_there_are(
+def test_an_unknown_line_is_refused_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LINES", "appends nonsense")
@@ -103,7 +103,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([7], 0.99) == 7
 
 
-def test_costs_of_samples_add_up_and_what_only_measures_does_not_count() -> None:
+def test_costs_of_samples_add_up_without_the_measuring_processes() -> None:
     samples = [Cost(title="line", events=events) for events in (100, 300)]
     for sample in samples:
         sample.add_usage("api", Usage(0.02, 10))

@@ -2,7 +2,7 @@
 
 Clients send as fast as they are answered, but never more than a few thousand events ahead of what
 the slowest read model has: so whatever the rate comes to, it is one without growing lag. Beside it
-a dashboard is asked twice a second. So it is beside the bare line, which does the same without
+a dashboard is read twice a second. So it is beside the bare line, which does the same without
 guarantees, and beside the peer, where what was answered is visible.
 """
 
@@ -30,7 +30,7 @@ MOST_PER_SECOND: Final = 2500
 
 
 def run(bench: Bench) -> Iterator[Measured]:
-    """All sides in turn, asked and fed at once."""
+    """All sides in turn, each read and fed concurrently."""
     with (
         bench.servers.installation() as installation,
         bench.servers.installation() as bared,
@@ -141,7 +141,7 @@ class _Gated(_Side):
     def _rate(self, done: Loaded) -> float:
         """Events that became visible, without the first second, which only fills the line."""
         began = done.seen[0][0]
-        began, first = next(look for look in done.seen if look[0] >= began + 1)
+        began, first = next(sample for sample in done.seen if sample[0] >= began + 1)
         ended, last = done.seen[-1]
         return (last - first) / (ended - began)
 

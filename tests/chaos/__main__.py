@@ -21,7 +21,7 @@ from deploy.local.settings import LocalSettings
 from deploy.local.trouble import CannotStart
 from deploy.local.view import plain_console
 from tests.chaos.plan import AWAY_SECONDS
-from tests.chaos.report import Line, Report, said, show
+from tests.chaos.report import Line, Report, cells_of, show
 from tests.chaos.run import KILL_ROUNDS, BrokenOff, play, unless
 from tests.chaos.servers import open_servers
 
@@ -67,20 +67,20 @@ def chaos(
         shutil.rmtree(home)
         console.print("Broken off.")
         raise typer.Exit(130) from None
-    _tell(report, console, home)
+    _print(report, console, home)
     raise typer.Exit(0 if report.good else 1)
 
 
 def _line(line: Line) -> str:
-    name, rounds, events, again, lost, doubled, disordered, _, seconds = said(line)
-    verdict = "as it must" if line.good else "WRONG"
+    name, rounds, events, again, lost, doubled, disordered, _, seconds = cells_of(line)
+    verdict = "as it must" if line.good else f"WRONG: {'; '.join(line.outcome.complaints)}"
     return (
         f"{name}: {rounds} rounds, {events} events, {again} sent again, {lost} lost, "
         f"{doubled} doubled, {disordered} disordered, {seconds} s: {verdict}"
     )
 
 
-def _tell(report: Report, console: Console, home: Path) -> None:
+def _print(report: Report, console: Console, home: Path) -> None:
     if not console.is_terminal:
         # A file has no edge: there a line is as long as it has to be.
         console.width = WIDTH

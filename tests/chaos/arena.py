@@ -43,7 +43,7 @@ INSERT: Final = """INSERT INTO events
 VALUES ($1, 'demo', $2, $3, 'Numbered', 1, $4, '{}', $5)"""
 """An event written by hand: id, stream, version, data and time."""
 
-_STANDING: Final = """SELECT (SELECT count(*) FROM events) AS logged,
+_POSITIONS: Final = """SELECT (SELECT count(*) FROM events) AS logged,
     (SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay) AS published,
     (SELECT coalesce(sum(cardinality(seen)), 0) FROM ledger) AS applied"""
 
@@ -90,15 +90,15 @@ class Arena:
         )
 
     def hear(self, member: Member) -> int:
-        """Note what a child's clients were told since it started; how much that was. Once."""
+        """Record the acknowledgements that a child's clients got; their number. Call it once."""
         file = Path(member.role.acks)
         lines = file.read_text().splitlines() if file.exists() else []
         for line in lines:
-            self._told(*map(int, line.split()))
+            self._on_ack(*map(int, line.split()))
         file.unlink(missing_ok=True)
         return len(lines)
 
-    def _told(self, client: int, number: int, version: int) -> None:
+    def _on_ack(self, client: int, number: int, version: int) -> None:
         self.acks.append(ack_of(command_of(self.plan.seed, client, number), version))
         self._first[client] = number + 1
 
@@ -118,7 +118,7 @@ class Arena:
                     self.plan.seed,
                     client,
                     first=self._first[client],
-                    on_ack=self._told,
+                    on_ack=self._on_ack,
                     stop=stop,
                 )
             )
@@ -174,11 +174,11 @@ class Arena:
         if took > seconds:
             self.complaints.append(f"{LATE}{what} took {took:.1f} s, {seconds:g} at most")
 
-    async def standing(self) -> tuple[int, int, int]:
+    async def positions(self) -> tuple[int, int, int]:
         """How many events are logged, published and applied. Waits for the database to be back."""
         while True:
             try:
-                row = await self.lab.pool.fetchrow(_STANDING)
+                row = await self.lab.pool.fetchrow(_POSITIONS)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await asyncio.sleep(0.05)
             else:
@@ -190,11 +190,11 @@ class Arena:
 
         Raises NeverStruck when nothing moves any more.
         """
-        start = now = await self.standing()
+        start = now = await self.positions()
 
         async def reached() -> bool:
             nonlocal now
-            now = await self.standing()
+            now = await self.positions()
             return now[stage] >= start[stage] + by
 
         try:
@@ -207,7 +207,7 @@ class Arena:
         """Wait until all that is logged is applied, or until everything stands still for long."""
         before, moved_at = (0, 0, 0), monotonic()
         while monotonic() - moved_at < self.plan.patience:
-            now = await self.standing()
+            now = await self.positions()
             if now[0] == now[1] == now[2]:
                 return
             if now != before:
@@ -215,7 +215,7 @@ class Arena:
             await asyncio.sleep(0.05)
 
     async def verdict(self, **more: Any) -> Outcome:
-        """Let a fresh relay and projector finish, then judge what everybody saw."""
+        """Let a fresh relay and projector finish, then check what all readers saw."""
         self.kill_all()
         self.start("relay", "projector", **more)
         await self.level()

@@ -208,14 +208,14 @@ def _clients(role: Role, pool: Any) -> Task:
     store = EventStore(PostgresLog(pool), WRITER_CODEC)
     acks = os.open(role.acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def told(*numbers: int) -> None:
+    def on_ack(*numbers: int) -> None:
         # One write of one line: a reader sees all of it or nothing.
         os.write(acks, f"{' '.join(map(str, numbers))}\n".encode())
 
     async def clients(stop: asyncio.Event) -> None:
         await asyncio.gather(
             *(
-                append_commands(store, role.seed, client, first=first, on_ack=told, stop=stop)
+                append_commands(store, role.seed, client, first=first, on_ack=on_ack, stop=stop)
                 for client, first in role.first
             )
         )
@@ -250,7 +250,7 @@ class Member:
         """Wait until its fail point killed it. Raises NeverStruck."""
         await self._until(lambda: not self.alive)
         if self._process.exitcode != -signal.SIGKILL:
-            raise NeverStruck(f"{self._said} ended with {self._process.exitcode}")
+            raise NeverStruck(f"{self._description} ended with {self._process.exitcode}")
 
     async def stopped(self) -> None:
         """Wait until its fail point stopped it. Raises NeverStruck."""
@@ -279,9 +279,9 @@ class Member:
         try:
             await eventually(happened)
         except AssertionError as error:
-            raise NeverStruck(f"{self._said} goes on") from error
+            raise NeverStruck(f"{self._description} goes on") from error
 
     @property
-    def _said(self) -> str:
+    def _description(self) -> str:
         role = self.role
         return f"{'+'.join(role.parts)} {self.pid} with {role.failpoint or 'no fail point'}"

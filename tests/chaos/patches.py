@@ -27,8 +27,16 @@ ANYHOW: Final = "WHERE $1::bigint IS NOT NULL AND $2::bigint IS NOT NULL"
 
 
 def _replaced(text: str, old: str, new: str) -> str:
-    assert old in text, f"{old!r} is not what is written there any more"
+    """The text with `new` for `old`. Raises AssertionError unless it occurs once."""
+    times = text.count(old)
+    assert times == 1, f"{old!r} occurs {times} times"
     return text.replace(old, new)
+
+
+def _set(where: Any, name: str, value: Any) -> None:
+    """Replace a definition of a module or class. Raises AssertionError if there is none."""
+    assert name in vars(where), f"{where.__name__} does not define or import {name}"
+    setattr(where, name, value)
 
 
 def leader_lock() -> None:
@@ -40,7 +48,7 @@ def leader_lock() -> None:
             self.progress.leading = True
             yield connection
 
-    Relay._leadership = leadership  # type: ignore[method-assign]
+    _set(Relay, "_leadership", leadership)
 
 
 def batch_compare() -> None:
@@ -69,8 +77,8 @@ def batch_saved_first() -> None:
         await save_what_waits(self._table)
         await confirm(self)
 
-    BatchTable.save = save_nothing  # type: ignore[method-assign]
-    BatchSender.confirm = save_and_confirm  # type: ignore[method-assign]
+    _set(BatchTable, "save", save_nothing)
+    _set(BatchSender, "confirm", save_and_confirm)
 
 
 def snapshot_difference() -> None:
@@ -83,18 +91,20 @@ def snapshot_difference() -> None:
         target = await current(connection)
         return PageOf(rows, Cursor(published=cursor.target, target=target, after_position=last))
 
-    Relay._next_page = next_page  # type: ignore[method-assign]
+    _set(Relay, "_next_page", next_page)
 
 
 def follower_lock() -> None:
     """Every worker believes that it alone follows the log."""
-    follower._LOCK = "SELECT $1::bigint IS NOT NULL AND $2::text IS NOT NULL"  # type: ignore[misc]
+    _set(follower, "_LOCK", "SELECT $1::bigint IS NOT NULL AND $2::text IS NOT NULL")
 
 
 def checkpoint_compare() -> None:
     """The checkpoint is moved from wherever it is."""
-    checkpoints._ADVANCE = _replaced(  # type: ignore[misc]
-        checkpoints._ADVANCE, "AND batch = $2", "AND $2::bigint IS NOT NULL"
+    _set(
+        checkpoints,
+        "_ADVANCE",
+        _replaced(checkpoints._ADVANCE, "AND batch = $2", "AND $2::bigint IS NOT NULL"),
     )
 
 
@@ -105,7 +115,7 @@ def park_order() -> None:
     async def forgetful(*given: Any, parked: Any = frozenset(), **how: Any) -> Any:
         return await apply_to(*given, parked=frozenset(), **how)
 
-    apply.apply_to = forgetful
+    _set(apply, "apply_to", forgetful)
 
 
 def log_by_position() -> None:
@@ -119,14 +129,14 @@ def log_by_position() -> None:
         moment = await current(connection)
         return PageOf(events, Cursor(published=moment, target=moment, after_position=last))
 
-    follower.read_page = read_page  # type: ignore[attr-defined]
+    _set(follower, "read_page", read_page)
 
 
 def event_ids() -> None:
     """Nobody looks whether an event is in the log already."""
     nothing = "WHERE event_id", "WHERE false AND event_id"
-    insertion.KNOWN = _replaced(insertion.KNOWN, *nothing)  # type: ignore[misc]
-    insertion.COMMITTED_STATE = _replaced(insertion.COMMITTED_STATE, *nothing)  # type: ignore[misc]
+    _set(insertion, "KNOWN", _replaced(insertion.KNOWN, *nothing))
+    _set(insertion, "COMMITTED_STATE", _replaced(insertion.COMMITTED_STATE, *nothing))
 
 
 def incarnation() -> None:
@@ -137,7 +147,7 @@ def incarnation() -> None:
         link = link_of(record)
         return link and replace(link, incarnation="any")
 
-    dedup.link_of = of_numbers
+    _set(dedup, "link_of", of_numbers)
 
 
 def gap_detection() -> None:
@@ -147,7 +157,7 @@ def gap_detection() -> None:
     def onwards(self: Any, chain: Chain, record: Any, link: Link) -> Any:
         return follow(self, chain, record, replace(link, prev_seq=chain.relay_seq))
 
-    dedup._Reader._continue = onwards  # type: ignore[method-assign]
+    _set(dedup._Reader, "_continue", onwards)
 
 
 def record_numbers() -> None:
@@ -160,7 +170,7 @@ def record_numbers() -> None:
         self._move(record.offset)
         return NewRecord(record, link)
 
-    dedup._Reader._continue = again  # type: ignore[method-assign]
+    _set(dedup._Reader, "_continue", again)
 
 
 def inbox_ids() -> None:
@@ -172,7 +182,7 @@ def inbox_ids() -> None:
         place = f"{record.topic} {record.partition} {record.offset}"
         return message and replace(message, event_id=inbox_feed.record_id(place))
 
-    inbox_feed.read_message = placed
+    _set(inbox_feed, "read_message", placed)
 
 
 def top_level_ids() -> None:
@@ -189,8 +199,8 @@ def rest_of_difference() -> None:
     def whole(self: Any, page: PageOf[Any]) -> RelayBatch:
         return replace(batch_of(self, page), complete=True)
 
-    checkpoints._cursor_columns = of_snapshot
-    RelayBatch.next = whole  # type: ignore[method-assign]
+    _set(checkpoints, "_cursor_columns", of_snapshot)
+    _set(RelayBatch, "next", whole)
 
 
 def rejoin_remainder() -> None:
@@ -200,13 +210,13 @@ def rejoin_remainder() -> None:
         page = await read_page(connection, cursor, **bounds)
         return replace(page, events=[], cursor=replace(page.cursor, complete=True))
 
-    membership.read_page = read_nothing  # type: ignore[attr-defined]
+    _set(membership, "read_page", read_nothing)
 
 
 def idle_limit() -> None:
     """A leader may be silent for as long as it likes."""
-    relay._LIMIT_IDLENESS = "SELECT $1::text, $2::text"  # type: ignore[misc]
-    follower._LIMIT_IDLENESS = "SELECT 1"  # type: ignore[misc]
+    _set(relay, "_LIMIT_IDLENESS", "SELECT $1::text, $2::text")
+    _set(follower, "_LIMIT_IDLENESS", "SELECT 1")
 
 
 def claim_deadline() -> None:
@@ -216,13 +226,17 @@ def claim_deadline() -> None:
     async def unhurried(self: Any, message: Any, deadline: float) -> None:
         await handle(self, message, deadline + 3600)
 
-    InboxWorker._handle = unhurried  # type: ignore[method-assign]
+    _set(InboxWorker, "_handle", unhurried)
 
 
 def claims() -> None:
     """Messages are finished by whoever had them, however long ago."""
-    inbox._COMPLETE = _replaced(  # type: ignore[misc]
-        inbox._COMPLETE, "AND fence = $4 AND done_at IS NULL", "AND $4::bigint IS NOT NULL"
+    _set(
+        inbox,
+        "_COMPLETE",
+        _replaced(
+            inbox._COMPLETE, "AND fence = $4 AND done_at IS NULL", "AND $4::bigint IS NOT NULL"
+        ),
     )
 
 
@@ -237,7 +251,7 @@ def mad_clock() -> None:
     def jumping() -> int:
         return time.time_ns() + dice.randint(-86_400, 86_400) * 10**9
 
-    follower.time_ns = jumping  # type: ignore[attr-defined]
+    _set(follower, "time_ns", jumping)
 
 
 _GUARANTEES: Final = (

@@ -1,4 +1,4 @@
-"""What a scenario is told, and what it tells back."""
+"""The parameters of a scenario, and its outcome."""
 
 from collections import Counter
 from collections.abc import Sequence

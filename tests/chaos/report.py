@@ -85,14 +85,14 @@ def show(report: Report, console: Console) -> None:
                 console.print(f"{line.name}: {text}", markup=False)
     rounds = sum(line.rounds for line in report.faults)
     events = sum(line.outcome.events for line in report.faults)
-    said = (
+    summary = (
         f"{rounds:,} rounds, {events:,} events: nothing lost, doubled or out of order, and every "
         "guarantee was missed when it was off."
         if report.good
         else "NOT as promised: see above."
     )
     style = "bold green" if report.good else "bold red"
-    console.print(f"{said} SEED={report.seed} plays it again.", style=style, markup=False)
+    console.print(f"{summary} SEED={report.seed} plays it again.", style=style, markup=False)
 
 
 def _table(title: str, lines: Sequence[Line]) -> Table:
@@ -102,12 +102,12 @@ def _table(title: str, lines: Sequence[Line]) -> Table:
     for name in ("seed", "seconds", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
-        cells = (*said(line), "" if line.good else "WRONG")
+        cells = (*cells_of(line), "" if line.good else "WRONG")
         table.add_row(*(Text(cell) for cell in cells), style="" if line.good else "bold red")
     return table
 
 
-def said(line: Line) -> tuple[str, ...]:
+def cells_of(line: Line) -> tuple[str, ...]:
     outcome = line.outcome
     numbers = (outcome.events, outcome.again, outcome.lost, outcome.doubled, outcome.disordered)
     return (

@@ -1,4 +1,4 @@
-"""Playing the matrix, one fault after the other, until its end or until somebody stops it."""
+"""Running the matrix, one fault after the other, to its end or until it is stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ Ended: TypeAlias = Callable[[Line], None]
 
 
 class BrokenOff(Exception):
-    """Somebody asked to stop before the end."""
+    """A stop was requested before the end."""
 
 
 KILL_ROUNDS: Final = 50

@@ -26,7 +26,7 @@ POSTGRES: Final[Mapping[str, str]] = {
     "wal_level": "replica",
 }
 HURRIED: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off"}
-"""What only a crash of the machine would miss: nobody here crashes the machine."""
+"""Durability that only matters if the machine crashes, which no scenario does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,10 +98,10 @@ async def oversize(arena: Arena, number: int) -> None:
 
 async def _refused(arena: Arena) -> None:
     """Wait until a page waits for its confirmation while others pile up behind it."""
-    _, published, _ = await arena.standing()
+    _, published, _ = await arena.positions()
     while True:
         await arena.moved(0, 60)
-        before, published = published, (await arena.standing())[1]
+        before, published = published, (await arena.positions())[1]
         if before == published:
             return
 
@@ -157,13 +157,13 @@ class MadClock:
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
-        self.said: list[datetime] = []
+        self.times: list[datetime] = []
 
     def __call__(self) -> datetime:
-        stands = self.said and self._dice.random() < 0.5
+        stands = self.times and self._dice.random() < 0.5
         jump = timedelta(hours=self._dice.randint(-30, 30))
-        self.said.append(self.said[-1] if stands else NOON + jump)
-        return self.said[-1]
+        self.times.append(self.times[-1] if stands else NOON + jump)
+        return self.times[-1]
 
 
 async def jumps(servers: Servers, plan: Plan) -> Outcome:
@@ -175,7 +175,7 @@ async def jumps(servers: Servers, plan: Plan) -> Outcome:
         async with arena.clients():
             for _ in range(plan.rounds):
                 await arena.moved(2, 100)
-        if clock.said == sorted(clock.said):
+        if clock.times == sorted(clock.times):
             arena.complaints.append("the clock did not jump")
         return await arena.verdict(hard=("mad clock",))
 

@@ -60,12 +60,12 @@ def test_every_fail_point_has_its_kill() -> None:
         assert sorted(struck) == sorted(POINTS)
 
 
-def test_every_name_says_one_fault() -> None:
+def test_every_name_is_of_one_fault() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_the_same_play_is_in_the_matrix_with_the_guarantee_on(mutation: Mutation) -> None:
+def test_every_mutation_is_in_the_matrix_with_the_guarantee_on(mutation: Mutation) -> None:
     plays = [fault.play for fault in FAULTS if not set(mutation.without) <= set(fault.without)]
 
     assert any(_same(play, mutation.play) for play in plays)

@@ -1,4 +1,4 @@
-"""The proxy passes everything on, until it is told to be unkind."""
+"""The proxy forwards everything until a fault is switched on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def _connect(proxy: Proxy) -> Line:
 
 @pytest.fixture
 async def line(proxy: Proxy) -> AsyncIterator[Line]:
-    """A connection through the proxy on which something was said and heard."""
+    """A connection through the proxy on which data has gone both ways."""
     reader, writer = await _connect(proxy)
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
@@ -48,7 +48,7 @@ async def line(proxy: Proxy) -> AsyncIterator[Line]:
     writer.close()
 
 
-async def test_what_is_said_is_passed_on_and_the_end_too(proxy: Proxy, line: Line) -> None:
+async def test_data_and_the_end_of_a_connection_are_forwarded(proxy: Proxy, line: Line) -> None:
     reader, writer = line
     writer.write_eof()
 

@@ -1,4 +1,4 @@
-"""The end of a run: what is said, what is written, and with which status."""
+"""The end of a run: its output, its files and its exit status."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def test_a_run_with_one_bad_line_is_not_good(bad: Line) -> None:
     assert not report(line(), bad).good
 
 
-def test_what_went_wrong_is_said_with_the_seed_that_plays_it_again() -> None:
+def test_failures_are_reported_with_their_seed() -> None:
     console = Console(record=True, width=160)
 
     show(report(line(Outcome(lost=1, examples=["lost: 7 was acknowledged"]))), console)
@@ -58,12 +58,17 @@ def test_what_went_wrong_is_said_with_the_seed_that_plays_it_again() -> None:
     assert "SEED=9" in text
 
 
-def test_the_file_says_the_same(tmp_path: Path) -> None:
+def test_the_file_holds_the_same(tmp_path: Path) -> None:
     report(line(), line(Outcome(doubled=2), fails="doubled")).write(tmp_path / "chaos.json")
 
-    said = json.loads((tmp_path / "chaos.json").read_text())
-    assert (said["seed"], said["good"], said["rounds"], said["lost"]) == (9, True, 3, 0)
-    (fault,), (mutation,) = said["faults"], said["mutations"]
+    cells_of = json.loads((tmp_path / "chaos.json").read_text())
+    assert (cells_of["seed"], cells_of["good"], cells_of["rounds"], cells_of["lost"]) == (
+        9,
+        True,
+        3,
+        0,
+    )
+    (fault,), (mutation,) = cells_of["faults"], cells_of["mutations"]
     assert (fault["fault"], fault["rounds"], fault["again"], fault["seconds"]) == (
         "a fault",
         3,
@@ -90,7 +95,7 @@ def test_a_history_is_counted_by_what_is_wrong_with_it() -> None:
     assert outcome.complaints == ("a complaint",)
 
 
-async def test_a_run_is_broken_off_where_it_waits_and_tidies_up() -> None:
+async def test_a_run_is_interrupted_where_it_waits_and_cleans_up() -> None:
     tidy, began = list[str](), asyncio.Event()
 
     async def wait() -> None:

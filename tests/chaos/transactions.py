@@ -1,4 +1,4 @@
-"""Transactions of others: made of subtransactions, or open from the beginning to the end."""
+"""Other transactions: with subtransactions, or open from the beginning to the end."""
 
 import asyncio
 import uuid
@@ -109,7 +109,7 @@ async def open_for_long(servers: Servers, plan: Plan) -> Outcome:
 
 @asynccontextmanager
 async def _open(arena: Arena, query: str) -> AsyncIterator[None]:
-    """A transaction that has asked this and does nothing more while the block lasts."""
+    """A transaction that has run this query and stays idle during the block."""
     connection = await asyncpg.connect(arena.address)
     try:
         async with connection.transaction(isolation="repeatable_read"):

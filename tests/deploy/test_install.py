@@ -29,7 +29,7 @@ install.main(["environment", ".venv"])
 """
 
 
-def test_programs_that_start_at_once_make_one_environment(tmp_path: Path) -> None:
+def test_programs_that_start_concurrently_create_one_environment(tmp_path: Path) -> None:
     programs = [
         subprocess.Popen([sys.executable, "-c", SLOW, tmp_path], cwd=install.CHECKOUT)
         for _ in range(4)
@@ -40,7 +40,7 @@ def test_programs_that_start_at_once_make_one_environment(tmp_path: Path) -> Non
     assert install.runs(tmp_path / ".venv")
 
 
-def test_what_one_of_them_installs_the_others_do_not(
+def test_packages_are_installed_by_one_of_several_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -64,7 +64,7 @@ def test_what_one_of_them_installs_the_others_do_not(
     assert capfd.readouterr().out == "Installing …\ninstalled\n"
 
 
-def test_packages_that_did_not_arrive_leave_no_stamp(tmp_path: Path) -> None:
+def test_a_failed_installation_leaves_no_stamp(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to("/bin/false")
     (tmp_path / "lock").touch()
@@ -74,7 +74,7 @@ def test_packages_that_did_not_arrive_leave_no_stamp(tmp_path: Path) -> None:
     assert not (tmp_path / "stamp").exists()
 
 
-def test_half_an_environment_is_no_environment(
+def test_an_incomplete_environment_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(folder: Path, with_pip: bool) -> None:

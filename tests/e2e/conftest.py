@@ -21,14 +21,14 @@ def house(
     """
     password: Path = tmp_path_factory.mktemp("house") / "password"
     password.write_text(PASSWORD)
-    told = {
+    overrides = {
         "GATEWAY_ADMIN_PASSWORD_FILE": str(password),
         "GATEWAY_VERIFY_NETWORKS": "127.0.0.1/32",
         "INGEST_STREAM_HEARTBEAT_SECONDS": "0.3",
     }
     with (
         own_database(postgres_url) as database,
-        open_house(database, kafka_bootstrap, **told) as it,
+        open_house(database, kafka_bootstrap, **overrides) as it,
     ):
         who = ("--email", EMAIL, "--realm", "crm", "--tenant", "demo", "--role", "ADMIN")
         it.run("services.gateway", "create-admin", *who)

@@ -79,19 +79,19 @@ def own_database(postgres_url: str, prefix: str = "house") -> Iterator[str]:
 
 @dataclass(kw_only=True)
 class House:
-    """Services on given servers. `told` are settings beside those of an installation."""
+    """Services on given servers. `overrides` are settings beside those of an installation."""
 
     settings: LocalSettings
     backends: Backends
     services: tuple[Service, ...] = (INGEST, GATEWAY)
-    told: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
     running: dict[str, Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         programs = service_programs(self.settings, self.services, self.backends)
         prefix = {"TILLSTREAM_TOPIC_PREFIX": f"t{uuid4().hex[:12]}"}
-        self.told = {**prefix, **self.told}
-        self.environment = {**programs[0].env, **self.told}
+        self.overrides = {**prefix, **self.overrides}
+        self.environment = {**programs[0].env, **self.overrides}
         self.programs = {one.name: replace(one, env=self.environment) for one in programs}
 
     @property
@@ -102,7 +102,7 @@ class House:
     @property
     def prefix(self) -> str:
         """What stands before its topics."""
-        return self.told["TILLSTREAM_TOPIC_PREFIX"]
+        return self.overrides["TILLSTREAM_TOPIC_PREFIX"]
 
     @property
     def gateway(self) -> str:
@@ -225,10 +225,10 @@ async def _status(client: aiohttp.ClientSession, path: str) -> int:
 
 
 @contextmanager
-def open_house(database: str, kafka_bootstrap: str, **told: str) -> Iterator[House]:
+def open_house(database: str, kafka_bootstrap: str, **overrides: str) -> Iterator[House]:
     """Gateway and two processes of ingest, migrated, started and ready; stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="tillstream-house-") as home:
-        house = new_house(Path(home), database, kafka_bootstrap, **told)
+        house = new_house(Path(home), database, kafka_bootstrap, **overrides)
         try:
             house.launch(*house.programs.values(), house.another_ingest(2))
             yield house
@@ -236,12 +236,12 @@ def open_house(database: str, kafka_bootstrap: str, **told: str) -> Iterator[Hou
             house.stop()
 
 
-def new_house(home: Path, database: str, kafka_bootstrap: str, **told: str) -> House:
+def new_house(home: Path, database: str, kafka_bootstrap: str, **overrides: str) -> House:
     """A house of gateway and ingest, migrated; nothing of it runs."""
     house = House(
         settings=LocalSettings(home=home, profile="demo", gateway_port=ports.free_port()),
         backends=Backends(database_url=database, kafka_bootstrap=kafka_bootstrap),
-        told={**UNLIMITED, **told},
+        overrides={**UNLIMITED, **overrides},
     )
     house.prepare()
     return house
@@ -321,9 +321,9 @@ def gateway_url(home: Path) -> str:
 
 
 @contextmanager
-def open_site(home: Path, module: str = "deploy.local", **told: str) -> Iterator[Site]:
+def open_site(home: Path, module: str = "deploy.local", **overrides: str) -> Iterator[Site]:
     """`make up`, or `make demo` with `deploy.demo`, in a folder: everything ready, stopped in the
-    end. `told` are variables of its environment."""
+    end. `overrides` are variables of its environment."""
     program = Program(
         name=module,
         command=(sys.executable, "-m", module, *(["up"] if module == "deploy.local" else [])),
@@ -337,7 +337,7 @@ def open_site(home: Path, module: str = "deploy.local", **told: str) -> Iterator
             "TILLSTREAM_PROFILE": "demo",
             "TILLSTREAM_DATA": str(home),
             "GATEWAY_PORT": str(ports.free_port()),
-            **told,
+            **overrides,
         },
         grace_seconds=SITE_STOP_SECONDS,
     )

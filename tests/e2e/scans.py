@@ -21,7 +21,7 @@ def scan(**changes: Any) -> dict[str, Any]:
     return {**usual, **place, "details": "", "source": "pwa", **changes}
 
 
-async def asked(
+async def request_json(
     client: aiohttp.ClientSession, method: str, path: str, **request: Any
 ) -> tuple[int, Any]:
     """The status and the JSON that came."""

@@ -21,7 +21,7 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
 from tests.e2e.house import House
-from tests.e2e.scans import BATCH, QUARANTINE, VERIFY, asked, get, scan, send
+from tests.e2e.scans import BATCH, QUARANTINE, VERIFY, get, request_json, scan, send
 
 REFUSED: dict[str, tuple[bytes, int]] = {
     "not JSON": (b"<xml/>", 422),
@@ -32,7 +32,9 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 }
 
 
-async def test_what_is_no_batch_is_refused_in_a_sentence(client: aiohttp.ClientSession) -> None:
+async def test_a_body_that_is_no_batch_is_refused_with_a_message(
+    client: aiohttp.ClientSession,
+) -> None:
     for name, (body, status) in REFUSED.items():
         async with client.post(BATCH, data=io.BytesIO(body)) as answer:
             text = await answer.text()
@@ -43,7 +45,7 @@ async def test_what_is_no_batch_is_refused_in_a_sentence(client: aiohttp.ClientS
         assert answer.headers["X-Request-Id"], name
 
 
-async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighbour(
+async def test_invalid_events_are_quarantined_and_do_not_block_valid_ones(
     client: aiohttp.ClientSession,
 ) -> None:
     odd = [
@@ -56,13 +58,13 @@ async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighb
     ]
     good, body = scan(), {"Content-Type": "text/plain"}
 
-    answer = await asked(
+    answer = await request_json(
         client, "POST", BATCH, data=json.dumps({"events": [*odd, good]}), headers=body
     )
 
     assert (answer[0], answer[1]["ok"], answer[1]["inserted"]) == (200, True, 1)
     assert len(answer[1]["errors"]) == len(odd)
-    _, found = await asked(client, "POST", VERIFY, json={"uuids": [good["uuid"]]})
+    _, found = await request_json(client, "POST", VERIFY, json={"uuids": [good["uuid"]]})
     assert found["present"] == [good["uuid"]]
     _, token = await send(client, scan())
     waiting = (await get(client, QUARANTINE, token=token))["events"]
@@ -70,7 +72,7 @@ async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighb
     assert sorted(raw) == sorted(map(json.dumps, odd))
 
 
-async def test_a_question_that_makes_no_sense_gets_a_sentence(
+async def test_an_invalid_query_gets_a_message(
     client: aiohttp.ClientSession,
 ) -> None:
     for method, path, statuses in (
@@ -82,7 +84,7 @@ async def test_a_question_that_makes_no_sense_gets_a_sentence(
         ("POST", "events/bulk-remove", {422}),
         *(("DELETE", f"events/{one}", {400, 404}) for one in ("x", UUID(int=1), "%00", "%F0%9F")),
     ):
-        status, answer = await asked(client, method, f"/api/v1/{path}")
+        status, answer = await request_json(client, method, f"/api/v1/{path}")
         assert (status in statuses, set(answer)) == (True, {"detail"}), (path, status)
 
 

@@ -41,7 +41,7 @@ def house(postgres_url: str, kafka: KafkaServer, tmp_path: Path) -> Iterator[Hou
     """Gateway and two processes of ingest on that broker, with one account."""
     password = tmp_path / "password"
     password.write_text(PASSWORD)
-    told = {
+    overrides = {
         "GATEWAY_ADMIN_PASSWORD_FILE": str(password),
         "GATEWAY_VERIFY_NETWORKS": "127.0.0.1/32",
         # A pass outlives the absence, so that only a logout ends it.
@@ -49,7 +49,7 @@ def house(postgres_url: str, kafka: KafkaServer, tmp_path: Path) -> Iterator[Hou
     }
     with (
         own_database(postgres_url) as database,
-        open_house(database, kafka.bootstrap, **told) as it,
+        open_house(database, kafka.bootstrap, **overrides) as it,
     ):
         who = ("--email", EMAIL, "--realm", "crm", "--tenant", "demo", "--role", "ADMIN")
         it.run("services.gateway", "create-admin", *who)
@@ -61,7 +61,7 @@ def house(postgres_url: str, kafka: KafkaServer, tmp_path: Path) -> Iterator[Hou
 @pytest.mark.parametrize(
     "seconds", [SHORT_SECONDS, pytest.param(LONG_SECONDS, marks=pytest.mark.system)]
 )
-async def test_without_a_broker_screens_stay_fresh_and_what_was_done_reaches_others_later(
+async def test_without_a_broker_dashboards_stay_fresh_and_events_reach_others_later(
     house: House, kafka: KafkaServer, seconds: float
 ) -> None:
     async with house.client() as client, aiohttp.ClientSession() as person:

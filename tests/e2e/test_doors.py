@@ -69,21 +69,23 @@ def operations() -> dict[tuple[str, str], Any]:
     }
 
 
-def test_every_rule_of_the_door_is_described_by_its_service(
+def test_every_gateway_rule_is_documented_by_its_service(
     operations: dict[tuple[str, str], Any],
 ) -> None:
     assert rules_of(SCAN).keys() <= operations.keys()
     assert {path for _, path in operations} <= {rule.path for rule in SCAN.rules}
 
 
-def test_a_description_says_what_the_rule_demands(operations: dict[tuple[str, str], Any]) -> None:
+def test_the_documentation_states_what_the_rule_demands(
+    operations: dict[tuple[str, str], Any],
+) -> None:
     for (_, path), operation in operations.items():
         (rule, *_) = SCAN.rules_for(path)
         scopes = {scope for each in operation["security"] for scope in next(iter(each.values()))}
         assert scopes == ({rule.scope} if rule.scope else set())
 
 
-def test_every_route_of_the_scales_is_behind_the_door_and_demands_the_same() -> None:
+def test_every_route_of_the_scales_has_the_same_demands_at_the_gateway() -> None:
     served: dict[tuple[str, str], str | None] = {}
     for context in iter_route_contexts(app_of(scale_bridge).routes):
         path = template(str(getattr(context, "path", "")))
@@ -99,7 +101,7 @@ def test_every_route_of_the_scales_is_behind_the_door_and_demands_the_same() -> 
     }
 
 
-def test_the_door_waits_as_long_as_the_service_does() -> None:
+def test_the_gateway_waits_as_long_as_the_service() -> None:
     patience = GatewaySettings.model_fields["slow_answer_seconds"].default
 
     assert patience > ScaleBridgeSettings.model_fields["answer_seconds"].default

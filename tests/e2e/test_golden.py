@@ -1,4 +1,4 @@
-"""The morning of §11 comes out right whoever takes it in, however often, and in whatever order."""
+"""The morning of §11 has the same result however often and in whatever order it is sent."""
 
 import asyncio
 import csv
@@ -35,7 +35,7 @@ async def client(house: House) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def numbers(client: aiohttp.ClientSession, url: str, token: str | None = None) -> Any:
-    """What is shown of the morning, without what depends on when it was received."""
+    """The displayed morning, without what depends on when it was received."""
     url = f"{url}{API}"
     state, boxes, raw = [
         await get(client, f"{url}/dashboard/{what}", token=token, date=DAY)
@@ -53,7 +53,7 @@ async def numbers(client: aiohttp.ClientSession, url: str, token: str | None = N
     }
 
 
-async def test_two_processes_a_rebuild_and_an_import_all_tell_the_same_morning(
+async def test_two_processes_a_rebuild_and_an_import_have_the_same_result(
     house: House, client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     one, other = house.ingests

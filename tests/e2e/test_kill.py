@@ -1,4 +1,4 @@
-"""Whatever is killed in the middle of the day, what was sent and what is shown agree in the end.
+"""Whatever is killed during the day, what was sent and what is displayed agree in the end.
 
 The day is the demo's own, in a process of its own; the test only reads `runtime.json` and kills.
 """

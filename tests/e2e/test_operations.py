@@ -65,7 +65,9 @@ async def scraped(url: str) -> dict[str, float]:
     return sums
 
 
-async def test_what_happens_is_measured(house: House, client: aiohttp.ClientSession) -> None:
+async def test_requests_and_events_are_measured(
+    house: House, client: aiohttp.ClientSession
+) -> None:
     ingest = house.ingests[0]  # the one that the gateway knows
     await eventually(lambda: settled(house), what="everything earlier is applied")
     before, (relayed, fresh) = await scraped(ingest), await added(house, RELAYED, FRESHNESS)

@@ -24,8 +24,8 @@ async def logged_in(client: aiohttp.ClientSession, house: House) -> dict[str, st
 async def pass_for(client: aiohttp.ClientSession, house: House, token: str) -> dict[str, str]:
     """What the gateway tells ingest of the token's session."""
     assert "X-API-Key" not in client.headers, "the key would count in place of the token"
-    asked = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": STATE, **bearer(token)}
-    async with client.get(f"{house.gateway}/auth/verify", headers=asked) as answer:
+    forwarded = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": STATE, **bearer(token)}
+    async with client.get(f"{house.gateway}/auth/verify", headers=forwarded) as answer:
         assert answer.status == 200
         return {"Authorization": answer.headers["Authorization"]}
 
@@ -57,7 +57,7 @@ async def knows_revocations(client: aiohttp.ClientSession, url: str) -> bool:
     return not checks["revocations"]
 
 
-async def test_after_a_logout_neither_the_gateway_nor_any_service_believes_the_session(
+async def test_after_a_logout_neither_the_gateway_nor_any_service_accepts_the_session(
     house: House,
 ) -> None:
     async with aiohttp.ClientSession() as client:

@@ -23,16 +23,16 @@ import aiohttp
 import asyncpg
 import pytest
 
-from deploy.demo.office import Account, Office
+from deploy.demo.office import Account, OfficeClient
 from deploy.local.files import tail
 from deploy.local.runtime import read_runtime
 from deploy.local.settings import ROOT
 from libs.postgres.pool import SYSTEM
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.scale import Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.scale import Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.e2e.house import Site, open_site
 
 PLU: Final = 3
@@ -73,9 +73,9 @@ pytestmark = [
 async def ends(site: Site) -> dict[str, int]:
     """How many last words there are about each operation."""
     runtime = read_runtime(site.home) or {}
-    # The login owns the tables and is fenced like everybody: it says that it means all tenants.
-    everybody = {"tillstream.tenant": SYSTEM}
-    connection: Any = await asyncpg.connect(runtime["database_url"], server_settings=everybody)
+    # Row-level security holds for the owner of the tables, too: this selects all tenants.
+    settings = {"tillstream.tenant": SYSTEM}
+    connection: Any = await asyncpg.connect(runtime["database_url"], server_settings=settings)
     try:
         return {row["stream"]: row["ends"] for row in await connection.fetch(ENDS)}
     finally:
@@ -88,39 +88,39 @@ class Scene:
     flag said clean and the scale showed something else."""
 
     site: Site
-    office: Office
+    office: OfficeClient
     scale: Simulator
     number: int
-    wanted: float | None = None
+    price_set: float | None = None
     lies: list[str] = field(default_factory=list)
 
     @property
-    def shown(self) -> float:
+    def displayed_price(self) -> float:
         return float(next(p["price"] for p in self.scale.base.products if p["pluNumber"] == PLU))
 
     async def price(self, price: float) -> None:
-        """Change it; until that is answered nobody knows which one is wanted."""
-        self.wanted = None
+        """Change the price; until the response it is unknown which one is set."""
+        self.price_set = None
         body = {"fields": {"price": price}}
         await self.office.insist("PATCH", f"/devices/{self.number}/products/{PLU}", json=body)
-        self.wanted = price
+        self.price_set = price
 
     async def clean(self) -> bool:
         """Whether the device, and the list of devices, say so."""
-        wanted = self.wanted
+        price_set = self.price_set
         one = await self.office.ask("GET", f"/devices/{self.number}")
         listed = await self.office.ask("GET", "/devices")
         flags = [one.body["cached_dirty"]] if one.well else []
         if listed.well:
             flags += [d["cached_dirty"] for d in listed.body if d["id"] == self.number]
-        settled = wanted is not None and wanted == self.wanted
-        if settled and False in flags and self.shown != wanted:
-            self.lies.append(f"clean with {self.shown} in place of {wanted}: {flags}")
+        settled = price_set is not None and price_set == self.price_set
+        if settled and False in flags and self.displayed_price != price_set:
+            self.lies.append(f"clean with {self.displayed_price} in place of {price_set}: {flags}")
         return flags == [False, False]
 
     async def converged(self) -> bool:
         """Whether the scale shows what it shall, and is called clean."""
-        return await self.clean() and self.shown == self.wanted
+        return await self.clean() and self.displayed_price == self.price_set
 
 
 @asynccontextmanager
@@ -130,8 +130,8 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
         ProductBase(catalogue(ITEMS)), options=Options(seconds=REPLY_SECONDS, checking=2)
     )
     async with opened as scale, an_office(site) as office:
-        told = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
-        made = await office.insist("POST", "/devices", json={**told, "bridge": bridge})
+        fields = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
+        made = await office.insist("POST", "/devices", json={**fields, "bridge": bridge})
         scene = Scene(site=site, office=office, scale=scale, number=made.body["id"])
         await office.insist("GET", f"/devices/{scene.number}/products")
         yield scene
@@ -139,9 +139,9 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def an_office(site: Site) -> AsyncIterator[Office]:
+async def an_office(site: Site) -> AsyncIterator[OfficeClient]:
     async with aiohttp.ClientSession() as session:
-        office = Office(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
+        office = OfficeClient(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
         await office.log_in()
         yield office
 
@@ -229,12 +229,12 @@ def site() -> Iterator[Site]:
 async def watched(scene: Scene) -> AsyncIterator[None]:
     """Look all the time whether the scale is called clean when it is not (R8)."""
 
-    async def look() -> None:
+    async def watch() -> None:
         while True:
             await scene.clean()
             await asyncio.sleep(0.05)
 
-    looking = asyncio.create_task(look())
+    looking = asyncio.create_task(watch())
     try:
         yield
     finally:
@@ -250,7 +250,7 @@ async def struck(scene: Scene, rng: random.Random, strike: Callable[[], Awaitabl
     await scene.site.eventually(lambda: scene.scale.transcript.count > before, "an upload begins")
     await asyncio.sleep(rng.uniform(0, UPLOAD_SECONDS))
     await strike()
-    await scene.site.eventually(scene.converged, f"the scale shows {scene.wanted}")
+    await scene.site.eventually(scene.converged, f"the scale shows {scene.price_set}")
     await sending
 
 

@@ -13,10 +13,10 @@ from libs.postgres.doorbell import Doorbell
 @asynccontextmanager
 async def open_revoked_sessions(database: str) -> AsyncIterator[Any]:
     """A pool of that database."""
-    async with asyncpg.create_pool(database, min_size=0, max_size=4) as made:
+    async with asyncpg.create_pool(database, min_size=0, max_size=4) as opened_pool:
         for statement in revoked_sessions.TABLES:
-            await made.execute(statement)
-        yield made
+            await opened_pool.execute(statement)
+        yield opened_pool
 
 
 def own_doorbell() -> Doorbell:

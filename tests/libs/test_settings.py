@@ -47,7 +47,7 @@ def test_a_list_is_separated_by_commas() -> None:
     assert Shop.from_env("SHOP", env).origins == ("http://a", "http://b")
 
 
-def test_all_faults_are_told_at_once_one_line_each_without_secrets(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_one_line_each_without_secrets(tmp_path: Path) -> None:
     env = {
         "SHOP_DATABASE_URL": "mysql://root:hunter2@db/x",
         "SHOP_HTTP_PORT": "eighty",
@@ -97,7 +97,7 @@ def test_an_empty_or_default_secret_is_refused_outside_the_demo(secret: str | No
         Shop.from_env("SHOP", {**env, "TILLSTREAM_PROFILE": "local"})
 
 
-def test_a_default_secret_will_do_in_the_demo() -> None:
+def test_a_default_secret_is_allowed_in_the_demo() -> None:
     shop = Shop.from_env("SHOP", {**ENOUGH, "TILLSTREAM_PROFILE": "demo"})
 
     assert shop.signing_key.get_secret_value() == "insecure-default"
@@ -106,12 +106,12 @@ def test_a_default_secret_will_do_in_the_demo() -> None:
 def test_secrets_are_masked_when_settings_are_described_and_nothing_can_be_changed() -> None:
     shop = Shop.from_env("SHOP", {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough"})
 
-    told = dict(describe(shop))
+    described = dict(describe(shop))
 
-    assert told["signing_key"] == MASK
-    assert told["old_key"] == "(not set)"
-    assert told["database_url"] == f"postgresql://{MASK}@db:5432/till"
-    assert told["pool_size"] == "5"
+    assert described["signing_key"] == MASK
+    assert described["old_key"] == "(not set)"
+    assert described["database_url"] == f"postgresql://{MASK}@db:5432/till"
+    assert described["pool_size"] == "5"
     assert "hunter2" not in repr(shop)
     with pytest.raises(ValueError, match="frozen"):
         shop.http_port = 1

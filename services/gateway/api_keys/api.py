@@ -28,9 +28,9 @@ from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import API_KEYS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 
-router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=ShortRoute)
+router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=SmallBodyRoute)
 
 Admin = Annotated[Principal, Depends(require(KEYS))]
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

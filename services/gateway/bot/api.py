@@ -13,10 +13,10 @@ from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.bot import handlers as bots
 from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.shop_route import limited
+from services.gateway.doors.api.small_body import limited
 from services.gateway.telegram.adapters import Failed
 
-# Open to everybody by name: the webhook knows Telegram by its secret, the status tells nothing.
+# Public: the webhook authenticates Telegram by its secret, and the status contains no secrets.
 router = APIRouter(prefix="/api/telegram", tags=["telegram"], dependencies=[Depends(public)])
 
 MAX_UPDATE_BYTES: Final = 256 * 1024
@@ -25,7 +25,7 @@ SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a heade
 
 @router.post("/webhook/", include_in_schema=False)
 @router.post("/webhook")
-async def webhook(request: Request, gateway: Gateway, later: BackgroundTasks) -> Response:
+async def webhook(request: Request, gateway: Gateway, background: BackgroundTasks) -> Response:
     """Take an Update; 200 without a body as soon as it is done, the bot's answer follows.
 
     Anything but 200 makes Telegram send it again. 401 without its secret, 400 for what is no JSON,
@@ -38,8 +38,8 @@ async def webhook(request: Request, gateway: Gateway, later: BackgroundTasks) ->
         context.links, gateway.identity, _decoded(body), codes=context.codes, clock=context.clock
     )
     if answer is not None and context.bot is not None:
-        later.add_task(bots.say, context.bot, answer)
-    return Response(status_code=200, background=later)
+        background.add_task(bots.send, context.bot, answer)
+    return Response(status_code=200, background=background)
 
 
 @router.get("/webhook/status/", include_in_schema=False)
@@ -51,7 +51,7 @@ async def webhook_status(gateway: Gateway) -> dict[str, Any]:
         return {"status": "not_initialized"}
     info = await bot.webhook_info()
     if isinstance(info, Failed):
-        return {"status": "error", "error": info.trouble}
+        return {"status": "error", "error": info.reason}
     return {
         "status": "active" if info.url else "inactive",
         "url": info.url,
@@ -62,8 +62,8 @@ async def webhook_status(gateway: Gateway) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def announced(deps: Deps) -> AsyncIterator[None]:
-    """Tell Telegram where the webhook is, in the background: doors open without it."""
+async def webhook_registered(deps: Deps) -> AsyncIterator[None]:
+    """Register the webhook with Telegram in the background, while the API already answers."""
     bot, url, secret = (
         deps.code_context.bot,
         deps.settings.telegram_webhook_url,
@@ -72,16 +72,16 @@ async def announced(deps: Deps) -> AsyncIterator[None]:
     if bot is None or url is None or secret is None:
         yield
         return
-    setting = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
+    registration = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
     try:
         yield
     finally:
-        setting.cancel()
-        await asyncio.gather(setting, return_exceptions=True)
+        registration.cancel()
+        await asyncio.gather(registration, return_exceptions=True)
 
 
-def _authenticate(shown: str, secret: str | None) -> None:
-    if secret is None or not hmac.compare_digest(shown.encode(), secret.encode()):
+def _authenticate(header: str, secret: str | None) -> None:
+    if secret is None or not hmac.compare_digest(header.encode(), secret.encode()):
         raise Unauthenticated
 
 

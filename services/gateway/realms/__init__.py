@@ -1,1 +1,1 @@
-"""Users and logins, in the words of each product's clients."""
+"""Users and logins of each product, in the form of its clients."""

@@ -1,7 +1,7 @@
-"""Refresh and logout at the paths that crm and kiosks share; the request says whose it is.
+"""Refresh and logout at the paths that crm and kiosks share.
 
-At a door of its own it is that door's. At the root a refresh token in the body is the crm's and one
-in the cookie the kiosks'; without either, an access token says whose.
+The realm is that of the request's door. At the root a refresh token in the body means the crm, one
+in the cookie the kiosks; without either, the access token decides.
 """
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,8 +19,8 @@ from services.gateway.realms.kiosk.api.cookie import token_in
 from services.gateway.realms.kiosk.api.route import KioskRoute
 from services.gateway.sessions.api.realm_route import claimed_realm
 
-# Open to everybody by name: who asks is known by what they send, a refresh or an access token.
-# The crm answers its own refusals; whatever else goes wrong is said in the kiosks' shape.
+# Public, since the handlers check the refresh or access token. The crm's handlers answer in the
+# crm's shape, all other refusals have the kiosks' shape.
 router = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm", "kiosk"],
@@ -30,7 +30,7 @@ router = APIRouter(
 
 
 class RefreshTokenBody(BaseModel):
-    """The refresh token of a client that keeps it by itself."""
+    """The refresh token of a client that stores it itself."""
 
     refresh_token: str | None = Field(default=None, max_length=8192)
 
@@ -40,12 +40,12 @@ class RefreshTokenBody(BaseModel):
 async def refresh(
     request: Request, gateway: Gateway, body: RefreshTokenBody | None = None
 ) -> Response:
-    """The next pair, in the form of whoever asks."""
+    """The next pair of tokens, in the form of the realm."""
     token = body.refresh_token if body is not None else None
     door = door_of(request.scope)
     if door != Realm.KIOSK and token is not None:
         return await crm_login.refresh(token, gateway)
-    # A body without a token is a fault of the crm's clients, if there is no cookie either.
+    # A body without a token is a 422 of the crm, unless there is a cookie.
     if door == Realm.CRM or (body is not None and token_in(request) is None and not door):
         missing = {"type": "missing", "loc": ("body", "refresh_token"), "msg": "Field required"}
         raise RequestValidationError([{**missing, "input": None}])
@@ -57,10 +57,10 @@ async def refresh(
 async def logout(
     request: Request, gateway: Gateway, body: RefreshTokenBody | None = None
 ) -> Response:
-    """The end of a session: at the kiosks for a good token only, at the crm always 200.
+    """End the session: at the kiosks with a valid token only, at the crm always 200.
 
-    What shows neither a kiosk's cookie nor a kiosk's token is of the crm: its clients get 200
-    whatever token they send (spec crm §3).
+    A request without a kiosk's cookie or token counts as the crm's, whose clients get 200 for any
+    token (spec crm §3).
     """
     token = body.refresh_token if body is not None else None
     realm = claimed_realm(request.scope)

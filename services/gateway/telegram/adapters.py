@@ -1,7 +1,7 @@
-"""The Telegram Bot API: send messages, set the webhook; each failure is a value.
+"""The Telegram Bot API: send messages, set the webhook; failures are returned as values.
 
-The bot's token stands in every address, so no address and no error of the HTTP client, which would
-quote it, ever leaves this file.
+The bot's token is part of every URL: no URL and no error of the HTTP client, which may quote it,
+leaves this module.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from services.gateway.telegram.domain.bot_update import BUTTON, Button, Keyboard
 
 CALL_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 3
-"""The longest `retry_after` that is waited for while somebody waits for us."""
+"""The longest `retry_after` that `send_message` waits for."""
 INFO_SECONDS: Final = 10.0
 QUIET_CHATS: Final = 10_000
 UNKNOWN: Final = ("chat not found", "user not found", "peer_id_invalid")
@@ -32,38 +32,38 @@ UNKNOWN: Final = ("chat not found", "user not found", "peer_id_invalid")
 log = structlog.get_logger(__name__)
 
 
-class Trouble(StrEnum):
-    """Why Telegram did not do it."""
+class FailureReason(StrEnum):
+    """Why a call failed."""
 
     BLOCKED = "blocked"
     """The person blocked the bot, never started it, or is gone."""
     UNKNOWN_CHAT = "unknown chat"
     LIMITED = "limited"
-    """Too fast; see `retry_after`."""
+    """Too many requests; see `retry_after`."""
     AWAY = "away"
-    """No proper answer in time; whether it was done is unknown."""
+    """No valid answer in time; whether the call was done is unknown."""
     REFUSED = "refused"
-    """Our mistake: a token or a request that Telegram does not accept."""
+    """A token or a request that Telegram does not accept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """It was not done. `retry_after` is in seconds, 0 if Telegram did not say."""
+    """A failed call. `retry_after` is in seconds, 0 if unknown."""
 
-    trouble: Trouble
+    reason: FailureReason
     retry_after: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """The message is in the chat."""
+    """A sent message."""
 
     message_id: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookInfo:
-    """Where updates go; `url` is empty if nowhere."""
+    """The state of the webhook; `url` is empty without one."""
 
     url: str
     pending_update_count: int
@@ -87,7 +87,7 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
 class Bot:
-    """One bot. Make it with `open_bot`. Nothing here raises but cancellation."""
+    """The client of one bot: see `open_bot`. Methods raise nothing but cancellation."""
 
     def __init__(
         self,
@@ -115,10 +115,10 @@ class Bot:
         buttons: Sequence[Button] = (),
         protect: bool = False,
     ) -> Sent | Failed:
-        """Send plain text, at most once unless Telegram said that it did not take it.
+        """Send plain text; retried once, only if Telegram limited the first attempt.
 
-        `protect` keeps people from forwarding it. A short `retry_after` is waited for; a chat that
-        Telegram wants left alone for longer is, until then.
+        `protect` prevents forwarding. A short `retry_after` is waited for; for a longer one the
+        chat gets no messages until then.
         """
         params: dict[str, Any] = {"chat_id": chat, "text": text, "protect_content": protect}
         if buttons:
@@ -126,19 +126,19 @@ class Bot:
             params["reply_markup"] = {"inline_keyboard": rows}
         elif keyboard is not None:
             params["reply_markup"] = _markup(keyboard)
-        result = await self._patiently(chat, params)
+        result = await self._send_with_retry(chat, params)
         if isinstance(result, Failed):
             return result
         message_id = result.get("message_id", 0) if isinstance(result, Mapping) else 0
         return Sent(message_id=message_id)
 
     async def answer_callback(self, callback: str) -> Failed | None:
-        """Say that a button was heard of, so that it stops waiting; None if it did."""
+        """Acknowledge a pressed button, so that it stops waiting; None on success."""
         result = await self._call("answerCallbackQuery", {"callback_query_id": callback})
         return result if isinstance(result, Failed) else None
 
     async def set_webhook(self, url: str, *, secret: str) -> Failed | None:
-        """Have updates sent to `url` with `secret` in a header; None if so. Safe to repeat."""
+        """Set the webhook, with `secret` in a header; None on success. Safe to repeat."""
         kinds = ["message", "callback_query"]
         params = {"url": url, "secret_token": secret, "allowed_updates": kinds}
         result = await self._call("setWebhook", params)
@@ -146,7 +146,7 @@ class Bot:
         return result if isinstance(result, Failed) else None
 
     async def webhook_info(self) -> WebhookInfo | Failed:
-        """Where updates go, as Telegram said at most `INFO_SECONDS` ago."""
+        """The state of the webhook, cached for `INFO_SECONDS`."""
         if self._info is not None and self._now() - self._info[0] < INFO_SECONDS:
             return self._info[1]
         result = await self._call("getWebhookInfo", {})
@@ -154,26 +154,26 @@ class Bot:
         self._info = self._now(), info
         return info
 
-    async def _patiently(self, chat: int, params: Mapping[str, Any]) -> Any:
-        """The result of sendMessage, after one wait at most."""
-        left = self._quiet_until.get(chat, 0.0) - self._now()
-        if left > PATIENCE_SECONDS:
-            return Failed(trouble=Trouble.LIMITED, retry_after=ceil(left))
-        if left > 0:
-            await self._pause(left)
+    async def _send_with_retry(self, chat: int, params: Mapping[str, Any]) -> Any:
+        """The result of sendMessage, after one wait and retry at most."""
+        wait = self._quiet_until.get(chat, 0.0) - self._now()
+        if wait > PATIENCE_SECONDS:
+            return Failed(reason=FailureReason.LIMITED, retry_after=ceil(wait))
+        if wait > 0:
+            await self._pause(wait)
         result = await self._call("sendMessage", params)
         if not _is_limited(result):
             return result
-        self._leave_alone(chat, result.retry_after)
-        if result.retry_after > PATIENCE_SECONDS or left > 0:
+        self._pause_chat(chat, result.retry_after)
+        if result.retry_after > PATIENCE_SECONDS or wait > 0:
             return result
         await self._pause(result.retry_after)
         result = await self._call("sendMessage", params)
         if _is_limited(result):
-            self._leave_alone(chat, result.retry_after)
+            self._pause_chat(chat, result.retry_after)
         return result
 
-    def _leave_alone(self, chat: int, seconds: int) -> None:
+    def _pause_chat(self, chat: int, seconds: int) -> None:
         if len(self._quiet_until) >= QUIET_CHATS:
             self._quiet_until.pop(next(iter(self._quiet_until)))
         self._quiet_until[chat] = self._now() + seconds
@@ -191,32 +191,32 @@ class Bot:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The class alone: the error's text may quote the address.
             log.warning("telegram away", method=method, reason=type(error).__name__)
-            return Failed(trouble=Trouble.AWAY)
+            return Failed(reason=FailureReason.AWAY)
         answer = _read(body)
         if answer is None:
             log.warning("telegram away", method=method, reason=f"status {status}")
-            return Failed(trouble=Trouble.AWAY)
+            return Failed(reason=FailureReason.AWAY)
         if answer.ok:
             return answer.result
         failed = _failure(answer, status)
-        log.warning("telegram refused", method=method, trouble=failed.trouble, status=status)
+        log.warning("telegram refused", method=method, reason=failed.reason, status=status)
         return failed
 
 
 @asynccontextmanager
 async def open_bot(url: str, token: str) -> AsyncIterator[Bot]:
-    """The bot with this token at the Bot API at `url`, its connections closed at the end."""
+    """The client of the bot with this token at the Bot API at `url`, closed at exit."""
     async with open_client(total_seconds=CALL_SECONDS, connections=20) as session:
         yield Bot(session, url=url, token=token)
 
 
 def webhook_secret(token: str) -> str:
-    """What Telegram shows us in a header, so that we know it: follows from the token, not back."""
+    """The secret in the header of Telegram's requests: an HMAC of the bot's token."""
     return hmac.new(token.encode(), b"tillstream webhook 1", hashlib.sha256).hexdigest()
 
 
 def _is_limited(result: object) -> bool:
-    return isinstance(result, Failed) and result.trouble is Trouble.LIMITED
+    return isinstance(result, Failed) and result.reason is FailureReason.LIMITED
 
 
 def _read(body: bytes) -> _Answer | None:
@@ -227,24 +227,24 @@ def _read(body: bytes) -> _Answer | None:
 
 
 def _failure(answer: _Answer, status: int) -> Failed:
-    """What an answer that is not ok means. Its `description` is for people, but all there is."""
+    """The failure of an answer that is not ok, in part by the text of its `description`."""
     match answer.error_code or status:
         case 429:
             seconds = max(1, answer.parameters.retry_after)
-            return Failed(trouble=Trouble.LIMITED, retry_after=seconds)
+            return Failed(reason=FailureReason.LIMITED, retry_after=seconds)
         case 403:
-            return Failed(trouble=Trouble.BLOCKED)
+            return Failed(reason=FailureReason.BLOCKED)
         case 400 if any(text in answer.description.lower() for text in UNKNOWN):
-            return Failed(trouble=Trouble.UNKNOWN_CHAT)
+            return Failed(reason=FailureReason.UNKNOWN_CHAT)
         case code if code >= 500:
-            return Failed(trouble=Trouble.AWAY)
+            return Failed(reason=FailureReason.AWAY)
         case _:
-            return Failed(trouble=Trouble.REFUSED)
+            return Failed(reason=FailureReason.REFUSED)
 
 
 def _webhook_info(result: object) -> WebhookInfo | Failed:
     if not isinstance(result, Mapping):
-        return Failed(trouble=Trouble.AWAY)
+        return Failed(reason=FailureReason.AWAY)
     return WebhookInfo(
         url=str(result.get("url", "")),
         pending_update_count=int(result.get("pending_update_count", 0)),

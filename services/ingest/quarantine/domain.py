@@ -1,4 +1,4 @@
-"""A quarantined event: what is wrong with it, and the one decision about it."""
+"""A quarantined event: its faults, and the one decision about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from contracts.ingest import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.ingest.scans.domain.scan import Fault, judge, read
+from services.ingest.scans.domain.scan import Fault, parse_event, validate
 
 LONGEST_REASON: Final = 500
 
@@ -40,7 +40,7 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mend:
-    """The event, corrected or tried again, is the scan `scan_id`."""
+    """Mend the event: corrected or replayed it is the scan `scan_id`."""
 
     quarantine_id: UUID
     scan_id: ScanId
@@ -50,7 +50,7 @@ class Mend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drop:
-    """The event will never be a scan."""
+    """Drop the event: it will never be a scan."""
 
     quarantine_id: UUID
     reason: str
@@ -83,7 +83,7 @@ class AlreadyDecided(Refused):
 
 
 class StillWrong(Refused):
-    """The event is still no scan; nothing was changed."""
+    """The event is still not a valid scan; nothing was changed."""
 
     def __init__(self, fault: Fault, wrong: Mapping[str, Fault]) -> None:
         super().__init__(fault.reason)
@@ -93,7 +93,7 @@ class StillWrong(Refused):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined:
-    """What later decisions need: the first one, if there was one."""
+    """The first decision, if there is one."""
 
     decision: Decision | None = None
 
@@ -123,7 +123,7 @@ def decide(state: Quarantined, command: QuarantineCommand) -> list[IngestEvent]:
 
 
 def evolve(state: Quarantined, event: IngestEvent) -> Quarantined:
-    """See `Decider`. Only decisions have a version in this stream, and the first stands."""
+    """See `Decider`. The first decision in the stream is final."""
     match event:
         case QuarantineMended() | QuarantineDropped():
             return Quarantined(decision=state.decision or event)
@@ -140,33 +140,35 @@ QUARANTINE: Final = Decider(
 )
 
 
-def retried(kept: ScanQuarantined, value: object, *, not_before: datetime) -> ScanRecorded | Fault:
-    """The scan `value` is, judged by the rules of today as of when the event was received.
+def revalidate(
+    event: ScanQuarantined, value: object, *, not_before: datetime
+) -> ScanRecorded | Fault:
+    """Validate `value` by today's rules, as of when the event was received.
 
-    An id that could be read stays the scan's: the device knows it, and `verify` was asked for it.
+    A readable id stays the id of the scan: the device knows it and may ask `verify` for it.
     """
-    reading = read(value)
+    reading = parse_event(value)
     if isinstance(reading, Fault):
         return reading
-    if kept.scan_id is not None:
-        if reading.uuid not in (None, kept.scan_id):
+    if event.scan_id is not None:
+        if reading.uuid not in (None, event.scan_id):
             reason = "uuid must stay what it was, or be left out"
-            return Fault(code="uuid_changed", reason=reason, scan_id=kept.scan_id)
-        reading = replace(reading, uuid=kept.scan_id)
-    return judge(reading, received_at=kept.received_at, not_before=not_before)
+            return Fault(code="uuid_changed", reason=reason, scan_id=event.scan_id)
+        reading = replace(reading, uuid=event.scan_id)
+    return validate(reading, received_at=event.received_at, not_before=not_before)
 
 
 def wrong_fields(
-    kept: ScanQuarantined, value: object, *, not_before: datetime
+    event: ScanQuarantined, value: object, *, not_before: datetime
 ) -> Mapping[str, Fault]:
-    """Every field of `value` that no scan could have, each tried in an event fine otherwise.
+    """The faults of `value` by field; each field is validated in an otherwise valid event.
 
-    Empty if `value` would be a scan today, or is no JSON object at all.
+    Empty if `value` would be a scan today, or is no JSON object.
     """
     if not isinstance(value, Mapping):
         return {}
     fine = {
-        "ts": (kept.received_at - _EPOCH) // timedelta(milliseconds=1),
+        "ts": (event.received_at - _EPOCH) // timedelta(milliseconds=1),
         "type": "ITEM",
         "operator": "",
     }
@@ -174,14 +176,14 @@ def wrong_fields(
     for name in _FIELDS:
         given = {key: value[key] for key in _spellings(name) if key in value}
         others = {key: fine[key] for key in fine if key != name}
-        found = retried(kept, others | given, not_before=not_before)
-        if isinstance(found, Fault):
-            faults[name] = found
+        scan = revalidate(event, others | given, not_before=not_before)
+        if isinstance(scan, Fault):
+            faults[name] = scan
     return faults
 
 
 def patched(value: object, patch: object) -> object:
-    """`value` changed by a JSON merge patch (RFC 7396): null takes a member away."""
+    """Apply a JSON merge patch (RFC 7396): null removes a member."""
     if not isinstance(patch, dict):
         return patch
     changed: dict[str, Any] = dict(value) if isinstance(value, dict) else {}
@@ -199,7 +201,7 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 def _reason(reason: str) -> str:
     """The reason on one line. Raises ReasonNeeded."""
-    said = " ".join(reason.split())
-    if not 1 <= len(said) <= LONGEST_REASON or not said.isprintable():
+    line = " ".join(reason.split())
+    if not 1 <= len(line) <= LONGEST_REASON or not line.isprintable():
         raise ReasonNeeded
-    return said
+    return line

@@ -1,4 +1,4 @@
-"""What arrived and could not be understood, and what became of it?"""
+"""Which events are in quarantine, and what was decided about them?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ QUARANTINE: Final = Table(
     Column("decision", Text),
     Column("mended_as", Uuid),
 )
-"""`quarantine_id` is the id of the event in the log; `decision` is why it was dropped."""
+"""`quarantine_id` is the event id in the log; `decision` is the reason of a drop."""
 
 LISTED_LENGTH: Final = 1000
-"""How much of an event a list shows, in characters: a page of whole ones could be huge."""
+"""The characters of an event in a list: a page of whole events could be huge."""
 
 UPSERT: Final = """
 INSERT INTO quarantine AS known
@@ -70,7 +70,7 @@ _Row: TypeAlias = dict[str, object]
 
 
 class Status(StrEnum):
-    """What became of a quarantined event."""
+    """The state of a quarantined event."""
 
     OPEN = "open"
     MENDED = "mended"
@@ -79,7 +79,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineFilter:
-    """Whose quarantined events are asked for; None filters nothing."""
+    """The quarantined events of a tenant; None matches every status or code."""
 
     tenant: str
     status: Status | None = Status.OPEN
@@ -99,101 +99,101 @@ def projection() -> Projection[IngestEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
-    """Keep a row of everything quarantined, and what was decided about it.
+    """Store a row for every quarantined event, with the decision about it.
 
-    One statement for both, in the order of the ids, so that two batches never wait crosswise.
+    One statement, in the order of the ids, so two transactions cannot deadlock.
     """
     rows: dict[tuple[str, UUID], _Row] = {}
     for envelope in events:
-        if told := _row_of(envelope):
-            quarantine_id, said = told
-            rows.setdefault((envelope.tenant, quarantine_id), {}).update(said)
+        if change := _row_change(envelope):
+            quarantine_id, fields = change
+            rows.setdefault((envelope.tenant, quarantine_id), {}).update(fields)
     if rows:
         names = [column.name for column in QUARANTINE.columns][2:]
-        given = [
+        arrays = [
             [row.get(name, Status.OPEN if name == "status" else None) for row in rows.values()]
             for name in names
         ]
         tenants, ids = zip(*rows, strict=True)
-        await connection.execute(UPSERT, tenants, ids, *given)
+        await connection.execute(UPSERT, tenants, ids, *arrays)
 
 
 async def page(
-    connection: Any, wanted: QuarantineFilter, *, limit: int, offset: int
+    connection: Any, filters: QuarantineFilter, *, limit: int, offset: int
 ) -> Sequence[query.Row]:
-    """Rows newest first: the columns of `QUARANTINE`, of `raw` the beginning, and `raw_length`."""
-    shown = [column for column in QUARANTINE.columns if column.name != "raw"]
+    """Rows newest first: the columns of `QUARANTINE`, `raw` truncated, and `raw_length`."""
+    listed_columns = [column for column in QUARANTINE.columns if column.name != "raw"]
     c = QUARANTINE.c
     newest = (c.received_at.desc(), c.quarantine_id)
-    found = select(c.tenant, c.quarantine_id).where(_passing(wanted)).order_by(*newest)
-    # Of what is passed over, no text is read.
-    keys = found.limit(limit).offset(offset).subquery()
-    asked = (
+    page_keys = select(c.tenant, c.quarantine_id).where(_matching(filters)).order_by(*newest)
+    # The offset skips keys, so no texts are read for it.
+    keys = page_keys.limit(limit).offset(offset).subquery()
+    statement = (
         select(
-            *shown,
+            *listed_columns,
             func.left(c.raw, LISTED_LENGTH).label("raw"),
             func.length(c.raw).label("raw_length"),
         )
         .join(keys, and_(c.tenant == keys.c.tenant, c.quarantine_id == keys.c.quarantine_id))
         .order_by(*newest)
     )
-    return await query.fetch(connection, asked)
+    return await query.fetch(connection, statement)
 
 
-async def counts(connection: Any, wanted: QuarantineFilter) -> Mapping[str, int]:
-    """How many there are of each code, the most frequent first."""
+async def counts(connection: Any, filters: QuarantineFilter) -> Mapping[str, int]:
+    """The number of events by code, the most frequent first."""
     number = func.count()
-    asked = (
+    statement = (
         select(QUARANTINE.c.code, number.label("number"))
-        .where(_passing(wanted))
+        .where(_matching(filters))
         .group_by(QUARANTINE.c.code)
         .order_by(number.desc(), QUARANTINE.c.code)
     )
-    return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
+    return {row["code"]: row["number"] for row in await query.fetch(connection, statement)}
 
 
 async def ids(
-    connection: Any, wanted: QuarantineFilter, *, after: UUID | None, limit: int
+    connection: Any, filters: QuarantineFilter, *, after: UUID | None, limit: int
 ) -> Sequence[UUID]:
-    """Ids in their own order, behind `after`."""
-    asked = select(QUARANTINE.c.quarantine_id).where(_passing(wanted))
+    """Ids in ascending order, behind `after`."""
+    statement = select(QUARANTINE.c.quarantine_id).where(_matching(filters))
     if after is not None:
-        asked = asked.where(QUARANTINE.c.quarantine_id > after)
-    asked = asked.order_by(QUARANTINE.c.quarantine_id).limit(limit)
-    return [UUID(str(row["quarantine_id"])) for row in await query.fetch(connection, asked)]
+        statement = statement.where(QUARANTINE.c.quarantine_id > after)
+    statement = statement.order_by(QUARANTINE.c.quarantine_id).limit(limit)
+    return [UUID(str(row["quarantine_id"])) for row in await query.fetch(connection, statement)]
 
 
 async def open_by_code(pool: Pool) -> Mapping[str, int]:
-    """How many wait to be decided about, of all tenants, by code. `pool` must see all of them."""
-    asked = (
+    """The number of open events by code, of all tenants. `pool` must see all tenants."""
+    statement = (
         select(QUARANTINE.c.code, func.count().label("number"))
         .where(QUARANTINE.c.status == Status.OPEN, QUARANTINE.c.code.is_not(None))
         .group_by(QUARANTINE.c.code)
     )
     async with acquire(pool) as connection:
-        return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
+        return {row["code"]: row["number"] for row in await query.fetch(connection, statement)}
 
 
-def _passing(wanted: QuarantineFilter) -> ColumnElement[bool]:
-    # A decision that was heard of before its event waits for it unseen.
-    conditions = [QUARANTINE.c.tenant == wanted.tenant, QUARANTINE.c.received_at.is_not(None)]
-    if wanted.status is not None:
-        conditions.append(QUARANTINE.c.status == wanted.status)
-    if wanted.code is not None:
-        conditions.append(QUARANTINE.c.code == wanted.code)
+def _matching(filters: QuarantineFilter) -> ColumnElement[bool]:
+    # A row without `received_at` is a decision that arrived before its event.
+    conditions = [QUARANTINE.c.tenant == filters.tenant, QUARANTINE.c.received_at.is_not(None)]
+    if filters.status is not None:
+        conditions.append(QUARANTINE.c.status == filters.status)
+    if filters.code is not None:
+        conditions.append(QUARANTINE.c.code == filters.code)
     return and_(*conditions)
 
 
-def _row_of(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Row] | None:
-    """What an event says of which row."""
+def _row_change(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Row] | None:
+    """The id of the row that an event changes, and the fields it sets."""
     match envelope.event:
-        case ScanQuarantined() as kept:
+        case ScanQuarantined() as quarantined:
             return envelope.event_id, {
-                "scan_id": kept.scan_id,
-                "code": kept.code,
-                "reason": kept.reason,
-                "raw": kept.raw,
-                "received_at": kept.received_at,
+                "scan_id": quarantined.scan_id,
+                "code": quarantined.code,
+                "reason": quarantined.reason,
+                "raw": quarantined.raw,
+                "received_at": quarantined.received_at,
             }
         case QuarantineMended() as mended:
             return mended.quarantine_id, {

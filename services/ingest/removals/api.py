@@ -1,4 +1,4 @@
-"""Taking items back, and what was taken back (§2.5, §2.10)."""
+"""Requests to remove items, and the list of removed items (§2.5, §2.10)."""
 
 import json
 from collections.abc import Iterable
@@ -19,9 +19,8 @@ from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
 from services.ingest.removals.domain import LONGEST_REASON, Kind
 from services.ingest.removals.handlers import removal as handler
-from services.ingest.removals.handlers.removal import Order
+from services.ingest.removals.handlers.removal import RemovalRequest
 from services.ingest.removals.read_models import removal
-from services.ingest.scans.api.answers import Deletion, Deletions, Removed, answered
 from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
     CONSISTENCY,
@@ -32,13 +31,14 @@ from services.ingest.scans.api.query_params import (
     staleness,
     without_nul,
 )
-from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.api.responses import Deletion, Deletions, Removed, json_response
+from services.ingest.scans.domain.day import format_time, unix_ms
 from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.domain.scan import LIMITS, parse_uuid
 
 router = APIRouter(prefix="/api/v1", tags=["removal"])
 
-MOST_FAULTS: Final = 100
+MAX_FAULTS: Final = 100
 UNTIL_VISIBLE: Final = visible("activity", "presence", "scan_log", "box", "removal")
 BOM: Final = b"\xef\xbb\xbf"
 
@@ -55,7 +55,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _spelled(text: str) -> str:
+def _uuid_text(text: str) -> str:
     if parse_uuid(text) is None:
         raise PydanticCustomError("uuid_parsing", "Input should be a valid UUID")
     return text
@@ -79,7 +79,7 @@ class BulkRemove(BaseModel):
     """Items by their ids."""
 
     operator: Who
-    uuids: Annotated[list[Annotated[str, AfterValidator(_spelled)]], Field(max_length=1000)]
+    uuids: Annotated[list[Annotated[str, AfterValidator(_uuid_text)]], Field(max_length=1000)]
     reason: Why = None
 
 
@@ -89,7 +89,7 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 
 
 def _takes(body: type[BaseModel]) -> dict[str, Any]:
-    """The part of the API's description that FastAPI cannot see: any content type is JSON."""
+    """The OpenAPI of a body that is read as JSON whatever its content type."""
     content = {"application/json": {"schema": body.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -101,21 +101,21 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
     With an `Idempotency-Key` a request that its caller repeats answers the first result; 422 if
     the key was used for another.
     """
-    asked = _read(Remove, await request.body())
+    body = _read(Remove, await request.body())
     removed = await handler.remove_from_box(
         ingest.store,
-        partial(ingest.items_in_box, caller.tenant, asked.box, asked.code),
-        box=asked.box,
-        code=asked.code,
-        order=_order(ingest, "REMOVE", asked.operator, asked.reason, key, asked),
+        partial(ingest.items_in_box, caller.tenant, body.box, body.code),
+        box=body.box,
+        code=body.code,
+        request=_removal_request(ingest, "REMOVE", body.operator, body.reason, key, body),
         metadata=request_metadata(request, caller),
     )
     if removed is None:
-        return answered(Removed(False, "Товар не найден в указанном коробе", 0))
-    # The item's own words: a repeated request may not be spelled the same.
+        return json_response(Removed(False, "Товар не найден в указанном коробе", 0))
+    # From the audit: a repeated request may be spelled in another way.
     code, box = removed.audit.code, removed.audit.box
-    said = f"Товар {code} удален из короба {box}"
-    return answered(Removed(True, said, 1), {CONSISTENCY: removed.token})
+    message = f"Товар {code} удален из короба {box}"
+    return json_response(Removed(True, message, 1), {CONSISTENCY: removed.token})
 
 
 @router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[UNTIL_VISIBLE])
@@ -127,17 +127,17 @@ async def bulk_remove(
     With an `Idempotency-Key` a request that its caller repeats answers the first result; 422 if
     the key was used for another.
     """
-    asked = _read(BulkRemove, await request.body())
+    body = _read(BulkRemove, await request.body())
     removed = await handler.remove_listed(
         ingest.store,
-        _scan_ids(asked.uuids),
-        order=_order(ingest, "BULK_REMOVE", asked.operator, asked.reason, key, asked),
+        _scan_ids(body.uuids),
+        request=_removal_request(ingest, "BULK_REMOVE", body.operator, body.reason, key, body),
         metadata=request_metadata(request, caller),
     )
     if removed is None:
-        return answered(Removed(False, "Не найдены события с указанными UUID", 0))
-    body = Removed(True, removed.audit.code, len(removed.audit.removed))
-    return answered(body, {CONSISTENCY: removed.token})
+        return json_response(Removed(False, "Не найдены события с указанными UUID", 0))
+    result = Removed(True, removed.audit.code, len(removed.audit.removed))
+    return json_response(result, {CONSISTENCY: removed.token})
 
 
 @router.delete("/events/{uuid}", dependencies=[UNTIL_VISIBLE])
@@ -153,29 +153,29 @@ async def delete(
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
-        order=_order(ingest, "REMOVE", who, None, None),
+        request=_removal_request(ingest, "REMOVE", who, None, None),
         metadata=request_metadata(request, caller),
     )
-    return answered({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
+    return json_response({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
 
 
 @router.get("/deletions")
 async def deletions(
     ingest: Ingest,
-    asked: CurrentQuery,
+    query: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who
     removed."""
-    question, zone = asked.scan_filter, ingest.settings.zone
+    scan_filter, zone = query.scan_filter, ingest.settings.zone
     headers = await staleness(ingest, token, "removal")
-    async with tenant_transaction(ingest.reading, question.tenant) as connection:
-        rows = await removal.page(connection, question, limit=limit, offset=offset)
-        total = await removal.count(connection, question)
-    listed = [_deletion(row, zone) for row in rows]
-    return answered(Deletions(listed, total), headers)
+    async with tenant_transaction(ingest.reading, scan_filter.tenant) as connection:
+        rows = await removal.page(connection, scan_filter, limit=limit, offset=offset)
+        total = await removal.count(connection, scan_filter)
+    items = [_deletion(row, zone) for row in rows]
+    return json_response(Deletions(items, total), headers)
 
 
 def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
@@ -184,7 +184,7 @@ def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
         id=f"{row['removal_id']}.{row['scan_id']}",
         event_uuid=str(row["scan_id"]),
         deleted_by=display_name(row["removed_by"]),
-        deleted_at=written(row["removed_at"], zone),
+        deleted_at=format_time(row["removed_at"], zone),
         event_data=log_row(row, zone),
         reason=row["reason"],
         removal_id=str(row["removal_id"]),
@@ -193,39 +193,45 @@ def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
 
 
 def _read(kind: type[Body], body: bytes) -> Body:
-    """The body, JSON whatever its content type says; 422 in FastAPI's words, which quote nothing
-    of it: clients look for digits in the text of an error."""
+    """Parse the body as JSON whatever its content type. The errors of 422 have FastAPI's form
+    but quote nothing of the body: clients search error texts for digits."""
     try:
         return kind.model_validate_json(body.removeprefix(BOM))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-    raise HTTPException(422, [_fault(one) for one in found[:MOST_FAULTS]])
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+    raise HTTPException(422, [_fault(error) for error in faults[:MAX_FAULTS]])
 
 
-def _scan_ids(spelled: Iterable[str]) -> list[ScanId]:
-    return [ScanId(uuid) for text in spelled if (uuid := parse_uuid(text))]
+def _scan_ids(texts: Iterable[str]) -> list[ScanId]:
+    return [ScanId(uuid) for text in texts if (uuid := parse_uuid(text))]
 
 
-def _fault(one: ErrorDetails) -> dict[str, Any]:
-    said = "JSON decode error" if one["type"] == "json_invalid" else one["msg"]
-    return {"type": one["type"], "loc": ["body", *one["loc"]], "msg": said, "input": None}
+def _fault(error: ErrorDetails) -> dict[str, Any]:
+    message = "JSON decode error" if error["type"] == "json_invalid" else error["msg"]
+    return {"type": error["type"], "loc": ["body", *error["loc"]], "msg": message, "input": None}
 
 
-def _order(
+def _removal_request(
     ingest: Deps,
     kind: Kind,
     operator: str,
     reason: str | None,
     key: str | None,
-    asked: BaseModel | None = None,
-) -> Order:
-    at, request = ingest.clock(), _digest(asked) if asked is not None and key is not None else None
-    return Order(kind=kind, operator=operator, reason=reason or "", at=at, key=key, request=request)
+    body: BaseModel | None = None,
+) -> RemovalRequest:
+    return RemovalRequest(
+        kind=kind,
+        operator=operator,
+        reason=reason or "",
+        at=ingest.clock(),
+        key=key,
+        digest=_digest(body) if body is not None and key is not None else None,
+    )
 
 
-def _digest(asked: BaseModel) -> str:
-    """The same for the same request, however its JSON or its uuids are spelled."""
-    fields = asked.model_dump()
+def _digest(body: BaseModel) -> str:
+    """A digest of the content, independent of the spelling of JSON and uuids."""
+    fields = body.model_dump()
     if "uuids" in fields:
         fields["uuids"] = sorted({str(scan_id) for scan_id in _scan_ids(fields["uuids"])})
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

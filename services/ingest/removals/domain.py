@@ -1,7 +1,7 @@
-"""Taking items back: which scans may go, and what is told of it (§2.5).
+"""The removal of items: which scans can be removed, and the events (§2.5).
 
-A scan stays in the log for ever; that it was removed is a fact behind it. So a removed item never
-comes back, however often its device sends it again.
+A scan stays in the log for ever; its removal is another fact. So a removed item stays removed,
+even if its device sends it again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,12 +21,12 @@ DEFAULT_REASON: Final[dict[Kind, str]] = {
 }
 
 LONGEST_REASON: Final = 1000
-"""In characters. Every removed item repeats the reason, and must stay within what Kafka carries."""
+"""In characters. The fact of every removed item repeats the reason within the limits of Kafka."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggedScan:
-    """A scan as the log has it, its event there, and whether its removal is there too."""
+    """A scan in the log, its event id, and whether its removal is in the log."""
 
     scan: ScanRecorded
     recording: UUID
@@ -34,10 +34,10 @@ class LoggedScan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Removing:
-    """The command to remove scans. An empty `reason` stands for the usual one of the kind.
+class RemoveItems:
+    """The command to remove items. An empty `reason` means the default of the kind.
 
-    `request` is a digest of the request, where it may be repeated.
+    `digest` identifies the content of a request that may be repeated; it is stored in the audit.
     """
 
     removal_id: UUID
@@ -45,60 +45,60 @@ class Removing:
     operator: str
     reason: str
     at: datetime
-    request: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removal:
-    """What is told: the audit, and one fact per item."""
+    """The events of a removal: the audit, and one fact for each item."""
 
     audit: RemovalRecorded
     items: tuple[ItemRemoved, ...]
 
 
-def decide(found: Iterable[LoggedScan], wanted: Removing) -> Removal | None:
-    """Remove whatever of `found` is an item and still there, in that order; None if nothing is."""
-    scans = [one.scan for one in found if one.scan.kind == ITEM and not one.removed]
+def decide(logged: Iterable[LoggedScan], command: RemoveItems) -> Removal | None:
+    """The removal of the scans that are items and not removed yet, in their order; else None."""
+    scans = [one.scan for one in logged if one.scan.kind == ITEM and not one.removed]
     if not scans:
         return None
-    reason = wanted.reason or DEFAULT_REASON[wanted.kind]
-    single = wanted.kind == "REMOVE"
+    reason = command.reason or DEFAULT_REASON[command.kind]
+    single = command.kind == "REMOVE"
     audit = RemovalRecorded(
-        removal_id=wanted.removal_id,
-        kind=wanted.kind,
-        operator=wanted.operator,
+        removal_id=command.removal_id,
+        kind=command.kind,
+        operator=command.operator,
         client=_shared(scan.client for scan in scans),
         city=_shared(scan.city for scan in scans),
         box=_shared(scan.box for scan in scans),
         code=scans[0].code if single else f"Удалено {len(scans)} товаров",
         reason=reason,
         removed=tuple(scan.scan_id for scan in scans),
-        removed_at=wanted.at,
-        request=wanted.request,
+        removed_at=command.at,
+        request=command.digest,
     )
     return Removal(audit=audit, items=tuple(_item(scan, audit) for scan in scans))
 
 
-def latest(found: Iterable[LoggedScan], *, box: str, code: str) -> Sequence[LoggedScan]:
-    """The one unit to remove of a code in a box: the latest scanned of those still there.
+def latest(logged: Iterable[LoggedScan], *, box: str, code: str) -> Sequence[LoggedScan]:
+    """The item of a code in a box that was scanned last and is not removed; none or one.
 
-    Equal barcodes in one box are separate units, so there may be several. None or one comes back.
+    Equal barcodes in one box are separate items.
     """
-    there = [
+    items = [
         one
-        for one in found
+        for one in logged
         if (one.scan.kind, one.scan.box, one.scan.code) == (ITEM, box, code) and not one.removed
     ]
-    return sorted(there, key=_lateness)[-1:]
+    return sorted(items, key=_scan_order)[-1:]
 
 
-def _lateness(one: LoggedScan) -> tuple[datetime, datetime, datetime, UUID]:
+def _scan_order(one: LoggedScan) -> tuple[datetime, datetime, datetime, UUID]:
     scan = one.scan
     return scan.effective_at, scan.received_at, scan.scanned_at, scan.scan_id
 
 
 def _shared(names: Iterable[str]) -> str:
-    """The name, if it is the same everywhere."""
+    """The name that all scans share, or `""`."""
     first, *others = set(names)
     return "" if others else first
 

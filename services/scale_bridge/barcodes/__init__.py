@@ -1,1 +1,1 @@
-"""Barcodes that scales print, and what they mean."""
+"""Barcodes that scales print: their meaning, and the rules an owner sets."""

@@ -1,4 +1,4 @@
-"""What a scanned label means, and the rules by which that is told (SCL-13)."""
+"""The meaning of a scanned barcode, and the rules of labels (SCL-13)."""
 
 from datetime import date
 from decimal import Decimal
@@ -42,7 +42,7 @@ Measured = Literal["weight_g", "price_minor", "count"]
 
 
 class Rule(BaseModel):
-    """Prefix, code, check digit of the measure if there is one, measure, check digit: EAN-13."""
+    """An EAN-13: prefix, code, check digit of the measure if there is one, measure, check digit."""
 
     name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*$")]
     prefix: Annotated[str, Field(min_length=2, max_length=10, pattern=r"^[0-9]+$")]
@@ -59,7 +59,7 @@ class Rules(BaseModel):
 
 
 class Scanned(BaseModel):
-    """What a scanner read, as it sent it."""
+    """A barcode as the scanner sent it."""
 
     code: Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -76,7 +76,7 @@ class Sold(BaseModel):
 
 
 class Meaning(BaseModel):
-    """What it says. A `label` has code, measure and value, and which products have that code.
+    """The meaning of a barcode. A `label` has code, measure, value, and the products with the code.
 
     A `gtin` is a trade item's number in 14 digits; `elements` are by identifier, dates as
     YYYY-MM-DD, measures (weights in kilograms) and amounts as text.
@@ -94,16 +94,16 @@ class Meaning(BaseModel):
 
 @router.get("/barcodes/rules")
 async def rules(scales: Scales, caller: Reader) -> Rules:
-    """The caller's rules; none if they set none."""
+    """The caller's rules."""
     owner = owner_of(caller.subject)
     return _present(await handler.rules_of(scales.context, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
 async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> Rules:
-    """Set all of them. 422 names every rule that cannot be, or whose prefix overlaps another's."""
-    given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
-    command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
+    """Replace all rules. 422 names every invalid rule, and every overlapping prefix."""
+    rules = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
+    command = SetRules(rules=rules, set_by=caller.subject, now=scales.clock())
     try:
         return _present(
             await handler.set_rules(scales.context, command, request_metadata(request, caller))
@@ -115,38 +115,38 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
-    """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
-    known = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
+    """The meaning of a barcode. 422 with a code of its own if it was misread or is unknown."""
+    rules = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:
-        said = meaning(known, body.code.strip(" \t\r\n"), today=today)
+        decoded = meaning(rules, body.code.strip(" \t\r\n"), today=today)
     except BadBarcode as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), type(error).__name__)
-    match said:
+    match decoded:
         case Label():
             if not await scales.consistency.caught_up("drift", caller.tenant):
                 response.headers[STALE] = "1"
-            return await _label(scales, caller, said)
+            return await _label(scales, caller, decoded)
         case TradeItem(gtin=gtin):
             return Meaning(kind="gtin", gtin=gtin)
         case _:
-            told = {name: _plain(value) for name, value in said.items()}
-            return Meaning(kind="elements", elements=told, gtin=told.get("01"))
+            elements = {name: _plain(value) for name, value in decoded.items()}
+            return Meaning(kind="elements", elements=elements, gtin=elements.get("01"))
 
 
 async def _label(scales: ApiContext, caller: Principal, label: Label) -> Meaning:
     code, owner = label.weighed.code, owner_of(caller.subject)
-    # Some write codes as texts, with the zeros that stand on the label.
+    # Some scales write codes as text, with the leading zeros of the label.
     codes = {str(code), str(code).zfill(label.rule.code_digits)}
     async with tenant_connection(scales.reading, caller.tenant) as connection:
-        found = await article.sold(connection, caller.tenant, owner, codes)
+        products = await article.sold(connection, caller.tenant, owner, codes)
     return Meaning(
         kind="label",
         rule=label.rule.name,
         code=code,
         measure=label.weighed.measure.value,
         value=label.weighed.value,
-        products=[_sold(one) for one in found],
+        products=[_sold(one) for one in products],
     )
 
 
@@ -155,9 +155,9 @@ def _sold(one: article.Sold) -> Sold:
         device_id=one.number,
         device=one.device,
         plu=one.plu,
-        name=one.shown.get("name"),
-        price=one.shown.get("price"),
-        product_type=one.shown.get("productType"),
+        name=one.fields.get("name"),
+        price=one.fields.get("price"),
+        product_type=one.fields.get("productType"),
     )
 
 
@@ -171,6 +171,6 @@ def _plain(value: Value) -> Any:
             return value
 
 
-def _present(known: tuple[BarcodeRule, ...]) -> Rules:
+def _present(rules: tuple[BarcodeRule, ...]) -> Rules:
     names = Rule.model_fields
-    return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in known])
+    return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in rules])

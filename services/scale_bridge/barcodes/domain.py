@@ -1,7 +1,7 @@
-"""How an owner's labels are read: rules by prefix, one list of them for scales and tills.
+"""The rules by which an owner's labels are decoded, by prefix, for scales and tills (SCL-13).
 
-SCL-13. The rules are kept as `contracts.scale_bridge` tells them, so that whoever follows the
-events reads a label as it is read here: by `libs.barcodes`.
+The rules are stored as they are published in events (`contracts.scale_bridge`), so that every
+subscriber decodes a label as this service does, with `libs.barcodes`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from libs.eventsourcing.decider import Decider
 
 MOST_RULES: Final = 100
 _EAN: Final = "]E"
-"""What scanners may put in front of an EAN or UPC, and a digit behind it."""
+"""The prefix that scanners may send before an EAN or UPC; a digit follows it."""
 
 Rules: TypeAlias = tuple[BarcodeRule, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetRules:
-    """Read labels by these rules from now on, and by no others."""
+    """Replace the rules of an owner."""
 
     rules: Rules
     set_by: str
@@ -34,7 +34,7 @@ class SetRules:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with the rule at an index of the list, and in which field."""
+    """A fault of the rule at an index of the list, and the field."""
 
     index: int
     field: str
@@ -42,7 +42,7 @@ class Flaw:
 
 
 class BadRules(ValueError):
-    """These rules cannot be kept; `flaws` says why, without repeating what was sent."""
+    """The rules are not valid; `flaws` has the reasons, and never a value."""
 
     def __init__(self, flaws: Sequence[Flaw]) -> None:
         super().__init__("the rules cannot be kept")
@@ -51,7 +51,7 @@ class BadRules(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label of variable measure: the rule it was read by, and what it says."""
+    """A label of variable measure: the rule it matches, and the decoded code and measure."""
 
     rule: BarcodeRule
     weighed: MeasuredItem
@@ -59,7 +59,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class TradeItem:
-    """A trade item's number, in 14 digits."""
+    """The number of a trade item, in 14 digits."""
 
     gtin: str
 
@@ -83,47 +83,47 @@ def evolve(rules: Rules, event: ScaleBridgeEvent) -> Rules:
         case BarcodeRulesSet(rules=new):
             return new
         case _:
-            # What happens to scales has streams of its own.
+            # Scales have streams of their own.
             return rules
 
 
 BARCODES: Final[Decider[Rules, SetRules, ScaleBridgeEvent]] = Decider(
     category="barcode", initial=(), decide=decide, evolve=evolve
 )
-"""One stream per owner, whose id is its."""
+"""One stream per owner; its id is the owner's."""
 
 
 def meaning(rules: Rules, scanned: str, *, today: date) -> Meaning:
-    """What a scanned barcode says. Raises BadBarcode."""
+    """The meaning of a scanned barcode. Raises BadBarcode."""
     code = scanned[len(_EAN) + 1 :] if scanned.startswith(_EAN) else scanned
-    known = {_rule(rule): rule for rule in rules}
-    label = decode(known, code)
+    by_parsed = {_parsed(rule): rule for rule in rules}
+    label = decode(by_parsed, code)
     if label is not None:
-        return Label(known[label.rule], label)
+        return Label(by_parsed[label.rule], label)
     if gtin.is_digits(code) and len(code) in gtin.LENGTHS:
         return TradeItem(gtin.gtin14(code))
     return elements.read(code, today=today)
 
 
 def _flaws(rules: Rules) -> Iterator[Flaw]:
-    read: list[Rule] = []
+    previous: list[Rule] = []
     names: set[str] = set()
     for index, rule in enumerate(rules):
         if rule.name in names:
             yield Flaw(index, "name", "another rule has this name")
         names.add(rule.name)
         try:
-            mine = _rule(rule)
+            parsed = _parsed(rule)
         except BadRule as bad:
             yield Flaw(index, "prefix", str(bad))
             continue
-        if any(overlapping(mine, other) for other in read):
+        if any(overlapping(parsed, other) for other in previous):
             yield Flaw(index, "prefix", "overlaps the prefix of another rule")
-        read.append(mine)
+        previous.append(parsed)
 
 
-def _rule(rule: BarcodeRule) -> Rule:
-    """Raises BadRule."""
+def _parsed(rule: BarcodeRule) -> Rule:
+    """The rule as `libs.barcodes` has it. Raises BadRule."""
     return Rule(
         prefix=rule.prefix,
         code_digits=rule.code_digits,

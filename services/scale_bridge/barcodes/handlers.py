@@ -1,8 +1,8 @@
-"""What happens when an owner sets the rules by which their labels are read, or has one read.
+"""The rules of an owner's labels: loaded and set.
 
-Rules are their owner's, as scales are: in a tenant where people register themselves, others are
-strangers. Once there was one list for all of a tenant, in a stream named after it; of that,
-owners keep the rules they set, until they set others.
+Rules belong to an owner, as scales do: a tenant may have owners who do not know each other. An
+earlier version had one list per tenant, in a stream with the tenant's name; from that list an owner
+still has the rules they set, until they set others.
 """
 
 from dataclasses import replace
@@ -18,11 +18,11 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.device import owner_of
 
 MOST_OWNERS: Final = 1000
-"""How many owners' rules are cached: anyone who registers may set rules."""
+"""The most owners whose rules are cached: everybody who registers may set rules."""
 
 
 async def rules_of(context: Context, tenant: str, owner: UUID) -> Rules:
-    """The owner's rules as the log has them; none if they set none. Raises LogUnavailable."""
+    """The owner's current rules; empty if none were set. Raises LogUnavailable."""
     key = f"{tenant} {owner}"
     rules, version = context.rules.get(key, (BARCODES.initial, 0))
     later = await context.store.log.read(tenant, BARCODES.stream(owner), after=version)
@@ -32,19 +32,19 @@ async def rules_of(context: Context, tenant: str, owner: UUID) -> Rules:
         context.rules[key] = rules, version + len(later)
         while len(context.rules) > MOST_OWNERS:
             del context.rules[next(iter(context.rules))]
-    return rules if version or later else await _of_the_tenant(context, tenant, owner)
+    return rules if version or later else await _tenant_rules(context, tenant, owner)
 
 
 async def set_rules(context: Context, command: SetRules, metadata: Metadata) -> Rules:
-    """Read labels by these rules from now on. Safe to repeat. Raises BadRules, LogUnavailable."""
+    """Replace the rules of an owner. Safe to repeat. Raises BadRules, LogUnavailable."""
     owner = owner_of(command.set_by)
-    own = replace(BARCODES, initial=await _of_the_tenant(context, metadata.tenant, owner))
-    await execute(context.store, own, owner, command, metadata=metadata)
+    aggregate = replace(BARCODES, initial=await _tenant_rules(context, metadata.tenant, owner))
+    await execute(context.store, aggregate, owner, command, metadata=metadata)
     return await rules_of(context, metadata.tenant, owner)
 
 
-async def _of_the_tenant(context: Context, tenant: str, owner: UUID) -> Rules:
-    """What the owner set of the tenant's list."""
+async def _tenant_rules(context: Context, tenant: str, owner: UUID) -> Rules:
+    """The rules that the owner set in the list of the tenant."""
     rules = BARCODES.initial
     for event in (await context.store.read(tenant, BARCODES.stream(tenant))).events:
         if isinstance(event, BarcodeRulesSet) and owner_of(event.set_by) == owner:

@@ -1,4 +1,7 @@
-"""`bridge` on a command line: the daemon that speaks to the scales on a shop's network (SCL-11)."""
+"""The command `bridge`: the agent that drives the scales on a shop's network (SCL-11).
+
+It is enrolled once: a person who may write scales types the code it shows (RFC 8628).
+"""
 
 import asyncio
 import random
@@ -9,42 +12,80 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
+import aiohttp
 import typer
 from rich.console import Console
+from rich.panel import Panel
 
 from libs.clock import utc_now
 from libs.http.client import open_client
 from libs.process.lifecycle import main, run_until_signal
+from libs.security.sealed_box import generate_private
 from libs.telemetry import logs
+from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import (
+    Identity,
     InUse,
     NotEnrolled,
     home_of,
     read_identity,
+    write_identity,
 )
-from services.scale_bridge.bridges.adapters.login import GatewayAway, NotLetIn
-from services.scale_bridge.bridges.api.enrolment import STORE, enrol, gateway_of
+from services.scale_bridge.bridges.adapters.login import GatewayUnavailable, NotAuthorized
 from services.scale_bridge.bridges.domain import PROGRAM
-from services.scale_bridge.bridges.handlers.execution import AgentTools, carrying_out
+from services.scale_bridge.bridges.handlers.execution import AgentTools, task_handler
 from services.scale_bridge.bridges.handlers.gateway_client import GatewayClient, run
 from services.scale_bridge.bridges.handlers.runner import Runner
-from services.scale_bridge.bridges.stores.store import open_bridge_store
+from services.scale_bridge.bridges.stores.agent_store import open_agent_store
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import PRIVATE, Policy, parse_networks, parse_ports
-from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
+from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 CANNOT: Final = 1
 
 
+STORE: Final = "operations.sqlite3"
+
+State = Annotated[
+    Path,
+    typer.Option(
+        help="Directory of the agent's key and its tasks, for its owner only.",
+        envvar="SCALE_BRIDGE_STATE",
+    ),
+]
+Gateway = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the gateway, https://…; needed to enrol.", envvar="SCALE_BRIDGE_GATEWAY"
+    ),
+]
+Enrol = Annotated[
+    bool, typer.Option("--enrol", help="Enrol first: a person types the code that is shown.")
+]
+Name = Annotated[
+    str, typer.Option(help="Name of the agent for people.", envvar="SCALE_BRIDGE_NAME")
+]
+Networks = Annotated[
+    str, typer.Option(help="Networks of the scales, as 192.168.1.0/24; private ones if empty.")
+]
+Ports = Annotated[str, typer.Option(help="Ports of the scales, as 1111,2000-2010; any if empty.")]
+Names = Annotated[bool, typer.Option("--names", help="Scales may be given by host names.")]
+Loopback = Annotated[bool, typer.Option("--loopback", help="Scales may be on this machine.")]
+Lines = Annotated[int, typer.Option(help="Scales connected to at once.", min=1, max=256)]
+LogLevel = Annotated[str, typer.Option(envvar="LOG_LEVEL")]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BridgeOptions:
-    """What was asked for on the command line."""
+class AgentOptions:
+    """The options of the command. With `enrol` the agent is enrolled first."""
 
     gateway: str | None
     state: Path
@@ -56,49 +97,27 @@ class BridgeOptions:
 
 
 def add_bridge(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command `bridge`."""
 
     @app.command()
     def bridge(
-        state: Annotated[
-            Path,
-            typer.Option(
-                help="Where it keeps its key and its work; its owner's only.",
-                envvar="SCALE_BRIDGE_STATE",
-            ),
-        ],
-        gateway: Annotated[
-            str | None,
-            typer.Option(
-                help="The platform's address, https://…; needed to enrol.",
-                envvar="SCALE_BRIDGE_GATEWAY",
-            ),
-        ] = None,
-        enrol_first: Annotated[
-            bool, typer.Option("--enrol", help="Ask to be let in first, by a code to be typed.")
-        ] = False,
-        name: Annotated[
-            str, typer.Option(help="What people call it.", envvar="SCALE_BRIDGE_NAME")
-        ] = "",
-        networks: Annotated[
-            str, typer.Option(help="Where scales may be, as 192.168.1.0/24; private ones if empty.")
-        ] = "",
-        ports: Annotated[str, typer.Option(help="As 1111,2000-2010; any if empty.")] = "",
-        names: Annotated[
-            bool, typer.Option("--names", help="Scales may be given by names.")
-        ] = False,
-        loopback: Annotated[
-            bool, typer.Option("--loopback", help="Scales may be on this very machine.")
-        ] = False,
-        lines: Annotated[int, typer.Option(help="Scales spoken to at once.", min=1, max=256)] = 32,
-        log_level: Annotated[str, typer.Option(envvar="LOG_LEVEL")] = "INFO",
+        state: State,
+        gateway: Gateway = None,
+        enrol_first: Enrol = False,
+        name: Name = "",
+        networks: Networks = "",
+        ports: Ports = "",
+        names: Names = False,
+        loopback: Loopback = False,
+        lines: Lines = 32,
+        log_level: LogLevel = "INFO",
     ) -> None:
-        """Drive the scales of a shop for the platform, from inside the shop's network.
+        """Drive the scales of a shop for the service, from inside the shop's network.
 
-        It only connects outwards, to the gateway. What it was given to do it does
-        whatever becomes of the line, and tells when there is one again.
+        The agent only connects outwards, to the gateway. It executes stored tasks while it is
+        disconnected, and reports them when it is connected again.
         """
-        options = BridgeOptions(
+        options = AgentOptions(
             gateway=None if gateway is None else gateway_of(gateway),
             state=state,
             name=name or socket.gethostname(),
@@ -107,28 +126,28 @@ def add_bridge(app: typer.Typer) -> None:
             lines=lines,
         )
         logs.set_up("scale_bridge", log_level)
-        raise typer.Exit(_carry_out(options, Console()))
+        raise typer.Exit(_run_agent(options, Console()))
 
 
-def _carry_out(options: BridgeOptions, console: Console) -> int:
+def _run_agent(options: AgentOptions, console: Console) -> int:
     try:
         with home_of(options.state):
-            return main(_bridge(options, console))
+            return main(_enrol_and_run(options, console))
     except InUse:
-        said = "another daemon runs in this directory"
+        reason = "another agent runs in this directory"
     except NotEnrolled:
-        said = "it is not enrolled; start it once with --enrol and --gateway"
-    except NotLetIn as no:
-        said = f"it was not let in ({no.code})"
-    except GatewayAway as away:
-        said = f"the gateway {away}"
+        reason = "it is not enrolled; start it once with --enrol and --gateway"
+    except NotAuthorized as error:
+        reason = f"it was not let in ({error.code})"
+    except GatewayUnavailable as error:
+        reason = f"the gateway {error}"
     except (OSError, sqlite3.Error) as error:
-        said = getattr(error, "strerror", None) or f"its state cannot be used ({error})"
-    console.print(f"The bridge cannot start: {said}.", markup=False)
+        reason = getattr(error, "strerror", None) or f"its state cannot be used ({error})"
+    console.print(f"The bridge cannot start: {reason}.", markup=False)
     return CANNOT
 
 
-async def _bridge(options: BridgeOptions, console: Console) -> int:
+async def _enrol_and_run(options: AgentOptions, console: Console) -> int:
     async with open_client() as client:
         if options.enrol:
             if options.gateway is None:
@@ -152,17 +171,17 @@ async def _bridge(options: BridgeOptions, console: Console) -> int:
 
 
 @asynccontextmanager
-async def open_runner(options: BridgeOptions) -> AsyncIterator[Runner]:
-    """The daemon's runner with its driver and its memory. Raises OSError, sqlite3.Error."""
+async def open_runner(options: AgentOptions) -> AsyncIterator[Runner]:
+    """The agent's runner with its driver and its database. Raises OSError, sqlite3.Error."""
     async with (
-        open_driver(lines=options.lines) as driver,
-        open_bridge_store(options.state / STORE, time.time) as store,
+        open_driver(connections=options.lines) as driver,
+        open_agent_store(options.state / STORE, time.time) as store,
     ):
         execution = ExecutionContext(
             driver=driver,
             leases=LocalLeases(),
-            breakers=LocalBreakers(Rules(), utc_now),
-            pace=LocalPace(options.connection_seconds, time.monotonic),
+            breakers=LocalBreakers(BreakerRules(), utc_now),
+            rate_limits=LocalRateLimits(options.connection_seconds, time.monotonic),
             policy=options.policy,
             holder="bridge",
             chance=random.random,
@@ -172,7 +191,7 @@ async def open_runner(options: BridgeOptions) -> AsyncIterator[Runner]:
             private_key=lambda: read_identity(options.state).private_key,
             now=time.time,
         )
-        yield Runner(store=store, carry_out=carrying_out(tools), now=time.time, lines=options.lines)
+        yield Runner(store=store, handle=task_handler(tools), now=time.time, lines=options.lines)
 
 
 async def _until_stopped(runner: Runner, gateway: GatewayClient, stop: asyncio.Event) -> None:
@@ -196,3 +215,59 @@ def _policy(networks: str, ports: str, *, names: bool, loopback: bool) -> Policy
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--networks, --ports") from error
+
+
+def gateway_of(given: str) -> str:
+    """The address without a slash at its end: https, or http on loopback, as secrets go there.
+
+    Raises typer.BadParameter.
+    """
+    try:
+        parts = urlsplit(given)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    if not host or parts.query or parts.fragment or parts.username is not None:
+        raise typer.BadParameter("is written like https://shop.example", param_hint="--gateway")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise typer.BadParameter("must begin with https://", param_hint="--gateway")
+    return given.rstrip("/")
+
+
+async def enrol(
+    gateway: str, state: Path, name: str, client: aiohttp.ClientSession, console: Console
+) -> None:
+    """Show a code, wait until a person has typed it at the gateway, and store the new identity.
+
+    Raises NotAuthorized, GatewayUnavailable, OSError.
+    """
+    codes = await login.request_codes(client, gateway, name)
+    console.print(
+        Panel(
+            f"Open [bold]{codes.page}[/] and type\n\n    [bold]{codes.user_code}[/]\n\n"
+            f"or open {codes.page_with_code}",
+            title="Let this bridge in",
+            expand=False,
+        ),
+        soft_wrap=True,
+    )
+    tokens = await login.poll_tokens(client, gateway, codes, asyncio.sleep)
+    identity = Identity(
+        gateway=gateway, private_key=generate_private(), refresh_token=tokens.refresh
+    )
+    _delete_store(state)
+    write_identity(state, identity)
+    console.print("It is in.")
+
+
+def _delete_store(state: Path) -> None:
+    """Delete the tasks of an earlier identity, which cannot be decrypted or reported any more."""
+    for file in state.glob(f"{STORE}*"):
+        file.unlink()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

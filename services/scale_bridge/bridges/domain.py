@@ -1,11 +1,12 @@
-"""What the service and the daemon on a shop's LAN say to each other, over one WebSocket.
+"""The messages between the service and an agent on a shop's network, over one WebSocket.
 
-Work is handed out while the daemon has room for it, and reports go back until they are settled.
-Both sides repeat what they are not sure of, and both know what they have heard before. Moments are
-told as ages: the clocks of the two need not agree. No secret is in a message, but for a scale's
-password, sealed to the daemon's own key.
+The service sends tasks while the agent has room for them; the agent sends reports until they are
+settled. Both sides repeat what is not confirmed and recognise repetitions. Moments are sent as
+ages, so the two clocks need not agree. The only secret in a message is a scale's password, sealed
+to the agent's own key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -15,21 +16,21 @@ from services.scale_bridge.driver.domain.document import STRICT, Strictness
 
 VERSION: Final = 1
 PROGRAM: Final = "tillstream-bridge 1"
-"""Which daemon this is; one that differs from the service's is to be brought up to date."""
+"""The version of the agent. An agent with another one than the service is outdated."""
 PART_BYTES: Final = 128 * 1024
-"""Of a catalogue, compressed; with its envelope far below what a door lets through at once."""
+"""The size of a part of a compressed catalogue; far below the gateway's limit of a message."""
 HEARTBEAT_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 35.0
-"""After so long without a word the other side counts as gone, whatever the connection says."""
+"""After so long without a message the other side counts as gone."""
 
 SUPERSEDED: Final = 4409
-"""The code a connection is closed with when the same daemon has opened another."""
+"""The close code of a connection when the same agent has opened another."""
 MISUNDERSTOOD: Final = 4400
-"""The code for messages that are none, or of another version."""
+"""The close code after an invalid message, or one of another version."""
 
 
 class Stage(StrEnum):
-    """How far an operation is."""
+    """The stages of a task that an agent reports."""
 
     BEGAN = "began"
     APPLIED = "applied"
@@ -38,7 +39,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hello:
-    """The daemon is there, and these are the operations it has, ended ones not yet settled too."""
+    """The agent's first message. `holding` are its tasks, also ended ones that are not settled."""
 
     version: int
     program: str
@@ -47,7 +48,7 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Welcome:
-    """The service is there, and speaks this version; `program` is the daemon that goes with it."""
+    """The service's answer to `Hello`. `program` is the current version of the agent."""
 
     version: int
     program: str = ""
@@ -55,19 +56,18 @@ class Welcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
-    """The daemon has room for so many more operations."""
+    """The agent takes `room` more tasks."""
 
     room: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """An operation on a scale: `kind` as in OperationQueued, to be over in `seconds_left`.
+    """A task: an operation of a `kind` on a scale, with `seconds_left` until its deadline.
 
-    `operation_id` is the task's: where the service makes two of an operation, each has its own.
-
-    `password` is sealed to the daemon, in the context `context_of`. `catalogue` is the MD5 of what
-    the scale shall show, `known` of what it was last seen to hold; they come as parts before.
+    `operation_id` is the id of the task; of an operation with two tasks, each has its own.
+    `password` is sealed to the agent, in the context `context_of`. `catalogue` is the MD5 of the
+    desired catalogue, `known` of what the scale held last; both are sent as parts before.
     `diagnose` and `strictness` are as in `device_task.DeviceTask`.
     """
 
@@ -87,7 +87,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One of the `of` parts of a compressed catalogue, numbered from 0. Either side sends them."""
+    """One of the `of` parts of a compressed catalogue, numbered from 0. Both sides send them."""
 
     md5: str
     number: int
@@ -96,15 +96,15 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """The work is on the daemon's disk."""
+class WorkStored:
+    """The task is on the agent's disk."""
 
     operation_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """So many bytes are over, of `total` if that is known. Sent once and not stored."""
+    """`done` bytes of `total` are transferred, None if unknown. Sent once and not stored."""
 
     operation_id: UUID
     done: int
@@ -113,12 +113,11 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What became of an operation so far; what a later report says counts.
+    """The state of a task; a later report replaces an earlier one.
 
-    Of an ENDED one `outcome`, `code`, `detail` and `result` are as in OperationEnded. `content` is
-    the MD5 of what the scale was read to hold, if it was; it comes as parts before. After a
-    `doubtful` end it is unknown what the scale holds, unless `content` says so. `catalogue` repeats
-    that of the work.
+    With ENDED, `outcome`, `code`, `detail` and `result` are as in OperationEnded. `content` is the
+    MD5 of what was read from the scale, sent as parts before. After a `doubtful` end it is unknown
+    what the scale holds, unless there is a `content`. `catalogue` repeats that of the task.
     """
 
     stage: Stage
@@ -135,7 +134,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
-    """The report with this number, from 1, of an operation; repeated until it is settled."""
+    """A report, numbered from 1 for each task. It is repeated until it is settled."""
 
     operation_id: UUID
     number: int
@@ -145,7 +144,7 @@ class Reported:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """The report, and all before it, are in the service's log: the daemon may forget them."""
+    """The service has recorded a report and all before it: the agent may delete them."""
 
     operation_id: UUID
     number: int
@@ -153,7 +152,7 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heartbeat:
-    """What the daemon knows to work: exchanges with scales that were completed, nothing else."""
+    """The agent is connected. `working` tasks run; `completed` exchanges with scales so far."""
 
     working: int
     completed: int
@@ -161,28 +160,39 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
-    """The answer to a heartbeat: the service is there, not only a connection."""
+class HeartbeatAnswer:
+    """The answer to a heartbeat: the service itself is reachable, not only the gateway."""
 
 
 Message: TypeAlias = (
-    Hello | Welcome | Ready | Work | Part | Kept | Progress | Reported | Settled | Heartbeat | Heard
+    Hello
+    | Welcome
+    | Ready
+    | Work
+    | Part
+    | WorkStored
+    | Progress
+    | Reported
+    | Settled
+    | Heartbeat
+    | HeartbeatAnswer
 )
-MESSAGES: Final = (
-    Hello,
-    Welcome,
-    Ready,
-    Work,
-    Part,
-    Kept,
-    Progress,
-    Reported,
-    Settled,
-    Heartbeat,
-    Heard,
-)
+MESSAGES: Final[Mapping[str, type]] = {
+    "Hello": Hello,
+    "Welcome": Welcome,
+    "Ready": Ready,
+    "Work": Work,
+    "Part": Part,
+    "Kept": WorkStored,
+    "Progress": Progress,
+    "Reported": Reported,
+    "Settled": Settled,
+    "Heartbeat": Heartbeat,
+    "Heard": HeartbeatAnswer,
+}
+"""The messages by their names in a frame, which agents of all versions know."""
 
 
 def context_of(operation_id: UUID, device_id: UUID) -> str:
-    """What a password is sealed for: this operation on this scale, no other."""
+    """The context a password is sealed in: one task on one scale."""
     return f"scale {device_id} operation {operation_id}"

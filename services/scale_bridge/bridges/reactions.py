@@ -1,4 +1,4 @@
-"""What the scale bridge does when the gateway lets a daemon in: it learns whose the daemon is."""
+"""Reacts to enrolments at the gateway: an agent belongs to the account that enrolled it."""
 
 from typing import Final
 
@@ -15,12 +15,12 @@ NAME: Final = "enrolment"
 
 
 def enrolments() -> Reaction[GatewayEvent]:
-    """Store the account that enrolled a daemon: it reaches only that account's scales."""
+    """Store the account that enrolled an agent: the agent drives only that account's scales."""
 
     async def react(connection: Connection, envelope: Envelope[GatewayEvent]) -> None:
         enrolled = envelope.event
         if isinstance(enrolled, DeviceEnrolled):
-            await bridges.enrolled(
+            await bridges.set_owner(
                 connection, enrolled.tenant, enrolled.account_id, enrolled.enrolled_by
             )
 

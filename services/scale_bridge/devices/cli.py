@@ -1,4 +1,4 @@
-"""`rotate-secrets` on a command line: passwords of scales sealed with the newest key (R17)."""
+"""`rotate-secrets` on a command line: the passwords of scales sealed with the newest key (R17)."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from services.scale_bridge.settings import Settings
 
 ACTOR: Final = "command line"
-SOME_LOST: Final = 1
+UNREADABLE: Final = 1
+"""Exit status: some passwords cannot be read."""
 
 
 def add_rotate_secrets(
@@ -41,10 +42,10 @@ def add_rotate_secrets(
         except Unavailable as error:
             raise typer.BadParameter(str(error)) from error
         console = Console()
-        console.print(f"{rotated.sealed} sealed anew, {rotated.fresh} were already")
-        for device_id in rotated.lost:
+        console.print(f"{rotated.sealed} sealed anew, {rotated.current} were already")
+        for device_id in rotated.unreadable:
             console.print(f"the password of {device_id} cannot be read", markup=False)
-        raise typer.Exit(SOME_LOST if rotated.lost else 0)
+        raise typer.Exit(UNREADABLE if rotated.unreadable else 0)
 
 
 async def _rotate(

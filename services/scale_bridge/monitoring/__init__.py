@@ -1,1 +1,1 @@
-"""What scales show: the board, drift, and copies as of an instant."""
+"""What scales show: the board, drift, and the past."""

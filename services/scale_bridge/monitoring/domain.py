@@ -5,35 +5,35 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain import failure_texts
 
 UNREACHABLE: Final = frozenset({"Unreachable", "Timeout", "Disconnected", "BadAnswer"})
-"""Codes of operations in which the scale said nothing of use."""
+"""Codes of operations to which the scale gave no valid answer."""
 NOT_TRIED: Final = frozenset(
     {
-        wording.BUSY,
-        wording.CIRCUIT_OPEN,
-        wording.NOT_BEGUN,
-        wording.NO_REPORT,
-        wording.PROGRAM_FAULT,
-        wording.EDITED_MEANWHILE,
-        wording.INTERRUPTED,
-        wording.NOTHING_CACHED,
-        wording.PASSWORD_LOST,
-        wording.BAD_ADDRESS,
-        wording.DEVICE_UNKNOWN,
-        wording.MOVED,
+        failure_texts.BUSY,
+        failure_texts.CIRCUIT_OPEN,
+        failure_texts.NOT_BEGUN,
+        failure_texts.NO_REPORT,
+        failure_texts.PROGRAM_FAULT,
+        failure_texts.EDITED_MEANWHILE,
+        failure_texts.INTERRUPTED,
+        failure_texts.NOTHING_CACHED,
+        failure_texts.PASSWORD_LOST,
+        failure_texts.BAD_ADDRESS,
+        failure_texts.DEVICE_UNKNOWN,
+        failure_texts.MOVED,
         "Overloaded",
     }
 )
-"""Codes of operations that say nothing about the scale: it was not asked, or not to the end."""
-NOT_SHOWN: Final = wording.NOT_SHOWN
+"""Codes of operations that say nothing about the scale: it was not reached, or not to the end."""
+NOT_SHOWN: Final = failure_texts.NOT_SHOWN
 WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
 WENT_WELL: Final = frozenset({"done", "verified"})
 
 
 class State(StrEnum):
-    """The worst first: that is how a board is read."""
+    """The statuses of a device, the worst first, as a board lists them."""
 
     LYING = "lying"
     WRONG_PASSWORD = "wrong password"  # noqa: S105 -- a word
@@ -45,7 +45,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """How an operation ended."""
+    """The end of an operation."""
 
     outcome: str
     code: str
@@ -54,14 +54,14 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """What is known of a scale.
+class DeviceFacts:
+    """The facts about a device that decide its status.
 
-    `valid` once it was read and its address has not changed since. `revision` is what it shall
-    show, `confirmed` the last it is known to hold, if any. `caught` showing something else than it
-    was just sent, and never since showing what it shall; `caught_by` says so. `pending` are the
-    products it shows otherwise, `last` what was last tried with it, `heard_at` the last exchange
-    completed.
+    `valid`: it was read since its address last changed. `revision` is the present catalogue,
+    `confirmed` the last one it confirmed. `caught`: it showed something else than it was just sent,
+    and never its catalogue since; `caught_by` is that operation's detail. `pending` products are
+    shown otherwise than desired. `last` is the last operation that reached for it, `last_exchange`
+    the end of the last one it completed.
     """
 
     valid: bool = False
@@ -71,28 +71,28 @@ class Facts:
     caught_by: str = ""
     pending: int = 0
     last: Ended | None = None
-    heard_at: datetime | None = None
+    last_exchange: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """The word and the reason."""
+    """The status, and a sentence with the reason."""
 
     state: State
     reason: str
 
 
-def device_status(facts: Facts) -> DeviceStatus:
-    """How it stands, judged by the last that was heard of it."""
+def device_status(facts: DeviceFacts) -> DeviceStatus:
+    """The status of a device by its last operation and its catalogue."""
     last = facts.last
     if last is not None and last.code == WRONG_PASSWORD:
-        return DeviceStatus(State.WRONG_PASSWORD, wording.sentence(WRONG_PASSWORD))
+        return DeviceStatus(State.WRONG_PASSWORD, failure_texts.sentence(WRONG_PASSWORD))
     if last is not None and last.code in UNREACHABLE:
-        return DeviceStatus(State.UNREACHABLE, last.detail or wording.sentence(last.code))
+        return DeviceStatus(State.UNREACHABLE, last.detail or failure_texts.sentence(last.code))
     if facts.caught:
-        reason = facts.caught_by or wording.sentence(NOT_SHOWN)
+        reason = facts.caught_by or failure_texts.sentence(NOT_SHOWN)
         return DeviceStatus(State.LYING, f"{reason}{_differing(facts.pending)}")
-    if facts.heard_at is None:
+    if facts.last_exchange is None:
         return DeviceStatus(State.UNKNOWN, "Обмена с весами ещё не было.")
     if not facts.valid:
         return DeviceStatus(State.UNKNOWN, "Каталог не загружен с весов по нынешнему адресу.")
@@ -105,7 +105,7 @@ def _differing(pending: int) -> str:
     return f" Отличается товаров: {pending}." if pending else ""
 
 
-def _dirty(facts: Facts) -> str:
+def _dirty(facts: DeviceFacts) -> str:
     last, differing = facts.last, _differing(facts.pending)
     if last is not None and last.outcome not in WENT_WELL and last.detail:
         ended = "закончилась неизвестно чем" if last.outcome == "unknown" else "не удалась"

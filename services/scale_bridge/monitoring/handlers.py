@@ -1,4 +1,4 @@
-"""Retention: deletes old rows of what scales showed, a batch at a time."""
+"""Retention: deletes old rows of the read model `shown`, a batch at a time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,18 +9,18 @@ import structlog
 
 from libs.clock import Clock
 from libs.postgres.pool import Pool, acquire
-from services.scale_bridge.monitoring.read_models import shown_retention
-from services.scale_bridge.monitoring.read_models.shown_retention import ScaleKey
+from services.scale_bridge.monitoring.read_models import display_history
+from services.scale_bridge.monitoring.read_models.display_history import ScaleKey
 
 ROUND_SECONDS: Final = 20.0
 PAUSE: Final = timedelta(hours=1)
-"""How long after the end of the list it is begun anew."""
+"""The pause between two passes over all scales."""
 SPARE: Final = timedelta(hours=1)
-"""Clocks differ: rows that may still be queried are kept for this long."""
+"""Rows stay so much longer than they are queried, since clocks differ."""
 SCALES: Final = 50
 BATCH: Final = 1000
 BATCHES: Final = 20
-"""How much one run does at most."""
+"""The limits of one run: scales, rows of a batch, batches."""
 FIRST: Final[ScaleKey] = ("", UUID(int=0))
 
 log = structlog.get_logger(__name__)
@@ -28,43 +28,43 @@ log = structlog.get_logger(__name__)
 
 @dataclass(kw_only=True, slots=True)
 class Retention:
-    """Goes from scale to scale. `pool` sees all tenants; two of these do nothing twice."""
+    """Passes over all scales of all tenants. `pool` is in system scope; several may run at once."""
 
     pool: Pool
     clock: Clock
     retained_for: timedelta
     after: ScaleKey = FIRST
-    rests_until: datetime | None = None
+    paused_until: datetime | None = None
 
     async def run_once(self) -> None:
-        """Let go of some. Raises Unavailable."""
+        """Delete the next batches. Raises Unavailable."""
         now = self.clock()
-        if self.rests_until is not None and now < self.rests_until:
+        if self.paused_until is not None and now < self.paused_until:
             return
         until = now - self.retained_for - SPARE
         async with acquire(self.pool) as connection:
-            found = await shown_retention.scales(connection, self.after, limit=SCALES)
+            scales = await display_history.scales(connection, self.after, limit=SCALES)
         left = BATCHES
-        for scale in found:
-            left = await self._forget(scale, until, left)
+        for scale in scales:
+            left = await self._delete(scale, until, left)
             if not left:
-                # The same one again, the next time: it is not done.
+                # The next run begins with this scale.
                 return
             self.after = scale
-        self.rests_until = None
-        if len(found) < SCALES:
-            self.after, self.rests_until = FIRST, now + PAUSE
+        self.paused_until = None
+        if len(scales) < SCALES:
+            self.after, self.paused_until = FIRST, now + PAUSE
 
-    async def _forget(self, scale: ScaleKey, until: datetime, left: int) -> int:
-        """How many batches are left after this scale; 0 if it is not known to be done."""
+    async def _delete(self, scale: ScaleKey, until: datetime, left: int) -> int:
+        """The batches left after a scale; 0 if the scale may have more rows."""
         total = 0
         while left:
-            # A transaction for each: locks of one scale do not block another.
+            # One transaction per batch: the locks of a scale do not block another.
             async with acquire(self.pool) as connection:
-                gone = await shown_retention.forget(connection, scale, until, limit=BATCH)
-            if not gone:
+                deleted = await display_history.delete_old(connection, scale, until, limit=BATCH)
+            if not deleted:
                 break
-            total, left = total + gone, left - 1
+            total, left = total + deleted, left - 1
         if total:
             log.info("shown forgotten", device=str(scale[1]), rows=total)
         return left

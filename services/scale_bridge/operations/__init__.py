@@ -1,1 +1,1 @@
-"""Operations on a scale: ordered, carried out, retried, ended."""
+"""Operations on a scale: queued, executed, retried, ended."""

@@ -1,4 +1,4 @@
-"""An operation on a scale: queued, sending, applied, and then exactly one end (R24)."""
+"""An operation on a scale: it is queued, attempted, perhaps applied, and ends once (R24)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -16,7 +16,6 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.transfer.domain.commands import (
-    SENDS,
     Apply,
     Begin,
     End,
@@ -25,10 +24,11 @@ from services.scale_bridge.transfer.domain.commands import (
     Queue,
     Result,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS
 
 
 class Stage(StrEnum):
-    """How far an operation is."""
+    """The stages of an operation, in their order."""
 
     NONE = "none"
     QUEUED = "queued"
@@ -37,17 +37,24 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
+BY_RECOVERY: Final = "heal"
+"""The `asked_by` of operations that automatic recovery queues."""
+
+
 class OperationUnknown(NotFound):
     """Operation not found"""
 
 
 class OperationOver(Refused):
-    """The operation is over, or in other hands."""
+    """The operation has ended, or another holder executes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """An operation as later decisions need it."""
+    """The state of an operation.
+
+    `holder` is the worker or agent that executes it, `attempts` how often it has begun.
+    """
 
     stage: Stage = Stage.NONE
     queued: OperationQueued | None = None
@@ -58,14 +65,14 @@ class Operation:
 
 
 def queued_of(operation: Operation) -> OperationQueued:
-    """What was asked for. Raises OperationUnknown."""
+    """The request of an operation. Raises OperationUnknown."""
     if operation.queued is None:
         raise OperationUnknown
     return operation.queued
 
 
 def decide(operation: Operation, command: OperationCommand) -> list[ScaleBridgeEvent]:
-    """See `Decider`. What is over stays as it ended."""
+    """See `Decider`. An operation that has ended never changes. Raises OperationOver."""
     match command:
         case Queue():
             return [] if operation.queued is not None else [_queued(command)]
@@ -74,7 +81,7 @@ def decide(operation: Operation, command: OperationCommand) -> list[ScaleBridgeE
         case _ if operation.ended is not None:
             raise OperationOver
         case Begin():
-            return [_began(operation, command)]
+            return [_begun(operation, command)]
         case Apply():
             return [] if operation.applied is not None else [_applied(operation, command)]
         case _:
@@ -95,7 +102,7 @@ def _queued(command: Queue) -> OperationQueued:
     )
 
 
-def _began(operation: Operation, command: Begin) -> OperationSending:
+def _begun(operation: Operation, command: Begin) -> OperationSending:
     queued = queued_of(operation)
     if operation.holder not in (None, command.holder):
         raise OperationOver
@@ -155,10 +162,11 @@ def evolve(operation: Operation, event: ScaleBridgeEvent) -> Operation:
             return operation
 
 
-def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
-    """How an operation ends whose holder is gone (R25): it is unknown what the scale took in.
+def expired_result(operation: Operation, *, agent_kinds: Collection[str] = ()) -> Result:
+    """The result of an operation whose holder is gone, or that began too late (R25).
 
-    `handed` are the kinds of work that a daemon was given for it, and may have begun unheard.
+    The outcome is unknown if the scale may have been written to. `agent_kinds` are the kinds of
+    the tasks that agents were sent for it, and may have begun without a report.
     """
     queued, applied = queued_of(operation), operation.applied
     if applied is not None:
@@ -168,13 +176,13 @@ def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
             content=applied.content,
             items=applied.items,
         )
-    began = operation.stage is Stage.SENDING
-    if began and queued.kind in SENDS:
+    begun = operation.stage is Stage.SENDING
+    if begun and queued.kind in SENDS:
         return Result(outcome=Outcome.UNKNOWN, code="Interrupted")
-    if not began and handed:
-        sends = not SENDS.isdisjoint(handed)
+    if not begun and agent_kinds:
+        sends = not SENDS.isdisjoint(agent_kinds)
         return Result(outcome=Outcome.UNKNOWN if sends else Outcome.FAILED, code="NoReport")
-    return Result(outcome=Outcome.FAILED, code="Interrupted" if began else "NotBegun")
+    return Result(outcome=Outcome.FAILED, code="Interrupted" if begun else "NotBegun")
 
 
 OPERATION: Final = Decider(category="operation", initial=Operation(), decide=decide, evolve=evolve)

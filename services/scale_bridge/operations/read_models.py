@@ -1,4 +1,4 @@
-"""What was done with each scale, on whose order, and how did it end (R24)?"""
+"""The read model `operation`: one row per operation, with its request and its end (R24)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -56,7 +56,7 @@ OPERATION: Final = Table(
     Column("began_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
 )
-"""`version` is that of the operation's stream; `began_at` that of the first attempt."""
+"""`version` is the version of the operation's stream; `began_at` is of the first attempt."""
 
 _NAMES: Final = [column.name for column in OPERATION.columns][4:]
 _KEPT: Final = [name for name in _NAMES if name not in ("stage", "attempts")]
@@ -79,7 +79,7 @@ _Row: TypeAlias = dict[str, Any]
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection."""
+    """The projection `operation`."""
     return Projection(
         name="operation",
         tables=("operation",),
@@ -91,7 +91,7 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Keep a row of every operation."""
+    """Insert or update the rows of the operations that the events are about."""
     rows: dict[tuple[str, UUID, UUID], _Row] = {}
     for envelope in events:
         match envelope.event:
@@ -113,20 +113,20 @@ def _row(
 ) -> Mapping[str, Any]:
     match event:
         case OperationQueued():
-            said = {name: getattr(event, name) for name in ("kind", "asked_by", "queued_at")}
-            return {**said, "full_upload": event.full, "stage": "queued"}
+            request = {name: getattr(event, name) for name in ("kind", "asked_by", "queued_at")}
+            return {**request, "full_upload": event.full, "stage": "queued"}
         case OperationSending():
             attempts = {"attempts": event.attempt, "revision": event.revision}
-            began = {"began_at": event.began_at} if event.attempt == 1 else {}
-            return {**attempts, **began, "stage": "sending"}
+            first = {"began_at": event.began_at} if event.attempt == 1 else {}
+            return {**attempts, **first, "stage": "sending"}
         case OperationApplied():
-            said = {name: getattr(event, name) for name in ("revision", "content", "items")}
-            return {**said, "stage": "applied"}
+            applied = {name: getattr(event, name) for name in ("revision", "content", "items")}
+            return {**applied, "stage": "applied"}
         case OperationEnded():
             names = [name for name in _NAMES if hasattr(event, name)]
-            said = {name: getattr(event, name) for name in names}
-            # What was moved may have been said before.
-            return {k: v for k, v in said.items() if v is not None} | {"stage": "ended"}
+            result = {name: getattr(event, name) for name in names}
+            # None does not overwrite what OperationApplied said.
+            return {k: v for k, v in result.items() if v is not None} | {"stage": "ended"}
 
 
 _LATEST: Final = (
@@ -137,7 +137,7 @@ _LATEST: Final = (
     .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
     .limit(bindparam("limit"))
 )
-# What is passed over is passed over in the index.
+# The offset is applied to the index alone.
 _KEYS: Final = (
     _LATEST.with_only_columns(OPERATION.c.operation_id).offset(bindparam("offset")).subquery()
 )
@@ -149,7 +149,7 @@ _FROM: Final = (
     )
     .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
 )
-_BEHIND: Final = _LATEST.where(
+_AFTER: Final = _LATEST.where(
     OPERATION.c.queued_at <= bindparam("at"),
     or_(OPERATION.c.queued_at < bindparam("at"), OPERATION.c.operation_id > bindparam("last")),
 )
@@ -158,17 +158,17 @@ _BEHIND: Final = _LATEST.where(
 async def latest(
     connection: Any, tenant: str, device_id: UUID, *, limit: int, offset: int = 0
 ) -> Sequence[query.Row]:
-    """The columns of `OPERATION`, the last ordered first."""
+    """Rows of `OPERATION`, the operation queued last first."""
     return await query.fetch(
         connection, _FROM, tenant=tenant, device_id=device_id, limit=limit, offset=offset
     )
 
 
-async def behind(
-    connection: Any, tenant: str, device_id: UUID, place: tuple[datetime, UUID], *, limit: int
+async def latest_after(
+    connection: Any, tenant: str, device_id: UUID, position: tuple[datetime, UUID], *, limit: int
 ) -> Sequence[query.Row]:
-    """The same, from behind the one that was ordered at this moment and has this id."""
-    at, last = place
+    """The same, after the operation at a position: when it was queued, and its id."""
+    at, last = position
     return await query.fetch(
-        connection, _BEHIND, tenant=tenant, device_id=device_id, limit=limit, at=at, last=last
+        connection, _AFTER, tenant=tenant, device_id=device_id, limit=limit, at=at, last=last
     )

@@ -1,15 +1,15 @@
-"""How far a price of the shop is on its way to one scale, in one word (SCL-16)."""
+"""The state of the delivery of a shop's price to one scale (SCL-16)."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from services.scale_bridge.monitoring.domain import WENT_WELL
-from services.scale_bridge.transfer.domain.wording import NOT_SHOWN, sentence
+from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN, sentence
 
 
 class State(StrEnum):
-    """On its way, or where that ended."""
+    """The states of a delivery, roughly in their order."""
 
     WAITING = "waiting"
     TAKEN = "taken"
@@ -22,12 +22,12 @@ class State(StrEnum):
 
 
 SETTLED = frozenset({State.VERIFIED, State.OVERRIDDEN, State.GONE})
-"""Nothing is outstanding."""
+"""The states in which nothing is outstanding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doing:
-    """The last that was done to bring it to the scale, or to see whether it is there."""
+class Transfer:
+    """The last operation that sent the price to the scale, or read it back."""
 
     stage: str
     outcome: str | None
@@ -37,11 +37,11 @@ class Doing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """What is known of it. `sold` if the scale's catalogue has the article.
+class DeliveryFacts:
+    """The facts that decide the state. `sold`: the scale's catalogue has the article.
 
-    `verified_at` is when the scale was first read to show it, `seen_otherwise` if it was last read
-    to show something else.
+    `moved`: the address of the scale changed after the price was taken. `verified_at` is the first
+    read that showed the price; `seen_otherwise`: the last read shows another one.
     """
 
     sold: bool
@@ -50,12 +50,12 @@ class Facts:
     overridden_at: datetime | None = None
     verified_at: datetime | None = None
     seen_otherwise: bool = False
-    doing: Doing | None = None
+    transfer: Transfer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PriceState:
-    """The word, and by which code and why it failed."""
+    """The state, and the code and reason of a failure."""
 
     state: State
     code: str | None = None
@@ -63,8 +63,8 @@ class PriceState:
     failed_at: datetime | None = None
 
 
-def price_state(facts: Facts) -> PriceState:
-    """Only what was read back is verified; that a scale confirmed it is `applied`."""
+def price_state(facts: DeliveryFacts) -> PriceState:
+    """The state of a delivery: `verified` after a read-back, `applied` after a confirmation."""
     if facts.taken_at is None or facts.moved:
         return PriceState(State.WAITING)
     if facts.overridden_at is not None:
@@ -73,16 +73,16 @@ def price_state(facts: Facts) -> PriceState:
         return PriceState(State.GONE)
     if facts.verified_at is not None and not facts.seen_otherwise:
         return PriceState(State.VERIFIED)
-    return _on_its_way(facts)
+    return _in_transfer(facts)
 
 
-def _on_its_way(facts: Facts) -> PriceState:
-    doing = facts.doing
-    if doing is not None and doing.ended_at is None:
-        return PriceState(State.APPLIED if doing.stage == "applied" else State.SENDING)
-    if doing is not None and doing.outcome not in WENT_WELL:
-        return PriceState(State.FAILED, doing.code, doing.detail, doing.ended_at)
+def _in_transfer(facts: DeliveryFacts) -> PriceState:
+    transfer = facts.transfer
+    if transfer is not None and transfer.ended_at is None:
+        return PriceState(State.APPLIED if transfer.stage == "applied" else State.SENDING)
+    if transfer is not None and transfer.outcome not in WENT_WELL:
+        return PriceState(State.FAILED, transfer.code, transfer.detail, transfer.ended_at)
     if facts.verified_at is not None:
-        # It was there, and is not any more: changed at the scale, or by a loss of power.
+        # The scale showed the price before: it was changed there, or by a loss of power.
         return PriceState(State.FAILED, NOT_SHOWN, sentence(NOT_SHOWN))
-    return PriceState(State.TAKEN if doing is None else State.APPLIED)
+    return PriceState(State.TAKEN if transfer is None else State.APPLIED)

@@ -1,4 +1,4 @@
-"""What the scales do when the shop announces something: they show what things cost."""
+"""Reacts to prices of the shop: stores them at once, and applies them when they become valid."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
-    """Show a price once it is valid, unless a later one is by then."""
+    """Apply a price once it is valid, unless a later one is valid by then."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
@@ -43,17 +43,17 @@ def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
 
 
 def announcements(context: Context, *, currency: str) -> Reaction[ShopEvent]:
-    """Remember a price as soon as it is announced, so that people see what is to come."""
+    """Store a price as soon as it is announced: clients see which prices are coming."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
         trace = envelope.correlation_id
         try:
-            await price.remember(
+            await price.store_price(
                 context, change, tenant=envelope.tenant, currency=currency, trace=trace
             )
         except BadFields:
-            # It waits to be looked at where it is to be shown.
+            # The reaction `prices` parks the same announcement.
             log.info("no price", price=str(change.price_id))
 
     return Reaction(

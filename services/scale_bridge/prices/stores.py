@@ -1,4 +1,4 @@
-"""What the shop said things cost, also from later on: the last word on each article counts."""
+"""The prices of the shop, also future ones; of an article the last valid price counts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ DELETE FROM price AS old WHERE tenant = $1 AND article = $2 AND EXISTS (
             > (old.valid_at, old.announced_at, old.price_id)
         AND later.valid_at < now() - interval '120 days')
 """
-"""What was overtaken longer ago than any topic or inbox remembers."""
+"""Prices that were replaced before the retention of topics and inboxes began."""
 CURRENT: Final = f"""
 SELECT DISTINCT ON (article) {_COLUMNS} FROM price
 WHERE tenant = $1 AND article = ANY($2::bigint[]) AND valid_at <= $3
@@ -34,18 +34,18 @@ ORDER BY valid_at, announced_at, price_id LIMIT 100
 ONE: Final = f"SELECT {_COLUMNS} FROM price WHERE tenant = $1 AND price_id = $2"  # noqa: S608
 
 
-async def save(pool: Pool, tenant: str, said: ShopPrice) -> None:
-    """Remember it, valid yet or not. Safe to repeat. Raises Unavailable."""
-    values = [getattr(said, name.strip()) for name in _COLUMNS.split(",")]
+async def save(pool: Pool, tenant: str, price: ShopPrice) -> None:
+    """Store a price. Safe to repeat. Raises Unavailable."""
+    values = [getattr(price, name.strip()) for name in _COLUMNS.split(",")]
     async with acquire(pool) as connection:
         await connection.execute(SAVE, tenant, *values)
-        await connection.execute(TIDY, tenant, said.article)
+        await connection.execute(TIDY, tenant, price.article)
 
 
 async def current(
     connection: Any, tenant: str, articles: Collection[int], now: datetime
 ) -> Mapping[int, ShopPrice]:
-    """The price of each of the articles that has one now."""
+    """The valid prices by article; articles without one are absent."""
     rows = await connection.fetch(CURRENT, tenant, list(articles), now)
     return {row["article"]: _shop_price(row) for row in rows}
 
@@ -56,7 +56,7 @@ async def coming(connection: Any, tenant: str, article: int, now: datetime) -> S
 
 
 async def one(connection: Any, tenant: str, price_id: UUID) -> ShopPrice | None:
-    """A price by its id, if it is still remembered."""
+    """A price by its id; None if it is not stored any more."""
     row = await connection.fetchrow(ONE, tenant, price_id)
     return None if row is None else _shop_price(row)
 

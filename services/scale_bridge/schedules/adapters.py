@@ -1,4 +1,4 @@
-"""Time zones by the names of the IANA, as this machine or the package tzdata knows them."""
+"""Time zones by IANA name, from this machine or the package tzdata."""
 
 import re
 from typing import Final
@@ -8,9 +8,8 @@ from libs.errors import Unfit
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _LONGEST: Final = 64
-_NOBODYS: Final = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")
-"""Files beside the zones: copies of them, some with leap seconds, and whatever a machine is set to.
-"""
+_NO_ZONES: Final = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")
+"""Files that lie beside the zones: copies, some with leap seconds, and the machine's own zone."""
 
 
 class UnknownZone(Unfit):
@@ -18,8 +17,8 @@ class UnknownZone(Unfit):
 
 
 def zone(name: str) -> ZoneInfo:
-    """The zone of this name. Raises UnknownZone."""
-    if len(name) > _LONGEST or not _NAME.fullmatch(name) or _NOBODYS.fullmatch(name):
+    """The zone with a name. Raises UnknownZone."""
+    if len(name) > _LONGEST or not _NAME.fullmatch(name) or _NO_ZONES.fullmatch(name):
         raise UnknownZone
     try:
         return ZoneInfo(name)

@@ -1,1 +1,1 @@
-"""One operation carried out on a device: attempts, lease, circuit breaker."""
+"""One task executed on a device: lease, circuit breaker, attempts, read-back."""

@@ -166,7 +166,7 @@ async def _state(store: Store, request: web.Request) -> Any:
     names = {name: {row[name] or "—" for row in rows} for name in ("operator", "client", "city")}
     lists = {"operatorsList": "operator", "clientsList": "client", "citiesList": "city"}
     return {
-        "summary": {shown: kinds[kind] for shown, kind in SUMS.items()},
+        "summary": {displayed: kinds[kind] for displayed, kind in SUMS.items()},
         "operators": [
             {
                 "operator": name,
@@ -177,17 +177,20 @@ async def _state(store: Store, request: web.Request) -> Any:
             for name in names["operator"]
         ],
         "clients": [
-            {"client": name, **{shown: clients[name, kind] for shown, kind in COUNTS.items()}}
+            {
+                "client": name,
+                **{displayed: clients[name, kind] for displayed, kind in COUNTS.items()},
+            }
             for name in names["client"]
         ],
-        **{shown: sorted(names[name] - {"—"}) for shown, name in lists.items()},
+        **{displayed: sorted(names[name] - {"—"}) for displayed, name in lists.items()},
     }
 
 
 def _last(rows: list[Row]) -> Row:
     last = max(rows, key=lambda row: (row["received"], row["at"]))
     named = {"lastClient": "client", "lastCity": "city", "lastBox": "box"}
-    return {shown: last[name] or "—" for shown, name in named.items()}
+    return {displayed: last[name] or "—" for displayed, name in named.items()}
 
 
 async def _raw(store: Store, request: web.Request) -> Any:

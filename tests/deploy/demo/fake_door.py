@@ -143,9 +143,9 @@ async def _upload(shop: Shop, request: web.Request) -> Any:
 
 async def _board(shop: Shop, request: web.Request) -> Any:
     states = {"dead": ("unreachable", "gone"), "liar": ("lying", "shows something else")}
-    told = []
+    acknowledged = []
     for number, device in shop.devices.items():
         state, reason = states.get(shop.kind(number), ("ok", "all is well"))
-        told.append({"name": device["name"], "state": state, "reason": reason})
-    listed = [one for one in told if one["name"] != shop.hushes]
+        acknowledged.append({"name": device["name"], "state": state, "reason": reason})
+    listed = [one for one in acknowledged if one["name"] != shop.hushes]
     return {"at": "now", "devices": listed}

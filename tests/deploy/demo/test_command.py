@@ -41,7 +41,7 @@ async def playing(url: str, key: str, folder: Path, *, patience: float) -> Resul
     ],
     ids=["agrees", "disagrees", "a refused key", "a gateway that never works"],
 )
-async def test_a_day_ends_with_a_status_and_a_sentence(
+async def test_a_day_ends_with_an_exit_status_and_a_message(
     tmp_path: Path, faults: Faults, key: str, status: int, sentence: str
 ) -> None:
     patience = 1 if faults.failing else PATIENCE_SECONDS
@@ -52,7 +52,7 @@ async def test_a_day_ends_with_a_status_and_a_sentence(
     assert sentence in result.output
 
 
-async def test_a_gateway_that_never_comes_up_ends_with_status_1_and_a_sentence(
+async def test_a_gateway_that_never_starts_ends_with_status_1_and_a_message(
     tmp_path: Path,
 ) -> None:
     result = await playing(NOBODY, KEY, tmp_path, patience=1)
@@ -68,7 +68,7 @@ def a_day() -> Day:
     return Day(plan, Address(url=NOBODY, key=KEY), manner, tell=lambda _: None)
 
 
-def test_a_day_that_is_broken_off_has_no_verdict() -> None:
+def test_an_interrupted_day_has_no_verdict() -> None:
     with Performance(a_day()) as performance:
         assert not performance.over()
 
@@ -78,7 +78,7 @@ def test_a_day_that_is_broken_off_has_no_verdict() -> None:
 
 
 @pytest.mark.parametrize("name", ["gateway", "gateway-api"])
-def test_a_running_installation_tells_its_address(name: str) -> None:
+def test_the_address_of_a_running_installation_is_known(name: str) -> None:
     runtime = {"urls": {name: "http://127.0.0.1:8080"}, "keys": {"scan_client_key": KEY}}
 
     assert address_in(runtime) == Address(url="http://127.0.0.1:8080", key=KEY)
@@ -98,14 +98,14 @@ def test_the_key_itself_is_not_printed() -> None:
 
 
 def verdict_of(*lines: Line, acknowledged: int = 2) -> Verdict:
-    figures = Figures(planned=2, sent=3, acknowledged=acknowledged, known=1, refused=0)
+    figures = Figures(planned_events=2, sent=3, acknowledged=acknowledged, known=1, refused=0)
     return Verdict(
         figures=figures, troubles={}, outages=0, play_seconds=1.0, lines=list(lines), wrong=[]
     )
 
 
-AGREED = Line(what="[bold]everything", sent="items 2", shown="items 2")
-DIFFERENT = Line(what="anna", sent=(2, 0), shown=None)
+AGREED = Line(what="[bold]everything", sent="items 2", displayed="items 2")
+DIFFERENT = Line(what="anna", sent=(2, 0), displayed=None)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ DIFFERENT = Line(what="anna", sent=(2, 0), shown=None)
     ],
     ids=["agreed", "different", "not all arrived"],
 )
-def test_a_report_says_whether_everything_agrees(verdict: Verdict, agrees: bool) -> None:
+def test_a_report_states_whether_everything_agrees(verdict: Verdict, agrees: bool) -> None:
     console = Console(markup=False, width=120)
     with console.capture() as captured:
         show(verdict, console)

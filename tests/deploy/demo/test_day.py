@@ -23,9 +23,9 @@ def short_plan(seed: int = 3, *, ends_at: datetime | None = None) -> Plan:
 
 
 async def played(
-    store: Store, plan: Plan, *, said: list[str] | None = None, manner: Manner = MANNER
+    store: Store, plan: Plan, *, event: list[str] | None = None, manner: Manner = MANNER
 ) -> Verdict:
-    tell = (said if said is not None else []).append
+    tell = (event if event is not None else []).append
     async with serving(store) as url:
         return await Day(plan, Address(url=url, key=KEY), manner, tell=tell).run()
 
@@ -36,10 +36,10 @@ def disagreeing(verdict: Verdict) -> list[str]:
 
 async def test_a_day_agrees_although_requests_fail_before_and_after_the_commit() -> None:
     store, plan = Store(faults=Faults(failing=0.05), rng=Random(5)), short_plan()
-    said: list[str] = []
+    event: list[str] = []
     slower = Manner(speed=3000, patience=PATIENCE_SECONDS, lag=PATIENCE_SECONDS)
 
-    verdict = await played(store, plan, said=said, manner=slower)
+    verdict = await played(store, plan, event=event, manner=slower)
 
     assert disagreeing(verdict) == []
     assert verdict.agrees
@@ -47,7 +47,7 @@ async def test_a_day_agrees_although_requests_fail_before_and_after_the_commit()
     assert store.repeats > 0
     assert store.largest == 20
     assert verdict.outages > 0
-    assert any("keep trying" in line for line in said)
+    assert any("keep trying" in line for line in event)
     assert len(verdict.lines) > 40
     assert verdict.troubles["answers lost"] >= 8
     assert verdict.troubles["batches posted twice at once"] >= 8
@@ -63,7 +63,7 @@ async def test_a_second_day_agrees_on_top_of_the_first() -> None:
 
     assert first.agrees
     assert second.agrees
-    assert len(store.rows) > second.figures.planned
+    assert len(store.rows) > second.figures.planned_events
 
 
 async def test_a_day_that_crosses_midnight_agrees_day_by_day() -> None:
@@ -76,7 +76,7 @@ async def test_a_day_that_crosses_midnight_agrees_day_by_day() -> None:
     assert sum(1 for sums in days if not str(sums).startswith("items 0")) >= 2
 
 
-async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None:
+async def test_the_same_day_again_adds_nothing_and_disagrees() -> None:
     store, plan = Store(), short_plan()
     await played(store, plan)
 
@@ -97,7 +97,7 @@ async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None
     ],
     ids=["loses one", "doubles one", "garbles one", "miscounts", "shuffles"],
 )
-async def test_a_gateway_that_lies_is_found_out(faults: Faults, found: str) -> None:
+async def test_wrong_responses_of_a_gateway_are_noticed(faults: Faults, found: str) -> None:
     verdict = await played(Store(faults=faults), short_plan(), manner=HASTY)
 
     assert not verdict.agrees

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from deploy.demo import device
 from deploy.demo.device import Answer, Outbox, Verdict
-from deploy.demo.pwa import Handheld, Said, auto_close_at, auto_closed, scanned
+from deploy.demo.pwa import Handheld, HandheldEvent, auto_close_at, auto_closed, scanned
 
 ACCEPTED = Answer(status=200, body={"ok": True})
 ANSWERS = st.one_of(
@@ -25,7 +25,7 @@ def filled(keys: set[int]) -> Outbox:
 
 
 @given(keys=st.sets(st.integers(0, 9999), max_size=70), answers=st.lists(ANSWERS, max_size=30))
-def test_whatever_is_answered_no_event_is_lost_and_no_batch_is_too_large(
+def test_no_event_is_lost_and_no_batch_is_too_large_whatever_the_responses(
     keys: set[int], answers: list[Answer]
 ) -> None:
     outbox, arrived = filled(keys), set[str]()
@@ -33,7 +33,7 @@ def test_whatever_is_answered_no_event_is_lost_and_no_batch_is_too_large(
     for n, answer in enumerate(answers):
         batch = device.next_batch(outbox)
         assert list(batch) == sorted(outbox.unsent)[:20]
-        outbox = device.settle(outbox, batch, answer)
+        outbox = device.apply_response(outbox, batch, answer)
         arrived |= batch.keys() if answer.accepts else set()
         outbox = device.resend(outbox) if n % 11 == 10 else outbox
 
@@ -47,25 +47,25 @@ def test_an_outbox_is_empty_after_enough_good_answers(keys: set[int]) -> None:
     outbox = filled(keys)
 
     for _ in range(-(-len(keys) // 20)):
-        outbox = device.settle(outbox, device.next_batch(outbox), ACCEPTED)
+        outbox = device.apply_response(outbox, device.next_batch(outbox), ACCEPTED)
 
     assert not outbox.unsent
 
 
-def test_poison_does_not_block_what_stands_behind_it() -> None:
+def test_invalid_events_do_not_block_later_ones() -> None:
     outbox = filled(set(range(25)))
     errors = Answer(status=200, body={"ok": True, "inserted": 0, "errors": ["event 0: …"] * 20})
 
-    outbox = device.settle(outbox, device.next_batch(outbox), errors)
+    outbox = device.apply_response(outbox, device.next_batch(outbox), errors)
 
     assert list(device.next_batch(outbox)) == [f"{n:04}" for n in range(20, 25)]
 
 
-def test_what_was_scanned_while_a_batch_was_under_way_stays_unsent() -> None:
+def test_scans_during_a_request_stay_unsent() -> None:
     outbox = filled({1})
     batch = device.next_batch(outbox)
 
-    outbox = device.settle(device.scan(outbox, "0000", {"uuid": "0000"}), batch, ACCEPTED)
+    outbox = device.apply_response(device.scan(outbox, "0000", {"uuid": "0000"}), batch, ACCEPTED)
 
     assert list(outbox.unsent) == ["0000"]
     assert device.resend(outbox) == Outbox(unsent=filled({0, 1}).unsent)
@@ -118,14 +118,14 @@ AT_BOX = Handheld(city="Tula", box="ivancov/8", opened_at=90.0)
         (AT_BOX, "BOX:ivancov/8", "CLOSE", "ivancov/8", {}),
     ],
 )
-def test_a_scan_means_what_the_app_makes_of_it(
+def test_a_scan_becomes_the_event_that_the_app_makes_of_it(
     handheld: Handheld, text: str, type: str, code: str, more: dict[str, str]
 ) -> None:
-    after, said = scanned(handheld, text, at=100.0)
+    after, event = scanned(handheld, text, at=100.0)
 
-    assert (said.type, said.code) == (type, code)
-    assert said.details == more.get("details", "")
-    assert said.client == more.get("client", said.client)
+    assert (event.type, event.code) == (type, code)
+    assert event.details == more.get("details", "")
+    assert event.client == more.get("client", event.client)
     if type in {"ERROR", "ITEM"}:
         assert after == handheld
     elif type == "CITY_CLOSE":
@@ -136,7 +136,7 @@ def test_a_box_closes_by_itself_at_the_first_minute_after_its_hour() -> None:
     assert auto_close_at(IN_TOWN) is None
     assert auto_close_at(AT_BOX) == 3720.0
 
-    after, said = auto_closed(AT_BOX)
+    after, event = auto_closed(AT_BOX)
 
     assert after.box == ""
-    assert said == Said(type="AUTO_CLOSE", code="ivancov/8", city="Tula", box="ivancov/8")
+    assert event == HandheldEvent(type="AUTO_CLOSE", code="ivancov/8", city="Tula", box="ivancov/8")

@@ -72,7 +72,7 @@ def test_a_day_has_its_size_and_every_kind_of_event_and_of_trouble(seed: int) ->
     assert any(weather.resends for weather in weathers)
 
 
-def test_five_of_the_pranks_are_fit_for_quarantine_and_five_for_the_dashboards() -> None:
+def test_five_of_the_pranks_are_quarantined_and_five_are_counted() -> None:
     event = next(event for event in PLAN.events() if event["type"] == "ITEM")
 
     unfit = {name for name, prank in PRANKS.items() if not truth.is_fit(prank(event))}
@@ -81,7 +81,7 @@ def test_five_of_the_pranks_are_fit_for_quarantine_and_five_for_the_dashboards()
     assert Counter(truth.is_fit(each) for each in PLAN.events())[False] == 2 * len(unfit)
 
 
-def test_only_the_clock_that_is_ahead_says_a_future_time() -> None:
+def test_only_the_clock_that_is_ahead_gives_future_times() -> None:
     latest = {
         n: max(truth.moment(scan.event) for scan in device.scans)
         for n, device in enumerate(PLAN.devices)

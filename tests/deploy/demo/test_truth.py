@@ -11,10 +11,10 @@ import pytest
 from deploy.demo import truth
 from deploy.demo.device import Answer
 from deploy.demo.ledger import Ledger
-from deploy.demo.truth import ZONE, Question, Told
+from deploy.demo.truth import ZONE, Acknowledged, ScanFilter
 
 DAY = date(2025, 10, 31)
-WHOLE = Question(first=DAY, last=DAY)
+WHOLE = ScanFilter(first=DAY, last=DAY)
 RECEIVED = datetime(2025, 10, 31, 9, 0, tzinfo=UTC)
 
 GOLDEN = [
@@ -48,14 +48,14 @@ def an_event(**changes: object) -> dict[str, Any]:
     return event | changes
 
 
-def told(event: dict[str, Any], *, after: float = 0.0, took: float = 0.1) -> Told:
+def acknowledged(event: dict[str, Any], *, after: float = 0.0, took: float = 0.1) -> Acknowledged:
     sent_at = RECEIVED + timedelta(seconds=after)
-    return Told(event=event, sent_at=sent_at, acked_at=sent_at + timedelta(seconds=took))
+    return Acknowledged(event=event, sent_at=sent_at, acked_at=sent_at + timedelta(seconds=took))
 
 
-def golden() -> list[Told]:
+def golden() -> list[Acknowledged]:
     return [
-        told(
+        acknowledged(
             an_event(
                 uuid=f"00000000-0000-4000-8000-{n:012}",
                 ts=int(datetime.fromisoformat(f"{DAY}T{at}").replace(tzinfo=ZONE).timestamp())
@@ -85,16 +85,18 @@ def test_the_golden_scenario_gives_its_numbers_also_when_sent_twice() -> None:
 
 
 def test_a_filter_leaves_out_what_does_not_match() -> None:
-    only = Question(first=DAY, last=DAY, client="ivancov")
+    only = ScanFilter(first=DAY, last=DAY, client="ivancov")
 
     assert truth.state(truth.rows(golden()), only).summary["errors"] == 0
-    assert not truth.matching(truth.rows(golden()), Question(first=DAY, last=DAY, city="Tula"))
+    assert not truth.matching(truth.rows(golden()), ScanFilter(first=DAY, last=DAY, city="Tula"))
 
 
 def test_a_day_begins_at_midnight_in_moscow() -> None:
     midnight = datetime(2025, 10, 31, 21, 0, tzinfo=UTC)
     before, after = (
-        truth.rows([told(an_event(ts=int(midnight.timestamp() * 1000) + ms), after=86_400)])[0]
+        truth.rows(
+            [acknowledged(an_event(ts=int(midnight.timestamp() * 1000) + ms), after=86_400)]
+        )[0]
         for ms in (-1, 0)
     )
 
@@ -105,22 +107,22 @@ def test_a_day_begins_at_midnight_in_moscow() -> None:
 def test_a_clock_that_is_ahead_by_more_than_a_minute_counts_as_the_arrival() -> None:
     tomorrow = int((RECEIVED + timedelta(days=1)).timestamp() * 1000)
 
-    assert truth.rows([told(an_event(ts=tomorrow))])[0].days == {DAY}
+    assert truth.rows([acknowledged(an_event(ts=tomorrow))])[0].days == {DAY}
 
 
-def test_a_day_that_only_the_server_can_know_is_said_to_be_unclear() -> None:
+def test_a_day_that_only_the_server_can_know_is_reported_as_unclear() -> None:
     before_midnight = (datetime(2025, 10, 31, 20, 59, 59, tzinfo=UTC) - RECEIVED).total_seconds()
     ahead = an_event(ts=int((RECEIVED + timedelta(days=2)).timestamp() * 1000))
 
-    row = truth.rows([told(ahead, after=before_midnight, took=2)])[0]
+    row = truth.rows([acknowledged(ahead, after=before_midnight, took=2)])[0]
 
     assert row.days == {DAY, DAY + timedelta(days=1)}
 
 
-def test_what_was_under_way_together_has_no_last() -> None:
+def test_concurrent_requests_have_no_last_event() -> None:
     ids = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 
-    together = [told(an_event(uuid=uuid), took=5) for uuid in ids]
+    together = [acknowledged(an_event(uuid=uuid), took=5) for uuid in ids]
 
     assert truth.last_seen(together) == {}
 
@@ -137,14 +139,14 @@ def test_what_was_under_way_together_has_no_last() -> None:
         {"type": "t" * 51},
     ],
 )
-def test_what_breaks_a_rule_is_quarantined(changes: dict[str, object]) -> None:
+def test_events_that_break_a_rule_are_quarantined(changes: dict[str, object]) -> None:
     event = an_event(**changes)
 
     assert not truth.is_fit(event)
-    assert truth.rows([told(event)]) == []
+    assert truth.rows([acknowledged(event)]) == []
 
 
-def test_what_is_only_unusual_is_stored() -> None:
+def test_events_that_are_only_unusual_are_stored() -> None:
     for changes in (
         {"uuid": "ABCDEF00-0000-7000-8000-000000000000"},
         {"code": "9" * 500},
@@ -174,14 +176,14 @@ def answer(inserted: int, *duplicates: str, errors: int = 0) -> Answer:
 
 
 def ledger_after(*answers: tuple[dict[str, dict[str, Any]], Answer]) -> Ledger:
-    ledger = Ledger(planned=2)
-    for sent, answered in answers:
-        ledger.sending(sent, now=RECEIVED)
-        ledger.answered(sent, answered, now=RECEIVED)
+    ledger = Ledger(planned_events=2)
+    for sent, record_answer in answers:
+        ledger.record_sent(sent, now=RECEIVED)
+        ledger.record_answer(sent, record_answer, now=RECEIVED)
     return ledger
 
 
-def test_true_answers_leave_nothing_to_say() -> None:
+def test_correct_responses_leave_no_complaints() -> None:
     ledger = ledger_after((batch(A, B), answer(2)), (batch(A, B), answer(0, A, B)))
 
     assert (ledger.wrong, ledger.often_new(), ledger.never_new()) == ([], 0, 0)
@@ -190,13 +192,13 @@ def test_true_answers_leave_nothing_to_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [answer(1), answer(2, A), answer(1, "somebody"), answer(2, errors=1)]
+    "response", [answer(1), answer(2, A), answer(1, "somebody"), answer(2, errors=1)]
 )
-def test_counts_that_do_not_add_up_are_wrong(said: Answer) -> None:
-    assert len(ledger_after((batch(A, B), said)).wrong) == 1
+def test_counts_that_do_not_add_up_are_wrong(response: Answer) -> None:
+    assert len(ledger_after((batch(A, B), response)).wrong) == 1
 
 
-def test_what_is_unfit_must_be_among_the_errors() -> None:
+def test_invalid_events_must_be_among_the_errors() -> None:
     assert ledger_after((batch(A, code="\0"), answer(0, errors=1))).wrong == []
     assert len(ledger_after((batch(A, code="\0"), answer(1))).wrong) == 1
 
@@ -209,4 +211,4 @@ def test_an_event_is_new_at_least_once_unless_an_answer_was_lost() -> None:
     assert ledger_after((batch(A), answer(0, A))).never_new() == 1
     lost = ledger_after((batch(A), Answer()), (batch(A), answer(0, A)))
     assert lost.never_new() == 0
-    assert len(lost.told()) == 1
+    assert len(lost.acknowledged()) == 1

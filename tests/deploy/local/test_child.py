@@ -20,8 +20,8 @@ from deploy.local.child import (
     LONGEST_SECONDS,
     STALLED_SECONDS,
     Child,
-    Patience,
     Program,
+    StartTimeout,
     wait_ready,
 )
 from deploy.local.runtime import (
@@ -142,7 +142,7 @@ def test_waiting_for_a_program_ends_before_it_is_ready(
 ) -> None:
     child = Child(python(source, ready=lambda: False))
     if "stalled_seconds" in options:
-        options = {"patience": Patience(child, **options)}
+        options = {"patience": StartTimeout(child, **options)}
 
     with pytest.raises(trouble, match=sentence):
         wait_ready(child, **options)
@@ -155,18 +155,18 @@ def test_waiting_for_a_program_ends_before_it_is_ready(
     ["print('still here', flush=True); time.sleep(0.01)", "sum(range(100_000))"],
     ids=["it logs", "it computes"],
 )
-def test_a_program_with_progress_is_waited_for(python: Make, working: str) -> None:
+def test_a_program_with_progress_does_not_time_out(python: Make, working: str) -> None:
     child, clock = Child(python(f"import time\nwhile True: {working}")), MonotonicClock()
-    patience = Patience(child, clock=clock)
+    patience = StartTimeout(child, clock=clock)
     clock.advance(STALLED_SECONDS + 1)
 
     wait_until(lambda: not patience.fault(), what="progress")
     child.stop()
 
 
-def test_a_program_is_not_waited_for_beyond_a_last_resort(python: Make) -> None:
+def test_a_program_times_out_in_the_end_in_spite_of_progress(python: Make) -> None:
     child, clock = Child(python(SLEEP)), MonotonicClock()
-    patience = Patience(child, stalled_seconds=2 * LONGEST_SECONDS, clock=clock)
+    patience = StartTimeout(child, stalled_seconds=2 * LONGEST_SECONDS, clock=clock)
     clock.advance(LONGEST_SECONDS)
     assert not patience.fault()
 
@@ -204,8 +204,8 @@ def left() -> Iterator[psutil.Process]:
 
 
 def record(process: psutil.Process, *, started_at: float | None = None) -> dict[str, object]:
-    began = process.create_time() if started_at is None else started_at
-    return {"pid": process.pid, "started_at": began, "stop_signal": 15}
+    started_at = process.create_time() if started_at is None else started_at
+    return {"pid": process.pid, "started_at": started_at, "stop_signal": 15}
 
 
 def test_leftovers_are_stopped_and_forgotten(home: Path, left: psutil.Process) -> None:
@@ -217,7 +217,7 @@ def test_leftovers_are_stopped_and_forgotten(home: Path, left: psutil.Process) -
     assert read_runtime(home) is None
 
 
-def test_a_stranger_with_the_same_number_is_left_alone(home: Path, left: psutil.Process) -> None:
+def test_another_process_with_the_same_pid_is_left_alone(home: Path, left: psutil.Process) -> None:
     write_runtime(home, {"processes": {"ingest": record(left, started_at=1.0)}})
 
     assert stop_leftovers(home) == []
@@ -225,7 +225,7 @@ def test_a_stranger_with_the_same_number_is_left_alone(home: Path, left: psutil.
     assert left.is_running()
 
 
-def test_a_program_that_is_between_two_lives_means_no_process() -> None:
+def test_a_program_that_is_being_restarted_has_no_process() -> None:
     assert process_of({"pid": None, "started_at": None}) is None
 
 

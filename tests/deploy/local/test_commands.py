@@ -42,7 +42,7 @@ def command(name: str, settings: LocalSettings) -> "subprocess.CompletedProcess[
     )
 
 
-def test_a_second_up_and_status_say_what_runs_and_where(
+def test_a_second_up_and_status_report_what_runs_and_where(
     stack: Stack, settings: LocalSettings
 ) -> None:
     done = command("up", settings)
@@ -59,7 +59,7 @@ def test_a_second_up_and_status_say_what_runs_and_where(
     assert "\x1b" not in done.stdout
 
 
-def test_status_and_down_say_so_when_nothing_runs(settings: LocalSettings) -> None:
+def test_status_and_down_report_that_nothing_runs(settings: LocalSettings) -> None:
     assert command("status", settings).stdout.startswith("Nothing is running")
     assert command("down", settings).stdout == "Nothing was running.\n"
 
@@ -74,10 +74,10 @@ def test_reset_wipes_only_a_folder_of_its_own(settings: LocalSettings) -> None:
     assert (settings.home / "thesis.txt").exists()
 
 
-def test_the_summary_adds_up_what_the_services_tell_and_the_table_has_a_row_for_each(
+def test_the_summary_adds_up_the_metrics_and_the_table_has_a_row_for_each_service(
     stack: Stack,
 ) -> None:
-    stack.observer.look()
+    stack.observer.observe()
 
     line = summary(stack.supervisor.slots, stack.observer)
 
@@ -103,7 +103,7 @@ def test_without_a_terminal_there_is_no_colour_and_no_cursor_control(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_a_metric_is_summed_over_its_labels_and_strangers_are_left_out() -> None:
+def test_a_metric_is_summed_over_its_labels_and_other_metrics_are_left_out() -> None:
     assert read_totals(EXPOSITION) == {
         "tillstream_projected_events_total": 42,
         "tillstream_relay_backlog_events": 3,
@@ -116,8 +116,8 @@ def test_rates_need_two_readings_and_levels_one() -> None:
 
     first, second = figures_between(None, later), figures_between(earlier, later)
 
-    assert first == Figures(per_second={}, waiting={"backlog": 3})
-    assert second == Figures(per_second={"projected": 20}, waiting={"backlog": 3})
+    assert first == Figures(per_second={}, queued={"backlog": 3})
+    assert second == Figures(per_second={"projected": 20}, queued={"backlog": 3})
 
 
 def test_a_restarted_counter_gives_no_rate_instead_of_a_negative_one() -> None:
@@ -127,6 +127,6 @@ def test_a_restarted_counter_gives_no_rate_instead_of_a_negative_one() -> None:
     assert figures_between(earlier, later).per_second == {}
 
 
-def test_what_is_no_exposition_is_refused() -> None:
+def test_text_that_is_no_exposition_is_refused() -> None:
     with pytest.raises(ValueError, match="could not convert"):
         read_totals("tillstream_relay_backlog_events many")

@@ -104,7 +104,7 @@ def test_a_forked_program_finds_what_a_program_of_its_own_finds(
 
 
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
-def test_a_command_line_made_before_the_fork_says_what_one_of_its_own_says(
+def test_a_command_line_built_before_the_fork_behaves_like_one_of_its_own(
     home: Path, argument: str, code: int
 ) -> None:
     package = "libs.messaging"
@@ -192,7 +192,7 @@ def test_what_was_imported_once_is_counted_once(home: Path) -> None:
             child.stop()
 
 
-def test_a_parent_that_rests_takes_no_memory_and_forks_again_when_asked(home: Path) -> None:
+def test_an_idle_parent_takes_no_memory_and_forks_again_on_request(home: Path) -> None:
     with preloaded(home, HEAVY) as (server, parent):
         process = psutil.Process(server.pid)
         programs = [

@@ -60,7 +60,7 @@ def contents(paths: list[Path]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_what_was_verified_outlives_the_resolvers_own_files(resolver: Resolver) -> None:
+def test_verified_files_outlive_the_resolvers_own_files(resolver: Resolver) -> None:
     first = jars.class_path(quietly)
     shutil.rmtree(resolver.home)
 
@@ -92,7 +92,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [damage, Path.unlink], ids=["damaged", "missing"])
-def test_what_was_spoilt_is_fetched_again(
+def test_corrupted_files_are_downloaded_again(
     resolver: Resolver, spoil: Callable[[Path], object]
 ) -> None:
     first = jars.class_path(quietly)
@@ -102,7 +102,7 @@ def test_what_was_spoilt_is_fetched_again(
     assert resolver.builds == 2
 
 
-def test_a_torn_download_is_fetched_once_more(
+def test_an_interrupted_download_is_repeated(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten: list[list[str]] = []
@@ -152,7 +152,7 @@ def test_no_folder_is_shared_with_other_programs(built: list[Path], tmp_path: Pa
 @pytest.mark.parametrize(
     "failure", [RuntimeError(), OSError(), ValueError(), ElementTree.ParseError()], ids=repr
 )
-def test_whatever_the_resolver_stumbles_over_is_a_sentence(
+def test_every_error_of_the_resolver_is_a_message(
     built: list[Path], monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     def from_endpoint(*_: object) -> None:

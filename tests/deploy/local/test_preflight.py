@@ -60,7 +60,7 @@ TROUBLES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("what", TROUBLES)
-def test_what_keeps_it_from_starting_is_named_without_passwords(home: Path, what: str) -> None:
+def test_faults_before_the_start_are_reported_without_passwords(home: Path, what: str) -> None:
     check, sentence = TROUBLES[what]
 
     with pytest.raises(CannotStart, match=sentence) as trouble:

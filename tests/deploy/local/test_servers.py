@@ -28,7 +28,7 @@ def cluster() -> Iterator[Path]:
         yield path
 
 
-def test_what_was_committed_is_there_after_a_kill(cluster: Path) -> None:
+def test_committed_data_survives_a_kill(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         assert query(server.url, "show fsync") == "on"
         query(server.url, "create table sheep (name text); insert into sheep values ('Дося')")
@@ -41,7 +41,7 @@ def test_what_was_committed_is_there_after_a_kill(cluster: Path) -> None:
         assert server.pid != first
 
 
-def test_it_stops_in_order_and_keeps_its_address(cluster: Path) -> None:
+def test_a_server_stops_in_order_and_keeps_its_address(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         url = server.url
     assert "database system is shut down" in (cluster / "logs" / "postgres.log").read_text()
@@ -51,7 +51,7 @@ def test_it_stops_in_order_and_keeps_its_address(cluster: Path) -> None:
         assert query(again.url, "select current_database()") == "tillstream"
 
 
-def test_a_pid_file_that_names_a_stranger_does_not_block_the_start(cluster: Path) -> None:
+def test_a_pid_file_of_another_program_does_not_block_the_start(cluster: Path) -> None:
     with start_postgres(cluster):
         pass
     stale = cluster / "postgres" / "postmaster.pid"
@@ -76,7 +76,7 @@ OF_ANOTHER_TENANT = """begin; set local tillstream.tenant = 'demo';
 insert into gateway.key_use values ('other', gen_random_uuid(), now()); commit"""
 
 
-def test_programs_log_in_as_an_owner_who_is_fenced_like_everybody(cluster: Path) -> None:
+def test_row_level_security_holds_for_the_owner_that_programs_log_in_as(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         assert query(server.superuser_url, RIGHTS) == "t|t|t|t"
         assert query(server.url, RIGHTS) == "f|f|f|t"
@@ -100,7 +100,7 @@ def test_programs_log_in_as_an_owner_who_is_fenced_like_everybody(cluster: Path)
                 query(server.url, forbidden)
 
 
-def test_what_an_older_installation_made_is_handed_over_once(cluster: Path) -> None:
+def test_data_of_an_older_installation_is_handed_over_once(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         query(
             server.superuser_url,
@@ -120,7 +120,7 @@ def test_what_an_older_installation_made_is_handed_over_once(cluster: Path) -> N
             query(server.url, "create schema more; drop schema more")
 
 
-def test_nobody_else_on_the_machine_gets_in(cluster: Path) -> None:
+def test_other_users_of_the_machine_cannot_log_in(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         sockets = psutil.Process(server.pid).net_connections(kind="all")
         listening = {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN}
@@ -133,7 +133,7 @@ def test_nobody_else_on_the_machine_gets_in(cluster: Path) -> None:
     assert stat.S_IMODE((folder(cluster) / "postgres_password").stat().st_mode) == 0o600
 
 
-def test_root_lends_the_server_another_user(cluster: Path) -> None:
+def test_root_runs_the_server_as_another_user(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         user = psutil.Process(server.pid).uids().real
 
@@ -147,7 +147,7 @@ async def produce(bootstrap: str, value: bytes) -> None:
 
 
 @pytest.mark.slow
-async def test_what_was_acknowledged_is_there_after_a_kill(home: Path) -> None:
+async def test_acknowledged_records_survive_a_kill(home: Path) -> None:
     with start_kafka(home) as server:
         spec = TopicSpec(category="shop.scan", partitions=1, retention_days=1)
         await ensure_topics(server.bootstrap, "t", [spec])

@@ -25,7 +25,7 @@ def told(port: int) -> dict[str, str]:
     return environment
 
 
-def test_services_are_told_where_everything_is(stack: Stack, settings: LocalSettings) -> None:
+def test_services_get_the_addresses_of_everything(stack: Stack, settings: LocalSettings) -> None:
     runtime = read_runtime(settings.home) or {}
     ingest, gateway = (runtime["processes"][name]["port"] for name in ("ingest", "gateway"))
     environment = told(ingest)
@@ -41,7 +41,7 @@ def test_services_are_told_where_everything_is(stack: Stack, settings: LocalSett
     assert "GATEWAY_SCAN_CLIENT_KEY_FILE" not in environment
 
 
-def test_runtime_json_says_what_runs_where_and_a_second_start_is_refused(
+def test_runtime_json_lists_what_runs_and_a_second_start_is_refused(
     stack: Stack, settings: LocalSettings
 ) -> None:
     stack.publish({"accounts": {"supervisor": "anna"}})

@@ -50,7 +50,7 @@ def tick_until(supervisor: Supervisor, state: State) -> Slot:
 
     def reached() -> bool:
         if slot.state is not state:
-            supervisor.tick()
+            supervisor.run_once()
         return slot.state is state
 
     wait_until(reached)
@@ -66,11 +66,11 @@ def test_a_killed_program_is_started_again_after_its_wait(
 
     slot = tick_until(supervisor, State.WAITING)
     assert (slot.note, slot.backoff.delay_seconds) == ("exit code -9", 0.2)
-    supervisor.tick()
+    supervisor.run_once()
     assert slot.child is None
 
     clock.now += 0.2
-    supervisor.tick()
+    supervisor.run_once()
     supervisor.observe()
 
     assert slot.state is State.READY
@@ -107,7 +107,7 @@ def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
         tick_until(supervisor, State.WAITING)
         waits.append(slot.backoff.delay_seconds)
         clock.now += 10
-        supervisor.tick()
+        supervisor.run_once()
 
     assert waits == pytest.approx([0.2, 0.4, 0.8, 0.2])
 
@@ -128,15 +128,15 @@ def test_a_restart_that_cannot_even_begin_waits_again(
     slot = tick_until(supervisor, State.WAITING)
 
     clock.now += 1
-    supervisor.tick()
+    supervisor.run_once()
     assert (slot.state, slot.note) == (State.WAITING, "The disk is full. Make room.")
     clock.now += 1
-    supervisor.tick()
+    supervisor.run_once()
 
     assert slot.state is State.STARTING
 
 
-def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
+def test_a_program_that_is_not_ready_is_reported_and_left_running(
     supervisor: Supervisor, python: Make
 ) -> None:
     well = True
@@ -153,7 +153,7 @@ def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
     assert pid_of(slot) == pid
 
 
-def test_a_late_answer_is_no_death_unless_it_never_comes(
+def test_a_program_that_answers_late_is_killed_only_if_it_never_answers(
     supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     answer: bool | None = True
@@ -179,7 +179,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "well"), ANSWERS.items(), ids=["ready", "not ready", "silent"])
-def test_silence_is_told_from_an_answer_and_from_a_closed_port(
+def test_silence_an_answer_and_a_closed_port_are_distinguished(
     monkeypatch: pytest.MonkeyPatch, answer: str, well: bool | None
 ) -> None:
     monkeypatch.setattr(services, "ASK_SECONDS", 0.2 if well is None else PATIENCE_SECONDS)
@@ -202,7 +202,7 @@ def test_programs_stop_in_the_reverse_order_of_their_start(
     history.clear()
 
     supervisor.stop()
-    supervisor.tick()  # starts none of them again
+    supervisor.run_once()  # starts none of them again
 
     assert history == [
         ("door", State.STOPPED),

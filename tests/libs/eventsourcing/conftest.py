@@ -14,10 +14,10 @@ from libs.testing.tables import LOG_TABLES
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with an empty log in it."""
-    async with asyncpg.create_pool(database, min_size=0, max_size=8) as made:
+    async with asyncpg.create_pool(database, min_size=0, max_size=8) as opened_pool:
         for statement in LOG_TABLES:
-            await made.execute(statement)
-        yield made
+            await opened_pool.execute(statement)
+        yield opened_pool
 
 
 @pytest.fixture(params=["memory", "postgres"])

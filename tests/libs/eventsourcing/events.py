@@ -37,7 +37,7 @@ async def everything(log: Log, page: int = 1000) -> list[RecordedEvent]:
 
 
 async def plan_of(pool: asyncpg.Pool, query: str, *arguments: object) -> str:
-    """How Postgres would run a query, after it has looked at the table."""
+    """The plan of a query, after `ANALYZE`."""
     await pool.execute("ANALYZE events")
     rows = await pool.fetch(f"EXPLAIN (COSTS OFF) {query}", *arguments)
     return "\n".join(row[0] for row in rows)

@@ -105,7 +105,7 @@ def schedules(writers: int) -> Iterator[tuple[int, ...]]:
         for rest in schedules(writers - 1):
             others = iter(rest)
             yield tuple(
-                writers - 1 if place in mine else next(others) for place in range(writers * 3)
+                writers - 1 if slot in mine else next(others) for slot in range(writers * 3)
             )
 
 

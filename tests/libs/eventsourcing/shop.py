@@ -1,4 +1,4 @@
-"""An aggregate small enough to try things on: a till that is opened, rung and closed."""
+"""A small aggregate for tests: a till that is opened, rung and closed."""
 
 from dataclasses import dataclass
 

@@ -74,7 +74,7 @@ async def test_a_refusal_appends_nothing(store: EventStore[Event]) -> None:
     assert await events_of(store) == []
 
 
-async def test_what_is_already_so_appends_nothing_and_has_no_token(
+async def test_a_command_without_effect_appends_nothing_and_has_no_token(
     store: EventStore[Event],
 ) -> None:
     await run(store, Open())
@@ -82,7 +82,9 @@ async def test_what_is_already_so_appends_nothing_and_has_no_token(
     assert await run(store, Open()) == Executed([], 1, None)
 
 
-async def test_a_lost_race_is_decided_again_on_the_new_history(store: EventStore[Event]) -> None:
+async def test_a_command_is_decided_again_after_a_version_conflict(
+    store: EventStore[Event],
+) -> None:
     await run(store, Open())
 
     for _ in range(3):
@@ -93,7 +95,7 @@ async def test_a_lost_race_is_decided_again_on_the_new_history(store: EventStore
     assert (await events_of(store))[-1] == Closed(18)
 
 
-async def test_the_version_the_caller_saw_is_the_callers_to_lose(store: EventStore[Event]) -> None:
+async def test_a_conflict_with_the_expected_version_is_raised(store: EventStore[Event]) -> None:
     await run(store, Open())
 
     with pytest.raises(VersionConflict):
@@ -137,7 +139,7 @@ async def test_one_command_sent_many_times_at_once_is_done_once(store: EventStor
 
 
 class Interrupted(MemoryLog):
-    """A log in which somebody else acts just before a given call."""
+    """A log in which another writer acts just before a given call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +181,7 @@ COMMAND = uuid4()
 
 
 @pytest.mark.parametrize("moment", ["before_read", "before_append"])
-async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
+async def test_a_repeated_command_is_not_refused_because_of_its_first_run(
     moment: str,
 ) -> None:
     log = Interrupted()
@@ -193,7 +195,7 @@ async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
     assert len(await events_of(store)) == 4
 
 
-async def test_a_twin_that_decided_on_a_later_history_is_the_answer() -> None:
+async def test_a_repetition_that_was_decided_on_a_later_history_is_the_result() -> None:
     log = Interrupted()
     store = EventStore(log, CODEC)
     await store.append("till-1", [Opened()], expected=ANY, metadata=METADATA)

@@ -1,4 +1,4 @@
-"""Waiting writes go together; each is told its own fate."""
+"""Requests are written in groups, and each gets its own result."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ async def submit_all(group: Group, requests: Sequence[int]) -> list[asyncio.Task
     return tasks
 
 
-async def test_what_comes_while_one_commits_goes_with_the_next(
+async def test_requests_during_a_commit_are_written_by_the_next(
     writer: Writer, group: Group
 ) -> None:
     first = await submit_all(group, [1])
@@ -70,7 +70,7 @@ async def test_one_bad_request_does_not_fail_its_neighbours(writer: Writer, grou
     assert [str(answer) for answer in answers] == ["2", "-2", "6"]
 
 
-async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards(
+async def test_an_error_of_the_writer_is_raised_to_all_callers_of_its_group_only(
     writer: Writer, group: Group
 ) -> None:
     writer.failure = OSError("no disk")
@@ -84,7 +84,7 @@ async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards(
     assert await group.submit(5) == 10
 
 
-async def test_a_cancelled_caller_harms_nobody(writer: Writer, group: Group) -> None:
+async def test_a_cancelled_caller_does_not_affect_others(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2, 3])
 
     tasks[0].cancel()
@@ -94,9 +94,7 @@ async def test_a_cancelled_caller_harms_nobody(writer: Writer, group: Group) -> 
     assert tasks[0].cancelled()
 
 
-async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(
-    writer: Writer, group: Group
-) -> None:
+async def test_a_cancelled_writer_cancels_all_callers(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1])
     tasks += await submit_all(group, [2])
 
@@ -109,7 +107,7 @@ async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(
     assert await group.submit(3) == 6
 
 
-async def test_a_writer_that_answers_too_little_leaves_nobody_waiting() -> None:
+async def test_a_writer_with_too_few_results_fails_all_callers() -> None:
     async def write(requests: Sequence[int]) -> Sequence[int | Exception]:
         return [requests[0]]
 
@@ -131,7 +129,7 @@ def size(request: int) -> Weight:
 @pytest.mark.parametrize(
     ("weigh", "limits"), [(rows, Limits(group_rows=5)), (size, Limits(group_bytes=5))]
 )
-async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(
+async def test_a_group_exceeds_the_limits_only_by_a_single_request(
     writer: Writer, weigh: Callable[[int], Weight], limits: Limits
 ) -> None:
     group = GroupCommit(writer.write, weigh, limits)
@@ -147,7 +145,7 @@ async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(
     [Limits(group_rows=1, queued_requests=2), Limits(group_rows=1, queued_bytes=2)],
     ids=["requests", "bytes"],
 )
-async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who_left(
+async def test_cancelled_requests_count_until_they_are_written(
     writer: Writer, limits: Limits
 ) -> None:
     group = GroupCommit(writer.write, lambda _: Weight(1, 1), limits)
@@ -167,7 +165,7 @@ async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who
     assert writer.groups == [[1], [2], [3], [5]]
 
 
-async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> None:
+async def test_a_request_larger_than_the_capacity_is_written_alone(writer: Writer) -> None:
     group = GroupCommit(writer.write, size, Limits(queued_bytes=5))
     writer.allow(9)
 
@@ -176,7 +174,7 @@ async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> 
     assert [8] in writer.groups
 
 
-async def test_settling_waits_for_what_was_submitted(writer: Writer, group: Group) -> None:
+async def test_flush_waits_for_all_submitted_requests(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2])
     settling = asyncio.create_task(group.flush())
     await asyncio.sleep(0)

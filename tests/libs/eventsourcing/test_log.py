@@ -97,7 +97,7 @@ UNSTORABLE: dict[str, tuple[str, Metadata, bytes]] = {
 
 
 @pytest.mark.parametrize("why", UNSTORABLE)
-async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
+async def test_only_the_event_that_cannot_be_stored_is_rejected(log: Log, why: str) -> None:
     stream, metadata, data = UNSTORABLE[why]
     bad = append(log, new(data=data), stream=stream, expected=ANY, metadata=metadata)
     good = [append(log, new(), stream=f"order-{n}", expected=ANY) for n in range(2, 7)]
@@ -110,7 +110,7 @@ async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> No
 
 
 @pytest.mark.parametrize("why", UNSTORABLE)
-async def test_a_fact_that_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
+async def test_only_the_fact_that_cannot_be_stored_is_rejected(log: Log, why: str) -> None:
     stream, metadata, data = UNSTORABLE[why]
     good = [log.append_facts([fact(), fact()], metadata=METADATA) for _ in range(3)]
     bad = log.append_facts([fact(), fact(data=data, stream=stream)], metadata=metadata)
@@ -123,7 +123,7 @@ async def test_a_fact_that_cannot_be_stored_is_rejected_alone(log: Log, why: str
 
 
 @pytest.mark.parametrize("sign", ["\x1f", "\x1e", "\n", "\\", "'", ",", "{}", "NULL"])
-async def test_facts_are_kept_as_they_are_whatever_their_names_hold(log: Log, sign: str) -> None:
+async def test_facts_are_stored_unchanged_whatever_their_names_contain(log: Log, sign: str) -> None:
     facts = [
         fact(stream=f"scan-{sign}{n}", type=sign, data=b'{"n": %d}' % n, occurred_at=WHEN)
         for n in range(3)
@@ -142,7 +142,7 @@ async def test_facts_are_kept_as_they_are_whatever_their_names_hold(log: Log, si
 
 
 @pytest.mark.parametrize("known", [[], [fact()]], ids=["all-new", "one-known"])
-async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_is(
+async def test_each_of_several_appends_of_facts_gets_the_position_of_its_own_last_fact(
     log: Log, known: list[NewFact]
 ) -> None:
     await log.append_facts(known, metadata=METADATA)
@@ -152,12 +152,12 @@ async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_i
 
     positions = {one.event_id: one.position for one in await everything(log)}
     for batch, answer in zip(batches, answers, strict=True):
-        told = [entry.position for entry in parse_token(answer.token)]
-        assert told[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
+        named = [entry.position for entry in parse_token(answer.token)]
+        assert named[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
         assert answer.new == {one.event_id for one in batch if one not in known}
 
 
-async def test_no_facts_are_told_as_nothing_and_an_append_of_nothing_is_refused(log: Log) -> None:
+async def test_no_facts_append_nothing_and_an_append_without_events_is_refused(log: Log) -> None:
     await append(log, new(), expected=ANY)
 
     assert await log.append_facts([], metadata=METADATA) == FactsAppended(frozenset(), "")
@@ -177,7 +177,7 @@ async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
     assert [event.version for event in past] == [1]
 
 
-async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: Log) -> None:
+async def test_an_append_of_facts_returns_the_new_ones_and_their_transactions(log: Log) -> None:
     known, fresh = [fact(), fact()], fact()
     first = await log.append_facts(known, metadata=METADATA)
 
@@ -193,7 +193,7 @@ async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: 
 
 
 @pytest.mark.parametrize(("transactions", "named"), [(MAX_NAMED, MAX_NAMED), (MAX_NAMED + 1, 1)])
-async def test_a_token_stays_short_however_many_transactions_wrote_what_is_known(
+async def test_a_token_stays_short_for_facts_of_many_transactions(
     log: Log, transactions: int, named: int
 ) -> None:
     known, moments = [fact() for _ in range(transactions)], []
@@ -216,7 +216,7 @@ async def test_a_token_stays_short_however_many_transactions_wrote_what_is_known
     await eventually(all_is_seen)
 
 
-async def test_facts_have_no_version_and_no_place_in_the_stream_and_are_no_events(log: Log) -> None:
+async def test_facts_have_no_version_and_are_not_read_with_their_stream(log: Log) -> None:
     known = fact()
     await log.append_facts([known], metadata=METADATA)
 
@@ -243,14 +243,14 @@ async def test_facts_bound_to_an_append_are_written_with_it_once(log: Log) -> No
     assert len(await everything(log)) == 2
 
 
-async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> None:
-    told, untold = fact(), fact()
-    await log.append_facts([told], metadata=METADATA)
+async def test_an_append_with_a_known_fact_is_refused(log: Log) -> None:
+    known, unknown = fact(), fact()
+    await log.append_facts([known], metadata=METADATA)
 
     with pytest.raises(VersionConflict):
-        await append(log, new(), facts=[untold, told])
+        await append(log, new(), facts=[unknown, known])
 
-    assert [event.event_id for event in await everything(log)] == [told.event_id]
+    assert [event.event_id for event in await everything(log)] == [known.event_id]
 
 
 async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> None:
@@ -272,9 +272,9 @@ async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> Non
 async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
     bound = fact()
 
-    _, told = await asyncio.gather(
+    _, repeated = await asyncio.gather(
         append(log, new(), facts=[bound]), log.append_facts([bound], metadata=METADATA)
     )
 
-    assert not told.new
+    assert not repeated.new
     assert len(await everything(log)) == 2

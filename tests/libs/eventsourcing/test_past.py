@@ -14,7 +14,7 @@ from tests.libs.eventsourcing.events import METADATA, WHEN, everything, fact, ne
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-async def tell(log: Log, *seconds: int, stream: str = "scan-1") -> None:
+async def record(log: Log, *seconds: int, stream: str = "scan-1") -> None:
     """One append of facts that occurred so many seconds after `WHEN`."""
     facts = [fact(occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds]
     await log.append_facts(facts, metadata=METADATA)
@@ -36,11 +36,11 @@ async def seconds_of(log: Log, entries: Sequence[Entry]) -> list[int]:
     return [(event.occurred_at - WHEN).seconds for event in events]
 
 
-async def test_a_span_is_found_in_the_order_it_was_recorded_in(log: Log) -> None:
-    await tell(log, 5, 1)
-    await tell(log, 7)
-    await tell(log, 4, 0, 3)
-    await tell(log, 2)
+async def test_entries_of_a_time_range_are_in_the_order_of_recording(log: Log) -> None:
+    await record(log, 5, 1)
+    await record(log, 7)
+    await record(log, 4, 0, 3)
+    await record(log, 2)
     now = await log.now()
 
     assert sorted((await occurred(log, 1, 5, now))[:1]) == [1]
@@ -55,14 +55,16 @@ async def test_a_span_is_found_in_the_order_it_was_recorded_in(log: Log) -> None
     ]
 
 
-async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> None:
-    await tell(log, 1, 2)
+async def test_entries_are_those_that_a_moment_sees_and_the_others_are_later_entries(
+    log: Log,
+) -> None:
+    await record(log, 1, 2)
     before = await log.now()
-    await tell(log, 3, 20)
+    await record(log, 3, 20)
     await log.append("order-1", [new(type="Weighed")], expected=0, metadata=METADATA)
     await log.append("order-2", [new()], expected=0, metadata=Metadata(tenant="other"))
     between = await log.now()
-    await tell(log, 4)
+    await record(log, 4)
     after = await log.now()
 
     async def later(since: Snapshot, until: Snapshot) -> list[int]:
@@ -77,7 +79,7 @@ async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> 
     assert await later(after, after) == []
 
 
-async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
+async def test_entries_are_of_one_tenant(log: Log) -> None:
     await log.append_facts([fact()], metadata=Metadata(tenant="other"))
 
     assert await occurred(log, 0, 9, await log.now()) == []
@@ -86,8 +88,8 @@ async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
 
 async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> None:
     for n in range(3):
-        await tell(log, n)
-        await tell(log, 10 + n, stream="scan-2")
+        await record(log, n)
+        await record(log, 10 + n, stream="scan-2")
     await log.append("scan-1", [new()], expected=0, metadata=METADATA)
     recorded = [event.recorded_at for event in await everything(log)]
 
@@ -102,12 +104,12 @@ async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> No
     assert await newest(recorded[2], 5) == {"scan-1": [1, 0], "scan-2": [10]}
 
 
-async def test_looking_back_reads_what_it_needs_and_no_more(pool: asyncpg.Pool) -> None:
+async def test_reading_the_past_uses_the_indexes(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     for index in INDEXES:
         await pool.execute(index)
     for stream in range(20):
-        await tell(log, *range(200), stream=f"scan-{stream}")
+        await record(log, *range(200), stream=f"scan-{stream}")
 
     moment = str(await log.now())
     span = WHEN, WHEN + timedelta(seconds=3), moment

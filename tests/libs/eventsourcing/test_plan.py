@@ -45,7 +45,7 @@ def written(planned: Plan, *, xid: int = 9) -> dict[UUID, LogPosition]:
     return {row.event.event_id: (xid, at) for at, row in enumerate(planned.rows, 1)}
 
 
-def test_each_request_sees_what_those_before_it_will_write() -> None:
+def test_each_request_sees_the_writes_planned_before_it() -> None:
     planned = plan([append(1, expected=0), append(2, expected=1), append(3, expected=1)], {}, {})
 
     results = planned.results(written(planned), {})
@@ -64,7 +64,7 @@ def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     assert repeat == first
 
 
-def test_ids_that_are_known_otherwise_are_no_repeat() -> None:
+def test_known_ids_of_another_append_are_no_repeat() -> None:
     known = {
         UUID(int=1): Known(HEAD, 1, (4, 1)),
         UUID(int=2): Known(HEAD, 2, (5, 2)),
@@ -81,14 +81,14 @@ def test_ids_that_are_known_otherwise_are_no_repeat() -> None:
     assert planned.rows == []
 
 
-def test_a_refused_append_leaves_no_trace_for_those_behind_it() -> None:
+def test_a_refused_append_does_not_affect_later_requests() -> None:
     planned = plan([append(1, 1), append(2, expected=5), append(3, expected=0)], {}, {})
 
     assert [type(outcome) for outcome in planned.outcomes[:2]] == [EventIdReused, VersionConflict]
     assert [row.event.event_id.int for row in planned.rows] == [3]
 
 
-def test_rows_are_in_one_order_whoever_plans_them() -> None:
+def test_rows_have_the_same_order_in_every_plan() -> None:
     requests: list[Request] = [
         AppendFacts([fact(9), fact(8)], METADATA),
         append(5, 3),
@@ -102,7 +102,7 @@ def test_rows_are_in_one_order_whoever_plans_them() -> None:
     assert forward.rows == backward.rows
 
 
-def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> None:
+def test_a_fact_in_two_requests_is_new_to_the_first_only() -> None:
     planned = plan(
         [AppendFacts([fact(1), fact(2)], METADATA), AppendFacts([fact(1)], METADATA)], {}, {}
     )
@@ -120,17 +120,17 @@ def binding(stream: str, number: int, *bound: int) -> Append:
     return Append(stream, [event(number)], 0, METADATA, [fact(each) for each in bound])
 
 
-def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
+def test_a_fact_appended_earlier_in_the_group_cannot_be_bound() -> None:
     planned = plan([AppendFacts([fact(1)], METADATA), binding("order-1", 2, 1)], {}, {})
 
-    told, refused = planned.results(written(planned), {})
+    new, refused = planned.results(written(planned), {})
 
-    assert told == FactsAppended(frozenset({UUID(int=1)}), "9.1")
+    assert new == FactsAppended(frozenset({UUID(int=1)}), "9.1")
     assert isinstance(refused, VersionConflict)
     assert len(planned.rows) == 1
 
 
-def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> None:
+def test_a_bound_fact_is_not_new_to_later_requests_of_the_group() -> None:
     planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], METADATA)], {}, {})
 
     assert planned.required == {UUID(int=1), UUID(int=2)}
@@ -140,22 +140,22 @@ def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> Non
     ]
 
 
-def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
-    guessed = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
+def test_an_optimistic_plan_assumes_the_version_that_the_first_append_expects() -> None:
+    planned = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
 
-    assert guessed is not None
-    assert [row.version for row in guessed.rows] == [5, 6]
-    assert guessed.assumed_versions == {HEAD: 4}
-    assert isinstance(guessed.outcomes[2], VersionConflict)
-
-
-def test_a_stream_that_must_not_exist_needs_no_base() -> None:
-    guessed = optimistic_plan([append(1, expected=0)])
-
-    assert guessed is not None
-    assert guessed.assumed_versions == {}
+    assert planned is not None
+    assert [row.version for row in planned.rows] == [5, 6]
+    assert planned.assumed_versions == {HEAD: 4}
+    assert isinstance(planned.outcomes[2], VersionConflict)
 
 
-def test_nothing_is_guessed_of_a_stream_that_may_be_anywhere() -> None:
+def test_a_stream_that_must_not_exist_needs_no_assumed_version() -> None:
+    planned = optimistic_plan([append(1, expected=0)])
+
+    assert planned is not None
+    assert planned.assumed_versions == {}
+
+
+def test_there_is_no_optimistic_plan_for_an_append_at_any_version() -> None:
     assert optimistic_plan([append(1, expected=0), append(2, expected=ANY)]) is not None
     assert optimistic_plan([append(1, expected=ANY), append(2, expected=0)]) is None

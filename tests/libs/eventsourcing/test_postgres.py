@@ -1,4 +1,4 @@
-"""What only a real database can be asked: rights, races between processes, one commit for many."""
+"""The log in a real database: rights, races between processes, group commit."""
 
 import asyncio
 import random
@@ -109,7 +109,7 @@ async def test_many_processes_appending_at_any_version_leave_no_hole_and_none_st
     assert await pool.fetchval("SELECT count(*) FROM events") == 480
 
 
-async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asyncpg.Pool) -> None:
+async def test_a_lock_makes_the_log_unavailable_until_it_is_released(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     database = await pool.fetchval("SELECT current_database()")
     await pool.execute(f"ALTER DATABASE {database} SET lock_timeout = '100ms'")
@@ -191,7 +191,7 @@ async def test_a_commit_of_new_events_is_announced_and_nothing_else_is(pool: asy
     assert len(rung) == await pool.fetchval(seen) == 3
 
 
-async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: asyncpg.Pool) -> None:
+async def test_each_append_of_a_transaction_gets_its_own_result(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     taken = new()
     await log.append("order-1", [taken], expected=NO_STREAM, metadata=METADATA)
@@ -211,7 +211,7 @@ async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: async
     assert len(getattr(answers[4], "new", ())) == 2
 
 
-async def test_a_database_that_goes_away_is_said_so(pool: asyncpg.Pool) -> None:
+async def test_a_lost_database_makes_the_log_unavailable(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     await log.append("order-1", [new()], expected=ANY, metadata=METADATA)
     await pool.execute(
@@ -227,7 +227,7 @@ async def test_a_database_that_goes_away_is_said_so(pool: asyncpg.Pool) -> None:
         await log.append("order-1", [new()], expected=2, metadata=METADATA)
 
 
-async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.Pool) -> None:
+async def test_an_append_checks_assumed_versions_by_index(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     for number in range(300):
         await log.append(f"order-{number}", [new()], expected=0, metadata=METADATA)

@@ -32,16 +32,16 @@ def test_the_text_is_that_of_postgres() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1:2", "a:b:c", "1:2:3:4", "1:2:x"])
-def test_anything_else_is_refused(text: str) -> None:
+def test_other_texts_are_no_snapshot(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- of several places, each with its own words
         Snapshot.parse(text)
 
 
-def test_the_moment_before_everything_sees_nothing() -> None:
+def test_the_first_snapshot_sees_nothing() -> None:
     assert not any(NOTHING.sees(xid) for xid in range(1, 10))
 
 
-async def test_it_sees_what_postgres_sees(pool: asyncpg.Pool) -> None:
+async def test_a_snapshot_sees_the_same_as_postgres(pool: asyncpg.Pool) -> None:
     dice = random.Random(3)
     for _ in range(60):
         xmin = dice.randint(1, 40)

@@ -1,4 +1,4 @@
-"""The tail of the log: all that was committed, once, each stream in order, whoever writes."""
+"""Tailing the log yields every committed event once, each stream in order, for any writers."""
 
 import asyncio
 import itertools
@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from libs.eventsourcing import tail
 from libs.eventsourcing.tail import (
     _REST_EVENTS,
     LAST,
@@ -48,7 +49,7 @@ async def by_difference(connection: asyncpg.Connection, seen: Seen) -> None:
 
 
 async def by_position(connection: asyncpg.Connection, seen: Seen) -> None:
-    """What everybody tries first."""
+    """The naive way: by position."""
     query = "SELECT position, stream, version FROM events WHERE position > $1 ORDER BY position"
     after = 0
     while True:
@@ -59,7 +60,7 @@ async def by_position(connection: asyncpg.Connection, seen: Seen) -> None:
 
 
 async def by_fence(connection: asyncpg.Connection, seen: Seen) -> None:
-    """What everybody tries next: only what is older than the oldest running transaction."""
+    """The next naive way: only events older than the oldest running transaction."""
     query = """SELECT xid::text::bigint AS xid, position, stream, version FROM events
         WHERE (xid, position) > ($1::text::xid8, $2::bigint)
             AND xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -78,7 +79,7 @@ async def address(pool: asyncpg.Pool, database: str) -> str:
     return database
 
 
-async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_a_transaction(
+async def test_nothing_is_missed_doubled_or_disordered_while_another_transaction_is_open(
     address: str,
 ) -> None:
     load = Load(address=address)
@@ -227,3 +228,41 @@ async def test_a_page_of_big_events_is_bounded_by_their_bytes(pool: asyncpg.Pool
             assert page.backlog == (41 if len(sizes) == 1 else None)
     assert versions == list(range(1, 42))
     assert max(sizes) < 2 * PAGE_BYTES
+
+
+MANY = """
+INSERT INTO events (event_id, tenant, stream, type, schema_version, data, metadata, occurred_at)
+SELECT gen_random_uuid(), 'demo', 'scan-' || n % 100, 'X', 1, '{}', '{}', now()
+FROM generate_series(1, $1) AS n
+"""
+
+
+@pytest.mark.parametrize("stored", [300, 30_000])
+@pytest.mark.parametrize("counted", [False, True], ids=["not yet counted", "counted"])
+@pytest.mark.parametrize("planned_at", [0, 1], ids=["planned when empty", "planned when full"])
+@pytest.mark.parametrize("statement", [tail._UP_TO_NOW, tail._ROWS_UP_TO_NOW])
+async def test_new_events_are_found_by_index_in_a_log_of_any_size(
+    pool: asyncpg.Pool, stored: int, counted: bool, planned_at: int, statement: str
+) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("ALTER TABLE events SET (autovacuum_enabled = off)")
+        await connection.execute(READ_IN_ORDER)
+        await connection.execute(f"PREPARE next_page (text, text[], bigint) AS {statement}")
+        if not planned_at:
+            for _ in range(6):
+                await connection.fetch("EXECUTE next_page ('1', '{}', 21)")
+        for _ in range(10):
+            await connection.execute(MANY, stored // 10)
+        if counted:
+            await connection.execute("ANALYZE events")
+        before = await current(connection)
+        await connection.execute(MANY, 30)
+        rows = await connection.fetch(
+            "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF)"
+            f" EXECUTE next_page ('{before.xmax}', '{{}}', 21)"
+        )
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan on events" not in plan, plan
+    assert "Rows Removed by" not in plan, plan
+    assert "using events_xid" in plan, plan

@@ -58,13 +58,13 @@ ERRORS: dict[str, Exception] = {
 
 
 def router() -> APIRouter:
-    made = APIRouter(prefix="/boxes")
+    router = APIRouter(prefix="/boxes")
 
-    @made.get("/fail/{kind}")
+    @router.get("/fail/{kind}")
     async def fail(kind: str) -> None:
         raise ERRORS[kind]
 
-    @made.get("/broken-stream")
+    @router.get("/broken-stream")
     async def broken_stream() -> StreamingResponse:
         async def parts() -> AsyncIterator[bytes]:
             yield b"one"
@@ -72,20 +72,20 @@ def router() -> APIRouter:
 
         return StreamingResponse(parts())
 
-    @made.post("/{box}/scans")
+    @router.post("/{box}/scans")
     async def scan(box: str, body: Scan) -> dict[str, Any]:
         structlog.get_logger().info("scanned", box=box)
         return {"box": box, "code": body.code, **trace_headers()}
 
-    @made.post("/upload")
+    @router.post("/upload")
     async def upload(request: Request) -> int:
         return sum([len(part) async for part in request.stream()])
 
-    @made.post("/ignore")
+    @router.post("/ignore")
     async def ignore() -> None:
         """Never reads the body."""
 
-    return made
+    return router
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ async def test_a_failure_is_answered_as_a_problem(client: AsyncClient, kind: str
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("away", "9"), ("lost", "2")])
-async def test_a_missing_database_is_told_as_503_with_the_time_to_try_again(
+async def test_a_missing_database_is_a_503_with_retry_after(
     client: AsyncClient, logged: list[Any], kind: str, seconds: str
 ) -> None:
     answer = await client.get(f"/api/boxes/fail/{kind}")
@@ -151,7 +151,7 @@ async def test_a_missing_database_is_told_as_503_with_the_time_to_try_again(
     assert [line["event"] for line in logged] == ["unavailable"]
 
 
-async def test_a_bug_is_logged_once_with_its_request_and_told_to_nobody(
+async def test_a_bug_is_logged_once_with_its_request_and_not_revealed(
     client: AsyncClient, logged: list[Any]
 ) -> None:
     answer = await client.get("/api/boxes/fail/bug", headers={"X-Request-Id": "r-2"})
@@ -175,14 +175,14 @@ async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(logged: li
 async def test_invalid_input_is_listed_without_repeating_it(client: AsyncClient) -> None:
     answer = await client.post("/api/boxes/7/scans", json={"code": "hunter2hunter2", "weight": 0})
 
-    told = answer.json()
+    problem = answer.json()
     assert answer.status_code == 422
-    assert told["type"] == "Invalid"
-    assert [fault["loc"] for fault in told["errors"]] == [["body", "code"], ["body", "weight"]]
+    assert problem["type"] == "Invalid"
+    assert [fault["loc"] for fault in problem["errors"]] == [["body", "code"], ["body", "weight"]]
     assert "hunter2" not in answer.text
 
 
-async def test_a_door_may_answer_in_the_shape_its_clients_know() -> None:
+async def test_an_app_may_answer_problems_in_another_shape() -> None:
     async with app_of(problem_shape=detail_shape) as client:
         invalid = await client.post("/api/boxes/7/scans", json={"code": "123456789"})
         known = {
@@ -236,7 +236,7 @@ async def test_hostile_json_gets_an_answer_that_is_json(body: bytes, shape: Any)
 
 
 @pytest.mark.parametrize("name", ["A.b_c-1", "a" * 128], ids=["short", "longest"])
-async def test_a_sane_request_id_is_kept_and_reaches_the_log(
+async def test_a_valid_request_id_is_kept_and_reaches_the_log(
     client: AsyncClient, logged: list[Any], name: str
 ) -> None:
     answer = await client.post(
@@ -357,7 +357,7 @@ async def test_documentation_can_be_left_out() -> None:
         assert (await client.get("/internal/openapi.json")).status_code == 404
 
 
-async def test_handlers_find_what_the_service_holds() -> None:
+async def test_handlers_find_the_dependencies_of_the_service() -> None:
     holder = APIRouter()
 
     def held(request: Request) -> Any:

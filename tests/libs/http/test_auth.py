@@ -30,7 +30,7 @@ ANNA = Principal("anna", "flora", frozenset({"scan:read"}), "person")
 
 
 def bearer(*, key: SigningKey = KEY, **changed: Any) -> str:
-    said: dict[str, Any] = {
+    given: dict[str, Any] = {
         "subject": "anna",
         "tenant": "flora",
         "scopes": ["scan:read"],
@@ -40,7 +40,7 @@ def bearer(*, key: SigningKey = KEY, **changed: Any) -> str:
         "now": NOW,
         "lifetime": timedelta(minutes=5),
     }
-    return "Bearer " + issue(key, **(said | changed))
+    return "Bearer " + issue(key, **(given | changed))
 
 
 @dataclass
@@ -48,12 +48,12 @@ class Gateway:
     """Publishes keys, when it is there."""
 
     keys: list[SigningKey]
-    asked: int = 0
+    calls: int = 0
     away: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, _: web.Request) -> web.Response:
-        self.asked += 1
+        self.calls += 1
         await self.hold.wait()
         if self.away:
             return web.Response(status=503)
@@ -74,14 +74,14 @@ def verifier(**options: Any) -> TokenVerifier:
     return TokenVerifier(**(given | keys | options))
 
 
-async def test_a_good_token_says_who_is_calling() -> None:
+async def test_a_valid_token_identifies_the_caller() -> None:
     assert await verifier().principal(bearer()) == ANNA
 
 
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer a.b.c", "Bearer ё", "a" * 9999]
 )
-async def test_anything_else_in_the_header_proves_nothing(header: str | None) -> None:
+async def test_other_authorization_headers_are_refused(header: str | None) -> None:
     with pytest.raises(Unauthenticated):
         await verifier().principal(header)
 
@@ -114,11 +114,11 @@ async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembere
     assert (await checked.principal(bearer())).session == ""
 
 
-async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_session() -> None:
-    live, asked = {"s1"}, list[str]()
+async def test_only_the_sessions_of_long_lived_tokens_are_checked_to_be_live() -> None:
+    live, calls = {"s1"}, list[str]()
 
     async def is_live(session: str) -> bool:
-        asked.append(session)
+        calls.append(session)
         return session in live
 
     checked = verifier(live=is_live)
@@ -129,18 +129,18 @@ async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_se
     )
     await checked.principal(short)
     await checked.principal(bearer(lifetime=long))
-    assert asked == []
+    assert calls == []
 
     for _ in range(2):
         assert (await checked.principal(lasting)).session == "s1"
     live.clear()
     with pytest.raises(Unauthenticated):
         await checked.principal(lasting)
-    assert asked == ["s1"] * 3
+    assert calls == ["s1"] * 3
     await checked.principal(short)
 
 
-async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
+async def test_a_person_s_token_is_valid_only_where_its_type_is_expected() -> None:
     token, door = bearer(typ="access"), verifier(typ="access")
 
     assert await door.principal(token) == ANNA
@@ -176,15 +176,15 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     async with fetching(gateway) as checked:
         gateway.hold.clear()
         asking = [asyncio.create_task(checked.principal(bearer(subject=str(n)))) for n in range(5)]
-        await eventually(lambda: gateway.asked)
+        await eventually(lambda: gateway.calls)
         gateway.hold.set()
         callers = await asyncio.gather(*asking)
 
     assert [caller.subject for caller in callers] == ["0", "1", "2", "3", "4"]
-    assert gateway.asked == 1
+    assert gateway.calls == 1
 
 
-async def test_keys_that_could_not_be_fetched_are_asked_for_again_soon(
+async def test_keys_that_could_not_be_fetched_are_fetched_again_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gateway = Gateway([])  # an empty set is none
@@ -213,7 +213,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
 
         assert await checked.principal(bearer(key=new)) == ANNA
 
-    assert gateway.asked == 2
+    assert gateway.calls == 2
 
 
 @pytest.mark.usefixtures("refetching")
@@ -227,7 +227,7 @@ async def test_a_withdrawn_key_is_good_no_more_once_the_key_set_is_renewed(
         await checked.principal(remembered)
         gateway.keys = [new]
         await checked.principal(bearer(key=old, subject="boris"))
-        assert gateway.asked == 1
+        assert gateway.calls == 1
 
         monkeypatch.setattr(auth, "RENEW_SECONDS", 0)
         await checked.principal(bearer(key=new))
@@ -245,7 +245,7 @@ async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:
             with pytest.raises(Unauthenticated):
                 await checked.principal(bearer(key=SigningKey.generate()))
 
-    assert gateway.asked == 1
+    assert gateway.calls == 1
 
 
 @pytest.mark.usefixtures("refetching")
@@ -260,10 +260,10 @@ async def test_known_keys_stay_good_while_the_gateway_is_away() -> None:
         boris = await checked.principal(bearer(subject="boris"))
         assert boris.subject == "boris"
 
-    assert gateway.asked == 2
+    assert gateway.calls == 2
 
 
-async def test_without_any_key_the_service_cannot_tell_and_says_so() -> None:
+async def test_without_any_key_the_service_is_unavailable() -> None:
     gateway = Gateway([SigningKey.generate()], away=True)
     async with fetching(gateway) as checked:
         with pytest.raises(Unavailable):
@@ -275,7 +275,7 @@ class Deps:
     verifier: TokenVerifier
 
 
-def guarded() -> FastAPI:
+def protected_app() -> FastAPI:
     router = APIRouter(prefix="/scans")
 
     @router.get("")
@@ -286,37 +286,37 @@ def guarded() -> FastAPI:
     async def write(body: dict[str, int]) -> None:
         pass
 
-    async def own(caller: Annotated[Principal, Depends(require("scan:own"))]) -> str:
+    async def own_subject(caller: Annotated[Principal, Depends(require("scan:own"))]) -> str:
         return caller.subject
 
     @router.get("/own")
-    async def read_own(subject: Annotated[str, Depends(own)]) -> str:
+    async def read_own(subject: Annotated[str, Depends(own_subject)]) -> str:
         return subject
 
     return create_app(title="test", routers=[router], deps=Deps(verifier()), checks={})
 
 
-async def test_a_route_lets_in_whom_its_permission_names() -> None:
+async def test_a_route_admits_callers_with_its_permission() -> None:
     headers = {"Authorization": bearer()}
-    async with client_of(guarded()) as client:
-        nobody = await client.get("/scans")
+    async with client_of(protected_app()) as client:
+        anonymous = await client.get("/scans")
         anna = await client.get("/scans", headers=headers)
         anna_writes = await client.post("/scans", headers=headers, json={})
         nobody_writes = await client.post("/scans", json={"a": "no number"})
 
-    assert (nobody.status_code, nobody.json()["type"]) == (401, "Unauthenticated")
+    assert (anonymous.status_code, anonymous.json()["type"]) == (401, "Unauthenticated")
     assert (anna.status_code, anna.json()) == (200, "flora")
     assert (anna_writes.status_code, anna_writes.json()["type"]) == (403, "Forbidden")
     assert nobody_writes.status_code == 401
 
 
-def test_an_app_whose_routes_all_declare_who_may_call_has_none_left() -> None:
+def test_an_app_whose_routes_all_declare_access_has_no_undeclared_routes() -> None:
     # One of them through a dependency of a dependency.
-    assert undeclared_routes(guarded()) == []
+    assert undeclared_routes(protected_app()) == []
 
 
-def test_every_route_that_declares_nothing_is_found() -> None:
-    app = guarded()
+def test_every_route_without_a_declaration_is_undeclared() -> None:
+    app = protected_app()
     open_router, inner = APIRouter(dependencies=[Depends(public)]), APIRouter(prefix="/inner")
 
     @open_router.get("/open")
@@ -348,7 +348,7 @@ def test_every_route_that_declares_nothing_is_found() -> None:
 
 
 async def test_a_websocket_declares_and_demands_as_a_route_does() -> None:
-    app = guarded()
+    app = protected_app()
 
     @app.websocket("/live")
     async def live(
@@ -372,10 +372,10 @@ async def shaken(app: FastAPI, authorization: str) -> list[str]:
         return {"type": "websocket.connect"}
 
     async def send(message: dict[str, object]) -> None:
-        said = [str(message[name]) for name in ("status",) if name in message]
+        given = [str(message[name]) for name in ("status",) if name in message]
         text = f": {message['text']}" if "text" in message else ""
         if message["type"] not in ("websocket.close", "websocket.http.response.body"):
-            sent.append(" ".join([str(message["type"]), *said]) + text)
+            sent.append(" ".join([str(message["type"]), *given]) + text)
 
     scope = {
         "type": "websocket",

@@ -35,7 +35,7 @@ class Client:
         (10, 12),
     ],
 )
-async def test_who_trickles_is_cut_off_when_the_patience_is_used_up(size: int, taken: int) -> None:
+async def test_a_trickling_body_is_cut_off_when_its_time_is_used_up(size: int, taken: int) -> None:
     client = Client(*[b"x" * size] * 1000, seconds=1)
     timed = TimedBody(client, BodyTimeout(seconds=10, rate=100, now=client.clock))
 
@@ -50,7 +50,7 @@ async def test_who_trickles_is_cut_off_when_the_patience_is_used_up(size: int, t
     assert number == taken
 
 
-async def test_time_in_which_nobody_listens_does_not_count() -> None:
+async def test_time_in_which_the_service_does_not_read_does_not_count() -> None:
     client = Client(*[b"x" * 10] * 20)
     timed = TimedBody(client, BodyTimeout(seconds=1, rate=1000, now=client.clock))
 
@@ -63,7 +63,7 @@ async def never() -> Any:
     await asyncio.Event().wait()
 
 
-async def test_a_fast_beginning_is_no_credit_for_a_rest() -> None:
+async def test_a_fast_start_does_not_allow_a_long_pause() -> None:
     begun = False
 
     async def stall() -> Any:
@@ -80,7 +80,7 @@ async def test_a_fast_beginning_is_no_credit_for_a_rest() -> None:
             await timed()
 
 
-async def test_who_waits_with_others_is_cut_off_alone() -> None:
+async def test_only_the_late_one_of_several_bodies_is_cut_off() -> None:
     go_on = asyncio.Event()
 
     async def late() -> Any:
@@ -99,7 +99,7 @@ async def test_who_waits_with_others_is_cut_off_alone() -> None:
     assert slow.cancelling() == 0
 
 
-async def test_who_gives_up_waiting_is_not_told_of_a_slow_client() -> None:
+async def test_a_cancelled_reader_does_not_get_a_timeout() -> None:
     waiting = asyncio.create_task(TimedBody(never, BodyTimeout(seconds=60, rate=1))())
     await asyncio.sleep(0)
     waiting.cancel()

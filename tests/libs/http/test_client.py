@@ -14,7 +14,7 @@ from libs.testing.servers import http_routes
 SEVEN = strong_tag(7)
 
 
-async def test_nobody_is_waited_for_beyond_the_deadline() -> None:
+async def test_a_client_does_not_wait_beyond_its_deadline() -> None:
     async def slow(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -36,7 +36,7 @@ async def test_the_cookies_of_one_caller_are_not_sent_for_the_next() -> None:
                 assert await answer.text() == "none"
 
 
-def test_the_trace_and_the_request_are_handed_on() -> None:
+def test_the_trace_and_the_request_id_are_propagated() -> None:
     assert trace_headers() == {}
 
     with (
@@ -49,7 +49,7 @@ def test_the_trace_and_the_request_are_handed_on() -> None:
     assert traces.parse(headers["traceparent"]).is_valid
 
 
-def test_a_tag_stands_in_quotes() -> None:
+def test_a_tag_is_quoted() -> None:
     assert SEVEN == '"7"'
 
 
@@ -60,17 +60,17 @@ UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
 
 
 @pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
-def test_only_what_names_the_current_state_lets_it_be_changed(lines: list[str]) -> None:
+def test_only_if_match_with_the_current_tag_allows_a_change(lines: list[str]) -> None:
     assert if_match_allows(lines, SEVEN) == (lines in WANTED)
 
 
-@pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
-def test_a_thing_that_is_not_there_is_changed_by_who_says_nothing_about_it_only(
-    lines: list[str], wanted: bool
+@pytest.mark.parametrize(("lines", "allowed"), [([], True), (["*"], False), (['"7"'], False)])
+def test_a_missing_resource_is_changed_only_without_if_match(
+    lines: list[str], allowed: bool
 ) -> None:
-    assert if_match_allows(lines, None) == wanted
+    assert if_match_allows(lines, None) == allowed
 
 
 @pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
-def test_only_a_client_that_has_the_state_need_not_get_it_again(lines: list[str]) -> None:
+def test_only_a_client_with_the_current_tag_gets_not_modified(lines: list[str]) -> None:
     assert is_not_modified(lines, SEVEN) == (lines in KNOWN)

@@ -23,7 +23,7 @@ def as_if_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "DEAF_SECONDS", LONG)
 
 
-async def test_a_ring_lets_everybody_who_waits_look_and_none_is_lost_while_they_do(
+async def test_a_ring_wakes_all_waiters_and_none_is_lost_while_they_read(
     doorbell: Doorbell,
 ) -> None:
     hub = Hub(doorbell, PROJECTED, pause=0, idle=LONG)
@@ -52,7 +52,7 @@ async def test_many_rings_are_few_rounds_and_the_last_ring_begins_one(doorbell: 
     assert hub.round - before <= 2 + took / 0.05
 
 
-async def test_without_a_ring_it_is_looked_now_and_then(
+async def test_waiters_are_woken_from_time_to_time_without_a_ring(
     doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = Hub(doorbell, PROJECTED, pause=0, idle=0.01)
@@ -65,7 +65,7 @@ async def test_without_a_ring_it_is_looked_now_and_then(
     assert await Hub(doorbell, PROJECTED, pause=0, idle=LONG).wait(0) == 0
 
 
-async def test_a_closed_hub_is_rung_no_more(doorbell: Doorbell) -> None:
+async def test_a_closed_hub_gets_no_rings(doorbell: Doorbell) -> None:
     hub = Hub(doorbell, PROJECTED, pause=0, idle=0.01)
     hub.close()
     doorbell.ring(PROJECTED)

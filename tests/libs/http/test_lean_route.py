@@ -51,9 +51,9 @@ Caller = Annotated[Principal, Depends(require("box:write"))]
 
 
 def router(kind: type[APIRoute]) -> APIRouter:
-    made = APIRouter(prefix=PATH, route_class=kind)
+    router = APIRouter(prefix=PATH, route_class=kind)
 
-    @made.post("", name="made", openapi_extra={"requestBody": {"required": True, "content": {}}})
+    @router.post("", name="made", openapi_extra={"requestBody": {"required": True, "content": {}}})
     async def make(request: Request, deps: Annotated[Any, Depends(held)], caller: Caller) -> Any:
         """Make a box."""
         body = await request.body()
@@ -63,7 +63,7 @@ def router(kind: type[APIRoute]) -> APIRouter:
         structlog.get_logger().info("made")
         return Response(body, 201, headers={"X-By": caller.subject}, media_type="text/box")
 
-    @made.get("/stream", dependencies=[Depends(public)])
+    @router.get("/stream", dependencies=[Depends(public)])
     async def stream() -> Response:
         async def parts() -> AsyncIterator[bytes]:
             yield b"one"
@@ -71,7 +71,7 @@ def router(kind: type[APIRoute]) -> APIRouter:
 
         return StreamingResponse(parts())
 
-    return made
+    return router
 
 
 def app_of(kind: type[APIRoute], **changed: Any) -> FastAPI:
@@ -165,12 +165,12 @@ def test_a_lean_route_is_listed_with_its_permission_and_its_documents() -> None:
 
     assert undeclared_routes(lean) == []
     assert lean.openapi()["paths"] == plain.openapi()["paths"]
-    made, stream = lean_routes_of(lean.routes)
-    assert required_access(made) == made.dependant.dependencies[1].call
+    router, stream = lean_routes_of(lean.routes)
+    assert required_access(router) == router.dependant.dependencies[1].call
     assert required_access(stream) is None
 
 
-async def test_a_lean_route_passes_by_what_an_ordinary_one_needs() -> None:
+async def test_only_requests_for_ordinary_routes_reach_the_app() -> None:
     """If FastAPI answered, the saving would be gone without anybody noticing."""
     passed: list[str] = []
 

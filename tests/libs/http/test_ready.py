@@ -40,7 +40,7 @@ async def answer_of(path: str = "/ready", *, draining: bool = False, **checks: A
         return await client.get(path)
 
 
-async def test_a_process_is_alive_whatever_it_lacks() -> None:
+async def test_a_process_is_healthy_without_its_dependencies() -> None:
     answer = await answer_of("/health", broker=bad)
 
     assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
@@ -53,7 +53,9 @@ async def test_ready_means_that_every_check_is_good() -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
 
 
-async def test_not_ready_says_what_is_amiss_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_not_ready_lists_the_failed_checks_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("libs.http.health.run_checks.__kwdefaults__", {"seconds": 0.5})
     answer = await answer_of(database=good, lag=bad, broker=raising, gateway=silent)
 
@@ -74,14 +76,14 @@ async def test_not_ready_says_what_is_amiss_and_no_secret(monkeypatch: pytest.Mo
         ("/ready?for=requests", bad, 503),
     ],
 )
-async def test_requests_may_come_while_only_the_workers_work_is_late_which_is_shown(
+async def test_a_process_is_ready_for_requests_while_only_worker_checks_fail(
     path: str, database: Any, status: int
 ) -> None:
     answer = await answer_of(path, database=database, relay=late)
 
     assert answer.status_code == status
-    shown = {"name": "relay", "ok": False, "detail": "nothing sent for 40 s"}
-    assert answer.json()["checks"][1] == shown
+    expected = {"name": "relay", "ok": False, "detail": "nothing sent for 40 s"}
+    assert answer.json()["checks"][1] == expected
 
 
 async def test_a_draining_process_takes_no_requests() -> None:

@@ -1,5 +1,6 @@
 """Revoked sessions in an API process, loaded from a real database that may be away or behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -28,8 +29,8 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Any]:
-    async with open_revoked_sessions(database) as made:
-        yield made
+    async with open_revoked_sessions(database) as opened_pool:
+        yield opened_pool
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ def worker(pool: Any, doorbell: Doorbell) -> Worker:
 async def process(worker: Worker, **given: Any) -> AsyncIterator[Revocations]:
     """An API process of the service, once it knows what was revoked before."""
     load = partial(revoked_sessions.load, worker.pool)
-    made = Revocations(load, worker.doorbell, longest=LONGEST, **given)
-    async with following(made):
-        yield made
+    revocations = Revocations(load, worker.doorbell, longest=LONGEST, **given)
+    async with following(revocations):
+        yield revocations
 
 
 def gauge(metric: Any) -> float:
@@ -83,7 +84,7 @@ async def test_a_revoked_session_is_known_once_the_doorbell_rings(worker: Worker
         assert known.blind_since is None
 
 
-async def test_what_was_revoked_before_the_start_is_known_as_far_as_it_matters(
+async def test_earlier_revocations_are_loaded_as_long_as_tokens_may_live(
     worker: Worker,
 ) -> None:
     await worker.revoke("long ago", ago=LONGEST + MARGIN + timedelta(minutes=1))
@@ -134,7 +135,7 @@ async def test_a_session_is_forgotten_when_no_token_of_it_can_live(worker: Worke
         await eventually(lambda: not known.is_revoked("s1"))
 
 
-async def test_a_worker_that_is_not_level_leaves_it_blind_and_it_says_since_when(
+async def test_revocations_are_blind_since_the_worker_is_behind(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocations, "FIRST_SECONDS", 0.05)
@@ -157,7 +158,7 @@ async def test_a_worker_that_is_not_level_leaves_it_blind_and_it_says_since_when
     assert (await revoked_sessions.load(worker.pool)).age < timedelta(hours=1)
 
 
-async def test_it_survives_the_database_and_finds_what_it_missed(
+async def test_revocations_survive_a_lost_database_and_load_what_they_missed(
     worker: Worker, database: str
 ) -> None:
     await worker.is_level()
@@ -178,7 +179,7 @@ async def test_it_survives_the_database_and_finds_what_it_missed(
         await eventually(lambda: gauge(BLIND), 0)
 
 
-async def test_without_a_database_it_is_blind_from_the_start_and_keeps_what_it_is_told(
+async def test_without_a_database_revocations_are_blind_and_remember_new_ones(
     doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_: str) -> Any:
@@ -194,3 +195,26 @@ async def test_without_a_database_it_is_blind_from_the_start_and_keeps_what_it_i
         since = known.blind_since
         assert since is not None
         await eventually(lambda: gauge(BLIND) == pytest.approx(since.timestamp()))
+
+
+async def test_a_cancellation_that_met_an_error_ends_the_loading(doorbell: Doorbell) -> None:
+    loading = asyncio.Event()
+
+    async def load(_: Any) -> Any:
+        again = loading.is_set()
+        loading.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if again:
+                raise
+            # As a transaction does whose connection is lost.
+            raise OSError from None
+
+    running = asyncio.create_task(Revocations(load, doorbell, longest=LONGEST).follow())
+    await loading.wait()
+
+    running.cancel()
+
+    await asyncio.wait([running], timeout=PATIENCE_SECONDS)
+    assert running.cancelled()

@@ -19,7 +19,7 @@ from libs.http.session_check import AT_ONCE, SessionCheck, at_gateway
 
 @dataclass
 class Knowledge:
-    """Stands for `Revocations`, of which only this is asked."""
+    """A stub of `Revocations` with the one attribute that is used."""
 
     blind_since: datetime | None = None
 
@@ -29,14 +29,14 @@ class Gateway:
     """Says of sessions whether they are live, or something else."""
 
     live: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     status: int = 200
     body: Any = None
     silent: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         session = request.match_info["session"]
-        self.asked.append(session)
+        self.calls.append(session)
         await self.silent.wait()
         body = {"live": session in self.live} if self.body is None else self.body
         return web.json_response(body, status=self.status)
@@ -44,9 +44,9 @@ class Gateway:
 
 @pytest.fixture
 def gateway() -> Gateway:
-    made = Gateway()
-    made.silent.set()
-    return made
+    gateway = Gateway()
+    gateway.silent.set()
+    return gateway
 
 
 @pytest.fixture
@@ -70,19 +70,21 @@ async def check(url: str) -> AsyncIterator[SessionCheck]:
         yield SessionCheck(blind, at_gateway(client, url))
 
 
-async def test_a_process_that_misses_nothing_asks_nobody(url: str, gateway: Gateway) -> None:
+async def test_sessions_are_not_checked_while_all_revocations_are_known(
+    url: str, gateway: Gateway
+) -> None:
     knowledge = Knowledge()
     async with aiohttp.ClientSession() as client:
         check = SessionCheck(cast(Revocations, knowledge), at_gateway(client, url))
         assert await check.is_live("s1")
-        assert gateway.asked == []
+        assert gateway.calls == []
 
         knowledge.blind_since = utc_now()
         assert not await check.is_live("s1")
-    assert gateway.asked == ["s1"]
+    assert gateway.calls == ["s1"]
 
 
-async def test_the_gateway_decides_and_is_asked_again_after_some_seconds(
+async def test_the_result_of_the_gateway_is_cached_for_some_seconds(
     check: SessionCheck, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.live = {"s1", "../../metrics"}
@@ -90,7 +92,7 @@ async def test_the_gateway_decides_and_is_asked_again_after_some_seconds(
         assert await check.is_live("s1")
     assert not await check.is_live("s2")
     assert await check.is_live("../../metrics")
-    assert gateway.asked == ["s1", "s2", "../../metrics"]
+    assert gateway.calls == ["s1", "s2", "../../metrics"]
 
     monkeypatch.setattr(session_check, "ANSWERED_SECONDS", -1.0)
     gateway.live = {"s3"}
@@ -102,7 +104,7 @@ async def test_the_gateway_decides_and_is_asked_again_after_some_seconds(
 @pytest.mark.parametrize(
     ("status", "body"), [(500, {}), (404, {}), (302, {}), (200, {}), (200, []), (200, "yes")]
 )
-async def test_any_other_answer_is_none(
+async def test_other_responses_of_the_gateway_make_the_check_unavailable(
     check: SessionCheck, gateway: Gateway, status: int, body: Any
 ) -> None:
     gateway.status, gateway.body = status, body
@@ -111,7 +113,7 @@ async def test_any_other_answer_is_none(
         await check.is_live("s1")
 
 
-async def test_a_gateway_that_is_away_or_silent_lets_nobody_in_and_holds_few_up(
+async def test_without_the_gateway_callers_are_refused_and_few_wait_for_it(
     url: str, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_check, "ASK_SECONDS", 0.5)

@@ -42,6 +42,7 @@ class Mutation:
     def _replaced(self, text: str) -> str:
         times = text.count(self.old)
         assert times == 1, f"{self.old!r} stands {times} times in {self.name}"
+        assert self.new != self.old, f"{self.old!r} is left in {self.name}"
         return text.replace(self.old, self.new)
 
     def _compiled_anew(self, function: Any) -> Any:

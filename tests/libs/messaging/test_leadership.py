@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.local.ports import free_port
-from libs.messaging import worker
-from libs.messaging.publisher import Publisher
+from libs.messaging import leadership, worker
+from libs.messaging.leadership import Leadership
+from libs.messaging.publisher import LogIdentity, Publisher
 from libs.messaging.relay import Polling, Relay
+from libs.messaging.relay_batch import Deposed
 from libs.messaging.worker import check_relay
 from libs.postgres.pool import open_pool
 from libs.testing.polling import eventually
@@ -150,3 +153,31 @@ async def _all_ready(relays: list[Relay]) -> bool:
 
 async def _unreachable() -> Publisher:
     raise ConnectionError("no broker")
+
+
+async def test_a_publisher_that_connects_while_its_epoch_ends_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, connected = asyncio.Event(), asyncio.Event()
+
+    class Connected:
+        async def close(self) -> None:
+            closed.set()
+
+    class Connection:
+        async def fetchrow(self, *_: object, **__: object) -> None:
+            """There is another leader, and meanwhile Kafka answers."""
+            connected.set()
+            await asyncio.sleep(0)
+
+    async def connect() -> Any:
+        await connected.wait()
+        return Connected()
+
+    monkeypatch.setattr(leadership, "HEARTBEAT_SECONDS", 0.01)
+    epoch = Leadership(Connection(), 1, LogIdentity("log", "incarnation"))
+
+    with pytest.raises(Deposed):
+        await Relay(None, connect)._connect_publisher(epoch)  # type: ignore[arg-type]
+
+    assert closed.is_set()

@@ -258,3 +258,31 @@ async def test_it_survives_outages_and_reads_the_missed_records(
             return bool(await table.pool.fetchval(level) > stopped)
 
         await eventually(is_level_again)
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError], ids=["away", "another error"])
+async def test_a_cancellation_that_met_an_error_ends_the_feed(
+    doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    reading = asyncio.Event()
+
+    async def read(_: RevocationFeed) -> None:
+        again = reading.is_set()
+        reading.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if again:
+                raise
+            # As a transaction does whose connection is lost.
+            raise error from None
+
+    monkeypatch.setattr(RevocationFeed, "_read", read)
+    feed = RevocationFeed(NOWHERE, pool=None, doorbell=doorbell, longest=LONGEST)  # type: ignore[arg-type]
+    running = asyncio.create_task(feed.run())
+    await reading.wait()
+
+    running.cancel()
+
+    await asyncio.wait([running], timeout=PATIENCE_SECONDS)
+    assert running.cancelled()

@@ -17,8 +17,8 @@ def shards() -> int:
 @pytest.fixture
 async def shop(database: str, shards: int) -> AsyncIterator[Shop]:
     """The service; its pools are closed at the end."""
-    async with open_shop(database, shards) as made:
-        yield made
+    async with open_shop(database, shards) as opened_pool:
+        yield opened_pool
 
 
 @pytest.fixture

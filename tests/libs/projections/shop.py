@@ -142,7 +142,7 @@ class Shop:
             await apply_page(connection, self.models, checkpoint, events, service="lab")
             return len(events.events)
 
-    async def places(self) -> dict[str, str]:
+    async def checkpoint_names(self) -> dict[str, str]:
         """The checkpoint of each live read model."""
         rows = await self.pool.fetch("SELECT name, checkpoint FROM projections")
         return {row["name"]: row["checkpoint"] for row in rows}
@@ -150,7 +150,7 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(address: str, shards: int = 1) -> AsyncIterator[Shop]:
-    """A database with log, places and tables, made if they are missing."""
+    """A database with log, checkpoints and tables, which are created if they are missing."""
     async with asyncpg.create_pool(
         address, min_size=0, max_size=24, connection_class=LiveConnection
     ) as pool:

@@ -19,8 +19,8 @@ from tests.libs.projections.shop import EMPTY, Shop, open_shop
 @pytest.fixture(scope="module")
 def loop() -> Any:
     """A loop for tests that begin many times, as property tests do."""
-    with asyncio.Runner() as made:
-        yield made
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 async def test_a_page_that_fails_at_the_end_leaves_nothing(shop: Shop) -> None:
@@ -33,8 +33,8 @@ async def test_a_page_that_fails_at_the_end_leaves_nothing(shop: Shop) -> None:
         await shop.step()
 
     assert await shop.rows() == {}
-    place = await checkpoints.read(shop.pool, MAIN)
-    assert (place and place.cursor.target.xmax) == 1
+    checkpoint = await checkpoints.read(shop.pool, MAIN)
+    assert (checkpoint and checkpoint.cursor.target.xmax) == 1
 
 
 async def test_of_many_with_the_same_page_one_has_an_effect(shop: Shop) -> None:
@@ -51,7 +51,7 @@ async def test_of_many_with_the_same_page_one_has_an_effect(shop: Shop) -> None:
     assert sum(map(len, (await shop.rows()).values())) == await shop.counted() == 30
 
 
-async def test_a_place_that_was_left_cannot_be_moved(shop: Shop) -> None:
+async def test_a_checkpoint_that_was_moved_cannot_be_moved_from_its_old_state(shop: Shop) -> None:
     await shop.append_numbers(range(3))
     await shop.step()
     async with shop.pool.acquire() as connection:
@@ -65,7 +65,7 @@ async def test_a_place_that_was_left_cannot_be_moved(shop: Shop) -> None:
     await shop.applied(6)
 
 
-async def test_a_call_the_projection_gets_wrong_is_not_taken_for_a_lost_connection(
+async def test_a_wrong_call_of_a_projection_is_not_taken_for_a_lost_connection(
     shop: Shop,
 ) -> None:
     project = shop.ledger.project

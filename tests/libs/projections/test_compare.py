@@ -63,7 +63,7 @@ async def test_a_changed_a_missing_and_an_added_row_are_found_among_many(owner: 
     ]
 
 
-async def test_when_a_row_was_written_is_no_difference(owner: Any) -> None:
+async def test_transaction_ids_are_no_difference(owner: Any) -> None:
     await make(owner, "id integer PRIMARY KEY, changed xid8 DEFAULT pg_current_xact_id()")
     await owner.execute("INSERT INTO public.counted VALUES (1)")
     await owner.execute("INSERT INTO public_next.counted VALUES (1)")
@@ -88,20 +88,20 @@ def test_differences_are_those_of_the_rows_counted_one_by_one(database: str) -> 
         # Without a key, so that rows may be there several times.
         runner.run(make(owner, "n integer, text text"))
 
-        @given(live=ROWS, made=ROWS)
-        def hold(live: list[Any], made: list[Any]) -> None:
-            diff = runner.run(difference(owner, live, made))
-            assert diff.rows == len(made)
-            assert diff.only_live == (Counter(live) - Counter(made)).total()
-            assert diff.only_next == (Counter(made) - Counter(live)).total()
+        @given(live=ROWS, rebuilt=ROWS)
+        def hold(live: list[Any], rebuilt: list[Any]) -> None:
+            diff = runner.run(difference(owner, live, rebuilt))
+            assert diff.rows == len(rebuilt)
+            assert diff.only_live == (Counter(live) - Counter(rebuilt)).total()
+            assert diff.only_next == (Counter(rebuilt) - Counter(live)).total()
 
         hold()
         runner.run(owner.close())
 
 
-async def difference(owner: Any, live: list[Any], made: list[Any]) -> TableDiff:
+async def difference(owner: Any, live: list[Any], rebuilt: list[Any]) -> TableDiff:
     await owner.execute("TRUNCATE public.counted, public_next.counted")
-    for schema, rows in (("public", live), ("public_next", made)):
+    for schema, rows in (("public", live), ("public_next", rebuilt)):
         await owner.execute(
             f"INSERT INTO {schema}.counted SELECT * FROM unnest($1::integer[], $2::text[])",
             [n for n, _ in rows],

@@ -33,7 +33,7 @@ async def test_forty_writes_of_each_client_are_read_back_by_it(shop: Shop, clien
 
 
 @SHARDS
-async def test_a_runner_that_is_away_is_answered_with_stale(shop: Shop) -> None:
+async def test_reads_are_stale_while_the_runner_is_away(shop: Shop) -> None:
     token = await shop.append("order-1", Numbered(1))
     assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", token)
     assert not await shop.consistency(deadline=0.2).caught_up("ledger", "demo")
@@ -57,7 +57,7 @@ async def test_a_token_of_several_transactions_needs_all_of_them(shop: Shop) -> 
 
 @SHARDS
 @pytest.mark.parametrize("old", [False, True], ids=["with its position", "of an older version"])
-async def test_a_token_in_the_middle_of_a_long_difference_is_believed_once_its_page_is(
+async def test_a_token_within_a_long_difference_is_included_with_its_page(
     shop: Shop, old: bool
 ) -> None:
     tokens = [await shop.append("order-1", Numbered(n)) for n in range(6)]
@@ -72,7 +72,7 @@ async def test_a_token_in_the_middle_of_a_long_difference_is_believed_once_its_p
 
 
 @SHARDS
-async def test_other_peoples_load_does_not_keep_a_reader_waiting(shop: Shop) -> None:
+async def test_writes_of_others_do_not_delay_a_reader(shop: Shop) -> None:
     stop = asyncio.Event()
 
     async def write(client: int) -> None:
@@ -103,7 +103,7 @@ async def test_a_tenant_waits_for_no_event_of_others(shop: Shop) -> None:
 
 
 @SHARDS
-async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
+async def test_parked_streams_do_not_delay_a_reader(shop: Shop) -> None:
     async with running(shop.runner()):
         token = await shop.append("order-1", Cursed(1))
         assert await shop.consistency().wait_for_token("ledger", token)
@@ -111,7 +111,7 @@ async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
 
 
 @SHARDS
-async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(shop: Shop) -> None:
+async def test_an_empty_token_is_fresh_at_once_and_a_malformed_one_is_refused(shop: Shop) -> None:
     consistency = shop.consistency()
     assert await consistency.wait_for_token(
         "ledger", (await shop.store.record([], metadata=METADATA)).token
@@ -124,7 +124,7 @@ async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(s
 
 
 @SHARDS
-async def test_a_transaction_that_wrote_no_event_is_waited_for_in_vain_only_if_others_lack(
+async def test_a_token_of_a_transaction_without_events_is_stale_only_if_earlier_events_are_missing(
     shop: Shop,
 ) -> None:
     async with running(shop.runner()):
@@ -137,7 +137,7 @@ async def test_a_transaction_that_wrote_no_event_is_waited_for_in_vain_only_if_o
 
 
 @SHARDS
-async def test_a_token_of_a_transaction_that_never_was_is_stale(shop: Shop) -> None:
+async def test_a_token_of_an_unknown_transaction_is_stale(shop: Shop) -> None:
     async with running(shop.runner()):
         await shop.append("order-1", Numbered(1))
         for token in ("9" * 15, "9" * 40, "9" * 15 + ".1"):
@@ -155,8 +155,10 @@ async def test_a_token_of_very_many_transactions_needs_no_later_one_to_begin(sho
     assert not await consistency.wait_for_token("ledger", f"{int(later) + 10_000_000}.3")
 
 
-async def test_such_a_token_waits_for_what_others_wrote_before(shop: Shop) -> None:
-    """What it names moves no checkpoint: it is asked again when one has moved."""
+async def test_a_token_of_very_many_transactions_waits_for_earlier_writes_of_others(
+    shop: Shop,
+) -> None:
+    """Its transaction moves no checkpoint, so the log is read again when one has moved."""
     await shop.append("order-1", Numbered(0))
     await shop.step()
     await shop.append("order-1", Numbered(1))

@@ -72,7 +72,7 @@ def going_wrong(project: Any, wrong: Callable[[Any], Any]) -> Any:
 
 
 @pytest.mark.parametrize("wrong", WRONGS, ids=lambda wrong: wrong.__name__)
-async def test_whatever_a_projection_does_wrong_is_its_own_events_fault(
+async def test_an_error_of_a_projection_parks_the_stream_of_the_event(
     shop: Shop, wrong: Callable[[Any], Any]
 ) -> None:
     await shop.pool.execute(LATER)
@@ -85,12 +85,12 @@ async def test_whatever_a_projection_does_wrong_is_its_own_events_fault(
     assert tuple(parked) == ("tally", order(1), "failed")
 
 
-async def test_a_time_out_of_the_projections_own_detaches_it(shop: Shop) -> None:
+async def test_a_timeout_raised_by_a_projection_detaches_it(shop: Shop) -> None:
     shop.tally.error = TimeoutError("its own")
     async with running(shop.runner()):
         await shop.append_numbers(range(3))
         await eventually(shop.rows, {order(n): [n] for n in range(3)})
-        await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
 
 
 async def detached_while_the_others_went_on(shop: Shop, connection: Any) -> Checkpoint:
@@ -109,7 +109,7 @@ async def detached_while_the_others_went_on(shop: Shop, connection: Any) -> Chec
     return own
 
 
-async def test_what_is_applied_by_rejoining_is_reported_like_everything_else(shop: Shop) -> None:
+async def test_events_applied_by_rejoining_are_reported(shop: Shop) -> None:
     reported: Counter[str] = Counter()
 
     def applied(models: Sequence[str], events: Sequence[Any], began: int, ended: int) -> None:
@@ -121,11 +121,11 @@ async def test_what_is_applied_by_rejoining_is_reported_like_everything_else(sho
         own = await detached_while_the_others_went_on(shop, connection)
         assert await Follower(shop.pool, own.name, shared)._rejoin(connection, own, own.cursor)
     await shop.applied(3)
-    assert await shop.places() == {"ledger": "main", "tally": "main"}
+    assert await shop.checkpoint_names() == {"ledger": "main", "tally": "main"}
     assert reported == {"tally": 3}
 
 
-async def test_what_takes_long_while_the_others_wait_is_given_up(shop: Shop) -> None:
+async def test_rejoining_is_given_up_if_it_takes_long(shop: Shop) -> None:
     models = {model.name: model for model in shop.models}
     shared = FollowerContext(models=models, service="lab", polling=Polling(), on_applied=[])
     async with shop.pool.acquire() as connection:
@@ -135,7 +135,7 @@ async def test_what_takes_long_while_the_others_wait_is_given_up(shop: Shop) -> 
             follower = Follower(shop.pool, own.name, shared)
             assert not await follower._rejoin(connection, own, own.cursor)
         assert not follower._may_rejoin(own.cursor)
-    assert (await shop.places())["tally"] == "detached/tally"
+    assert (await shop.checkpoint_names())["tally"] == "detached/tally"
 
 
 async def test_a_retry_that_takes_too_long_is_given_up(

@@ -131,8 +131,8 @@ class Model(RuleBasedStateMachine):
                 self.table.setdefault(stream, []).append(number)
         self.followed = end
 
-    def waiting(self, stream: str, *, until: int | None = None) -> list[tuple[str, int]]:
-        """What waits in a parked stream, up to the place that the read model has come to."""
+    def pending(self, stream: str, *, until: int | None = None) -> list[tuple[str, int]]:
+        """The pending events of a parked stream, up to the read model's position."""
         since = self.events[self.parked[stream] : until]
         return [(kind, number) for name, _, kind, number in since if name == stream]
 
@@ -150,14 +150,14 @@ class Model(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         stream = data.draw(st.sampled_from(sorted(self.parked)))
-        waiting = self.waiting(stream, until=self.followed)
+        pending = self.pending(stream, until=self.followed)
         retrying = parking.retry(self.pool, self.ledger.projection, ("demo", stream))
-        if self.ledger.cursed and any(kind == "Cursed" for kind, _ in waiting):
+        if self.ledger.cursed and any(kind == "Cursed" for kind, _ in pending):
             with pytest.raises(StillFailing):
                 self.run_(retrying)
             return
-        assert self.run_(retrying) == len(waiting)
-        self.table.setdefault(stream, []).extend(number for _, number in waiting)
+        assert self.run_(retrying) == len(pending)
+        self.table.setdefault(stream, []).extend(number for _, number in pending)
         del self.parked[stream]
 
     @precondition(lambda self: self.parked)
@@ -165,7 +165,7 @@ class Model(RuleBasedStateMachine):
     def drop(self, data: st.DataObject) -> None:
         stream = data.draw(st.sampled_from(sorted(self.parked)))
         dropping = parking.drop(self.pool, self.ledger.projection, ("demo", stream))
-        assert self.run_(dropping) == len(self.waiting(stream, until=self.followed))
+        assert self.run_(dropping) == len(self.pending(stream, until=self.followed))
         del self.parked[stream]
 
     @precondition(lambda self: isinstance(self.log, PostgresLog))
@@ -206,14 +206,14 @@ class Model(RuleBasedStateMachine):
     def what_is_parked_is_the_models(self) -> None:
         listed = self.run_(parking.list_parked(self.pool, "ledger"))
         live = {one.stream: one.pending_events for one in listed if one.projection == "ledger"}
-        assert live == {stream: len(self.waiting(stream)) for stream in self.parked}
+        assert live == {stream: len(self.pending(stream)) for stream in self.parked}
 
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.Runner]:
     """A loop for a test that begins many times."""
-    with asyncio.Runner() as made:
-        yield made
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 @pytest.fixture
@@ -225,9 +225,7 @@ def one_shop(database: str, loop: asyncio.Runner) -> Iterator[Shop]:
 
 
 @pytest.mark.parametrize("kind", ["memory", "postgres"])
-def test_whatever_is_done_system_and_model_agree(
-    one_shop: Shop, loop: asyncio.Runner, kind: str
-) -> None:
+def test_the_system_behaves_like_the_model(one_shop: Shop, loop: asyncio.Runner, kind: str) -> None:
     def machine() -> Model:
         loop.run(one_shop.pool.execute(EMPTY))
         one_shop.ledger = Ledger()

@@ -37,7 +37,7 @@ async def retry_all(shop: Shop) -> int:
     ("bad", "reason"), [(Foreign(2), "unknown"), (Cursed(2), "failed")], ids=["unknown", "failed"]
 )
 @pytest.mark.parametrize("page", [1, 2, 3, 50])
-async def test_only_the_stream_with_the_bad_event_is_held_from_there_on_and_in_one_model(
+async def test_a_stream_is_parked_from_the_bad_event_on_in_one_model_only(
     shop: Shop, bad: Any, reason: str, page: int
 ) -> None:
     for stream, event in (
@@ -68,7 +68,7 @@ async def test_an_event_that_cannot_be_decoded_is_parked(shop: Shop) -> None:
     assert await parked_of(shop) == {"order-1": ("undecodable", 1)}
 
 
-async def test_a_retry_that_fails_again_changes_nothing_and_dropping_lifts_the_block(
+async def test_a_failed_retry_changes_nothing_and_dropping_releases_the_stream(
     shop: Shop,
 ) -> None:
     for event in (Numbered(1), Cursed(2), Numbered(3)):
@@ -93,7 +93,7 @@ async def test_a_retry_that_fails_again_changes_nothing_and_dropping_lifts_the_b
     assert await parked_of(shop) == {}
 
 
-async def test_a_retry_that_gets_further_and_then_fails_is_undone_whole(shop: Shop) -> None:
+async def test_a_retry_that_fails_midway_is_rolled_back(shop: Shop) -> None:
     await shop.append("order-1", Foreign(1))
     await shop.append("order-1", Cursed(2))
     await shop.step()
@@ -124,7 +124,7 @@ async def test_a_retry_of_many_pages_stops_at_the_checkpoint(
     assert await shop.rows() == {"order-1": list(range(11))}
 
 
-async def test_what_is_not_parked_can_be_neither_retried_nor_dropped(shop: Shop) -> None:
+async def test_a_stream_that_is_not_parked_can_be_neither_retried_nor_dropped(shop: Shop) -> None:
     await shop.append("order-1", Numbered(1))
     await shop.step()
     for act in (parking.retry, parking.drop):
@@ -132,7 +132,7 @@ async def test_what_is_not_parked_can_be_neither_retried_nor_dropped(shop: Shop)
             await act(shop.pool, shop.ledger.projection, KEY)
 
 
-async def test_a_stream_is_one_tenants_own(shop: Shop) -> None:
+async def test_a_stream_of_another_tenant_is_another_stream(shop: Shop) -> None:
     await shop.append("order-1", Cursed(1))
     await shop.append("order-1", Numbered(2), tenant="other")
     await shop.step()
@@ -171,7 +171,7 @@ async def test_events_that_come_during_retries_are_not_lost(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("shards", [3])
-async def test_a_retry_that_divides_streams_otherwise_waits_for_shards_that_are_apart(
+async def test_a_retry_with_another_shard_key_waits_for_level_shards(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parking, "PAUSE", 0)
@@ -217,7 +217,7 @@ async def test_one_bad_event_among_many_is_found(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-async def test_what_is_parked_is_counted_and_parked_no_longer_is_not(shop: Shop) -> None:
+async def test_parked_streams_are_counted(shop: Shop) -> None:
     runner = shop.runner()
     await shop.append("order-1", Cursed(1))
     async with running(runner):

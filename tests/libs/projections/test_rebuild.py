@@ -203,7 +203,7 @@ async def test_a_roll_back_catches_up_although_nothing_new_is_appended(shop: Sho
         await shop.applied(70)
 
 
-async def test_what_each_version_could_not_apply_goes_with_it(shop: Shop) -> None:
+async def test_parked_streams_move_with_their_version(shop: Shop) -> None:
     await shop.append("order-1", Cursed(1), Numbered(2))
     async with running(shop.runner()):
         await eventually(lambda: parked(shop), ["order-1"])
@@ -248,7 +248,7 @@ async def _wrong(connection: Any, events: Any) -> None:
     await connection.execute("INSERT INTO nowhere VALUES (1)")
 
 
-async def test_a_model_left_behind_by_its_new_version_is_live_again_after_a_rebuild(
+async def test_a_model_filled_by_an_older_version_is_live_again_after_a_rebuild(
     shop: Shop,
 ) -> None:
     async with live(shop, 20):

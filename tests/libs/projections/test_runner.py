@@ -15,7 +15,7 @@ from tests.libs.projections.shop import Shop
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-async def test_a_runner_started_late_or_again_goes_on_where_it_was(shop: Shop) -> None:
+async def test_a_runner_resumes_at_its_checkpoint(shop: Shop) -> None:
     for number in range(1, 4):
         await shop.append_numbers(range(30 * (number - 1), 30 * number))
         async with running(shop.runner(page=7)):
@@ -41,7 +41,7 @@ async def test_of_two_workers_one_applies_and_the_other_takes_over(shop: Shop) -
         assert (await check_projection(second, "ledger")).ok
 
 
-async def test_a_lock_in_the_way_is_waited_for_and_the_lag_is_measured(shop: Shop) -> None:
+async def test_a_runner_waits_for_a_lock_and_measures_the_lag(shop: Shop) -> None:
     database = await shop.pool.fetchval("SELECT current_database()")
     await shop.pool.execute(f"ALTER DATABASE {database} SET lock_timeout = '50ms'")
     await shop.pool.expire_connections()
@@ -93,7 +93,7 @@ MISFITS: dict[str, Any] = {
 
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("fault", MISFITS)
-async def test_a_read_model_that_fails_as_such_goes_on_alone_and_rejoins(
+async def test_a_read_model_that_fails_for_every_event_is_detached_and_rejoins(
     shop: Shop, fault: str
 ) -> None:
     runner, shop.tally.error = shop.runner(page=10), MISFITS[fault]
@@ -102,14 +102,14 @@ async def test_a_read_model_that_fails_as_such_goes_on_alone_and_rejoins(
         await shop.append(order(n), Numbered(n))
 
     async with running(runner):
-        await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
         await eventually(shop.rows, {order(n): [n] for n in range(streams)})
         await eventually(lambda: runner.is_detached("tally"))
         await eventually(lambda: runner.progress("tally").trouble)
         assert runner.progress("ledger").trouble is None
 
         shop.tally.error = None
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         parked = await shop.pool.fetchval("SELECT count(*) FROM parked_events")
         await eventually(shop.counted, streams - parked)
         await shop.append(order(0), Numbered(streams))
@@ -131,9 +131,9 @@ async def test_a_read_model_rejoins_while_others_write(shop: Shop) -> None:
     async with running(runner):
         writer = asyncio.create_task(write())
         for _ in range(3):
-            await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+            await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
             shop.tally.error = None
-            await eventually(shop.places, {"ledger": "main", "tally": "main"})
+            await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
             shop.tally.error = asyncpg.UndefinedColumnError("no such column")
         shop.tally.error = None
         stop.set()
@@ -162,13 +162,13 @@ async def test_a_read_model_that_is_too_slow_parks_the_one_event_that_is(shop: S
     async with running(shop.runner(page=64)):
         await eventually(shop.rows, expected(20) | {"order-slow": [1]})
         await eventually(shop.counted, 20)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         [parked] = await shop.pool.fetch("SELECT projection, stream, reason FROM parked_events")
         assert tuple(parked) == ("tally", "order-slow", "timed out")
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-async def test_a_new_read_model_begins_alone_from_the_start_and_then_goes_on_with_the_others(
+async def test_a_new_read_model_starts_detached_from_the_start_of_the_log_and_rejoins(
     shop: Shop,
 ) -> None:
     ledger, tally = shop.models
@@ -178,16 +178,16 @@ async def test_a_new_read_model_begins_alone_from_the_start_and_then_goes_on_wit
     async with running(shop.runner(ledger, tally, page=6)):
         await shop.append_numbers(range(20, 30))
         await shop.applied(30)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
 
 
-async def test_what_has_effects_and_no_tables_begins_with_what_comes(shop: Shop) -> None:
+async def test_a_read_model_without_tables_starts_at_the_end_of_the_log(shop: Shop) -> None:
     ledger, tally = shop.models
     await shop.append_numbers(range(20))
     async with running(shop.runner(ledger)):
         await eventually(shop.rows, expected(20))
     async with running(shop.runner(ledger, replace(tally, tables=()))):
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         await shop.append_numbers(range(20, 30))
         await eventually(shop.rows, expected(30))
         assert await shop.counted() == 10
@@ -226,7 +226,7 @@ async def test_a_worker_that_lacks_a_read_model_stands_by(shop: Shop) -> None:
             await shop.applied(10)
 
 
-async def test_an_event_of_a_category_that_is_not_followed_moves_the_place_alone(
+async def test_an_event_of_another_category_moves_only_the_checkpoint(
     shop: Shop,
 ) -> None:
     ledger, tally = shop.models
@@ -278,6 +278,6 @@ async def test_a_runner_that_is_cancelled_as_its_connection_is_lost_ends(shop: S
     assert not unfinished
 
 
-def test_a_runner_says_nothing_of_what_it_does_not_follow_yet() -> None:
+def test_a_read_model_that_is_not_followed_yet_has_not_started() -> None:
     runner = ProjectionRunner(None, [], service="lab")  # type: ignore[arg-type]
     assert runner.progress("ledger").started is False

@@ -1,4 +1,4 @@
-"""Which events of a page are applied is asked once, in the transaction that applies them."""
+"""The events of a page are selected once, in the transaction that applies them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,17 +17,17 @@ from tests.libs.projections.shop import Shop
 
 @dataclass
 class Even:
-    """Selects even numbers, as far as it can judge them, and notes how it was asked."""
+    """Selects even numbers, fails on some, and records its calls."""
 
     unjudged: frozenset[int] = frozenset()
-    asked: list[tuple[int, int]] = field(default_factory=list)
+    calls: list[tuple[int, int]] = field(default_factory=list)
     """The transaction, and of how many events."""
 
     async def __call__(
         self, connection: Any, events: Sequence[Envelope[Any]]
     ) -> Sequence[Envelope[Any]]:
         xid = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
-        self.asked.append((xid, len(events)))
+        self.calls.append((xid, len(events)))
         if any(one.event.n in self.unjudged for one in events):
             await connection.execute("SELECT 1 / 0")
         return [one for one in events if one.event.n % 2 == 0]
@@ -45,17 +45,17 @@ async def apply(shop: Shop, select: Even) -> None:
         await apply_page(connection, models, checkpoint, page, service="lab")
 
 
-async def test_read_models_that_share_it_ask_once_a_page(shop: Shop) -> None:
+async def test_read_models_that_share_a_selection_run_it_once_a_page(shop: Shop) -> None:
     select = Even()
     await shop.append_numbers(range(10))
     await apply(shop, select)
 
-    assert [count for _, count in select.asked] == [10]
+    assert [count for _, count in select.calls] == [10]
     assert await shop.counted() == 5
     assert await shop.rows() == {order(n): [n if n % 2 == 0 else n + 5] for n in range(5)}
 
 
-async def test_another_transaction_asks_anew(shop: Shop) -> None:
+async def test_every_transaction_selects_anew(shop: Shop) -> None:
     select = Even()
     await shop.append_numbers(range(4))
     shop.ledger.cursed = True
@@ -63,12 +63,14 @@ async def test_another_transaction_asks_anew(shop: Shop) -> None:
     await apply(shop, select)
 
     # The first attempt failed; the second found out, in halves, what cannot be applied.
-    whole = [xid for xid, count in select.asked if count == 4]
+    whole = [xid for xid, count in select.calls if count == 4]
     assert len(whole) == len(set(whole)) == 2
 
 
 @pytest.mark.parametrize("unjudged", [1, 2])
-async def test_an_event_that_cannot_be_judged_is_parked_alone(shop: Shop, unjudged: int) -> None:
+async def test_an_event_on_which_the_selection_fails_is_parked_alone(
+    shop: Shop, unjudged: int
+) -> None:
     select = Even(frozenset({unjudged}))
     await shop.append(order(unjudged), Numbered(unjudged))
     await shop.append(order(7), Numbered(8))

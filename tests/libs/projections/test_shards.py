@@ -26,7 +26,7 @@ async def shards_there(shop: Shop) -> int:
     return int(await shop.pool.fetchval(query))
 
 
-def test_every_stream_is_one_shards_own_and_a_model_without_a_key_is_too(shop: Shop) -> None:
+def test_every_stream_and_every_model_without_a_key_belongs_to_one_shard(shop: Shop) -> None:
     ledger, tally = shop.models
     keys = [("demo", order(n)) for n in range(50)]
     for count in (1, 2, 3):
@@ -82,7 +82,7 @@ async def test_workers_that_die_anywhere_apply_each_event_once_in_any_number_of_
         await shop.applied(written)
 
 
-async def test_the_number_changes_when_all_are_level_and_is_taken_up_by_who_follows(
+async def test_the_number_of_shards_changes_when_all_are_level_and_followers_adopt_it(
     shop: Shop,
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -94,7 +94,7 @@ async def test_the_number_changes_when_all_are_level_and_is_taken_up_by_who_foll
             await shop.applied(20 * n + 20)
 
 
-async def test_the_number_stays_while_a_read_model_is_detached(shop: Shop) -> None:
+async def test_the_number_of_shards_stays_while_a_read_model_is_detached(shop: Shop) -> None:
     shop.shards = 3
     project, faults = shop.ledger.project, [asyncpg.UndefinedTableError("no such table")]
 
@@ -106,7 +106,7 @@ async def test_the_number_stays_while_a_read_model_is_detached(shop: Shop) -> No
     shop.ledger.project = faulty  # type: ignore[method-assign]
     async with running(shop.runner()):
         await shop.append_numbers(range(10))
-        await eventually(shop.places, {"ledger": "detached/ledger", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "detached/ledger", "tally": "main"})
         await eventually(shop.counted, 10)
     shop.shards = 1
     async with running(shop.runner()):
@@ -132,4 +132,4 @@ async def test_read_models_are_rebuilt_switched_and_rolled_back(shop: Shop) -> N
         await both.roll_back()
         await shop.append_numbers(range(70, 80))
         await shop.applied(80)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})

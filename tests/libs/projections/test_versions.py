@@ -63,8 +63,8 @@ async def codes(owner: Any) -> list[str]:
 async def test_while_it_is_loaded_a_version_has_its_keys_and_no_other_index(owner: Any) -> None:
     await do(owner, versions.prepare)
 
-    made = {row["indexname"] for row in await owner.fetch(INDEXES, "public_next")}
-    assert made == {"shelf_by_item", "one_code", "apart", "one Label", "label_pkey"}
+    indexes = {row["indexname"] for row in await owner.fetch(INDEXES, "public_next")}
+    assert indexes == {"shelf_by_item", "one_code", "apart", "one Label", "label_pkey"}
     for refused in ((1, "b", 1), (2, "a", 1), (2, "A", 1)):
         async with owner.transaction():
             await owner.execute(ADD.format("public_next"), 1, "a", 1)
@@ -101,15 +101,15 @@ async def test_names_and_definitions_are_the_same_through_switch_and_roll_back(o
 
 async def test_indexes_that_are_there_are_not_built_again(owner: Any) -> None:
     await do(owner, versions.prepare, versions.build_indexes)
-    made = (
+    query = (
         "SELECT oid FROM pg_class WHERE relname = 'shelf_full' AND relnamespace::regnamespace::text"
     )
-    first = await owner.fetchval(f"{made} = 'public_next'")
+    first = await owner.fetchval(f"{query} = 'public_next'")
     await owner.execute("DROP INDEX public_next.shelf_place")
 
     await do(owner, versions.build_indexes)
 
-    assert await owner.fetchval(f"{made} = 'public_next'") == first
+    assert await owner.fetchval(f"{query} = 'public_next'") == first
     assert await owner.fetch(INDEXES, "public_next") == await owner.fetch(INDEXES, "public")
 
 

@@ -40,10 +40,10 @@ class Deps:
 
 
 def routes(kind: type[APIRoute]) -> APIRouter:
-    made = APIRouter(route_class=kind, dependencies=[Depends(public)])
+    router = APIRouter(route_class=kind, dependencies=[Depends(public)])
     waits = [visible(*MODELS, within=lambda deps: deps.within)]
 
-    @made.post("/written", dependencies=waits)
+    @router.post("/written", dependencies=waits)
     async def write(request: Request) -> Response:
         """Append as many numbers as the body says to one stream; 409 below zero, after one."""
         number = int(await request.body())
@@ -56,15 +56,15 @@ def routes(kind: type[APIRoute]) -> APIRouter:
 
     at_once = visible(*MODELS, within=FOR_EVER, when_refused=False)
 
-    @made.post("/refused-at-once", dependencies=[at_once])
+    @router.post("/refused-at-once", dependencies=[at_once])
     async def refused_at_once(request: Request) -> Response:
         return await write(request)
 
-    @made.post("/undeclared")
+    @router.post("/undeclared")
     async def undeclared(request: Request) -> Response:
         return await write(request)
 
-    return made
+    return router
 
 
 @asynccontextmanager
@@ -107,7 +107,7 @@ def at_once(wait: Coroutine[Any, Any, bool]) -> bool:
 
 
 @KINDS
-async def test_what_was_written_is_seen_at_once_by_a_client_without_token(
+async def test_a_write_is_visible_to_clients_without_token(
     shop: Shop, kind: type[APIRoute]
 ) -> None:
     async with running(shop.runner()), served(shop, kind) as client:
@@ -117,14 +117,14 @@ async def test_what_was_written_is_seen_at_once_by_a_client_without_token(
             assert await shop.counted() == count
 
 
-async def test_what_a_request_wrote_before_it_failed_is_seen_too(shop: Shop) -> None:
+async def test_a_write_of_a_request_that_failed_is_visible(shop: Shop) -> None:
     async with running(shop.runner()), served(shop) as client:
         for count in range(1, 6):
             assert (await client.post("/written", content="-1")).status_code == 409
             assert len(await seen(shop)) == count
 
 
-async def test_it_is_seen_under_the_load_of_others_and_by_each_of_many(shop: Shop) -> None:
+async def test_writes_are_visible_under_load_and_to_many_clients(shop: Shop) -> None:
     stop = asyncio.Event()
 
     async def load(client: int) -> None:
@@ -150,7 +150,7 @@ async def test_an_answer_in_time_is_stale_while_the_runner_is_away_and_waited_fo
             await eventually(lambda: is_fresh(client))
 
 
-async def test_after_a_wait_in_vain_nobody_waits_until_a_look_finds_the_read_model_level(
+async def test_after_a_timeout_answers_do_not_wait_until_a_trial_succeeds(
     shop: Shop,
 ) -> None:
     consistency = shop.consistency()
@@ -172,7 +172,7 @@ async def test_after_a_wait_in_vain_nobody_waits_until_a_look_finds_the_read_mod
     await consistency.close()
 
 
-async def test_who_writes_nothing_or_declares_nothing_does_not_wait(shop: Shop) -> None:
+async def test_answers_without_a_write_or_a_declaration_do_not_wait(shop: Shop) -> None:
     async with served(shop) as client:
         for path, body, status in (
             ("/written", "0", 200),
@@ -184,7 +184,7 @@ async def test_who_writes_nothing_or_declares_nothing_does_not_wait(shop: Shop) 
             assert (answer.status_code, STALE in answer.headers) == (status, False)
 
 
-async def test_nobody_waits_for_parked_streams_or_a_detached_read_model(shop: Shop) -> None:
+async def test_answers_do_not_wait_for_parked_streams_or_a_detached_read_model(shop: Shop) -> None:
     await shop.append(order(7), Cursed(1))
     while await shop.step():
         pass
@@ -226,7 +226,7 @@ async def test_a_database_that_is_away_makes_the_answer_stale_and_nothing_else(
         assert not await is_fresh(client)
 
 
-async def test_who_waits_is_woken_by_the_doorbell(
+async def test_a_waiting_answer_is_woken_by_the_doorbell(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.projections.visibility.PAUSE_SECONDS", FOR_EVER)
@@ -245,6 +245,6 @@ async def test_who_waits_is_woken_by_the_doorbell(
         assert await waiting
 
 
-async def test_a_read_model_nobody_knows_is_a_fault_of_the_program(shop: Shop) -> None:
+async def test_an_unknown_read_model_is_a_key_error(shop: Shop) -> None:
     with pytest.raises(KeyError):
         await shop.consistency().wait_visible(["nothing"], ["1.1"], SHORT)

@@ -1,4 +1,4 @@
-"""Passwords, and what fifty logins at once may do to everybody else."""
+"""Hashing and verifying passwords, also many concurrently."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 
 async def all_waiting(passwords: Passwords, tasks: int) -> list[asyncio.Task[str]]:
-    """So many hashes asked for, and as many of them begun as there are threads."""
+    """Start hashing, until as many hashes are being computed as there are threads."""
     hasher: Any = passwords._hasher
     made = [asyncio.create_task(passwords.hash(str(n))) for n in range(tasks)]
     await eventually(lambda: hasher.started, passwords._threads._max_workers)
@@ -91,14 +91,14 @@ async def test_a_hash_of_another_cost_is_right_and_outdated(passwords: Passwords
     assert await passwords.verify(before, "y") == WRONG
 
 
-async def test_nobody_s_password_costs_what_everybody_s_costs(
+async def test_a_dummy_verification_takes_as_long_as_a_real_one(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    hashes: list[str] = []
 
     class Spy(PasswordHasher):
         def verify(self, hash: str | bytes, password: str | bytes) -> Any:
-            asked.append(str(hash))
+            hashes.append(str(hash))
             return super().verify(hash, password)
 
     hashed = await passwords.hash("x")
@@ -107,8 +107,8 @@ async def test_nobody_s_password_costs_what_everybody_s_costs(
     assert await passwords.verify_dummy("x") == WRONG
     await passwords.verify(hashed, "x")
 
-    nobody, somebody = map(extract_parameters, asked)
-    assert nobody == somebody
+    dummy, real = map(extract_parameters, hashes)
+    assert dummy == real
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ async def test_nobody_s_password_costs_what_everybody_s_costs(
     ],
     ids=["empty", "a letter", "cut", "no base64", "argon2i", "bcrypt", "pbkdf2"],
 )
-async def test_what_is_no_hash_of_ours_lets_nobody_in(passwords: Passwords, hashed: str) -> None:
+async def test_text_that_is_no_argon2id_hash_matches_no_password(
+    passwords: Passwords, hashed: str
+) -> None:
     assert await passwords.verify(hashed, "x") == WRONG
 
 
@@ -140,7 +142,7 @@ async def test_many_logins_take_few_threads_and_leave_the_event_loop_alone() -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads share a priority")
-async def test_hashing_threads_let_others_go_ahead() -> None:
+async def test_hashing_threads_have_a_lower_priority() -> None:
     priority: list[int] = []
 
     class Spy(Held):
@@ -156,7 +158,7 @@ async def test_hashing_threads_let_others_go_ahead() -> None:
     assert priority == [min(own + NICENESS, 19)]
 
 
-async def test_a_crowd_from_elsewhere_does_not_keep_the_trusted_waiting() -> None:
+async def test_a_crowd_of_untrusted_callers_does_not_delay_trusted_ones() -> None:
     with held(parallel=1, waiting=5) as (passwords, hasher):
         crowd = [
             asyncio.create_task(passwords.verify_dummy("x", source=Source(f"{n}")))
@@ -173,7 +175,7 @@ async def test_a_crowd_from_elsewhere_does_not_keep_the_trusted_waiting() -> Non
     assert [type(one) for one in refused if one != WRONG] == [Unavailable] * 14
 
 
-async def test_whoever_finds_the_queue_full_is_told_to_come_back() -> None:
+async def test_a_full_queue_answers_too_many_requests() -> None:
     with held(parallel=1, waiting=1) as (passwords, hasher):
         logins = await all_waiting(passwords, 2)
 
@@ -185,7 +187,7 @@ async def test_whoever_finds_the_queue_full_is_told_to_come_back() -> None:
         assert await passwords.hash("fourth") == "fourth"
 
 
-async def test_whoever_waits_too_long_is_told_to_come_back() -> None:
+async def test_too_long_a_wait_answers_too_many_requests() -> None:
     with held(parallel=1, waiting=1, patience_seconds=0.01) as (passwords, hasher):
         (login,) = await all_waiting(passwords, 1)
 
@@ -198,7 +200,7 @@ async def test_whoever_waits_too_long_is_told_to_come_back() -> None:
         assert await passwords.hash("again") == "again"
 
 
-async def test_a_caller_who_hangs_up_keeps_their_thread_until_it_is_done() -> None:
+async def test_a_cancelled_caller_holds_its_thread_until_it_is_done() -> None:
     with held(parallel=1, waiting=0) as (passwords, hasher):
         (login,) = await all_waiting(passwords, 1)
 
@@ -213,7 +215,7 @@ async def test_a_caller_who_hangs_up_keeps_their_thread_until_it_is_done() -> No
         assert await passwords.hash("next") == "next"
 
 
-async def test_a_caller_who_hangs_up_while_waiting_leaves_the_queue() -> None:
+async def test_a_cancelled_caller_leaves_the_queue() -> None:
     with held(parallel=1, waiting=1) as (passwords, hasher):
         first, second = await all_waiting(passwords, 2)
 

@@ -18,7 +18,7 @@ ANNA, BORIS = generate_private(), generate_private()
 
 
 @given(TEXTS, TEXTS)
-def test_what_is_sealed_opens_in_its_context(text: str, context: str) -> None:
+def test_a_sealed_text_opens_in_its_context(text: str, context: str) -> None:
     assert SEAL.open(SEAL.seal(text, context), context) == text
 
 
@@ -27,7 +27,7 @@ def test_what_is_sealed_opens_in_its_context(text: str, context: str) -> None:
 @example("b:c", "a", "ab")
 @example("b:c", "a", "a\x00")
 @example("b:c", "a", "")
-def test_what_is_sealed_opens_in_no_other_context(text: str, context: str, other: str) -> None:
+def test_a_sealed_text_opens_in_no_other_context(text: str, context: str, other: str) -> None:
     sealed = SEAL.seal(text, context)
 
     if other != context:
@@ -35,7 +35,7 @@ def test_what_is_sealed_opens_in_no_other_context(text: str, context: str, other
             SEAL.open(sealed, other)
 
 
-def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
+def test_a_sealed_text_reveals_nothing_and_differs_every_time() -> None:
     sealed = {SEAL.seal("anna@example.com", "account-1") for _ in range(20)}
 
     assert len(sealed) == 20
@@ -43,10 +43,10 @@ def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
 
 
 @given(st.integers(min_value=0), st.integers(0, 5))
-def test_a_changed_seal_does_not_open(place: int, bit: int) -> None:
+def test_a_changed_seal_does_not_open(index: int, bit: int) -> None:
     raw = bytearray(SEAL.seal("text", "context").rstrip("=").encode())
     # The last character's lower bits mean nothing.
-    raw[place % (len(raw) - 1)] ^= 1 << bit
+    raw[index % (len(raw) - 1)] ^= 1 << bit
 
     with pytest.raises(SealBroken):
         SEAL.open(raw.decode(), "context")
@@ -61,7 +61,7 @@ def test_what_is_no_seal_does_not_open(sealed: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"\0", b"\0\0\0\x01\xff", b"\xff\xff\xff\xffabc"])
-def test_what_our_key_encrypted_otherwise_does_not_open(payload: bytes) -> None:
+def test_other_texts_encrypted_with_our_key_do_not_open(payload: bytes) -> None:
     with pytest.raises(SealBroken):
         SEAL.open(Fernet(OLD).encrypt(payload).decode(), "context")
 
@@ -74,7 +74,7 @@ def test_a_new_key_in_front_opens_what_the_old_ones_sealed() -> None:
         SEAL.open(rotated.seal("text", "context"), "context")
 
 
-def test_what_is_sealed_anew_needs_the_old_key_no_more() -> None:
+def test_a_resealed_text_does_not_need_the_old_key() -> None:
     sealed = SEAL.seal("text", "context")
 
     again = Seal([NEW, OLD]).reseal(sealed)
@@ -96,7 +96,9 @@ def test_a_digest_outlives_every_rotation() -> None:
 
 
 @given(st.tuples(TEXTS, TEXTS), st.tuples(TEXTS, TEXTS))
-def test_digests_are_equal_for_equals_only(first: tuple[str, str], second: tuple[str, str]) -> None:
+def test_only_equal_texts_have_equal_digests(
+    first: tuple[str, str], second: tuple[str, str]
+) -> None:
     assert (SEAL.digest(*first) == SEAL.digest(*second)) == (first == second)
 
 
@@ -108,7 +110,7 @@ def test_a_digest_is_hexadecimal_and_of_its_kind() -> None:
     assert SEAL.digest("a", "bc") != SEAL.digest("ab", "c")
 
 
-def test_a_derived_key_is_good_for_one_purpose() -> None:
+def test_a_derived_key_is_valid_for_one_purpose() -> None:
     assert derive_key(OLD, "refresh") == derive_key(OLD, "refresh")
     assert (
         len({derive_key(OLD, "refresh"), derive_key(OLD, "codes"), derive_key(NEW, "codes")}) == 3
@@ -127,14 +129,14 @@ def test_a_bad_key_is_refused_without_repeating_it(key: str) -> None:
 
 
 @given(st.text(max_size=100), st.text(max_size=20))
-def test_the_reader_of_a_box_reads_it(text: str, context: str) -> None:
+def test_the_owner_of_the_key_opens_a_box(text: str, context: str) -> None:
     sealed = seal_to(public_of(ANNA), text, context)
 
     assert open_sealed(ANNA, sealed, context) == text
     assert not text or len(text) < 4 or text.encode() not in sealed
 
 
-def test_a_box_is_its_readers_alone_and_good_in_its_context_only() -> None:
+def test_a_box_opens_with_its_key_in_its_context_only() -> None:
     sealed = seal_to(public_of(ANNA), "1234", "this scale")
 
     assert sealed != seal_to(public_of(ANNA), "1234", "this scale")
@@ -144,11 +146,11 @@ def test_a_box_is_its_readers_alone_and_good_in_its_context_only() -> None:
 
 
 @given(st.data())
-def test_a_box_that_was_touched_does_not_open(data: st.DataObject) -> None:
+def test_a_changed_box_does_not_open(data: st.DataObject) -> None:
     sealed = bytearray(seal_to(public_of(ANNA), "1234", "scale"))
-    place = data.draw(st.integers(0, len(sealed) - 1))
+    index = data.draw(st.integers(0, len(sealed) - 1))
     bit = data.draw(st.integers(0, 7))
-    sealed[place] ^= 1 << bit
+    sealed[index] ^= 1 << bit
 
     # The highest bit of a point does not count (RFC 7748 §5), but what it is bound to does.
     with pytest.raises(SealBroken):
@@ -162,7 +164,7 @@ def test_what_is_no_box_does_not_open(junk: bytes) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"short", bytes(32), b"\x01" + bytes(31)])
-def test_nothing_is_sealed_to_what_is_no_key(key: bytes) -> None:
+def test_sealing_to_an_invalid_key_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         seal_to(key, "1234", "scale")
 

@@ -1,4 +1,4 @@
-"""API keys, one-time codes and refresh tokens: made, read back, and not to be guessed or forged."""
+"""API keys, one-time codes and refresh tokens are generated, read, and cannot be forged."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -18,14 +18,14 @@ SESSIONS = st.tuples(st.uuids(), st.integers(0, 2**32 - 1))
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def test_an_api_key_has_a_prefix_to_find_it_by_and_a_secret_of_256_bits() -> None:
+def test_an_api_key_has_a_prefix_and_a_secret_of_256_bits() -> None:
     keys = {api_keys.generate() for _ in range(200)}
 
     assert len(keys) == 200
     assert all(re.fullmatch(r"ts_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}", key) for key in keys)
 
 
-def test_the_prefix_shows_nothing_of_the_secret_and_of_a_foreign_key_not_most() -> None:
+def test_the_prefix_reveals_nothing_of_our_keys_and_little_of_foreign_ones() -> None:
     key = api_keys.generate()
 
     assert api_keys.prefix(key) == key[: len("ts_12345678")]
@@ -47,12 +47,12 @@ def test_an_api_key_matches_its_own_hash_only() -> None:
 
 
 def test_a_code_has_six_digits_and_they_differ() -> None:
-    made = [codes.generate() for _ in range(2000)]
+    generated = [codes.generate() for _ in range(2000)]
 
-    assert all(re.fullmatch("[0-9]{6}", code) for code in made)
+    assert all(re.fullmatch("[0-9]{6}", code) for code in generated)
     # Two thousand of a million: a handful of pairs at most, and some that begin with zero.
-    assert len(set(made)) > 1950
-    assert any(code.startswith("0") for code in made)
+    assert len(set(generated)) > 1950
+    assert any(code.startswith("0") for code in generated)
 
 
 def test_a_code_matches_its_own_hash_only() -> None:
@@ -66,7 +66,7 @@ def test_a_code_matches_its_own_hash_only() -> None:
         assert not codes.matches(KEY, "login-1", "012345", wrong)
 
 
-def test_a_code_is_good_for_one_challenge_and_under_one_key() -> None:
+def test_a_code_is_valid_for_one_challenge_and_one_key() -> None:
     hashed = codes.hash_code(KEY, "login-1", "012345")
 
     assert not codes.matches(KEY, "login-2", "012345", hashed)
@@ -82,7 +82,7 @@ def test_a_key_that_could_be_guessed_is_refused() -> None:
 
 
 @given(SESSIONS)
-def test_a_refresh_token_says_which_session_and_which_generation(session: tuple[UUID, int]) -> None:
+def test_a_refresh_token_holds_session_and_generation(session: tuple[UUID, int]) -> None:
     assert read(KEY, issue(KEY, *session)) == session
 
 
@@ -95,9 +95,9 @@ def test_only_the_same_generation_is_the_same_token(
 
 
 @given(st.integers(0, 69), st.sampled_from(ALPHABET))
-def test_a_refresh_token_with_one_character_changed_is_refused(place: int, character: str) -> None:
+def test_a_refresh_token_with_one_character_changed_is_refused(index: int, character: str) -> None:
     token = issue(KEY, SESSION, 1)
-    forged = token[:place] + character + token[place + 1 :]
+    forged = token[:index] + character + token[index + 1 :]
 
     if forged != token:
         with pytest.raises(TokenInvalid):
@@ -125,7 +125,7 @@ def test_a_refresh_token_has_one_spelling(end: str) -> None:
         read(KEY, issue(KEY, SESSION, 1) + end)
 
 
-def test_hash_and_token_are_the_published_ones_so_that_those_given_out_stay_good() -> None:
+def test_hash_and_token_are_those_of_earlier_releases() -> None:
     token = "AZjA3gAAcACAAAAAAAAAAQAAAAFwJ6_yhay-5FBUox3Zld7Vjm2-h3XtppAGhUBQbcrmQQ"
 
     assert issue(KEY, SESSION, 1) == token

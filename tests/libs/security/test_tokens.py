@@ -94,7 +94,7 @@ def by_hmac(
     return forge
 
 
-def test_a_token_says_who_what_and_until_when() -> None:
+def test_a_token_holds_subject_scopes_and_expiry() -> None:
     assert check(a_token()) == Claims(
         subject="anna",
         tenant="flora",
@@ -105,13 +105,13 @@ def test_a_token_says_who_what_and_until_when() -> None:
     assert check(a_token(scopes=())).scopes == frozenset()
 
 
-def test_a_token_of_a_session_says_which() -> None:
+def test_a_token_of_a_session_holds_its_id() -> None:
     assert check(a_token(session="0198c0de")).session == "0198c0de"
     assert check(a_token()).session == ""
     assert "sid" not in claims_of(a_token())
 
 
-def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
+def test_extra_claims_replace_no_claim_of_ours_but_sub() -> None:
     extra = {"sub": "7", "user_id": 7, "tenant": "another", "exp": 4_000_000_000, "kind": "x"}
 
     token = a_token(extra=extra)
@@ -135,7 +135,7 @@ def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
     ],
     ids=str,
 )
-def test_a_token_meant_for_another_place_or_time_is_refused(changed: dict[str, Any]) -> None:
+def test_a_token_for_another_audience_issuer_or_time_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(TokenInvalid):
         check(a_token(**changed))
 

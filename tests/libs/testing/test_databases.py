@@ -108,7 +108,7 @@ def test_a_server_that_cannot_start_fails_every_test_that_needs_it() -> None:
     try:
         for _ in range(2):
             with pytest.raises(NotStarted, match="no room on the disk"):
-                address_of("kafka", servers.door)
+                address_of("kafka", servers.endpoint)
     finally:
         servers.close()
 

@@ -52,15 +52,15 @@ class Keys:
 
 @dataclass
 class Service:
-    """A real HTTP server that records what it was asked. Replace `answer` to make it do else."""
+    """A real HTTP server that records its requests. Replace `answer` for other answers."""
 
     url: str = ""
-    asked: list[web.BaseRequest] = field(default_factory=list)
+    requests: list[web.BaseRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.asked.append(request)
+        self.requests.append(request)
         if self.answer is not None:
             return await self.answer(request)
         self.bodies.append(await request.read())

@@ -18,7 +18,7 @@ from libs.testing.servers import http_server
 
 TOKEN = "123456789:AAF3wq-5Lq0ZzExampleExampleExample0"
 CHAT = 4242
-"""The Telegram account of somebody whom the bot may write to."""
+"""A Telegram account that the bot may write to."""
 SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 LONGEST = 4096
 

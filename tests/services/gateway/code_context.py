@@ -7,7 +7,7 @@ from libs.security.sealing import Seal, derive_key, generate_key
 from libs.testing.clock import Clock
 from services.gateway.telegram.adapters import Bot
 from services.gateway.telegram.handlers.one_time_code import CodeContext, Owner
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from services.gateway.telegram.stores.links import TelegramLinks
 
 SEALING_KEY = generate_key()
@@ -37,13 +37,13 @@ def context(
 ) -> CodeContext:
     """A desk whose accounts are `owners`, by phone."""
 
-    async def who_has(phone: str) -> Owner:
+    async def owner_of_phone(phone: str) -> Owner:
         return (owners or {}).get(phone, Owner(is_known=False))
 
     return CodeContext(
-        codes=Codes(pool, seal=SEAL, key=CODE_KEY),
+        codes=CodeStore(pool, seal=SEAL, key=CODE_KEY),
         links=TelegramLinks(pool, seal=SEAL),
-        who_has=who_has,
+        owner_of_phone=owner_of_phone,
         bot=bot,
         bot_name=BOT_NAME,
         is_demo=is_demo,

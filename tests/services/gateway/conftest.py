@@ -17,9 +17,9 @@ from services.gateway.telegram.adapters import Bot, open_bot
 from tests.services.gateway import shop_door
 from tests.services.gateway.app import Keys, Opener, Service, open_app
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, open_bot_api
-from tests.services.gateway.device import KIOSK, Device, LetIn, answered, asking
+from tests.services.gateway.device import KIOSK, Device, LetIn, answered, request_codes
 from tests.services.gateway.doorstep import Doorstep, doorstep
-from tests.services.gateway.house import MANAGER, WEIGHER, House, demo_on, house_on
+from tests.services.gateway.harness import MANAGER, WEIGHER, Harness, demo_on, harness_on
 from tests.services.gateway.identities import People, open_identity
 
 
@@ -40,15 +40,15 @@ def database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 async def pool(url: str) -> AsyncIterator[Pool]:
     """Connections to the module's database that see every tenant."""
-    async with system_pool(url, "gateway", size=10) as opened:
-        yield opened
+    async with system_pool(url, "gateway", size=10) as context:
+        yield context
 
 
 @pytest.fixture
 async def own_pool(database: str) -> AsyncIterator[Pool]:
     """The same to a database of one's own."""
-    async with system_pool(database, "gateway") as opened:
-        yield opened
+    async with system_pool(database, "gateway") as context:
+        yield context
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def clock() -> Clock:
 @pytest.fixture
 async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
     """What handlers of accounts and sessions work with, on a database of one's own."""
-    async with open_identity(database, clock) as opened:
-        yield opened
+    async with open_identity(database, clock) as context:
+        yield context
 
 
 @pytest.fixture
@@ -73,15 +73,15 @@ def people(identity: Identity) -> People:
 @pytest.fixture
 async def bot_api() -> AsyncIterator[BotApi]:
     """A Bot API on loopback where `CHAT` has started the bot."""
-    async with open_bot_api() as opened:
-        opened.chats.add(CHAT)
-        yield opened
+    async with open_bot_api() as context:
+        context.chats.add(CHAT)
+        yield context
 
 
 @pytest.fixture
 async def bot(bot_api: BotApi) -> AsyncIterator[Bot]:
-    async with open_bot(bot_api.url, TOKEN) as opened:
-        yield opened
+    async with open_bot(bot_api.url, TOKEN) as context:
+        yield context
 
 
 @pytest.fixture
@@ -102,13 +102,13 @@ def open_gateway(service: Service, keys: Keys) -> Opener:
     """Opens a client of a gateway in front of the service; takes settings that differ."""
 
     @asynccontextmanager
-    async def opened(**different: Any) -> AsyncIterator[AsyncClient]:
+    async def open_client(**different: Any) -> AsyncIterator[AsyncClient]:
         async with open_app(service, keys, **different) as app:
             transport = ASGITransport(app, client=("127.0.0.1", 5555))
             async with AsyncClient(transport=transport, base_url="http://gateway") as client:
                 yield client
 
-    return opened
+    return open_client
 
 
 @pytest.fixture
@@ -119,46 +119,46 @@ async def gateway(open_gateway: Opener) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture
-async def house(url: str) -> AsyncIterator[House]:
+async def harness(url: str) -> AsyncIterator[Harness]:
     """A gateway whose people have a tenant of their own."""
-    async with house_on(url) as opened:
-        yield opened
+    async with harness_on(url) as context:
+        yield context
 
 
 @pytest.fixture
-async def demo(url: str) -> AsyncIterator[House]:
+async def demo(url: str) -> AsyncIterator[Harness]:
     """A gateway whose people are of the tenant `demo`."""
-    async with demo_on(url, key_fresh_seconds=0, stale_wait_seconds=0) as opened:
-        yield opened
+    async with demo_on(url, key_fresh_seconds=0, stale_wait_seconds=0) as context:
+        yield context
 
 
 @pytest.fixture
-async def browser(demo: House) -> AsyncIterator[AsyncClient]:
+async def browser(demo: Harness) -> AsyncIterator[AsyncClient]:
     """A client at another address."""
-    async with demo.another_client() as opened:
-        yield opened
+    async with demo.another_client() as context:
+        yield context
 
 
 @pytest.fixture
-async def kiosk(demo: House) -> AsyncIterator[Device]:
+async def kiosk(demo: Harness) -> AsyncIterator[Device]:
     """A kiosk that waits."""
     async with demo.another_client({"User-Agent": "Till/1 (Linux)"}) as client:
-        yield await asking(client, device_name="Hall <b>1</b>")
+        yield await request_codes(client, device_name="Hall <b>1</b>")
 
 
 @pytest.fixture
-async def manager(demo: House) -> str:
-    """The address of somebody who manages kiosks and scales."""
+async def approver(demo: Harness) -> str:
+    """The e-mail address of an account that manages kiosks and scales."""
     return await demo.email_of(MANAGER, WEIGHER)
 
 
 @pytest.fixture
-def let_in(demo: House, browser: AsyncClient, manager: str) -> LetIn:
-    """Makes devices that the manager lets in; they have not asked since."""
+def let_in(demo: Harness, browser: AsyncClient, approver: str) -> LetIn:
+    """Creates approved devices that have not polled since."""
 
     async def allowed(client_id: str = KIOSK, **more: str) -> Device:
-        device = await asking(demo.client, client_id, **more)
-        await answered(browser, device.user_code, manager)
+        device = await request_codes(demo.client, client_id, **more)
+        await answered(browser, device.user_code, approver)
         return device
 
     return allowed
@@ -174,5 +174,5 @@ async def step(service: Service, keys: Keys) -> AsyncIterator[Doorstep]:
 @pytest.fixture
 async def door(url: str, bot_api: BotApi) -> AsyncIterator[shop_door.Door]:
     """A gateway with a bot, for the shop's clients."""
-    async with shop_door.opened(url, bot_api) as made:
+    async with shop_door.open_door(url, bot_api) as made:
         yield made

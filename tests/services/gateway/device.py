@@ -1,4 +1,4 @@
-"""A device that asks to be let in, and somebody in front of the approval page."""
+"""A device that asks for approval, and an approver in front of the page."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from httpx import AsyncClient, Response
 
 from services.gateway.context import Deps
-from tests.services.gateway.house import PASSWORD
+from tests.services.gateway.harness import PASSWORD
 
 ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -39,7 +39,7 @@ class Device:
 LetIn: TypeAlias = Callable[..., Awaitable[Device]]
 
 
-async def asking(client: AsyncClient, client_id: str = KIOSK, **more: str) -> Device:
+async def request_codes(client: AsyncClient, client_id: str = KIOSK, **more: str) -> Device:
     answer = await client.post(ASK, data={"client_id": client_id} | more)
     assert answer.status_code == 200, answer.text
     given = answer.json()

@@ -18,7 +18,7 @@ from services.gateway.sessions.adapters.access_tokens import AUDIENCE
 from tests.services.gateway.app import Keys, Service, open_app
 
 ISSUER: Final = "http://127.0.0.1:0"
-"""That of a gateway whose address nobody chose."""
+"""The issuer of a gateway without `public_url`."""
 ANNA: Final = UUID(int=7)
 SESSION: Final = "0198c5a0-0000-7000-8000-000000000001"
 

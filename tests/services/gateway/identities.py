@@ -22,7 +22,7 @@ from services.gateway.accounts.domain.person import Person, email
 from services.gateway.accounts.domain.realm import Role, Term, Workspace
 from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
-from services.gateway.accounts.read_models import account_rows
+from services.gateway.accounts.read_models import account_tables
 from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import administration
@@ -233,5 +233,5 @@ async def catch_up(identity: Identity) -> None:
         history = await history_of(identity)
         for table in (*TABLES, "api_key"):
             await connection.execute(f"DELETE FROM {table}")
-        for projection in (account_rows, session, api_key):
+        for projection in (account_tables, session, api_key):
             await projection.project(connection, history)

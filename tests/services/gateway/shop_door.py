@@ -22,10 +22,10 @@ from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
 from services.gateway.realms.shop.handlers import administration as shop_administration
 from services.gateway.telegram.domain.init_data import sign
-from tests.services.gateway import house as inside
+from tests.services.gateway import harness
 from tests.services.gateway.bot_api import TOKEN, BotApi, open_bot_api
 from tests.services.gateway.code_context import BOT_NAME, some_phone
-from tests.services.gateway.house import bearer, client_of, gateway_on
+from tests.services.gateway.harness import bearer, client_of, gateway_on
 
 AUTH: Final = "/api/auth"
 USERS: Final = "/api/users"
@@ -38,7 +38,7 @@ _numbers = itertools.count(1000)
 
 @dataclass
 class Someone:
-    """Somebody with a phone and a Telegram account; `headers` are those of the token they have."""
+    """A person with a phone and a Telegram account; `headers` contain their token."""
 
     phone: str = field(default_factory=some_phone)
     telegram_id: int = field(default_factory=lambda: next(_numbers))
@@ -71,12 +71,12 @@ class Door:
         )
 
     async def linked(self) -> Someone:
-        """Somebody new who did that."""
+        """A new person who shared their contact."""
         await self.link(made := Someone())
         return made
 
     async def registered(self, name: str = "Розы") -> tuple[Someone, Any]:
-        """Somebody new with a shop of their own, and the answer that said so."""
+        """A new person with a shop, and the answer to the registration."""
         made = Someone()
         return made, await self.register(made, name)
 
@@ -122,15 +122,15 @@ class Door:
 
     async def refusals(self) -> list[LoginRefused]:
         """All that were recorded, oldest first."""
-        return await inside.events(self.deps, LoginRefused)
+        return await harness.events(self.deps, LoginRefused)
 
     async def account_of(self, who: Someone) -> AccountId:
         found = await find(self.deps.identity, people.phone(who.phone))
         assert found is not None
         return found
 
-    async def opened(self, who: Someone, role: Role, name: str = "Белла") -> AccountId:
-        """An account of theirs that was made elsewhere, with a role."""
+    async def open_account_of(self, who: Someone, role: Role, name: str = "Белла") -> AccountId:
+        """An account of the person with a role, opened outside of the shop."""
         person = people.Person(phone=who.phone, name=name)
         made = await open_account(
             self.deps.identity, person, password=None, roles=[role], actor="test"
@@ -138,16 +138,16 @@ class Door:
         return made.account_id
 
     async def works_at(self, shop_id: int, role: str = "florist") -> Someone:
-        """Somebody of a shop who has shared their contact."""
+        """A member of a shop who has shared their contact."""
         bella = await self.linked()
-        await self.opened(bella, Role(workspace_of_shop(f"shop-{shop_id}"), role))
+        await self.open_account_of(bella, Role(workspace_of_shop(f"shop-{shop_id}"), role))
         return bella
 
     async def staff(self, boss: Someone, method: str, path: str = "/", **more: Any) -> Response:
         return await self.client.request(method, f"{USERS}{path}", headers=boss.headers, **more)
 
-    async def listed(self, boss: Someone, **query: Any) -> dict[str, Any]:
-        """The staff by phone, as the boss sees them."""
+    async def staff_by_phone(self, boss: Someone, **query: Any) -> dict[str, Any]:
+        """The list of staff by phone."""
         answer = await self.staff(boss, "GET", params=query)
         assert answer.status_code == 200, answer.text
         return {one["phone"]: one for one in answer.json()["items"]}
@@ -159,19 +159,19 @@ class Door:
         return made
 
     async def known(self, who: Someone) -> None:
-        """Wait until the lists show somebody."""
+        """Wait until the read model has the member."""
 
-        async def listed() -> bool:
-            return who.phone in await self.listed(who)
+        async def is_listed() -> bool:
+            return who.phone in await self.staff_by_phone(who)
 
-        await eventually(listed, what="somebody in the list of the staff")
+        await eventually(is_listed, what="somebody in the list of the staff")
 
     async def hire(self, boss: Someone, role: str = "florist", **more: Any) -> Response:
         body = {"phone": some_phone(), "name": "Белла", "role": role, **more}
         return await self.staff(boss, "POST", json=body)
 
     async def hired(self, boss: Someone, role: str = "florist") -> tuple[Someone, int]:
-        """Somebody who was taken on and is logged in, and their number."""
+        """A hired member who is logged in, and their number."""
         bella = await self.linked()
         answer = await self.hire(boss, role, phone=bella.phone)
         await self.log_in(bella)
@@ -191,7 +191,7 @@ def with_bot(api: BotApi, **different: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def opened(url: str, api: BotApi, **different: Any) -> AsyncIterator[Door]:
+async def open_door(url: str, api: BotApi, **different: Any) -> AsyncIterator[Door]:
     """A gateway on the database at `url`, in production by default."""
     async with (
         gateway_on(url, **with_bot(api, **different)) as deps,
@@ -205,9 +205,9 @@ async def projecting(url: str) -> AsyncIterator[Door]:
     """A gateway with its projectors at work."""
     async with (
         open_bot_api() as api,
-        opened(url, api, stale_wait_seconds=inside.MOST_STALE_SECONDS) as made,
-        inside.projecting(made.deps),
+        open_door(url, api, stale_wait_seconds=harness.MOST_STALE_SECONDS) as made,
+        harness.projecting(made.deps),
     ):
         # An answer waits for the lists as long as a busy machine needs.
-        with patch.object(shop_administration, "LISTED_SECONDS", PATIENCE_SECONDS):
+        with patch.object(shop_administration, "MAX_WAIT_SECONDS", PATIENCE_SECONDS):
             yield made

@@ -24,13 +24,13 @@ from services.gateway.accounts.domain.realm import Realm
 from services.gateway.administration.handlers.administration import deactivate
 from tests.services.gateway.app import Keys, Service
 from tests.services.gateway.doorstep import access_token, doorstep
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     MANAGER,
     PASSWORD,
     bearer,
     client_of,
     demo_on,
-    house_on,
+    harness_on,
     some_email,
     some_name,
 )
@@ -151,7 +151,7 @@ async def test_no_forged_token_opens_a_door(service: Service, keys: Keys, path: 
         for name, forge in FORGED.items():
             answer = await step.client.get(path, headers=bearer(forge(forger)))
 
-            assert (answer.status_code, len(service.asked)) == (401, 1), name
+            assert (answer.status_code, len(service.requests)) == (401, 1), name
             assert answer.text == nonsense.text or name == "nothing", name
 
 
@@ -168,8 +168,8 @@ async def test_no_forged_token_opens_a_door(service: Service, keys: Keys, path: 
 )
 async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, path: str) -> None:
     async with demo_on(url) as demo:
-        client, anna = demo.client, await demo.somebody(MANAGER)
-        into, _ = await demo.inside(anna, MANAGER.workspace)
+        client, anna = demo.client, await demo.create_account(MANAGER)
+        into, _ = await demo.log_in(anna, MANAGER.workspace)
         forger = Forger(
             demo.deps.signing_keys.current,
             subject=str(anna.account_id),
@@ -211,7 +211,7 @@ def username(who: Person, password: str) -> dict[str, Any]:
     ],
     ids=("scales", "crm", "kiosk"),
 )
-async def test_nobody_learns_who_exists_from_an_answer_or_from_the_work_it_takes(
+async def test_neither_answers_nor_their_time_reveal_which_accounts_exist(
     url: str,
     path: str,
     realm: Realm,
@@ -220,19 +220,19 @@ async def test_nobody_learns_who_exists_from_an_answer_or_from_the_work_it_takes
     text: str,
 ) -> None:
     counted = Counted(cost=CHEAP)
-    async with house_on(url) as house:
-        member, gone = [(await house.account(realm, role)) for _ in range(2)]
-        await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
+    async with harness_on(url) as harness:
+        member, gone = [(await harness.account(realm, role)) for _ in range(2)]
+        await deactivate(harness.deps.identity, gone.account_id, reason="test", actor="test")
         elsewhere = (Realm.CRM, "ENGINEER") if realm == Realm.SCALES else (Realm.SCALES, "user")
         tried = [
             (member.person, "wrong password"),
             (Person(email=some_email(), username=some_name()), PASSWORD),
             (gone.person, PASSWORD),
-            ((await house.account(*elsewhere)).person, PASSWORD),
-            ((await house.account(realm, role, "other")).person, PASSWORD),
+            ((await harness.account(*elsewhere)).person, PASSWORD),
+            ((await harness.account(realm, role, "other")).person, PASSWORD),
             (Person(email="no address", username="no name"), PASSWORD),
         ]
-        watched = replace(house.deps, identity=replace(house.deps.identity, passwords=counted))
+        watched = replace(harness.deps, identity=replace(harness.deps.identity, passwords=counted))
         async with client_of(watched) as client:
             seen, work = set(), []
             for person, password in tried:

@@ -1,4 +1,4 @@
-"""The table of attacks on what is somebody else's: every route of every realm, by every stranger.
+"""The table of attacks on the data of others: every route of every realm, by every stranger.
 
 A stranger is a second account of the same tenant: one that registered itself, where people may, and
 elsewhere whoever may do the least. The routes come from the gateway's own description.
@@ -31,13 +31,13 @@ from services.gateway.api_keys import handlers as keys
 from services.gateway.doors.domain.doors import DOORS
 from services.gateway.realms.shop.handlers.shop import register_shop
 from tests.services.gateway.code_context import some_phone
-from tests.services.gateway.device import BRIDGE, answered, asking
-from tests.services.gateway.house import (
+from tests.services.gateway.device import BRIDGE, answered, request_codes
+from tests.services.gateway.harness import (
     KIOSKS,
     NEW_PASSWORD,
     PASSWORD,
     SCALES,
-    House,
+    Harness,
     bearer,
     claims_of,
     crm_user,
@@ -66,9 +66,9 @@ class Fresh(httpx.Auth):
 
 @dataclass
 class Table:
-    """A gateway with somebody of every realm in it, and what nobody else may learn of them."""
+    """A gateway with an account of every realm, and the texts that others must not see."""
 
-    demo: House
+    demo: Harness
     stack: AsyncExitStack
     foreign: dict[str, str] = field(default_factory=dict)
     people: dict[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Table:
     victims: list[tuple[Person, Workspace]] = field(default_factory=list)
 
     async def registered(self) -> Profile:
-        """Somebody who registered at the scales."""
+        """An account registered at the scales."""
         address = some_email()
         async with self.demo.another_client() as client:
             body = {"email": address, "password": PASSWORD}
@@ -90,8 +90,10 @@ class Table:
         return await profile(identity, account_id)
 
     async def bridge_of(self, owner: Profile) -> Profile:
-        """A bridge that somebody let in."""
-        device = await asking(self.demo.client, BRIDGE, device_name=f"of {owner.person.email}")
+        """An approved scale bridge."""
+        device = await request_codes(
+            self.demo.client, BRIDGE, device_name=f"of {owner.person.email}"
+        )
         async with self.demo.another_client() as browser:
             await answered(browser, device.user_code, str(owner.person.email))
         assert (await device.poll()).status_code == 200
@@ -108,8 +110,8 @@ class Table:
         return await profile(identity, account_id), workspace_of_shop(shop.tenant)
 
     async def owner(self, who: Profile, workspace: Workspace, *, logs_in: bool = True) -> None:
-        """Somebody is in, and what is known of them is nobody else's business."""
-        into, headers = await self.demo.inside(who, workspace, device=f"till of {who.account_id}")
+        """Log in an account whose data others must not see."""
+        into, headers = await self.demo.log_in(who, workspace, device=f"till of {who.account_id}")
         client = await self.stack.enter_async_context(self.demo.another_client(headers))
         self.owners.append(client)
         self.sessions.append(str(into.session_id))
@@ -145,10 +147,10 @@ class Table:
         return said.subject, said.kind, said.tenant, *sorted(said.scopes), *mine
 
     async def stranger(self, who: Profile, workspace: Workspace) -> AsyncClient:
-        """A client of somebody who owns nothing of that."""
+        """A client of an account that owns none of the data."""
 
         async def enter() -> dict[str, str]:
-            return (await self.demo.inside(who, workspace))[1]
+            return (await self.demo.log_in(who, workspace))[1]
 
         client = self.demo.another_client(auth=Fresh(enter))
         return await self.stack.enter_async_context(client)
@@ -164,7 +166,7 @@ class Table:
         return {"paths": paths, "components": {"schemas": schemas}}
 
     async def fill(self) -> None:
-        """Somebody of every realm, with a bridge, a shop and a key."""
+        """An account of every realm, with a bridge, a shop and a key."""
         demo = self.demo
         anna = await self.registered()
         await self.owner(anna, SCALES)
@@ -172,7 +174,9 @@ class Table:
         bella, shop = await self.shop("Тайные розы")
         await self.owner(bella, shop)
         for workspace, role in ((CRM, "ADMIN"), (CRM, "ENGINEER"), (KIOSKS, "superadmin")):
-            who = await demo.somebody(Role(workspace, role), username=some_name(), name="Ольга")
+            who = await demo.create_account(
+                Role(workspace, role), username=some_name(), name="Ольга"
+            )
             await self.owner(who, workspace)
             if role == "ADMIN":
                 self.boss = self.owners[-1]
@@ -210,12 +214,16 @@ async def of_shop(table: Table) -> tuple[Profile, Workspace]:
 
 async def florist(table: Table) -> tuple[Profile, Workspace]:
     _, workspace = await table.shop("Мои розы")
-    return await table.demo.somebody(Role(workspace, "florist"), phone=some_phone()), workspace
+    return await table.demo.create_account(
+        Role(workspace, "florist"), phone=some_phone()
+    ), workspace
 
 
 def with_role(workspace: Workspace, role: str) -> Any:
     async def made(table: Table) -> tuple[Profile, Workspace]:
-        return await table.demo.somebody(Role(workspace, role), username=some_name()), workspace
+        return await table.demo.create_account(
+            Role(workspace, role), username=some_name()
+        ), workspace
 
     made.__name__ = f"{workspace.realm} {role}"
     return made
@@ -278,7 +286,7 @@ INVITED: Final = [("GET", f"{door.prefix}/api/auth/shops") for door in DOORS]
 
 
 @STRANGERS
-async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any) -> None:
+async def test_nothing_of_others_is_displayed_or_changed(table: Table, stranger: Any) -> None:
     who, workspace = await stranger(table)
     client, document = await table.stranger(who, workspace), await table.document()
     user_id = table.people.get(workspace.realm, table.people[Realm.KIOSK])
@@ -336,7 +344,7 @@ def named(person: Person) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def test_what_somebody_may_be_by_registering_opens_one_door_only() -> None:
+def test_the_role_of_a_registration_is_valid_at_one_door_only() -> None:
     for realm, role in ((Realm.SCALES, "user"), (Realm.SHOP, "admin")):
         scopes = scopes_of(realm, role)
         for door in DOORS:

@@ -67,7 +67,7 @@ async def gateway_before(
         yield client
 
 
-async def test_a_long_answer_arrives_while_it_is_made(service: Service, keys: Keys) -> None:
+async def test_a_long_answer_is_streamed(service: Service, keys: Keys) -> None:
     go_on = asyncio.Semaphore(0)
 
     async def export(request: web.BaseRequest) -> web.StreamResponse:
@@ -101,7 +101,7 @@ async def test_a_long_answer_arrives_while_it_is_made(service: Service, keys: Ke
     ],
     ids=("half", "nothing", "nothing in chunks"),
 )
-async def test_an_answer_that_was_cut_short_looks_neither_complete_nor_empty(
+async def test_an_answer_that_broke_off_is_neither_complete_nor_empty(
     keys: Keys, answered: bytes, status: int
 ) -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,7 +141,7 @@ async def test_a_body_that_is_too_large_gets_its_answer_on_the_wire(
         assert service.bodies == []
 
 
-async def test_who_sends_a_lot_with_a_bad_key_reads_why(service: Service, keys: Keys) -> None:
+async def test_a_large_upload_with_a_bad_key_gets_its_refusal(service: Service, keys: Keys) -> None:
     data, headers = BytesIO(b"x" * 8_388_608), {"X-API-Key": "wrong"}
     async with (
         gateway_before(service, keys) as client,
@@ -188,7 +188,7 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
             assert await keys_of(deps.pool, "other") == []
             await revoke_only_key(deps, tenant)
 
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
     async with bootstrap.open_deps(settings) as deps:
         (listed,) = await keys_of(deps.pool, tenant)
         assert listed.revoked_because == "leaked"

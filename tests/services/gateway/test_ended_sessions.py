@@ -21,7 +21,7 @@ from services.gateway.administration.handlers import administration
 from services.gateway.administration.handlers.account import reset_password
 from services.gateway.sessions.handlers import session as sessions
 from services.gateway.sessions.handlers.session import LoggedIn, open_session
-from tests.services.gateway.house import NEW_PASSWORD, PLATFORM_WORKSPACE, House
+from tests.services.gateway.harness import NEW_PASSWORD, PLATFORM_WORKSPACE, Harness
 
 SESSIONS: Final = "/api/v1/sessions"
 ROLES: Final = [
@@ -73,27 +73,27 @@ DEEDS: Final[dict[str, Deed]] = {
 }
 
 
-async def status(house: House, headers: dict[str, str]) -> int:
-    return (await house.client.get(SESSIONS, headers=headers)).status_code
+async def status(harness: Harness, headers: dict[str, str]) -> int:
+    return (await harness.client.get(SESSIONS, headers=headers)).status_code
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_a_session_that_was_opened_a_moment_ago_ends_whatever_the_role(
-    demo: House, deed: str
-) -> None:
+async def test_a_new_session_ends_with_any_change_of_the_role(demo: Harness, deed: str) -> None:
     for realm, chief in CHIEFS.items():
-        await demo.somebody(next(r for r in ROLES if (r.workspace.realm, r.name) == (realm, chief)))
-    people = [await demo.somebody(role) for role in ROLES]
+        await demo.create_account(
+            next(r for r in ROLES if (r.workspace.realm, r.name) == (realm, chief))
+        )
+    people = [await demo.create_account(role) for role in ROLES]
     await demo.catch_up()
-    inside = [
-        await demo.inside(who, role.workspace) for who, role in zip(people, ROLES, strict=True)
+    sessions_before = [
+        await demo.log_in(who, role.workspace) for who, role in zip(people, ROLES, strict=True)
     ]
-    assert {await status(demo, headers) for _, headers in inside} == {200}
+    assert {await status(demo, headers) for _, headers in sessions_before} == {200}
 
     for who, role in zip(people, ROLES, strict=True):
         await DEEDS[deed](demo.deps.identity, who, role.workspace)
 
-    statuses = [await status(demo, headers) for _, headers in inside]
+    statuses = [await status(demo, headers) for _, headers in sessions_before]
     survived = [role for role, answer in zip(ROLES, statuses, strict=True) if answer != 401]
     assert survived == []
 
@@ -120,11 +120,11 @@ class Meanwhile(EventStore[GatewayEvent]):
 
 @pytest.mark.parametrize("before", [True, False], ids=("before", "after"))
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_nobody_gets_in_past_a_deed_that_is_done_at_the_same_time(
-    demo: House, deed: str, before: bool
+async def test_no_login_succeeds_past_a_concurrent_change_of_the_account(
+    demo: Harness, deed: str, before: bool
 ) -> None:
     workspace = Workspace(Realm.CRM, "demo")
-    anna = await demo.somebody(Role(workspace, "ENGINEER"))
+    anna = await demo.create_account(Role(workspace, "ENGINEER"))
     identity = demo.deps.identity
     opened: LoggedIn | None = None
 
@@ -141,19 +141,19 @@ async def test_nobody_gets_in_past_a_deed_that_is_done_at_the_same_time(
     assert all(demo.deps.revocations.is_revoked(str(one)) for one in begun[-1:])
 
 
-async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo: House) -> None:
+async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo: Harness) -> None:
     workspace = Workspace(Realm.KIOSK, "demo")
-    anna = await demo.somebody(Role(Workspace(Realm.SCALES, "demo"), "user"))
+    anna = await demo.create_account(Role(Workspace(Realm.SCALES, "demo"), "user"))
     identity = demo.deps.identity
-    inside: list[dict[str, str]] = []
+    new_sessions: list[dict[str, str]] = []
 
     async def become_admin() -> None:
         role = Role(workspace, "admin")
         await administration.grant_role(identity, anna.account_id, role, actor="test")
-        inside.append((await demo.inside(anna, workspace))[1])
+        new_sessions.append((await demo.log_in(anna, workspace))[1])
 
     class Late(AdvisoryLock):
-        """Whose turn comes after that of somebody else."""
+        """A lock whose holder waits for a concurrent change."""
 
         @asynccontextmanager
         async def hold(self, name: str) -> AsyncIterator[None]:
@@ -164,36 +164,36 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
     role, late = Role(workspace, "staff"), replace(identity, locks=Late(identity.pool))
     await administration.grant_role(late, anna.account_id, role, actor="test")
 
-    assert await status(demo, inside[0]) == 401
+    assert await status(demo, new_sessions[0]) == 401
 
 
-async def test_who_loses_one_role_is_still_in_where_the_others_count(demo: House) -> None:
+async def test_losing_one_role_keeps_the_sessions_of_others(demo: Harness) -> None:
     workspaces = [
         Workspace(Realm.KIOSK, "demo"),
         Workspace(Realm.KIOSK, "other"),
         Workspace(Realm.SCALES, "demo"),
     ]
-    anna = await demo.somebody(
+    anna = await demo.create_account(
         Role(workspaces[0], "staff"), Role(workspaces[1], "staff"), Role(workspaces[2], "user")
     )
-    inside = [(await demo.inside(anna, workspace))[1] for workspace in workspaces]
-    lists = [await demo.inside(anna, workspace) for workspace in workspaces[:1]]
+    sessions_before = [(await demo.log_in(anna, workspace))[1] for workspace in workspaces]
+    lists = [await demo.log_in(anna, workspace) for workspace in workspaces[:1]]
     await demo.catch_up()
-    late = [(await demo.inside(anna, workspace))[1] for workspace in workspaces]
+    late = [(await demo.log_in(anna, workspace))[1] for workspace in workspaces]
 
     await withdraw(demo.deps.identity, anna, workspaces[0])
 
-    for one in (inside, late):
+    for one in (sessions_before, late):
         assert [await status(demo, headers) for headers in one] == [401, 200, 200]
     assert [await status(demo, headers) for _, headers in lists] == [401]
 
 
-async def test_all_others_are_ended_though_no_list_shows_them(demo: House) -> None:
-    anna = await demo.somebody(Role(Workspace(Realm.KIOSK, "demo"), "staff"))
+async def test_all_others_are_ended_though_no_list_shows_them(demo: Harness) -> None:
+    anna = await demo.create_account(Role(Workspace(Realm.KIOSK, "demo"), "staff"))
     workspace = Workspace(Realm.KIOSK, "demo")
-    here, headers = await demo.inside(anna, workspace)
-    phone, on_phone = await demo.inside(anna, workspace, device="phone")
-    _, on_tablet = await demo.inside(anna, workspace, device="tablet")
+    here, headers = await demo.log_in(anna, workspace)
+    phone, on_phone = await demo.log_in(anna, workspace, device="phone")
+    _, on_tablet = await demo.log_in(anna, workspace, device="tablet")
     await sessions.revoke(demo.deps.identity, phone.session_id, reason="logout", actor="test")
 
     ended = await demo.client.delete(SESSIONS, headers=headers)

@@ -9,7 +9,7 @@ import pytest
 from libs.testing.extremes import assert_extremes_are_answered
 from libs.testing.routes import routes_of
 from services.gateway.accounts.domain.realm import Realm, Role, Workspace
-from tests.services.gateway.house import CHIEF, demo_on
+from tests.services.gateway.harness import CHIEF, demo_on
 
 ADMINISTRATORS = [
     CHIEF,
@@ -25,15 +25,15 @@ APART = ("logout",)
 
 @pytest.mark.parametrize("role", ADMINISTRATORS, ids=lambda role: str(role.workspace.realm))
 async def test_what_no_column_can_hold_is_refused_on_every_route(database: str, role: Role) -> None:
-    async with demo_on(database) as house:
-        headers = await house.header_of(role)
-        await house.catch_up()
+    async with demo_on(database) as harness:
+        headers = await harness.header_of(role)
+        await harness.catch_up()
         usual = {"number": "1", "user_id": str(uuid4()), "session_id": str(uuid4())}
-        async with house.another_client(headers) as client:
+        async with harness.another_client(headers) as client:
             with warnings.catch_warnings():
                 # Some routes stand at two paths, and are described under one name.
                 warnings.simplefilter("ignore", UserWarning)
-                document = house.app.openapi()
+                document = harness.app.openapi()
             apart = [
                 (one.method, one.path)
                 for one in routes_of(document)

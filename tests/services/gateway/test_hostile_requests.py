@@ -26,7 +26,7 @@ from services.gateway.doors.domain.door import WEBSOCKET
 from services.gateway.doors.domain.doors import DOORS
 from tests.services.gateway.app import KEY, Keys, Service
 from tests.services.gateway.bot_api import TOKEN, BotApi
-from tests.services.gateway.house import PLATFORM_WORKSPACE, House, demo_on
+from tests.services.gateway.harness import PLATFORM_WORKSPACE, Harness, demo_on
 
 ROLES = (
     Role(Workspace(Realm.SCALES, "demo"), "user"),
@@ -51,9 +51,9 @@ def door_slots() -> list[RouteInputs]:
     ]
 
 
-async def headers_of(house: House) -> list[RawHeaders]:
-    """Somebody new of each realm who is in."""
-    shown = [[*(await house.header_of(role)).items()] for role in ROLES]
+async def headers_of(harness: Harness) -> list[RawHeaders]:
+    """A new account of each realm, logged in."""
+    shown = [[*(await harness.header_of(role)).items()] for role in ROLES]
     return [[(name.lower().encode(), value.encode()) for name, value in one] for one in shown]
 
 
@@ -70,8 +70,8 @@ async def test_no_request_breaks_a_route(
         known = KnownKeys(keys.look_up, fresh=60)
         app = create_app(replace(demo.deps, keys=known))
         own = inputs_of(app)
-        somebody = await demo.somebody(*ROLES[:2])
-        ids = [str(somebody.account_id), str(somebody.number)]
+        account = await demo.create_account(*ROLES[:2])
+        ids = [str(account.account_id), str(account.number)]
         assert len(own) > 100
         assert hash_key(KEY) in keys.callers
         shown: list[RawHeaders] = []
@@ -129,13 +129,13 @@ async def test_no_route_believes_one_of_two(url: str, service: Service, keys: Ke
 )
 @pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/users/me", "/api/v1/auth/logout"])
 async def test_a_token_that_names_no_realm_is_nobodys(
-    house: House, path: str, claims: object
+    harness: Harness, path: str, claims: object
 ) -> None:
     shown = [(b"authorization", token({"alg": "EdDSA"}, claims))]
     method = "POST" if path.endswith("logout") else "GET"
 
     answer: Answer = await answer_of(
-        house.app, RawRequest(method=method, path=path, query=b"", headers=shown, body=b"")
+        harness.app, RawRequest(method=method, path=path, query=b"", headers=shown, body=b"")
     )
 
     # Whoever logs out at the crm is out, whatever they show.

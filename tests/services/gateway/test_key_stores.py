@@ -101,7 +101,7 @@ async def test_a_key_is_believed_as_long_as_it_should_be(steps: str, look_ups: i
     assert len(world.look_ups) == look_ups
 
 
-async def test_any_number_of_strangers_cannot_push_out_a_caller() -> None:
+async def test_unknown_keys_do_not_evict_known_ones() -> None:
     world = World()
     await world.meets("anna")
 
@@ -197,7 +197,7 @@ async def test_of_several_processes_the_latest_use_counts(own_pool: Pool) -> Non
     assert await last_uses(own_pool, "demo") == {ANNA.subject: NOON + timedelta(seconds=10)}
 
 
-async def test_failed_writes_are_made_later(own_pool: Pool, uses: KeyUses, database: str) -> None:
+async def test_failed_writes_are_repeated(own_pool: Pool, uses: KeyUses, database: str) -> None:
     owner = await asyncpg.connect(database)
     await owner.execute("ALTER TABLE gateway.key_use RENAME TO gone")
     uses.seen(ANNA)
@@ -222,7 +222,7 @@ def kids(file: Path) -> list[str]:
     return [key.kid for key in KeyRing.from_pem(file.read_text())]
 
 
-def test_a_new_key_signs_and_as_many_older_ones_as_wanted_still_verify(file: Path) -> None:
+def test_a_new_key_signs_and_the_kept_older_ones_still_verify(file: Path) -> None:
     (first,) = kids(file)
 
     second = rotate(file, keep=1)

@@ -20,7 +20,7 @@ from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import LIFETIME, GrantStatus, Verdict
 from services.gateway.telegram.domain.one_time_code import Verified
 from services.gateway.telegram.stores import codes
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from tests.services.gateway.code_context import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.device_grants.domain.test_grant import GRANT
 
@@ -69,7 +69,7 @@ async def raced(
     return done, await between.task
 
 
-async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
+async def test_concurrent_polls_of_an_approved_device_give_one_session(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = clock()
@@ -88,10 +88,10 @@ async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
     assert verdicts == (Verdict.IN, Verdict.WORTHLESS)
 
 
-async def test_a_code_that_is_asked_for_while_another_is_used_up_is_not_used_up_too(
+async def test_a_code_requested_while_another_is_used_up_stays_valid(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = Codes(pool, seal=SEAL, key=CODE_KEY)
+    context = CodeStore(pool, seal=SEAL, key=CODE_KEY)
     phone, address = some_phone(), some_address()
 
     async def issue(code: str) -> Any:

@@ -1,4 +1,4 @@
-"""Who guesses passwords or names is slowed down, and nobody else is."""
+"""Guessing of passwords and names is limited, and other clients are not affected."""
 
 import asyncio
 import unicodedata
@@ -15,13 +15,13 @@ from libs.testing.callers import client_of
 from services.gateway import bootstrap
 from services.gateway.accounts.domain.realm import DEVICE, Realm, Role, Workspace
 from tests.services.gateway.code_context import some_address
-from tests.services.gateway.device import PAGE, answered, asking
-from tests.services.gateway.house import (
+from tests.services.gateway.device import PAGE, answered, request_codes
+from tests.services.gateway.harness import (
     CHIEF,
     PASSWORD,
-    House,
+    Harness,
     crm_user,
-    house_on,
+    harness_on,
     kiosk_error,
     kiosk_user,
     limit_of,
@@ -46,7 +46,7 @@ async def tried(client: AsyncClient, path: str, name: str, password: str = "wron
         app = client._transport.app  # type: ignore[attr-defined]
         at = some_address()
         async with client_of(app, base_url="http://gateway", address=at) as device:
-            code = (await asking(device)).user_code
+            code = (await request_codes(device)).user_code
         return await answered(client, code, name, password=password)
     body = {"email" if path == PLATFORM else "username": name, "password": password}
     sent: dict[str, Any] = {"data": body} if path in IN_FORM else {"json": body}
@@ -74,45 +74,47 @@ def spellings(name: str) -> list[str]:
 
 
 @pytest.fixture
-async def house(url: str) -> AsyncIterator[House]:
+async def harness(url: str) -> AsyncIterator[Harness]:
     """With the usual limits, but for a day: no machine is so slow that a window moves on."""
     a_day = {
         "rate_limit_login": "10/day",
         "rate_limit_failed_login": "30/day",
         "rate_limit_registration": "20/day",
     }
-    async with house_on(url, **a_day) as opened:
+    async with harness_on(url, **a_day) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("path", [SCALES, CRM, STAFF, KIOSK, PLATFORM, PAGE])
 async def test_an_account_is_tried_so_often_however_its_name_is_spelled(
-    house: House, path: str
+    harness: Harness, path: str
 ) -> None:
     if path == SCALES:
         name = f"ánna.{uuid4().hex[:8]}@bücher.example"
-        assert await registered(house.client, name) == 201
+        assert await registered(harness.client, name) == 201
     elif path in (PLATFORM, PAGE):
         name = f"ánna.{uuid4().hex[:8]}@bücher.example"
-        kiosks = Workspace(Realm.KIOSK, house.deps.settings.people_tenant)
-        await house.somebody(CHIEF if path == PLATFORM else Role(kiosks, "admin"), email=name)
+        kiosks = Workspace(Realm.KIOSK, harness.deps.settings.people_tenant)
+        await harness.create_account(
+            CHIEF if path == PLATFORM else Role(kiosks, "admin"), email=name
+        )
     elif path == CRM:
         name = f"ánna.{uuid4().hex[:8]}@bücher.example"
-        boss = await house.member(Realm.CRM, "ADMIN")
+        boss = await harness.member(Realm.CRM, "ADMIN")
         body = crm_user(email=name)
         assert (await boss.post("/api/v1/users", json=body)).status_code == 201
     else:
-        boss = await house.member(Realm.KIOSK, "superadmin")
+        boss = await harness.member(Realm.KIOSK, "superadmin")
         name = f"Ólga-{uuid4().hex[:8]}"
         made = "/api/v1/kiosk/create" if path == KIOSK else "/api/v1/users/create-admin"
         answer = await boss.post(made, json=kiosk_user(username=name))
         assert answer.status_code in (200, 201), answer.text
     ways = spellings(name)
 
-    async with house.another_client() as stranger:
+    async with harness.another_client() as stranger:
         guesses = [await tried(stranger, path, ways[n % len(ways)]) for n in range(10)]
         right = [await tried(stranger, path, way, PASSWORD) for way in ways]
-    async with house.another_client() as owner:
+    async with harness.another_client() as owner:
         elsewhere = [await tried(owner, path, way, PASSWORD) for way in ways[:5]]
 
     assert {one.status_code for one in guesses} == {422 if path == PAGE else 401}
@@ -121,29 +123,33 @@ async def test_an_account_is_tried_so_often_however_its_name_is_spelled(
     assert path == PAGE or right[0].json()["detail"] == LATER
 
 
-async def test_an_account_with_several_names_is_tried_so_often_by_all_of_them(house: House) -> None:
-    who = (await house.account(Realm.CRM, "ENGINEER")).person
+async def test_an_account_with_several_names_is_tried_so_often_by_all_of_them(
+    harness: Harness,
+) -> None:
+    who = (await harness.account(Realm.CRM, "ENGINEER")).person
     email, username = str(who.email), str(who.username)
 
     for _ in range(5):
-        assert (await tried(house.client, CRM, email)).status_code == 401
-        assert (await tried(house.client, KIOSK, username)).status_code == 401
+        assert (await tried(harness.client, CRM, email)).status_code == 401
+        assert (await tried(harness.client, KIOSK, username)).status_code == 401
 
-    assert (await tried(house.client, CRM, email, PASSWORD)).status_code == 429
+    assert (await tried(harness.client, CRM, email, PASSWORD)).status_code == 429
 
 
 @pytest.mark.parametrize("path", [SCALES, CRM, STAFF, KIOSK])
-async def test_a_network_that_tries_many_names_slows_only_itself(house: House, path: str) -> None:
+async def test_a_network_that_tries_many_names_slows_only_itself(
+    harness: Harness, path: str
+) -> None:
     realm, role = {
         SCALES: (Realm.SCALES, "user"),
         CRM: (Realm.CRM, "ENGINEER"),
         STAFF: (Realm.KIOSK, "staff"),
         KIOSK: (Realm.KIOSK, DEVICE),
     }[path]
-    known, new = [(await house.account(realm, role)).person for _ in range(2)]
+    known, new = [(await harness.account(realm, role)).person for _ in range(2)]
     names = [str(one.email if path in IN_FORM else one.username) for one in (known, new)]
 
-    async with house.another_client() as shop, house.another_client() as elsewhere:
+    async with harness.another_client() as shop, harness.another_client() as elsewhere:
         assert (await tried(shop, path, names[0], PASSWORD)).status_code == 200
         guesses = [await tried(shop, path, f"nobody-{n}@x.example") for n in range(60)]
         there = [await tried(shop, path, name, PASSWORD) for name in names]
@@ -155,36 +161,36 @@ async def test_a_network_that_tries_many_names_slows_only_itself(house: House, p
     assert here.status_code == 200
 
 
-async def test_the_addresses_of_one_ipv6_customer_are_one_network(house: House) -> None:
+async def test_the_addresses_of_one_ipv6_customer_are_one_network(harness: Harness) -> None:
     answers = []
     for n in range(40):
-        async with client_of(house.app, address=f"2001:db8:1:2::{n:x}") as client:
+        async with client_of(harness.app, address=f"2001:db8:1:2::{n:x}") as client:
             answers.append((await tried(client, SCALES, some_email())).status_code)
 
     assert answers == [401] * 30 + [429] * 10
 
 
-async def test_registering_is_limited_apart_from_logging_in(house: House) -> None:
+async def test_registering_is_limited_apart_from_logging_in(harness: Harness) -> None:
     email = some_email()
-    assert await registered(house.client, email) == 201
+    assert await registered(harness.client, email) == 201
 
     bodies = [{"email": some_email(), "password": PASSWORD} for _ in range(59)]
-    more = [await house.client.post(REGISTER, json=body) for body in bodies]
+    more = [await harness.client.post(REGISTER, json=body) for body in bodies]
 
     assert [one.status_code for one in more] == [201] * 19 + [429] * 40
     assert (limit_of(more[-1]), more[-1].json()["detail"]) == ("registration", LATER)
-    assert (await tried(house.client, SCALES, email, PASSWORD)).status_code == 200
-    async with house.another_client() as elsewhere:
+    assert (await tried(harness.client, SCALES, email, PASSWORD)).status_code == 200
+    async with harness.another_client() as elsewhere:
         assert await registered(elsewhere, some_email()) == 201
 
 
-async def test_a_crowd_of_strangers_does_not_keep_people_out(house: House) -> None:
+async def test_many_unknown_networks_do_not_block_known_ones(harness: Harness) -> None:
     passwords = Passwords(cost=CHEAP, parallel=1, waiting=20, per_source=10)
-    deps = replace(house.deps, identity=replace(house.deps.identity, passwords=passwords))
+    deps = replace(harness.deps, identity=replace(harness.deps.identity, passwords=passwords))
     app = bootstrap.create_app(deps)
-    emails = [str((await house.account(Realm.SCALES, "user")).person.email) for _ in range(8)]
+    emails = [str((await harness.account(Realm.SCALES, "user")).person.email) for _ in range(8)]
 
-    async with house.another_client() as shop:
+    async with harness.another_client() as shop:
         for email in emails:
             assert (await tried(shop, SCALES, email, PASSWORD)).status_code == 200
         shop._transport.app = app  # type: ignore[attr-defined]
@@ -199,14 +205,14 @@ async def test_a_crowd_of_strangers_does_not_keep_people_out(house: House) -> No
     assert sum(answer.status_code == 401 for answer in strangers) <= 30
 
 
-async def test_of_many_who_set_up_at_once_one_does_and_the_others_are_too_late(
+async def test_of_concurrent_set_ups_one_succeeds(
     database: str,
 ) -> None:
     for code in (None, "open sesame"):
-        async with house_on(database, setup_code=code) as house:
+        async with harness_on(database, setup_code=code) as harness:
             headers = {"X-Setup-Code": code or ""}
             asked = (
-                house.client.post(SETUP, json=kiosk_user(), headers=headers) for _ in range(20)
+                harness.client.post(SETUP, json=kiosk_user(), headers=headers) for _ in range(20)
             )
             answers = await asyncio.gather(*asked)
 
@@ -215,14 +221,14 @@ async def test_of_many_who_set_up_at_once_one_does_and_the_others_are_too_late(
 
 
 async def test_a_setup_code_is_not_guessed(database: str) -> None:
-    async with house_on(database, setup_code="open sesame") as house:
+    async with harness_on(database, setup_code="open sesame") as harness:
         guesses = [
-            await house.client.post(SETUP, json=kiosk_user(), headers={"X-Setup-Code": f"{n}"})
+            await harness.client.post(SETUP, json=kiosk_user(), headers={"X-Setup-Code": f"{n}"})
             for n in range(40)
         ]
         right = {"X-Setup-Code": "open sesame"}
-        there = await house.client.post(SETUP, json=kiosk_user(), headers=right)
-        async with house.another_client() as elsewhere:
+        there = await harness.client.post(SETUP, json=kiosk_user(), headers=right)
+        async with harness.another_client() as elsewhere:
             here = await elsewhere.post(SETUP, json=kiosk_user(), headers=right)
 
     assert [guess.status_code for guess in guesses] == [401] * 30 + [429] * 10

@@ -13,9 +13,9 @@ from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import assert_incomplete_bodies_time_out
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES
 from tests.services.gateway.app import KEY, PAGE, Keys, Opener, Service, open_app
-from tests.services.gateway.house import PASSWORD, House, crm_user, kiosk_user, some_email
+from tests.services.gateway.harness import PASSWORD, Harness, crm_user, kiosk_user, some_email
 from tests.services.gateway.test_bootstrap import served
 
 STATE = "/api/v1/dashboard/state"
@@ -42,7 +42,7 @@ async def test_a_long_address_is_refused(open_gateway: Opener, service: Service,
     assert over.status_code == 414
     assert over.json() == {"detail": "The address is too long"}
     assert over.headers["access-control-allow-origin"] == PAGE
-    assert len(service.asked) == (path == STATE)
+    assert len(service.requests) == (path == STATE)
 
 
 async def test_large_headers_are_refused_in_sum(open_gateway: Opener, service: Service) -> None:
@@ -55,7 +55,7 @@ async def test_large_headers_are_refused_in_sum(open_gateway: Opener, service: S
     assert over.status_code == 431
     assert over.json() == {"detail": "The request headers are too large"}
     assert fits.status_code == 200
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,13 @@ async def test_large_headers_are_refused_in_sum(open_gateway: Opener, service: S
         ("/api/auth/request-otp", JSON),
     ],
 )
-async def test_no_body_is_longer_than_our_route_takes(house: House, path: str, kind: str) -> None:
+async def test_no_body_is_longer_than_our_route_takes(
+    harness: Harness, path: str, kind: str
+) -> None:
     size = 1 + (MOST_BYTES if path.startswith("/oauth") else MAX_BODY_BYTES)
     for filler in (b" ", b"x"):
         headers = {"Content-Type": kind}
-        answer = await house.client.post(path, content=filler * size, headers=headers)
+        answer = await harness.client.post(path, content=filler * size, headers=headers)
         assert answer.status_code == 413
 
 
@@ -153,7 +155,7 @@ async def test_a_body_that_stalls_is_answered_and_the_connection_closed(
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"detail":"The request body came too slowly"}')
     assert b"access-control-allow-origin: " + PAGE.encode() in answer
-    assert service.asked == []
+    assert service.requests == []
 
 
 async def test_a_large_body_that_trickles_is_cut_off_on_its_way_to_the_service(
@@ -200,7 +202,9 @@ async def test_a_client_that_takes_nothing_frees_the_service(service: Service, k
         await asyncio.wait_for(left.wait(), PATIENCE_SECONDS)
 
 
-async def test_who_has_no_good_key_is_not_waited_for(service: Service, keys: Keys) -> None:
+async def test_without_a_valid_key_a_slow_body_is_not_waited_for(
+    service: Service, keys: Keys
+) -> None:
     async with (
         open_app(service, keys, body_seconds=0.2) as app,
         served(app) as url,
@@ -230,11 +234,11 @@ def with_text(body: dict[str, Any], field: str, strange: str) -> str:
     ],
 )
 async def test_a_strange_text_is_refused_in_any_field(
-    house: House, path: str, statuses: set[int], strange: str
+    harness: Harness, path: str, statuses: set[int], strange: str
 ) -> None:
     is_crm = path == USERS
-    boss = await house.member(*((Realm.CRM, "ADMIN") if is_crm else (Realm.KIOSK, SUPERADMIN)))
-    kiosk = await house.account(Realm.KIOSK, DEVICE)
+    boss = await harness.member(*((Realm.CRM, "ADMIN") if is_crm else (Realm.KIOSK, SUPERADMIN)))
+    kiosk = await harness.account(Realm.KIOSK, DEVICE)
 
     def body() -> dict[str, Any]:
         if path.endswith("login"):
@@ -252,5 +256,5 @@ async def test_a_strange_text_is_refused_in_any_field(
         if path.startswith(USERS):
             headers |= boss.headers
         content = with_text(body(), field, strange)
-        answer = await house.client.post(path, content=content, headers=headers)
+        answer = await harness.client.post(path, content=content, headers=headers)
         assert answer.status_code in statuses, field

@@ -1,4 +1,4 @@
-"""An ingest to try: a log in memory or in Postgres, read models in Postgres, and the whole API."""
+"""Fixtures: a log in memory or in Postgres, read models in Postgres, and the whole API."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -28,7 +28,7 @@ def store(clock: Clock) -> Store:
 
 @pytest.fixture
 def database(postgres_url: str) -> Iterator[str]:
-    """The address of a database of one's own with the service's tables."""
+    """The address of a separate database with the service's tables."""
     with migrated(postgres_url, "ingest") as address:
         yield address
 
@@ -36,15 +36,15 @@ def database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     """The database as projections see it: all tenants."""
-    async with system_pool(database, "ingest") as opened:
-        yield opened
+    async with system_pool(database, "ingest") as pool:
+        yield pool
 
 
 @pytest.fixture
 async def reading_pool(database: str, pool: Pool) -> AsyncIterator[Pool]:
     """The same database as questions see it: one tenant at a time."""
-    async with tenant_pool(database, "ingest") as opened:
-        yield opened
+    async with tenant_pool(database, "ingest") as pool:
+        yield pool
 
 
 @pytest.fixture

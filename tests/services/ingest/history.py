@@ -1,4 +1,4 @@
-"""What tests make histories of: events as devices send them and as the log has them."""
+"""Events for tests, as devices send them and as the log has them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from services.ingest.bootstrap import projections
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.domain.filter import ScanFilter
-from services.ingest.scans.domain.scan import Reading, judge
+from services.ingest.scans.domain.scan import Reading, validate
 from services.ingest.scans.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
 
@@ -107,7 +107,7 @@ def a_scan(number: int = 1, **changes: Any) -> ScanRecorded:
 def from_a_clock_ahead(
     random: Random, operator: str, *, seconds: int
 ) -> tuple[list[ScanRecorded], dict[str, bool]]:
-    """What a device whose clock is ahead did without signal, in the order it arrives.
+    """The scans of a device without signal whose clock is ahead, in the order of their arrival.
 
     Twenty rows a batch, by random ids, as a PWA sends them (spec §4). Beside it each of its
     boxes, and whether the device holds it open.
@@ -127,7 +127,7 @@ def from_a_clock_ahead(
     scans = []
     for n, reading in enumerate(sorted(readings, key=lambda one: str(one.uuid))):
         received_at = now + timedelta(seconds=1 + n // 20 * 10)
-        scan = judge(reading, received_at=received_at, not_before=FLOOR)
+        scan = validate(reading, received_at=received_at, not_before=FLOOR)
         assert isinstance(scan, ScanRecorded)
         scans.append(scan)
     return scans, boxes
@@ -162,7 +162,7 @@ def audit(**changes: Any) -> RemovalRecorded:
 
 
 def quarantine_id(scan_id: UUID, tenant: str = "demo") -> UUID:
-    """Where an event waits in quarantine that a device knows by this id."""
+    """The id in quarantine of a device's event."""
     return identity.quarantine_event(identity.namespace(tenant), ScanId(scan_id))
 
 
@@ -253,7 +253,7 @@ async def fill(database: str, *statements: str) -> None:
     await owner.close()
 
 
-def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> ScanFilter:
+def a_filter(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> ScanFilter:
     return ScanFilter(tenant=tenant, days=days, **filters)
 
 

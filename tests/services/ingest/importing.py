@@ -1,4 +1,4 @@
-"""What tests of the importer share: runs, sources, and our CSV written by hand."""
+"""Helpers for tests of the importer: runs, sources, and CSV files."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from libs.clock import Clock
-from services.ingest.imports.adapters.table import Choice
+from services.ingest.imports.adapters.table import WorksheetChoice
 from services.ingest.imports.adapters.table_file import open_file
 from services.ingest.imports.domain.sheet import COLUMNS
 from services.ingest.imports.handlers.importing import (
-    Account,
     Report,
     Run,
     Source,
     Stopped,
+    TableResult,
     import_tables,
 )
 from tests.services.ingest.history import FLOOR, NOON, ZONE, Store
@@ -65,17 +65,17 @@ class Importer:
         await asyncio.sleep(0)
 
 
-def source(path: Path, choice: Choice | None = None) -> Source:
+def source(path: Path, choice: WorksheetChoice | None = None) -> Source:
     """A file as the command would import it."""
     return Source(
         name=path.name,
-        open=lambda: open_file(path, choice or Choice()),
+        open=lambda: open_file(path, choice or WorksheetChoice()),
         rejects=path.with_name(f"{path.name}.rejected.csv"),
     )
 
 
-def numbers(account: Account) -> Numbers:
-    return account.total, account.inserted, account.skipped, account.rejected
+def numbers(result: TableResult) -> Numbers:
+    return result.total, result.inserted, result.skipped, result.rejected
 
 
 def a_row(number: int, **changes: str) -> dict[str, str]:

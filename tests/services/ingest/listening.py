@@ -1,4 +1,4 @@
-"""A dashboard that is kept by what its stream says."""
+"""A dashboard that applies the events of its stream."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,8 +24,8 @@ async def follow(
 def applied(state: dict[str, Any], event: Event) -> dict[str, Any]:
     """The dashboard after an event, by the rules of `services.ingest.dashboard.api.state_diff`."""
     if event.name == "state":
-        made: dict[str, Any] = event.data
-        return made
+        replaced: dict[str, Any] = event.data
+        return replaced
     cells = dict(event.data)
     gone = cells.pop("gone")
     for name, key in KEYS.items():
@@ -51,9 +51,9 @@ def at(state: dict[str, Any], generated_at: str) -> dict[str, Any]:
     return state | {"generatedAt": generated_at, "operators": operators}
 
 
-def _merged(rows: list[Any], come: list[Any], gone: list[str], key: str) -> list[Any]:
-    out = {*gone, *(row[key] for row in come)}
+def _merged(rows: list[Any], sent: list[Any], gone: list[str], key: str) -> list[Any]:
+    out = {*gone, *(row[key] for row in sent)}
     merged = [row for row in rows if row[key] not in out]
-    for row in come:
+    for row in sent:
         merged.insert(row["at"], {name: value for name, value in row.items() if name != "at"})
     return merged

@@ -25,7 +25,7 @@ from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.read_models import Projector
 from services.ingest.bootstrap import create_app
 from services.ingest.context import Deps
-from services.ingest.dashboard.read_models.kept_past import KeptPast
+from services.ingest.dashboard.stores import PastCache
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.scans.read_models import logged_items
 from tests.services.ingest.history import NOON, SETTINGS, Store, batch, record
@@ -55,14 +55,14 @@ CALLERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 
 @dataclass
 class ReadModels(Projector):
-    """Read models that are up to date when asked unless `stale`; remembers what was asked."""
+    """Read models that catch up when they are waited for, unless `stale`."""
 
     stale: bool = False
-    asked: set[tuple[str, str]] = field(default_factory=set)
+    waited_for: set[tuple[str, str]] = field(default_factory=set)
 
     async def wait_for_token(self, model: str, token: str) -> bool:
         """Catch up, unless stale; whether it was done."""
-        self.asked.add((model, token))
+        self.waited_for.add((model, token))
         return not self.stale and await super().wait_for_token(model, token)
 
     async def wait_visible(
@@ -148,10 +148,10 @@ async def open_service(
         revocations=revocations,
         consistency=read_models,
         telemetry=set_up("ingest"),
-        open_quarantine=partial(quarantine.open_by_code, pool),
-        exports=asyncio.Semaphore(1),
-        looking_back=asyncio.Semaphore(1),
-        kept_past=KeptPast(step=7),
+        count_quarantine=partial(quarantine.open_by_code, pool),
+        export_slots=asyncio.Semaphore(1),
+        as_of_slots=asyncio.Semaphore(1),
+        past_cache=PastCache(step=7),
         positions=partial(_fingerprint, pool),
         doorbell=doorbell,
         items_in_box=(

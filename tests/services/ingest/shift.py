@@ -1,4 +1,4 @@
-"""A shift by chance: what devices send and supervisors take back."""
+"""A random shift: what devices send and supervisors remove."""
 
 from datetime import datetime, timedelta
 from random import Random

@@ -1,4 +1,4 @@
-"""Who may use which route and learn of what, and what holds for the answers of all of them."""
+"""Permissions and tenants on every route, and rules for all responses."""
 
 import io
 from typing import Any, Final
@@ -118,11 +118,11 @@ async def test_head_is_answered_wherever_get_is(ingest: Service) -> None:
     assert {one.path for one in routes_of(document) if one.method == "GET"} == {*walked}
 
 
-async def test_every_route_says_who_may_pass(ingest: Service) -> None:
+async def test_every_route_declares_its_permission(ingest: Service) -> None:
     assert undeclared_routes(ingest.app) == []
 
 
-async def test_no_answer_shows_the_id_of_a_caller(ingest: Service) -> None:
+async def test_no_response_contains_the_id_of_a_caller(ingest: Service) -> None:
     key = "0193a7c2-5f1e-7a55-9d0b-3c1c2b7ad9ef"
     headers = bearer("ingest", subject=key, tenant="demo", scopes=(READ, WRITE, REMOVING), now=NOON)
     async with client_of(ingest.app, headers) as caller:
@@ -136,8 +136,8 @@ async def test_no_answer_shows_the_id_of_a_caller(ingest: Service) -> None:
         # What older versions wrote of a removal without a name.
         scan = a_scan(9, client="petrov")
         old = audit(operator=key, removed=(scan.scan_id,), removal_id=UUID(int=901))
-        gone = removed(scan, removed_by=key, removal_id=UUID(int=901))
-        await append(ingest.store, scan, gone, old)
+        removal = removed(scan, removed_by=key, removal_id=UUID(int=901))
+        await append(ingest.store, scan, removal, old)
         await ingest.read_models.catch_up()
 
         query = {"date": "31.10.2025"}
@@ -152,7 +152,7 @@ async def test_no_answer_shows_the_id_of_a_caller(ingest: Service) -> None:
     assert "—" in [row["operator"] for row in state["operators"]]
 
 
-async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Service) -> None:
+async def test_no_response_to_a_get_can_be_cached_by_a_service_worker(ingest: Service) -> None:
     paths = [
         one.path.replace("{id}", uuid(1))
         for one in routes_of(ingest.app.openapi())
@@ -161,8 +161,8 @@ async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Servic
     for path in [*paths, "/api/v1/nothing", f"{STATE}?date=x"]:
         for client in (ingest.viewer, ingest.anonymous):
             answer = await client.get(path)
-            kept = (answer.headers.get("vary"), answer.headers.get("cache-control"))
-            assert kept == ("*", "no-store"), path
+            headers = (answer.headers.get("vary"), answer.headers.get("cache-control"))
+            assert headers == ("*", "no-store"), path
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Servic
         *((f"export/{kind}", {"scan_log"}) for kind in ("csv", "boxes-csv", "excel")),
     ],
 )
-async def test_an_answer_older_than_the_token_says_so(
+async def test_a_response_older_than_the_token_is_marked_stale(
     ingest: Service, path: str, projections: set[str]
 ) -> None:
     await ingest.record(a_scan(1))
@@ -192,7 +192,7 @@ async def test_an_answer_older_than_the_token_says_so(
     assert "x-stale" not in in_time.headers
     assert too_late.headers["x-stale"] == "1"
     assert "x-stale" not in without_a_token.headers
-    assert ingest.read_models.asked == {(name, "123") for name in projections}
+    assert ingest.read_models.waited_for == {(name, "123") for name in projections}
 
 
 CODE = "4600000000017"
@@ -252,7 +252,7 @@ async def test_a_foreign_id_is_an_unknown_id(ingest: Service) -> None:
     assert await seen(ingest) == before
 
 
-async def test_lists_hold_nothing_of_others(ingest: Service) -> None:
+async def test_lists_contain_nothing_of_other_tenants(ingest: Service) -> None:
     await fill(ingest)
     secrets = [uuid(1), uuid(3), WAITING, "ivancov", "Novosem", "anna", CODE]
 

@@ -1,4 +1,4 @@
-"""An installation whose read models were fed from Kafka goes on with what it has.
+"""An installation whose read models were fed from Kafka continues with its tables.
 
 The state that the version before left is built word for word by SQL, at that version's revision;
 then `migrate` runs as a command. In the end every read model must say what the log says.
@@ -83,9 +83,9 @@ class Old:
     async def append(self, events: Sequence[Envelope[IngestEvent]]) -> None:
         """Append in several transactions; what was appended before is the first moment's."""
         for tenant in ("demo", "other"):
-            mine = [one.event for one in events if one.tenant == tenant]
-            for start in range(0, len(mine), 50):
-                await append(self.store, *mine[start : start + 50], tenant=tenant)
+            tenant_events = [one.event for one in events if one.tenant == tenant]
+            for start in range(0, len(tenant_events), 50):
+                await append(self.store, *tenant_events[start : start + 50], tenant=tenant)
         self.first = self.first or len(self.events)
         self.events = [one async for page in self.store.log.read_all() for one in page]
         self.moments.append(await self.pool.fetchval("SELECT pg_current_snapshot()::text"))
@@ -174,10 +174,10 @@ class Old:
             for name in NAMES:
                 for tenant in ("demo", "other"):
                     assert await consistency.caught_up(name, tenant)
-            await eventually(self.places, dict.fromkeys(NAMES, "main"))
+            await eventually(self.positions, dict.fromkeys(NAMES, "main"))
         await self.assert_says_what_the_log_says()
 
-    async def places(self) -> dict[str, str]:
+    async def positions(self) -> dict[str, str]:
         """Where each read model is."""
         return {row["name"]: row["checkpoint"] for row in await self.pool.fetch(PLACES)}
 
@@ -198,11 +198,11 @@ def junk(event: RecordedEvent) -> RecordedEvent:
 
 def heads(events: Sequence[RecordedEvent]) -> dict[tuple[str, int], int]:
     """The last number of every partition; there are two of each topic."""
-    found: dict[tuple[str, int], int] = {}
+    numbers: dict[tuple[str, int], int] = {}
     for number, one in enumerate(events, 1):
         partition = sum(one.stream.encode()) % 2
-        found[PREFIX + category_of("ingest", one.stream), partition] = number
-    return found
+        numbers[PREFIX + category_of("ingest", one.stream), partition] = number
+    return numbers
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ async def old(
         if file.stem < BEFORE:
             (tmp_path / "versions" / file.name).write_text(file.read_text())
     migrate("ingest", empty_database, migrations=tmp_path)
-    made = await open_pool(
+    pool = await open_pool(
         empty_database,
         role=None,
         schema="ingest",
@@ -225,9 +225,9 @@ async def old(
         application_name="test",
         tenant_scope=SYSTEM,
     )
-    async with made:
-        log = PostgresLog(made)
-        installation = Old(empty_database, made, Store(log, Codec[IngestEvent](EVENTS)))
+    async with pool:
+        log = PostgresLog(pool)
+        installation = Old(empty_database, pool, Store(log, Codec[IngestEvent](EVENTS)))
         history = a_history(Random(5), 160)
         await installation.append(history[:150])
         await installation.append(history[150:])
@@ -268,7 +268,7 @@ CASES: Final = {
 
 
 def assert_rebuilt(printed: str, *names: str) -> None:
-    """These read models are rebuilt, and that whose code fills it otherwise today; no other."""
+    """These read models are rebuilt, and the one that today's code fills otherwise; no other."""
     [line] = [line for line in printed.splitlines() if "to be rebuilt" in line]
     assert line == f"to be rebuilt: {' '.join(sorted([CHANGED, *names]))}"
 
@@ -288,7 +288,9 @@ async def arrange(old: Old, case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_read_models_go_on_where_they_were_or_are_rebuilt(old: Old, name: str) -> None:
+async def test_read_models_continue_from_their_positions_or_are_rebuilt(
+    old: Old, name: str
+) -> None:
     case = CASES[name]
     await arrange(old, case)
 
@@ -309,18 +311,18 @@ async def test_rows_of_older_code_are_replaced(old: Old) -> None:
     await old.assert_goes_on()
 
 
-async def test_an_installation_that_never_worked_begins(old: Old) -> None:
+async def test_a_new_installation_starts(old: Old) -> None:
     assert "rebuilt" not in await old.migrate()
 
-    assert await old.places() == {}
+    assert await old.positions() == {}
     await old.assert_goes_on()
 
 
-async def test_a_migration_that_was_broken_off_goes_on_and_may_be_repeated(old: Old) -> None:
+async def test_an_interrupted_migration_continues_and_may_be_repeated(old: Old) -> None:
     await arrange(old, CASES["one is behind"])
     await asyncio.to_thread(migrate, "ingest", old.address)
     killed = await rows_of(old.pool, [ONE])
-    assert (await old.places())[ONE] == f"detached/{ONE}"
+    assert (await old.positions())[ONE] == f"detached/{ONE}"
 
     async with running(ProjectionRunner(old.pool, PROJECTIONS, service="ingest")):
         consistency = Consistency(old.pool, NAMES, deadline=PATIENCE_SECONDS)
@@ -332,14 +334,14 @@ async def test_a_migration_that_was_broken_off_goes_on_and_may_be_repeated(old: 
     await old.assert_goes_on()
 
 
-async def test_what_older_code_filled_is_rebuilt_if_asked_for(old: Old) -> None:
+async def test_tables_filled_by_older_code_are_rebuilt_on_request(old: Old) -> None:
     await arrange(old, CASES["all are level"])
     await old.migrate()
     newer = [replace(one, version=1 + (one.name == ONE)) for one in PROJECTIONS]
     service = replace(SERVICE, projections=lambda _: newer)
 
-    said = await old.migrate(service=service)
-    assert f"not kept up to date until rebuilt: {ONE}\n" in said
+    output = await old.migrate(service=service)
+    assert f"not kept up to date until rebuilt: {ONE}\n" in output
     assert await old.version(ONE) == 1
 
     assert f"to be rebuilt: {ONE}\n" in await old.migrate("--rebuild", service=service)
@@ -373,7 +375,7 @@ async def test_parked_streams_stay_parked_and_are_retried(old: Old) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"position": "1x"}, {"position": None}, {"position": "0"}])
-async def test_parked_records_that_cannot_be_found_are_made_good_from_the_log(
+async def test_missing_parked_records_are_restored_from_the_log(
     old: Old, changes: dict[str, Any]
 ) -> None:
     waiting = old.scans()

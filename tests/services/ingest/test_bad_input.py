@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is clear, nothing is lost, and nothing of ours breaks."""
+"""Bad input gets a clear response, loses nothing and breaks nothing."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ NO_BATCH: dict[str, tuple[bytes, str, list[Any]]] = {
 }
 
 
-async def test_what_is_no_batch_is_422_in_the_original_shape(ingest: Service) -> None:
+async def test_a_body_that_is_no_batch_is_422_in_the_original_shape(ingest: Service) -> None:
     for name, (body, kind, where) in NO_BATCH.items():
         answer = await ingest.device.post(BATCH, content=body)
 
@@ -69,7 +69,7 @@ async def test_a_body_beyond_the_limit_is_413(ingest: Service) -> None:
         assert (answer.status_code, set(answer.json())) == (413, {"detail"})
 
 
-async def test_a_body_that_is_decoded_as_a_whole_may_be_a_tenth_as_long(ingest: Service) -> None:
+async def test_the_limit_of_bodies_decoded_at_once_is_a_tenth(ingest: Service) -> None:
     id_ = str(UUID(int=1))
     for path in (REMOVE, BULK, *(f"{QUARANTINE}/{one}" for one in (f"{id_}/mend", f"{id_}/drop"))):
         answer = await ingest.mender.post(path, content=b'{"uuids":[' + b"1," * 600_000 + b"1]}")
@@ -78,7 +78,7 @@ async def test_a_body_that_is_decoded_as_a_whole_may_be_a_tenth_as_long(ingest: 
         assert answer.headers["x-request-id"]
 
 
-async def test_large_bodies_take_turns_and_small_ones_do_not_wait(ingest: Service) -> None:
+async def test_large_bodies_wait_for_each_other_and_small_ones_do_not(ingest: Service) -> None:
     large = batch(event(1, x="x" * 2 * LARGE_BODY))
     async with ingest.deps.large_bodies.hold(LARGE_BODIES_BYTES):
         waiting = asyncio.create_task(ingest.device.post(BATCH, content=large))
@@ -89,7 +89,7 @@ async def test_large_bodies_take_turns_and_small_ones_do_not_wait(ingest: Servic
     assert (await waiting).json()["inserted"] == 1
 
 
-async def test_verify_wants_one_to_a_thousand_texts(ingest: Service) -> None:
+async def test_verify_takes_one_to_a_thousand_texts(ingest: Service) -> None:
     for uuids, kind in (
         ([], "value_error"),
         ([uuid(1)] * 1001, "too_long"),
@@ -126,28 +126,30 @@ async def test_one_bad_event_neither_fails_nor_stops_the_batch(ingest: Service) 
     assert (answer["ok"], answer["inserted"], answer["skipped"]) == (True, 2, 0)
     assert len(answer["errors"]) == len(bad)
     assert all(isinstance(error, str) for error in answer["errors"])
-    asked = {"uuids": [uuid(98), uuid(99)]}
-    assert (await ingest.device.post(VERIFY, json=asked)).json()["present"] == asked["uuids"]
+    body = {"uuids": [uuid(98), uuid(99)]}
+    assert (await ingest.device.post(VERIFY, json=body)).json()["present"] == body["uuids"]
     listed = (await ingest.get(QUARANTINE))["events"]
-    kept = [(await ingest.get(f"{QUARANTINE}/{one['id']}"))["raw"] for one in listed]
-    assert sorted(kept) == sorted(map(json.dumps, bad))
+    raw = [(await ingest.get(f"{QUARANTINE}/{one['id']}"))["raw"] for one in listed]
+    assert sorted(raw) == sorted(map(json.dumps, bad))
 
 
 HOSTILE = [SQL, HTML, "=1+1", "٣\u202e", "\x07\x1b[31m", "%s%n{0}$1"]
 NAMES = ("type", "operator", "client", "city", "box", "code", "details", "source")
 
 
-async def test_hostile_text_in_every_field_is_stored_and_shown_as_it_is(ingest: Service) -> None:
+async def test_hostile_text_in_every_field_is_stored_and_returned_unchanged(
+    ingest: Service,
+) -> None:
     sent = [event(n, **dict.fromkeys(NAMES, text)) for n, text in enumerate(HOSTILE)]
     await ingest.send(*sent)
 
     for one in sent:
         text = one["code"]
-        asked = {"date": "2025-10-31", "operator": text, "client": text, "city": text}
-        (row,) = (await ingest.get(RAW, **asked, type=text))["logs"]
+        params = {"date": "2025-10-31", "operator": text, "client": text, "city": text}
+        (row,) = (await ingest.get(RAW, **params, type=text))["logs"]
         assert {name: row[name] for name in NAMES} == {name: one[name] for name in NAMES}
         for path in (RAW, STATE, BOXES):
-            answer = await ingest.viewer.get(path, params=asked)
+            answer = await ingest.viewer.get(path, params=params)
             assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
 
 
@@ -170,36 +172,36 @@ SENSELESS: list[dict[str, str]] = [
 ]
 
 
-async def test_a_question_without_sense_is_400_with_a_sentence(ingest: Service) -> None:
+async def test_an_invalid_query_is_400_with_a_sentence(ingest: Service) -> None:
     paths = paths_that_take(ingest, "date")
     assert len(paths) == 9
-    for asked in SENSELESS:
+    for params in SENSELESS:
         for path in paths:
-            answer = await ingest.viewer.get(path, params=asked)
-            assert answer.status_code == 400, (path, asked)
-            assert isinstance(answer.json()["detail"], str), (path, asked)
-            assert "content-disposition" not in answer.headers, (path, asked)
+            answer = await ingest.viewer.get(path, params=params)
+            assert answer.status_code == 400, (path, params)
+            assert isinstance(answer.json()["detail"], str), (path, params)
+            assert "content-disposition" not in answer.headers, (path, params)
 
 
-async def test_an_odd_question_with_sense_is_answered(ingest: Service) -> None:
+async def test_an_odd_but_valid_query_is_answered(ingest: Service) -> None:
     await ingest.send(event(1))
-    for asked in ({"date": "9999-12-31"}, {"date": "0001-01-01"}, {"client": HTML}):
+    for params in ({"date": "9999-12-31"}, {"date": "0001-01-01"}, {"client": HTML}):
         for path in set(paths_that_take(ingest, "date")) - {"/api/v1/dashboard/stream"}:
-            answer = await ingest.viewer.get(path, params=asked)
-            assert answer.status_code == 200, (path, asked)
-            assert "ivancov" not in answer.text, (path, asked)
+            answer = await ingest.viewer.get(path, params=params)
+            assert answer.status_code == 200, (path, params)
+            assert "ivancov" not in answer.text, (path, params)
 
 
-async def test_what_no_column_can_hold_is_refused_on_every_route(ingest: Service) -> None:
+async def test_values_that_no_column_can_hold_are_refused_on_every_route(ingest: Service) -> None:
     usual = {"uuid": uuid(1), "id": uuid(1)}
     for client in (ingest.device, ingest.mender):
-        made = await assert_extremes_are_answered(
+        requests = await assert_extremes_are_answered(
             client,
             ingest.app.openapi(),
             usual=usual,
             except_for=[("GET", "/api/v1/dashboard/stream")],
         )
-        assert made > 100
+        assert requests > 100
 
 
 BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
@@ -215,7 +217,7 @@ BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
 }
 
 
-async def test_what_is_out_of_bounds_is_422_in_the_original_shape(ingest: Service) -> None:
+async def test_values_out_of_bounds_are_422_in_the_original_shape(ingest: Service) -> None:
     refused: list[tuple[str, dict[str, Any]]] = []
     for (path, name), (least, most) in BOUNDS.items():
         for fit in (least, most):
@@ -224,14 +226,14 @@ async def test_what_is_out_of_bounds_is_422_in_the_original_shape(ingest: Servic
     refused += [(QUARANTINE, {"status": odd}) for odd in ("lost", SQL)]
     refused += [(path, {"operator": "x" * 5000}) for path in paths_that_take(ingest, "operator")]
 
-    for path, asked in refused:
-        answer = await ingest.viewer.get(path, params=asked)
-        assert answer.status_code == 422, (path, asked)
-        assert {"type", "loc", "msg", "input"} <= set(answer.json()["detail"][0]), (path, asked)
+    for path, params in refused:
+        answer = await ingest.viewer.get(path, params=params)
+        assert answer.status_code == 422, (path, params)
+        assert {"type", "loc", "msg", "input"} <= set(answer.json()["detail"][0]), (path, params)
     assert (await ingest.viewer.get(QUARANTINE, params={"code": "a\0b"})).status_code == 400
 
 
-async def test_an_instant_without_sense_is_400(ingest: Service) -> None:
+async def test_an_invalid_instant_is_400(ingest: Service) -> None:
     for path in (STATE, BOXES):
         for as_of in ("2025-10-31", "٢٠٢٥-10-31T12:00:00Z", "a\0b"):
             answer = await ingest.viewer.get(path, params={"as_of": as_of})
@@ -261,7 +263,7 @@ NO_REMOVAL: list[tuple[str, bytes | dict[str, Any]]] = [
 ]
 
 
-async def test_what_is_no_removal_is_422_and_quoted_nowhere(ingest: Service) -> None:
+async def test_a_body_that_is_no_removal_is_422_and_not_quoted(ingest: Service) -> None:
     for path, body in NO_REMOVAL:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
@@ -287,7 +289,7 @@ async def test_a_body_is_json_whatever_its_content_type(ingest: Service, text: s
     assert (sent.json()["inserted"], removed.json()["removed_count"]) == (1, 1)
 
 
-async def test_a_correction_or_reason_that_is_none_is_refused(ingest: Service) -> None:
+async def test_an_invalid_correction_or_reason_is_refused(ingest: Service) -> None:
     await ingest.send(event(1, ts="noon"))
     (one,) = (await ingest.get(QUARANTINE))["events"]
     path = f"{QUARANTINE}/{one['id']}"
@@ -301,7 +303,7 @@ async def test_a_correction_or_reason_that_is_none_is_refused(ingest: Service) -
         assert (await ingest.mender.post(f"{path}/drop", content=reason)).status_code == 422
 
 
-async def test_no_route_waits_for_a_body_that_does_not_come(ingest: Service) -> None:
+async def test_no_route_waits_for_a_body_that_never_arrives(ingest: Service) -> None:
     app = ingest.built(body_seconds=0.05)
 
     late = await assert_incomplete_bodies_time_out(app, ingest.stranger.headers)

@@ -74,7 +74,7 @@ def the_morning(day: str, zone: ZoneInfo = ZONE) -> list[dict[str, Any]]:
 
 
 async def assert_numbers_are_exact(ingest: Service, day: str) -> None:
-    """The numbers of §11, wherever the morning came from."""
+    """The numbers of §11, for a sent or an imported morning."""
     state = await ingest.get(STATE, date=day)
     assert state["summary"] == {
         "items": 3,
@@ -150,22 +150,22 @@ async def test_a_removed_item_stays_removed_when_the_morning_is_sent_again(
     assert raw["total"] == len(raw["logs"]) == 11
 
 
-async def test_the_imported_morning_is_exact_and_exported_as_it_came(
+async def test_the_imported_morning_is_exact_and_exported_unchanged(
     ingest: Service, tmp_path: Path
 ) -> None:
     ingest.clock.now = moment(DAY, "09:15:40", ZONE)
     path = file_with(tmp_path / "scanner_logs_2025-10-31.csv", EXPORT.encode())
 
     importer = Importer(ingest.store, ingest.clock)
-    accounts = [(await importer(path)).accounts[0] for _ in range(2)]
+    results = [(await importer(path)).results[0] for _ in range(2)]
 
-    assert [*map(numbers, accounts)] == [(11, 11, 0, 0), (11, 0, 11, 0)]
+    assert [*map(numbers, results)] == [(11, 11, 0, 0), (11, 0, 11, 0)]
     await assert_numbers_are_exact(ingest, DAY)
     answer = await ingest.viewer.get(CSV, params={"date": DAY})
     assert answer.content.decode() == EXPORT
 
 
-async def test_the_workbook_and_the_csv_hold_the_same(ingest: Service, tmp_path: Path) -> None:
+async def test_the_workbook_and_the_csv_have_the_same_rows(ingest: Service, tmp_path: Path) -> None:
     ingest.clock.now = moment(DAY, "09:15:30", ZONE)
     awkward = {
         "details": "=1+1; '=2",
@@ -181,9 +181,9 @@ async def test_the_workbook_and_the_csv_hold_the_same(ingest: Service, tmp_path:
         answer = await ingest.viewer.get(f"/api/v1/export/{kind}", params={"date": DAY})
         empty = Store(type(ingest.store.log)(), ingest.store.codec)
         path = file_with(tmp_path / name, answer.content)
-        (account,) = (await Importer(empty, ingest.clock)(path)).accounts
+        (result,) = (await Importer(empty, ingest.clock)(path)).results
 
-        assert numbers(account) == (12, 12, 0, 0)
+        assert numbers(result) == (12, 12, 0, 0)
         assert await scans_in(empty) == await scans_in(ingest.store)
 
 

@@ -1,4 +1,4 @@
-"""Nothing that a request may hold in its head, its address or its body breaks a route."""
+"""No header, path or body of a request breaks a route."""
 
 import random
 
@@ -10,14 +10,14 @@ from tests.services.ingest.service import Service
 async def test_no_request_breaks_a_route(ingest: Service) -> None:
     await ingest.send(event(1), event(2, code=7))
     callers = [ingest.device, ingest.viewer, ingest.mender]
-    shown = [client.headers["authorization"].encode() for client in callers]
+    tokens = [client.headers["authorization"].encode() for client in callers]
 
     def credentials(chance: random.Random) -> RawHeaders:
-        return [(b"authorization", chance.choice(shown))]
+        return [(b"authorization", chance.choice(tokens))]
 
     routes = inputs_of(ingest.app)
     assert len(routes) > 25
-    tried = await assert_no_request_breaks(
+    requests = await assert_no_request_breaks(
         ingest.app, routes, credentials, per_route=60, ids=[uuid(1)]
     )
-    assert tried > 60
+    assert requests > 60

@@ -1,4 +1,4 @@
-"""What dashboards and removals ask goes by index, in a tenant with months of scans."""
+"""Queries of dashboards and removals use indexes, in a tenant with months of scans."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ from services.ingest.dashboard.read_models import activity
 from services.ingest.removals.read_models import removal
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.read_models import logged_items, scan_count, scan_log
-from tests.services.ingest.history import asking, fill
+from tests.services.ingest.history import a_filter, fill
 
 SCANS = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
@@ -59,7 +59,7 @@ COUNTS = import_module("services.ingest.migrations.versions.0011_scan_count").FI
 TOTALS = SUMS.FILL.format(latest=SUMS.LATEST)
 DAY = date(2025, 10, 15)
 GROUP = "scan_log_newest_of_group"
-question = partial(asking, Days(first=DAY, last=DAY), "tenant-0")
+scan_filter = partial(a_filter, Days(first=DAY, last=DAY), "tenant-0")
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Explaining:
 
 @pytest.fixture(scope="module")
 def months(postgres_url: str) -> Iterator[str]:
-    """The address of a database filled once for all tests here: they only look."""
+    """The address of a database that is filled once: the tests of this file only read it."""
     with migrated(postgres_url, "ingest") as url:
         analyze = "ANALYZE scan_log, activity, activity_total, removal, events, scan_count"
         asyncio.run(fill(url, SCANS, COUNTERS, TOTALS, REMOVED, LOGGED, COUNTS, analyze))
@@ -116,10 +116,10 @@ def rows_read(plan: str, index: str) -> int:
     return round(float(found[1]) * int(found[2]))
 
 
-async def test_the_newest_scans_are_read_by_index_and_no_more_than_are_shown(
+async def test_the_newest_scans_are_read_by_index_and_no_others(
     explaining: Explaining,
 ) -> None:
-    await scan_log.page(explaining, question(), limit=100)
+    await scan_log.page(explaining, scan_filter(), limit=100)
 
     # Besides the shown ones at most the few removed among them.
     assert rows_read(explaining.read(), "scan_log_newest") <= 105
@@ -141,7 +141,7 @@ async def test_the_newest_scans_are_read_by_index_and_no_more_than_are_shown(
 async def test_filtered_rows_are_found_by_index(
     explaining: Explaining, index: str, kind: str | None, filters: dict[str, Any], windowed: bool
 ) -> None:
-    asked, within = question(**filters), None
+    asked, within = scan_filter(**filters), None
     if windowed:
         _, within = await scan_count.window(
             explaining.connection, asked, kind=kind, limit=20, offset=0
@@ -164,7 +164,7 @@ async def test_filtered_rows_are_found_by_index(
 
 
 async def test_a_rare_kind_is_found_without_reading_the_day(explaining: Explaining) -> None:
-    asked = question(operator="operator-4")
+    asked = scan_filter(operator="operator-4")
     total, within = await scan_count.window(
         explaining.connection, asked, kind="ERROR", limit=20, offset=0
     )
@@ -182,11 +182,11 @@ async def test_a_rare_kind_is_found_without_reading_the_day(explaining: Explaini
     [(1, {}), (60, {}), (60, {"operator": "operator-3"}), (60, {"city": "city-3"})],
     ids=["a day", "months", "months of an operator", "months of a city"],
 )
-async def test_a_deep_page_reads_what_it_shows_and_the_rest_of_two_minutes(
+async def test_a_deep_page_reads_its_rows_and_the_rest_of_two_minutes(
     explaining: Explaining, days: int, filters: dict[str, Any], offset: int
 ) -> None:
     last = date(2025, 10, 30)
-    asked = asking(Days(first=last - timedelta(days=days - 1), last=last), "tenant-0", **filters)
+    asked = a_filter(Days(first=last - timedelta(days=days - 1), last=last), "tenant-0", **filters)
     limit, offset = 100, offset * days // 60 // (30 if filters else 1)
     total, within = await scan_count.window(
         explaining.connection, asked, kind=None, limit=limit, offset=offset
@@ -206,9 +206,9 @@ async def test_a_deep_page_reads_what_it_shows_and_the_rest_of_two_minutes(
 async def test_counters_are_added_up_by_index(
     explaining: Explaining, filters: dict[str, Any]
 ) -> None:
-    await activity.answer(explaining, question(**filters))
+    await activity.read_activity(explaining, scan_filter(**filters))
     for kind in (None, "ERROR"):
-        await scan_count.window(explaining, question(**filters), kind=kind, limit=9, offset=0)
+        await scan_count.window(explaining, scan_filter(**filters), kind=kind, limit=9, offset=0)
 
     plans = explaining.read()
     assert plans.count("activity_pkey") + plans.count("activity_total_pkey") == 1
@@ -235,8 +235,8 @@ async def test_items_of_a_box_are_found_in_the_log_by_index(months: str) -> None
 
 async def test_removals_are_listed_by_index(explaining: Explaining) -> None:
     days = Days(first=date(2025, 10, 1), last=DAY)
-    await removal.page(explaining, asking(days, "tenant-0"), limit=50)
+    await removal.page(explaining, a_filter(days, "tenant-0"), limit=50)
     assert rows_read(explaining.read(), "removal_newest") <= 51
 
-    await removal.count(explaining, question(operator="operator-3"))
+    await removal.count(explaining, scan_filter(operator="operator-3"))
     assert explaining.read().count("removal_newest") == 2

@@ -1,4 +1,4 @@
-"""What holds for every read model: history alone decides what is in the tables."""
+"""Rules for every read model: its tables depend on the history alone."""
 
 from datetime import timedelta
 from functools import partial
@@ -18,11 +18,11 @@ from libs.testing.read_models import (
     assert_migrated_as_declared,
     assert_tenants_are_isolated,
 )
-from services.ingest.dashboard.read_models.activity_rows import ACTIVITY, TOTAL
-from services.ingest.dashboard.read_models.box_rows import BOX
+from services.ingest.dashboard.read_models.activity import ACTIVITY, TOTAL
+from services.ingest.dashboard.read_models.box_tally import BOX
 from services.ingest.dashboard.read_models.presence import PRESENCE
 from services.ingest.quarantine.read_models import QUARANTINE
-from services.ingest.removals.domain import LoggedScan, Removing, decide
+from services.ingest.removals.domain import LoggedScan, RemoveItems, decide
 from services.ingest.removals.read_models.removal import REMOVAL
 from services.ingest.scans.read_models.operator_name import OPERATOR_NAME
 from services.ingest.scans.read_models.scan_count import SCAN_COUNT
@@ -58,7 +58,7 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
         tenant = random.choice(["demo", "other"])
         events: list[IngestEvent] = [scan]
         if scan.kind == "ITEM" and not random.randrange(3):
-            removing = Removing(
+            removing = RemoveItems(
                 removal_id=UUID(int=number + 10_000),
                 kind="REMOVE",
                 operator="vera",
@@ -88,7 +88,9 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
     return history
 
 
-async def test_neither_batches_nor_order_nor_lanes_side_by_side_matter(pool: Pool) -> None:
+async def test_read_models_do_not_depend_on_batches_order_or_parallel_partitions(
+    pool: Pool,
+) -> None:
     histories = [a_history(Random(seed)) for seed in range(12)] + [a_history(Random(1), 400)]
 
     await assert_history_decides(

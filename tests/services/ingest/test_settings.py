@@ -15,7 +15,7 @@ NEEDED = {
 }
 
 
-def test_few_settings_are_needed() -> None:
+def test_few_settings_are_required() -> None:
     settings = Settings.from_env("INGEST", NEEDED)
 
     assert settings.zone == ZoneInfo("Europe/Moscow")
@@ -23,14 +23,14 @@ def test_few_settings_are_needed() -> None:
     assert settings.feed_length == 100
 
 
-def test_the_zone_may_be_that_of_the_whole_house_or_its_own() -> None:
+def test_the_zone_is_shared_or_set_for_ingest() -> None:
     assert Settings.from_env("INGEST", NEEDED | {"TIMEZONE": "UTC"}).zone == ZoneInfo("UTC")
     both = NEEDED | {"TIMEZONE": "UTC", "INGEST_TIMEZONE": "Asia/Omsk"}
     assert Settings.from_env("INGEST", both).zone == ZoneInfo("Asia/Omsk")
 
 
 @pytest.mark.parametrize("zone", ["Moscow", "", "../etc/passwd", "Europe/Nowhere"])
-def test_an_unknown_zone_is_named_as_a_fault(zone: str) -> None:
+def test_an_unknown_zone_is_an_error(zone: str) -> None:
     with pytest.raises(SettingsFault) as refused:
         Settings.from_env("INGEST", NEEDED | {"TIMEZONE": zone})
 

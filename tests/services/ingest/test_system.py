@@ -1,10 +1,10 @@
-"""What everyone may ask."""
+"""Public routes: name, health, readiness and metrics."""
 
 from libs.postgres.pool import Pool
 from tests.services.ingest.service import BATCH, QUARANTINE, Service
 
 
-async def test_the_api_says_its_name_and_answers_a_ping(ingest: Service) -> None:
+async def test_the_api_returns_its_name_and_answers_a_ping(ingest: Service) -> None:
     assert (await ingest.anonymous.get("/?ping=1")).json() == {
         "name": "Scanner Logger API",
         "version": "1.0.0",
@@ -28,7 +28,7 @@ async def test_health_is_that_of_the_database(ingest: Service, reading_pool: Poo
     assert ill.json() == version | {"status": "unhealthy", "database": "disconnected"}
 
 
-async def test_readiness_and_metrics_are_there_too(ingest: Service) -> None:
+async def test_readiness_and_metrics_are_served(ingest: Service) -> None:
     assert (await ingest.anonymous.get("/ready")).json()["status"] == "ready"
     assert "ingest_scans_accepted_total" in (await ingest.anonymous.get("/metrics/")).text
 
@@ -43,7 +43,7 @@ async def test_unknown_paths_and_methods_are_answered_in_the_original_shape(
     assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
 
 
-async def test_metrics_count_what_waits_in_quarantine(ingest: Service) -> None:
+async def test_metrics_count_the_open_quarantined_events(ingest: Service) -> None:
     await ingest.send({"uuid": "x"}, {"uuid": "y"}, {"ts": "noon"})
     await ingest.send({"uuid": "x"}, by=ingest.stranger)
     before = (await ingest.anonymous.get("/metrics")).text
@@ -58,7 +58,7 @@ async def test_metrics_count_what_waits_in_quarantine(ingest: Service) -> None:
     assert 'ingest_quarantine_open{code="bad_ts"} 0.0' in after
 
 
-async def test_metrics_are_answered_while_the_database_is_away(ingest: Service) -> None:
+async def test_metrics_are_served_without_the_database(ingest: Service) -> None:
     await ingest.pool.close()
 
     answer = await ingest.anonymous.get("/metrics")

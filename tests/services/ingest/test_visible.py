@@ -1,4 +1,4 @@
-"""Who sends or removes something sees it at once on the dashboard, without any token."""
+"""A sent scan or a removal is on the dashboard at once, without a token."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ async def open_ingest(database: str, **different: Any) -> AsyncIterator[Ingest]:
             yield Ingest(client, worker.projections)
 
 
-async def test_scans_and_removals_are_on_the_dashboard_when_they_are_answered(
+async def test_scans_and_removals_are_on_the_dashboard_with_their_response(
     database: str,
 ) -> None:
     async with (
@@ -88,7 +88,7 @@ async def test_scans_and_removals_are_on_the_dashboard_when_they_are_answered(
             assert await ingest.items() == left
 
 
-async def test_many_who_send_at_once_each_see_their_own(database: str) -> None:
+async def test_parallel_senders_each_see_their_own_batch(database: str) -> None:
     async with (
         open_ingest(database, visible_wait_seconds=PATIENT) as ingest,
         running(ingest.worker),
@@ -98,13 +98,13 @@ async def test_many_who_send_at_once_each_see_their_own(database: str) -> None:
             for n in range(5):
                 number = 100 * client + n
                 assert await ingest.send(number)
-                shown = (await ingest.client.get("/api/v1/dashboard/raw?limit=1000")).text
-                assert uuid(number) in shown
+                rows = (await ingest.client.get("/api/v1/dashboard/raw?limit=1000")).text
+                assert uuid(number) in rows
 
         await asyncio.gather(*(send_and_look(client) for client in range(1, 11)))
 
 
-async def test_a_batch_is_answered_without_the_worker_and_says_so_unless_it_does_not_wait(
+async def test_without_a_worker_the_response_to_a_batch_is_marked_stale_unless_it_does_not_wait(
     database: str,
 ) -> None:
     async with open_ingest(database) as ingest:

@@ -1,4 +1,4 @@
-"""Simulated scales, and what is read off them."""
+"""Simulated scales for tests."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.scale import Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.scale import Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 
 PASSWORD = "1234"
 
@@ -18,7 +18,7 @@ PASSWORD = "1234"
 async def a_scale(
     items: int = 5, *faults: str, base: ProductBase | None = None, **options: Any
 ) -> AsyncIterator[Simulator]:
-    """A simulated scale with so many products. Afterwards nothing may have been interleaved."""
+    """A simulated scale with so many products. At the end no operations may have overlapped."""
     opened = open_simulator(
         base or ProductBase(catalogue(items)), options=Options(**options), faults=faults
     )

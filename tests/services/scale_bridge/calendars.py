@@ -1,4 +1,4 @@
-"""A scale with a calendar in June 2026: commands, and what follows."""
+"""A schedule by calendar in June 2026: commands and their events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -20,7 +20,7 @@ def database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
     """As it comes. Afterwards no thread of it may be at work."""
-    async with open_driver(lines=8) as opened:
+    async with open_driver(connections=8) as opened:
         yield opened
     assert opened.busy == 0
 

@@ -1,4 +1,4 @@
-"""Histories of scales as read models meet them: in streams, one event after the other."""
+"""Histories of scales as read models receive them: events in the order of their streams."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ from libs.projections.projection import Projection
 from libs.testing.read_models import apply
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.devices.read_models import device
-from services.scale_bridge.monitoring.read_models import shown
+from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.read_models import schedule
@@ -78,18 +78,18 @@ def product(plu: int, price: float = 100.0, **fields: Any) -> dict[str, Any]:
 
 
 def every_projection() -> list[Projection[ScaleBridgeEvent]]:
-    """The read models of what scales shall and do show, and those of scales and operations."""
-    models = (schedule, shown, price_delivery, device, operation)
+    """The projections of all read models."""
+    models = (schedule, display_history, price_delivery, device, operation)
     return [model.projection() for model in models]
 
 
 async def project(pool: Pool, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Apply one batch of events to every read model that follows their streams."""
+    """Apply one batch of events to every read model of their streams."""
     await apply(pool, "scale_bridge", every_projection(), events)
 
 
 async def store_content(pool: Pool, document: dict[str, Any], tenant: str = "demo") -> str:
-    """Store a catalogue as the service does before it announces it; its MD5."""
+    """Store a catalogue as the service does before the event; its MD5."""
     file = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     name = md5(file, usedforsecurity=False).hexdigest()
     await pool.execute(
@@ -101,7 +101,7 @@ async def store_content(pool: Pool, document: dict[str, Any], tenant: str = "dem
 
 
 class History:
-    """Events of scales, each in its stream with the next version, as the log would have them.
+    """Events of scales, each with the next version of its stream.
 
     In all methods `of` is the scale's number, and `at` the minute after noon.
     """
@@ -114,7 +114,7 @@ class History:
         self._projected = 0
 
     def happened(self, *steps: Callable[["History"], None]) -> "History":
-        """Calls of its methods, as `operator.methodcaller` makes them for tables; the history."""
+        """Apply calls of its methods, made by `operator.methodcaller`; the history."""
         for step in steps:
             step(self)
         return self
@@ -124,7 +124,7 @@ class History:
         self._projected = len(self.events)
 
     def add(self, kind: type[Any], /, *, of: int = 1, at: float = 0, **given: Any) -> None:
-        """Something else that happened to a scale."""
+        """Another event of a scale."""
         usual = Usual(
             minute(at),
             device_id=device_id(of),
@@ -156,7 +156,7 @@ class History:
     async def synced(
         self, pool: Pool, document: dict[str, Any], *, of: int = 1, name: str = "Сыр"
     ) -> None:
-        """A scale that was fetched, and shows what it shall."""
+        """A scale that was fetched and shows its catalogue."""
         self.registered(of, name)
         self.fetched(1, await store_content(pool, document), of=of)
         self.done(100 + of, "fetch", "done", of=of)
@@ -166,7 +166,7 @@ class History:
     def read(
         self, at: float, products: dict[str, Any], *gone: str, of: int = 1, by: int = 1
     ) -> None:
-        """It was read by an operation: products by PLU, and PLUs that are there no more."""
+        """An operation read the scale: products by PLU, and PLUs that are gone."""
         given: dict[str, Any] = {"part": 0, "shown": products, "gone": gone}
         self.add(ProductsShown, of=of, at=at, operation_id=operation_id(by), **given)
 
@@ -176,7 +176,7 @@ class History:
         given: dict[str, Any] = {"kind": kind, "asked_by": by, "deadline_at": minute(at + 2)}
         self.add(OperationQueued, of=of, at=at, operation_id=operation_id(number), **given)
 
-    def sending(self, number: int, **given: Any) -> None:
+    def begun(self, number: int, **given: Any) -> None:
         given = {"revision": 1, "operation_id": operation_id(number), **given}
         self.add(OperationSending, **given)
 
@@ -201,7 +201,7 @@ class History:
     ) -> None:
         """An operation from its beginning to its end: kind, outcome, code."""
         self.queued(number, *how[:1], at=at, of=of, by=by)
-        self.sending(number, at=at, of=of)
+        self.begun(number, at=at, of=of)
         self.ended(number, *how, at=at, of=of, detail=detail)
 
     def schedule_set(

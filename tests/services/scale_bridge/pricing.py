@@ -1,4 +1,4 @@
-"""Prices as a shop announces them, and what becomes of them on scales."""
+"""Prices as a shop announces them, and their delivery to scales."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,7 +30,7 @@ def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
 
 
 def recorded(change: PriceChanged, number: int) -> RecordedEvent:
-    """The fact as it stands in the shop's log."""
+    """The price as an event of the shop's log."""
     name, version, data = CODEC.encode(change)
     return RecordedEvent(
         event_id=UUID(int=number),
@@ -48,28 +48,28 @@ def recorded(change: PriceChanged, number: int) -> RecordedEvent:
 
 
 def record(event: RecordedEvent) -> StoredRecord:
-    """The fact as Kafka carries it, in the order of positions."""
+    """The event as a record of Kafka, in the order of positions."""
     at = event.position
     headers = encode_headers("shop", event, at, at - 1)
     return StoredRecord(PRICES, 0, at - 1, event.stream.encode(), event.data, headers)
 
 
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
-    """React to the price once read models are up to date; the number of devices it went to."""
+    """React to a price once read models are up to date; the number of devices that took it."""
     await service.caught_up()
     context = service.deps.context
     taken = await price.change_price(context, change, tenant="demo", currency="RUB", trace=trace)
     return len(taken)
 
 
-async def remember(service: Service, *changes: PriceChanged) -> None:
-    """Store prices, also those to come, for devices that are read later."""
+async def store_price(service: Service, *changes: PriceChanged) -> None:
+    """Store prices, also future ones, for devices that are read later."""
     for change in changes:
-        await price.remember(service.deps.context, change, tenant="demo", currency="RUB")
+        await price.store_price(service.deps.context, change, tenant="demo", currency="RUB")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:
-    """How far the last price of the article is."""
+    """The delivery of the last price of an article."""
     answer = await client.get(f"/prices/{article}/delivery")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -89,7 +89,7 @@ async def uploads(service: Service) -> list[OperationQueued]:
 
 
 async def work_again_and_again(pool: Pool, reaction: Reaction[ShopEvent]) -> None:
-    """Until whatever fails is parked: each time ten minutes later."""
+    """Run the reactions, each time ten minutes later, until failures are parked."""
     worker = InboxWorker(pool, reaction)
     for _ in range(10):
         await worker.react()

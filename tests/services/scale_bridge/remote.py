@@ -1,4 +1,4 @@
-"""The service as daemons reach it, daemons beside it, and the line between the two."""
+"""The service as agents reach it, agents, and the connection between them."""
 
 import asyncio
 import contextlib
@@ -40,9 +40,9 @@ from libs.testing.callers import bearer, verifier
 from libs.testing.polling import eventually
 from libs.testing.pools import system_pool
 from services.scale_bridge.bootstrap import SERVICE, hooks
+from services.scale_bridge.bridges import api as bridge_api
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
-from services.scale_bridge.bridges.api import bridge as bridge_api
-from services.scale_bridge.bridges.cli import BridgeOptions, open_runner
+from services.scale_bridge.bridges.cli import AgentOptions, open_runner
 from services.scale_bridge.bridges.handlers.gateway_client import (
     LONGEST_PAUSE_SECONDS,
     GatewayClient,
@@ -50,19 +50,19 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
 )
 from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import Given
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.devices.handlers.device import DeviceFields
 from services.scale_bridge.driver.domain.address import Policy
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
-from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from tests.chaos.proxy import Proxy
 from tests.services.gateway.test_bootstrap import served
@@ -76,7 +76,7 @@ LOOPBACK: Final = Policy(special=True)
 
 
 class Door:
-    """What the gateway does for a daemon: tokens, each good once, and the way to the service."""
+    """The gateway of an agent: refresh tokens, each valid once, and the proxy to the service."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -128,13 +128,13 @@ class Door:
 def credentials(
     scopes: Sequence[str] = ("scales:bridge",), *, tenant: str = TENANT, subject: UUID = BRIDGE
 ) -> dict[str, str]:
-    """The header of a daemon, unless said otherwise."""
+    """The header of an agent by default."""
     return bearer(SERVICE, subject=str(subject), tenant=tenant, scopes=scopes, kind="scales")
 
 
 @dataclass(kw_only=True)
 class Remote:
-    """The service, and what is done to devices that daemons reach."""
+    """The service, and actions on devices that agents drive."""
 
     context: Context
     home: Path
@@ -145,7 +145,7 @@ class Remote:
 
     @property
     def metadata(self) -> Metadata:
-        """On whose behalf devices are changed."""
+        """The metadata of changes of devices."""
         return Metadata(tenant=self.tenant, actor="test")
 
     @property
@@ -153,8 +153,8 @@ class Remote:
         return int(self.url.rpartition(":")[2])
 
     async def register(self, simulator: Simulator) -> DeviceId:
-        """Register a simulated scale, reached by the bridge."""
-        given = Given(
+        """Register a simulated scale that the agent drives."""
+        given = DeviceFields(
             name=f"scale {uuid4()}",
             ip=simulator.host,
             port=simulator.port,
@@ -162,7 +162,7 @@ class Remote:
             bridge=self.bridge,
         )
         saved = await device.register(self.context, self.owner, given, self.metadata)
-        return saved.found.device_id
+        return saved.loaded.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
         operation_id = operation.new_id()
@@ -182,7 +182,7 @@ class Remote:
         return await self.end(await self.order(device_id, kind, **more))
 
     async def end(self, operation_id: OperationId) -> OperationEnded:
-        """How an operation ended; it must have ended once."""
+        """The end of an operation; there must be only one."""
         [end] = await eventually(lambda: self.ends(operation_id), what="the end of an operation")
         return end
 
@@ -194,7 +194,7 @@ class Remote:
         return (await self.context.store.read(self.tenant, stream)).events
 
     async def read(self, simulator: Simulator) -> DeviceId:
-        """Register a scale and have it read once: then it has a catalogue."""
+        """Register a scale and fetch its catalogue."""
         device_id = await self.register(simulator)
         assert (await self.done(device_id, "fetch")).outcome == "done"
         return device_id
@@ -213,9 +213,9 @@ class Remote:
     async def begin_upload(
         self, device_id: DeviceId, scale: Simulator, fault: str, step: Step
     ) -> OperationId:
-        """Change the first price, and order an upload that comes to a step despite the fault.
+        """Change the first price, and queue an upload that reaches a step despite the fault.
 
-        The service has the daemon's report that it began.
+        The service has the agent's report that it began.
         """
         await self.set_price(device_id, scale.base.products[0]["pluNumber"], 5.5)
         scale.faults.set([fault])
@@ -230,14 +230,14 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        return (await catalogue.load(self.context, self.tenant, device_id)).copy
+        return (await catalogue.load(self.context, self.tenant, device_id)).catalogue
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
         return [json.loads(row["data"]) for row in await self.context.pool.fetch(query, stream)]
 
     async def sweep(self) -> None:
-        """End what is past its deadline, as the service's own worker does."""
+        """Expire overdue operations, as the service's own worker does."""
         for job in await self.context.work.claim_overdue(
             "sweeper", self.context.clock(), limit=100
         ):
@@ -247,7 +247,7 @@ class Remote:
 
 @asynccontextmanager
 async def open_remote(database: str, home: Path, **different: Any) -> AsyncIterator[Remote]:
-    """The service on a real server, behind the smallest door there can be; a daemon's home."""
+    """The service on a real server behind a minimal gateway; an agent's directory."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
         log = PostgresLog(pool)
@@ -260,7 +260,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
             checks={},
             problem_shape=detail_shape,
         )
-        await bridges.enrolled(pool, TENANT, BRIDGE, OWNER)
+        await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)
         stack.push_async_callback(door.all_left)
         remote.url = await stack.enter_async_context(served(door))
@@ -274,7 +274,7 @@ def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
         "seal": Seal([generate_key()]),
         "policy": LOOPBACK,
         "work": Work(pool, 2.0),
-        "breakers": Breakers(pool, utc_now, Rules()),
+        "breakers": Breakers(pool, utc_now, BreakerRules()),
         "zone": ZoneInfo("UTC"),
         "clock": utc_now,
         "catalogues": CatalogueCache(),
@@ -285,7 +285,7 @@ def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
 
 
 def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) -> Job:
-    """Work without an order."""
+    """A job without an operation."""
     deadline_at = utc_now() + timedelta(minutes=1)
     return Job(
         tenant=tenant, operation_id=operation_id, device_id=device_id, deadline_at=deadline_at
@@ -293,7 +293,7 @@ def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) ->
 
 
 class Line(Proxy):
-    """A line between a daemon and the service, which may be cut."""
+    """A connection between an agent and the service that can be cut."""
 
     def __init__(self, home: Path, target: int) -> None:
         super().__init__(free_port(), target)
@@ -301,7 +301,7 @@ class Line(Proxy):
 
     @property
     def url(self) -> str:
-        """The address daemons connect to."""
+        """The address agents connect to."""
         return f"http://{self.address}"
 
     def connect_to(self, port: int) -> None:
@@ -310,7 +310,7 @@ class Line(Proxy):
 
 
 def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
-    """The home of a daemon that was let in; nothing changes if it was before."""
+    """The directory of an enrolled agent. Safe to repeat."""
     with home_of(home):
         if not (home / FILE).exists():
             identity = Identity(
@@ -320,8 +320,8 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
     return home
 
 
-def options_of(home: Path) -> BridgeOptions:
-    return BridgeOptions(
+def options_of(home: Path) -> AgentOptions:
+    return AgentOptions(
         gateway=None,
         state=home,
         name="back room",
@@ -350,8 +350,8 @@ def gateway_client_of(
 
 
 @asynccontextmanager
-async def open_daemon(end: Remote | Line) -> AsyncIterator[Runner]:
-    """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
+async def open_agent(end: Remote | Line) -> AsyncIterator[Runner]:
+    """An enrolled agent in this process; at the end it is killed."""
     home = enrolled(end.home, end.url)
     async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
         running = asyncio.create_task(
@@ -366,5 +366,5 @@ async def open_daemon(end: Remote | Line) -> AsyncIterator[Runner]:
 
 
 async def is_settled(runner: Runner) -> bool:
-    """Whether the service has everything that the daemon reported."""
+    """Whether the service has everything that the agent reported."""
     return not await runner.store.reports()

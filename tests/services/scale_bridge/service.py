@@ -1,4 +1,4 @@
-"""A scale bridge on a real database: its API, its worker, and devices with simulated scales."""
+"""The service on a real database: its API, its worker, and devices with simulated scales."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,11 +19,11 @@ from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.polling import eventually
 from libs.testing.read_models import Projector
 from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import create_app, open_deps, open_executor, periodic_tasks
+from services.scale_bridge.bootstrap import create_app, open_deps, open_worker, periodic_tasks
 from services.scale_bridge.context import ApiContext
-from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
@@ -51,7 +51,7 @@ HEALING: Final[dict[str, Any]] = {
 
 
 def scale_settings(url: str, **different: Any) -> Settings:
-    """Settings of a bridge that may speak to scales on this machine."""
+    """Settings that permit scales on this machine."""
     given = ENVIRONMENT | {"DATABASE_URL": url}
     return Settings.from_env("SCALE_BRIDGE", given).model_copy(update=different)
 
@@ -79,7 +79,7 @@ class Service:
         return client_of(self.app)
 
     async def caught_up(self) -> None:
-        """Carry the log over into the read models."""
+        """Project all events of the log."""
         await self.projector.catch_up()
 
     async def events(self, kind: type[Any] | None = None) -> list[Any]:
@@ -100,7 +100,7 @@ class Service:
         assert sorted(queued) == sorted([event.operation_id for event in await self.ends()])
 
     async def fetch_value(self, query: str, *arguments: object) -> Any:
-        """One value out of the service's own tables."""
+        """A single value from the service's tables."""
         async with self.deps.context.pool.acquire() as connection:
             return await connection.fetchval(query, *arguments)
 
@@ -112,7 +112,7 @@ class Service:
 async def open_service(
     url: str, *, by_worker: bool = False, beside: Service | None = None, **different: Any
 ) -> AsyncIterator[Service]:
-    """The API without a worker; read models follow `by_worker` or here, or there if `beside`."""
+    """The API without a worker; read models are projected `by_worker`, or here, or by `beside`."""
     settings = scale_settings(url, **different)
     async with open_deps(settings, set_up(bootstrap.SERVICE)) as given:
         projections = bootstrap.projections(settings)
@@ -128,9 +128,9 @@ async def open_service(
 
 
 @asynccontextmanager
-async def working_bridge(settings: Settings) -> AsyncIterator[OperationWorker]:
-    """The embedded bridge at work as in a worker; stopped at the end without much patience."""
-    async with open_executor(settings) as executor:
+async def running_worker(settings: Settings) -> AsyncIterator[OperationWorker]:
+    """A running operation worker; it is stopped at the end after a short drain."""
+    async with open_worker(settings) as executor:
         executor.drain_seconds = 0.1
         stop = asyncio.Event()
         working = asyncio.create_task(executor.run(stop))
@@ -145,9 +145,9 @@ async def working_bridge(settings: Settings) -> AsyncIterator[OperationWorker]:
 async def open_working(
     url: str, *, heals: bool = False, **different: Any
 ) -> AsyncIterator[Service]:
-    """The API and a bridge at work; with `heals` also all else that the worker does, often."""
+    """The API and an operation worker; with `heals` also the periodic tasks, often."""
     different = HEALING | different if heals else different
-    async with open_service(url, **different) as service, working_bridge(service.settings):
+    async with open_service(url, **different) as service, running_worker(service.settings):
         if not heals:
             yield service
             return
@@ -164,7 +164,7 @@ async def open_working(
 
 @asynccontextmanager
 async def catching_up(service: Service) -> AsyncIterator[None]:
-    """Read models follow the log without being waited for, as in a worker."""
+    """Read models are projected in the background, as in a worker."""
 
     async def follow() -> None:
         while True:
@@ -197,7 +197,7 @@ class Device:
         return await self.owner.get(f"{self.path}{rest}", params=params or None)
 
     async def read(self, rest: str = "", **params: Any) -> Any:
-        """The JSON of something of the device, which must be there."""
+        """The JSON of a path below the device; it must be 200."""
         answer = await self.get(rest, **params)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -234,17 +234,17 @@ class Device:
 
     @property
     def sent_bytes(self) -> int:
-        """How much of catalogues the scale was sent so far."""
+        """How many bytes of catalogues the scale was sent."""
         frames = self.scale.transcript.frames
         return sum(one.size for one in frames if (one.direction, one.step) == ("in", Step.SEND))
 
     async def is_dirty(self) -> bool:
-        """The flag as the device says it; lists may be a moment behind."""
+        """The dirty flag of the device; lists may be a moment behind."""
         flag: bool = (await self.read())["cached_dirty"]
         return flag
 
     async def is_listed_dirty(self) -> bool:
-        """The flag, about which the device itself and the list must agree."""
+        """The dirty flag, in which the device and the list must agree."""
         one = await self.read()
         assert one in (await self.owner.get("/devices")).json()
         flag: bool = one["cached_dirty"]
@@ -277,7 +277,7 @@ async def ended(client: AsyncClient, ordered: Response) -> Any:
 
 
 async def register(client: AsyncClient, name: str = "", **different: Any) -> int:
-    """The number of a device that was just registered; nothing listens at its address."""
+    """Register a device; nothing listens at its address. Its number."""
     body = {"name": name or f"scale {uuid4()}", "ip": "127.0.0.1", "port": 9, "password": PASSWORD}
     answer = await client.post("/devices", json=body | different)
     assert answer.status_code == 201, answer.text
@@ -288,7 +288,7 @@ async def register(client: AsyncClient, name: str = "", **different: Any) -> int
 async def a_device(
     service: Service, client: AsyncClient, scale: Simulator, *, read: bool = True, **different: Any
 ) -> Device:
-    """A device with this scale, whose catalogue was read unless told otherwise."""
+    """A device with a scale; its catalogue is fetched by default."""
     number = await register(client, **{"ip": scale.host, "port": scale.port, **different})
     device = Device(service=service, owner=client, scale=scale, number=number)
     if read:

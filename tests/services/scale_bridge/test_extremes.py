@@ -5,7 +5,7 @@ from uuid import uuid4
 from libs.testing.extremes import assert_extremes_are_answered
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import ARTICLE, announce, changed
-from tests.services.scale_bridge.service import a_device, open_service, working_bridge
+from tests.services.scale_bridge.service import a_device, open_service, running_worker
 
 STREAMS = (
     ("GET", "/devices/board/stream"),
@@ -18,9 +18,9 @@ async def test_what_no_column_can_hold_is_refused_on_every_route(database: str) 
         a_scale(3) as scale,
         open_service(database) as service,
         service.client(scopes=["scales:read", "scales:write"]) as anna,
-        service.client(uuid4(), scopes=["scales:bridge"]) as daemon,
+        service.client(uuid4(), scopes=["scales:bridge"]) as agent,
     ):
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
         await announce(service, changed())
         usual = {
@@ -36,7 +36,7 @@ async def test_what_no_column_can_hold_is_refused_on_every_route(database: str) 
         made = await assert_extremes_are_answered(anna, document, usual=usual, except_for=STREAMS)
         assert made > 200
         await assert_extremes_are_answered(
-            daemon,
+            agent,
             {**document, "paths": {"/bridges/key": document["paths"]["/bridges/key"]}},
             usual={},
         )

@@ -39,30 +39,23 @@ from services.scale_bridge.operations.domain import (
     OPERATION,
     OperationOver,
     OperationUnknown,
-    abandoned,
+    expired_result,
 )
 from services.scale_bridge.transfer.domain.breaker import (
     Breaker,
+    BreakerRules,
     Pass,
-    Rules,
     Verdict,
     Wait,
     allowed,
     recorded,
 )
-from services.scale_bridge.transfer.domain.commands import (
-    Apply,
-    Begin,
-    End,
-    Kind,
-    Outcome,
-    Queue,
-    Result,
-)
-from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, after
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Outcome, Queue, Result
+from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, decide_retry
 from tests.services.scale_bridge.usual import Usual
 
-RULES = Rules()
+RULES = BreakerRules()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
@@ -86,26 +79,26 @@ LASTING: list[ScaleFault] = [
 
 @pytest.mark.parametrize("fault", PASSING, ids=named)
 def test_what_may_pass_is_tried_three_times_at_most(fault: ScaleFault) -> None:
-    tried = [after(fault, attempts=n, left_seconds=100, chance=0.5) for n in (1, 2, 3)]
+    tried = [decide_retry(fault, attempts=n, left_seconds=100, chance=0.5) for n in (1, 2, 3)]
 
     assert tried == [Again(0.5), Again(1.0), GiveUp()]
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=named)
 def test_what_would_be_the_same_again_is_not_tried_again(fault: ScaleFault) -> None:
-    assert after(fault, attempts=1, left_seconds=100, chance=0.5) == GiveUp()
+    assert decide_retry(fault, attempts=1, left_seconds=100, chance=0.5) == GiveUp()
 
 
 def test_an_unknown_outcome_is_looked_into_and_not_repeated() -> None:
-    assert after(UnknownOutcome(), attempts=1, left_seconds=100, chance=0.5) == ReadBack()
-    assert after(UnknownOutcome(), attempts=3, left_seconds=0, chance=0.5) == ReadBack()
+    assert decide_retry(UnknownOutcome(), attempts=1, left_seconds=100, chance=0.5) == ReadBack()
+    assert decide_retry(UnknownOutcome(), attempts=3, left_seconds=0, chance=0.5) == ReadBack()
 
 
 @given(st.floats(-5, 20), st.floats(0, 1), st.integers(1, 5))
 def test_no_attempt_begins_when_there_is_no_time_for_it(
     left: float, chance: float, attempts: int
 ) -> None:
-    match after(Timeout(), attempts=attempts, left_seconds=left, chance=chance):
+    match decide_retry(Timeout(), attempts=attempts, left_seconds=left, chance=chance):
         case Again(after_seconds=wait):
             assert 0 < wait < left
         case verdict:
@@ -113,7 +106,7 @@ def test_no_attempt_begins_when_there_is_no_time_for_it(
 
 
 def test_scales_that_failed_together_do_not_come_together() -> None:
-    waits = {after(Timeout(), attempts=1, left_seconds=9, chance=c / 10) for c in range(11)}
+    waits = {decide_retry(Timeout(), attempts=1, left_seconds=9, chance=c / 10) for c in range(11)}
 
     assert len(waits) == 11
 
@@ -158,7 +151,7 @@ def test_whatever_the_scale_answers_does_not_open_it_and_begins_the_count_anew(
     answer: ScaleFault | None,
 ) -> None:
     assert broken(*[answer] * 5) == Breaker()
-    assert broken(Timeout(), Timeout(), answer, Timeout(), Timeout()).shut_until is None
+    assert broken(Timeout(), Timeout(), answer, Timeout(), Timeout()).open_until is None
 
 
 def test_an_operation_that_never_began_says_nothing() -> None:
@@ -168,10 +161,10 @@ def test_an_operation_that_never_began_says_nothing() -> None:
 def test_one_probe_is_let_through_per_cool_down() -> None:
     assert verdict(OPEN, 29.5) == Wait(0.5)
     probing, first = allowed(OPEN, later(30), RULES)
-    assert first == Pass(probe=True)
+    assert first == Pass(trial=True)
     assert verdict(probing, 31) == Wait(29)
     # The one who probed never came back: the next cool-down has a probe of its own.
-    assert verdict(probing, 60) == Pass(probe=True)
+    assert verdict(probing, 60) == Pass(trial=True)
 
 
 def test_a_probe_that_succeeds_closes_it_and_one_that_fails_does_not() -> None:
@@ -260,9 +253,9 @@ def test_an_operation_ends_once() -> None:
         ([QUEUED, BEGAN, APPLIED], Outcome.DONE, ""),
     ],
 )
-def test_what_its_holder_left_ends_as_far_as_it_is_known(
+def test_the_result_of_an_expired_operation(
     history: list[ScaleBridgeEvent], outcome: Outcome, code: str
 ) -> None:
-    result = abandoned(OPERATION.state_after(history))
+    result = expired_result(OPERATION.state_after(history))
 
     assert (result.outcome, result.code) == (outcome, code)

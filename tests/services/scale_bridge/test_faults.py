@@ -14,9 +14,9 @@ from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.domain.readback import wrong
 from services.scale_bridge.driver.domain import document as documents
-from services.scale_bridge.driver.simulator.goods import catalogue as goods
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue as goods
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import Device, Service, a_device, open_device, open_working
 

@@ -55,7 +55,7 @@ OF_THE_TENANT: Final = (
 """Prices are the tenant's; only the scales below them have an owner (test_prices)."""
 STREAM: Final = ("GET", "/devices/board/stream")
 FOR_READERS: Final = ("POST", "/barcodes/decode")
-FOR_DAEMONS: Final = ("POST", "/bridges/key")
+FOR_AGENTS: Final = ("POST", "/bridges/key")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_every_route_demands_its_scope(database: str) -> None:
         open_service(database) as service,
         service.anonymous() as anonymous,
         service.client(scopes=["scales:read"]) as reader,
-        service.client(scopes=["scales:bridge"]) as daemon,
+        service.client(scopes=["scales:bridge"]) as agent,
     ):
         assert not undeclared_routes(service.app)
         known = {model.name for model in projections(service.settings)}
@@ -165,8 +165,8 @@ async def test_every_route_demands_its_scope(database: str) -> None:
             name = (route.method, route.path)
             reads = route.method == "GET" or name == FOR_READERS
             assert await status(anonymous, route) == 401, name
-            if name != FOR_DAEMONS:
-                assert await status(daemon, route) == 403, name
+            if name != FOR_AGENTS:
+                assert await status(agent, route) == 403, name
             if name != STREAM:
                 assert (await status(reader, route) == 403) is not reads, name
 

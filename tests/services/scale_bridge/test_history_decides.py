@@ -23,9 +23,13 @@ from libs.testing.read_models import (
 )
 from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.devices.read_models.device import DEVICE
-from services.scale_bridge.monitoring.read_models import shown
+from services.scale_bridge.monitoring.read_models import display_history
+from services.scale_bridge.monitoring.read_models.display_history import (
+    DISPLAYED,
+    DISPLAYED_LAST,
+    READING,
+)
 from services.scale_bridge.monitoring.read_models.drift import DESIRED
-from services.scale_bridge.monitoring.read_models.shown import READING, SHOWING, SHOWN
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.operations.read_models import OPERATION
 from services.scale_bridge.prices.read_models import price_delivery
@@ -42,7 +46,16 @@ from tests.services.scale_bridge.histories import (
     store_content,
 )
 
-DECLARED = (DEVICE, OPERATION, SCHEDULE, SHOWN, SHOWING, READING, DESIRED, PRICE_DELIVERY)
+DECLARED = (
+    DEVICE,
+    OPERATION,
+    SCHEDULE,
+    DISPLAYED,
+    DISPLAYED_LAST,
+    READING,
+    DESIRED,
+    PRICE_DELIVERY,
+)
 TABLES = [table.name for table in DECLARED]
 BESIDE = ("catalogue_copy", "work", "device_name", "last_shown", "inbox")
 """Tables with rows of tenants that are no read models."""
@@ -126,7 +139,7 @@ def _observed(history: History, random: Random, of: int, number: int) -> None:
     history.queued(number, of=of)
     attempts = random.randrange(3)
     for attempt in range(attempts):
-        history.sending(number, of=of, attempt=attempt + 1)
+        history.begun(number, of=of, attempt=attempt + 1)
     if random.randrange(2):
         history.applied(number, at=at, of=of)
     if random.randrange(5):
@@ -151,7 +164,7 @@ def _scheduled(
 
 @pytest.mark.parametrize(
     ("models", "lanes"),
-    [([schedule, shown, price_delivery], 3), ([device, operation], 1)],
+    [([schedule, display_history, price_delivery], 3), ([device, operation], 1)],
     ids=["what scales shall and do show", "scales and operations"],
 )
 async def test_batches_and_order_of_arrival_do_not_matter(

@@ -96,7 +96,7 @@ async def test_revisions_are_bounded_and_the_present_one_survives_it(database: s
 
 async def test_a_snapshot_is_what_the_log_says_without_any(database: str) -> None:
     async with open_device(database) as device:
-        for price in range(catalogue.UNKEPT + 3):
+        for price in range(catalogue.SNAPSHOT_EVENTS + 3):
             await device.set_price(1 + price % 3, price)
         last = await device.cached()
         query = "SELECT count(*) FROM catalogue_copy WHERE version IS NOT NULL"

@@ -14,11 +14,11 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
 from libs.testing.polling import eventually
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text
@@ -29,7 +29,7 @@ from tests.services.scale_bridge.service import (
     a_device,
     open_device,
     open_service,
-    working_bridge,
+    running_worker,
 )
 from tests.services.scale_bridge.test_faults import is_quiet
 
@@ -67,12 +67,12 @@ async def waiting(database: str, kind: str, **more: Any) -> AsyncIterator[Device
         open_service(database) as service,
         service.client() as anna,
     ):
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
             await device.set_price(6, 66.0)
         await device.order(kind, **more)
         yield device
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             await eventually(lambda: is_quiet(service))
             await assert_settled(device)
 
@@ -104,7 +104,7 @@ async def assert_settled(device: Device) -> None:
     assert (await device.post("/verify")).json()["outcome"] == "verified"
     # And for a process that begins with what is kept of the catalogue.
     fresh = replace(device.service.deps.context, catalogues=CatalogueCache())
-    copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).copy
+    copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).catalogue
     assert copy.document == await device.cached()
 
 
@@ -290,7 +290,7 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
 ) -> None:
     async with open_device(database, 3, reply_seconds=30) as device:
         context, change = device.service.deps.context, changed()
-        await price.remember(context, change, tenant="demo", currency="RUB")
+        await price.store_price(context, change, tenant="demo", currency="RUB")
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:1"])
         fetching = asyncio.create_task(device.fetch())

@@ -14,7 +14,7 @@ from libs.clock import utc_now
 from libs.testing.polling import eventually
 from services.scale_bridge.bootstrap import open_context, periodic_tasks
 from services.scale_bridge.devices.handlers.verification import announce_due
-from services.scale_bridge.schedules.domain.recovery import Rules
+from services.scale_bridge.schedules.domain.recovery import RecoveryRules
 from services.scale_bridge.schedules.handlers import recovery
 from tests.services.scale_bridge.service import (
     BORIS,
@@ -30,13 +30,13 @@ async def by_healing(service: Service) -> list[OperationQueued]:
     return [one for one in await service.events(OperationQueued) if one.asked_by == "heal"]
 
 
-async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:  # noqa: B008
+async def heal(service: Service, rules: RecoveryRules = RecoveryRules(), **later: float) -> int:  # noqa: B008
     """Look once, so much later; how many operations were ordered."""
     await service.caught_up()
     return await recovery.recover(service.deps.context, rules, utc_now() + timedelta(**later))
 
 
-async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
+async def test_a_scale_that_was_idle_for_long_is_verified(database: str) -> None:
     """So that drift is found by itself."""
     async with open_device(database, 2, heals=True, idle_minutes=0.002) as device:
         right = device.scale.base.products[0]["price"]
@@ -46,7 +46,7 @@ async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
         assert "verify" in {one.kind for one in await by_healing(device.service)}
 
 
-async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> None:
+async def test_recovery_waits_while_the_breaker_is_open(database: str) -> None:
     """R6."""
     async with open_device(database, 2) as device:
         await device.set_price(1, 3.5)
@@ -60,18 +60,18 @@ async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> No
         assert ordered.kind == "probe"
 
 
-async def test_many_workers_order_one_operation(database: str) -> None:
+async def test_several_workers_queue_one_operation(database: str) -> None:
     async with open_device(database, 2) as device:
         await device.set_price(1, 3.5)
         await device.scale.power_cut()
         await device.post("/upload")
         await device.service.caught_up()
         context, later = device.service.deps.context, utc_now() + timedelta(hours=1)
-        await asyncio.gather(*(recovery.recover(context, Rules(), later) for _ in range(5)))
+        await asyncio.gather(*(recovery.recover(context, RecoveryRules(), later) for _ in range(5)))
         assert len(await by_healing(device.service)) == 1
 
 
-async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
+async def test_recovery_after_a_power_failure_is_spread(database: str) -> None:
     """Not more than a few at once; and a scale that was never read is left alone."""
     async with open_device(database, 1, read=False) as device:
         assert await heal(device.service, days=1) == 0
@@ -81,7 +81,7 @@ async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
 
 
 @pytest.mark.parametrize("healing_on", [True, False])
-async def test_healing_can_be_switched_off(database: str, healing_on: bool) -> None:
+async def test_recovery_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with open_service(database, healing=healing_on) as service:
         assert len(periodic_tasks(service.settings, service.deps.context)) == 4 + healing_on
 
@@ -139,7 +139,7 @@ async def test_a_day_begins_where_the_shop_is(database: str) -> None:
             assert await announced(service) == expected
 
 
-async def test_a_worker_looks_by_itself_and_the_board_shows_how_long(database: str) -> None:
+async def test_a_worker_announces_reminders_and_the_board_counts_days(database: str) -> None:
     async with open_service(database, healing=False) as service, service.client() as anna:
         number = await register(anna)
         today = utc_now().astimezone(service.settings.zone).date()

@@ -20,7 +20,8 @@ DEVICE: Final = "kiosk"
 """The role of a kiosk itself. Its sessions last longer than those of people."""
 
 BRIDGE: Final = "bridge"
-"""The role of a scale bridge, the program that runs next to scales. It lasts like a kiosk's."""
+"""The role of a scale bridge, the program that runs next to scales. Its sessions last as long as
+those of a kiosk."""
 
 
 class Realm(StrEnum):
@@ -113,7 +114,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     for realm, role, scopes in (
         (Realm.SCALES, "user", ("scales:read", "scales:write")),
         (Realm.SCALES, BRIDGE, ("scales:bridge",)),
-        # spec crm §10; and supervisors watch the warehouse's boxes fill up, administrators mend
+        # spec crm §10; supervisors also read the warehouse's scans, administrators correct them
         (
             Realm.CRM,
             "ADMIN",
@@ -126,7 +127,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
         (Realm.CRM, "ENGINEER", _CRM_ENGINEER),
         # spec shop §2.5; each scope is `shop:` and a key of the clients' permissions
         *((Realm.SHOP, role, _shop_scopes(keys)) for role, keys in DEFAULTS.items()),
-        # spec kiosk §2.2; `kiosk:staff` is what every member of staff may, `kiosk:device` a kiosk
+        # spec kiosk §2.2; every member of staff has `kiosk:staff`, a kiosk itself `kiosk:device`
         (Realm.KIOSK, SUPERADMIN, _KIOSK_SUPERADMIN),
         (Realm.KIOSK, "admin", _KIOSK_ADMIN),
         (Realm.KIOSK, "staff", ("kiosk:staff",)),
@@ -145,8 +146,8 @@ CHIEFS: Final[Mapping[str, str]] = {
     Realm.KIOSK: SUPERADMIN,
     Realm.PLATFORM: SUPERADMIN,
 }
-"""The highest role by realm. A workspace that had an account in it always keeps one: only they can
-grant it."""
+"""The highest role by realm. The last account with it in a workspace cannot be removed or
+deactivated: only such an account can grant the role."""
 
 
 def scopes_of(realm: str, role: str) -> frozenset[str]:

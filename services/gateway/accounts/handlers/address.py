@@ -36,7 +36,7 @@ UNPROVED: Final = frozenset({Kind.EMAIL, Kind.USERNAME})
 
 
 class AddressTaken(Refused):
-    """Somebody else has this address, there."""
+    """Another account has this address already."""
 
     def __init__(self, address: Address, account_id: AccountId) -> None:
         super().__init__()

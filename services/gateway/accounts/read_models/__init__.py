@@ -1,1 +1,1 @@
-"""Questions about accounts."""
+"""The read model of accounts."""

@@ -26,7 +26,7 @@ from services.gateway.accounts.domain.realm import (
     Role,
     Workspace,
 )
-from services.gateway.accounts.read_models.account_rows import (
+from services.gateway.accounts.read_models.account_tables import (
     ACCOUNT,
     ADDRESS,
     OFFER,

@@ -16,13 +16,13 @@ from services.gateway.accounts.domain.account import (
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import attempts_of
 from services.gateway.sessions.api.sessions import CurrentUser
 
 router = APIRouter(
-    prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute, dependencies=[ACCOUNTS]
+    prefix="/api/v1/account", tags=["identity"], route_class=SmallBodyRoute, dependencies=[ACCOUNTS]
 )
 
 
@@ -41,8 +41,8 @@ class NewPassword(BaseModel):
 async def change_password(
     body: NewPassword, request: Request, gateway: Gateway, caller: CurrentUser
 ) -> None:
-    """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
-    nobody should have the new one, 429 after too many tries."""
+    """Change one's own password: 204, and all sessions end. 403 if the old password is wrong, 422
+    if the new one is unfit, 429 after too many attempts."""
     await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
     try:
         await change_own_password(
@@ -53,7 +53,7 @@ async def change_password(
             old=body.old_password,
             new=body.new_password,
         )
-    except WrongPassword as no:
-        raise HTTPException(403, str(no)) from None
-    except PasswordUnfit as no:
-        raise HTTPException(422, str(no)) from None
+    except WrongPassword as error:
+        raise HTTPException(403, str(error)) from None
+    except PasswordUnfit as error:
+        raise HTTPException(422, str(error)) from None

@@ -36,8 +36,8 @@ def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
             typer.Option(envvar=PASSWORD_FILE, help="Else it is asked for, or read from input."),
         ] = None,
         realm: Annotated[Realm, typer.Option(help="Where they administrate.")] = Realm.PLATFORM,
-        tenant: Annotated[str, typer.Option(help="Whose.")] = PLATFORM,
-        role: Annotated[str, typer.Option(help="As what.")] = SUPERADMIN,
+        tenant: Annotated[str, typer.Option(help="The tenant of the account.")] = PLATFORM,
+        role: Annotated[str, typer.Option(help="The role of the account.")] = SUPERADMIN,
     ) -> None:
         """Make an account that may make others."""
         person = Person(email=email, username=username)
@@ -59,8 +59,10 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
 def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
     @app.command("list")
     def list_accounts(
-        realm: Annotated[Realm | None, typer.Option(help="Only those with a role there.")] = None,
-        tenant: Annotated[str, typer.Option(help="Whose, if a realm is given.")] = "demo",
+        realm: Annotated[
+            Realm | None, typer.Option(help="Only accounts with a role in this realm.")
+        ] = None,
+        tenant: Annotated[str, typer.Option(help="The tenant, if a realm is given.")] = "demo",
         limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
         offset: Annotated[int, typer.Option(min=0)] = 0,
         as_json: AsJson = False,

@@ -30,7 +30,7 @@ from services.gateway.administration.handlers.account import change_person, rese
 
 
 class ActsElsewhere(Refused):
-    """This account also acts elsewhere; only its role here can be changed here."""
+    """This account has roles elsewhere, too; only its role here can be changed here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

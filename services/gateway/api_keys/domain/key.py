@@ -53,7 +53,7 @@ class KeyUseless(Refused):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Issued:
-    """What a key was issued with."""
+    """The content of an issued key."""
 
     name: str
     prefix: str

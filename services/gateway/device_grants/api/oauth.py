@@ -99,7 +99,7 @@ async def device_authorization(request: Request, gateway: Gateway) -> Response:
 
 @router.get("/.well-known/oauth-authorization-server")
 async def discovery(request: Request, gateway: Gateway, response: Response) -> dict[str, Any]:
-    """What clients may ask for, and where (RFC 8414)."""
+    """The metadata of the authorization server (RFC 8414)."""
     if gateway.settings.public_url is not None:
         response.headers["Cache-Control"] = f"public, max-age={DISCOVERY_SECONDS}"
     base = base_of(gateway, request)

@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
 
 class GrantRefused(Refused):
-    """The device is not let in, or not yet."""
+    """The device is not authorised, or not yet."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()

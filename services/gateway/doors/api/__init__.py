@@ -1,1 +1,1 @@
-"""What the requests of all doors share."""
+"""Shared parts of requests at the doors: CORS, refusals, local routes, addresses."""

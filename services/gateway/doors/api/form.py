@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from services.gateway.doors.api.shop_route import limited
+from services.gateway.doors.api.small_body import limited
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MOST_BYTES: Final = 16 * 1024

@@ -1,18 +1,16 @@
 """Routes with the refusals of the shop's clients, and the limit of small bodies."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-MAX_BODY_BYTES: Final = 64 * 1024
-MOST_FAULTS: Final = 20
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES, limited
 
-Receive: TypeAlias = Callable[[], Awaitable[Any]]
+MOST_FAULTS: Final = 20
 
 
 class ShopRoute(APIRoute):
@@ -45,24 +43,3 @@ def invalid(error: RequestValidationError) -> JSONResponse:
     fields = sorted({name for name in names if isinstance(name, str)})
     named = f": {', '.join(fields)}" if fields else ""
     return JSONResponse({"detail": f"Проверьте данные запроса{named}", "errors": faults}, 422)
-
-
-def limited(request: Request, most: int) -> Receive:
-    """The `receive` of a request that raises HTTPException 413 beyond `most` bytes.
-
-    A larger `Content-Length` is refused at once.
-    """
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > most:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    received = 0
-
-    async def counted() -> Any:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > most:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        return message
-
-    return counted

@@ -21,7 +21,7 @@ JWKS_SECONDS: Final = 300
 
 @router.get("/")
 async def about() -> dict[str, str]:
-    """Where to look (spec ingest §2.11). The scanner's connection test asks here, `?ping=1`."""
+    """Name and links (spec ingest §2.11). The scanner tests its connection here, with `?ping=1`."""
     return {
         "name": "Scanner Logger API",
         "version": VERSION,
@@ -34,7 +34,7 @@ async def about() -> dict[str, str]:
 
 @router.get("/ping")
 async def ping() -> dict[str, Any]:
-    """Somebody is here."""
+    """Whether the process answers."""
     return {"ok": True, "message": "pong"}
 
 

@@ -11,10 +11,12 @@ from yarl import URL
 
 from services.gateway.doors.adapters import returned
 from services.gateway.proxy.adapters.breaker import CircuitBreaker
+from services.gateway.proxy.adapters.exchange import Answer, Exchanges, is_plain
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Body: TypeAlias = bytes | AsyncIterator[bytes] | None
+Reply: TypeAlias = aiohttp.ClientResponse | Answer
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEVER_REPEATED: Final = frozenset({"POST", "PATCH"})
@@ -80,6 +82,7 @@ class Upstream:
         self.origin = origin.rstrip("/")
         self._session = session
         self._breaker = breaker
+        self._exchanges = Exchanges(session, origin)
         self._deadlines = deadlines
         self._usual_timeout = _timeout(deadlines)
 
@@ -126,7 +129,7 @@ class Upstream:
                 return content
         return None
 
-    async def _ask(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
+    async def _ask(self, request: UpstreamRequest) -> Reply:
         if wait := self._breaker.seconds_to_wait():
             raise UpstreamAway(wait)
         try:
@@ -146,13 +149,17 @@ class Upstream:
         self._breaker.record_success()
         return answer
 
-    async def _request(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
+    async def _request(self, request: UpstreamRequest) -> Reply:
         seconds = request.seconds or self._deadlines.answer
         timeout = self._usual_timeout
         if request.seconds is not None:
             timeout = _timeout(self._deadlines, request.seconds)
         async with asyncio.timeout(seconds) as deadline:
             body = request.body
+            if not isinstance(body, AsyncIterator) and is_plain(request.target):
+                return await self._exchanges.ask(
+                    request.method, request.target, request.headers, body, timeout
+                )
             if isinstance(body, AsyncIterator):
                 body = _extending_deadline(deadline, seconds, body)
             return await self._session.request(
@@ -166,7 +173,7 @@ class Upstream:
                 middlewares=() if request.method in NEVER_REPEATED else None,
             )
 
-    async def _start(self, request: UpstreamRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _start(self, request: UpstreamRequest) -> tuple[Reply, bytes]:
         """The head of the answer and the first part of its body.
 
         With the head alone, a service that died after it would look like an empty answer.
@@ -182,9 +189,7 @@ class Upstream:
                 raise UpstreamBroke(type(error).__name__) from error
             raise
 
-    async def _send_answer(
-        self, answer: aiohttp.ClientResponse, first: bytes, receive: Receive, send: Send
-    ) -> None:
+    async def _send_answer(self, answer: Reply, first: bytes, receive: Receive, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -200,7 +205,7 @@ class Upstream:
             )
 
 
-def _release(answer: aiohttp.ClientResponse) -> None:
+def _release(answer: Reply) -> None:
     """Return the connection to the pool if the answer was read completely, else close it."""
     answer.release() if answer.content.at_eof() else answer.close()
 

@@ -1,4 +1,4 @@
-"""Login, refresh and logout of the platform's administrators, who belong to no door."""
+"""Login, refresh and logout of the platform's administrators, at all doors."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -11,7 +11,7 @@ from services.gateway.accounts.domain.account import MAX_PASSWORD
 from services.gateway.accounts.domain.realm import PLATFORM, Realm
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
@@ -21,7 +21,7 @@ from services.gateway.sessions.handlers.session import LoggedIn
 router = APIRouter(
     prefix="/api/v1/platform",
     tags=["identity"],
-    route_class=ShortRoute,
+    route_class=SmallBodyRoute,
     dependencies=[Depends(public), SESSIONS],
 )
 
@@ -31,7 +31,7 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Login(BaseModel):
-    """Who wants in."""
+    """A login by e-mail address and password."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,7 +69,7 @@ async def login(
 
 @router.post("/refresh")
 async def refresh(body: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
-    """The next pair; 401 for a token that is over, and the end of all if it was used before."""
+    """The next pair; 401 for an invalid token. A token that was used before ends the session."""
     try:
         logged_in = await session.refresh(
             gateway.identity, body.refresh_token, realm=Realm.PLATFORM

@@ -26,7 +26,7 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Register(BaseModel):
-    """Who wants to be known."""
+    """A registration."""
 
     email: EmailStr
     password: Annotated[str, StringConstraints(min_length=8, max_length=128)]
@@ -40,7 +40,7 @@ async def register(body: Register, request: Request, gateway: Gateway) -> dict[s
     workspace = Workspace(Realm.SCALES, gateway.settings.people_tenant)
     person = Person(email=body.email)
     try:
-        made = await open_account(
+        account = await open_account(
             gateway.identity,
             person,
             password=body.password,
@@ -52,7 +52,7 @@ async def register(body: Register, request: Request, gateway: Gateway) -> dict[s
         raise HTTPException(409, TAKEN) from None
     except (BadAddress, PasswordUnfit):
         raise HTTPException(422, "This address or password cannot be used") from None
-    return {"id": made.number, "email": made.person.email}
+    return {"id": account.number, "email": account.person.email}
 
 
 @router.post("/login")

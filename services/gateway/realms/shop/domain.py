@@ -12,14 +12,14 @@ from services.gateway.accounts.domain.shop_role import ShopRole, parse_shop_role
 
 CITY: Final = "Алматы"
 FOUNDER: Final = "Администратор"
-"""What whoever registers a shop is called, until somebody says otherwise."""
+"""The name of the member who registers a shop, until it is changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """What one shop calls somebody, and knows of them. Nobody is found by it, nor proved.
+    """A shop's data about a member. It is not verified and does not identify the account.
 
-    So a shop cannot say who somebody is who works elsewhere, too.
+    So a shop cannot change the identity of an account that works in other shops too.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invitation:
-    """What a shop wrote of somebody it invites; `phone` (E.164) is how it found them."""
+    """The data of an invited person; the shop found the account by `phone` (E.164)."""
 
     phone: str
     card: Card
 
 
-def registered(event: GatewayEvent) -> ShopRegistered:
-    """The event, which must be of a shop."""
+def shop_registered(event: GatewayEvent) -> ShopRegistered:
+    """The event as `ShopRegistered`. Raises TypeError for another one."""
     if not isinstance(event, ShopRegistered):
         raise TypeError("an id of a shop was given to something else")
     return event
@@ -45,8 +45,8 @@ def registered(event: GatewayEvent) -> ShopRegistered:
 def workspaces_of_staff(
     roles: Mapping[Workspace, str], role: str | None = None
 ) -> tuple[tuple[Workspace, ShopRole], ...]:
-    """Where somebody works, as `role` if it is given, first where they may do the most."""
-    found = [
+    """The workspaces of active roles in shops (of `role`, if given), the highest role first."""
+    matching = [
         (workspace, shop_role)
         for workspace, name in roles.items()
         if workspace.realm == Realm.SHOP
@@ -54,16 +54,18 @@ def workspaces_of_staff(
         and shop_role.active
         and role in (None, shop_role.role)
     ]
-    return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
+    return tuple(sorted(matching, key=lambda one: (rank(one[1]), one[0].tenant)))
 
 
 def workspace_to_enter(
     workspaces: Sequence[Workspace], owned: Collection[str], used: Mapping[str, datetime]
 ) -> Workspace | None:
-    """Which of several `places` a login leads to: the shop that is `owned`, else the one `used`
-    last, else the first; both by tenant."""
-    if mine := [workspace for workspace in workspaces if workspace.tenant in owned]:
-        return mine[0]
+    """The workspace of a login: the `owned` one, else the last `used`, else the first.
+
+    `owned` and `used` are by tenant.
+    """
+    if owned_workspaces := [workspace for workspace in workspaces if workspace.tenant in owned]:
+        return owned_workspaces[0]
     latest = max(
         (used[workspace.tenant] for workspace in workspaces if workspace.tenant in used),
         default=None,
@@ -79,7 +81,7 @@ def workspace_to_enter(
 
 
 def card_of(person: Person, tenant: str) -> Card:
-    """What the shop calls them; of whom it did not say, what they are called anyhow."""
+    """The shop's card of a person; without one, a card from the personal data."""
     traits = person.traits
     if _trait(tenant, "name") not in traits:
         return Card(name=person.name, email=person.email, telegram_id=person.telegram_id)
@@ -92,16 +94,16 @@ def card_of(person: Person, tenant: str) -> Card:
 
 
 def with_card(person: Person, tenant: str, card: Card) -> Person:
-    """The person with another card of this shop."""
-    said = {
+    """The person with a new card of this shop."""
+    fields = {
         "name": card.name,
         "email": card.email,
         "telegram": str(card.telegram_id) if card.telegram_id else None,
     }
-    mine = {_trait(tenant, what): value for what, value in said.items()}
-    others = {name: value for name, value in person.traits.items() if name not in mine}
-    kept = {name: value for name, value in mine.items() if value is not None}
-    return replace(person, traits=others | kept)
+    owned_workspaces = {_trait(tenant, what): value for what, value in fields.items()}
+    others = {name: value for name, value in person.traits.items() if name not in owned_workspaces}
+    present = {name: value for name, value in owned_workspaces.items() if value is not None}
+    return replace(person, traits=others | present)
 
 
 def _trait(tenant: str, what: str) -> str:

@@ -1,1 +1,1 @@
-"""What all logins share, and requests about one's own sessions."""
+"""Shared parts of logins, permissions by realm, and requests about sessions."""

@@ -11,7 +11,7 @@ from services.gateway.accounts.domain.realm import Realm, Workspace
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.domain.session import MAX_DEVICE
 from services.gateway.sessions.handlers.management import (
     device_sessions,
@@ -23,7 +23,10 @@ from services.gateway.sessions.handlers.session import revoke_all
 from services.gateway.sessions.read_models import SessionRow, live_sessions
 
 router = APIRouter(
-    prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
+    prefix="/api/v1/sessions",
+    tags=["identity"],
+    route_class=SmallBodyRoute,
+    dependencies=[SESSIONS],
 )
 
 EVERYBODY: Final = require_kind(*Realm)
@@ -37,8 +40,8 @@ async def list_sessions(
     of: Annotated[Literal["devices"] | None, Query()] = None,
     tenant: Annotated[TenantName | None, Query()] = None,
 ) -> dict[str, Any]:
-    """One's own sessions in all realms, the newest first; `of=devices` those of the kiosks and
-    scale bridges that one may manage, where the platform's administrators say of which `tenant`.
+    """One's own sessions in all realms, the newest first; with `of=devices` those of the kiosks and
+    scale bridges that one may manage. The platform's administrators choose the `tenant`.
     """
     if of == "devices":
         found = await _of_devices(gateway, caller, tenant)
@@ -52,7 +55,7 @@ async def list_sessions(
 async def end_session(session_id: UUID, gateway: Gateway, caller: CurrentUser) -> None:
     """End a session of one's own, the present one too, or of a device that one may manage.
 
-    204 again for one that is over; 404 for anybody else's.
+    204 again for a session that is over; 404 for any other session.
     """
     await revoke_one(
         gateway.identity,
@@ -84,11 +87,11 @@ async def end_other_sessions(
 
 async def _of_devices(gateway: Deps, caller: Principal, tenant: str | None) -> list[SessionRow]:
     platform = caller.kind == Realm.PLATFORM
-    whose = (tenant or gateway.settings.people_tenant) if platform else caller.tenant
+    owner = (tenant or gateway.settings.people_tenant) if platform else caller.tenant
     workspace, actor = Workspace(caller.kind, caller.tenant), AccountId(UUID(caller.subject))
-    kinds = managed(workspace, caller.scopes, whose)
+    kinds = managed(workspace, caller.scopes, owner)
     return [
-        *await device_sessions(gateway.identity, kinds, whose, actor=actor, workspace=workspace)
+        *await device_sessions(gateway.identity, kinds, owner, actor=actor, workspace=workspace)
     ]
 
 

@@ -1,1 +1,1 @@
-"""Sessions begun and revoked, attempts, known networks."""
+"""Recorded and revoked sessions, limits of attempts, known networks."""

@@ -11,9 +11,9 @@ from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.sessions.domain.allowance import TooMany
-from services.gateway.telegram.domain.one_time_code import Expired, Way, Wrong
+from services.gateway.telegram.domain.one_time_code import DeliveryMethod, Expired, Wrong
 from services.gateway.telegram.handlers import one_time_code
-from services.gateway.telegram.handlers.one_time_code import Delivery
+from services.gateway.telegram.handlers.one_time_code import CodeDelivery
 
 router = APIRouter(
     prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[Depends(public)]
@@ -22,7 +22,7 @@ router = APIRouter(
 Phone = Annotated[str, StringConstraints(pattern=r"^\+7[0-9]{10}$")]
 
 SENT: Final = "Код отправлен в Telegram"
-SHOWN: Final = "Демонстрационный режим: код показан на экране"
+DISPLAYED_TEXT: Final = "Демонстрационный режим: код показан на экране"
 REGISTER: Final = "Чтобы получать коды, подтвердите номер телефона в Telegram-боте"
 CONFIRM: Final = "Подтвердите вход в Telegram и запросите код ещё раз"
 INSTRUCTIONS: Final = (
@@ -35,7 +35,7 @@ TOO_MANY_REQUESTS: Final = "Too many requests. Слишком много зап�
 
 
 class PhoneAsked(BaseModel):
-    """Who wants to log in."""
+    """The phone to log in with."""
 
     phone: Phone
 
@@ -60,12 +60,12 @@ async def request_otp(
 
 
 def address_of(request: Request, gateway: Gateway) -> str:
-    """The network address whose tries are counted, proxies we trust aside."""
+    """The client's network address, behind trusted proxies."""
     headers = dict(request.scope["headers"])
     return peer_of(request.scope, headers, gateway.settings.trusted_proxies).address
 
 
-def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
+def refusal_of(outcome: Wrong | Expired | TooMany) -> HTTPException:
     """The 400 of `verify-otp`, in words its page looks for (spec shop §2.1)."""
     match outcome:
         case Wrong(remaining=remaining):
@@ -80,14 +80,18 @@ def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
             assert_never(outcome)
 
 
-def _delivery_body(delivery: Delivery) -> dict[str, Any]:
-    match delivery.way:
-        case Way.SHOWN | Way.FIXED:
-            return {"message": SHOWN, "delivery_method": delivery.way, "otp": delivery.code}
-        case Way.REGISTER:
+def _delivery_body(delivery: CodeDelivery) -> dict[str, Any]:
+    match delivery.method:
+        case DeliveryMethod.DISPLAYED | DeliveryMethod.FIXED:
+            return {
+                "message": DISPLAYED_TEXT,
+                "delivery_method": delivery.method,
+                "otp": delivery.code,
+            }
+        case DeliveryMethod.REGISTER:
             link = {"bot_link": delivery.bot_link} if delivery.bot_link else {}
-            told = {"message": REGISTER, "delivery_method": delivery.way}
-            return {**told, **link, "instructions": list(INSTRUCTIONS)}
+            answer = {"message": REGISTER, "delivery_method": delivery.method}
+            return {**answer, **link, "instructions": list(INSTRUCTIONS)}
         case _:
             message = CONFIRM if delivery.confirmed else SENT
-            return {"message": message, "delivery_method": delivery.way}
+            return {"message": message, "delivery_method": delivery.method}

@@ -1,1 +1,1 @@
-"""Rules of one-time codes and of what Telegram sends."""
+"""Rules of one-time codes, bot updates and init data."""

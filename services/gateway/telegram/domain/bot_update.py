@@ -16,7 +16,7 @@ _LOGIN: Final = re.compile(r"/login_([0-9a-f]{8})", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """Who said it. In a private chat the chat's id is the sender's."""
+    """A message from a private chat, whose id is that of the sender."""
 
     telegram_id: int
 
@@ -29,64 +29,64 @@ class Help(Message):
     """`/help`."""
 
 
-class Status(Message):
-    """`/status`: is my phone linked?"""
+class LinkStatus(Message):
+    """`/status`: whether the phone is linked."""
 
 
 class ForeignContact(Message):
-    """A contact out of the address book: it proves nothing."""
+    """A contact from the address book, which proves nothing."""
 
 
-class TypedNumber(Message):
-    """A number typed by hand: it proves nothing either."""
+class TypedPhone(Message):
+    """A typed phone number, which proves nothing."""
 
 
 class Shops(Message):
-    """`/shops`: where do I work, and who invites me?"""
+    """`/shops`: the shops of the sender, and invitations."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfirmLogin(Message):
-    """`/login_…`, out of our message: yes, it is me who asks for a code."""
+    """`/login_…`, from our message: the sender confirms the request of a code."""
 
     nonce: str
 
 
-class SomethingElse(Message):
-    """Whatever else people say to a bot."""
+class UnknownMessage(Message):
+    """Any other message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnContact(Message):
-    """The sender's own contact; `phone` is E.164, vouched for by Telegram."""
+    """The sender's own contact; Telegram verified `phone` (E.164)."""
 
     phone: str
 
 
-class Choice(StrEnum):
-    """What a button below `/shops` does."""
+class ButtonAction(StrEnum):
+    """The action of a button below `/shops`."""
 
     ACCEPT = "accept"
     LEAVE = "leave"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen(Message):
-    """A button was pressed; `callback` is what Telegram wants answered."""
+class ButtonPressed(Message):
+    """A pressed button; `callback` is the id of the callback to answer."""
 
     callback: str
-    choice: Choice
+    action: ButtonAction
     tenant: str
 
 
 BotCommand: TypeAlias = (
-    Start | Help | Status | ForeignContact | TypedNumber | OwnContact | SomethingElse
+    Start | Help | LinkStatus | ForeignContact | TypedPhone | OwnContact | UnknownMessage
 )
-Update: TypeAlias = BotCommand | Shops | Chosen | ConfirmLogin
+Update: TypeAlias = BotCommand | Shops | ButtonPressed | ConfirmLogin
 
 
 class Keyboard(StrEnum):
-    """What stands below the answer."""
+    """The keyboard below a reply."""
 
     ASK_CONTACT = "ask contact"
     NONE = "none"
@@ -102,8 +102,7 @@ class Button:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What the bot says. Plain text: nothing in it is markup. `buttons` stand in the
-    place of a `keyboard`, each in a row of its own."""
+    """A reply of the bot, as plain text. `buttons`, one per row, replace the `keyboard`."""
 
     text: str
     keyboard: Keyboard = Keyboard.NONE
@@ -111,8 +110,8 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShopEntry:
-    """A shop that somebody works in or is invited to."""
+class ShopListing:
+    """A shop of a list: one works in it or is invited to it."""
 
     tenant: str
     name: str
@@ -149,29 +148,29 @@ _DECLINE: Final = "❌ Отклонить: {name}"
 _LEAVE: Final = "🚪 Уйти: {name}"
 ACCEPTED: Final = "✅ Приглашение принято. Войдите по коду ещё раз."
 LEFT: Final = "Готово: вы там больше не работаете."
-GONE: Final = "Этого приглашения или места больше нет: /shops"
-STAYS: Final = "Вы последний администратор магазина и не можете уйти."
+NOT_FOUND: Final = "Этого приглашения или места больше нет: /shops"
+LAST_ADMIN: Final = "Вы последний администратор магазина и не можете уйти."
 MAX_DATA: Final = 64
-"""Bytes of `Button.data`, as the Bot API has them."""
+"""The maximal bytes of `Button.data` in the Bot API."""
 MAX_SHOPS: Final = 20
 _CONFIRMED: Final = "✅ Вход подтверждён. Запросите код ещё раз."
 _NOT_CONFIRMED: Final = "⚠️ Подтверждение устарело или уже использовано."
-_OTHERWISE: Final = "Используйте команду /start, чтобы подтвердить номер, или /help для справки."
+_UNKNOWN: Final = "Используйте команду /start, чтобы подтвердить номер, или /help для справки."
 
 
 def update_id(update: object) -> int | None:
-    """The number by which a repeated update is known; None if it has none."""
-    found = update.get("update_id") if isinstance(update, Mapping) else None
-    return found if type(found) is int and 0 <= found < 2**63 else None
+    """The id of an update, the same if it is repeated; None without a valid one."""
+    value = update.get("update_id") if isinstance(update, Mapping) else None
+    return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def read(update: object) -> Update | None:
-    """What an Update of the Bot API means, or None if it is nothing a person said in private.
+    """Parse an Update of the Bot API; None unless a person wrote it in a private chat.
 
-    Only a contact whose `user_id` is the sender's own counts as theirs.
+    A contact counts as the sender's own only if its `user_id` is the sender's id.
     """
     if isinstance(update, Mapping) and "callback_query" in update:
-        return _chosen(_member(update, "callback_query"))
+        return _button_pressed(_member(update, "callback_query"))
     message = _member(update, "message")
     sender = _member(message, "from")
     chat = _member(message, "chat")
@@ -187,7 +186,7 @@ def read(update: object) -> Update | None:
 
 
 def reply_to(command: BotCommand, *, linked: str | None = None) -> Reply:
-    """What to answer. `linked` is the sender's phone, if one is linked."""
+    """The reply to a message. `linked` is the sender's phone, if one is linked."""
     match command:
         case Start():
             return Reply(text=_WELCOME, keyboard=Keyboard.ASK_CONTACT)
@@ -197,32 +196,32 @@ def reply_to(command: BotCommand, *, linked: str | None = None) -> Reply:
             return Reply(text=_LINKED.format(phone=masked(phone)), keyboard=Keyboard.NONE)
         case ForeignContact():
             return Reply(text=_FOREIGN, keyboard=Keyboard.ASK_CONTACT)
-        case TypedNumber():
+        case TypedPhone():
             return Reply(text=_TYPED, keyboard=Keyboard.ASK_CONTACT)
-        case Status():
+        case LinkStatus():
             return _status(linked)
-        case SomethingElse():
-            return Reply(text=_OTHERWISE, keyboard=Keyboard.NONE)
+        case UnknownMessage():
+            return Reply(text=_UNKNOWN, keyboard=Keyboard.NONE)
         case _:
             assert_never(command)
 
 
 def login_reply(*, confirmed: bool) -> Reply:
-    """What to answer to `ConfirmLogin`."""
+    """The reply to `ConfirmLogin`."""
     return Reply(text=_CONFIRMED if confirmed else _NOT_CONFIRMED, keyboard=Keyboard.NONE)
 
 
-def shops_reply(shops: Sequence[ShopEntry]) -> Reply:
-    """Where somebody works and is invited to, with a button for each thing they can do."""
+def shops_reply(shops: Sequence[ShopListing]) -> Reply:
+    """The reply to `/shops`, with a button for each possible action."""
     if not shops:
         return Reply(text=_NO_SHOPS)
     rows = [
-        (text.format(name=shop.name), f"{choice} {shop.tenant}")
+        (text.format(name=shop.name), f"{action} {shop.tenant}")
         for shop in shops[:MAX_SHOPS]
-        for text, choice in (
-            ((_ACCEPT, Choice.ACCEPT), (_DECLINE, Choice.LEAVE))
+        for text, action in (
+            ((_ACCEPT, ButtonAction.ACCEPT), (_DECLINE, ButtonAction.LEAVE))
             if shop.invited
-            else ((_LEAVE, Choice.LEAVE),)
+            else ((_LEAVE, ButtonAction.LEAVE),)
         )
     ]
     fitting = tuple(Button(*row) for row in rows if len(row[1].encode()) <= MAX_DATA)
@@ -230,7 +229,7 @@ def shops_reply(shops: Sequence[ShopEntry]) -> Reply:
 
 
 def code_text(code: str, *, invited: bool = False) -> str:
-    """The message that carries a code; it never says what a stranger wrote."""
+    """The message with a code. It contains no text of other people."""
     return (
         f"🔐 Ваш код подтверждения: {code}\n\n"
         "Код действует 5 минут. Если вы его не запрашивали, ничего не делайте."
@@ -239,7 +238,7 @@ def code_text(code: str, *, invited: bool = False) -> str:
 
 
 def confirmation_text(nonce: str) -> str:
-    """The message in whose place a code comes once its owner has confirmed that they ask."""
+    """The message that asks the owner of a phone to confirm the request of a code."""
     return (
         "⚠️ Сегодня для вашего номера вводили много неверных кодов.\n\n"
         f"Если сейчас входите вы, нажмите /login_{nonce} и запросите код ещё раз. "
@@ -248,12 +247,12 @@ def confirmation_text(nonce: str) -> str:
 
 
 def masked(phone: str) -> str:
-    """Enough of a phone to recognise one's own."""
+    """A phone with its middle digits hidden."""
     return f"{phone[:2]}•••{phone[-4:]}" if len(phone) > 8 else "•••"
 
 
 def phone_of(text: object) -> str | None:
-    """E.164 of a phone as Telegram writes it, with or without a plus; None if it is none."""
+    """Parse a phone as Telegram sends it, with or without a plus: E.164, None if malformed."""
     if not isinstance(text, str) or not _INTERNATIONAL.fullmatch(text):
         return None
     try:
@@ -276,15 +275,17 @@ def _contact(telegram_id: int, contact: Mapping[str, Any]) -> BotCommand:
     return OwnContact(telegram_id=telegram_id, phone=phone)
 
 
-def _chosen(query: Mapping[str, Any]) -> Chosen | None:
+def _button_pressed(query: Mapping[str, Any]) -> ButtonPressed | None:
     telegram_id = _id(_member(query, "from").get("id"))
     callback, data = query.get("id"), query.get("data")
     if telegram_id is None or not isinstance(callback, str) or not isinstance(data, str):
         return None
     word, _, tenant = data.partition(" ")
-    if word not in list(Choice) or not tenant:
+    if word not in list(ButtonAction) or not tenant:
         return None
-    return Chosen(telegram_id=telegram_id, callback=callback, choice=Choice(word), tenant=tenant)
+    return ButtonPressed(
+        telegram_id=telegram_id, callback=callback, action=ButtonAction(word), tenant=tenant
+    )
 
 
 def _text(telegram_id: int, text: str) -> BotCommand | Shops | ConfirmLogin:
@@ -297,18 +298,18 @@ def _text(telegram_id: int, text: str) -> BotCommand | Shops | ConfirmLogin:
         case "/help":
             return Help(telegram_id=telegram_id)
         case "/status":
-            return Status(telegram_id=telegram_id)
+            return LinkStatus(telegram_id=telegram_id)
         case "/shops":
             return Shops(telegram_id=telegram_id)
         case _ if _LIKE_A_NUMBER.fullmatch(text.strip()):
-            return TypedNumber(telegram_id=telegram_id)
+            return TypedPhone(telegram_id=telegram_id)
         case _:
-            return SomethingElse(telegram_id=telegram_id)
+            return UnknownMessage(telegram_id=telegram_id)
 
 
 def _member(whole: object, name: str) -> Mapping[str, Any]:
-    found = whole.get(name) if isinstance(whole, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    value = whole.get(name) if isinstance(whole, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _id(value: object) -> int | None:

@@ -15,7 +15,7 @@ MAX_LENGTH: Final = 8192
 MAX_FIELDS: Final = 32
 MAX_AGE: Final = timedelta(hours=24)
 AHEAD: Final = timedelta(minutes=2)
-"""How far Telegram's clock may be before ours."""
+"""How far Telegram's clock may be ahead of ours."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _SECONDS: Final = re.compile(r"[0-9]{1,11}")
 _LARGEST_ID: Final = 2**52
@@ -35,7 +35,7 @@ class InitDataStale(Unauthenticated):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TelegramCaller:
-    """Who opened the Mini App. `fingerprint` is what may log in only once (spec shop §2.4)."""
+    """The user who opened the Mini App. `fingerprint` may log in once (spec shop §2.4)."""
 
     telegram_id: int
     first_name: str
@@ -48,10 +48,10 @@ class TelegramCaller:
 def caller_of(
     init_data: str, *, bot_token: str, now: datetime, max_age: timedelta = MAX_AGE
 ) -> TelegramCaller:
-    """Who signed in, by the check that Telegram prescribes (spec shop §2.4).
+    """Verify init data as Telegram prescribes (spec shop §2.4); its user.
 
-    Raises InitDataMalformed, InitDataForged, InitDataStale; `ValueError` without a bot token. The
-    order of the fields and the way they are percent-encoded mean nothing, and are not signed.
+    The order and the percent-encoding of fields are not signed. Raises InitDataMalformed,
+    InitDataForged, InitDataStale; ValueError without a bot token.
     """
     fields = _fields(init_data)
     fingerprint = fields.pop("hash", "")
@@ -60,7 +60,7 @@ def caller_of(
     expected = sign(fields, bot_token)
     if not hmac.compare_digest(expected.encode(), fingerprint.encode()):
         raise InitDataForged
-    # Only now anything of it is worth reading.
+    # The content counts only after the signature was verified.
     auth_date = _auth_date(fields)
     if now - auth_date > max_age or auth_date - now > AHEAD:
         raise InitDataStale
@@ -76,7 +76,7 @@ def caller_of(
 
 
 def sign(fields: dict[str, str], bot_token: str) -> str:
-    """The `hash` of decoded fields, those with blank values included, 64 hexadecimal digits."""
+    """The `hash` of decoded fields, blank ones included: 64 hexadecimal digits."""
     if not bot_token:
         raise ValueError("an empty token signs for anybody")
     lines = "\n".join(f"{name}={value}" for name, value in sorted(fields.items()))
@@ -101,23 +101,23 @@ def _fields(init_data: str) -> dict[str, str]:
         raise InitDataMalformed from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        # Which of two values was meant, two readers could see differently.
+        # Repeated fields are ambiguous.
         raise InitDataMalformed
     return fields
 
 
 def _auth_date(fields: dict[str, str]) -> datetime:
-    said = fields.get("auth_date", "")
-    if not _SECONDS.fullmatch(said):
+    seconds = fields.get("auth_date", "")
+    if not _SECONDS.fullmatch(seconds):
         raise InitDataMalformed
     try:
-        return datetime.fromtimestamp(int(said), UTC)
+        return datetime.fromtimestamp(int(seconds), UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise InitDataMalformed from error
 
 
 def _user(fields: dict[str, str]) -> dict[str, Any]:
-    """The user, decoded once: the field's value is JSON and nothing else."""
+    """The user, whose field is JSON."""
     try:
         user = json.loads(fields.get("user", ""))
     except (ValueError, RecursionError) as error:

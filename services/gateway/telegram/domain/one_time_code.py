@@ -1,11 +1,11 @@
-"""One-time codes: six digits that prove, for some minutes and once, who reads a phone's messages.
+"""One-time codes: six digits, valid once for five minutes, that prove control of a phone.
 
-The rules are those of spec shop §2.2 as tightened by its S10. A code dies after `TRIES` wrong ones,
-from wherever they come, and asking for another gives that one new tries: a phone is never locked.
-So that asking and guessing all day opens no account, wrong tries are also counted for the phone
-for a day, those from networks it never logged in from apart from the others: strangers use up no
-tries of the places where its owner is known. The two and what `CONFIRMATIONS` add stay below a
-hundred in any 24 hours, which may touch two windows: a chance of less than 10⁻⁴ a day.
+The rules are those of spec shop §2.2 as tightened by its S10. A code ends after `TRIES` wrong
+attempts from all networks together; a new code has new attempts, so that a phone is never locked.
+Wrong attempts are also counted by phone and day: those from networks it logged in from before
+apart from the others, so that strangers do not use up the attempts of the owner's networks. With
+`CONFIRMATIONS` that is below a hundred in any 24 hours, even across two windows: a chance of less
+than 10⁻⁴ a day to guess a code.
 """
 
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ DIGITS: Final = 6
 
 
 TRIES: Final = 3
-"""Wrong ones; after them a code opens nothing."""
+"""Wrong attempts after which a code is invalid."""
 TRIES_FROM_NETWORK: Final = Allowance(6, timedelta(minutes=15))
-"""Of one phone from one network."""
+"""Attempts on one phone from one network."""
 TRIES_OF_NETWORK: Final = Allowance(30, timedelta(minutes=15))
-"""Of all phones that never logged in from there: a shop is one address with many people behind it.
-"""
+"""Attempts from one network on all phones that never logged in from it. Many people of a shop share
+an address."""
 DAILY_OF_STRANGERS: Final = Allowance(24, timedelta(days=1))
 DAILY_OF_KNOWN: Final = Allowance(15, timedelta(days=1))
 CONFIRMATIONS: Final = Allowance(3, timedelta(days=1))
-"""Each gives one network `TRIES` more."""
+"""Confirmations by the owner; each grants one network `TRIES` further attempts."""
 CONFIRMED_FOR: Final = timedelta(minutes=15)
 REQUESTS: Final = Allowance(10, timedelta(seconds=60))
-"""Of one phone from one network."""
+"""Codes requested for one phone from one network."""
 REQUESTS_OF_NETWORK: Final = Allowance(30, timedelta(seconds=60))
-"""Of all phones that never logged in from there."""
+"""Codes requested from one network for all phones that never logged in from it."""
 CONFIRMATION_REQUESTS: Final = Allowance(10, timedelta(hours=1))
-"""Of one phone: each is a message to its owner."""
+"""Requests to confirm, for one phone: each is a message to its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,19 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wrong:
-    """The code was wrong; so many tries are left."""
+    """The code was wrong; `remaining` attempts are left."""
 
     remaining: int
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """There is no code any more, or there never was one."""
+    """The code has expired, or none was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """Too much was guessed today: first the owner has to confirm that it is them who ask."""
+    """Too many wrong attempts today: the owner must confirm the request first."""
 
 
 Outcome: TypeAlias = Verified | Wrong | Expired | TooMany
@@ -66,42 +66,44 @@ Outcome: TypeAlias = Verified | Wrong | Expired | TooMany
 
 FIXED_PHONE: Final = "+77011234567"
 FIXED_CODE: Final = "123456"
-"""What the shop's own suites log in with."""
+"""The phone and code of the shop's own test suites."""
 
 
-class Way(StrEnum):
-    """How a code reaches the one who asked for it."""
+class DeliveryMethod(StrEnum):
+    """How a code is delivered."""
 
     TELEGRAM = "telegram"
-    SHOWN = "debug"
-    """In the answer itself, of the demo profile only."""
+    DISPLAYED = "debug"
+    """In the answer itself, in the profile `demo` only."""
     FIXED = "test"
-    """In the answer itself, and always the same: of one phone in the profile `test` only."""
+    """A fixed code in the answer itself, of one phone in the profile `test` only."""
     REGISTER = "need_registration"
-    """Not at all, until the phone was shared with the bot."""
+    """Not delivered: the phone must be shared with the bot first."""
     NONE = "none"
-    """Not at all: nobody set up a bot."""
+    """Not delivered: no bot is configured."""
 
 
 def is_code(text: str) -> bool:
-    """Whether it could be a code."""
+    """Whether the text has the form of a code."""
     return len(text) == DIGITS and text.isascii() and text.isdecimal()
 
 
 def judge(*, wrong: int | None, right: bool) -> Outcome:
-    """What a try comes to; `wrong` are those of the code so far, None if there is no code."""
+    """The outcome of an attempt; `wrong` counts earlier wrong ones, None without a code."""
     if wrong is None:
         return Expired()
     if wrong >= TRIES:
-        # Another code can be had at once.
+        # Another code can be requested at once.
         return TooMany(retry_after=1)
     return Verified() if right else Wrong(remaining=TRIES - wrong - 1)
 
 
-def way_for(*, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool) -> Way:
-    """How to deliver (spec shop §2.2, delivery order). SMS is not offered: nothing would come."""
+def delivery_method_for(
+    *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool
+) -> DeliveryMethod:
+    """The delivery method (spec shop §2.2, delivery order). SMS is not supported."""
     if not has_bot:
-        return Way.SHOWN if is_demo else Way.NONE
+        return DeliveryMethod.DISPLAYED if is_demo else DeliveryMethod.NONE
     if has_chat:
-        return Way.TELEGRAM
-    return Way.SHOWN if is_demo and is_known else Way.REGISTER
+        return DeliveryMethod.TELEGRAM
+    return DeliveryMethod.DISPLAYED if is_demo and is_known else DeliveryMethod.REGISTER

@@ -1,4 +1,4 @@
-"""Verification of a Mini App's init data, and the phone that is proved by it."""
+"""Verification of a Mini App's init data and of the user's phone."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,7 +17,7 @@ SPARE: Final = timedelta(minutes=1)
 
 
 class NoPhone(Refused):
-    """Nobody said which phone, and none is linked to this Telegram account."""
+    """No phone was given, and none is linked to this Telegram account."""
 
 
 class PhoneNotProved(Unauthenticated):
@@ -25,43 +25,43 @@ class PhoneNotProved(Unauthenticated):
 
 
 class InitDataUsed(Unauthenticated):
-    """This init data has logged somebody in already; open the app anew."""
+    """This init data was used for a login already; open the app anew."""
 
 
 async def proved_phone(context: CodeContext, caller: TelegramCaller, phone: str | None) -> str:
     """The caller's phone in E.164 (spec shop §2.4).
 
-    It is theirs if they shared it with the bot as their own contact, or if its account has this
-    Telegram account; that the app says so is no proof. Without `phone` it is the one that is
-    linked. Raises NoPhone, PhoneNotProved, Unavailable.
+    A phone is proved if it was shared with the bot as the caller's own contact, or if its account
+    has this Telegram account. Without `phone` it is the linked one. Raises NoPhone,
+    PhoneNotProved, Unavailable.
     """
     linked = await context.links.phone_of(caller.telegram_id)
     if not phone:
         if linked is None:
             raise NoPhone
         return linked
-    asked = phone_of(phone)
-    if asked is None:
+    parsed = phone_of(phone)
+    if parsed is None:
         raise NoPhone
-    if asked == linked or (await context.who_has(asked)).telegram_id == caller.telegram_id:
-        return asked
+    if parsed == linked or (await context.owner_of_phone(parsed)).telegram_id == caller.telegram_id:
+        return parsed
     raise PhoneNotProved
 
 
 def read_init_data(
     context: CodeContext, init_data: str, *, bot_token: str, max_age: timedelta = MAX_AGE
 ) -> TelegramCaller:
-    """Who signed in. Raises InitDataMalformed, InitDataForged, InitDataStale."""
+    """Verify init data. Raises InitDataMalformed, InitDataForged, InitDataStale."""
     return caller_of(init_data, bot_token=bot_token, now=context.clock(), max_age=max_age)
 
 
 async def use_up(
     context: CodeContext, caller: TelegramCaller, *, max_age: timedelta = MAX_AGE
 ) -> None:
-    """Let this init data log in never again. Raises InitDataUsed, Unavailable.
+    """Mark the init data as used. Raises InitDataUsed if it was used before, Unavailable.
 
-    The last thing before a session is opened: the app shows the same init data to one login after
-    the other until one knows its phone.
+    Called last before a session is opened: the app sends the same init data to several logins until
+    one succeeds.
     """
     until = caller.auth_date + max_age + AHEAD + SPARE
     if not await context.links.first_use(caller.fingerprint, until=until, now=context.clock()):

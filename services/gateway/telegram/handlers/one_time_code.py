@@ -14,18 +14,18 @@ from services.gateway.accounts.domain.shop import oldest_offer
 from services.gateway.accounts.handlers.address import find
 from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, person_of
 from services.gateway.sessions.domain.allowance import TooMany
-from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble
+from services.gateway.telegram.adapters import Bot, Failed, FailureReason, Sent
 from services.gateway.telegram.domain.bot_update import code_text, confirmation_text, masked
 from services.gateway.telegram.domain.one_time_code import (
     FIXED_CODE,
     FIXED_PHONE,
+    DeliveryMethod,
     Outcome,
     Unconfirmed,
     Verified,
-    Way,
-    way_for,
+    delivery_method_for,
 )
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from services.gateway.telegram.stores.links import TelegramLinks
 
 AWAY_SECONDS: Final = 5
@@ -35,28 +35,30 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """What the accounts say of a phone: whether somebody has it, their Telegram account, and
-    whether a shop invites them."""
+    """The account that owns a phone: its Telegram account, and whether a shop invites it.
+
+    `is_known` is False if no account has the phone.
+    """
 
     is_known: bool
     telegram_id: int | None = None
     is_invited: bool = False
 
 
-WhoHas: TypeAlias = Callable[[str], Awaitable[Owner]]
-"""Answers for a phone in E.164. Must take as long for a phone that nobody has."""
+OwnerOfPhone: TypeAlias = Callable[[str], Awaitable[Owner]]
+"""The owner of a phone in E.164. Must take equally long for a phone without an account."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodeContext:
-    """What it takes to give out codes. `bot_name` is without the @; `bot` is None without one.
+    """The context of one-time codes and the bot. `bot_name` is without the @.
 
-    A test is a demo in which `FIXED_PHONE` has `FIXED_CODE`, as often as it asks.
+    In a test, a special demo, `FIXED_PHONE` always gets `FIXED_CODE`.
     """
 
-    codes: Codes
+    codes: CodeStore
     links: TelegramLinks
-    who_has: WhoHas
+    owner_of_phone: OwnerOfPhone
     bot: Bot | None
     bot_name: str | None
     is_demo: bool
@@ -65,70 +67,72 @@ class CodeContext:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """How the code went out. `code` is there only if it is shown, `bot_link` only to register.
+class CodeDelivery:
+    """The delivery of a code. `code` is set only if it is displayed, `bot_link` only to register.
 
-    If it is to be `confirmed`, no code went out yet, only the question whether it is them who ask.
+    With `confirmed` no code was sent yet: the owner must confirm the request first.
     """
 
-    way: Way
+    method: DeliveryMethod
     code: str | None = None
     bot_link: str | None = None
     confirmed: bool = False
 
 
-def owners(identity: Identity) -> WhoHas:
-    """The accounts' word on whose phone it is, as the log has it."""
+def owners(identity: Identity) -> OwnerOfPhone:
+    """The lookup of a phone's owner, by the log."""
 
-    async def who_has(phone: str) -> Owner:
+    async def owner_of_phone(phone: str) -> Owner:
         account_id = await find(identity, person.phone(phone))
-        # Read even if there is none: it takes as long.
+        # Loaded even if there is none, so that both take equally long.
         loaded = await load(identity, account_id or NO_ACCOUNT)
         if account_id is None or not loaded.account.known:
             return Owner(is_known=False)
-        told = person_of(identity, account_id, loaded.account)
+        owner_data = person_of(identity, account_id, loaded.account)
         invited = oldest_offer(loaded.account.offers) is not None
-        return Owner(is_known=True, telegram_id=told.telegram_id, is_invited=invited)
+        return Owner(is_known=True, telegram_id=owner_data.telegram_id, is_invited=invited)
 
-    return who_has
+    return owner_of_phone
 
 
-async def request_code(context: CodeContext, phone: str, *, address: str) -> Delivery | TooMany:
+async def request_code(context: CodeContext, phone: str, *, address: str) -> CodeDelivery | TooMany:
     """Make a code for `phone` (E.164) in place of the last and deliver it (spec shop §2.2).
 
-    `address` is the network address of who asks. Raises Unavailable if the database or Telegram is
-    away, or there is no bot and this is not the demo profile. Not safe to repeat blindly: people
-    would get two codes, of which the second counts.
+    `address` is the client's network address. Raises Unavailable without the database or Telegram,
+    or without a bot unless in the demo profile. Not safe to repeat: people would get two codes, of
+    which the second counts.
     """
     if context.is_test and phone == FIXED_PHONE:
-        return Delivery(way=Way.FIXED, code=FIXED_CODE)
-    # Both are asked whatever the first says, so that no phone answers faster than another.
-    linked, owner = await context.links.chat_of(phone), await context.who_has(phone)
+        return CodeDelivery(method=DeliveryMethod.FIXED, code=FIXED_CODE)
+    # Both are read in any case, so that all phones take equally long.
+    linked, owner = await context.links.chat_of(phone), await context.owner_of_phone(phone)
     chat = linked if linked is not None else owner.telegram_id
-    way = way_for(
+    method = delivery_method_for(
         has_bot=context.bot is not None,
         has_chat=chat is not None,
         is_known=owner.is_known,
         is_demo=context.is_demo,
     )
     code = codes.generate()
-    kept = code if way in (Way.TELEGRAM, Way.SHOWN) else None
-    now, displayed = context.clock(), way is Way.SHOWN
-    over = await context.codes.issue(phone, kept, address=address, now=now, displayed=displayed)
+    stored_code = code if method in (DeliveryMethod.TELEGRAM, DeliveryMethod.DISPLAYED) else None
+    now, displayed = context.clock(), method is DeliveryMethod.DISPLAYED
+    over = await context.codes.issue(
+        phone, stored_code, address=address, now=now, displayed=displayed
+    )
     if isinstance(over, TooMany):
         return over
-    if way is Way.TELEGRAM and context.bot is not None and chat is not None:
+    if method is DeliveryMethod.TELEGRAM and context.bot is not None and chat is not None:
         if isinstance(over, Unconfirmed):
             return await _ask_confirmation(context, context.bot, chat, phone, address)
-        way = await _send(context, context.bot, chat, code_text(code, invited=owner.is_invited))
-    return _delivery(context, way, phone, code)
+        method = await _send(context, context.bot, chat, code_text(code, invited=owner.is_invited))
+    return _delivery(context, method, phone, code)
 
 
 async def verify_code(context: CodeContext, phone: str, code: str, *, address: str) -> Outcome:
-    """Try a code. `Verified` uses it up: whoever gets it must log the person in, or lose it.
+    """Try a code. `Verified` uses it up.
 
-    Raises Unavailable; nothing was tried then. Every other answer costs a try, of the phone and of
-    the address, whether or not anybody has the phone.
+    Every attempt is counted for the phone and the address, whether or not the phone has an account.
+    Raises Unavailable; then nothing was counted.
     """
     if context.is_test and (phone, code) == (FIXED_PHONE, FIXED_CODE):
         return Verified()
@@ -137,45 +141,45 @@ async def verify_code(context: CodeContext, phone: str, code: str, *, address: s
 
 async def _ask_confirmation(
     context: CodeContext, bot: Bot, chat: int, phone: str, address: str
-) -> Delivery | TooMany:
+) -> CodeDelivery | TooMany:
     now = context.clock()
     nonce = await context.codes.ask_confirmation(phone, address=address, telegram_id=chat, now=now)
     if isinstance(nonce, TooMany):
         return nonce
-    way = await _send(context, bot, chat, confirmation_text(nonce))
-    if way is Way.TELEGRAM:
-        return Delivery(way=way, confirmed=True)
-    # The bot was blocked: it has to be started again, whatever was to be sent.
-    return _delivery(context, Way.REGISTER, phone, "")
+    method = await _send(context, bot, chat, confirmation_text(nonce))
+    if method is DeliveryMethod.TELEGRAM:
+        return CodeDelivery(method=method, confirmed=True)
+    # The bot was blocked: the owner must start it again.
+    return _delivery(context, DeliveryMethod.REGISTER, phone, "")
 
 
-async def _send(context: CodeContext, bot: Bot, chat: int, text: str) -> Way:
-    """Send it; the way that is left if that failed. Raises Unavailable if it is worth a retry."""
+async def _send(context: CodeContext, bot: Bot, chat: int, text: str) -> DeliveryMethod:
+    """Send a text; the method of delivery left if it failed. Raises Unavailable to retry later."""
     match await bot.send_message(chat, text, protect=True):
         case Sent():
-            return Way.TELEGRAM
+            return DeliveryMethod.TELEGRAM
         case Failed() if context.is_demo:
-            return Way.SHOWN
-        case Failed(trouble=Trouble.BLOCKED | Trouble.UNKNOWN_CHAT):
-            # They have to start the bot again.
-            return Way.REGISTER
+            return DeliveryMethod.DISPLAYED
+        case Failed(reason=FailureReason.BLOCKED | FailureReason.UNKNOWN_CHAT):
+            # The owner must start the bot again.
+            return DeliveryMethod.REGISTER
         case Failed(retry_after=seconds):
             raise Unavailable("Telegram", retry_after_seconds=seconds or AWAY_SECONDS)
 
 
-def _delivery(context: CodeContext, way: Way, phone: str, code: str) -> Delivery:
-    match way:
-        case Way.TELEGRAM:
-            return Delivery(way=way)
-        case Way.SHOWN:
+def _delivery(context: CodeContext, method: DeliveryMethod, phone: str, code: str) -> CodeDelivery:
+    match method:
+        case DeliveryMethod.TELEGRAM:
+            return CodeDelivery(method=method)
+        case DeliveryMethod.DISPLAYED:
             log.warning(
                 "one-time code, shown in the demo profile only", to=masked(phone), code=code
             )
-            return Delivery(way=way, code=code)
-        case Way.REGISTER:
+            return CodeDelivery(method=method, code=code)
+        case DeliveryMethod.REGISTER:
             link = f"https://t.me/{context.bot_name}?start=login" if context.bot_name else None
-            return Delivery(way=way, bot_link=link)
-        case Way.NONE | Way.FIXED:
+            return CodeDelivery(method=method, bot_link=link)
+        case DeliveryMethod.NONE | DeliveryMethod.FIXED:
             raise Unavailable("Telegram bot", retry_after_seconds=AWAY_SECONDS)
         case _:
-            assert_never(way)
+            assert_never(method)

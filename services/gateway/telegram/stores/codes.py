@@ -1,9 +1,8 @@
 """One-time codes in use, and the attempts on them.
 
-A table of its own and no events: a code is a secret that lives for minutes and is nobody's business
-afterwards, while the log keeps what it is told for ever. Phones and network addresses stand here as
-keyed digests, codes as keyed hashes. Counting happens in the database, in the statement that also
-checks, so parallel guesses cannot get more tries than there are.
+A store and no events: a code is a secret that lives for minutes, and the log keeps events for ever.
+Phones and network addresses are stored as keyed digests, codes as keyed hashes. Counting and
+checking is one statement in the database, so that concurrent guesses cannot exceed the limit.
 """
 
 import secrets
@@ -70,7 +69,7 @@ LOCK_PHONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('one-time cod
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Requester:
-    """Digests of a phone, of the network it is used from, and of both; whether it was before."""
+    """Digests of a phone, its network and both; `known` if it logged in from there before."""
 
     phone: str
     network: str
@@ -78,33 +77,32 @@ class _Requester:
     known: bool
 
     @property
-    def tries(self) -> list[Counter]:
-        """What a try counts against, always in this order."""
+    def attempt_counters(self) -> list[Counter]:
+        """The counters of an attempt, always in this order."""
         of_network: Counter = ("try by network", self.network, TRIES_OF_NETWORK)
         own: Counter = ("try", self.pair, TRIES_FROM_NETWORK)
         return [own] if self.known else [of_network, own]
 
     @property
-    def requests(self) -> list[Counter]:
-        """What a request counts against, always in this order."""
+    def request_counters(self) -> list[Counter]:
+        """The counters of a request, always in this order."""
         of_network: Counter = ("request by network", self.network, REQUESTS_OF_NETWORK)
         own: Counter = ("request", self.pair, REQUESTS)
         return [own] if self.known else [of_network, own]
 
     @property
-    def daily(self) -> Counter:
-        """What a guess counts against."""
+    def daily_counter(self) -> Counter:
+        """The counter of wrong attempts in a day."""
         if self.known:
             return "guess", self.phone, DAILY_OF_KNOWN
         return "guess of strangers", self.phone, DAILY_OF_STRANGERS
 
 
-class Codes:
+class CodeStore:
     """The store. `key` (32 bytes) hashes the codes, `seal` the phones and addresses.
 
-    There is one code for a phone and each network that it was asked for from: a request from
-    another network takes no code away. Everything raises `Unavailable` while the database is away,
-    and then nothing was counted.
+    A phone has one code per network that requested it: a request from another network does not
+    replace it. All methods raise `Unavailable` without the database; then nothing was counted.
     """
 
     def __init__(self, pool: Pool, *, seal: Seal, key: bytes) -> None:
@@ -115,47 +113,49 @@ class Codes:
     async def issue(
         self, phone: str, code: str | None, *, address: str, now: datetime, displayed: bool = False
     ) -> TooMany | Unconfirmed | None:
-        """Count a request, and let `code` be the one for this phone from there from now on.
+        """Count a request, and store `code` for the phone and network in place of the last.
 
-        None keeps a hash that no code has, so that a phone without an owner looks like any other.
-        One that is `displayed` where it was asked for needs no guess, so guesses do not count.
+        None stores a hash that no code has, so that a phone without an owner is treated alike.
+        Attempts on a `displayed` code do not count as guesses.
         """
         secret = code if code is not None else secrets.token_hex(16)
         async with acquire(self._pool) as connection, connection.transaction():
-            by = await self._requester(connection, phone, address, now)
-            if over := await attempt_limit.take_all(connection, by.requests, now):
+            requester = await self._requester(connection, phone, address, now)
+            if over := await attempt_limit.take_all(connection, requester.request_counters, now):
                 return over
-            if not displayed and await _must_confirm(connection, by, now):
+            if not displayed and await _must_confirm(connection, requester, now):
                 return Unconfirmed()
-            hashed = codes.hash_code(self._key, by.phone, secret)
-            await _replace(connection, by, hashed, displayed=displayed, expires_at=now + LIFETIME)
+            hashed = codes.hash_code(self._key, requester.phone, secret)
+            await _replace(
+                connection, requester, hashed, displayed=displayed, expires_at=now + LIFETIME
+            )
             await _prune(connection, now)
         return None
 
     async def attempt(self, phone: str, code: str, *, address: str, now: datetime) -> Outcome:
-        """Try the code that was asked for from there, or else the last one that is not used up.
+        """Try a code: against that of the network, or else the last one that is not used up.
 
-        A right one is used up, gives its tries back, and makes the network a known one.
+        A right code is used up, takes back its counted attempts, and makes the network known.
         """
         async with acquire(self._pool) as connection, connection.transaction():
-            by = await self._requester(connection, phone, address, now)
-            # One after the other for a phone: they lock its codes and counts in any order.
-            await connection.execute(LOCK_PHONE, by.phone)
-            if over := await attempt_limit.take_all(connection, by.tries, now):
+            requester = await self._requester(connection, phone, address, now)
+            # Attempts on a phone are serialised: they lock its codes and counters in any order.
+            await connection.execute(LOCK_PHONE, requester.phone)
+            if over := await attempt_limit.take_all(connection, requester.attempt_counters, now):
                 return over
-            row = await _code_of(connection, by, now)
-            # Compared even if there is nothing to compare with: it takes as long.
-            right = codes.matches(self._key, by.phone, code, row["hash"] if row else "")
+            row = await _code_of(connection, requester, now)
+            # Compared even without a code, so that both take equally long.
+            right = codes.matches(self._key, requester.phone, code, row["hash"] if row else "")
             outcome = judge(wrong=row["tries"] if row else None, right=right)
             if row is None or isinstance(outcome, TooMany):
                 return outcome
-            if not row["displayed"] and (over := await _spend(connection, by, now)):
+            if not row["displayed"] and (over := await _spend(connection, requester, now)):
                 return over
             match outcome:
                 case Verified():
-                    await _use_up(connection, by, now)
+                    await _use_up(connection, requester, now)
                 case Wrong():
-                    await _count_wrong(connection, by, row["network"])
+                    await _count_wrong(connection, requester, row["network"])
                 case _:
                     pass
         return outcome
@@ -163,19 +163,19 @@ class Codes:
     async def ask_confirmation(
         self, phone: str, *, address: str, telegram_id: int, now: datetime
     ) -> str | TooMany:
-        """What the owner of the phone, who has this Telegram account, confirms the network by."""
+        """The nonce by which the owner of the Telegram account confirms the network."""
         nonce = secrets.token_hex(NONCE_BYTES)
         async with acquire(self._pool) as connection, connection.transaction():
-            by = await self._requester(connection, phone, address, now)
-            asked: Counter = ("confirmation asked", by.phone, CONFIRMATION_REQUESTS)
-            if over := await attempt_limit.take_all(connection, [asked], now):
+            requester = await self._requester(connection, phone, address, now)
+            counter: Counter = ("confirmation asked", requester.phone, CONFIRMATION_REQUESTS)
+            if over := await attempt_limit.take_all(connection, [counter], now):
                 return over
             kind = self._kind_of(nonce, telegram_id)
-            await attempt_limit.grant(connection, kind, by.pair, now + CONFIRMED_FOR)
+            await attempt_limit.grant(connection, kind, requester.pair, now + CONFIRMED_FOR)
         return nonce
 
     async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
-        """Let the network that `nonce` stands for have `TRIES` more; once, and so many a day."""
+        """Grant the network of `nonce` `TRIES` attempts. False if used or over the limit."""
         owner = self._seal.digest("telegram", str(telegram_id))
         async with acquire(self._pool) as connection, connection.transaction():
             kind = self._kind_of(nonce, telegram_id)
@@ -205,53 +205,60 @@ class Codes:
         )
 
 
-async def _must_confirm(connection: Connection, by: _Requester, now: datetime) -> bool:
-    if await attempt_limit.used_up(connection, by.daily, now) is None:
+async def _must_confirm(connection: Connection, requester: _Requester, now: datetime) -> bool:
+    if await attempt_limit.used_up(connection, requester.daily_counter, now) is None:
         return False
-    return not await attempt_limit.has_granted(connection, CONFIRMED, by.pair, TRIES, now)
+    return not await attempt_limit.has_granted(connection, CONFIRMED, requester.pair, TRIES, now)
 
 
-async def _spend(connection: Connection, by: _Requester, now: datetime) -> TooMany | None:
-    """Count a guess for the day, or one that the owner confirmed."""
-    over = await attempt_limit.take_all(connection, [by.daily], now)
-    if over and await attempt_limit.take_granted(connection, CONFIRMED, by.pair, TRIES, now):
+async def _spend(connection: Connection, requester: _Requester, now: datetime) -> TooMany | None:
+    """Count a guess for the day; after the limit, take one that the owner granted."""
+    over = await attempt_limit.take_all(connection, [requester.daily_counter], now)
+    if over and await attempt_limit.take_granted(connection, CONFIRMED, requester.pair, TRIES, now):
         return None
     return over
 
 
-async def _code_of(connection: Connection, by: _Requester, now: datetime) -> query.Row | None:
+async def _code_of(
+    connection: Connection, requester: _Requester, now: datetime
+) -> query.Row | None:
     c = CODE.c
-    live = select(CODE).where(c.subject == by.phone, c.expires_at > now)
-    own, usable = c.network == by.network, c.tries < TRIES
+    live = select(CODE).where(c.subject == requester.phone, c.expires_at > now)
+    own, usable = c.network == requester.network, c.tries < TRIES
     first = live.order_by(own.desc(), usable.desc(), c.expires_at.desc())
     return await query.fetchrow(connection, first.limit(1).with_for_update())
 
 
 async def _replace(
-    connection: Connection, by: _Requester, hashed: str, *, displayed: bool, expires_at: datetime
+    connection: Connection,
+    requester: _Requester,
+    hashed: str,
+    *,
+    displayed: bool,
+    expires_at: datetime,
 ) -> None:
     values = {"hash": hashed, "tries": 0, "displayed": displayed, "expires_at": expires_at}
-    new = insert(CODE).values(subject=by.phone, network=by.network, **values)
+    new = insert(CODE).values(subject=requester.phone, network=requester.network, **values)
     keys = [CODE.c.subject, CODE.c.network]
     await query.execute(connection, new.on_conflict_do_update(index_elements=keys, set_=values))
 
 
-async def _count_wrong(connection: Connection, by: _Requester, network: str) -> None:
+async def _count_wrong(connection: Connection, requester: _Requester, network: str) -> None:
     c = CODE.c
-    tried = CODE.update().where(c.subject == by.phone, c.network == network)
+    tried = CODE.update().where(c.subject == requester.phone, c.network == network)
     await query.execute(connection, tried.values(tries=c.tries + 1))
 
 
-async def _use_up(connection: Connection, by: _Requester, now: datetime) -> None:
-    """No code of the phone opens anything any more, and the try was none."""
-    await query.execute(connection, delete(CODE).where(CODE.c.subject == by.phone))
-    for kind, who, _ in (*by.tries, by.daily):
+async def _use_up(connection: Connection, requester: _Requester, now: datetime) -> None:
+    """Delete all codes of the phone, and take back the counted attempt."""
+    await query.execute(connection, delete(CODE).where(CODE.c.subject == requester.phone))
+    for kind, who, _ in (*requester.attempt_counters, requester.daily_counter):
         await attempt_limit.give_back_on(connection, kind, who)
-    await known_networks.remember_on(connection, [by.pair], now)
+    await known_networks.remember_on(connection, [requester.pair], now)
 
 
 async def _prune(connection: Connection, now: datetime) -> None:
-    """Forget some of what is over. What somebody else holds is left to the next."""
+    """Delete some expired codes; locked ones are left for the next call."""
     c = CODE.c
     over = select(c.subject, c.network).where(c.expires_at <= now).limit(PRUNED_AT_ONCE)
     gone = tuple_(c.subject, c.network).in_(over.with_for_update(skip_locked=True))

@@ -1,8 +1,7 @@
-"""Phones linked to Telegram accounts, and updates handled already.
+"""Phones linked to Telegram accounts, and updates that were handled.
 
-A link lasts until its phone or its account is shared anew. It is no event: it may belong to people
-without an account, who must be forgotten without a trace when they ask for it. Phone and account
-stand here as keyed digests, and sealed beside them in the clear.
+A link lasts until its phone or its account is linked anew. It is no event: people without an
+account may ask to be forgotten. Phone and account are stored as keyed digests, and sealed.
 """
 
 from collections.abc import Mapping
@@ -33,12 +32,12 @@ ONCE: Final = Table(
     Column("until", TIMESTAMP(timezone=True), nullable=False),
 )
 UPDATES_REMEMBERED: Final = timedelta(days=2)
-"""Telegram gives up on an update after one."""
+"""Telegram repeats an update for one day at most."""
 PRUNED_AT_ONCE: Final = 100
 
 
 class TelegramLinks:
-    """The store. Everything raises `Unavailable` while the database is away."""
+    """The store. All methods raise `Unavailable` without the database."""
 
     def __init__(self, pool: Pool, *, seal: Seal) -> None:
         self._pool = pool
@@ -47,10 +46,10 @@ class TelegramLinks:
     async def take(
         self, update_id: int, *, now: datetime, phone: str | None = None, telegram_id: int = 0
     ) -> bool:
-        """Remember an update, and with it link `phone` (E.164) if there is one: both or neither.
+        """Record an update as handled and link `phone` (E.164), if given, in one transaction.
 
-        False if the update was known, and then nothing is done. Who shared the phone last has it;
-        an account has one phone.
+        False if the update was handled before; then nothing is done. A new link replaces those of
+        the phone and of the Telegram account.
         """
         async with acquire(self._pool) as connection, connection.transaction():
             if not await _first(connection, f"update {update_id}", now + UPDATES_REMEMBERED, now):
@@ -61,37 +60,37 @@ class TelegramLinks:
         return True
 
     async def is_known(self, update_id: int, *, now: datetime) -> bool:
-        """Whether an update was taken."""
+        """Whether the update was handled."""
         c = ONCE.c
         known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
         async with acquire(self._pool) as connection:
             return await query.fetchval(connection, known) is not None
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
-        """Whether init data with this fingerprint is shown for the first time (spec shop §2.4).
+        """Whether init data with this fingerprint is used for the first time (spec shop §2.4).
 
-        Remembered until `until`, when it is too old anyhow.
+        Recorded until `until`, when the init data is stale.
         """
         async with acquire(self._pool) as connection, connection.transaction():
             return await _first(connection, f"init data {fingerprint}", until, now)
 
     async def chat_of(self, phone: str) -> int | None:
-        """The Telegram account that reads this phone; in private its id is the chat's too."""
+        """The Telegram account linked to the phone. Its id is also that of the private chat."""
         link = await self._link_by(LINK.c.phone, self._seal.digest("phone", phone))
         return int(link["telegram_id"]) if link else None
 
     async def phone_of(self, telegram_id: int) -> str | None:
-        """The phone (E.164) that this Telegram account proved to be its own."""
+        """The phone (E.164) linked to the Telegram account."""
         digest = self._seal.digest("telegram", str(telegram_id))
         link = await self._link_by(LINK.c.telegram, digest)
         return str(link["phone"]) if link else None
 
     async def is_linked(self, phone: str, telegram_id: int) -> bool:
-        """Whether the phone was proved by this account: what a Mini App's word for it is not."""
+        """Whether the phone is linked to the Telegram account."""
         return await self.chat_of(phone) == telegram_id
 
     async def unlink(self, phone: str) -> None:
-        """Forget whose phone it is."""
+        """Delete the link of the phone."""
         async with acquire(self._pool) as connection:
             digest = self._seal.digest("phone", phone)
             await query.execute(connection, delete(LINK).where(LINK.c.phone == digest))
@@ -101,13 +100,13 @@ class TelegramLinks:
     ) -> None:
         by_phone = self._seal.digest("phone", phone)
         by_telegram = self._seal.digest("telegram", str(telegram_id))
-        said = msgspec.json.encode({"phone": phone, "telegram_id": telegram_id}).decode()
+        content = msgspec.json.encode({"phone": phone, "telegram_id": telegram_id}).decode()
         values = {
             "telegram": by_telegram,
-            "sealed": self._seal.seal(said, _context(by_phone)),
+            "sealed": self._seal.seal(content, _context(by_phone)),
             "linked_at": now,
         }
-        # Another number of the same account is not theirs any more.
+        # An account has one phone: another link of it ends.
         await query.execute(
             connection,
             delete(LINK).where(and_(LINK.c.telegram == by_telegram, LINK.c.phone != by_phone)),
@@ -123,10 +122,10 @@ class TelegramLinks:
             row = await query.fetchrow(connection, select(LINK).where(column == digest))
         if row is None:
             return None
-        said: Mapping[str, Any] = msgspec.json.decode(
+        content: Mapping[str, Any] = msgspec.json.decode(
             self._seal.open(row["sealed"], _context(row["phone"]))
         )
-        return said
+        return content
 
 
 def _context(by_phone: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a question finds its answer: in the read models, or in what the log knew at an instant."""
+"""A connection for a query: to the read models, or to their state at an earlier instant."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,50 +10,59 @@ from libs.errors import Unavailable
 from libs.postgres.pool import tenant_connection
 from libs.projections.projection import Connection, Projection
 from services.ingest.context import Deps
-from services.ingest.dashboard.read_models.as_of import ChooseRows, Past, known
+from services.ingest.dashboard.read_models.as_of import AsOf, SelectRows, tables_as_of
 from services.ingest.scans.api.query_params import DashboardQuery
 from services.ingest.scans.domain.day import Days
 
 RETRY_SECONDS: Final = 5
 FIRST: Final = date(1970, 1, 1)
 LAST: Final = date(9999, 1, 1)
-"""No scan is dated before or after; a query for days outside is answered empty."""
+"""No scan is dated before `FIRST` or after `LAST`; queries for other days return nothing."""
 
 
 @asynccontextmanager
 async def reading_as_of(
     ingest: Deps,
-    asked: DashboardQuery,
+    query: DashboardQuery,
     projections: Sequence[Projection[IngestEvent]],
     *,
-    rows: ChooseRows | None = None,
-    around: int = 0,
+    select_rows: SelectRows | None = None,
+    extra_days: int = 0,
 ) -> AsyncIterator[Connection]:
-    """A connection on which the tables of `projections` show what is asked for.
+    """A connection on which the tables of `projections` hold the state that `query` names.
 
-    Of the past they hold the days asked for and `around` so many before and after, and of
-    `scan_log` only the `rows` asked for. Raises Unavailable, also while too many others look back.
+    For an earlier instant the tables hold the days of the query and `extra_days` before and after;
+    `scan_log` holds only the rows of `select_rows`. Raises Unavailable, also while all slots for
+    such queries are taken.
     """
-    question = asked.scan_filter
-    if asked.at is None:
-        async with tenant_connection(ingest.reading, question.tenant) as connection:
+    scan_filter = query.scan_filter
+    if query.at is None:
+        async with tenant_connection(ingest.reading, scan_filter.tenant) as connection:
             yield connection
         return
-    if ingest.looking_back.locked():
+    if ingest.as_of_slots.locked():
         raise Unavailable("turn to look back", retry_after_seconds=RETRY_SECONDS)
-    past = Past(store=ingest.store, tenant=question.tenant, at=asked.at, zone=ingest.settings.zone)
+    as_of = AsOf(
+        store=ingest.store, tenant=scan_filter.tenant, at=query.at, zone=ingest.settings.zone
+    )
     days = Days(
-        first=_within(question.days.first, -around), last=_within(question.days.last, around)
+        first=_shifted(scan_filter.days.first, -extra_days),
+        last=_shifted(scan_filter.days.last, extra_days),
     )
     async with (
-        ingest.looking_back,
-        known(
-            ingest.reading, past, projections, days, kept=ingest.kept_past, rows=rows
+        ingest.as_of_slots,
+        tables_as_of(
+            ingest.reading,
+            as_of,
+            projections,
+            days,
+            cache=ingest.past_cache,
+            select_rows=select_rows,
         ) as connection,
     ):
         yield connection
 
 
-def _within(day: date, further: int) -> date:
-    """So many days further on, as long as there may be scans and the calendar has such days."""
-    return min(max(day, FIRST), LAST) + timedelta(days=further)
+def _shifted(day: date, by: int) -> date:
+    """The day moved by `by` days, after it was brought between `FIRST` and `LAST`."""
+    return min(max(day, FIRST), LAST) + timedelta(days=by)

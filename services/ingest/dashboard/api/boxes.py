@@ -1,4 +1,4 @@
-"""Which boxes were worked on, what is in them, and how do they stand (§2.7)?"""
+"""The boxes of a day: their items and whether they are open (§2.7)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,11 +15,11 @@ from services.ingest.dashboard.api.as_of import reading_as_of
 from services.ingest.dashboard.api.dashboard import Offset
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.as_of import items_of_boxes
-from services.ingest.dashboard.read_models.box import FoundBox, Total
-from services.ingest.scans.api.answers import Filters, answered
+from services.ingest.dashboard.read_models.box import BoxOnDay, Total
 from services.ingest.scans.api.query_params import HistoricalQuery, Token, staleness
+from services.ingest.scans.api.responses import Filters, json_response
 from services.ingest.scans.domain.box import CARRY, number
-from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.domain.day import format_time, unix_ms
 from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.read_models import scan_log
 
@@ -69,7 +69,7 @@ class Box(msgspec.Struct, rename="camel"):
 
 
 class City(msgspec.Struct, rename="camel"):
-    """A client's boxes in a city; the totals count those of other pages too."""
+    """A client's boxes in a city; the totals include boxes on other pages."""
 
     city: str
     total_items: int
@@ -78,7 +78,7 @@ class City(msgspec.Struct, rename="camel"):
 
 
 class Client(msgspec.Struct, rename="camel"):
-    """A client's cities that have boxes on the page; the totals count everything."""
+    """A client's cities that have boxes on the page; the totals include other pages."""
 
     client: str
     total_items: int
@@ -87,7 +87,7 @@ class Client(msgspec.Struct, rename="camel"):
 
 
 class Boxes(msgspec.Struct, rename="camel"):
-    """A page of boxes, by client and city, and the totals of all pages."""
+    """A page of boxes by client and city, and the totals of all pages."""
 
     generated_at: str
     filters: Filters
@@ -99,7 +99,7 @@ class Boxes(msgspec.Struct, rename="camel"):
 @router.get("/boxes")
 async def boxes(
     ingest: Ingest,
-    asked: HistoricalQuery,
+    query: HistoricalQuery,
     limit: Limit = 500,
     offset: Offset = 0,
     items: Items = 200,
@@ -109,21 +109,23 @@ async def boxes(
 
     With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
     """
-    headers = {} if asked.at else await staleness(ingest, token, "box", "scan_log")
+    headers = {} if query.at else await staleness(ingest, token, "box", "scan_log")
     zone = ingest.settings.zone
     tables = (box.projection(zone), scan_log.projection(zone))
-    rows = items_of_boxes(asked.scan_filter, limit=limit, offset=offset, items=items)
-    async with reading_as_of(ingest, asked, tables, rows=rows, around=CARRY) as connection:
-        found = await box.answer(
-            connection, asked.scan_filter, limit=limit, offset=offset, items=items
+    select_rows = items_of_boxes(query.scan_filter, limit=limit, offset=offset, items=items)
+    async with reading_as_of(
+        ingest, query, tables, select_rows=select_rows, extra_days=CARRY
+    ) as connection:
+        page = await box.read_boxes(
+            connection, query.scan_filter, limit=limit, offset=offset, items=items
         )
-    body = present(found, asked.filters, now=ingest.clock(), zone=zone)
-    return answered(body, headers)
+    body = present(page, query.filters, now=ingest.clock(), zone=zone)
+    return json_response(body, headers)
 
 
-def present(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:
-    """What was found, as clients read it; clients, cities and boxes in the order they came in."""
-    clients, total = found.clients(), found.total()
+def present(page: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:
+    """The response for a page; clients, cities and boxes keep the order of the page."""
+    clients, total = page.clients(), page.total()
     return Boxes(
         generated_at=now.isoformat(),
         filters=filters,
@@ -133,47 +135,47 @@ def present(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo
                 total_items=clients[name].items,
                 total_boxes=clients[name].boxes,
                 cities=[
-                    _city(city, found.cities[name, city], listed, zone)
-                    for city, listed in groupby(of_client, key=lambda one: one.city)
+                    _city(city, page.cities[name, city], in_city, zone)
+                    for city, in_city in groupby(of_client, key=lambda one: one.city)
                 ],
             )
-            for name, of_client in groupby(found.boxes, key=lambda one: one.client)
+            for name, of_client in groupby(page.boxes, key=lambda one: one.client)
         ],
         total_items=total.items,
         total_boxes=total.boxes,
     )
 
 
-def _city(name: str, total: Total, listed: Iterable[FoundBox], zone: ZoneInfo) -> City:
+def _city(name: str, total: Total, boxes: Iterable[BoxOnDay], zone: ZoneInfo) -> City:
     return City(
         city=display_name(name),
         total_items=total.items,
         total_boxes=total.boxes,
-        boxes=[_box(one, zone) for one in listed],
+        boxes=[_box(one, zone) for one in boxes],
     )
 
 
-def _box(found: FoundBox, zone: ZoneInfo) -> Box:
-    tally, stands = found.tally, found.status
-    opened_at, opened_at_ms = _moment(stands.opened_at, zone)
-    closed_at, closed_at_ms = _moment(stands.closed_at, zone)
+def _box(box_on_day: BoxOnDay, zone: ZoneInfo) -> Box:
+    tally, status = box_on_day.tally, box_on_day.status
+    opened_at, opened_at_ms = _moment(status.opened_at, zone)
+    closed_at, closed_at_ms = _moment(status.closed_at, zone)
     return Box(
-        client=display_name(found.client),
-        city=display_name(found.city),
-        box_no=display_name(number(found.label)),
+        client=display_name(box_on_day.client),
+        city=display_name(box_on_day.city),
+        box_no=display_name(number(box_on_day.label)),
         items_count=tally.items,
-        first_at=written(tally.first_at, zone),
-        last_at=written(tally.last_at, zone),
-        operators=found.operators,
-        items=[_item(row, zone) for row in found.items],
-        box=found.label,
-        day=found.day.isoformat(),
-        status="open" if stands.is_open else "closed",
+        first_at=format_time(tally.first_at, zone),
+        last_at=format_time(tally.last_at, zone),
+        operators=box_on_day.operators,
+        items=[_item(row, zone) for row in box_on_day.items],
+        box=box_on_day.label,
+        day=box_on_day.day.isoformat(),
+        status="open" if status.is_open else "closed",
         opened_at=opened_at,
         closed_at=closed_at,
-        closed_by=stands.closed_by,
-        continued=found.continued,
-        items_truncated=len(found.items) < tally.items,
+        closed_by=status.closed_by,
+        continued=box_on_day.continued,
+        items_truncated=len(box_on_day.items) < tally.items,
         first_at_ms=unix_ms(tally.first_at),
         last_at_ms=unix_ms(tally.last_at),
         opened_at_ms=opened_at_ms,
@@ -184,7 +186,7 @@ def _box(found: FoundBox, zone: ZoneInfo) -> Box:
 def _item(row: Row, zone: ZoneInfo) -> Item:
     moment = row["effective_at"]
     return Item(
-        ts=written(moment, zone),
+        ts=format_time(moment, zone),
         code=row["code"],
         operator=row["operator"],
         uuid=str(row["scan_id"]),
@@ -193,4 +195,4 @@ def _item(row: Row, zone: ZoneInfo) -> Item:
 
 
 def _moment(moment: datetime | None, zone: ZoneInfo) -> tuple[str, int] | tuple[None, None]:
-    return (None, None) if moment is None else (written(moment, zone), unix_ms(moment))
+    return (None, None) if moment is None else (format_time(moment, zone), unix_ms(moment))

@@ -1,7 +1,7 @@
-"""Dashboards that are being watched: each question is looked up once for all who ask it.
+"""The live dashboards of a process: each query is read once for all its viewers.
 
-One task asks where the read models stand when they were written to, and looks again at whatever is
-watched if they moved.
+One task waits for the doorbell of the read models. When their positions have moved, it reads the
+queries that have viewers again.
 """
 
 import asyncio
@@ -22,30 +22,30 @@ from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps
 from services.ingest.dashboard.api.overview import Overview, present, read_overview
 from services.ingest.dashboard.api.subscription import Subscription
-from services.ingest.scans.api.answers import Filters, State
 from services.ingest.scans.api.query_params import build_filter
+from services.ingest.scans.api.responses import Filters, State
 from services.ingest.scans.domain.filter import ScanFilter
 
 LINGER_SECONDS: Final = 120.0
-"""How long a subscription without viewers is kept for clients that reconnect."""
+"""How long a subscription without viewers waits for clients that reconnect."""
 RETRY_SECONDS: Final = 10
 AGAIN_SECONDS: Final = 1.0
-"""How long after a failure to look it is tried again, unless read models are written to before."""
+"""The pause after a failed read, unless the read models are written to before."""
 
-WATCHING: Final = Gauge("ingest_streams", "Dashboards that are being watched")
+STREAMS: Final = Gauge("ingest_streams", "Dashboards that are being watched")
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
 class Live:
-    """The subscriptions of this process. Read models are read only while there are viewers."""
+    """The subscriptions of this process. It reads the read models only while there are viewers."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._name = secrets.token_hex(4)
-        self._made = 0
-        self._watches: dict[tuple[str, str], Subscription] = {}
+        self._created = 0
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._following: asyncio.Task[None] | None = None
         settings = deps.settings
         self._hub = Hub(
@@ -56,58 +56,62 @@ class Live:
         )
 
     @asynccontextmanager
-    async def watching(self, tenant: str, filters: Filters) -> AsyncIterator[Subscription]:
-        """A watch that is kept up to date. Raises BadDate, Unavailable if too many watch."""
+    async def subscribe(self, tenant: str, filters: Filters) -> AsyncIterator[Subscription]:
+        """A subscription that is kept up to date. Raises BadDate, Unavailable at `max_streams`."""
         if self.viewers >= self._deps.settings.max_streams:
             raise Unavailable("place to watch", retry_after_seconds=RETRY_SECONDS)
-        watch = self._watch(tenant, filters)
-        watch.viewers += 1
-        WATCHING.inc()
+        subscription = self._subscription(tenant, filters)
+        subscription.viewers += 1
+        STREAMS.inc()
         try:
-            async with watch.looked_up:
-                if watch.positions is None:
-                    await self._refresh(watch, await self._deps.positions())
+            async with subscription.lock:
+                if subscription.positions is None:
+                    await self._refresh(subscription, await self._deps.positions())
             if self._following is None:
                 self._following = asyncio.create_task(self._follow())
-            yield watch
+            yield subscription
         finally:
-            WATCHING.dec()
-            self._leave(watch)
+            STREAMS.dec()
+            self._unsubscribe(subscription)
 
     @property
     def viewers(self) -> int:
-        """How many watch."""
-        return sum(watch.viewers for watch in self._watches.values())
+        """The number of viewers."""
+        return sum(subscription.viewers for subscription in self._subscriptions.values())
 
-    def _watch(self, tenant: str, filters: Filters) -> Subscription:
+    def _subscription(self, tenant: str, filters: Filters) -> Subscription:
         oldest = asyncio.get_running_loop().time() - LINGER_SECONDS
-        for key, watch in list(self._watches.items()):
-            if not watch.viewers and watch.left_at < oldest:
-                del self._watches[key]
+        for key, subscription in list(self._subscriptions.items()):
+            if not subscription.viewers and subscription.left_at < oldest:
+                del self._subscriptions[key]
         key = tenant, _encode(filters).decode()
-        if key not in self._watches:
-            self._made += 1
-            self._watches[key] = Subscription(f"{self._name}-{self._made}", tenant, filters)
-        return self._watches[key]
+        if key not in self._subscriptions:
+            self._created += 1
+            self._subscriptions[key] = Subscription(
+                f"{self._name}-{self._created}", tenant, filters
+            )
+        return self._subscriptions[key]
 
-    def _leave(self, watch: Subscription) -> None:
-        watch.viewers -= 1
-        if watch.viewers:
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        subscription.viewers -= 1
+        if subscription.viewers:
             return
-        watch.left_at = asyncio.get_running_loop().time()
-        watch.positions = None
-        if self._following is not None and not self._watched:
+        subscription.left_at = asyncio.get_running_loop().time()
+        subscription.positions = None
+        if self._following is not None and not self._active:
             self._following.cancel()
             self._following = None
 
     @property
-    def _watched(self) -> list[Subscription]:
-        return [watch for watch in self._watches.values() if watch.viewers]
+    def _active(self) -> list[Subscription]:
+        return [
+            subscription for subscription in self._subscriptions.values() if subscription.viewers
+        ]
 
     async def _follow(self) -> None:
-        """Keep what is watched up to date, however the database is doing."""
+        """Keep the active subscriptions up to date; survives failures of the database."""
         time, every = asyncio.get_running_loop().time, self._deps.settings.stream_heartbeat_seconds
-        # The watch that began this was looked up before: what came since is looked up now.
+        # The first subscription was read before this task began; it is read again at once.
         known, beat_at, failed = -1, time() + every, False
         while True:
             longest = max(0.0, beat_at - time())
@@ -117,48 +121,56 @@ class Live:
             try:
                 await self._refresh_all(beating=beating)
                 failed = False
-            except Exception as error:  # noqa: BLE001 -- those who watch wait for better times
+            except Exception as error:  # noqa: BLE001 -- viewers wait until reading works again
                 failed = True
-                log.warning("cannot look at what is watched", error=type(error).__name__)
+                log.warning("cannot refresh live dashboards", error=type(error).__name__)
             if beating:
                 beat_at = began + every
-            # At most half of the time is spent on looking.
+            # At most half of the time is spent reading.
             await asyncio.sleep(time() - began)
 
     async def _refresh_all(self, *, beating: bool) -> None:
         positions = await self._deps.positions()
-        for watch in self._watched:
-            async with watch.looked_up:
-                if watch.positions is None:
+        for subscription in self._active:
+            async with subscription.lock:
+                if subscription.positions is None:
                     # No viewer is left, or the first read is about to come.
                     continue
-                if watch.positions != positions:
-                    await self._refresh(watch, positions)
+                if subscription.positions != positions:
+                    await self._refresh(subscription, positions)
                 elif beating:
-                    await self._beat(watch)
+                    await self._beat(subscription)
 
-    async def _beat(self, watch: Subscription) -> None:
-        """See what time alone has changed: who is online, and which day it is."""
+    async def _beat(self, subscription: Subscription) -> None:
+        """Publish what time alone changes: who is online, and which day it is."""
         now = self._deps.clock()
-        if watch.overview is None or self._means(watch, now) != watch.scan_filter:
-            await self._refresh(watch, watch.positions)
+        if (
+            subscription.overview is None
+            or self._filter(subscription, now) != subscription.scan_filter
+        ):
+            await self._refresh(subscription, subscription.positions)
         else:
-            watch.publish(self._present(watch, watch.overview, now), anew=False)
-
-    async def _refresh(self, watch: Subscription, positions: object) -> None:
-        """Look up what the read models hold, which is at least what they held at `positions`."""
-        now = self._deps.clock()
-        question = self._means(watch, now)
-        async with tenant_connection(self._deps.reading, watch.tenant) as connection:
-            overview = await read_overview(
-                connection, question, feed_length=self._deps.settings.feed_length
+            subscription.publish(
+                self._present(subscription, subscription.overview, now), reset=False
             )
-        anew, watch.scan_filter, watch.overview = question != watch.scan_filter, question, overview
-        watch.publish(self._present(watch, overview, now), anew=anew)
-        watch.positions = positions
 
-    def _means(self, watch: Subscription, now: datetime) -> ScanFilter:
-        return build_filter(watch.tenant, watch.filters, self._deps.settings, now=now)
+    async def _refresh(self, subscription: Subscription, positions: object) -> None:
+        """Read the overview and publish it. It contains at least what `positions` name."""
+        now = self._deps.clock()
+        scan_filter = self._filter(subscription, now)
+        async with tenant_connection(self._deps.reading, subscription.tenant) as connection:
+            overview = await read_overview(
+                connection, scan_filter, feed_length=self._deps.settings.feed_length
+            )
+        reset = scan_filter != subscription.scan_filter
+        subscription.scan_filter, subscription.overview = scan_filter, overview
+        subscription.publish(self._present(subscription, overview, now), reset=reset)
+        subscription.positions = positions
 
-    def _present(self, watch: Subscription, overview: Overview, now: datetime) -> State:
-        return present(overview, watch.filters, self._deps.settings, now=now, told_at=now)
+    def _filter(self, subscription: Subscription, now: datetime) -> ScanFilter:
+        return build_filter(subscription.tenant, subscription.filters, self._deps.settings, now=now)
+
+    def _present(self, subscription: Subscription, overview: Overview, now: datetime) -> State:
+        return present(
+            overview, subscription.filters, self._deps.settings, now=now, generated_at=now
+        )

@@ -1,8 +1,8 @@
-"""What changed between two states of a dashboard, cell by cell.
+"""The difference between two states of a dashboard.
 
-A client makes the new state of the old one, list by list: take out the rows named in `gone`
-and those that come again, then put in each row that comes, in their order, at the place `at`.
-`onlineAgeSec` grows by itself: it is the age of `lastSeenMs` at `generatedAt`, and no change.
+A client applies it to each list of the old state: remove the rows named in `gone` and the rows
+that are sent again, then insert the sent rows in their order, each at its position `at`.
+`onlineAgeSec` is never sent: it is the age of `lastSeenMs` at `generatedAt`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,32 +11,32 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import asdict, astuple, replace
 
-from services.ingest.scans.api.answers import Client, FeedRow, Operator, State, Summary
+from services.ingest.scans.api.responses import Client, FeedRow, Operator, State, Summary
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Cell = TypeVar("Cell")
 
 
 class OperatorCell(Operator, rename="camel"):
-    """An operator, and where in the list."""
+    """An operator and its position in the list."""
 
     at: int
 
 
 class ClientCell(Client, rename="camel"):
-    """A client, and where in the list."""
+    """A client and its position in the list."""
 
     at: int
 
 
 class FeedCell(FeedRow, rename="camel"):
-    """A scan of the feed, and where in the list."""
+    """A scan of the feed and its position in the list."""
 
     at: int
 
 
 class Gone(msgspec.Struct):
-    """Which rows are no longer in their lists; those of the feed by uuid."""
+    """The keys of the rows that left their lists; scans of the feed by uuid."""
 
     operators: list[str]
     clients: list[str]
@@ -44,7 +44,7 @@ class Gone(msgspec.Struct):
 
 
 class Cells(msgspec.Struct, rename="camel"):
-    """What changed; whatever is left out is as before."""
+    """The changes; a field that is left out has not changed."""
 
     generated_at: str
     operators: list[OperatorCell]
@@ -63,26 +63,27 @@ class Cells(msgspec.Struct, rename="camel"):
 
 
 def difference(old: State, new: State) -> Cells | None:
-    """What makes `new` of `old`, falsy if nothing; None if names are not unique, so that cells
-    could not say which row they mean.
+    """The changes from `old` to `new`, falsy if there are none.
+
+    None if keys are not unique, so that a key would not identify a row.
     """
     if not all(_unique(rows) for state in (old, new) for rows in _keys(state)):
         return None
-    operators, gone_operators = _moved(old.operators, new.operators, _operator)
-    clients, gone_clients = _moved(old.clients, new.clients, _client)
-    feed, gone_rows = _moved(old.feed, new.feed, _scan)
+    operators, gone_operators = _changed(old.operators, new.operators, _operator)
+    clients, gone_clients = _changed(old.clients, new.clients, _client)
+    feed, gone_rows = _changed(old.feed, new.feed, _scan)
     return Cells(
         generated_at=new.generated_at,
-        operators=[_placed(OperatorCell, row, at) for at, row in operators],
-        clients=[_placed(ClientCell, row, at) for at, row in clients],
-        feed=[_placed(FeedCell, row, at) for at, row in feed],
+        operators=[_cell(OperatorCell, row, at) for at, row in operators],
+        clients=[_cell(ClientCell, row, at) for at, row in clients],
+        feed=[_cell(FeedCell, row, at) for at, row in feed],
         gone=Gone(gone_operators, gone_clients, gone_rows),
         **{name: _unless_same(old, new, name) for name in _WHOLE},
     )
 
 
 def carry_over(old: State, new: State) -> State:
-    """`new` for comparing it later, sharing with `old` what is the same in both."""
+    """`new`, sharing equal rows with `old` to save memory."""
     return replace(
         new,
         operators=_shared(old.operators, new.operators, _operator),
@@ -119,20 +120,20 @@ def _unique(keys: Sequence[str]) -> bool:
     return len(set(keys)) == len(keys)
 
 
-def _moved(
+def _changed(
     old: Sequence[Row], new: Sequence[Row], key: Callable[[Row], str]
 ) -> tuple[list[tuple[int, Row]], list[str]]:
-    """Rows that come, each with its place, and the keys of those that go.
+    """The new and changed rows with their positions, and the keys of the rows that are gone.
 
-    The others keep their order among each other, because a row's place follows from the row.
+    All other rows keep their relative order: a row's position follows from its values.
     """
     before = {key(row): _timeless(row) for row in old}
     after = {key(row) for row in new}
-    come = [(at, row) for at, row in enumerate(new) if before.get(key(row)) != _timeless(row)]
-    return come, [name for name in before if name not in after]
+    changed = [(at, row) for at, row in enumerate(new) if before.get(key(row)) != _timeless(row)]
+    return changed, [name for name in before if name not in after]
 
 
-def _placed(cell: Callable[..., Cell], row: msgspec.Struct, at: int) -> Cell:
+def _cell(cell: Callable[..., Cell], row: msgspec.Struct, at: int) -> Cell:
     return cell(**asdict(row), at=at)
 
 
@@ -146,7 +147,7 @@ def _either(old: Row | None, new: Row) -> Row:
 
 
 def _timeless(row: Row) -> Row:
-    """The row without what changes by itself."""
+    """The row without the field that changes with time alone."""
     return replace(row, online_age_sec=0) if isinstance(row, Operator) else row
 
 

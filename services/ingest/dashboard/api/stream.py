@@ -1,8 +1,8 @@
-"""The dashboard as it changes, without asking again: server-sent events.
+"""The dashboard as a stream of server-sent events.
 
-First an event `state`, then events `cells` (see `dashboard.api.cells`). A new `state` comes
-whenever cells cannot say it: after midnight, if no date was asked for, and to whoever comes back
-after too long or to another process.
+The first event is `state`, the following ones are `cells` (see `state_diff`). Another `state` is
+sent when cells cannot express the change: after midnight, if the query has no date, and to a
+client that reconnects too late or to another process.
 """
 
 import asyncio
@@ -16,29 +16,29 @@ from libs.http.auth import Principal
 from services.ingest.context import Deps, Ingest
 from services.ingest.dashboard.api.live import Live
 from services.ingest.dashboard.api.subscription import Subscription
-from services.ingest.scans.api.query_params import Reader, Written
+from services.ingest.scans.api.query_params import FilterParams, Reader
 from services.ingest.scans.domain.day import BadDate
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
 
 RETRY_MS: Final = 2000
-LOOK_SECONDS: Final = 0.5
-"""How often a stream looks whether the process is about to end."""
+DRAIN_CHECK_SECONDS: Final = 0.5
+"""How often a stream checks whether the process is shutting down."""
 
 
-async def watching(
-    request: Request, reader: Reader, filters: Written
+async def subscription(
+    request: Request, reader: Reader, filters: FilterParams
 ) -> AsyncIterator[Subscription]:
-    """The watch, held until the answer is over. 503 if there are too many."""
+    """The subscription of a request until its response ends. 503 at `max_streams`."""
     live: Live = request.app.state.live
     try:
-        async with live.watching(reader.tenant, filters) as watch:
-            yield watch
+        async with live.subscribe(reader.tenant, filters) as subscribed:
+            yield subscribed
     except BadDate as error:
         raise HTTPException(400, str(error)) from None
 
 
-# Not by the framework's own writing of events, which would say the same anew to every listener.
+# Not with the framework's own event responses: they would encode each event for every viewer.
 @router.get(
     "/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
 )
@@ -46,37 +46,43 @@ async def stream(
     request: Request,
     ingest: Ingest,
     reader: Reader,
-    watch: Annotated[Subscription, Depends(watching)],
+    subscribed: Annotated[Subscription, Depends(subscription)],
     last_event_id: str | None = None,
     last_seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
-    """The state, then what changes in it, until a time that is set; then come back.
+    """The state and then its changes, as server-sent events; reconnect when the stream ends.
 
-    It ends with the session of who asked, too. Whoever names the last event they had gets what
-    changed since.
+    It ends after a configured time, and with the caller's session. With the id of the last event,
+    in `Last-Event-ID` or `last_event_id`, it continues from there.
     """
-    known = watch.known(last_seen or last_event_id)
-    # Nothing on the way may gather the events up; the tolerant app forbids keeping them.
+    number = subscribed.state_number(last_seen or last_event_id)
+    # No proxy may buffer the events; `path_normalizer` forbids caching them.
     return EventSourceResponse(
-        _events(request, ingest, reader, watch, known), headers={"X-Accel-Buffering": "no"}
+        _events(request, ingest, reader, subscribed, number), headers={"X-Accel-Buffering": "no"}
     )
 
 
 async def _events(
-    request: Request, ingest: Deps, reader: Principal, watch: Subscription, known: int | None
+    request: Request,
+    ingest: Deps,
+    reader: Principal,
+    subscribed: Subscription,
+    number: int | None,
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, ingest.settings
     ends_at = time() + settings.stream_lifetime_seconds
     yield format_sse_event(retry=RETRY_MS)
-    said_at = time()
+    sent_at = time()
     while time() < ends_at and not request.app.state.draining:
         if ingest.revocations.is_revoked(reader.session):
             return
-        event, known = watch.since(known), watch.number
-        if not event and time() >= said_at + settings.stream_heartbeat_seconds:
+        event, number = subscribed.since(number), subscribed.number
+        if not event and time() >= sent_at + settings.stream_heartbeat_seconds:
             event = KEEPALIVE_COMMENT
         if event:
             yield event
-            said_at = time()
-        if known == watch.number:
-            await watch.wait_changed(min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+            sent_at = time()
+        if number == subscribed.number:
+            await subscribed.wait_changed(
+                min(DRAIN_CHECK_SECONDS, settings.stream_heartbeat_seconds)
+            )

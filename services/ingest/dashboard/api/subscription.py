@@ -1,8 +1,8 @@
-"""One question that is being watched, and what is told to those who watch.
+"""A subscription: one dashboard query and its last states, numbered.
 
-A watch keeps its last states, numbered. Whoever watches remembers a number only, and is given the
-difference between that state and the present one when ready for it. So a slow reader skips what
-is past and holds nobody up, and coming back after an interruption is the same thing.
+A viewer holds only the number of the last state it received. When it can take more it gets the
+difference between that state and the current one. So a slow viewer skips states and delays no
+other, and a viewer that reconnects is served in the same way.
 """
 
 import asyncio
@@ -16,50 +16,50 @@ from fastapi.sse import format_sse_event
 
 from services.ingest.dashboard.api.overview import Overview
 from services.ingest.dashboard.api.state_diff import carry_over, difference
-from services.ingest.scans.api.answers import Filters, State
+from services.ingest.scans.api.responses import Filters, State
 from services.ingest.scans.domain.filter import ScanFilter
 
-KEPT: Final = 240
-"""How many states a watch remembers: a minute of constant change."""
+MAX_STATES: Final = 240
+"""The number of states in memory: a minute of constant change."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
 class Subscription:
-    """One question, and its latest answers. `name` is part of every id and of no other watch's."""
+    """A query and its latest states. Event ids begin with `name`, which is unique."""
 
     name: str
     tenant: str
     filters: Filters
     viewers: int = 0
     left_at: float = 0.0
-    looked_up: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     positions: object = None
     scan_filter: ScanFilter | None = None
     overview: Overview | None = None
     state: State | None = None
     number: int = 0
-    _past: deque[tuple[int, State]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _past: deque[tuple[int, State]] = field(default_factory=lambda: deque(maxlen=MAX_STATES))
     _messages: dict[int | None, bytes] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def known(self, event_id: str | None) -> int | None:
-        """The number of the state an event led to, if it is one of ours and not too long ago."""
+    def state_number(self, event_id: str | None) -> int | None:
+        """The number of the state an event led to; None if it is not in memory any more."""
         name, _, number = (event_id or "").rpartition("-")
         return next((n for n, _ in self._past if (self.name, str(n)) == (name, number)), None)
 
     def since(self, number: int | None) -> bytes:
-        """The event that leads from a state to the present one; empty if nothing happened."""
+        """The event that leads from a state to the current one; empty if there is no difference."""
         if number == self.number or self.state is None:
             return b""
         if number not in self._messages:
             self._messages[number] = self._event(self.state, number)
         return self._messages[number]
 
-    def publish(self, state: State, *, anew: bool) -> None:
-        """Take note of the present state; `anew` if it answers another question than before."""
-        if anew:
+    def publish(self, state: State, *, reset: bool) -> None:
+        """Set the current state. `reset` forgets the states before: the filter has changed."""
+        if reset:
             self._past.clear()
         last = self._past[-1][1] if self._past else None
         self.state = state
@@ -74,7 +74,7 @@ class Subscription:
         self._changed = asyncio.Event()
 
     async def wait_changed(self, seconds: float) -> None:
-        """Wait for the next state, so long at most."""
+        """Wait for the next state, at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

@@ -1,21 +1,33 @@
 """Who did what on which day?
 
-Counters that every answer adds up, so that none ever scans; `activity_rows` says at which grain.
-That nothing is counted twice is the projector's promise, not these tables'. What is removed is
-subtracted where it was counted; the audit of a removal counts on its own day.
+A query adds up counters and never reads scans. `activity` counts at the finest grain a dashboard
+can filter by. `activity_total` holds its sums by operator, by client and by city: most queries
+are for one day without filters, and a large warehouse has a hundred times as many combinations as
+names. One statement writes both tables.
+
+The projector applies each event once; these tables do not detect repeats. A removed item is
+subtracted from the row that counted it; the audit of a removal counts on the day of the removal.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
+    Date,
+    DateTime,
+    MetaData,
     Select,
+    Table,
+    Text,
+    Uuid,
     and_,
     bindparam,
     case,
@@ -32,30 +44,84 @@ from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanReco
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
-from services.ingest.dashboard.read_models.activity_rows import (
-    ACTIVITY,
-    DIMENSIONS,
-    KINDS,
-    LATEST,
-    TOTAL,
-    Added,
-    Key,
-    Newest,
-    Rows,
-    add,
-)
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.domain.scan import as_scan
 from services.ingest.scans.read_models import operator_name
+from services.ingest.scans.read_models.changed import TransactionId
 from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 
+ACTIVITY: Final = Table(
+    "activity",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("client", Text, primary_key=True),
+    Column("city", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("last_received_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("last_scan_id", Uuid, nullable=False),
+    Column("last_box", Text, nullable=False),
+    Column("removed", BigInteger, nullable=False),
+    Column("changed", TransactionId, nullable=False),
+)
+"""`count` excludes removed scans, which `removed` counts. The `last_` columns are of the row's
+newest scan in the order of `LATEST`, whether it was removed or not."""
+
+TOTAL: Final = Table(
+    "activity_total",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("dimension", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("opens", BigInteger, nullable=False),
+    Column("closes", BigInteger, nullable=False),
+    Column("auto_closes", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("last_received_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("last_scan_id", Uuid, nullable=False),
+    Column("last_client", Text, nullable=False),
+    Column("last_city", Text, nullable=False),
+    Column("last_box", Text, nullable=False),
+)
+"""`dimension` is one of `DIMENSIONS`, `name` one of its values. The columns named in `KINDS` hold
+the part of `count` that is of that kind."""
+
+DIMENSIONS: Final = ("operator", "client", "city")
+"""What the dashboard lists. A filter need not be one."""
+
+KINDS: Final = {
+    "ITEM": "items",
+    "BOX": "opens",
+    "CLOSE": "closes",
+    "AUTO_CLOSE": "auto_closes",
+    "ERROR": "errors",
+}
+"""The kinds with a counter of their own, and the names of these counters."""
+LATEST: Final = ("last_received_at", "last_at", "last_scan_id")
+
+Key: TypeAlias = tuple[str, date, str, str, str, str]
+"""Tenant, day, operator, client, city, kind."""
+Newest: TypeAlias = tuple[datetime, datetime, UUID, str]
+"""Received, scanned, id, box."""
+Added: TypeAlias = tuple[int, int]
+"""What is added to `count` and to `removed`."""
+Rows: TypeAlias = Mapping[Key, tuple[Added, Newest]]
 COUNTS: Final = len(KINDS) + 1
 
 
 class Counts(NamedTuple):
-    """How many scans of the kinds that matter, and how many items were taken back."""
+    """The number of scans by kind, and of removed items."""
 
     items: int = 0
     opens: int = 0
@@ -66,7 +132,7 @@ class Counts(NamedTuple):
 
 
 class Last(NamedTuple):
-    """What an operator did last: the newest by receive time, then by the device's."""
+    """An operator's last scan: by receive time, then by the device's clock."""
 
     client: str
     city: str
@@ -76,9 +142,10 @@ class Last(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activity:
-    """The answer. Names may be empty; the operators of both mappings are the same.
+    """The counters that match a filter, by name. A name may be empty.
 
-    An operator with nothing left is not named, but `removed` counts what they had, too.
+    `operators` and `last` have the same keys. An operator whose scans were all removed is missing;
+    `removed` includes them.
     """
 
     operators: dict[str, Counts]
@@ -89,7 +156,7 @@ class Activity:
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
-    """The projection, counting days in `zone`; another zone needs a rebuild."""
+    """The projection, with days in `zone`; another zone needs a rebuild."""
     return Projection(
         name="activity",
         tables=("activity", "activity_total"),
@@ -102,61 +169,63 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Count the scans, and what was taken back."""
-    await add(connection, _folded(events, zone))
+    """Count scans and removals."""
+    if rows := _rows(events, zone):
+        flat = ((*key, *added, *newest) for key, (added, newest) in rows.items())
+        await connection.execute(_UPSERT, *columns(flat), *columns(_totals(rows)))
 
 
-async def answer(connection: Any, question: ScanFilter) -> Activity:
-    """Everything counted, in one query whose work is bounded by the rows of the tables."""
-    found: dict[str, dict[str, Counts]] = {dimension: {} for dimension in DIMENSIONS}
+async def read_activity(connection: Any, scan_filter: ScanFilter) -> Activity:
+    """The counters that match, in one query for the counters and one for the operators' names."""
+    counters: dict[str, dict[str, Counts]] = {dimension: {} for dimension in DIMENSIONS}
     last: dict[str, Last] = {}
     removed = 0
-    filters = filters_of(question)
-    if filters or len(question.days) > 1:
-        rows = await query.fetch(connection, _sums(filters), **_told_to(question))
+    filters = filters_of(scan_filter)
+    if filters or len(scan_filter.days) > 1:
+        rows = await query.fetch(connection, _sums(filters), **_parameters(scan_filter))
     else:
-        day = question.days.first
-        rows = await query.fetch(connection, _day(), tenant=question.tenant, first=day)
+        day = scan_filter.days.first
+        rows = await query.fetch(connection, _day(), tenant=scan_filter.tenant, first=day)
     for dimension, name, live, *fields in rows:
         counts = Counts(*fields[:COUNTS])
         if live:
-            found[dimension][name] = counts
-        # Every scan is some operator's, whose name may be empty.
+            counters[dimension][name] = counts
+        # Every scan has an operator, whose name may be empty.
         if dimension == "operator":
             removed += counts.removed
             if live:
                 last[name] = Last(*fields[COUNTS:])
-    names = await operator_name.written(connection, question.tenant, found["operator"])
+    names = await operator_name.display_names(connection, scan_filter.tenant, counters["operator"])
     return Activity(
-        operators={names[name]: counts for name, counts in found["operator"].items()},
+        operators={names[name]: counts for name, counts in counters["operator"].items()},
         last={names[name]: newest for name, newest in last.items()},
-        clients=found["client"],
-        cities=list(found["city"]),
+        clients=counters["client"],
+        cities=list(counters["city"]),
         removed=removed,
     )
 
 
-def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
-    """One row per key, so that no key is updated twice in a statement."""
+def _rows(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
+    """One row for each key: a statement must not update a key twice."""
     rows: dict[Key, tuple[Added, Newest]] = {}
     for envelope in events:
         if (counted := _counted(envelope.event)) is None:
             continue
-        scan, added, taken = counted
+        scan, added, removed = counted
         day = day_of(scan.effective_at, zone)
         operator = comparable(scan.operator)
         key = (envelope.tenant, day, operator, scan.client, scan.city, scan.kind)
         newest: Newest = (scan.received_at, scan.scanned_at, scan.scan_id, scan.box)
         if key in rows:
-            (count, removed), known = rows[key]
-            rows[key] = (count + added, removed + taken), max(newest, known)
+            counts, known = rows[key]
+            rows[key] = (counts[0] + added, counts[1] + removed), max(newest, known)
         else:
-            rows[key] = (added, taken), newest
+            rows[key] = (added, removed), newest
     return rows
 
 
 def _counted(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
-    """The scan that an event adds or takes back, as `Added` says it."""
+    """A scan, and what its event adds to `count` and `removed`."""
     match event:
         case ScanRecorded():
             return event, 1, 0
@@ -168,59 +237,120 @@ def _counted(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
             return None
 
 
-def _told_to(question: ScanFilter) -> dict[str, Any]:
-    return values(question) | {"first": question.days.first, "last": question.days.last}
+def _parameters(scan_filter: ScanFilter) -> dict[str, Any]:
+    return values(scan_filter) | {"first": scan_filter.days.first, "last": scan_filter.days.last}
 
 
-def _matching(filters: tuple[str, ...]) -> ColumnElement[bool]:
+def _in_activity(filters: tuple[str, ...]) -> ColumnElement[bool]:
     within = ACTIVITY.c.day.between(bindparam("first"), bindparam("last"))
     return and_(parametrized_condition(ACTIVITY, filters), within)
 
 
-def _totalled() -> ColumnElement[bool]:
+def _in_total() -> ColumnElement[bool]:
     within = TOTAL.c.day.between(bindparam("first"), bindparam("last"))
     return and_(TOTAL.c.tenant == bindparam("tenant"), within)
 
 
-def _added_up(count: ColumnElement[int], sums: Iterable[ColumnElement[Any]]) -> list[Any]:
-    """Whether anything is left, then the fields of `Counts`."""
+def _sum_columns(count: ColumnElement[int], sums: Iterable[ColumnElement[Any]]) -> list[Any]:
+    """Whether any scan is left, then the fields of `Counts`."""
     live = (func.sum(count) > 0).label("live")
     return [live, *(func.coalesce(cast(one, BigInteger), 0) for one in sums)]
 
 
 def _newest(rows: Any, *columns: ColumnElement[Any]) -> list[Any]:
-    """Columns of the newest row."""
+    """The columns of the newest row in the order of `LATEST`."""
     order = [rows.c[column].desc() for column in LATEST]
     return [func.array_agg(aggregate_order_by(column, *order))[1] for column in columns]
 
 
 @cache
 def _sums(filters: tuple[str, ...]) -> Select[Any]:
-    """A row for every name in each dimension, ending in the fields of `Counts` and `Last`."""
+    """One row for each name of each dimension: dimension, name, live, `Counts`, `Last`."""
     if not filters:
         c, by = TOTAL.c, (TOTAL.c.dimension, TOTAL.c.name)
-        told = _added_up(c.count, [func.sum(c[name]) for name in (*KINDS.values(), "removed")])
-        told += _newest(TOTAL, c.last_client, c.last_city, c.last_box, c.last_received_at)
-        return select(*by, *told).where(_totalled()).group_by(*by)
+        sums = _sum_columns(c.count, [func.sum(c[name]) for name in (*KINDS.values(), "removed")])
+        sums += _newest(TOTAL, c.last_client, c.last_city, c.last_box, c.last_received_at)
+        return select(*by, *sums).where(_in_total()).group_by(*by)
     c, columns = ACTIVITY.c, [ACTIVITY.c[name] for name in DIMENSIONS]
-    # In each row all are null but the one it is about.
-    about = case(*((func.grouping(column) == 0, literal(column.name)) for column in columns))
+    # `grouping` is 0 for the one column that the row is grouped by.
+    dimension = case(*((func.grouping(column) == 0, literal(column.name)) for column in columns))
     kinds = [func.sum(c.count).filter(c.kind == kind) for kind in KINDS]
-    told = _added_up(c.count, [*kinds, func.sum(c.removed)])
-    told += _newest(ACTIVITY, c.client, c.city, c.last_box, c.last_received_at)
+    sums = _sum_columns(c.count, [*kinds, func.sum(c.removed)])
+    sums += _newest(ACTIVITY, c.client, c.city, c.last_box, c.last_received_at)
     return (
-        select(about, func.coalesce(*columns), *told)
-        .where(_matching(filters))
+        select(dimension, func.coalesce(*columns), *sums)
+        .where(_in_activity(filters))
         .group_by(func.grouping_sets(*columns))
     )
 
 
 @cache
 def _day() -> Select[Any]:
-    """The same of one day without filters: its rows as they are."""
+    """As `_sums` for one day without filters: the rows of `activity_total` themselves."""
     c = TOTAL.c
     counts = (c[name] for name in (*KINDS.values(), "removed"))
     last = (c.last_client, c.last_city, c.last_box, c.last_received_at)
     return select(c.dimension, c.name, (c.count > 0).label("live"), *counts, *last).where(
         c.tenant == bindparam("tenant"), c.day == bindparam("first")
     )
+
+
+def _upsert(
+    table: str, key: str, counters: str, last: str, types: str, also: str = "", first: int = 1
+) -> str:
+    """The statement that adds to the counters of a table; its parameters begin at `first`.
+
+    Rows are locked in the order of the key, so two transactions cannot deadlock.
+    """
+    arrays = ", ".join(f"${n}::{one}[]" for n, one in enumerate(types.split(), first))
+    ordinals = ", ".join(str(n) for n, _ in enumerate(key.split(", "), 1))
+    added = ", ".join(f"{one} = known.{one} + excluded.{one}" for one in counters.split(", "))
+
+    def last_of(row: str) -> str:
+        return ", ".join(f"{row}.{name}" for name in last.split(", "))
+
+    return f"""
+INSERT INTO {table} AS known ({key}, {counters}, {last})
+SELECT * FROM unnest({arrays}) ORDER BY {ordinals}
+ON CONFLICT ({key}) DO UPDATE SET {added}{also},
+    ({last}) = (
+        SELECT {last} FROM (VALUES ({last_of("known")}), ({last_of("excluded")})) AS either ({last})
+        ORDER BY last_received_at DESC, last_at DESC, last_scan_id DESC LIMIT 1
+    )
+"""  # noqa: S608
+
+
+_COLUMNS: Final = (
+    "text date text text text text" + 2 * " bigint" + " timestamptz timestamptz uuid text"
+)
+_UPSERT_ACTIVITY: Final = _upsert(
+    "activity",
+    "tenant, day, operator, client, city, kind",
+    "count, removed",
+    "last_received_at, last_at, last_scan_id, last_box",
+    _COLUMNS,
+    also=", changed = excluded.changed",
+)
+_UPSERT_TOTAL: Final = _upsert(
+    "activity_total",
+    "tenant, day, dimension, name",
+    ", ".join(("count", "removed", *KINDS.values())),
+    "last_received_at, last_at, last_scan_id, last_client, last_city, last_box",
+    "text date text text" + 7 * " bigint" + " timestamptz timestamptz uuid text text text",
+    first=len(_COLUMNS.split()) + 1,
+)
+_UPSERT: Final = f"WITH counted AS ({_UPSERT_ACTIVITY}) {_UPSERT_TOTAL}"
+"""Writes both tables in one round trip."""
+
+
+def _totals(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    totals: dict[tuple[Any, ...], tuple[Sequence[int], tuple[Any, ...]]] = {}
+    for (tenant, day, operator, client, city, kind), (added, newest) in rows.items():
+        counted = (*added, *(added[0] if kind == one else 0 for one in KINDS))
+        last = (*newest[:3], client, city, newest[3])
+        for dimension, name in zip(DIMENSIONS, (operator, client, city), strict=True):
+            key = (tenant, day, dimension, name)
+            before, known = totals.get(key, ((0,) * len(counted), last))
+            sums = tuple(map(int.__add__, before, counted))
+            totals[key] = sums, max(last, known)
+    return ((*key, *added, *last) for key, (added, last) in totals.items())

@@ -1,8 +1,8 @@
-"""Which boxes were worked on, what is in them, and how do they stand?
+"""Which boxes were worked on, what is in them, and are they open?
 
-A box on another day is another box, and so is the same label for another client or in another
-city. Every day of a range is answered as if it were asked alone; what became of an open box
-later, a few rows of neighbouring days tell.
+A box is a label of a client in a city on one day. For a range of days each day is read as if it
+were the only one. Whether a box that stayed open was closed later is read from the rows of the
+days around it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +11,26 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Date,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array
 
 from contracts import ingest
 from contracts.envelope import Envelope
@@ -21,29 +41,36 @@ from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.postgres.query import Row
 from libs.projections.projection import Connection, Projection
-from services.ingest.dashboard.read_models import box_queries
-from services.ingest.dashboard.read_models.box_rows import ADD, tally_of, values
+from services.ingest.dashboard.read_models.box_tally import (
+    BOX,
+    UPSERT,
+    merged_columns,
+    read_tally,
+    tally_columns,
+)
 from services.ingest.scans.domain.box import (
     CARRY,
-    Around,
+    BoxHistory,
     BoxStatus,
     Tally,
+    box_scan,
     box_status,
-    boxed,
     number_key,
+    tally_events,
 )
-from services.ingest.scans.domain.box import tally_of as tally_of_events
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter, display_name
 from services.ingest.scans.read_models import operator_name
+from services.ingest.scans.read_models.conditions import condition
+from services.ingest.scans.read_models.scan_log import SCAN_LOG
 
-ITEMS_AT_MOST: Final = 20_000
-"""How many items one answer lists, however many boxes and items of each are asked for."""
+MAX_ITEMS: Final = 20_000
+"""The most items on a page, whatever the number of boxes and items of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many live items in how many boxes."""
+    """The number of live items and of boxes."""
 
     items: int = 0
     boxes: int = 0
@@ -53,11 +80,11 @@ class Total:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundBox:
-    """A box on a day. Tally, operators and items pass the filters; standing is the box's own.
+class BoxOnDay:
+    """A box on a day. The filter narrows `tally`, `operators` and `items`, but not `status`.
 
-    `continued` if it was brought along, still open, from a day before. `items` are the first of
-    them: rows with `scan_id`, `code`, `operator` and `effective_at`.
+    `continued` if it was still open from a day before. `items` holds the first items: rows with
+    `scan_id`, `code`, `operator` and `effective_at`.
     """
 
     client: str
@@ -73,28 +100,27 @@ class FoundBox:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boxes:
-    """A page of boxes in the order of the answer, and the totals of all pages."""
+    """A page of boxes in its order, and the totals of all pages by client and city."""
 
     cities: Mapping[tuple[str, str], Total]
-    boxes: Sequence[FoundBox]
+    boxes: Sequence[BoxOnDay]
 
     def clients(self) -> dict[str, Total]:
-        """Totals by client."""
+        """The totals by client."""
         return _by_client(self.cities)
 
     def total(self) -> Total:
-        """The total of everything."""
+        """The total of all boxes."""
         return sum(self.cities.values(), Total())
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
-    """The projection, sorting into days of `zone`; another zone needs a rebuild."""
+    """The projection, with days in `zone`; another zone needs a rebuild."""
     return Projection(
         name="box",
         tables=("box",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
-        # Boxes fill by the second.
         project=partial(project, zone=zone),
     )
 
@@ -102,10 +128,10 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Add every scan, and take back every removed item, in whatever order they come."""
+    """Add scans and removals to the tallies, in any order."""
     boxes: dict[_Key, list[Any]] = {}
     for envelope in events:
-        if scan := boxed(envelope.event):
+        if scan := box_scan(envelope.event):
             day = day_of(scan.effective_at, zone)
             operator = comparable(scan.operator)
             key = (envelope.tenant, day, scan.client, scan.city, scan.box, operator)
@@ -115,47 +141,50 @@ async def project(
                 boxes[key] = [envelope.event]
     if boxes:
         rows = (
-            (*key, number_key(key[4]), *values(tally_of_events(of))) for key, of in boxes.items()
+            (*key, number_key(key[4]), *tally_columns(tally_events(scans)))
+            for key, scans in boxes.items()
         )
-        await connection.execute(ADD, *columns(rows))
+        await connection.execute(UPSERT, *columns(rows))
 
 
-async def answer(
-    connection: Any, question: ScanFilter, *, limit: int, offset: int = 0, items: int = 0
+async def read_boxes(
+    connection: Any, scan_filter: ScanFilter, *, limit: int, offset: int = 0, items: int = 0
 ) -> Boxes:
     """A page of the boxes that match, with at most `items` items of each.
 
-    Clients and their cities come by items, then by name; boxes of a city by items, then by
-    number. An operator's boxes are those that operator did something in. Only the totals read
-    all rows that match; the rest is bounded by the page.
+    Clients and their cities are ordered by items, then by name; the boxes of a city by items, then
+    by number. An operator's boxes are those with a scan of that operator. Only the totals read all
+    rows that match; the other queries are bounded by the page.
     """
-    days = [question.days.first + timedelta(days=n) for n in range(len(question.days))]
-    totals = await query.fetch(connection, box_queries.totals(question), days=days)
+    days = [scan_filter.days.first + timedelta(days=n) for n in range(len(scan_filter.days))]
+    totals = await query.fetch(connection, totals_query(scan_filter), days=days)
     cities = {(row["client"], row["city"]): Total(row["items"], row["boxes"]) for row in totals}
     rows: Sequence[Row] = []
-    if cuts := list(_cuts(cities, limit, offset)):
-        clients, names, skip, take = zip(*cuts, strict=True)
+    if slices := list(_slices(cities, limit, offset)):
+        clients, names, skip, take = zip(*slices, strict=True)
         rows = await query.fetch(
             connection,
-            box_queries.page(question),
+            page_query(scan_filter),
             days=days,
             client=clients,
             city=names,
             skip=skip,
             take=take,
         )
-    around = await _around(connection, question, rows)
-    listed = await _items(connection, question, rows, items)
+    histories = await _histories(connection, scan_filter, rows)
+    contents = await _items(connection, scan_filter, rows, items)
     workers = {name for row in rows for name in row["operators"] if name}
-    spelled = await operator_name.written(connection, question.tenant, workers)
+    displayed = await operator_name.display_names(connection, scan_filter.tenant, workers)
     return Boxes(
         cities=cities,
-        boxes=[_found_box(*each, spelled) for each in zip(rows, around, listed, strict=True)],
+        boxes=[
+            _box_on_day(*parts, displayed) for parts in zip(rows, histories, contents, strict=True)
+        ],
     )
 
 
 _Key: TypeAlias = tuple[str, date, str, str, str, str]
-_Cut: TypeAlias = tuple[str, str, int, int]
+_Slice: TypeAlias = tuple[str, str, int, int]
 
 
 def _by_client(cities: Mapping[tuple[str, str], Total]) -> dict[str, Total]:
@@ -165,8 +194,8 @@ def _by_client(cities: Mapping[tuple[str, str], Total]) -> dict[str, Total]:
     return clients
 
 
-def _cuts(cities: Mapping[tuple[str, str], Total], limit: int, offset: int) -> Iterator[_Cut]:
-    """Of which client and city how many boxes are to be skipped and taken, for one page."""
+def _slices(cities: Mapping[tuple[str, str], Total], limit: int, offset: int) -> Iterator[_Slice]:
+    """The slices of a page: client, city, and how many of its boxes to skip and take."""
     clients = _by_client(cities)
 
     def sorting(key: tuple[str, str]) -> tuple[object, ...]:
@@ -191,69 +220,168 @@ def _cuts(cities: Mapping[tuple[str, str], Total], limit: int, offset: int) -> I
             return
 
 
-async def _around(connection: Any, question: ScanFilter, rows: Sequence[Row]) -> list[Around]:
-    """The boxes' days, of all operators, and of other days what their standing depends on."""
-    if question.operator is None:
-        own = {n: [tally_of(row)] for n, row in enumerate(rows)}
+async def _histories(
+    connection: Any, scan_filter: ScanFilter, rows: Sequence[Row]
+) -> list[BoxHistory]:
+    """The tallies of all operators that decide whether the boxes of `rows` are open."""
+    if scan_filter.operator is None:
+        same_day = {n: [read_tally(row)] for n, row in enumerate(rows)}
     else:
-        own = await _near(connection, question, dict(enumerate(rows)), range(1))
-    begun = {n: row for n, row in enumerate(rows) if not own[n][0].begins}
-    left = {n: row for n, row in enumerate(rows) if not own[n][0].ends}
-    before = await _near(connection, question, begun, range(-CARRY, 0))
-    after = await _near(connection, question, left, range(1, CARRY + 1))
+        same_day = await _near(connection, scan_filter, dict(enumerate(rows)), range(1))
+    not_begun = {n: row for n, row in enumerate(rows) if not same_day[n][0].begins}
+    not_ended = {n: row for n, row in enumerate(rows) if not same_day[n][0].ends}
+    before = await _near(connection, scan_filter, not_begun, range(-CARRY, 0))
+    after = await _near(connection, scan_filter, not_ended, range(1, CARRY + 1))
     return [
-        Around(before=tuple(before.get(n, ())), day=own[n][0], after=tuple(after.get(n, ())))
+        BoxHistory(
+            before=tuple(before.get(n, ())), day=same_day[n][0], after=tuple(after.get(n, ()))
+        )
         for n in range(len(rows))
     ]
 
 
 async def _near(
-    connection: Any, question: ScanFilter, rows: Mapping[int, Row], days: range
+    connection: Any, scan_filter: ScanFilter, rows: Mapping[int, Row], days: range
 ) -> dict[int, list[Tally]]:
-    """By number, the tallies of the boxes of `rows` on days so far away, earliest first."""
+    """The tallies of the boxes of `rows` on days at a distance of `days`, earliest first."""
     if not rows:
         return {}
-    numbers, each = list(rows), _columns(list(rows.values()))
-    found: dict[int, list[Tally]] = {}
-    for row in await query.fetch(connection, box_queries.days_of(question.tenant, days), **each):
-        found.setdefault(numbers[row["n"] - 1], []).append(tally_of(row))
-    return found
+    numbers, boxes = list(rows), _columns(list(rows.values()))
+    tallies: dict[int, list[Tally]] = {}
+    for row in await query.fetch(connection, tallies_query(scan_filter.tenant, days), **boxes):
+        tallies.setdefault(numbers[row["n"] - 1], []).append(read_tally(row))
+    return tallies
 
 
 async def _items(
-    connection: Any, question: ScanFilter, rows: Sequence[Row], most: int
+    connection: Any, scan_filter: ScanFilter, rows: Sequence[Row], most: int
 ) -> list[list[Row]]:
-    """Of each box the first items, at most `most`, and of the page at most `ITEMS_AT_MOST`."""
-    takes, left = [], ITEMS_AT_MOST
+    """The first items of each box, at most `most`, and at most `MAX_ITEMS` together."""
+    takes, left = [], MAX_ITEMS
     for row in rows:
         takes.append(max(0, min(most, row["items"], left)))
         left -= takes[-1]
-    listed: list[list[Row]] = [[] for _ in rows]
+    items: list[list[Row]] = [[] for _ in rows]
     if any(takes):
-        each = _columns(rows)
-        for row in await query.fetch(
-            connection, box_queries.contents(question), take=takes, **each
-        ):
-            listed[row["n"] - 1].append(row)
-    return listed
+        boxes = _columns(rows)
+        for row in await query.fetch(connection, contents_query(scan_filter), take=takes, **boxes):
+            items[row["n"] - 1].append(row)
+    return items
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in ("client", "city", "box", "day")}
 
 
-def _found_box(
-    row: Row, around: Around, items: Sequence[Row], names: Mapping[str, str]
-) -> FoundBox:
-    stands, continued = box_status(around)
-    return FoundBox(
+def _box_on_day(
+    row: Row, history: BoxHistory, items: Sequence[Row], names: Mapping[str, str]
+) -> BoxOnDay:
+    status, continued = box_status(history)
+    return BoxOnDay(
         client=row["client"],
         city=row["city"],
         label=row["box"],
         day=row["day"],
-        tally=tally_of(row),
+        tally=read_tally(row),
         operators=sorted(names[name] for name in row["operators"] if name),
-        status=stands,
+        status=status,
         continued=continued,
         items=items,
     )
+
+
+_LABEL: Final = (BOX.c.client, BOX.c.city, BOX.c.box)
+
+
+def totals_query(scan_filter: ScanFilter) -> Select[Any]:
+    """`client, city, items, boxes` of the boxes that match on `days`."""
+    one = (
+        select(BOX.c.client, BOX.c.city, func.sum(BOX.c["items"]).label("items"))
+        .where(_matching(scan_filter))
+        .group_by(BOX.c.day, *_LABEL)
+        .subquery("one")
+    )
+    return select(
+        one.c.client,
+        one.c.city,
+        func.sum(one.c["items"]).cast(BigInteger).label("items"),
+        func.count().label("boxes"),
+    ).group_by(one.c.client, one.c.city)
+
+
+def page_query(scan_filter: ScanFilter) -> Select[Any]:
+    """Matching boxes on `days`: of each `client` and `city` those behind `skip`, at most `take`."""
+    keys = _unnested(client=Text, city=Text, skip=BigInteger, take=BigInteger)
+    boxes = (
+        select(
+            BOX.c.day,
+            *_LABEL,
+            func.min(BOX.c.number_key).label("number_key"),
+            func.array_agg(aggregate_order_by(BOX.c.operator, BOX.c.operator)).label("operators"),
+            *merged_columns(),
+        )
+        .where(_matching(scan_filter), _same(BOX, keys, "client", "city"))
+        .group_by(BOX.c.day, *_LABEL)
+        .order_by(func.sum(BOX.c["items"]).desc(), func.min(BOX.c.number_key), BOX.c.box, BOX.c.day)
+        .limit(keys.c.take)
+        .offset(keys.c.skip)
+        .lateral("boxes")
+    )
+    order = (keys.c.n, boxes.c["items"].desc(), boxes.c.number_key, boxes.c.box, boxes.c.day)
+    return select(boxes).select_from(keys).join(boxes, true()).order_by(*order)
+
+
+def tallies_query(tenant: str, distances: range) -> Select[Any]:
+    """Tallies of the boxes in the lists `client`, `city`, `box` at `distances` of days from `day`.
+
+    `n` is the position in the lists, from 1; the days of a box are in their order.
+    """
+    keys = _unnested(client=Text, city=Text, box=Text, day=Date)
+    days = array([keys.c.day + literal_column(str(n), Integer) for n in distances], type_=Date)
+    tallies = (
+        select(BOX.c.day, *merged_columns())
+        .where(BOX.c.tenant == tenant, BOX.c.day == any_(days))
+        .where(_same(BOX, keys, "client", "city", "box"))
+        .group_by(BOX.c.day)
+        .lateral("tallies")
+    )
+    rows = select(keys.c.n, tallies).select_from(keys).join(tallies, true())
+    return rows.order_by(keys.c.n, tallies.c.day)
+
+
+def contents_query(scan_filter: ScanFilter) -> Select[Any]:
+    """The first `take` live items of the boxes in the lists `client`, `city`, `box`, `day`."""
+    keys = _unnested(client=Text, city=Text, box=Text, day=Date, take=BigInteger)
+    # The kind is a literal, so that the planner chooses the partial index.
+    live = and_(SCAN_LOG.c.kind == literal_column("'ITEM'"), SCAN_LOG.c.removed_at.is_(None))
+    order = ("effective_at", "received_at", "scanned_at", "scan_id")
+    items = (
+        select(*(SCAN_LOG.c[name] for name in (*order, "code", "operator", "tenant")))
+        .where(condition(SCAN_LOG, scan_filter), live)
+        .where(_same(SCAN_LOG, keys, "client", "city", "box", "day"))
+        .order_by(*(SCAN_LOG.c[name] for name in order))
+        .limit(keys.c.take)
+        .lateral("items")
+    )
+    columns, source = operator_name.with_spelling(
+        items, "operator", source=keys.join(items, true())
+    )
+    rows = select(keys.c.n, *columns).select_from(source)
+    return rows.order_by(keys.c.n, *(items.c[name] for name in order))
+
+
+def _unnested(**columns: Any) -> Any:
+    """Parallel lists as a table, with the position as `n`."""
+    lists = (bindparam(name, type_=ARRAY(kind)) for name, kind in columns.items())
+    names = (column(name, kind) for name, kind in columns.items())
+    return func.unnest(*lists).table_valued(*names, with_ordinality="n").render_derived(name="keys")
+
+
+def _same(table: Table, keys: Any, *names: str) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == keys.c[name] for name in names))
+
+
+def _matching(scan_filter: ScanFilter) -> ColumnElement[bool]:
+    # A list of days, not a range: so the index also narrows by the client behind the day.
+    days: Column[Any] = BOX.c.day
+    return and_(condition(BOX, scan_filter), days == any_(bindparam("days", type_=ARRAY(Date))))

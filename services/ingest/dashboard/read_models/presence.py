@@ -1,6 +1,6 @@
-"""When was each operator heard of last?
+"""When did each operator send the last scan?
 
-Of whatever day the scans were, and not counting what was done on a dashboard in their name.
+Scans of any day count. Removals on a dashboard in an operator's name do not.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PRESENCE: Final = Table(
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
 )
 
-SEEN: Final = """
+UPSERT: Final = """
 INSERT INTO presence AS known
 SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[]) ORDER BY 1, 2
 ON CONFLICT (tenant, operator) DO UPDATE SET last_seen_at = excluded.last_seen_at
@@ -41,13 +41,12 @@ def projection() -> Projection[IngestEvent]:
         tables=("presence",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
-        # An operator is online for minutes, not days.
         project=project,
     )
 
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
-    """Keep the latest receive time of each operator."""
+    """Store the latest receive time of each operator."""
     latest: dict[tuple[str, str], datetime] = {}
     for envelope in events:
         if life := sign_of_life(envelope.event):
@@ -57,18 +56,18 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
                 latest[key] = moment
     if latest:
         tenants, operators = zip(*latest, strict=True)
-        await connection.execute(SEEN, tenants, operators, list(latest.values()))
+        await connection.execute(UPSERT, tenants, operators, list(latest.values()))
 
 
 def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:
-    """Whom an event was heard of, and when."""
+    """The operator that sent an event, and when it was received; None for other events."""
     if isinstance(event, ScanRecorded) and event.source != "dashboard":
         return event.operator, event.received_at
     return None
 
 
 async def last_seen(connection: Any, tenant: str, operators: Sequence[str]) -> dict[str, datetime]:
-    """When those of `operators` were heard of who ever were, however they are spelled."""
+    """The last receive times by operator, in any spelling; operators without one are missing."""
     spelled = {comparable(name): name for name in operators}
     rows = await query.fetch(connection, _AMONG, tenant=tenant, operators=list(spelled))
     return {spelled[row["operator"]]: row["last_seen_at"] for row in rows}

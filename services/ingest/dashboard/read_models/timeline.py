@@ -1,7 +1,7 @@
 """The events of some days in the order in which the log recorded them.
 
-About 70 bytes an event: its position in the log, when it was recorded, and of a scan as much as is
-needed to choose the rows a question asks for. So any earlier instant is the first so many events.
+An earlier instant is a prefix of the timeline. An event takes about 70 bytes: its position in the
+log, when it was recorded, and the fields of a scan that select rows of `scan_log`.
 """
 
 from array import array
@@ -19,16 +19,17 @@ from libs.eventsourcing.log import Entry
 from libs.names import comparable
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.filter import matches as matches_filters
 from services.ingest.scans.domain.scan import ITEM, as_scan
 
 UNREAD: Final = -1
 OTHER: Final = -2
 REMOVAL: Final = -3
-"""In place of the number of a scan's group."""
+"""Stored instead of the number of a scan's group."""
 ID_BYTES: Final = 16
 EVENT_BYTES: Final = 5 * 8 + 4 + ID_BYTES
 
-BoxOfDay: TypeAlias = tuple[date, str, str, str]
+BoxKey: TypeAlias = tuple[date, str, str, str]
 """Day, client, city, box."""
 
 Integers: TypeAlias = "array[int]"
@@ -36,7 +37,7 @@ _integers = partial(array, "q")
 
 
 class Group(NamedTuple):
-    """What scans are asked for by."""
+    """The fields of `FILTERS`, day, box and kind; scans with equal ones share a group."""
 
     day: date
     operator: str
@@ -48,7 +49,7 @@ class Group(NamedTuple):
 
 @dataclass(slots=True)
 class Timeline:
-    """Column by column; moments are microseconds since 1970. Days begin in `zone`."""
+    """One array for each field; moments are microseconds since 1970, days are of `zone`."""
 
     zone: ZoneInfo
     positions: Integers = field(default_factory=_integers)
@@ -65,17 +66,18 @@ class Timeline:
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
+        """The approximate size in bytes."""
         return EVENT_BYTES * len(self) + 500 * len(self._numbers)
 
     def add(self, entries: Sequence[Entry]) -> int:
-        """Add entries, which come by the time they were recorded; how many events, from the first,
-        are where they were.
+        """Add entries in the order of their recording.
+
+        Returns how many events, from the first, have kept their positions.
         """
         if not entries:
             return len(self)
         first = bisect_right(self._recorded, _micros(entries[0].recorded_at))
-        # Nearly always they come at the end; else the tail is put together anew, to be read anew.
+        # Usually they are appended. Otherwise the tail is merged, and its events are read again.
         tail = zip(self._recorded[first:], self.positions[first:], strict=True)
         added = ((_micros(entry.recorded_at), entry.position) for entry in entries)
         merged = sorted([*tail, *added])
@@ -89,11 +91,11 @@ class Timeline:
         return first
 
     def count_at(self, instant: datetime) -> int:
-        """How many of the events were recorded by then."""
+        """The number of events recorded by then."""
         return bisect_right(self._recorded, _micros(instant))
 
     def describe(self, n: int, event: IngestEvent | None) -> None:
-        """Say which event the `n`-th is; None of one that is left out."""
+        """Set the `n`-th event; None for one that is left out."""
         scan = as_scan(event) if isinstance(event, RemovalRecorded) else event
         if isinstance(scan, ScanRecorded):
             self._groups[n] = self._number(scan)
@@ -108,38 +110,38 @@ class Timeline:
             self._groups[n] = OTHER
 
     def operators(self, count: int) -> set[str]:
-        """Whose scans are among the first `count` events."""
+        """The operators of the scans among the first `count` events."""
         present = set(self._groups[:count])
         return {group.operator for group, number in self._numbers.items() if number in present}
 
-    def newest(self, count: int, question: ScanFilter, limit: int) -> list[int]:
+    def newest(self, count: int, scan_filter: ScanFilter, limit: int) -> list[int]:
         """Positions of at least the `limit` newest rows that match, of the first `count` events."""
-        rows = self._of(count, partial(_matches, question))
+        rows = self._select(count, partial(_matches, scan_filter))
         removed = self._removed(count)
         newest = _first(rows, limit + len(removed), lambda n: (self._received[n], self._scanned[n]))
         return [self.positions[n] for n in newest if self._id(n) not in removed]
 
     def contents(
-        self, count: int, question: ScanFilter, boxes: Mapping[BoxOfDay, int]
+        self, count: int, scan_filter: ScanFilter, boxes: Mapping[BoxKey, int]
     ) -> list[int]:
-        """Positions of at least the first so many items that match of each box."""
+        """Positions of at least the first matching items of each box, as many as `boxes` says."""
 
         def matches(group: Group) -> bool:
             return (
                 group.is_item
-                and question.operator in (None, group.operator)
+                and matches_filters(scan_filter, group)
                 and (group.day, group.client, group.city, group.box) in boxes
             )
 
         groups, removed = {n: group for group, n in self._numbers.items()}, self._removed(count)
-        found: dict[BoxOfDay, list[int]] = {}
-        for n in self._of(count, matches):
+        by_box: dict[BoxKey, list[int]] = {}
+        for n in self._select(count, matches):
             if self._id(n) not in removed:
                 group = groups[self._groups[n]]
-                found.setdefault((group.day, group.client, group.city, group.box), []).append(n)
+                by_box.setdefault((group.day, group.client, group.city, group.box), []).append(n)
         return [
             self.positions[n]
-            for box, items in found.items()
+            for box, items in by_box.items()
             for n in _first(items, boxes[box], lambda n: (-self._effective[n], -self._received[n]))
         ]
 
@@ -166,7 +168,7 @@ class Timeline:
         )
         return self._numbers.setdefault(group, len(self._numbers))
 
-    def _of(self, count: int, matches: Callable[[Group], bool]) -> list[int]:
+    def _select(self, count: int, matches: Callable[[Group], bool]) -> list[int]:
         numbers = {number for group, number in self._numbers.items() if matches(group)}
         return [n for n, number in enumerate(self._groups[:count]) if number in numbers]
 
@@ -181,7 +183,7 @@ class Timeline:
 def _first(
     rows: Sequence[int], most: int, order: Callable[[int], tuple[int, ...]]
 ) -> Iterable[int]:
-    """The `most` rows of the greatest order, and all that equal the last of them."""
+    """The `most` rows of the greatest order, and all rows that equal the last of them."""
     if len(rows) <= most:
         return rows
     if not most:
@@ -190,12 +192,9 @@ def _first(
     return [n for n in rows if order(n) >= last]
 
 
-def _matches(question: ScanFilter, group: Group) -> bool:
-    return (
-        question.days.first <= group.day <= question.days.last
-        and question.operator in (None, group.operator)
-        and question.client in (None, group.client)
-        and question.city in (None, group.city)
+def _matches(scan_filter: ScanFilter, group: Group) -> bool:
+    return scan_filter.days.first <= group.day <= scan_filter.days.last and matches_filters(
+        scan_filter, group
     )
 
 

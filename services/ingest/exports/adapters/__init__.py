@@ -1,1 +1,1 @@
-"""Workbooks, written by a process of their own."""
+"""Workbooks, written by a separate process."""

@@ -1,6 +1,6 @@
-"""Workbooks for spreadsheet programs, written by a process of their own.
+"""Workbooks for spreadsheet programs, written by a separate process.
 
-Making one takes much time in Python; in our process every other answer would wait for it.
+Writing one takes long in Python; in this process all other requests would wait for it.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from services.ingest.exports.adapters.workbook_writer import FILE, LENGTH, Colum
 __all__ = ["ZIP_HEADER", "Column", "Layout", "Rows", "Workbook", "WorkbookFailed", "open_workbook"]
 
 Rows: TypeAlias = Sequence[Sequence[str | int]]
-"""A text or, in a column of moments, seconds since 1899-12-30 in local time for every column."""
+"""Rows of values: a text, or in a column of moments the local seconds since 1899-12-30."""
 
 ZIP_HEADER: Final = b"PK\x03\x04\x14\x00\x00\x00\x08\x00"
-"""What every such file begins with: the head of a deflated first part of an archive."""
-SIGN_OF_LIFE_SECONDS: Final = 20.0
+"""The first bytes of every workbook: the header of a deflated part of a ZIP archive."""
+KEEPALIVE_SECONDS: Final = 20.0
 PART: Final = 256 * 1024
 
 
@@ -36,7 +36,7 @@ class WorkbookFailed(Exception):
 
 
 class Workbook:
-    """A workbook to be written. Get it from `open_workbook`."""
+    """A workbook that is being written; see `open_workbook`."""
 
     def __init__(self, process: Process, folder: "TemporaryDirectory[str]") -> None:
         self._process = process
@@ -47,16 +47,16 @@ class Workbook:
     async def file(self, layout: Layout, pages: AsyncIterator[Rows]) -> AsyncIterator[bytes]:
         """The file with these rows, in parts.
 
-        It takes shape only when the last row is there. Until then a byte of its beginning, which
-        is known, leaves every `SIGN_OF_LIFE_SECONDS`, or whoever is between us and the reader
-        would give the connection up. Raises WorkbookFailed.
+        The file is complete only after the last row. Until then one byte of `ZIP_HEADER` is sent
+        every `KEEPALIVE_SECONDS`, so that no proxy closes the connection. Raises
+        WorkbookFailed.
         """
         await self._send(self._encode(layout))
         beginning, at = iter(ZIP_HEADER), self._now()
         yield _next(beginning)
         async for rows in pages:
             await self._send(self._encode(rows))
-            if self._now() - at >= SIGN_OF_LIFE_SECONDS:
+            if self._now() - at >= KEEPALIVE_SECONDS:
                 yield _next(beginning)
                 at = self._now()
         await self._send(b"")
@@ -75,7 +75,7 @@ class Workbook:
 
     async def _ended(self) -> bool:
         try:
-            status = await asyncio.wait_for(self._process.wait(), SIGN_OF_LIFE_SECONDS)
+            status = await asyncio.wait_for(self._process.wait(), KEEPALIVE_SECONDS)
         except TimeoutError:
             return False
         if status:
@@ -83,23 +83,23 @@ class Workbook:
         return True
 
     async def _rest(self, sent: int) -> AsyncIterator[bytes]:
-        """The file behind its first bytes. It has no name any more, so nothing can leave it."""
+        """The file behind its first `sent` bytes; unlinked first, so it is never left behind."""
         with (Path(self._folder.name) / FILE).open("rb") as file:
             await asyncio.to_thread(self._folder.cleanup)
             if file.read(sent) != ZIP_HEADER[:sent]:
-                raise WorkbookFailed("not the beginning that was promised")
+                raise WorkbookFailed("not the expected ZIP header")
             while part := await asyncio.to_thread(file.read, PART):
                 yield part
 
 
 def _next(beginning: Iterator[int]) -> bytes:
-    """The next byte, or nothing when there is none."""
+    """The next byte, or none at the end."""
     return bytes(islice(beginning, 1))
 
 
 @asynccontextmanager
 async def open_workbook() -> AsyncIterator[Workbook]:
-    """A process that writes one workbook; it and its files are gone afterwards.
+    """A process that writes one workbook; it and its files are removed afterwards.
 
     It needs up to about 1.2 KB of temporary disk for every row.
     """
@@ -112,7 +112,7 @@ async def open_workbook() -> AsyncIterator[Workbook]:
             folder.name,
             stdin=PIPE,
             stdout=DEVNULL,
-            # The interrupt key of a terminal is for us: we finish what we began.
+            # Ctrl-C at the terminal goes to this process only, which finishes the export.
             start_new_session=True,
         )
         try:

@@ -1,8 +1,8 @@
-"""A program of its own: rows come in at its standard input, a workbook goes into a folder.
+"""A program that reads rows from standard input and writes a workbook into a folder.
 
-It knows nothing of scans, and imports nothing of ours, so that it is small and starts at once.
-Frames are msgpack behind their length in four bytes: first what the workbook is like, then lists
-of rows; an empty one is the end.
+It imports nothing of this project, so that it is small and starts at once. The input is frames of
+msgpack behind a length of four bytes: first the `Layout`, then lists of rows, at the end an empty
+frame.
 """
 
 import os
@@ -26,7 +26,7 @@ MOMENT: Final = "dd.mm.yyyy hh:mm:ss"
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column: of texts, or of moments in seconds since 1899-12-30, local time."""
+    """A column of texts, or of moments in local seconds since 1899-12-30."""
 
     name: str
     width: int
@@ -34,18 +34,18 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What the workbook is like. Rows beyond `longest` go on in further sheets."""
+    """The layout of a workbook. After `max_rows` rows another sheet begins."""
 
     sheet: str
     columns: tuple[Column, ...]
-    longest: int = 1_048_575
+    max_rows: int = 1_048_575
 
 
 class _Sheet(Worksheet):  # type: ignore[misc]
-    """A sheet in which a text is always a text, and every character of it comes back."""
+    """A worksheet that writes every text as a text, with all its characters."""
 
     def _xml_rich_inline_string(self, string: str, attributes: Any) -> None:
-        # XlsxWriter would take a text in <r>…</r> for markup of its own and write it as it is.
+        # XlsxWriter would write a text in <r>…</r> as markup.
         self._xml_inline_string(string, True, attributes)
 
     @staticmethod
@@ -55,11 +55,11 @@ class _Sheet(Worksheet):  # type: ignore[misc]
 
 
 class _Book:
-    """A workbook being written, row after row."""
+    """A workbook that is written row by row."""
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.layout = layout
-        # Rows leave memory at once; nothing is ever taken for a number, a formula or an address.
+        # Rows leave memory at once; no text is converted to a number, formula or link.
         self.workbook = Workbook(
             str(folder / FILE), {"constant_memory": True, "tmpdir": str(folder)}
         )
@@ -71,7 +71,7 @@ class _Book:
 
     def add(self, rows: list[list[str | int]]) -> None:
         for row in rows:
-            if self.row == self.layout.longest:
+            if self.row == self.layout.max_rows:
                 self._end_sheet()
                 self.sheet = self._new_sheet()
             self.row += 1
@@ -104,7 +104,7 @@ class _Book:
 
 
 def write(source: BinaryIO, folder: Path) -> bool:
-    """Write `source` into `FILE` in `folder`; False if the source broke off before its end."""
+    """Write `source` into `FILE` in `folder`; False if the source ends before its last frame."""
     frames = _frames(source)
     first = next(frames, None)
     if first is None:

@@ -1,7 +1,7 @@
-"""Tables in CSV files: any of three delimiters, in UTF-8, UTF-16 or Windows' Cyrillic.
+"""Tables in CSV files: three delimiters, in UTF-8, UTF-16 or Windows-1251.
 
-The encoding is the whole file's. A row that is in another one, or torn, is damaged, and each of
-its cells that is so says it instead of a text.
+The whole file has one encoding. A cell that is in another one, or that may be incomplete, is read
+as `Lost` instead of a text.
 """
 
 import asyncio
@@ -28,31 +28,31 @@ _UTF_8, _WINDOWS, _NO_WINDOWS = "utf-8-sig", "cp1251", b"\x98"
 _NAMES: Final = {"utf-16": "UTF-16", _UTF_8: "UTF-8", _WINDOWS: "Windows-1251"}
 
 _DAMAGE: Final = "damaged"
-"""The name under which `codecs` knows what to do with bytes that are no text."""
+"""The name of our error handler in `codecs` for invalid bytes."""
 _BYTES: Final = re.compile("[\udc80-\udcff]")
-"""What such bytes become: halves of characters, of which files of rejected rows make them again."""
+"""Invalid bytes become these lone surrogates; files of rejected rows convert them back."""
 _SECOND_BYTES: Final = bytes(byte for byte in range(0x80, 0xC0) if byte != _NO_WINDOWS[0]).decode(
     "cp1251"
 )
 _UTF_8_AS_WINDOWS: Final = re.compile(f"(?:[РС][{re.escape(_SECOND_BYTES)}]){{2,}}")
-"""Cyrillic letters of UTF-8 in a file that is read as Windows-1251."""
+"""Cyrillic letters in UTF-8, read as Windows-1251."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Form:
-    """How the bytes of a file are to be read."""
+class _Format:
+    """The csv_format of a file."""
 
     encoding: str
     delimiter: str
     torn: bool
-    """Whether the last line has no end."""
+    """Whether the last line has no line end: it may be incomplete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Survey:
-    """What reading the whole file once has shown."""
+    """The result of reading the whole file once."""
 
-    form: _Form
+    csv_format: _Format
     header: Row
     last: int
     """The number of the last row."""
@@ -60,10 +60,10 @@ class _Survey:
 
 @asynccontextmanager
 async def open_csv(path: Path) -> AsyncIterator[Sequence[Worksheet]]:
-    """The one worksheet of a CSV file, named after it.
+    """The one worksheet of a CSV file, named after the file.
 
-    The file is read to its end before anything is told of it, so what is told can be relied on.
-    Raises Unreadable.
+    The file is read to its end first, so that encoding and number of rows are certain. Raises
+    Unreadable.
     """
     survey = await asyncio.to_thread(_survey, path)
     yield [
@@ -72,34 +72,34 @@ async def open_csv(path: Path) -> AsyncIterator[Sequence[Worksheet]]:
             header=survey.header[1],
             rows=survey.last - survey.header[0],
             pages=lambda: _pages(path, survey),
-            dressed=True,
+            escaped=True,
         )
     ]
 
 
 async def _pages(path: Path, survey: _Survey) -> Pages:
-    with closing(_rows(path, survey.form)) as rows:
-        behind = islice(_judged(rows, survey), survey.header[0], None)
+    with closing(_rows(path, survey.csv_format)) as rows:
+        behind = islice(_checked(rows, survey), survey.header[0], None)
         while page := await asyncio.to_thread(list, islice(behind, PAGE)):
             yield page
 
 
-def _judged(rows: Iterator[tuple[int, list[str]]], survey: _Survey) -> Iterator[Row]:
-    """The rows, with what is wrong with them in the cells that are damaged or torn."""
+def _checked(rows: Iterator[tuple[int, list[str]]], survey: _Survey) -> Iterator[Row]:
+    """The rows, with `Lost` for cells that are damaged or incomplete."""
     for number, texts in rows:
         cells: list[Cell] = [*texts]
         if not "".join(texts).isascii():
-            # Of one cell `В№1` may be meant; in a whole row something else is no UTF-8 then.
-            foreign = survey.form.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
-            cells = [_cell(text, survey.form.encoding, foreign=foreign) for text in texts]
-        if survey.form.torn and number == survey.last and texts:
+            # In one cell `В№1` may be meant; a whole row of valid UTF-8 is UTF-8.
+            foreign = survey.csv_format.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
+            cells = [_cell(text, survey.csv_format.encoding, foreign=foreign) for text in texts]
+        if survey.csv_format.torn and number == survey.last and texts:
             why = "may be torn: the file ends in it, without the end of the line"
             cells[-1] = Lost(why, "cut_short", texts[-1])
         yield number, tuple(cells)
 
 
 def _is_utf_8(text: str) -> bool:
-    """Whether what was read as Windows-1251 makes sense in UTF-8, of which no byte is odd."""
+    """Whether a text read as Windows-1251 is valid UTF-8."""
     try:
         text.encode(_WINDOWS, "surrogateescape").decode("utf-8")
     except UnicodeDecodeError:
@@ -119,21 +119,21 @@ def _cell(text: str, encoding: str, *, foreign: bool) -> Cell:
 
 def _survey(path: Path) -> _Survey:
     encoding = _encoding(path)
-    form = _Form(
+    csv_format = _Format(
         encoding=encoding, delimiter=_delimiter(path, encoding), torn=_is_torn(path, encoding)
     )
     header, number = None, 0
-    with closing(_rows(path, form)) as rows:
+    with closing(_rows(path, csv_format)) as rows:
         for number, cells in rows:
             if header is None and any(cells):
                 header = (number, tuple(cells))
     if header is None:
         raise Unreadable("it is empty: there is no first row with the names of the columns")
-    return _Survey(form=form, header=header, last=number)
+    return _Survey(csv_format=csv_format, header=header, last=number)
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8, unless more is wrong than right with it; then Windows-1251, if it can be that."""
+    """UTF-8, unless more bytes are invalid than valid; then Windows-1251 if that is possible."""
     letters = damaged = 0
     may_be_windows = True
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -147,10 +147,10 @@ def _encoding(path: Path) -> str:
         for part in iter(lambda: file.read(_PART), b""):
             may_be_windows = may_be_windows and _NO_WINDOWS not in part
             if not (text := decoder.decode(part)).isascii():
-                odd = len(_BYTES.findall(text))
-                damaged += odd
-                letters += len(text) - len(text.encode("ascii", "ignore")) - odd
-    # What is held back at the end is the beginning of a letter.
+                invalid = len(_BYTES.findall(text))
+                damaged += invalid
+                letters += len(text) - len(text.encode("ascii", "ignore")) - invalid
+    # Bytes that the decoder holds back at the end begin an incomplete character.
     damaged += len(decoder.getstate()[0])
     if damaged <= letters:
         return _UTF_8
@@ -160,7 +160,7 @@ def _encoding(path: Path) -> str:
 
 
 def _is_torn(path: Path, encoding: str) -> bool:
-    """Whether the last line has no end: how much of it is missing nothing can say."""
+    """Whether the last line has no line end: the rest of it may be missing."""
     with path.open("rb") as file:
         byte_order = file.read(2)
         file.seek(max(0, path.stat().st_size - 2))
@@ -170,26 +170,26 @@ def _is_torn(path: Path, encoding: str) -> bool:
     return not last.endswith((b"\n", b"\r"))
 
 
-def _as_half(error: UnicodeError) -> tuple[str, int]:
+def _as_surrogate(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udcff", error.end
 
 
-codecs.register_error(_DAMAGE, _as_half)
+codecs.register_error(_DAMAGE, _as_surrogate)
 
 
 def _open(path: Path, encoding: str) -> io.TextIOWrapper:
-    # Of UTF-8 every odd byte is kept. Of UTF-16 that is not possible.
+    # In UTF-8 every invalid byte is kept; in UTF-16 that is impossible.
     errors = _DAMAGE if encoding == "utf-16" else "surrogateescape"
     return path.open(encoding=encoding, errors=errors, newline="")
 
 
-def _rows(path: Path, form: _Form) -> Generator[tuple[int, list[str]]]:
-    # The limit is the module's, not the reader's: for the whole process.
+def _rows(path: Path, csv_format: _Format) -> Generator[tuple[int, list[str]]]:
+    # The limit is global to the process.
     csv.field_size_limit(LONGEST_CELL)
-    with _open(path, form.encoding) as file:
-        reader = csv.reader(file, delimiter=form.delimiter, strict=True)
+    with _open(path, csv_format.encoding) as file:
+        reader = csv.reader(file, delimiter=csv_format.delimiter, strict=True)
         number = 0
         try:
             for number, cells in enumerate(reader, 1):
@@ -201,7 +201,7 @@ def _rows(path: Path, form: _Form) -> Generator[tuple[int, list[str]]]:
 
 
 def _delimiter(path: Path, encoding: str) -> str:
-    """The delimiter by which the first line names most columns."""
+    """The delimiter with which the first line names the most columns."""
     with _open(path, encoding) as file:
         line = next((text for text in iter(lambda: file.readline(65_536), "") if text.strip()), "")
     return max(DELIMITERS, key=lambda delimiter: _names(line, delimiter))

@@ -19,20 +19,27 @@ from gspread.urls import SPREADSHEETS_API_V4_BASE_URL
 from gspread.utils import absolute_range_name
 
 from libs.clock import Clock, utc_now
-from services.ingest.imports.adapters.table import PAGE, Choice, Pages, Row, Unreadable, Worksheet
+from services.ingest.imports.adapters.table import (
+    PAGE,
+    Pages,
+    Row,
+    Unreadable,
+    Worksheet,
+    WorksheetChoice,
+)
 from services.ingest.imports.domain.spreadsheet import DAY_ZERO, Cell, Lost, moment_at
 
 API: Final = SPREADSHEETS_API_V4_BASE_URL.removesuffix("/v4/spreadsheets")
 SCOPES: Final = ("https://www.googleapis.com/auth/spreadsheets.readonly",)
-ROWS_ASKED_FOR: Final = 5 * PAGE
-"""How many rows one request brings: the quota counts requests."""
+REQUEST_ROWS: Final = 5 * PAGE
+"""The rows of one request: the quota counts requests."""
 ATTEMPTS: Final = 8
-LONGEST_WAIT: Final = 120.0
-SECONDS: Final = (10.0, 120.0)
-"""How long to wait for a connection and for an answer."""
+MAX_WAIT: Final = 120.0
+TIMEOUTS: Final = (10.0, 120.0)
+"""Seconds to connect, and to wait for a response."""
 
-# Numbers and dates as they are stored, not as the sheet shows them: barcodes keep their digits.
-# Dates come as numbers, and which numbers are dates says only the other rendering.
+# Values as they are stored, not as the sheet shows them: barcodes keep their digits. Dates come as
+# numbers; only the other rendering shows which numbers are dates.
 _AS_STORED: Final = {
     "valueRenderOption": "UNFORMATTED_VALUE",
     "dateTimeRenderOption": "SERIAL_NUMBER",
@@ -53,48 +60,48 @@ Result = TypeVar("Result")
 async def open_spreadsheet(
     spreadsheet_id: str,
     credentials: Path,
-    choice: Choice,
+    choice: WorksheetChoice,
     *,
     api: str = API,
     pause: Pause = asyncio.sleep,
     clock: Clock = utc_now,
 ) -> AsyncIterator[Sequence[Worksheet]]:
-    """The chosen worksheets of a spreadsheet that have any rows.
+    """The worksheets of `choice` that have rows.
 
-    `credentials` is the key file of a service account; it also says where tokens come from.
-    `pause` is slept in, as long as the API wishes, when it has been asked too often. Raises
-    Unreadable.
+    `credentials` is the key file of a service account, with the address of its tokens. `pause`
+    sleeps as long as the API demands when its quota is exceeded. Raises Unreadable.
     """
     session = _client(credentials, api)
-    ask = partial(_request, pause=pause, clock=clock)
+    send = partial(_request, pause=pause, clock=clock)
     try:
-        told = await ask(partial(session.fetch_sheet_metadata, spreadsheet_id))
+        metadata = await send(partial(session.fetch_sheet_metadata, spreadsheet_id))
         rows = {
             sheet["properties"]["title"]: sheet["properties"]["gridProperties"]["rowCount"]
-            for sheet in told["sheets"]
+            for sheet in metadata["sheets"]
             if "gridProperties" in sheet["properties"]
         }
-        found = []
-        for name in choice.chosen(list(rows)):
+        worksheets = []
+        for name in choice.select(list(rows)):
             read = partial(_read, session, spreadsheet_id, name)
-            if header := await ask(partial(read, 1, 1)):
-                pages = partial(_pages, read, ask, rows[name])
-                known = rows[name] - 1
-                found.append(Worksheet(name=name, header=header[0][1], rows=known, pages=pages))
-        if not found:
+            if header := await send(partial(read, 1, 1)):
+                pages = partial(_pages, read, send, rows[name])
+                worksheets.append(
+                    Worksheet(name=name, header=header[0][1], rows=rows[name] - 1, pages=pages)
+                )
+        if not worksheets:
             raise Unreadable("it is empty: there is no first row with the names of the columns")
-        yield found
+        yield worksheets
     finally:
         session.session.close()
 
 
 class _Client(HTTPClient):
-    """gspread's, asking wherever it is told to."""
+    """gspread's client with another address of the API."""
 
     api = API
 
     def request(self, method: str, endpoint: str, *args: Any, **named: Any) -> requests.Response:
-        """As there."""
+        """As `HTTPClient.request`."""
         return super().request(method, endpoint.replace(API, self.api, 1), *args, **named)
 
 
@@ -104,32 +111,32 @@ def _client(credentials: Path, api: str) -> _Client:
         client = gspread.service_account_from_dict(account, scopes=SCOPES, http_client=_Client)
     except (OSError, ValueError, TypeError, AttributeError, GoogleAuthError) as error:
         raise Unreadable("the credentials are not the key file of a service account") from error
-    made = client.http_client
-    assert isinstance(made, _Client)  # noqa: S101 -- narrows for the type checker
-    made.api = api.rstrip("/")
-    made.set_timeout(SECONDS)
-    return made
+    session = client.http_client
+    assert isinstance(session, _Client)  # noqa: S101 -- narrows for the type checker
+    session.api = api.rstrip("/")
+    session.set_timeout(TIMEOUTS)
+    return session
 
 
 Read = Callable[[int, int], Sequence[Row]]
-Ask = Callable[[Callable[[], Sequence[Row]]], Awaitable[Sequence[Row]]]
+Send = Callable[[Callable[[], Sequence[Row]]], Awaitable[Sequence[Row]]]
 
 
-async def _pages(read: Read, ask: Ask, rows: int) -> Pages:
-    ends = [*range(1, rows, ROWS_ASKED_FOR), rows]
+async def _pages(read: Read, send: Send, rows: int) -> Pages:
+    ends = [*range(1, rows, REQUEST_ROWS), rows]
     for before, last in pairwise(ends):
-        found = await ask(partial(read, before + 1, last))
-        for start in range(0, len(found), PAGE):
-            yield found[start : start + PAGE]
+        page = await send(partial(read, before + 1, last))
+        for start in range(0, len(page), PAGE):
+            yield page[start : start + PAGE]
 
 
 def _read(client: _Client, spreadsheet_id: str, name: str, first: int, last: int) -> list[Row]:
     """The rows from `first` to `last`, without the empty ones at the end."""
-    asked = absolute_range_name(name, f"{first}:{last}")
+    cells = absolute_range_name(name, f"{first}:{last}")
 
     def values(rendering: Mapping[str, str]) -> list[list[Any]]:
-        told = client.values_get(spreadsheet_id, asked, params={**rendering})
-        rows: list[list[Any]] = told.get("values", [])
+        response = client.values_get(spreadsheet_id, cells, params={**rendering})
+        rows: list[list[Any]] = response.get("values", [])
         return rows
 
     stored = values(_AS_STORED)
@@ -138,7 +145,7 @@ def _read(client: _Client, spreadsheet_id: str, name: str, first: int, last: int
         if [*map(len, rendered)] != [*map(len, stored)]:
             raise Unreadable("it was changed while it was read; run the same again")
         stored = [[*map(_dated, *pair)] for pair in zip(stored, rendered, strict=True)]
-    return [(first + n, tuple(cells)) for n, cells in enumerate(stored)]
+    return [(first + n, tuple(row)) for n, row in enumerate(stored)]
 
 
 def _is_number(cell: object) -> bool:
@@ -146,7 +153,7 @@ def _is_number(cell: object) -> bool:
 
 
 def _dated(stored: Any, rendered: Any) -> Cell:
-    """The date that a number is of which a text is shown."""
+    """The cell; a number that is shown as a text is a date."""
     if not _is_number(stored) or not isinstance(rendered, str):
         value: Cell = stored
         return value
@@ -157,7 +164,7 @@ def _dated(stored: Any, rendered: Any) -> Cell:
 
 
 async def _request(call: Callable[[], Result], *, pause: Pause, clock: Clock) -> Result:
-    """What the API answers, asked again when it is busy or away."""
+    """The result of `call`, repeated while the API is busy or unavailable."""
     for attempt in range(ATTEMPTS):
         try:
             return await asyncio.to_thread(call)
@@ -165,7 +172,7 @@ async def _request(call: Callable[[], Result], *, pause: Pause, clock: Clock) ->
             status = error.response.status_code
             if status != 429 and status < 500:
                 raise Unreadable(_REFUSALS.get(status, f"the API refuses: {status}")) from error
-            wait = _wished(error.response, clock)
+            wait = _retry_after(error.response, clock)
         except (requests.RequestException, TransportError):
             wait = None
         except GoogleAuthError as error:
@@ -173,16 +180,16 @@ async def _request(call: Callable[[], Result], *, pause: Pause, clock: Clock) ->
                 raise Unreadable(_REFUSALS[401]) from error
             wait = None
         if attempt + 1 < ATTEMPTS:
-            await pause(min(LONGEST_WAIT, 2.0**attempt if wait is None else wait))
+            await pause(min(MAX_WAIT, 2.0**attempt if wait is None else wait))
     raise Unreadable("the API is busy or cannot be reached; try again later")
 
 
-def _wished(response: requests.Response, clock: Clock) -> float | None:
-    """How long the API wishes to be left alone: seconds, or until a date."""
-    given = response.headers.get("Retry-After", "")
-    if given.isdecimal():
-        return float(given)
+def _retry_after(response: requests.Response, clock: Clock) -> float | None:
+    """The seconds of the header Retry-After, which has a number or a date."""
+    header = response.headers.get("Retry-After", "")
+    if header.isdecimal():
+        return float(header)
     try:
-        return max(0.0, (parsedate_to_datetime(given) - clock()).total_seconds())
+        return max(0.0, (parsedate_to_datetime(header) - clock()).total_seconds())
     except (ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Which kind of table a file is, by its content."""
+"""Opens a file as a table; its kind follows from its content."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from services.ingest.imports.adapters.csv_file import open_csv
-from services.ingest.imports.adapters.table import Choice, Unreadable, Worksheet
+from services.ingest.imports.adapters.table import Unreadable, Worksheet, WorksheetChoice
 from services.ingest.imports.adapters.xlsx_file import open_xlsx
 
 _ZIP: Final = b"PK\x03\x04"
@@ -15,13 +15,13 @@ _OTHERS: Final = {b"%PDF": "PDF", b"\x89PNG": "PNG", b"\x1f\x8b": "gzip"}
 
 
 @asynccontextmanager
-async def open_file(path: Path, choice: Choice) -> AsyncIterator[Sequence[Worksheet]]:
+async def open_file(path: Path, choice: WorksheetChoice) -> AsyncIterator[Sequence[Worksheet]]:
     """The worksheets of a CSV file or a workbook. Raises Unreadable."""
     async with AsyncExitStack() as stack:
         try:
-            is_book = _start(path) == _ZIP
-            opened = open_xlsx(path, choice) if is_book else open_csv(path)
-            worksheets = await stack.enter_async_context(opened)
+            is_workbook = _start(path) == _ZIP
+            table = open_xlsx(path, choice) if is_workbook else open_csv(path)
+            worksheets = await stack.enter_async_context(table)
         except OSError as error:
             raise Unreadable(f"it cannot be read: {error.strerror or error}") from error
         yield worksheets

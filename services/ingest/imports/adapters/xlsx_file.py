@@ -1,4 +1,4 @@
-"""Tables in workbooks of Excel and its like, read row by row."""
+"""Tables in .xlsx workbooks, read row by row."""
 
 import asyncio
 import re
@@ -13,51 +13,52 @@ from zipfile import ZipFile
 
 from services.ingest.imports.adapters.table import (
     PAGE,
-    Choice,
     Pages,
     Row,
     Unreadable,
     Worksheet,
+    WorksheetChoice,
     first_row,
 )
-from services.ingest.imports.domain.cell import scanned
+from services.ingest.imports.domain.cell import unwrap_barcode
 from services.ingest.imports.domain.spreadsheet import Cell, Lost
 
 BROKEN: Final = "it is no workbook that can be read: damaged, or of another kind than .xlsx"
 HEADER_WITHIN: Final = 100
-"""How far down the first row with anything in it is looked for."""
+"""The rows among which the header must be."""
 
 _ESCAPED: Final = re.compile("_x([0-9A-Fa-f]{4})_")
-"""How the format writes what XML cannot hold, and such a text itself (ECMA-376, ST_Xstring)."""
+"""The escape for characters that XML cannot hold, and for such texts (ECMA-376, ST_Xstring)."""
 _NOUGHTS: Final = re.compile("0{2,}")
-"""The format of a number that is shown with as many digits, noughts in front."""
+"""The number format with leading zeros: the number is shown with as many digits."""
 
 Result = TypeVar("Result")
 
 
 @asynccontextmanager
-async def open_xlsx(path: Path, choice: Choice) -> AsyncIterator[Sequence[Worksheet]]:
-    """The chosen worksheets of a workbook that have any rows.
+async def open_xlsx(path: Path, choice: WorksheetChoice) -> AsyncIterator[Sequence[Worksheet]]:
+    """The worksheets of `choice` that have rows.
 
-    Every part of the file is checked against its checksum first. Its table of texts is held in
-    memory, the rows are not. Raises Unreadable.
+    The checksum of every part of the file is verified first. The table of texts is held in memory,
+    the rows are not. Raises Unreadable.
     """
     with path.open("rb") as file:
-        book = await asyncio.to_thread(_calmly, lambda: _open(file))
-        there = {sheet.title: sheet for sheet in book.worksheets}
-        opened = [_worksheet(there[name], book.epoch) for name in choice.chosen(list(there))]
-        found = [sheet for sheet in opened if sheet is not None]
-        if not found:
+        workbook = await asyncio.to_thread(_read_quietly, lambda: _open(file))
+        sheets = {sheet.title: sheet for sheet in workbook.worksheets}
+        selected = choice.select(list(sheets))
+        parsed = [_worksheet(sheets[name], workbook.epoch) for name in selected]
+        worksheets = [sheet for sheet in parsed if sheet is not None]
+        if not worksheets:
             raise Unreadable("it is empty: there is no first row with the names of the columns")
-        yield found
+        yield worksheets
 
 
 def _open(file: BinaryIO) -> Any:
     with ZipFile(file) as parts:
         if parts.testzip() is not None:
             raise Unreadable(BROKEN)
-    # Formulas, not what they once came to: a file need not hold that, and would not say so.
-    # Only who imports needs it, and the memory it takes.
+    # Formulas instead of their cached results, which may be missing or outdated.
+    # Imported here: only an import needs the memory it takes.
     from openpyxl import load_workbook
 
     return load_workbook(file, read_only=True, data_only=False, keep_links=False)
@@ -65,10 +66,10 @@ def _open(file: BinaryIO) -> Any:
 
 def _worksheet(sheet: Any, day_zero: datetime) -> Worksheet | None:
     last = sheet.max_row
-    # What a file says of its size may be wrong, and rows would be cut to it.
+    # The stored size may be wrong, and rows would be truncated to it.
     sheet.reset_dimensions()
     with closing(_rows(sheet)) as rows:
-        header = _calmly(lambda: first_row(list(islice(rows, HEADER_WITHIN))))
+        header = _read_quietly(lambda: first_row(list(islice(rows, HEADER_WITHIN))))
     if header is None:
         return None
     return Worksheet(
@@ -83,7 +84,7 @@ def _worksheet(sheet: Any, day_zero: datetime) -> Worksheet | None:
 async def _pages(sheet: Any, header: int) -> Pages:
     with closing(_rows(sheet)) as rows:
         behind = islice(rows, header, None)
-        while page := await asyncio.to_thread(_calmly, lambda: list(islice(behind, PAGE))):
+        while page := await asyncio.to_thread(_read_quietly, lambda: list(islice(behind, PAGE))):
             yield page
 
 
@@ -96,8 +97,8 @@ def _rows(sheet: Any) -> Generator[Row]:
 def _cell(cell: Any) -> Cell:
     value = cell.value
     if cell.data_type == "f":
-        # Only `="…"`, which keeps a barcode's digits, says what it comes to.
-        code = scanned(_unescaped(value)) if isinstance(value, str) else value
+        # The result is known only of `="…"`, the wrapper of a barcode.
+        code = unwrap_barcode(_unescaped(value)) if isinstance(value, str) else value
         return code if code != value else Lost("is a formula, not its result")
     if cell.data_type == "e":
         return Lost(f"is the error {value}")
@@ -114,17 +115,17 @@ def _unescaped(text: str) -> str:
     if "_x" not in text:
         return text
     plain = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
-    # Two halves of a letter, each written by itself, are the letter.
+    # Two separately escaped surrogates are one character.
     return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def _calmly(read: Callable[[], Result]) -> Result:
-    """What `read` returns, in silence; whatever goes wrong in a workbook is Unreadable."""
+def _read_quietly(read: Callable[[], Result]) -> Result:
+    """The result of `read`, without warnings. Raises Unreadable for any error of the parsers."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return read()
     except (Unreadable, MemoryError):
         raise
-    # The parsers of zip, XML and their contents each have errors of their own, documented nowhere.
+    # The parsers of ZIP, XML and their contents raise undocumented errors of many kinds.
     except Exception as error:
         raise Unreadable(BROKEN) from error

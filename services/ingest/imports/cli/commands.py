@@ -1,12 +1,13 @@
-"""`import FILE…` on a command line: the old log, and our own exports, into the log (§6).
+"""The command `import FILE…`: the old log and our own exports, into the event log (§6).
 
-Straight on the database, so it works while the API is down. Exits with 0 when every row is in
-the log, 3 when some were rejected, 1 when a file or the log failed, 130 when it was stopped, 2
-when it was not asked rightly. `import --undo RUN` takes a run back, and exits with 0 or 1.
+It works on the database directly, so it works while the API is down. Exit status: 0 when every
+row is in the log, 3 when some were rejected, 1 when a file or the log failed, 130 when stopped,
+2 for wrong arguments. `import --undo RUN` undoes a run and exits with 0 or 1.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
@@ -17,12 +18,12 @@ import typer
 from libs.postgres.pool import SYSTEM
 from services.ingest.imports.cli.run import (
     MONTHS,
+    ImportOptions,
     OpenSpreadsheet,
     OpenStore,
-    Order,
-    carry_out,
     rejects_of,
-    take_back,
+    run_import,
+    undo_run,
 )
 from services.ingest.settings import Settings
 
@@ -30,46 +31,52 @@ _ID: Final = re.compile(r"[\w-]+", re.ASCII)
 _ADDRESS: Final = re.compile(r"/d/([\w-]+)", re.ASCII)
 
 
-def add_import(
-    app: typer.Typer,
-    read_settings: Callable[[], Settings],
-    open_store: OpenStore,
-    open_spreadsheet: OpenSpreadsheet,
-    rebuild: Callable[[], int],
-) -> None:
-    """Add the command. `rebuild` builds the read models of scans anew, and answers a status."""
+Tenant = Annotated[str, typer.Option(help="Whose scans they are.")]
+Files = Annotated[list[Path] | None, typer.Argument(help="CSV files and .xlsx workbooks.")]
+SpreadsheetId = Annotated[str | None, typer.Option(help="A Google spreadsheet.")]
+Credentials = Annotated[
+    Path | None, typer.Option(help="The key file of a service account that may read it.")
+]
+Sheets = Annotated[list[str] | None, typer.Option(help="Only this worksheet; may be repeated.")]
+SheetPrefix = Annotated[
+    str | None, typer.Option(help=f"Only worksheets that begin so. Of a spreadsheet: {MONTHS}")
+]
+Timezone = Annotated[
+    str | None, typer.Option(help="Where the dates were written. Default: TIMEZONE.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Count against the log, and store nothing in it.")
+]
+Rejects = Annotated[
+    Path | None, typer.Option(help="The folder for rejected rows. Default: beside each file.")
+]
+Undo = Annotated[
+    UUID | None,
+    typer.Option(metavar="RUN", help="Take the scans of a run back, and import nothing."),
+]
 
-    @app.command("import")
-    def import_files(
-        tenant: Annotated[str, typer.Option(help="Whose scans they are.")],
-        files: Annotated[
-            list[Path] | None, typer.Argument(help="CSV files and .xlsx workbooks.")
-        ] = None,
-        spreadsheet_id: Annotated[str | None, typer.Option(help="A Google spreadsheet.")] = None,
-        credentials: Annotated[
-            Path | None, typer.Option(help="The key file of a service account that may read it.")
-        ] = None,
-        sheet: Annotated[
-            list[str] | None, typer.Option(help="Only this worksheet; may be repeated.")
-        ] = None,
-        sheet_prefix: Annotated[
-            str | None,
-            typer.Option(help=f"Only worksheets that begin so. Of a spreadsheet: {MONTHS}"),
-        ] = None,
-        timezone: Annotated[
-            str | None, typer.Option(help="Where the dates were written. Default: TIMEZONE.")
-        ] = None,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Count against the log, and store nothing in it.")
-        ] = False,
-        rejects: Annotated[
-            Path | None,
-            typer.Option(help="The folder for rejected rows. Default: beside each file."),
-        ] = None,
-        undo: Annotated[
-            UUID | None,
-            typer.Option(metavar="RUN", help="Take the scans of a run back, and import nothing."),
-        ] = None,
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportCommand:
+    """`rebuild` rebuilds the read models of scans and returns an exit status."""
+
+    read_settings: Callable[[], Settings]
+    open_store: OpenStore
+    open_spreadsheet: OpenSpreadsheet
+    rebuild: Callable[[], int]
+
+    def run(
+        self,
+        tenant: Tenant,
+        files: Files = None,
+        spreadsheet_id: SpreadsheetId = None,
+        credentials: Credentials = None,
+        sheet: Sheets = None,
+        sheet_prefix: SheetPrefix = None,
+        timezone: Timezone = None,
+        dry_run: DryRun = False,
+        rejects: Rejects = None,
+        undo: Undo = None,
     ) -> None:
         """Import scans from files or a spreadsheet. Safe to repeat: what is known is skipped.
 
@@ -79,11 +86,10 @@ def add_import(
         if undo is not None:
             if files or spreadsheet_id or dry_run:
                 raise typer.BadParameter("goes alone with --tenant", param_hint="--undo")
-            status = take_back(read_settings(), _tenant(tenant), undo, open_store)
-            raise typer.Exit(status or rebuild())
-        _keep_mended(files or [], rejects)
-        settings = read_settings()
-        order = Order(
+            raise typer.Exit(self._undo(_tenant(tenant), undo))
+        _refuse_overwriting(files or [], rejects)
+        settings = self.read_settings()
+        options = ImportOptions(
             tenant=_tenant(tenant),
             files=files or [],
             spreadsheet=_spreadsheet(spreadsheet_id, credentials, files),
@@ -93,7 +99,10 @@ def add_import(
             dry=dry_run,
             rejects=_folder(rejects),
         )
-        raise typer.Exit(carry_out(settings, order, open_store, open_spreadsheet))
+        raise typer.Exit(run_import(settings, options, self.open_store, self.open_spreadsheet))
+
+    def _undo(self, tenant: str, run_id: UUID) -> int:
+        return undo_run(self.read_settings(), tenant, run_id, self.open_store) or self.rebuild()
 
 
 def _tenant(given: str) -> str:
@@ -117,8 +126,8 @@ def _folder(given: Path | None) -> Path | None:
     return given
 
 
-def _keep_mended(files: Sequence[Path], rejects: Path | None) -> None:
-    """Refuse to overwrite a file of rejected rows that is imported in the same run."""
+def _refuse_overwriting(files: Sequence[Path], rejects: Path | None) -> None:
+    """Refuse to overwrite a file of rejected rows that this run imports."""
     written = [rejects_of(path, rejects).resolve() for path in dict.fromkeys(files)]
     if len(set(written)) < len(written):
         raise typer.BadParameter("two files of one name need a run each", param_hint="--rejects")

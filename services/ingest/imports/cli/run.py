@@ -1,9 +1,9 @@
-"""One run of the import command: its signals, its tables, its report, its exit status."""
+"""A run of the import command: signals, progress, report and exit status."""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,24 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
 from contracts.ingest import IngestEvent
 from libs.clock import utc_now
 from libs.errors import Unavailable
 from libs.eventsourcing.store import EventStore, new_event_id
-from services.ingest.imports.adapters.table import Choice, Worksheet
+from services.ingest.imports.adapters.table import Worksheet, WorksheetChoice
 from services.ingest.imports.adapters.table_file import open_file
-from services.ingest.imports.cli import screen
 from services.ingest.imports.handlers.importing import (
     Pause,
     ProgressListener,
@@ -27,6 +37,7 @@ from services.ingest.imports.handlers.importing import (
     Run,
     Source,
     Stopped,
+    TableResult,
     import_tables,
 )
 from services.ingest.removals.handlers.undo import undo_import
@@ -34,17 +45,19 @@ from services.ingest.settings import Settings
 
 DONE, FAILED, SOME_REJECTED, STOPPED = 0, 1, 3, 130
 MONTHS: Final = "raw_log_"
+PLAIN_EVERY: Final = 50_000
+"""The rows between two lines of progress where there is no terminal."""
 
 OpenStore: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[EventStore[IngestEvent]]]
 OpenSpreadsheet: TypeAlias = Callable[
-    [Settings, str, Path, Choice, Pause], AbstractAsyncContextManager[Sequence[Worksheet]]
+    [Settings, str, Path, WorksheetChoice, Pause], AbstractAsyncContextManager[Sequence[Worksheet]]
 ]
 """Opens a spreadsheet by its id and a key file. Raises Unreadable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """What was typed."""
+class ImportOptions:
+    """The options of the command line, checked."""
 
     tenant: str
     files: Sequence[Path]
@@ -56,59 +69,62 @@ class Order:
     rejects: Path | None
 
 
-def carry_out(
-    settings: Settings, order: Order, open_store: OpenStore, open_spreadsheet: OpenSpreadsheet
+def run_import(
+    settings: Settings,
+    options: ImportOptions,
+    open_store: OpenStore,
+    open_spreadsheet: OpenSpreadsheet,
 ) -> int:
-    """Import, show how it went, and answer the status to exit with."""
-    said = Console(stderr=True)
+    """Import, print the report, and return the exit status."""
+    console = Console(stderr=True)
     try:
-        with screen.progress(said) as tell:
+        with progress_on(console) as progress:
             report = asyncio.run(
-                _imported(settings, order, open_store, open_spreadsheet, tell, said)
+                _import(settings, options, open_store, open_spreadsheet, progress, console)
             )
     except Unavailable as error:
-        said.print(f"nothing was imported: {error}", markup=False)
+        console.print(f"nothing was imported: {error}", markup=False)
         return FAILED
-    screen.show(Console(), report, dry=order.dry)
-    if not order.dry and any(account.inserted for account in report.accounts):
-        said.print(
-            f"to take it back: import --tenant {order.tenant} --undo {report.run_id}",
+    print_report(Console(), report, dry=options.dry)
+    if not options.dry and any(result.inserted for result in report.results):
+        console.print(
+            f"to take it back: import --tenant {options.tenant} --undo {report.run_id}",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
-    return _conclude(said, report)
+    return _exit_status(console, report)
 
 
-async def _imported(
+async def _import(
     settings: Settings,
-    order: Order,
+    options: ImportOptions,
     open_store: OpenStore,
     open_spreadsheet: OpenSpreadsheet,
-    tell: ProgressListener,
-    said: Console,
+    progress: ProgressListener,
+    console: Console,
 ) -> Report:
-    async with _until_signal(said) as pause, open_store(settings) as store:
+    async with _until_signal(console) as pause, open_store(settings) as store:
         run = Run(
             store=store,
-            tenant=order.tenant,
+            tenant=options.tenant,
             run_id=str(new_event_id()),
-            zone=order.zone,
+            zone=options.zone,
             not_before=settings.plausible_from,
             clock=utc_now,
             pause=pause,
-            progress=tell,
-            dry=order.dry,
+            progress=progress,
+            dry=options.dry,
         )
-        sources = [_file(order, path) for path in order.files]
-        if order.spreadsheet:
-            sources.append(_spreadsheet(order, open_spreadsheet, settings, pause))
+        sources = [_file(options, path) for path in options.files]
+        if options.spreadsheet:
+            sources.append(_spreadsheet(options, open_spreadsheet, settings, pause))
         return await import_tables(run, sources)
 
 
-def take_back(settings: Settings, tenant: str, run: UUID, open_store: OpenStore) -> int:
-    """Undo a run in the log, and answer the status to exit with if that fails."""
-    said = Console(stderr=True)
+def undo_run(settings: Settings, tenant: str, run: UUID, open_store: OpenStore) -> int:
+    """Undo a run in the log, and return the exit status; the read models need a rebuild then."""
+    console = Console(stderr=True)
 
     async def undone() -> bool:
         async with open_store(settings) as store:
@@ -117,49 +133,51 @@ def take_back(settings: Settings, tenant: str, run: UUID, open_store: OpenStore)
     try:
         new = asyncio.run(undone())
     except Unavailable as error:
-        said.print(f"nothing was undone: {error}", markup=False)
+        console.print(f"nothing was undone: {error}", markup=False)
         return FAILED
-    said.print("the import is undone" if new else "the import was undone before", markup=False)
-    said.print("the read models are built anew; if that fails, run the same again", markup=False)
+    console.print("the import is undone" if new else "the import was undone before", markup=False)
+    console.print("the read models are built anew; if that fails, run the same again", markup=False)
     return DONE
 
 
 def rejects_of(table: Path, folder: Path | None) -> Path:
-    """The file for the rejected rows of a table: beside it, or in the folder."""
+    """The file for the rejected rows of a table: in `folder`, or beside the table."""
     beside = folder / table.name if folder else table
     return beside.with_name(f"{beside.name}.rejected.csv")
 
 
-def _file(order: Order, path: Path) -> Source:
-    opener = partial(open_file, path, Choice(names=order.sheets, prefix=order.prefix or ""))
-    return Source(name=str(path), open=opener, rejects=rejects_of(path, order.rejects))
+def _file(options: ImportOptions, path: Path) -> Source:
+    opener = partial(
+        open_file, path, WorksheetChoice(names=options.sheets, prefix=options.prefix or "")
+    )
+    return Source(name=str(path), open=opener, rejects=rejects_of(path, options.rejects))
 
 
 def _spreadsheet(
-    order: Order, open_spreadsheet: OpenSpreadsheet, settings: Settings, pause: Pause
+    options: ImportOptions, open_spreadsheet: OpenSpreadsheet, settings: Settings, pause: Pause
 ) -> Source:
-    assert order.spreadsheet is not None  # noqa: S101 -- narrows for the type checker
-    name, credentials = order.spreadsheet
-    prefix = MONTHS if order.prefix is None else order.prefix
-    choice = Choice(names=order.sheets, prefix=prefix)
+    assert options.spreadsheet is not None  # noqa: S101 -- narrows for the type checker
+    name, credentials = options.spreadsheet
+    prefix = MONTHS if options.prefix is None else options.prefix
+    choice = WorksheetChoice(names=options.sheets, prefix=prefix)
     opener = partial(open_spreadsheet, settings, name, credentials, choice, pause)
-    return Source(name=name, open=opener, rejects=rejects_of(Path(name), order.rejects))
+    return Source(name=name, open=opener, rejects=rejects_of(Path(name), options.rejects))
 
 
 @asynccontextmanager
-async def _until_signal(said: Console) -> AsyncIterator[Pause]:
-    """Sleep that ends with Stopped at SIGINT or SIGTERM; a second one does what it always does."""
+async def _until_signal(console: Console) -> AsyncIterator[Pause]:
+    """A `Pause` that raises Stopped after SIGINT or SIGTERM; a second signal acts as usual."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
 
-    def let_go() -> None:
+    def restore_signals() -> None:
         for number in signals:
             loop.remove_signal_handler(number)
 
     def on_signal() -> None:
-        said.print("stopping when what is under way is stored")
+        console.print("stopping when what is under way is stored")
         stop.set()
-        let_go()
+        restore_signals()
 
     async def pause(seconds: float) -> None:
         with suppress(TimeoutError):
@@ -172,23 +190,78 @@ async def _until_signal(said: Console) -> AsyncIterator[Pause]:
     try:
         yield pause
     finally:
-        let_go()
+        restore_signals()
 
 
-def _conclude(said: Console, report: Report) -> int:
-    """The status to exit with; prints the summary."""
-    for account in report.accounts:
-        if account.fault:
-            said.print(f"{account.name}: {account.fault}", markup=False, highlight=False)
-        if account.rejected:
-            said.print(
-                f"{account.name}: rejected rows and why: {account.rejects}",
+def _exit_status(console: Console, report: Report) -> int:
+    """Print faults and files of rejected rows; the exit status."""
+    for result in report.results:
+        if result.fault:
+            console.print(f"{result.name}: {result.fault}", markup=False, highlight=False)
+        if result.rejected:
+            console.print(
+                f"{result.name}: rejected rows and why: {result.rejects}",
                 markup=False,
                 highlight=False,
             )
     if report.stopped:
-        said.print("stopped; run the same again to go on: what is stored will be skipped")
+        console.print("stopped; run the same again to go on: what is stored will be skipped")
         return STOPPED
-    if any(account.fault for account in report.accounts):
+    if any(result.fault for result in report.results):
         return FAILED
-    return SOME_REJECTED if any(account.rejected for account in report.accounts) else DONE
+    return SOME_REJECTED if any(result.rejected for result in report.results) else DONE
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} rows/s")
+
+
+@contextmanager
+def progress_on(console: Console) -> Iterator[ProgressListener]:
+    """Prints progress: on a terminal a bar for each worksheet, elsewhere a line now and then."""
+    if not console.is_terminal:
+        yield _in_lines(console)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, _Speed(), TimeRemainingColumn(), console=console) as bars:
+        last: list[tuple[str, int]] = []
+
+        def report(name: str, done: int, rows: int | None) -> None:
+            if not done:
+                last[:] = [(name, bars.add_task(name, total=rows))]
+            bars.update(bars.task_ids[-1], completed=done, total=rows)
+
+        yield report
+
+
+def print_report(console: Console, report: Report, *, dry: bool) -> None:
+    """Print a table with the numbers of each file and their sums."""
+    table = Table(
+        Column("file", overflow="fold"),
+        *(Column(name, justify="right") for name in ("total", *_counts(dry), "rejected")),
+        show_footer=len(report.results) > 1,
+    )
+    for result in report.results:
+        table.add_row(Text(result.name), *map(str, _numbers(result)))
+    sums = map(sum, zip(*map(_numbers, report.results), strict=True))
+    for column, text in zip(table.columns, ("together", *map(str, sums)), strict=True):
+        column.footer = text
+    console.print(table)
+
+
+def _counts(dry: bool) -> tuple[str, str]:
+    return ("would be inserted", "would be skipped") if dry else ("inserted", "skipped")
+
+
+def _numbers(result: TableResult) -> tuple[int, int, int, int]:
+    return result.total, result.inserted, result.skipped, result.rejected
+
+
+def _in_lines(console: Console) -> ProgressListener:
+    def report(name: str, done: int, rows: int | None) -> None:
+        of_all = f" of {rows}" if rows is not None else ""
+        if done == 0 or done == rows or done % PLAIN_EVERY == 0:
+            console.print(f"{name}: {done}{of_all} rows", markup=False, highlight=False)
+
+    return report

@@ -1,28 +1,28 @@
-"""A text in a cell of a table that people open in a spreadsheet program, there and back.
+"""Texts in the cells of a table for spreadsheet programs: escaped, and back.
 
-Such a program takes what begins like a formula for one, a barcode for a number, and holds only so
-much in one cell of a workbook. Which character separates the cells of a CSV file is its guess or
-its user's choice, so a cell may be cut wherever a text holds one that might.
+Such a program reads a text that begins like a formula as one, a barcode as a number, and limits
+the length of a cell in a workbook. The separator of a CSV file is its guess or its user's choice,
+so a cell may begin behind any character that may be a separator.
 """
 
 import re
 from typing import Final
 
 LONGEST: Final = 32_767
-"""The most that one cell of a workbook holds, in UTF-16 units."""
+"""The longest text of a cell in a workbook, in UTF-16 units."""
 
 SPOILT: Final = "#SPOILT "
-"""Behind it a list of rejected rows shows a date, number or truth value that was no text. A text
-that begins with it is guarded like a formula, so that the two are never taken for each other."""
+"""Marks a date, number or boolean in place of a text in a file of rejected rows. A text with this
+beginning is escaped like a formula."""
 
 _SIGN: Final = r"[=@+\-＝＠＋－]"
 _ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]|{SPOILT}")
 _PREFIX: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n]|'*{SPOILT})"
-"""What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
+"""A cell must not begin so (§2.9); wide signs count in East Asian spreadsheets."""
 _INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!- |[+\-][\d.,]+ ){_SIGN})"
-"""The same behind what may separate cells. Behind a blank, which separates words far more often
-than cells, a number and a dash stay as they are if another blank ends them."""
-# What is found has no length: there an apostrophe goes in, or comes out.
+"""The same behind a possible separator. Behind a blank, which mostly separates words, a number or
+a dash is not escaped if another blank follows."""
+# The matches are empty: positions at which an apostrophe is inserted or removed.
 _GUARD: Final = re.compile(f"{_PREFIX}|{_INSIDE}")
 _ESCAPED: Final = re.compile(f"(?:{_PREFIX}|{_INSIDE})'")
 _GUARD_INSIDE: Final = re.compile(_INSIDE)
@@ -33,7 +33,7 @@ _IS_CUT: Final = re.compile(re.escape(_CUT).replace(r"\{\}", r"\d+") + r"\Z")
 
 
 def escape_formula(text: str) -> str:
-    """`text` with an apostrophe before whatever a spreadsheet might take for a formula (§2.9).
+    """`text` with an apostrophe before each part that a spreadsheet might read as a formula (§2.9).
 
     That is `= + - @` (at the beginning also tab, CR, LF), at the beginning and behind a character
     that separates cells in some dialect: comma, semicolon, tab, colon, bar, blank, line end; and
@@ -42,31 +42,31 @@ def escape_formula(text: str) -> str:
     Apostrophes before such a sign count as part of it, so `unescape_formula` can tell ours from
     those that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
     """
-    # Most texts hold no sign at all, and looking for one is quick.
+    # Most texts have no sign; this check is fast.
     return _GUARD.sub("'", text) if _ANY_SIGN.search(text) else text
 
 
 def unescape_formula(cell: str) -> str:
-    """What `escape_formula` was given: without the apostrophes it would have put there."""
+    """The text before `escape_formula`."""
     return _ESCAPED.sub("", cell) if "'" in cell else cell
 
 
-def barcode(code: str) -> str:
-    """`="…"`: a formula that yields the code as a text, whatever is in it. Nothing for no code.
+def wrap_barcode(code: str) -> str:
+    """`="…"`: a formula with the code as its text; `""` for an empty code.
 
-    A formula of the code's own is guarded as in `escape_formula`.
+    Formulas inside the code are escaped as by `escape_formula`.
     """
     return '="{}"'.format(_GUARD_INSIDE.sub("'", code).replace('"', '""')) if code else ""
 
 
-def scanned(cell: str) -> str:
-    """What `barcode` was given; a cell without the wrapper is the code itself."""
+def unwrap_barcode(cell: str) -> str:
+    """The code before `wrap_barcode`; a cell without the wrapper is the code itself."""
     wrapped = _WRAPPED.fullmatch(cell)
     return _GUARDED_INSIDE.sub("", wrapped[1].replace('""', '"')) if wrapped else cell
 
 
-def fitted(text: str) -> str:
-    """`text` if one cell of a workbook holds it, otherwise its beginning and how long it is."""
+def truncated(text: str) -> str:
+    """The text if it fits into a cell of a workbook, else its beginning and its length."""
     if len(text) <= LONGEST // 2 or _units(text) <= LONGEST:
         return text
     notice = _CUT.format(len(text))
@@ -74,8 +74,8 @@ def fitted(text: str) -> str:
     return start.decode("utf-16-le", "ignore") + notice
 
 
-def is_cut(cell: str) -> bool:
-    """Whether `fitted` had to cut what is in a cell."""
+def is_truncated(cell: str) -> bool:
+    """Whether `truncated` has shortened the text of a cell."""
     return _IS_CUT.search(cell) is not None and _units(cell) >= LONGEST - 1
 
 

@@ -1,6 +1,6 @@
-"""What the log holds of a row of the full export, as JSON in the last of its cells, there and back.
+"""The events of a row of the full export, as JSON in its last cell: serialized, and parsed.
 
-The other cells are for people, and round times to seconds. This one makes the same log again.
+The other cells are for people and round times to seconds; an import of this one gives the same log.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, Final
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from services.ingest.scans.domain.box import AUDIT
 from services.ingest.scans.domain.day import unix_ms
-from services.ingest.scans.domain.scan import ITEM, SKEW, Fault, Reading, as_scan, judge
+from services.ingest.scans.domain.scan import ITEM, SKEW, Fault, Reading, as_scan, validate
 
 COLUMN: Final = "log_events"
 
@@ -24,7 +24,7 @@ BAD: Final = Fault(code="bad_log_events", reason=f"{COLUMN} is not what an expor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What one row makes the log hold: a scan that may have been removed, or an audit."""
+    """The events of one row: a scan and possibly its removal, or an audit."""
 
     scan: ScanRecorded | None = None
     removed: ItemRemoved | None = None
@@ -32,7 +32,7 @@ class Entry:
 
     @property
     def row(self) -> ScanRecorded:
-        """What the row's other cells say. Raises ValueError of an empty entry."""
+        """The scan of the row's other cells. Raises ValueError for an empty entry."""
         if self.audit is not None:
             return as_scan(self.audit)
         if self.scan is None:
@@ -40,18 +40,18 @@ class Entry:
         return self.scan
 
 
-def written(events: Iterable[tuple[str, int, bytes]]) -> str:
-    """A cell with the names, schema versions and JSON of events. No spreadsheet alters it."""
+def serialize(events: Iterable[tuple[str, int, bytes]]) -> str:
+    """A cell with types, schema versions and JSON of events, which no spreadsheet alters."""
     cell = ",".join(
         f'{{"type":"{name}","version":{version},"data":{data.decode()}}}'
         for name, version, data in events
     )
-    # Signs of formulas stand only in texts, where JSON may spell them otherwise.
+    # Signs of formulas occur only in JSON strings, where they can be escaped.
     return _FORMULA.sub(lambda sign: f"\\u{ord(sign[0]):04x}", f"[{cell}]")
 
 
 def parse(cell: str) -> Sequence[tuple[str, int, bytes]]:
-    """The same from a cell. Raises ValueError."""
+    """The events of a cell. Raises ValueError."""
     try:
         return [_event(**given) for given in json.loads(cell)]
     except (TypeError, ValueError, RecursionError):
@@ -59,27 +59,28 @@ def parse(cell: str) -> Sequence[tuple[str, int, bytes]]:
 
 
 def entry(events: Sequence[IngestEvent], *, now: datetime, not_before: datetime) -> Entry | Fault:
-    """The entry that events make up, or what is wrong with them: only what could have been written
-    by `written`, and within the limits of a device's scans, comes into a log.
+    """The entry of the events, or their fault.
+
+    Only events that an export could have written, within the limits of a scan, are accepted.
     """
     match events:
         case [ScanRecorded() as scan]:
-            found = Entry(scan=scan)
-        case [ScanRecorded(kind=kind) as scan, ItemRemoved() as gone] if kind == ITEM:
-            found = Entry(scan=scan, removed=gone)
-            if gone.scan != scan:
+            row_entry = Entry(scan=scan)
+        case [ScanRecorded(kind=kind) as scan, ItemRemoved() as removal] if kind == ITEM:
+            row_entry = Entry(scan=scan, removed=removal)
+            if removal.scan != scan:
                 return BAD
         case [RemovalRecorded() as audit] if audit.kind in AUDIT and (
             audit.request is None or _DIGEST.fullmatch(audit.request)
         ):
-            found = Entry(audit=audit)
+            row_entry = Entry(audit=audit)
         case _:
             return BAD
     if not all(_has_zone(event) for event in events):
         return BAD
-    if found.row.received_at > now + SKEW:
+    if row_entry.row.received_at > now + SKEW:
         return Fault(code="from_the_future", reason="it was received later than now")
-    return _unfit(found, not_before) or found
+    return _fault(row_entry, not_before) or row_entry
 
 
 def _event(*, type: object, version: object, data: dict[str, Any]) -> tuple[str, int, bytes]:
@@ -93,13 +94,13 @@ def _has_zone(event: object) -> bool:
     return all(moment.tzinfo for moment in moments if isinstance(moment, datetime))
 
 
-def _unfit(found: Entry, not_before: datetime) -> Fault | None:
-    scan, gone = found.row, found.removed
+def _fault(row_entry: Entry, not_before: datetime) -> Fault | None:
+    scan, removal = row_entry.row, row_entry.removed
     if scan.effective_at != (scan.received_at if scan.skewed else scan.scanned_at):
         return BAD
     texts = [(scan.operator, scan.details, scan.scanned_at)]
-    if gone is not None:
-        texts.append((gone.removed_by, gone.reason, gone.removed_at))
+    if removal is not None:
+        texts.append((removal.removed_by, removal.reason, removal.removed_at))
     for operator, details, moment in texts:
         reading = Reading(
             uuid=scan.scan_id,
@@ -113,7 +114,7 @@ def _unfit(found: Entry, not_before: datetime) -> Fault | None:
             details=details,
             source=scan.source,
         )
-        judged = judge(reading, received_at=scan.received_at, not_before=not_before)
-        if isinstance(judged, Fault):
-            return judged
+        validated = validate(reading, received_at=scan.received_at, not_before=not_before)
+        if isinstance(validated, Fault):
+            return validated
     return None

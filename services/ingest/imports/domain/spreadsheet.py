@@ -1,4 +1,4 @@
-"""What a cell of a spreadsheet says: a text, or a moment; what it does not say is not made up."""
+"""The text or the time of a spreadsheet's cell; a value that was lost is refused."""
 
 import re
 from dataclasses import dataclass
@@ -6,20 +6,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from services.ingest.imports.domain.cell import SPOILT, is_cut, scanned, unescape_formula
+from services.ingest.imports.domain.cell import (
+    SPOILT,
+    is_truncated,
+    unescape_formula,
+    unwrap_barcode,
+)
 
 DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
-"""The day spreadsheets count days from, unless a workbook says otherwise."""
+"""Day 0 of spreadsheets, unless a workbook has another one."""
 
 _NUMBER: Final = re.compile(
     r"[+-]?\d+(?:[.,]\d+)?E[+-]\d+|\d{6,}[.,]0+|\d{1,3}(?:[ \xa0\u202f]\d{3}){2,}"
     r"|#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|ССЫЛКА!|Н/Д|ЗНАЧ!|ИМЯ\?|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|##+)",
     re.IGNORECASE,
 )
-"""How a spreadsheet shows a long number, or an error, where a barcode was."""
+"""A long number or an error as a spreadsheet shows it instead of a barcode."""
 _WHOLE: Final = re.compile(r"[1-9]\d*", re.ASCII)
-_KEPT_DIGITS, _SHOWN_DIGITS, _SHOWN_IN_FULL = 15, 6, 11
-"""How many digits of a number spreadsheets keep; how many they show of one with more than 11."""
+_STORED_DIGITS, _DISPLAYED_DIGITS, _DISPLAYED_IN_FULL = 15, 6, 11
+"""Spreadsheets store 15 digits of a number, and display 6 of one with more than 11."""
 _RUSSIAN: Final = re.compile(
     r"(\d{1,2})\.(\d{1,2})\.(\d{4}),?[ T]+(\d{1,2}):(\d{2}):(\d{2})", re.ASCII
 )
@@ -32,17 +37,17 @@ _NO_SECONDS: Final = re.compile(
 _UNIX_MS: Final = re.compile(r"\d{12,14}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS: Final = range(1, 2_958_466)
-"""The days spreadsheets know, to the end of the year 9999."""
+"""The day numbers of spreadsheets, to the end of the year 9999."""
 _MILLISECONDS: Final = range(10**11, 10**14)
 _EXACT: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A cell whose value the file does not hold; `why` goes on from the column's name.
+    """A cell whose value is not in the file. `why` continues a sentence after the column's name.
 
-    Without a `code` of its own only its column is lost, with one the whole row. `text` is what is
-    left of it, for people.
+    Without `code` only the column is lost, with it the whole row. `text` is the rest of the value,
+    for people.
     """
 
     why: str
@@ -54,7 +59,7 @@ Cell: TypeAlias = "str | int | float | datetime | Lost | None"
 
 
 class Unfit(ValueError):
-    """A cell does not say what its column must; `code` is stable, the message for people."""
+    """A cell has no valid value for its column; `code` is stable, the message for people."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -62,21 +67,21 @@ class Unfit(ValueError):
 
 
 def is_blank(cell: Cell) -> bool:
-    """Whether nothing is in it, or only space."""
+    """Whether the cell is empty or only space."""
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
-    """The text of a cell; `dressed`: texts in this table may be escaped (`cell.escape_formula`).
+def text_of(cell: Cell, column: str, *, escaped: bool) -> str:
+    """The text of a cell. `escaped`: texts of this table may be escaped (`cell.escape_formula`).
 
-    Whole numbers keep all their digits. Raises Unfit where a spreadsheet has put something else in
-    the text's place: a date, an error, a truth value, a number that may not be what was written.
+    Whole numbers keep all their digits. Raises Unfit if a spreadsheet has replaced the text by a
+    date, an error, a boolean, or a number that may be rounded.
     """
     match cell:
         case None:
             return ""
         case str():
-            return _undressed(cell, column) if dressed else _whole(cell, column)
+            return _unescaped(cell, column) if escaped else _untruncated(cell, column)
         case bool():
             raise Unfit("became_a_truth_value", f"{column} was turned into a truth value")
         case int() | float():
@@ -87,29 +92,29 @@ def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
             raise Unfit(cell.code or "no_value", f"{column} {cell.why}")
 
 
-def code_of(cell: Cell, *, dressed: bool) -> str:
-    """The same for a barcode, which may stand in `cell.barcode`'s wrapper.
+def code_of(cell: Cell, *, escaped: bool) -> str:
+    """The text of a barcode, which may be wrapped by `cell.wrap_barcode`.
 
-    Where such wrappers are worn a bare code is one that a spreadsheet may have written: it is
-    Unfit if it looks like a number that was rounded or shown in another way.
+    In an `escaped` table a code without the wrapper may be written by a spreadsheet: it is Unfit if
+    it looks like a rounded or reformatted number.
     """
-    if dressed and isinstance(cell, str):
-        if (code := scanned(cell)) != cell:
+    if escaped and isinstance(cell, str):
+        if (code := unwrap_barcode(cell)) != cell:
             return code
         bare = cell.strip()
         if _NUMBER.fullmatch(bare) or (_WHOLE.fullmatch(bare) and _is_rounded(bare)):
             raise _rounded("code")
-    return text_of(cell, "code", dressed=dressed)
+    return text_of(cell, "code", escaped=escaped)
 
 
-def _undressed(cell: str, column: str) -> str:
+def _unescaped(cell: str, column: str) -> str:
     if cell.startswith(SPOILT):
         raise Unfit("not_mended", f"{column} holds what a spreadsheet has spoilt")
     return unescape_formula(cell)
 
 
-def _whole(cell: str, column: str) -> str:
-    if is_cut(cell):
+def _untruncated(cell: str, column: str) -> str:
+    if is_truncated(cell):
         raise Unfit("cut_text", f"{column} was too long for a workbook; export it as CSV")
     return cell
 
@@ -117,9 +122,9 @@ def _whole(cell: str, column: str) -> str:
 def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) -> datetime:
     """The moment in UTC: `dd.MM.yyyy HH:mm:ss`, ISO 8601, a date cell, or Unix milliseconds.
 
-    Without its seconds it is Unfit: a spreadsheet that shows none has cut them off. Without an
-    offset it is local time in `zone`. Of an hour that the clock shows twice it is the
-    first; a time that the clock skips is Unfit, like everything else.
+    A time without offset is local time in `zone`; in an hour that the clock repeats it is the first
+    one. Raises Unfit for a time without seconds (a spreadsheet has dropped them), for a time that
+    the clock skips, and for any other value.
     """
     try:
         if isinstance(cell, str) and _NO_SECONDS.fullmatch(cell.strip()):
@@ -135,7 +140,7 @@ def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) ->
 
 
 def moment_at(number: float, day_zero: datetime) -> datetime:
-    """The local time that a number of days stands for. Raises ValueError if that is no date."""
+    """The local time of a number of days since `day_zero`. Raises ValueError if it is no date."""
     if not _DAYS.start <= number < _DAYS.stop:
         raise ValueError("no day that spreadsheets know")
     return day_zero + timedelta(milliseconds=round(number * 86_400_000))
@@ -158,8 +163,8 @@ def _read(cell: Cell, day_zero: datetime) -> datetime | None:
 
 
 def _read_text(text: str) -> datetime | None:
-    if found := _RUSSIAN.fullmatch(text):
-        day, month, year, hour, minute, second = map(int, found.groups())
+    if match := _RUSSIAN.fullmatch(text):
+        day, month, year, hour, minute, second = map(int, match.groups())
         return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
     if _ISO.fullmatch(text):
         return datetime.fromisoformat(text)
@@ -190,11 +195,11 @@ def _digits(number: float, column: str) -> str:
 
 
 def _is_rounded(digits: str) -> bool:
-    """Whether the noughts at the end of a whole number may stand for digits that are lost."""
-    kept = len(digits.rstrip("0"))
-    if len(digits) > _KEPT_DIGITS:
-        return kept <= _KEPT_DIGITS
-    return len(digits) > _SHOWN_IN_FULL and kept <= _SHOWN_DIGITS
+    """Whether zeros at the end of a whole number may replace lost digits."""
+    significant = len(digits.rstrip("0"))
+    if len(digits) > _STORED_DIGITS:
+        return significant <= _STORED_DIGITS
+    return len(digits) > _DISPLAYED_IN_FULL and significant <= _DISPLAYED_DIGITS
 
 
 def _rounded(column: str) -> Unfit:

@@ -1,4 +1,4 @@
-"""What a page of imported rows adds to the log: scans, removals of items, and their audits."""
+"""Adds a page of imported rows to the log: scans, removals of items, and audits."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -10,40 +10,42 @@ from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.box import AUDIT
-from services.ingest.scans.handlers.recordings import current, fact_of
+from services.ingest.scans.handlers.recordings import current_recordings, scan_fact
 
 Entries = Mapping[UUID, Entry]
-"""Rows by the event id that their scan has, or would have."""
+"""Rows by the event id of their scan's first recording."""
 
 
-async def unknown(store: EventStore[IngestEvent], tenant: str, entries: Entries) -> list[set[UUID]]:
-    """For each entry that would add something the ids of the events that the log does not hold.
+async def unrecorded(
+    store: EventStore[IngestEvent], tenant: str, entries: Entries
+) -> list[set[UUID]]:
+    """The event ids that are not in the log, for each entry that would add events.
 
     Raises `LogUnavailable`.
     """
     namespace, entries = identity.namespace(tenant), await _new(store, tenant, entries)
-    scans = await current(store, tenant, entries)
+    scans = await current_recordings(store, tenant, entries)
     ids = [ids_of(namespace, entry, scans[key].event_id) for key, entry in entries.items()]
-    found = await store.log.find([event_id for each in ids for event_id in each])
-    return [new for each in ids if (new := set(each) - found.keys())]
+    found = await store.log.find([event_id for entry_ids in ids for event_id in entry_ids])
+    return [new for entry_ids in ids if (new := set(entry_ids) - found.keys())]
 
 
 async def record(
     store: EventStore[IngestEvent], entries: Entries, metadata: Metadata, *, repeated: bool
 ) -> int:
-    """Store what is new; how many of the entries added anything. Safe to repeat.
+    """Store what is new; the number of entries that added events. Safe to repeat.
 
-    `repeated` if an attempt with the same cause went before: what that stored counts too. Raises
-    `LogUnavailable`, and then some of it may be stored.
+    With `repeated`, events that an earlier attempt with the same `causation_id` stored count too.
+    Raises `LogUnavailable`; then some events may be stored.
     """
     namespace, all_of_them = identity.namespace(metadata.tenant), entries
     entries = await _new(store, metadata.tenant, entries)
-    facts = {key: fact_of(key, one.scan, namespace) for key, one in entries.items() if one.scan}
+    facts = {key: scan_fact(key, one.scan, namespace) for key, one in entries.items() if one.scan}
     new = set((await store.record(list(facts.values()), metadata=metadata)).new)
     if known := facts.keys() - new:
-        recordings = await current(store, metadata.tenant, known)
+        recordings = await current_recordings(store, metadata.tenant, known)
         facts |= {key: replace(facts[key], event_id=recordings[key].event_id) for key in known}
-        # Of a scan from an import that was undone it is another id.
+        # A scan of an undone import has another event id.
         if again := [facts[key] for key in known if facts[key].event_id != key]:
             new |= (await store.record(again, metadata=metadata)).new
     if removals := [fact async for fact in _removals(store, entries, facts, namespace)]:
@@ -55,15 +57,15 @@ async def record(
         for key, entry in all_of_them.items()
     ]
     if repeated:
-        found = await store.log.find([event_id for each in ids for event_id in each])
+        found = await store.log.find([event_id for entry_ids in ids for event_id in entry_ids])
         new |= {
             one for one, it in found.items() if it.metadata.causation_id == metadata.causation_id
         }
-    return sum(not new.isdisjoint(each) for each in ids)
+    return sum(not new.isdisjoint(entry_ids) for entry_ids in ids)
 
 
 def ids_of(namespace: UUID, entry: Entry, recording: UUID) -> list[UUID]:
-    """The event ids of what an entry adds to the log, its scan under the id `recording`."""
+    """The event ids of an entry whose scan has the event id `recording`."""
     if entry.audit is not None:
         return [identity.imported_removal_event(namespace, entry.audit.removal_id)]
     return [recording, *([identity.removal_of(recording)] if entry.removed else [])]
@@ -75,17 +77,17 @@ async def _removals(
     facts: Mapping[UUID, Fact[IngestEvent]],
     namespace: UUID,
 ) -> AsyncIterator[Fact[IngestEvent]]:
-    removed = {facts[key].event_id: each.removed for key, each in entries.items() if each.removed}
+    removed = {facts[key].event_id: one.removed for key, one in entries.items() if one.removed}
     found = await store.log.find(list(removed)) if removed else {}
-    for event_id, gone in removed.items():
-        # What is taken back is the scan that counts: the log's, if that was another.
+    for event_id, removal in removed.items():
+        # The removal is of the scan in the log, which may differ from the one in the row.
         scan = store.decode(found[event_id])
         if isinstance(scan, ScanRecorded):
             yield Fact(
                 event_id=identity.removal_of(event_id),
                 stream=identity.scan_stream(namespace, scan.operator),
-                event=replace(gone, scan=scan),
-                occurred_at=gone.removed_at,
+                event=replace(removal, scan=scan),
+                occurred_at=removal.removed_at,
             )
 
 
@@ -100,7 +102,7 @@ async def _record_audit(
         type=name,
         schema_version=version,
         data=data,
-        # Of its own day, as `as_of` looks for it. `EventStore.append` would say now.
+        # The day by which `as_of` finds it; `EventStore.append` would use the current time.
         occurred_at=audit.removed_at,
     )
     stream = identity.removal_stream(audit.removal_id)
@@ -109,7 +111,7 @@ async def _record_audit(
 
 
 async def _new(store: EventStore[IngestEvent], tenant: str, entries: Entries) -> Entries:
-    """The entries without the audits that the log holds, as what they are or as scans."""
+    """The entries without audits that are in the log, as audits or as scans."""
     namespace = identity.namespace(tenant)
     held_as: dict[UUID, UUID] = {}
     for key, entry in entries.items():

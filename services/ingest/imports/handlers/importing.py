@@ -1,7 +1,7 @@
-"""An import of the old log: rows become the facts a batch would have recorded (§6).
+"""An import of the old log: its rows become the facts that a batch would have recorded (§6).
 
-The log is the memory of an import: what it holds is skipped, so a run that was broken off is
-continued by the same run again.
+Rows that are in the log are skipped, so running the same import again continues an interrupted
+one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,13 +17,13 @@ from contracts.ingest import IngestEvent
 from libs.clock import Clock
 from libs.eventsourcing.log import LogUnavailable, Metadata
 from libs.eventsourcing.store import EventStore
-from services.ingest.imports.adapters.table import Open, Row, Unreadable, Worksheet
+from services.ingest.imports.adapters.table import OpenTable, Row, Unreadable, Worksheet
 from services.ingest.imports.domain.cell import escape_formula
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.imports.domain.sheet import Sheet, WrongSheet, as_texts, sheet_of
 from services.ingest.imports.domain.spreadsheet import is_blank
-from services.ingest.imports.handlers.import_page import Entries, record, unknown
-from services.ingest.imports.handlers.log_events import read
+from services.ingest.imports.handlers.import_page import Entries, record, unrecorded
+from services.ingest.imports.handlers.log_events import read_row
 from services.ingest.imports.stores.rejects import Reject, open_rejects
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import Fault
@@ -33,18 +33,18 @@ WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 ProgressListener: TypeAlias = Callable[[str, int, int | None], None]
-"""Called with a worksheet's name, the rows done, and how many there are if that is known."""
+"""Called with a worksheet's name, the rows done, and their total if it is known."""
 
 
 class Stopped(Exception):
-    """The import is to stop. What was appended stays."""
+    """The import shall stop; what was appended stays."""
 
 
 @dataclass(slots=True)
-class Account:
-    """What became of a table's rows. `fault` says why it was given up, if it was.
+class TableResult:
+    """The result for a table: its rows by outcome, and the fault that ended it, if any.
 
-    `rejects` is the file the rejected rows are in, if there are any.
+    `rejects` is the file for rejected rows.
     """
 
     name: str
@@ -56,25 +56,25 @@ class Account:
 
     @property
     def total(self) -> int:
-        """All rows that were gone through."""
+        """The rows that were processed."""
         return self.inserted + self.skipped + self.rejected
 
 
 @dataclass(slots=True)
 class Report:
-    """The accounts of an import, whether it was stopped before its end, and which run it was."""
+    """The results of an import by table, whether it was stopped, and its run id."""
 
-    accounts: list[Account] = field(default_factory=list)
+    results: list[TableResult] = field(default_factory=list)
     stopped: bool = False
     run_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One run of the importer. `pause` sleeps, and raises Stopped when the run is to end.
+    """One run of the importer. `pause` sleeps, and raises Stopped to end the run.
 
-    `run_id` is the correlation id of everything it stores. A dry run stores nothing, and keeps
-    the ids it met in mind, some 100 bytes for each row.
+    `run_id` is the correlation id of all its events. A dry run stores nothing; `counted` holds the
+    event ids it has counted, about 100 bytes for each row.
     """
 
     store: EventStore[IngestEvent]
@@ -86,36 +86,36 @@ class Run:
     pause: Pause
     progress: ProgressListener
     dry: bool = False
-    met: set[UUID] = field(default_factory=set)
+    counted: set[UUID] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A table to import: what people call it, how it is opened, where its rejects go."""
+    """A table to import: its displayed name, how to open it, and the file for its rejected rows."""
 
     name: str
-    open: Open
+    open: OpenTable
     rejects: Path
 
 
 async def import_tables(run: Run, sources: Sequence[Source]) -> Report:
-    """Import one table after the other, safe to repeat; the account of each is exact.
+    """Import one table after the other; safe to repeat.
 
-    A table that cannot be read, or has not the columns it must have, stores nothing and does not
-    keep the others from being imported. If the log stays away the rest is not attempted.
+    A table that is unreadable or lacks columns stores nothing; the others are imported. If the log
+    stays unavailable, the remaining tables are not attempted.
     """
     report = Report(run_id=run.run_id)
     for number, source in enumerate(sources):
-        account = Account(name=source.name, rejects=source.rejects)
-        report.accounts.append(account)
+        result = TableResult(name=source.name, rejects=source.rejects)
+        report.results.append(result)
         try:
-            await _import(run, source, account, f"{run.run_id}/{number}")
+            await _import(run, source, result, f"{run.run_id}/{number}")
         except Unreadable as fault:
-            account.fault = str(fault)
+            result.fault = str(fault)
         except OSError as error:
-            account.fault = f"its rejected rows cannot be written: {error.strerror or error}"
+            result.fault = f"its rejected rows cannot be written: {error.strerror or error}"
         except LogUnavailable:
-            account.fault = "the log cannot be reached; run the same again to go on"
+            result.fault = "the log cannot be reached; run the same again to go on"
             break
         except Stopped:
             report.stopped = True
@@ -123,9 +123,9 @@ async def import_tables(run: Run, sources: Sequence[Source]) -> Report:
     return report
 
 
-async def _import(run: Run, source: Source, account: Account, run_id: str) -> None:
+async def _import(run: Run, source: Source, result: TableResult, run_id: str) -> None:
     async with source.open() as worksheets:
-        # All of them before the first row: a table is imported whole or not at all.
+        # All headers are checked before the first row is stored.
         sheets = [_sheet(run, worksheet) for worksheet in worksheets]
         with open_rejects(source.rejects) as reject:
             batch = 0
@@ -135,7 +135,7 @@ async def _import(run: Run, source: Source, account: Account, run_id: str) -> No
                 async with aclosing(worksheet.pages()) as pages:
                     async for page in pages:
                         await run.pause(0)
-                        await _import_page(run, sheet, page, account, reject, f"{run_id}/{batch}")
+                        await _import_page(run, sheet, page, result, reject, f"{run_id}/{batch}")
                         batch, done = batch + 1, done + len(page)
                         run.progress(sheet.name, done, worksheet.rows)
 
@@ -148,7 +148,7 @@ def _sheet(run: Run, worksheet: Worksheet) -> Sheet:
             zone=run.zone,
             not_before=run.not_before,
             day_zero=worksheet.day_zero,
-            dressed=worksheet.dressed,
+            escaped=worksheet.escaped,
         )
     except WrongSheet as wrong:
         raise Unreadable(f"worksheet {worksheet.name}: {wrong}") from wrong
@@ -158,7 +158,7 @@ async def _import_page(
     run: Run,
     sheet: Sheet,
     page: Sequence[Row],
-    account: Account,
+    result: TableResult,
     reject: Reject,
     batch: str,
 ) -> None:
@@ -167,30 +167,30 @@ async def _import_page(
     entries: dict[UUID, Entry] = {}
     name, rejected = escape_formula(sheet.name), []
     for number, cells in rows:
-        match read(run.store.codec, sheet, cells, now=run.clock()):
+        match read_row(run.store.codec, sheet, cells, now=run.clock()):
             case Fault(code=code, reason=reason):
                 rejected.append([name, number, f"{reason} [{code}]", *as_texts(sheet, cells)])
             case Entry() as entry:
                 event_id = identity.scan_event(namespace, entry.row.scan_id)
-                # Of two rows with one id the first counts, but a removal is not lost.
+                # The first of two rows with one id counts, with the removal of either.
                 if (known := entries.setdefault(event_id, entry)).removed is None:
                     entries[event_id] = replace(known, removed=entry.removed)
     inserted = await (_count(run, entries) if run.dry else _record(run, entries, batch))
-    account.inserted += inserted
-    account.skipped += len(rows) - len(rejected) - inserted
+    result.inserted += inserted
+    result.skipped += len(rows) - len(rejected) - inserted
     reject(rejected)
-    account.rejected += len(rejected)
+    result.rejected += len(rejected)
 
 
 async def _count(run: Run, entries: Entries) -> int:
-    """How many would be new."""
-    new = [ids for ids in await unknown(run.store, run.tenant, entries) if ids - run.met]
-    run.met.update(*new)
+    """The number of rows that would be new."""
+    new = [ids for ids in await unrecorded(run.store, run.tenant, entries) if ids - run.counted]
+    run.counted.update(*new)
     return len(new)
 
 
 async def _record(run: Run, entries: Entries, batch: str) -> int:
-    """Store what is new, and how many that were; attempted again while the log is away."""
+    """Store what is new; the number of new rows. Retries while the log is unavailable."""
     if not entries:
         return 0
     metadata = Metadata(

@@ -1,4 +1,4 @@
-"""The rows an import rejected, in a CSV file that can be mended and imported itself."""
+"""The rejected rows of an import, in a CSV file that people can correct and import."""
 
 import codecs
 import csv
@@ -11,24 +11,25 @@ from services.ingest.imports.domain.sheet import ALL_COLUMNS
 
 HEADER: Final = ("sheet", "row", "reason", *ALL_COLUMNS)
 
-
 _AS_IT_WAS: Final = "as it was"
 
 
 def _as_it_was(error: UnicodeError) -> tuple[bytes, int]:
-    """Bytes that were no text are themselves again; any other half of a letter is spelled out."""
+    """Restore invalid bytes of a CSV file; escape any other lone surrogate."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    odd = map(ord, error.object[error.start : error.end])
-    spelled = (bytes([one - 0xDC00]) if 0xDC80 <= one <= 0xDCFF else b"\\u%x" % one for one in odd)
-    return b"".join(spelled), error.end
+    codes = map(ord, error.object[error.start : error.end])
+    encoded = (
+        bytes([one - 0xDC00]) if 0xDC80 <= one <= 0xDCFF else b"\\u%x" % one for one in codes
+    )
+    return b"".join(encoded), error.end
 
 
 codecs.register_error(_AS_IT_WAS, _as_it_was)
 
 
 class Reject(Protocol):
-    """Takes rejected rows: sheet, row, reason, and the cells as `sheet.told` tells them."""
+    """Takes rejected rows: sheet, row number, reason, and the texts of `sheet.as_texts`."""
 
     def __call__(self, rows: Sequence[Sequence[object]]) -> None:
         """Write them."""
@@ -37,9 +38,9 @@ class Reject(Protocol):
 
 @contextmanager
 def open_rejects(path: Path) -> Iterator[Reject]:
-    """A file for rejected rows, made anew when the first one comes; flushed with every call.
+    """A file for rejected rows, created with the first one and flushed with every call.
 
-    Like our exports it is for spreadsheets: with a BOM, and semicolons. Raises OSError.
+    As in exports, it has a byte order mark and semicolons. Raises OSError.
     """
     with ExitStack() as stack:
         writers: list[Any] = []
@@ -48,8 +49,9 @@ def open_rejects(path: Path) -> Iterator[Reject]:
             if not rows:
                 return
             if not writers:
-                opened = path.open("w", encoding="utf-8-sig", errors=_AS_IT_WAS, newline="")
-                file = stack.enter_context(opened)
+                file = stack.enter_context(
+                    path.open("w", encoding="utf-8-sig", errors=_AS_IT_WAS, newline="")
+                )
                 writers.extend([csv.writer(file, delimiter=";"), file])
                 writers[0].writerow(HEADER)
             writers[0].writerows(rows)

@@ -32,7 +32,7 @@ CREATE TABLE activity_total (
 ) WITH (fillfactor = 70)"""
 
 # What is counted already. A worker of the version before counts only into `activity`: if one ran on
-# afterwards, `rebuild activity`.
+# afterwards, `rebuild build activity`.
 HOLD: Final = "LOCK TABLE activity IN EXCLUSIVE MODE"
 FILL: Final = """
 INSERT INTO activity_total

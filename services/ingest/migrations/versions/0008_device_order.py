@@ -9,7 +9,7 @@ revision: Final = "0008"
 down_revision: Final = "0007"
 
 # What is counted already is counted anew. A worker of the version before writes turns without the
-# device's clock: if one ran on afterwards, `rebuild box`.
+# device's clock: if one ran on afterwards, `rebuild build box`.
 HOLD: Final = "LOCK TABLE box, scan_log IN EXCLUSIVE MODE"
 AHEAD: Final = ("first_ahead", "last_ahead")
 NEWEST: Final = {

@@ -30,7 +30,7 @@ $$"""
 GONE: Final = "DROP FUNCTION comparable(text)"
 
 # A worker of the version before writes names as they are spelled: if one ran on afterwards,
-# `rebuild activity`, `box`, `presence`, `removal` and `scan_log`.
+# `rebuild build activity box presence removal scan_log`.
 HOLD: Final = (
     "LOCK TABLE activity, activity_total, box, presence, removal, scan_log IN EXCLUSIVE MODE"
 )

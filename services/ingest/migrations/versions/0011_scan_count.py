@@ -24,7 +24,7 @@ CREATE TABLE scan_count (
 ) WITH (fillfactor = 70)"""
 
 # What is there already. A worker of the version before writes rows without counting them: if one
-# ran on afterwards, `rebuild scan_log`.
+# ran on afterwards, `rebuild build scan_log`.
 HOLD: Final = "LOCK TABLE scan_log IN EXCLUSIVE MODE"
 FILL: Final = """
 INSERT INTO scan_count

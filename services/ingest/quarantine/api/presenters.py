@@ -1,4 +1,4 @@
-"""Quarantined events as people and programs read them."""
+"""The responses about quarantined events."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from contracts.ingest import QuarantineMended
 from libs.postgres.query import Row
 from services.ingest.quarantine.domain import Decision
 from services.ingest.quarantine.handlers.quarantine import Inspected, Mended
-from services.ingest.scans.domain.day import unix_ms, written
-from services.ingest.scans.domain.filter import display_name, named
+from services.ingest.scans.domain.day import format_time, unix_ms
+from services.ingest.scans.domain.filter import display_name, hide_id
 from services.ingest.scans.domain.scan import Fault
 
 
 class DecisionSummary(msgspec.Struct, rename="camel"):
-    """What became of an event; all but `status` is null while it is open."""
+    """The decision about an event; all fields but `status` are null while it is open."""
 
     status: str
     decided_at: str | None = None
@@ -28,7 +28,7 @@ class DecisionSummary(msgspec.Struct, rename="camel"):
 
 
 class EventSummary(msgspec.Struct, rename="camel"):
-    """An event in a list. `raw` is only its beginning if it is shorter than `raw_length`."""
+    """An event in a list. `raw` is truncated if it is shorter than `raw_length`."""
 
     id: str
     uuid: str | None
@@ -46,7 +46,7 @@ class EventSummary(msgspec.Struct, rename="camel"):
 
 
 class Page(msgspec.Struct):
-    """A page of them, how many there are on all pages, and how many of each code."""
+    """A page of events, their number on all pages, and the numbers by code."""
 
     events: list[EventSummary]
     total: int
@@ -54,7 +54,7 @@ class Page(msgspec.Struct):
 
 
 class Wrong(msgspec.Struct):
-    """A field no scan could have, by the rules of today."""
+    """A field that is no valid field of a scan, by today's rules."""
 
     field: str
     code: str
@@ -62,7 +62,7 @@ class Wrong(msgspec.Struct):
 
 
 class Moment(msgspec.Struct, rename="camel"):
-    """One thing that happened to an event."""
+    """A step in the history of an event."""
 
     what: str
     at: str
@@ -73,9 +73,9 @@ class Moment(msgspec.Struct, rename="camel"):
 
 
 class Inspection(msgspec.Struct, rename="camel"):
-    """Everything about an event. `value` is `raw` as JSON, null if it is none or was cut.
+    """An event in full. `value` is `raw` as JSON, null if it is invalid or truncated.
 
-    `whole` says whether all of it was kept, `acceptable` whether it would be a scan today.
+    `whole` says whether the whole event is stored, `acceptable` whether it would be a scan today.
     """
 
     id: str
@@ -94,7 +94,7 @@ class Inspection(msgspec.Struct, rename="camel"):
 
 
 class Done(msgspec.Struct, rename="camel"):
-    """An event is decided about; `duplicate` if its scan was known before."""
+    """The decision was stored; `duplicate` if the scan was stored before."""
 
     ok: bool
     status: str
@@ -103,7 +103,7 @@ class Done(msgspec.Struct, rename="camel"):
 
 
 class Replayed(msgspec.Struct, rename="camel"):
-    """What became of many; `next` is what to go on after, null when all were tried."""
+    """The results of many events; `next` is the `after` of the next request, null at the end."""
 
     ok: bool
     mended: int
@@ -115,7 +115,7 @@ class Replayed(msgspec.Struct, rename="camel"):
 
 
 class Refusal(msgspec.Struct, omit_defaults=True):
-    """Why nothing was changed, with what is wrong or what was decided before."""
+    """Why nothing was changed, with the faults or the decision made before."""
 
     detail: str
     code: str
@@ -131,74 +131,74 @@ def summary(row: Row, zone: ZoneInfo) -> EventSummary:
         code=row["code"],
         reason=row["reason"],
         raw=row["raw"],
-        received_at=written(row["received_at"], zone),
+        received_at=format_time(row["received_at"], zone),
         received_at_ms=unix_ms(row["received_at"]),
         raw_length=row["raw_length"],
         status=row["status"],
-        decided_at=written(row["decided_at"], zone) if row["decided_at"] else None,
+        decided_at=format_time(row["decided_at"], zone) if row["decided_at"] else None,
         decided_by=_by(row["decided_by"]),
         decision=row["decision"],
         scan_id=_text(row["mended_as"]),
     )
 
 
-def inspected(found: Inspected, zone: ZoneInfo) -> Inspection:
-    """An event as the log knows it."""
-    kept, recorded, decision = found.kept, found.recorded, found.decision
+def inspection(inspected: Inspected, zone: ZoneInfo) -> Inspection:
+    """An event in full, from the log."""
+    event, recorded, decision = inspected.event, inspected.recorded, inspected.decision
     arrived = _moment(
-        "quarantined", recorded.recorded_at, zone, recorded.metadata.actor, kept.reason
+        "quarantined", recorded.recorded_at, zone, recorded.metadata.actor, event.reason
     )
     return Inspection(
         id=str(recorded.event_id),
-        uuid=_text(kept.scan_id),
-        code=kept.code,
-        reason=kept.reason,
-        raw=kept.raw,
-        value=_json(kept.raw),
-        whole=found.is_whole,
-        acceptable=found.is_whole and found.fault is None,
-        wrong=wrong(found.wrong),
-        received_at=written(kept.received_at, zone),
-        received_at_ms=unix_ms(kept.received_at),
+        uuid=_text(event.scan_id),
+        code=event.code,
+        reason=event.reason,
+        raw=event.raw,
+        value=_json(event.raw),
+        whole=inspected.is_whole,
+        acceptable=inspected.is_whole and inspected.fault is None,
+        wrong=wrong(inspected.wrong),
+        received_at=format_time(event.received_at, zone),
+        received_at_ms=unix_ms(event.received_at),
         status=present_decision(decision, zone).status if decision else "open",
-        history=[arrived, *([_decided_then(decision, zone)] if decision else [])],
+        history=[arrived, *([_decision_moment(decision, zone)] if decision else [])],
     )
 
 
 def present_decision(decision: Decision, zone: ZoneInfo) -> DecisionSummary:
-    """What was decided, when and by whom."""
-    moment = _decided_then(decision, zone)
+    """The decision: what, when and by whom."""
+    moment = _decision_moment(decision, zone)
     return DecisionSummary(moment.what, moment.at, moment.by, moment.reason, moment.scan_id)
 
 
-def mended(done: Mended) -> Done:
-    """An event that is a scan now."""
-    return Done(True, "mended", str(done.scan_id), done.duplicate)
+def mended(result: Mended) -> Done:
+    """The response to a mended event."""
+    return Done(True, "mended", str(result.scan_id), result.duplicate)
 
 
 def wrong(faults: Mapping[str, Fault]) -> list[Wrong]:
-    """Fields and what is wrong with them."""
+    """The faults by field."""
     return [Wrong(name, fault.code, fault.reason) for name, fault in faults.items()]
 
 
-def _decided_then(decision: Decision, zone: ZoneInfo) -> Moment:
+def _decision_moment(decision: Decision, zone: ZoneInfo) -> Moment:
     if isinstance(decision, QuarantineMended):
-        made = _moment("mended", decision.mended_at, zone, decision.mended_by, None)
-        made.scan_id = str(decision.scan_id)
-        return made
+        moment = _moment("mended", decision.mended_at, zone, decision.mended_by, None)
+        moment.scan_id = str(decision.scan_id)
+        return moment
     return _moment("dropped", decision.dropped_at, zone, decision.dropped_by, decision.reason)
 
 
 def _moment(what: str, at: datetime, zone: ZoneInfo, by: str | None, reason: str | None) -> Moment:
-    return Moment(what, written(at, zone), unix_ms(at), _by(by), reason)
+    return Moment(what, format_time(at, zone), unix_ms(at), _by(by), reason)
 
 
 def _by(actor: str | None) -> str | None:
-    return None if actor is None else display_name(named(actor))
+    return None if actor is None else display_name(hide_id(actor))
 
 
 def _json(raw: str) -> msgspec.Raw:
-    """The text itself where it is JSON to everybody: without NaN and without an end cut off."""
+    """The text itself if it is strict JSON (complete, without NaN), else null."""
     try:
         json.loads(raw, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What could not be understood, for those who look after it: see it, mend it, give it up."""
+"""Requests about quarantined events: list, inspect, mend, replay and drop them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -27,7 +27,6 @@ from services.ingest.quarantine.handlers import quarantine as handlers
 from services.ingest.quarantine.handlers.correction import read_correction
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.api import bodies
-from services.ingest.scans.api.answers import answered
 from services.ingest.scans.api.query_params import (
     CONSISTENCY,
     Reader,
@@ -37,13 +36,14 @@ from services.ingest.scans.api.query_params import (
     staleness,
     without_nul,
 )
+from services.ingest.scans.api.responses import json_response
 from services.ingest.scans.domain.scan import parse_uuid
 from services.ingest.scans.handlers.body import BadRequest
 
 router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
 
 AT_ONCE: Final = 200
-"""How many events one request tries again: well within the deadline of who asks."""
+"""The most events that one request replays, well within a client's deadline."""
 REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
 
 UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
@@ -55,7 +55,7 @@ Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class Dropping(BaseModel):
-    """Why an event is given up."""
+    """Why an event is dropped."""
 
     reason: str = Field(min_length=1, max_length=LONGEST_REASON)
 
@@ -69,14 +69,14 @@ class Replaying(BaseModel):
     after: UUID | None = None
 
 
-async def addressed(id: str) -> UUID:
-    """The id in the path; what is no id is in no quarantine."""
-    if (found := parse_uuid(id)) is None:
+async def path_id(id: str) -> UUID:
+    """The id in the path. Raises NotInQuarantine if it is no UUID."""
+    if (uuid := parse_uuid(id)) is None:
         raise NotInQuarantine
-    return found
+    return uuid
 
 
-Id = Annotated[UUID, Depends(addressed)]
+Id = Annotated[UUID, Depends(path_id)]
 
 
 @router.get("")
@@ -91,29 +91,29 @@ async def events(
 ) -> Response:
     """Quarantined events, newest first, how many there are, and of each code (whatever `code`)."""
     headers = await staleness(ingest, token, "quarantine")
-    wanted = QuarantineFilter(
+    filters = QuarantineFilter(
         tenant=reader.tenant,
         status=None if status == "all" else Status(status),
         code=without_nul(code) or None,
     )
     async with tenant_transaction(ingest.reading, reader.tenant) as connection:
-        rows = await quarantine.page(connection, wanted, limit=limit, offset=offset)
+        rows = await quarantine.page(connection, filters, limit=limit, offset=offset)
         counts = await quarantine.counts(
-            connection, QuarantineFilter(tenant=wanted.tenant, status=wanted.status)
+            connection, QuarantineFilter(tenant=filters.tenant, status=filters.status)
         )
-    total = counts.get(wanted.code, 0) if wanted.code else sum(counts.values())
-    listed = [presenters.summary(row, ingest.settings.zone) for row in rows]
-    return answered(presenters.Page(listed, total, counts), headers)
+    total = counts.get(filters.code, 0) if filters.code else sum(counts.values())
+    summaries = [presenters.summary(row, ingest.settings.zone) for row in rows]
+    return json_response(presenters.Page(summaries, total, counts), headers)
 
 
 @router.get("/{id}")
 async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
-    """One event word for word: what is wrong with it, and what became of it. From the log."""
+    """One event in full with its faults and its history, from the log."""
     settings = ingest.settings
-    found = await handlers.inspect(
+    inspected = await handlers.inspect(
         ingest.store, id, tenant=reader.tenant, not_before=settings.plausible_from
     )
-    return answered(presenters.inspected(found, settings.zone))
+    return json_response(presenters.inspection(inspected, settings.zone))
 
 
 @router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[UNTIL_VISIBLE])
@@ -128,27 +128,29 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
     try:
-        done = await handlers.mend(ingest.store, id, correction, **_given(request, ingest, mender))
+        done = await handlers.mend(
+            ingest.store, id, correction, **_decision(request, ingest, mender)
+        )
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(presenters.mended(done), {CONSISTENCY: done.token})
+    return json_response(presenters.mended(done), {CONSISTENCY: done.token})
 
 
 @router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
 async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
-    """Try the event again as it came, for when rules or settings have changed."""
+    """Validate the event again as it arrived, after rules or settings have changed."""
     try:
-        done = await handlers.replay(ingest.store, id, **_given(request, ingest, mender))
+        done = await handlers.replay(ingest.store, id, **_decision(request, ingest, mender))
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(presenters.mended(done), {CONSISTENCY: done.token})
+    return json_response(presenters.mended(done), {CONSISTENCY: done.token})
 
 
 @router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
 async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
-    """Give the event up, for a reason that is kept."""
+    """Drop the event: it will never be a scan. The reason is stored."""
     metadata, now = request_metadata(request, mender), ingest.clock()
     try:
         token = await handlers.drop(
@@ -156,28 +158,28 @@ async def drop(
         )
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(presenters.Done(True, "dropped"), {CONSISTENCY: token})
+    return json_response(presenters.Done(True, "dropped"), {CONSISTENCY: token})
 
 
 @router.post("/replay", dependencies=[UNTIL_VISIBLE])
 async def replay_many(
     request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
 ) -> Response:
-    """Try open events again, some at a time: ask with `next` as `after` until it is null.
+    """Replay open events, up to 200 at a time: repeat with `next` as `after` until it is null.
 
-    Which are open says the read model, what becomes of each the log; safe to repeat.
+    Safe to repeat: the read model names the open events, the log decides about each.
     """
-    wanted = QuarantineFilter(tenant=mender.tenant, code=replaying.code)
+    filters = QuarantineFilter(tenant=mender.tenant, code=replaying.code)
     async with tenant_transaction(ingest.reading, mender.tenant) as connection:
-        ids = await quarantine.ids(connection, wanted, after=replaying.after, limit=AT_ONCE)
-    became = await handlers.replay_each(ingest.store, ids, **_given(request, ingest, mender))
-    going_on = str(ids[-1]) if len(ids) == AT_ONCE else None
-    return answered(presenters.Replayed(ok=True, next=going_on, **became))
+        ids = await quarantine.ids(connection, filters, after=replaying.after, limit=AT_ONCE)
+    results = await handlers.replay_each(ingest.store, ids, **_decision(request, ingest, mender))
+    next_page = str(ids[-1]) if len(ids) == AT_ONCE else None
+    return json_response(presenters.Replayed(ok=True, next=next_page, **results))
 
 
 def _refusal(refused: Refused, ingest: Ingest) -> Response:
-    said = problem_of(refused)
-    body, status = presenters.Refusal(said.title, said.type), said.status
+    problem = problem_of(refused)
+    body, status = presenters.Refusal(problem.title, problem.type), problem.status
     if isinstance(refused, AlreadyDecided):
         body.decision = presenters.present_decision(refused.decision, ingest.settings.zone)
     elif isinstance(refused, StillWrong):
@@ -185,12 +187,13 @@ def _refusal(refused: Refused, ingest: Ingest) -> Response:
         body.wrong = presenters.wrong(refused.wrong)
     elif isinstance(refused, ReasonNeeded):
         status = 422
-    response = answered(body)
+    response = json_response(body)
     response.status_code = status
     return response
 
 
-def _given(request: Request, ingest: Ingest, mender: Principal) -> Mapping[str, Any]:
+def _decision(request: Request, ingest: Ingest, mender: Principal) -> Mapping[str, Any]:
+    """The arguments that the handlers of a correction have in common."""
     return {
         "metadata": request_metadata(request, mender),
         "now": ingest.clock(),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.ingest import ScanQuarantined
 from services.ingest.quarantine.domain import CutShort, patched
-from services.ingest.scans.handlers.body import BadRequest, load, not_json
+from services.ingest.scans.handlers.body import BadRequest, load_json, not_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +14,15 @@ class Correction:
     value: object
     is_patch: bool
 
-    def of(self, kept: ScanQuarantined) -> object:
-        """The event, corrected. Raises CutShort if there is only a patch for it, and no whole."""
-        return patched(whole(kept), self.value) if self.is_patch else self.value
+    def apply(self, event: ScanQuarantined) -> object:
+        """The corrected event. Raises CutShort for a patch of an event that is not stored whole."""
+        return patched(json_value(event), self.value) if self.is_patch else self.value
 
 
 def read_correction(body: bytes) -> Correction:
-    """`{"patch": {…}}`, or the corrected event itself. Raises BadRequest."""
+    """Parse `{"patch": {…}}` or the corrected event itself. Raises BadRequest."""
     try:
-        value = load(body.decode("utf-8-sig", "surrogateescape").strip())
+        value = load_json(body.decode("utf-8-sig", "surrogateescape").strip())
     except (ValueError, RecursionError):
         raise not_json("not JSON, or nested too deep") from None
     if not isinstance(value, dict):
@@ -32,10 +32,10 @@ def read_correction(body: bytes) -> Correction:
     return Correction(value, is_patch=False)
 
 
-def whole(kept: ScanQuarantined) -> object:
-    """The JSON value of a quarantined event. Raises CutShort if not all of it was kept."""
-    # An object that was cut is no JSON any more, and nothing else can ever be a scan.
+def json_value(event: ScanQuarantined) -> object:
+    """The JSON value of a quarantined event. Raises CutShort if only its start is stored."""
+    # A truncated object is invalid JSON; a truncated value of another kind can never be a scan.
     try:
-        return load(kept.raw)
+        return load_json(event.raw)
     except (ValueError, RecursionError):
         raise CutShort from None

@@ -1,7 +1,7 @@
 """Commands on quarantined events.
 
-The log decides, never a read model: an event is found by its id, and its stream says whether it
-was decided before.
+The log, not a read model, decides: an event is looked up by its id, and its stream contains the
+decision about it.
 """
 
 from collections import Counter as Tally
@@ -28,13 +28,13 @@ from services.ingest.quarantine.domain import (
     Mend,
     NotInQuarantine,
     StillWrong,
-    retried,
+    revalidate,
     wrong_fields,
 )
-from services.ingest.quarantine.handlers.correction import Correction, whole
+from services.ingest.quarantine.handlers.correction import Correction, json_value
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import Fault
-from services.ingest.scans.handlers.recordings import current, fact_of
+from services.ingest.scans.handlers.recordings import current_recordings, scan_fact
 from services.ingest.scans.handlers.scan import ACCEPTED, DUPLICATE
 
 DECISIONS: Final = Counter(
@@ -47,7 +47,7 @@ UNKNOWN_ACTOR: Final = "unknown"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mended:
-    """What a quarantined event has become; `duplicate` if that scan was known before."""
+    """The scan of a mended event; `duplicate` if it was stored before."""
 
     scan_id: ScanId
     duplicate: bool
@@ -56,13 +56,13 @@ class Mended:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspected:
-    """A quarantined event as the log knows it.
+    """A quarantined event in full, from the log.
 
-    `value` is its JSON, if all of it was kept. `wrong` is what is wrong with which field by
-    today's rules, `fault` what is wrong first; None if it would be a scan now.
+    `value` is its JSON if it is stored whole. By today's rules `wrong` has the faults by field, and
+    `fault` is the first one; None if the event would be a scan now.
     """
 
-    kept: ScanQuarantined
+    event: ScanQuarantined
     recorded: RecordedEvent
     decision: Decision | None
     is_whole: bool = True
@@ -74,24 +74,24 @@ class Inspected:
 async def inspect(
     store: EventStore[IngestEvent], quarantine_id: UUID, *, tenant: str, not_before: datetime
 ) -> Inspected:
-    """Everything about one event. Raises NotInQuarantine, LogUnavailable."""
-    recorded, kept = await _find(store, tenant, quarantine_id)
+    """One event in full. Raises NotInQuarantine, LogUnavailable."""
+    recorded, event = await _find(store, tenant, quarantine_id)
     history = await store.read(tenant, identity.quarantine_stream(quarantine_id))
-    found = partial(
+    inspected = partial(
         Inspected,
-        kept=kept,
+        event=event,
         recorded=recorded,
         decision=QUARANTINE.state_after(history.events).decision,
     )
     try:
-        value = whole(kept)
+        value = json_value(event)
     except CutShort:
-        return found(is_whole=False)
-    fault = retried(kept, value, not_before=not_before)
-    return found(
+        return inspected(is_whole=False)
+    fault = revalidate(event, value, not_before=not_before)
+    return inspected(
         value=value,
         fault=fault if isinstance(fault, Fault) else None,
-        wrong=wrong_fields(kept, value, not_before=not_before),
+        wrong=wrong_fields(event, value, not_before=not_before),
     )
 
 
@@ -104,15 +104,15 @@ async def mend(
     now: datetime,
     not_before: datetime,
 ) -> Mended:
-    """Record the corrected event as the scan it is, and that it is mended: both, or nothing.
+    """Record the corrected event as a scan, and the decision: both or nothing.
 
     Raises NotInQuarantine, AlreadyDecided, StillWrong, CutShort (a patch for an event of which
-    only the start was kept), LogUnavailable.
+    only the start is stored), LogUnavailable.
     """
-    _, kept = await _find(store, metadata.tenant, quarantine_id)
-    value = correction.of(kept)
+    _, event = await _find(store, metadata.tenant, quarantine_id)
+    value = correction.apply(event)
     return await _mend(
-        store, quarantine_id, kept, value, metadata=metadata, now=now, not_before=not_before
+        store, quarantine_id, event, value, metadata=metadata, now=now, not_before=not_before
     )
 
 
@@ -124,10 +124,16 @@ async def replay(
     now: datetime,
     not_before: datetime,
 ) -> Mended:
-    """Try the event again as it came, because rules or settings have changed. Raises as `mend`."""
-    _, kept = await _find(store, metadata.tenant, quarantine_id)
+    """Validate the event again as it arrived, for changed rules or settings. Raises as `mend`."""
+    _, event = await _find(store, metadata.tenant, quarantine_id)
     return await _mend(
-        store, quarantine_id, kept, whole(kept), metadata=metadata, now=now, not_before=not_before
+        store,
+        quarantine_id,
+        event,
+        json_value(event),
+        metadata=metadata,
+        now=now,
+        not_before=not_before,
     )
 
 
@@ -139,26 +145,26 @@ async def replay_each(
     now: datetime,
     not_before: datetime,
 ) -> Mapping[str, int]:
-    """Try many again, and count what became of them; each stands for itself, so safe to repeat.
+    """Replay many events, each on its own, and count the results; safe to repeat.
 
     The counts are `mended`, `duplicates`, `still_wrong`, `cut_short`, `already_decided`. Raises
-    LogUnavailable; those before it are done.
+    LogUnavailable; the events before that are done.
     """
-    became = Tally(mended=0, duplicates=0, still_wrong=0, cut_short=0, already_decided=0)
+    results = Tally(mended=0, duplicates=0, still_wrong=0, cut_short=0, already_decided=0)
     for quarantine_id in quarantine_ids:
         try:
             done = await replay(
                 store, quarantine_id, metadata=metadata, now=now, not_before=not_before
             )
         except StillWrong:
-            became["still_wrong"] += 1
+            results["still_wrong"] += 1
         except CutShort:
-            became["cut_short"] += 1
+            results["cut_short"] += 1
         except AlreadyDecided:
-            became["already_decided"] += 1
+            results["already_decided"] += 1
         else:
-            became["duplicates" if done.duplicate else "mended"] += 1
-    return became
+            results["duplicates" if done.duplicate else "mended"] += 1
+    return results
 
 
 async def drop(
@@ -169,7 +175,7 @@ async def drop(
     metadata: Metadata,
     now: datetime,
 ) -> str:
-    """Give the event up; the log keeps it, and `verify` its id. The consistency token.
+    """Drop the event; the log keeps it, and `verify` its id. Returns the consistency token.
 
     Raises NotInQuarantine, AlreadyDecided, ReasonNeeded, LogUnavailable.
     """
@@ -188,16 +194,16 @@ async def _find(
     recorded = (await store.log.find([quarantine_id])).get(quarantine_id)
     if recorded is None or recorded.metadata.tenant != tenant:
         raise NotInQuarantine
-    kept = store.decode(recorded)
-    if not isinstance(kept, ScanQuarantined):
+    event = store.decode(recorded)
+    if not isinstance(event, ScanQuarantined):
         raise NotInQuarantine
-    return recorded, kept
+    return recorded, event
 
 
 async def _mend(
     store: EventStore[IngestEvent],
     quarantine_id: UUID,
-    kept: ScanQuarantined,
+    event: ScanQuarantined,
     value: object,
     *,
     metadata: Metadata,
@@ -207,11 +213,11 @@ async def _mend(
     history = await store.read(metadata.tenant, identity.quarantine_stream(quarantine_id))
     decision = QUARANTINE.state_after(history.events).decision
     if decision is not None:
-        # A late decision is refused, whether it fits or not.
+        # A second decision is refused before the event is validated.
         raise AlreadyDecided(decision)
-    scan = retried(kept, value, not_before=not_before)
+    scan = revalidate(event, value, not_before=not_before)
     if isinstance(scan, Fault):
-        raise StillWrong(scan, wrong_fields(kept, value, not_before=not_before))
+        raise StillWrong(scan, wrong_fields(event, value, not_before=not_before))
     by = metadata.actor or UNKNOWN_ACTOR
     command = Mend(quarantine_id=quarantine_id, scan_id=scan.scan_id, by=by, now=now)
     return await _record(store, command, scan, metadata)
@@ -220,22 +226,22 @@ async def _mend(
 async def _record(
     store: EventStore[IngestEvent], command: Mend, scan: ScanRecorded, metadata: Metadata
 ) -> Mended:
-    """Append the decision and, unless the log has it, the scan."""
+    """Append the decision, and the scan unless it is in the log."""
     stream = identity.quarantine_stream(command.quarantine_id)
     namespace = identity.namespace(metadata.tenant)
     first = identity.scan_event(namespace, scan.scan_id)
     for _ in range(ATTEMPTS):
         history = await store.read(metadata.tenant, stream)
         decided = QUARANTINE.decide(QUARANTINE.state_after(history.events), command)
-        recording = (await current(store, metadata.tenant, [first]))[first]
+        recording = (await current_recordings(store, metadata.tenant, [first]))[first]
         known = recording.recorded is not None
-        facts = () if known else (fact_of(recording.event_id, scan, namespace),)
+        facts = () if known else (scan_fact(recording.event_id, scan, namespace),)
         try:
             done = await store.append(
                 stream, decided, expected=NO_STREAM, metadata=metadata, facts=facts
             )
         except VersionConflict:
-            # Another decision came first, or the device has sent the scan meanwhile: read it again.
+            # Another decision came first, or the device has sent the scan meanwhile: read again.
             continue
         DECISIONS.labels("mended").inc()
         (DUPLICATE if known else ACCEPTED).inc()

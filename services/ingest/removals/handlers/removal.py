@@ -1,8 +1,8 @@
 """The removal of items.
 
-The log decides: whether a scan is still there stands in the log, whatever a read model shows, and
-the audit is appended together with the fact about every item, or not at all. So of several who
-remove the same item at once one succeeds.
+The log, not a read model, decides whether an item is already removed. The audit and the facts of
+all items are appended together or not at all, so only one of several parallel removals of an item
+succeeds.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -22,18 +22,18 @@ from services.ingest.removals.domain import (
     Kind,
     LoggedScan,
     Removal,
-    Removing,
+    RemoveItems,
     decide,
     latest,
 )
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import ITEM
-from services.ingest.scans.handlers.recordings import current
+from services.ingest.scans.handlers.recordings import current_recordings
 
 REMOVED: Final = Counter("ingest_items_removed", "Items taken back")
 
 ATTEMPTS: Final = 20
-"""How often a lost race for an item is decided again."""
+"""How often a removal is decided again after another one came first."""
 
 
 class EventUnknown(NotFound):
@@ -49,28 +49,28 @@ class KeyReused(Unfit):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """Who wants something removed, when and why. A `key` makes a repeated order answer the first
-    result, to the same caller; `request` says what it was for, so that no other passes for it."""
+class RemovalRequest:
+    """A request to remove items. With a `key` a repeat by the same caller gets the first result;
+    `digest` identifies the content, so that a different request with that key is refused."""
 
     kind: Kind
     operator: str
     reason: str
     at: datetime
     key: str | None = None
-    request: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed, and the token to read it back with."""
+    """The audit of a removal, and its consistency token."""
 
     audit: RemovalRecorded
     token: str
 
 
 Items: TypeAlias = Callable[[], AsyncIterator[Sequence[ScanId]]]
-"""Pages of all items of a code in a box that the log holds, the latest first."""
+"""Pages of the items of a code in a box in the log, the latest first."""
 
 
 async def remove_from_box(
@@ -79,13 +79,12 @@ async def remove_from_box(
     *,
     box: str,
     code: str,
-    order: Order,
+    request: RemovalRequest,
     metadata: Metadata,
 ) -> Removed | None:
-    """Remove the latest item of a code in a box (§2.5), or nothing if there is none.
+    """Remove the latest item of a code in a box (§2.5); None if there is none.
 
-    `items` lists those of the box, removed ones too. Raises `LogUnavailable`, and what `items`
-    raises.
+    `items` lists the items, also removed ones. Raises `LogUnavailable`, and what `items` raises.
     """
 
     async def find() -> Sequence[LoggedScan]:
@@ -94,13 +93,17 @@ async def remove_from_box(
                 return found
         return []
 
-    return await _remove(store, find, order, metadata)
+    return await _remove(store, find, request, metadata)
 
 
 async def remove_listed(
-    store: EventStore[IngestEvent], scans: Sequence[ScanId], *, order: Order, metadata: Metadata
+    store: EventStore[IngestEvent],
+    scans: Sequence[ScanId],
+    *,
+    request: RemovalRequest,
+    metadata: Metadata,
 ) -> Removed | None:
-    """Remove those of `scans` that are items and still there, or nothing (§2.5).
+    """Remove the `scans` that are items and not removed yet; None if there are none (§2.5).
 
     Raises `KeyReused`, `LogUnavailable`.
     """
@@ -108,11 +111,15 @@ async def remove_listed(
     async def find() -> Sequence[LoggedScan]:
         return await _logged_scans(store, metadata, scans)
 
-    return await _remove(store, find, order, metadata)
+    return await _remove(store, find, request, metadata)
 
 
 async def remove_event(
-    store: EventStore[IngestEvent], scan_id: ScanId | None, *, order: Order, metadata: Metadata
+    store: EventStore[IngestEvent],
+    scan_id: ScanId | None,
+    *,
+    request: RemovalRequest,
+    metadata: Metadata,
 ) -> Removed | None:
     """Remove one item by its id; None if it was removed before (§2.10).
 
@@ -127,34 +134,34 @@ async def remove_event(
             raise NotAnItem
         return found
 
-    return await _remove(store, find, order, metadata)
+    return await _remove(store, find, request, metadata)
 
 
 async def _remove(
     store: EventStore[IngestEvent],
     find: Callable[[], Awaitable[Sequence[LoggedScan]]],
-    order: Order,
+    request: RemovalRequest,
     metadata: Metadata,
 ) -> Removed | None:
-    command_id = _command_id(order, metadata)
+    command_id = _command_id(request, metadata)
     for _ in range(ATTEMPTS):
-        # Read before the first result: a scan that is gone by then has its result there.
-        found = await find()
+        # Scans are read before the first result: a removal in between is then seen as the result.
+        logged = await find()
         if first := await _first_result(store, command_id, metadata.tenant):
-            return _same(first, order)
-        wanted = Removing(
+            return _same(first, request)
+        command = RemoveItems(
             removal_id=command_id,
-            kind=order.kind,
-            operator=order.operator,
-            reason=order.reason,
-            at=order.at,
-            request=order.request,
+            kind=request.kind,
+            operator=request.operator,
+            reason=request.reason,
+            at=request.at,
+            digest=request.digest,
         )
-        if (removal := decide(found, wanted)) is None:
+        if (removal := decide(logged, command)) is None:
             return None
         try:
-            recordings = {one.scan.scan_id: one.recording for one in found}
-            return _same(await _append(store, removal, recordings, metadata), order)
+            recordings = {one.scan.scan_id: one.recording for one in logged}
+            return _same(await _append(store, removal, recordings, metadata), request)
         except VersionConflict:
             continue
     raise Unavailable("removal")
@@ -167,7 +174,7 @@ async def _append(
     metadata: Metadata,
 ) -> Removed:
     namespace, audit = identity.namespace(metadata.tenant), removal.audit
-    # Of the recordings that were decided on: if their import was undone meanwhile, so are these.
+    # For the recordings that were decided on: if their import is undone, so are these facts.
     facts: list[Fact[IngestEvent]] = [
         Fact(
             event_id=identity.removal_of(recordings[item.scan.scan_id]),
@@ -185,7 +192,7 @@ async def _append(
         command_id=audit.removal_id,
         facts=facts,
     )
-    # If the same order came twice at once, the other one may have decided something else.
+    # A parallel repeat of the request may have been appended first, with another decision.
     if (first := await _first_result(store, audit.removal_id, metadata.tenant)) is None:
         raise VersionConflict("appended and not to be found")
     if first.audit == audit:
@@ -204,28 +211,28 @@ async def _first_result(
             return None
 
 
-def _same(first: Removed, order: Order) -> Removed:
-    """The first result, if it is that of the same request. Raises KeyReused."""
-    if first.audit.request != order.request:
+def _same(first: Removed, request: RemovalRequest) -> Removed:
+    """The first result, if it has the same digest. Raises KeyReused."""
+    if first.audit.request != request.digest:
         raise KeyReused
     return first
 
 
-def _command_id(order: Order, metadata: Metadata) -> UUID:
-    if order.key is None:
+def _command_id(request: RemovalRequest, metadata: Metadata) -> UUID:
+    if request.key is None:
         return new_event_id()
-    # A key is one caller's, for one route: those of others are other keys.
-    said = msgspec.json.encode([order.kind, metadata.actor, order.key]).decode()
-    return uuid5(identity.namespace(metadata.tenant), said)
+    # The same key of another caller or for another kind is another command.
+    name = msgspec.json.encode([request.kind, metadata.actor, request.key]).decode()
+    return uuid5(identity.namespace(metadata.tenant), name)
 
 
 async def _logged_scans(
     store: EventStore[IngestEvent], metadata: Metadata, scans: Iterable[ScanId]
 ) -> list[LoggedScan]:
-    """Those of `scans` that are in the log, each once, in their order."""
+    """The `scans` that are in the log, without repeats, in their order."""
     namespace = identity.namespace(metadata.tenant)
     ids = [identity.scan_event(namespace, scan_id) for scan_id in scans]
-    recordings = list((await current(store, metadata.tenant, ids)).values())
+    recordings = list((await current_recordings(store, metadata.tenant, ids)).values())
     removals = await store.log.find([identity.removal_of(one.event_id) for one in recordings])
     return [
         LoggedScan(

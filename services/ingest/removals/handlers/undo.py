@@ -1,4 +1,4 @@
-"""What happens when an import is taken back."""
+"""The undoing of an import."""
 
 from datetime import datetime
 
@@ -11,10 +11,10 @@ from services.ingest.scans.domain import identity
 async def undo_import(
     store: EventStore[IngestEvent], tenant: str, run_id: str, *, now: datetime
 ) -> bool:
-    """Take back the scans that a run of the importer recorded; whether they were not before.
+    """Undo the scans that a run of the importer recorded; False if it was undone before.
 
-    Safe to repeat. The read models are as they should be when they were rebuilt. What the run said
-    of removals stands: a removed item stays removed. Raises `LogUnavailable`.
+    Safe to repeat. The read models need a rebuild afterwards. Removals that the run recorded stay:
+    a removed item stays removed. Raises `LogUnavailable`.
     """
     undone = identity.undone_import(identity.namespace(tenant), run_id)
     event = ImportUndone(run_id=run_id, undone_by=identity.IMPORT, undone_at=now)

@@ -1,6 +1,6 @@
 """Which items were removed, by whom and why?
 
-One row per item, with the whole scan as it was. `day` is that of the removal.
+One row for each removed item, with its whole scan.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Date,
@@ -32,8 +31,10 @@ from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import ScanFilter, named
+from services.ingest.scans.domain.filter import ScanFilter, hide_id
 from services.ingest.scans.read_models import operator_name
+from services.ingest.scans.read_models.conditions import condition
+from services.ingest.scans.read_models.scan_log import scan_columns, scan_values
 
 REMOVAL: Final = Table(
     "removal",
@@ -45,20 +46,9 @@ REMOVAL: Final = Table(
     Column("removed_at", DateTime(timezone=True), nullable=False),
     Column("removed_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("client", Text, nullable=False),
-    Column("city", Text, nullable=False),
-    Column("box", Text, nullable=False),
-    Column("code", Text, nullable=False),
-    Column("details", Text),
-    Column("source", Text, nullable=False),
-    Column("scanned_at", DateTime(timezone=True), nullable=False),
-    Column("received_at", DateTime(timezone=True), nullable=False),
-    Column("effective_at", DateTime(timezone=True), nullable=False),
-    Column("skewed", Boolean, nullable=False),
+    *scan_columns(),
 )
-"""From `kind` on the columns are those of the scan, named as in `scan_log`."""
+"""`day` is the day of `removed_at`; `operator` is the one of the scan."""
 
 UPSERT: Final = """
 INSERT INTO removal
@@ -71,16 +61,15 @@ ON CONFLICT DO NOTHING
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
-    """The projection, sorting into days of `zone`; another zone needs a rebuild.
+    """The projection, with days in `zone`; another zone needs a rebuild.
 
-    The fact about each item says everything, so the audits' own topic is not read.
+    The fact of each item has all fields, so the topic of audits is not needed.
     """
     return Projection(
         name="removal",
         tables=("removal",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
-        # An audit, of something rare among the scans.
         project=partial(project, zone=zone),
     )
 
@@ -88,7 +77,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Keep a row of every removed item."""
+    """Store a row for every removed item."""
     rows = [
         _row(envelope.tenant, envelope.event, zone)
         for envelope in events
@@ -99,38 +88,35 @@ async def project(
 
 
 async def page(
-    connection: Any, question: ScanFilter, *, limit: int, offset: int = 0
+    connection: Any, scan_filter: ScanFilter, *, limit: int, offset: int = 0
 ) -> Sequence[query.Row]:
-    """Rows with the columns of `REMOVAL`, the latest removed first.
+    """Rows with the columns of `REMOVAL`, the last removed first.
 
-    The question's days are those of the removal, its operator who removed, its client and city
-    those of the item.
+    The filter's days and operator are those of the removal, its client and city those of the item.
     """
     c = REMOVAL.c
-    # The day first, because the index knows it; it never disagrees with the time.
+    # The day is first because the index begins with it; it agrees with the time.
     newest = (c.day.desc(), c.removed_at.desc(), c.scan_id)
-    found = select(c.tenant, c.scan_id).where(_matching(question)).order_by(*newest)
-    # What is passed over is passed over in the index.
-    keys = found.limit(limit).offset(offset).subquery()
+    page_keys = select(c.tenant, c.scan_id).where(_matching(scan_filter)).order_by(*newest)
+    # The offset skips index entries, not rows.
+    keys = page_keys.limit(limit).offset(offset).subquery()
     columns, source = operator_name.with_spelling(REMOVAL, "operator", "removed_by")
-    page = source.join(keys, and_(c.tenant == keys.c.tenant, c.scan_id == keys.c.scan_id))
-    return await query.fetch(connection, select(*columns).select_from(page).order_by(*newest))
+    rows = source.join(keys, and_(c.tenant == keys.c.tenant, c.scan_id == keys.c.scan_id))
+    return await query.fetch(connection, select(*columns).select_from(rows).order_by(*newest))
 
 
-async def count(connection: Any, question: ScanFilter) -> int:
-    """How many match on all pages."""
-    matching = select(func.count()).select_from(REMOVAL).where(_matching(question))
-    found: int = await query.fetchval(connection, matching)
-    return found
+async def count(connection: Any, scan_filter: ScanFilter) -> int:
+    """The number of rows that match, on all pages."""
+    matching = select(func.count()).select_from(REMOVAL).where(_matching(scan_filter))
+    total: int = await query.fetchval(connection, matching)
+    return total
 
 
-def _matching(question: ScanFilter) -> ColumnElement[bool]:
-    c, days = REMOVAL.c, question.days
-    filters = {c.removed_by: question.operator, c.client: question.client, c.city: question.city}
+def _matching(scan_filter: ScanFilter) -> ColumnElement[bool]:
+    days = scan_filter.days
     return and_(
-        c.tenant == question.tenant,
-        c.day.between(days.first, days.last),
-        *(column == value for column, value in filters.items() if value is not None),
+        condition(REMOVAL, scan_filter, operator="removed_by"),
+        REMOVAL.c.day.between(days.first, days.last),
     )
 
 
@@ -142,18 +128,7 @@ def _row(tenant: str, event: ItemRemoved, zone: ZoneInfo) -> tuple[object, ...]:
         scan.scan_id,
         event.removal_id,
         event.removed_at,
-        comparable(named(event.removed_by)),
+        comparable(hide_id(event.removed_by)),
         event.reason,
-        scan.kind,
-        comparable(scan.operator),
-        scan.client,
-        scan.city,
-        scan.box,
-        scan.code,
-        scan.details,
-        scan.source,
-        scan.scanned_at,
-        scan.received_at,
-        scan.effective_at,
-        scan.skewed,
+        *scan_values(scan),
     )

@@ -1,7 +1,7 @@
-"""What was imported and undone is left out of every read model.
+"""Leaves the scans of undone imports out of every read model.
 
-A projection never sees it, so a rebuild makes the tables as they would be without that import.
-They are rebuilt when it is undone: sums and turns cannot be taken apart again.
+A projection never receives them, so a rebuild gives the tables as they would be without the
+import. Undoing an import needs a rebuild, because sums and box transitions cannot be subtracted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ WHERE event_id = ANY($1) AND metadata->>'actor' = $2
 
 
 def without_undone(projection: Projection[IngestEvent]) -> Projection[IngestEvent]:
-    """The projection, of what was not undone."""
+    """The projection without the events of undone imports."""
     return replace(projection, select=remaining)
 
 
@@ -33,13 +33,13 @@ async def remaining(connection: Connection, events: Events) -> Events:
     if not removals and all(event.actor != identity.IMPORT for event in events):
         return events
     runs = runs_of(events)
-    gone = await _undone(connection, runs)
-    taken = await _of_undone(connection, removals)
+    undone = await _undone(connection, runs)
+    void = await _void_removals(connection, removals)
     return [
         event
         for event in events
-        if event.event_id not in taken
-        and not (_is_imported(event) and (event.tenant, _run(event)) in gone)
+        if event.event_id not in void
+        and not (_is_imported(event) and (event.tenant, _run(event)) in undone)
     ]
 
 
@@ -49,7 +49,7 @@ def runs_of(events: Events) -> set[tuple[str, str]]:
 
 
 async def any_undone(connection: Connection, runs: Iterable[tuple[str, str]]) -> bool:
-    """Whether one of the imports was undone."""
+    """Whether any of the imports was undone."""
     return bool(await _undone(connection, runs))
 
 
@@ -62,34 +62,39 @@ def _run(event: Envelope[IngestEvent]) -> str:
 
 
 async def _undone(connection: Connection, runs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of the imports, by tenant and run, that were undone."""
-    ids = {identity.undone_import(identity.namespace(each[0]), each[1]): each for each in runs}
+    """The imports that were undone, by tenant and run."""
+    ids = {
+        identity.undone_import(identity.namespace(tenant), run): (tenant, run)
+        for tenant, run in runs
+    }
     if not ids:
         return set()
     found = await connection.fetch("SELECT event_id FROM events WHERE event_id = ANY($1)", [*ids])
     return {ids[row["event_id"]] for row in found}
 
 
-async def _of_undone(connection: Connection, removals: Events) -> set[UUID]:
-    """The ids of those removals whose scan was recorded by an import that was undone."""
-    taken: set[UUID] = set()
-    at = {event.event_id: (event.tenant, _first(event)) for event in removals}
-    while at:
-        rows = await connection.fetch(_IMPORTED, [each[1] for each in at.values()], identity.IMPORT)
+async def _void_removals(connection: Connection, removals: Events) -> set[UUID]:
+    """The event ids of removals whose scan was recorded by an undone import."""
+    void: set[UUID] = set()
+    candidates = {event.event_id: (event.tenant, _first(event)) for event in removals}
+    while candidates:
+        rows = await connection.fetch(
+            _IMPORTED, [recording for _, recording in candidates.values()], identity.IMPORT
+        )
         runs = {row["event_id"]: row["run"] or "" for row in rows}
-        gone = await _undone(
-            connection, [(tenant, runs[one]) for tenant, one in at.values() if one in runs]
+        undone = await _undone(
+            connection, [(tenant, runs[one]) for tenant, one in candidates.values() if one in runs]
         )
         later = {}
-        for event_id, (tenant, recording) in at.items():
-            if recording in runs and (tenant, runs[recording]) in gone:
+        for event_id, (tenant, recording) in candidates.items():
+            if recording in runs and (tenant, runs[recording]) in undone:
                 if identity.removal_of(recording) == event_id:
-                    taken.add(event_id)
+                    void.add(event_id)
                 else:
                     following = identity.next_recording(recording, runs[recording])
                     later[event_id] = (tenant, following)
-        at = later
-    return taken
+        candidates = later
+    return void
 
 
 def _first(event: Envelope[IngestEvent]) -> UUID:

@@ -1,4 +1,4 @@
-"""What the bodies look like that are read by hand: for people, and for tools that read OpenAPI."""
+"""The OpenAPI schemas of the request bodies that FastAPI does not parse."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What devices send."""
+"""The requests of devices: batches of events, and which of them are stored."""
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated, Final
@@ -12,15 +12,15 @@ from libs.http.lean_route import LeanRoute
 from libs.http.visible import visible
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api import bodies
-from services.ingest.scans.api.answers import Batch, Verified, answered
 from services.ingest.scans.api.query_params import CONSISTENCY, request_metadata
+from services.ingest.scans.api.responses import Batch, Verified, json_response
 from services.ingest.scans.handlers import scan
 from services.ingest.scans.handlers.body import LARGE_BODY, BadRequest, read_uuids
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=LeanRoute)
 
 LONG_BODIES: Final = ("/api/v1/events/batch", "/api/v1/events/verify")
-"""The paths whose bodies are cut in pieces; all others decode theirs as a whole."""
+"""The paths whose large bodies are split; all other bodies are decoded at once."""
 
 Device = Annotated[Principal, Depends(require("scan:write"))]
 UNTIL_VISIBLE: Final = visible(
@@ -37,7 +37,7 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """
     body = await request.body()
     try:
-        async with _turn_of(body, ingest):
+        async with _large_body_slot(body, ingest):
             recorded = await scan.record_batch(
                 ingest.store,
                 body,
@@ -49,14 +49,14 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
         raise HTTPException(422, error.details) from None
     except LogUnavailable as error:
         raise Unavailable from error
-    answer = Batch(
+    result = Batch(
         ok=True,
         inserted=recorded.inserted,
         skipped=len(recorded.duplicates),
         duplicates=recorded.duplicates,
         errors=recorded.errors,
     )
-    return answered(answer, {CONSISTENCY: recorded.token})
+    return json_response(result, {CONSISTENCY: recorded.token})
 
 
 @router.post("/verify", openapi_extra=bodies.VERIFY)
@@ -64,15 +64,15 @@ async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
     """Say which of up to 1000 uuids are stored or in quarantine (§2.4), as they were spelled."""
     body = await request.body()
     try:
-        async with _turn_of(body, ingest):
+        async with _large_body_slot(body, ingest):
             uuids = await read_uuids(body)
         present = await scan.verify(ingest.store, device.tenant, uuids)
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
     except LogUnavailable as error:
         raise Unavailable from error
-    return answered(Verified(True, present))
+    return json_response(Verified(True, present))
 
 
-def _turn_of(body: bytes, ingest: Deps) -> AbstractAsyncContextManager[None]:
+def _large_body_slot(body: bytes, ingest: Deps) -> AbstractAsyncContextManager[None]:
     return nullcontext() if len(body) <= LARGE_BODY else ingest.large_bodies.hold(len(body))

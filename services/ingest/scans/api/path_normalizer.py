@@ -1,6 +1,6 @@
-"""Paths as old clients spell them, and headers that keep their caches from freezing answers.
+"""Middleware for old clients: accepts their spellings of paths, and forbids caching.
 
-Plain ASGI, because it stands in front of every request.
+Plain ASGI: it handles every request.
 """
 
 import re
@@ -24,25 +24,25 @@ def tidy(path: str) -> str:
 
 
 def normalize_paths(app: App) -> App:
-    """Ask `app` for the tidy path, and forbid caches to store the answer.
+    """Call `app` with the tidy path, and forbid caches to store the response.
 
-    The scanner's service worker keeps every GET for ever, refusals too, unless storing it fails,
-    which `Vary: *` sees to.
+    The scanner's service worker stores every GET for ever, errors too. `Vary: *` makes storing
+    fail.
     """
 
-    async def tolerate(scope: Scope, receive: Receive, send: Send) -> None:
+    async def normalize(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
 
         async def send_uncached(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [pair for pair in message["headers"] if pair[0].lower() != b"vary"]
-                message = {**message, "headers": [*kept, *_NEVER_CACHED]}
+                headers = [pair for pair in message["headers"] if pair[0].lower() != b"vary"]
+                message = {**message, "headers": [*headers, *_NEVER_CACHED]}
             await send(message)
 
         path = tidy(scope["path"])
-        asked = {**scope, "path": path, "raw_path": path.encode()}
-        may_be_kept = scope["method"] in ("GET", "HEAD")
-        return await app(asked, receive, send_uncached if may_be_kept else send)
+        normalized = {**scope, "path": path, "raw_path": path.encode()}
+        cacheable = scope["method"] in ("GET", "HEAD")
+        return await app(normalized, receive, send_uncached if cacheable else send)
 
-    return tolerate
+    return normalize

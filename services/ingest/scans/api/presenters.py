@@ -1,17 +1,17 @@
-"""From a row of `scan_log` to what clients read."""
+"""A row of `scan_log` as a response."""
 
 from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
-from services.ingest.scans.api.answers import LogRow
-from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.api.responses import LogRow
+from services.ingest.scans.domain.day import format_time, unix_ms
 
 
 def log_row(row: Row, zone: ZoneInfo) -> LogRow:
-    """A row of `scan_log` in full."""
+    """The row with all its fields; `zone` is for the times as texts."""
     return LogRow(
         uuid=str(row["scan_id"]),
-        ts=written(row["effective_at"], zone),
+        ts=format_time(row["effective_at"], zone),
         type=row["kind"],
         operator=row["operator"],
         client=row["client"],
@@ -19,7 +19,7 @@ def log_row(row: Row, zone: ZoneInfo) -> LogRow:
         box=row["box"],
         code=row["code"],
         details=row["details"],
-        received_at=written(row["received_at"], zone),
+        received_at=format_time(row["received_at"], zone),
         source=row["source"],
         ts_ms=unix_ms(row["effective_at"]),
         received_at_ms=unix_ms(row["received_at"]),

@@ -14,9 +14,9 @@ from libs.http.visible import STALE
 from libs.names import comparable
 from libs.telemetry.traces import current_traceparent
 from services.ingest.context import Deps, Ingest
-from services.ingest.scans.api.answers import Filters
-from services.ingest.scans.domain.day import BadDate, day_of, days_asked
-from services.ingest.scans.domain.filter import ScanFilter, parse
+from services.ingest.scans.api.responses import Filters
+from services.ingest.scans.domain.day import BadDate, day_of, parse_days
+from services.ingest.scans.domain.filter import ScanFilter, parse_value
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from services.ingest.settings import Settings
 
@@ -29,72 +29,73 @@ Token = Annotated[str | None, Header(alias=CONSISTENCY)]
 
 @dataclass(frozen=True, slots=True)
 class DashboardQuery:
-    """A filter, and how it was written; `at` is the instant of an `as_of` query, else None."""
+    """A filter, its parameters as they were written, and the instant of `as_of` or None."""
 
     scan_filter: ScanFilter
     filters: Filters
     at: datetime | None = None
 
 
-async def filters(
+async def filter_params(
     date: Text = None,
     date_end: Text = None,
     operator: Text = None,
     client: Text = None,
     city: Text = None,
 ) -> Filters:
-    """What was written in the query, nothing for the empty text."""
+    """The filter parameters as they were written; an empty text counts as missing."""
     for text in (operator, client, city):
         without_nul(text)
     return Filters(date or None, date_end or None, operator or None, client or None, city or None)
 
 
-Written = Annotated[Filters, Depends(filters)]
+FilterParams = Annotated[Filters, Depends(filter_params)]
 
 
 def build_filter(tenant: str, filters: Filters, settings: Settings, *, now: datetime) -> ScanFilter:
-    """What `filters` mean at an instant (§2.6, §5.1). Raises BadDate."""
+    """The filter that the parameters mean at the instant `now` (§2.6, §5.1). Raises BadDate."""
     today = day_of(now, settings.zone)
-    longest = settings.max_range_days
-    operator = parse(filters.operator)
+    operator = parse_value(filters.operator)
     return ScanFilter(
         tenant=tenant,
-        days=days_asked(filters.date, filters.date_end, today=today, longest=longest),
+        days=parse_days(
+            filters.date, filters.date_end, today=today, max_days=settings.max_range_days
+        ),
         operator=None if operator is None else comparable(operator),
-        client=parse(filters.client),
-        city=parse(filters.city),
+        client=parse_value(filters.client),
+        city=parse_value(filters.city),
     )
 
 
-async def current_query(ingest: Ingest, reader: Reader, filters: Written) -> DashboardQuery:
-    """Read the query: 400 with a sentence if it makes no sense."""
-    return DashboardQuery(_sensible(ingest, reader, filters, ingest.clock()), filters)
+async def current_query(ingest: Ingest, reader: Reader, filters: FilterParams) -> DashboardQuery:
+    """The query as of now; 400 if a parameter is invalid."""
+    return DashboardQuery(_valid_filter(ingest, reader, filters, ingest.clock()), filters)
 
 
 async def historical_query(
     ingest: Ingest,
     reader: Reader,
-    filters: Written,
+    filters: FilterParams,
     as_of: Annotated[str | None, Query(max_length=64)] = None,
 ) -> DashboardQuery:
-    """The same, as of an instant (RFC 3339) if one is given; one yet to come is the present."""
+    """The query as of the instant `as_of` (RFC 3339) if it is given; a future one means now."""
     now = ingest.clock()
     try:
         at = min(parse_instant(as_of), now) if as_of else None
     except BadInstant as error:
         raise HTTPException(400, str(error)) from None
-    return DashboardQuery(_sensible(ingest, reader, filters, at or now), filters, at)
+    return DashboardQuery(_valid_filter(ingest, reader, filters, at or now), filters, at)
 
 
 def without_nul(text: str | None) -> str | None:
-    """A filter as it is, if the database can compare with it; 400 if it holds a NUL."""
+    """The text; 400 if it contains a NUL, which the database cannot store."""
     if text is not None and "\0" in text:
         raise HTTPException(400, "a filter must not contain a NUL character")
     return text
 
 
 async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[str, str]:
-    """Wait until the read models have what `token` names; a header that says so if they do not."""
+    """Wait for the events of `token` in the read models; the header `X-Stale` if they lack some."""
     if not token:
         return {}
     try:
@@ -107,7 +108,7 @@ async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[
 
 
 def request_metadata(request: Request, caller: Principal) -> Metadata:
-    """On whose behalf a request appends."""
+    """The metadata of the events that a request appends."""
     return Metadata(
         tenant=caller.tenant,
         actor=caller.subject,
@@ -116,7 +117,7 @@ def request_metadata(request: Request, caller: Principal) -> Metadata:
     )
 
 
-def _sensible(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> ScanFilter:
+def _valid_filter(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> ScanFilter:
     try:
         return build_filter(reader.tenant, filters, ingest.settings, now=now)
     except BadDate as error:

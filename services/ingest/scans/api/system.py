@@ -1,4 +1,4 @@
-"""What anybody may ask: who is there, and is all well (§2.11)."""
+"""Public routes: name, health and metrics (§2.11)."""
 
 import asyncio
 from typing import Final
@@ -24,7 +24,7 @@ OPEN: Final = Gauge(
     multiprocess_mode="livemostrecent",
 )
 _codes: Final[set[str]] = set()
-"""Those that were measured, so that a code which is no longer open is told as 0."""
+"""The codes that were reported before: they are set to 0 when no event has them any more."""
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["system"], dependencies=[Depends(public)])
@@ -32,7 +32,7 @@ router = APIRouter(tags=["system"], dependencies=[Depends(public)])
 
 @router.get("/")
 async def root() -> dict[str, str]:
-    """The name of the house. Scanners ask here whether the address is right."""
+    """The API's name and links. Scanners call it to check the address."""
     return {
         "name": "Scanner Logger API",
         "version": VERSION,
@@ -75,13 +75,13 @@ async def metrics(ingest: Ingest) -> Response:
 
 
 async def _count_quarantine(ingest: Deps) -> None:
-    counts = await ingest.open_quarantine()
+    counts = await ingest.count_quarantine()
     _codes.update(counts)
     for code in _codes:
         OPEN.labels(code).set(counts.get(code, 0))
 
 
 async def check_database(pool: Pool) -> CheckResult:
-    """Whether it answers at all; raises what `acquire` raises."""
+    """Whether the database answers; raises as `acquire`."""
     async with acquire(pool) as connection:
         return CheckResult(await connection.fetchval("SELECT true"))

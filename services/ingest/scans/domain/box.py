@@ -1,13 +1,13 @@
-"""A box: what it is called, what was put into it on a day, whether it is open or closed.
+"""A box: its label, its contents on a day, and whether it is open.
 
-Everything known of a box on one day is a `Tally`. Tallies of one operator add up in any order and
-grouping, and still say what the events would have said one by one; those of several operators are
-joined `together` at the end.
+A `Tally` sums up the events of a box on one day. Tallies of one operator add up in any order and
+grouping, with the same result as the events one by one; `merge_operators` merges the tallies of
+several operators.
 
-Which of two transitions came first (§3.5): of one operator, whose scans come from one device, the
-one that the device's clock has first. That holds however wrong the clock is, and in whatever
-batches the scans arrive, unless the clock was put right in between (`BoxTransition.is_later`). Of
-two operators the one that counts as earlier (§3.6), because their clocks have nothing in common.
+The order of two transitions (§3.5): one operator scans with one device, so the device's clock
+orders that operator's transitions, however wrong it is and in whatever batches they arrive, unless
+the clock was corrected in between (`BoxTransition.is_later`). The transitions of two operators are
+ordered by effective time (§3.6), because their clocks are independent.
 """
 
 import re
@@ -22,23 +22,22 @@ from uuid import UUID
 from contracts.ingest import ItemRemoved, ScanRecorded
 
 CARRY: Final = 7
-"""For how many days an open box waits for its closing: over a night, a weekend, a holiday. Later
-than that, the same label is another box."""
+"""Days for which an open box waits for its closing: over a night, a weekend, a holiday. After that
+the same label is another box."""
 
 BACKLOG: Final = timedelta(seconds=90)
-"""For how long after a scan whose clock was ahead another that seems earlier may only have been
-waiting to be sent: the minute in which a clock is believed (§3.6), and half a minute in which a PWA
-sends what it has, in batches by random ids (§4)."""
+"""How late a scan may arrive that was made before a scan of a clock that is ahead: the minute in
+which a clock is accepted (§3.6), and half a minute in which a PWA sends its batches (§4)."""
 
 AUDIT: Final = frozenset({"REMOVE", "BULK_REMOVE"})
-"""What a dashboard wrote about items. It carries a label, but nothing happened in the box."""
+"""The kinds of audits. They have a box's label, but do not change the box."""
 
 _Known = TypeVar("_Known")
 _DIGITS: Final = re.compile(r"0*([0-9]+)")
 
 
 class BoxAction(StrEnum):
-    """The kinds of scan that open or close a box. All others leave it as it stands."""
+    """The kinds of scan that open or close a box."""
 
     BOX = "BOX"
     CLOSE = "CLOSE"
@@ -50,7 +49,7 @@ _ACTIONS: Final = frozenset(BoxAction)
 
 @dataclass(frozen=True, slots=True)
 class BoxTransition:
-    """A box was opened or closed: `at` is the time that counts, `scanned_at` the device's clock."""
+    """A box was opened or closed. `at` is the effective time, `scanned_at` the device's clock."""
 
     at: datetime
     received_at: datetime
@@ -59,28 +58,29 @@ class BoxTransition:
     scanned_at: datetime
 
     def on_device(self) -> tuple[datetime, datetime, UUID]:
-        """Sorts the transitions of one operator."""
+        """The sort key for transitions of one operator."""
         return self.scanned_at, self.received_at, self.scan_id
 
-    def as_counted(self) -> tuple[datetime, datetime, datetime, UUID]:
-        """Sorts the transitions of several operators."""
+    def by_effective_time(self) -> tuple[datetime, datetime, datetime, UUID]:
+        """The sort key for transitions of several operators."""
         return self.at, self.received_at, self.scanned_at, self.scan_id
 
     def is_later(self, ahead: "BoxTransition") -> bool:
-        """Whether this transition came behind one whose clock was ahead, of the same operator.
+        """Whether this transition was made after `ahead`, which the same operator's device made
+        while its clock was ahead.
 
-        The device's clock says so. If it says the opposite it may have been waiting to be sent,
-        or the clock was put right in between: then it now shows a time that was still to come when
-        the other arrived, and more than `BACKLOG` later.
+        The device's clock decides. If it shows an earlier time, this transition was waiting to be
+        sent, unless the clock was corrected in between: then its time is more than `BACKLOG` after
+        `ahead` was received.
         """
         return self.scanned_at >= ahead.scanned_at or self.at > ahead.received_at + BACKLOG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoxStatus:
-    """Whether a box is open. Without a `closed_at` it is; `closed_by` is CLOSE or AUTO_CLOSE.
+    """A box is open while `closed_at` is None; `closed_by` is CLOSE or AUTO_CLOSE.
 
-    An open box without an `opened_at` has items, but its opening was not scanned.
+    An open box without `opened_at` has items, but its opening was not scanned.
     """
 
     opened_at: datetime | None = None
@@ -89,19 +89,19 @@ class BoxStatus:
 
     @property
     def is_open(self) -> bool:
-        """Whether items are still expected."""
+        """Whether the box was not closed."""
         return self.closed_at is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """A box on one day: live items, first and last sign of life, first and last transition.
+    """A box on one day: live items, first and last scan, first and last transition.
 
-    Adding joins what one operator did; see `together` for several. Transitions by a clock that was
-    ahead are kept apart from the others, for which came first may follow only from all of them.
+    `+` adds tallies of one operator; see `merge_operators` for several. Transitions of a clock that
+    was ahead have fields of their own: their order may follow only from all of them.
 
-    `opened_at` is the last opening of the day. A removed item counts no longer, but that it was
-    scanned remains a sign of life.
+    `opened_at` is the last opening of the day. A removed item is not in `items`, but still in
+    `first_at` and `last_at`.
     """
 
     items: int
@@ -130,12 +130,12 @@ class Tally:
 
     @property
     def begins(self) -> bool:
-        """Whether opening the box came before closing it: no other day's box goes on in it."""
+        """Whether the first transition opens the box, so it continues none of a day before."""
         return self.first is not None and self.first.action is BoxAction.BOX
 
     @property
     def ends(self) -> bool:
-        """Whether the box was closed that day and not opened again."""
+        """Whether the last transition closes the box."""
         return self.last is not None and self.last.action is not BoxAction.BOX
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -151,10 +151,10 @@ class Tally:
         )
 
 
-def together(tallies: Iterable[Tally]) -> Tally:
-    """What several operators did in one box on one day, from the tally of each.
+def merge_operators(tallies: Iterable[Tally]) -> Tally:
+    """The tally of a box on one day from the tallies of its operators.
 
-    Raises `ValueError` if there is none.
+    Raises ValueError without tallies.
     """
     all_ = list(tallies)
     firsts = _known(*(one.first for one in all_))
@@ -164,13 +164,13 @@ def together(tallies: Iterable[Tally]) -> Tally:
         first_at=min(one.first_at for one in all_),
         last_at=max(one.last_at for one in all_),
         opened_at=max(_known(*(one.opened_at for one in all_)), default=None),
-        first_timely=min(firsts, key=BoxTransition.as_counted, default=None),
-        last_timely=max(lasts, key=BoxTransition.as_counted, default=None),
+        first_timely=min(firsts, key=BoxTransition.by_effective_time, default=None),
+        last_timely=max(lasts, key=BoxTransition.by_effective_time, default=None),
     )
 
 
-def boxed(event: object) -> ScanRecorded | None:
-    """The scan an event is about, if it is about a box: it has a label and is no audit."""
+def box_scan(event: object) -> ScanRecorded | None:
+    """The scan of an event that concerns a box: it has a label and is no audit. Else None."""
     if isinstance(event, ScanRecorded):
         scan = event
     elif isinstance(event, ItemRemoved):
@@ -180,9 +180,9 @@ def boxed(event: object) -> ScanRecorded | None:
     return scan if scan.box and scan.kind not in AUDIT else None
 
 
-def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
-    """What one event adds to its box; None if it is not about a box."""
-    scan = boxed(event)
+def tally_event(event: ScanRecorded | ItemRemoved) -> Tally | None:
+    """What an event adds to its box; None if it concerns no box."""
+    scan = box_scan(event)
     if scan is None:
         return None
     at = scan.effective_at
@@ -205,10 +205,10 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
     )
 
 
-def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
-    """The sum of `tally` over events, at least one, all of one operator and one box.
+def tally_events(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
+    """The sum of `tally_event` over the events, at least one, of one operator and one box.
 
-    Most of them only count an item, so no tally is made for these.
+    Most events only count an item; those are summed without a tally of their own.
     """
     items, moments, transitions = 0, [], list[Tally]()
     for event in events:
@@ -216,7 +216,7 @@ def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
             items -= 1
             moments.append(event.scan.effective_at)
         elif event.kind in _ACTIONS:
-            transitions.append(_known(tally(event))[0])
+            transitions.append(_known(tally_event(event))[0])
         else:
             items += event.kind == "ITEM"
             moments.append(event.effective_at)
@@ -226,11 +226,10 @@ def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
 
 
 def evolve(status: BoxStatus, transition: BoxTransition) -> BoxStatus:
-    """The rule of §3.5: BOX opens, or opens again; CLOSE and AUTO_CLOSE close. The last one says.
+    """The rule of §3.5: BOX opens the box or opens it again, CLOSE and AUTO_CLOSE close it.
 
-    So a second closing moves the time of closing: a box that is closed again was in hand. A
-    closing that arrived in an earlier batch than its opening, from a clock that was ahead, counts
-    with the opening.
+    A second closing moves the time of closing. A closing with an effective time before its opening
+    (its clock was ahead) counts at the time of the opening.
     """
     match transition.action:
         case BoxAction.BOX:
@@ -241,10 +240,10 @@ def evolve(status: BoxStatus, transition: BoxTransition) -> BoxStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Around:
-    """A box of one day, and what is known of its label on days around it, earliest first.
+class BoxHistory:
+    """The tally of a box on one day, and those of its label on the days around it, earliest first.
 
-    No day may be further away than `CARRY`; the caller ensures it.
+    The caller ensures that no day is further away than `CARRY`.
     """
 
     before: tuple[Tally, ...] = ()
@@ -252,42 +251,42 @@ class Around:
     after: tuple[Tally, ...] = ()
 
 
-def box_status(around: Around) -> tuple[BoxStatus, bool]:
-    """How the day's box stands in the end, and whether it was brought along from a day before.
+def box_status(history: BoxHistory) -> tuple[BoxStatus, bool]:
+    """The final status of the day's box, and whether it continues a box of a day before.
 
-    A day that does not begin with BOX goes on with the box of the day before, if that was still
-    open. A box that is still open at the end of the day is closed by the next transition of its
-    label, unless that opens another box.
+    A day that does not begin with BOX continues the box of the day before, if that is open. A box
+    that is open at the end of the day is closed by the next transition of its label, unless that
+    opens another box.
     """
     carried: BoxStatus | None = None
-    for day in around.before:
+    for day in history.before:
         carried = _next_day(carried, day)
-    found = _next_day(carried, around.day)
-    if found.is_open:
-        transition = next((day.first for day in around.after if day.first is not None), None)
+    status = _next_day(carried, history.day)
+    if status.is_open:
+        transition = next((day.first for day in history.after if day.first is not None), None)
         if transition is not None and transition.action is not BoxAction.BOX:
-            found = evolve(found, transition)
-    return found, _goes_on(carried, around.day)
+            status = evolve(status, transition)
+    return status, _continues(carried, history.day)
 
 
 def number(label: str) -> str:
-    """What stands behind the first slash of a label, or all of it if there is none (§2.7)."""
+    """The part of a label behind its first slash, or the whole label (§2.7)."""
     return label.partition("/")[2] if "/" in label else label
 
 
 def number_key(label: str) -> str:
-    """A text that sorts, byte by byte, as people sort numbers: 8, 10, 10a, 10b."""
+    """A text whose bytes sort as people sort numbers: 8, 10, 10a, 10b."""
     return _DIGITS.sub(lambda digits: f"{len(digits[1]):03}{digits[1]}", number(label))
 
 
 def _next_day(carried: BoxStatus | None, day: Tally) -> BoxStatus:
-    begun = carried if carried is not None and _goes_on(carried, day) else BoxStatus()
+    begun = carried if carried is not None and _continues(carried, day) else BoxStatus()
     opened_at = day.opened_at or begun.opened_at
-    found = BoxStatus(opened_at=opened_at)
-    return evolve(found, day.last) if day.last is not None and day.ends else found
+    status = BoxStatus(opened_at=opened_at)
+    return evolve(status, day.last) if day.last is not None and day.ends else status
 
 
-def _goes_on(carried: BoxStatus | None, day: Tally) -> bool:
+def _continues(carried: BoxStatus | None, day: Tally) -> bool:
     return carried is not None and carried.is_open and not day.begins
 
 

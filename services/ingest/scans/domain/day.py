@@ -1,4 +1,4 @@
-"""Business days: which day a moment falls on, how dates are written and read."""
+"""Business days: the day of a moment, and how dates and times are parsed and formatted."""
 
 import re
 from contextlib import suppress
@@ -14,7 +14,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class BadDate(ValueError):
-    """A date cannot be read, or a range is too long; the message is for people."""
+    """A date is invalid, or a range is too long; the message is for people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,27 +28,27 @@ class Days:
         return (self.last - self.first).days + 1
 
     def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """The moment the first day begins and the moment the last one is over, in UTC."""
+        """The beginning of the first day and the end of the last one, in UTC."""
         return _midnight(self.first, zone), _midnight(self.last + timedelta(days=1), zone)
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:
-    """The business day an aware `moment` falls on."""
-    # Every scan asks, and nearly always of the day that was asked for last.
-    known = _last_asked.get(zone)
+    """The business day of an aware `moment`."""
+    # Called for every scan, nearly always with the same day as before.
+    known = _last_day.get(zone)
     if known is not None and known[0] <= moment < known[1]:
         return known[2]
     day = moment.astimezone(zone).date()
     # At the ends of the calendar there is no midnight before or after.
     with suppress(OverflowError):
         begins, ends = Days(first=day, last=day).instants(zone)
-        # Where clocks are changed, a day may go on after the next one has begun.
+        # On a day when the clock changes, a midnight may come twice.
         if begins.astimezone(zone).utcoffset() == ends.astimezone(zone).utcoffset():
-            _last_asked[zone] = (begins, ends, day)
+            _last_day[zone] = (begins, ends, day)
     return day
 
 
-_last_asked: dict[ZoneInfo, tuple[datetime, datetime, date]] = {}
+_last_day: dict[ZoneInfo, tuple[datetime, datetime, date]] = {}
 
 
 def parse_day(text: str) -> date:
@@ -63,24 +63,24 @@ def parse_day(text: str) -> date:
     raise BadDate("a date must be written YYYY-MM-DD or dd.MM.yyyy")
 
 
-def days_asked(first: str | None, last: str | None, *, today: date, longest: int) -> Days:
-    """The days a question means: today if it says nothing, one day if it says no end.
+def parse_days(first: str | None, last: str | None, *, today: date, max_days: int) -> Days:
+    """The days from `first` to `last`: today without `first`, one day without `last`.
 
-    An end before the beginning is swapped with it, an end without a beginning ignored. Raises
-    BadDate, also for more than `longest` days.
+    The two may be swapped. Without `first`, `last` is ignored. Raises BadDate, also for more than
+    `max_days` days.
     """
     if not first:
         return Days(first=today, last=today)
     one = parse_day(first)
     other = parse_day(last) if last else one
     days = Days(first=min(one, other), last=max(one, other))
-    if len(days) > longest:
-        raise BadDate(f"at most {longest} days can be asked for at once")
+    if len(days) > max_days:
+        raise BadDate(f"at most {max_days} days can be asked for at once")
     return days
 
 
-def written(moment: datetime, zone: ZoneInfo) -> str:
-    """A moment as people here write it: `dd.MM.yyyy HH:mm:ss` in `zone`."""
+def format_time(moment: datetime, zone: ZoneInfo) -> str:
+    """The moment as `dd.MM.yyyy HH:mm:ss` in `zone`."""
     local = moment.astimezone(zone)
     date = f"{local.day:02}.{local.month:02}.{local.year:04}"
     return f"{date} {local.hour:02}:{local.minute:02}:{local.second:02}"

@@ -1,4 +1,4 @@
-"""What a dashboard asks: whose scans, of which days, by whom, for whom, where."""
+"""The filter that all queries for scans share: tenant, days, operator, client, city."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,18 @@ from typing import Final
 from services.ingest.scans.domain.day import Days
 
 DASH: Final = "—"
-"""How an empty name is shown, and how one asks for it."""
+"""Shown instead of an empty name; as a filter it selects the empty name."""
+
+FILTERS: Final = ("operator", "client", "city")
+"""The names of all filters: fields of `ScanFilter`, and columns of every table with scans."""
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanFilter:
-    """Days and filters. A filter of None lets everything pass, `""` only what has no name."""
+    """The scans of a tenant on some days. A field that is None filters nothing; `""` selects
+    scans whose field is empty."""
 
     tenant: str
     days: Days
@@ -23,16 +27,21 @@ class ScanFilter:
     city: str | None = None
 
 
-def parse(text: str | None) -> str | None:
-    """A filter as typed: nothing typed filters nothing, a dash means "without a name"."""
+def matches(scan_filter: ScanFilter, scan: object) -> bool:
+    """Whether an object with the fields of `FILTERS` matches, on any day."""
+    return all(getattr(scan_filter, name) in (None, getattr(scan, name)) for name in FILTERS)
+
+
+def parse_value(text: str | None) -> str | None:
+    """The value of a filter from its text: None for an empty text, `""` for a dash."""
     return None if not text else "" if text == DASH else text
 
 
-def named(name: str) -> str:
-    """A name; none if it is an id. Callers without a name have one, which is shown nowhere."""
+def hide_id(name: str) -> str:
+    """The name, or `""` if it is an id: callers without a name have ids, which are never shown."""
     return "" if _ID.fullmatch(name) else name
 
 
 def display_name(name: str) -> str:
-    """A name as people see it."""
+    """The name as people see it."""
     return name or DASH

@@ -1,4 +1,4 @@
-"""Instants as machines write them: RFC 3339."""
+"""Instants in RFC 3339."""
 
 import re
 from datetime import UTC, datetime
@@ -10,17 +10,17 @@ _RFC_3339: Final = re.compile(
 
 
 class BadInstant(ValueError):
-    """An instant cannot be read; the message is for people."""
+    """An instant is invalid; the message is for people."""
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an RFC 3339 timestamp, in UTC, cut to microseconds. Raises BadInstant.
+    """Parse an RFC 3339 timestamp into UTC, truncated to microseconds. Raises BadInstant.
 
-    A blank before the offset is taken for the plus sign that a query string turns into one.
+    A blank before the offset means a plus sign: query strings decode `+` as a blank.
     """
-    if not (found := _RFC_3339.fullmatch(text)):
+    if not (match := _RFC_3339.fullmatch(text)):
         raise BadInstant("an instant must be written YYYY-MM-DDThh:mm:ss+hh:mm, offset and all")
-    day, time, fraction, offset = found.groups(default="")
+    day, time, fraction, offset = match.groups(default="")
     offset = "+00:00" if offset in "Zz" else offset.replace(" ", "+")
     try:
         moment = datetime.fromisoformat(f"{day}T{time}.{fraction[1:7]:0<6}{offset}")

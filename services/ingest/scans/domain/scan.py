@@ -1,10 +1,7 @@
-"""What one event of a batch must be to become a scan, and what is wrong with it otherwise.
+"""The rules by which an event of a batch becomes a scan, or a fault.
 
-`read` takes any JSON value and settles its shape, `judge` applies the rules. A caller that has the
-shape already, from a faster decoder, calls `judge` directly; both ways obey the same rules.
-
-Longer than most: the shape and the rules of one event, and each rule twice, to be quick where all
-is well and exact where it is not.
+`parse_event` checks the shape of any JSON value, `validate` applies the rules. A caller with a
+faster decoder makes the `Reading` itself and calls `validate`.
 """
 
 import json
@@ -18,13 +15,13 @@ from uuid import UUID, uuid5
 
 from contracts.ingest import RemovalRecorded, ScanId, ScanRecorded
 from libs.names import comparable
-from services.ingest.scans.domain.filter import named
+from services.ingest.scans.domain.filter import hide_id
 
 ITEM: Final = "ITEM"
 """The only kind of scan that can be removed."""
 
 SKEW: Final = timedelta(seconds=60)
-"""How far a device's clock may run ahead before the scan counts as skewed."""
+"""How far a device's clock may be ahead before the scan is skewed."""
 
 LIMITS: Final = {
     "type": 50,
@@ -36,16 +33,16 @@ LIMITS: Final = {
     "source": 50,
     "details": 65_536,
 }
-"""The longest texts, in characters. `details` has no limit in the contract; this one keeps a
-record within what Kafka carries, and is far beyond what any device can scan."""
+"""The longest texts, in characters. The contract has no limit for `details`; this one keeps records
+within the size that Kafka accepts, far beyond what a device can scan."""
 
 RAW_LIMIT: Final = 200_000
-"""How much of a quarantined event is kept, in characters, for the same reason."""
+"""The stored part of a quarantined event, in characters, for the same reason."""
 
 _NAMELESS: Final = UUID("6f5f4e0a-8a4c-5d6e-9b0a-5a1f6e0c7d11")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS: Final = 253_402_300_799_999
-"""The end of the year 9999 in Unix milliseconds: no calendar of ours goes further."""
+"""The end of the year 9999 in Unix milliseconds, where `datetime` ends."""
 
 _UUID: Final = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?(1)\})",
@@ -57,9 +54,9 @@ _DIGITS: Final = re.compile(r"\s*\+?[0-9]{1,20}\s*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """An event with the right shape, not yet judged. `ts` is Unix milliseconds.
+    """An event with the right shape, not yet validated. `ts` is Unix milliseconds.
 
-    The names are those of the wire, so that a typed decoder can make readings without a copy.
+    The field names are those of the JSON, so that a typed decoder can create it directly.
     """
 
     uuid: UUID | None = None
@@ -76,7 +73,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why an event cannot be a scan: a stable code, a sentence for people, the id if readable."""
+    """Why an event is no scan: a stable code, a sentence for people, the id if it is readable."""
 
     code: str
     reason: str
@@ -84,16 +81,16 @@ class Fault:
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """Any spelling and version of a UUID, or None."""
+    """The UUID, in any spelling and version; None for another text."""
     match = _UUID.fullmatch(text)
     return UUID(match[2]) if match else None
 
 
-def read(value: object) -> Reading | Fault:
-    """Settle the shape of one decoded JSON value: texts, a whole number, no null where a text is.
+def parse_event(value: object) -> Reading | Fault:
+    """Check the shape of a decoded JSON value.
 
-    Missing and null texts become empty where the contract allows them to be missing; `timestamp`
-    stands in for a missing `ts`; a number may be written as digits in a text.
+    Optional texts may be missing or null and become empty. `timestamp` may replace `ts`. The
+    number may be a text of digits.
     """
     if not isinstance(value, Mapping):
         return Fault(code="not_an_object", reason="an event must be a JSON object")
@@ -116,12 +113,14 @@ def read(value: object) -> Reading | Fault:
     return Reading(uuid=uuid, ts=ts, **texts)
 
 
-def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> ScanRecorded | Fault:
-    """The scan a reading is, or the rule it breaks.
+def validate(
+    reading: Reading, *, received_at: datetime, not_before: datetime
+) -> ScanRecorded | Fault:
+    """The scan of a reading, or the rule that it breaks.
 
-    A clock more than a minute ahead is believed only up to `received_at`; a moment before
-    `not_before` (seconds instead of milliseconds, an unset clock) is not believed at all. Without
-    a `uuid` the id follows from the content, so that a retry gives the same.
+    A scan whose clock is more than `SKEW` ahead is skewed and counts at `received_at`. A time
+    before `not_before` (seconds instead of milliseconds, an unset clock) is a fault. Without `uuid`
+    the id follows from the content, so a retry has the same id.
     """
     fault = _unfit_text(reading) or _implausible(reading.ts, not_before)
     if fault:
@@ -147,10 +146,7 @@ def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> S
 
 
 def same_content(one: ScanRecorded, other: ScanRecorded) -> bool:
-    """Whether a device sent the same twice.
-
-    When it was received does not matter, nor how the operator's name is spelled.
-    """
+    """Whether two scans are the same, apart from receive time and the spelling of the operator."""
     return _content(one) == _content(other)
 
 
@@ -182,7 +178,7 @@ def _whole(value: object) -> int | None:
 
 
 def _fits(reading: Reading) -> bool:
-    """Whether all texts can be stored, looked at together: nearly always they can."""
+    """Whether all texts are valid; one check for all of them, because they nearly always are."""
     details = reading.details or ""
     within = (
         len(reading.type) <= LIMITS["type"]
@@ -196,11 +192,11 @@ def _fits(reading: Reading) -> bool:
     )
     if not within:
         return False
-    every = (
+    all_texts = (
         f"{reading.type}{reading.operator}{reading.client}{reading.city}{reading.box}"
         f"{reading.code}{reading.source}{details}"
     )
-    return not _UNSTORABLE.search(every)
+    return not _UNSTORABLE.search(all_texts)
 
 
 def _unfit_text(reading: Reading) -> tuple[str, str] | None:
@@ -241,7 +237,7 @@ def _implausible(ts: int, not_before: datetime) -> tuple[str, str] | None:
 
 @lru_cache(1)
 def milliseconds(moment: datetime) -> int:
-    """The moment as `ts` counts it."""
+    """The moment in Unix milliseconds."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -264,14 +260,14 @@ def _content(scan: ScanRecorded) -> tuple[object, ...]:
 
 
 def as_scan(audit: RemovalRecorded) -> ScanRecorded:
-    """The audit as people find it among the scans (§2.5).
+    """The audit as a row among the scans (§2.5).
 
-    Older ones name the id of the key that removed where no operator was given.
+    In older audits without an operator the name is the id of an API key, which is hidden.
     """
     return ScanRecorded(
         scan_id=ScanId(audit.removal_id),
         kind=audit.kind,
-        operator=named(audit.operator),
+        operator=hide_id(audit.operator),
         client=audit.client,
         city=audit.city,
         box=audit.box,

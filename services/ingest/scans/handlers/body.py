@@ -1,12 +1,12 @@
-"""From the bytes of a request to readings and faults, event by event.
+"""Parses the bytes of a request into readings and faults, event by event.
 
-An event of the right shape is decoded by msgspec straight into `Reading`; whatever that refuses
-goes through Python's `json` and `domain.scan.read`, which says what is wrong. Where both accept
-they agree. (Batches without anything unusual need none of this: see `fitting`.)
+msgspec decodes an event of the right shape into `Reading`. An event that it rejects is decoded by
+Python's `json` and checked by `domain.scan.parse_event`, which names the fault. Both give the same
+result where both accept. (Batches without faults and rarities take the `fast_path`.)
 
-A body longer than `LARGE_BODY` is never decoded as a whole: a few bytes of JSON may make a hundred
-bytes of objects. It is cut into its elements, no more of them than may be there, and in pieces
-between which the event loop does something else.
+A body longer than `LARGE_BODY` is never decoded at once: a few bytes of JSON may become a hundred
+bytes of objects. It is split into its elements, at most as many as are allowed, in steps between
+which the event loop runs.
 """
 
 import asyncio
@@ -20,77 +20,79 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from services.ingest.scans.domain.scan import RAW_LIMIT, Fault, Reading, read
+from services.ingest.scans.domain.scan import RAW_LIMIT, Fault, Reading, parse_event
 
 LONGEST_BATCH: Final = 100
 LONGEST_VERIFY: Final = 1000
 
 LARGE_BODY: Final = 1024 * 1024
-"""Bytes of a body, or of one event, beyond which it is not made into objects at once."""
+"""The most bytes of a body, or of one event, that are decoded at once."""
 
 TOKENS_AT_A_TIME: Final = 2000
-"""So many strings, brackets and commas of a large body are passed without a pause: half a
-millisecond or so."""
+"""Tokens (strings, brackets, commas) of a large body between two pauses: about 0.5 ms."""
 
 DEEPEST: Final = 1000
-"""So deep lists and objects may be nested; Python's own decoder gives up about there."""
+"""The deepest nesting; Python's own decoder fails near it."""
 
-_MANY_DIGITS: Final = 4000
-"""Python refuses longer integers as too slow to read."""
+_MAX_DIGITS: Final = 4000
+"""Python refuses to parse integers that are longer."""
 
 Event: TypeAlias = "msgspec.Raw | object"
 """One event of a batch: its bytes, or its JSON value if the batch had to be read leniently."""
 
 
 class BadRequest(Exception):
-    """The request as a whole cannot be understood; `details` says so in FastAPI's words.
+    """The request as a whole is invalid; `details` has FastAPI's form.
 
-    Never quotes the request: clients look for digits in the text of an error.
+    It never quotes the request: clients search error texts for digits.
     """
 
-    def __init__(self, kind: str, where: Sequence[str | int], said: str, **context: object) -> None:
-        super().__init__(said)
-        fault = {"type": kind, "loc": ["body", *where], "msg": said, "input": None}
+    def __init__(
+        self, kind: str, where: Sequence[str | int], message: str, **context: object
+    ) -> None:
+        super().__init__(message)
+        fault = {"type": kind, "loc": ["body", *where], "msg": message, "input": None}
         self.details = [fault | ({"ctx": context} if context else {})]
 
 
 def read_batch(body: bytes) -> Sequence[Event]:
-    """The events of `{"events": [...]}`, in order and unread. Raises BadRequest."""
-    return _of_a_batch(_batch(body))
+    """The events of `{"events": [...]}` in order, not decoded. Raises BadRequest."""
+    return _checked_batch(_batch(body))
 
 
-async def cut_batch(body: bytes) -> Sequence[Event]:
-    """The same of a large body, in pieces. An event may turn out to be no JSON when it is read."""
-    return _of_a_batch(await _in_pieces(_elements(body, "events", LONGEST_BATCH)))
+async def split_batch(body: bytes) -> Sequence[Event]:
+    """As `read_batch` for a large body, in steps. An event may turn out to be no JSON later."""
+    return _checked_batch(await _in_steps(_elements(body, "events", LONGEST_BATCH)))
 
 
 def reading_of(event: Event) -> Reading | Fault:
-    """What an event says, or why it cannot be read."""
+    """The reading of an event, or its fault."""
     if isinstance(event, msgspec.Raw):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             return _reading_of(event)
         if _is_large(event):
             return Fault(code="too_long", reason="the event is too long, and not read")
-    return read(value_of(event))
+    return parse_event(value_of(event))
 
 
 def value_of(event: Event) -> object:
-    """The JSON value of an event, to keep it. Raises BadRequest if it is no JSON, as only an event
-    that was cut out of a large body may be."""
+    """The JSON value of an event. Raises BadRequest if an event of a large body is no JSON."""
     if not isinstance(event, msgspec.Raw):
         return event
     try:
-        return load(bytes(event).decode("utf-8", "surrogateescape"))
+        return load_json(bytes(event).decode("utf-8", "surrogateescape"))
     except ValueError:
         raise _no_json() from None
 
 
 def evidence_of(event: Event) -> tuple[str, object]:
-    """What is kept of an event that is no scan: its JSON in ASCII, of a large one only the start,
-    and a value that equal events have in common and others have not. Raises like `value_of`."""
+    """The stored JSON of an event that is no scan, and a value that identifies its content.
+
+    The JSON is ASCII; of a large event only the start is stored. Raises as `value_of`.
+    """
     if isinstance(event, msgspec.Raw) and _is_large(event):
         start = bytes(memoryview(event)[: RAW_LIMIT + 1]).decode("utf-8", "surrogateescape")
-        # As JSON writes what is not ASCII; quotation marks stay as they are.
+        # As JSON escapes non-ASCII; quotation marks stay.
         ascii_start = _NOT_ASCII.sub(lambda letter: json.dumps(letter[0])[1:-1], start)
         return ascii_start, hashlib.sha256(event).hexdigest()
     value = value_of(event)
@@ -108,7 +110,7 @@ async def read_uuids(body: bytes) -> Sequence[str]:
 
 
 def not_json(why: str) -> BadRequest:
-    """The refusal of a body that no JSON can be made of."""
+    """The error for a body that is no JSON."""
     return BadRequest("json_invalid", [0], "JSON decode error", error=why)
 
 
@@ -116,10 +118,10 @@ def _no_json() -> BadRequest:
     return not_json("not JSON, or nested too deep")
 
 
-def load(text: str) -> Any:
-    """Decode JSON as leniently as can be: control characters, NaN, and endless numbers as texts.
+def load_json(text: str) -> Any:
+    """Decode JSON leniently: control characters, NaN, and very long numbers as texts.
 
-    Raises ValueError, and RecursionError for what is nested too deep.
+    Raises ValueError, and RecursionError for deep nesting.
     """
     return _LENIENT.decode(text)
 
@@ -131,14 +133,14 @@ class _Batch(msgspec.Struct):
 _batch_of: Final = msgspec.json.Decoder(_Batch).decode
 _reading_of: Final = msgspec.json.Decoder(Reading).decode
 _LENIENT: Final = json.JSONDecoder(
-    strict=False, parse_int=lambda digits: int(digits) if len(digits) < _MANY_DIGITS else digits
+    strict=False, parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else digits
 )
 
 
-def _of_a_batch(events: Sequence[Event]) -> Sequence[Event]:
+def _checked_batch(events: Sequence[Event]) -> Sequence[Event]:
     if not events:
-        said = "List should have at least 1 item after validation, not 0"
-        raise BadRequest("too_short", ["events"], said, min_length=1, actual_length=0)
+        message = "List should have at least 1 item after validation, not 0"
+        raise BadRequest("too_short", ["events"], message, min_length=1, actual_length=0)
     if len(events) > LONGEST_BATCH:
         raise _too_long("events", LONGEST_BATCH, len(events))
     return events
@@ -146,7 +148,7 @@ def _of_a_batch(events: Sequence[Event]) -> Sequence[Event]:
 
 def _batch(body: bytes) -> Sequence[Event]:
     try:
-        body.decode()  # msgspec skips over texts without looking
+        body.decode()  # msgspec does not check texts it skips
         return _batch_of(body).events
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _list(_loaded(body), "events")
@@ -155,15 +157,15 @@ def _batch(body: bytes) -> Sequence[Event]:
 async def _uuids(body: bytes) -> Sequence[object]:
     if len(body) <= LARGE_BODY:
         return _list(_loaded(body), "uuids")
-    found = await _in_pieces(_elements(body, "uuids", LONGEST_VERIFY))
-    # What is no text is not decoded to be refused.
-    return [_loaded(bytes(one)) if memoryview(one)[0] == _QUOTE else None for one in found]
+    elements = await _in_steps(_elements(body, "uuids", LONGEST_VERIFY))
+    # Only texts are decoded; anything else is refused anyway.
+    return [_loaded(bytes(one)) if memoryview(one)[0] == _QUOTE else None for one in elements]
 
 
 def _loaded(body: bytes) -> object:
     try:
-        # Bytes that are no UTF-8 become lone surrogates, which only their own event suffers for.
-        return load(body.decode("utf-8-sig", "surrogateescape").strip())
+        # Invalid UTF-8 becomes lone surrogates, which make only their own event a fault.
+        return load_json(body.decode("utf-8-sig", "surrogateescape").strip())
     except (ValueError, RecursionError):
         raise _no_json() from None
 
@@ -175,8 +177,8 @@ def _list(value: object, name: str) -> list[object]:
         raise _missing(name)
     if not isinstance(value[name], list):
         raise _no_list(name)
-    found: list[object] = value[name]
-    return found
+    values: list[object] = value[name]
+    return values
 
 
 def _texts(values: Iterable[object]) -> Iterator[str]:
@@ -187,8 +189,8 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
 
 
 def _no_object() -> BadRequest:
-    said = "Input should be a valid dictionary or object to extract fields from"
-    return BadRequest("model_attributes_type", [], said)
+    message = "Input should be a valid dictionary or object to extract fields from"
+    return BadRequest("model_attributes_type", [], message)
 
 
 def _missing(name: str) -> BadRequest:
@@ -200,19 +202,19 @@ def _no_list(name: str) -> BadRequest:
 
 
 def _too_long(name: str, longest: int, actual: int | None) -> BadRequest:
-    """`actual` is None if the count was broken off; FastAPI says so in the same words."""
-    said = f"List should have at most {longest} items after validation, not {actual or 'more'}"
-    return BadRequest("too_long", [name], said, max_length=longest, actual_length=actual)
+    """FastAPI's error; `actual` is None if the elements were not counted to the end."""
+    message = f"List should have at most {longest} items after validation, not {actual or 'more'}"
+    return BadRequest("too_long", [name], message, max_length=longest, actual_length=actual)
 
 
-# Large bodies. Each generator yields when it is time for a pause, and returns what it found.
+# Large bodies. Each generator yields for a pause, and returns its result.
 
-Pieces: TypeAlias = Generator[None, None, int]
+Steps: TypeAlias = Generator[None, None, int]
 
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
-# A piece of a text, and the quotation mark at its end if that is where the piece ends.
+# A part of a text, and the closing quotation mark if the part ends there.
 _TEXT: Final = re.compile(rb'(?>[^"\\]+|\\.){0,%d}+("?)' % TOKENS_AT_A_TIME, re.DOTALL)
-# Inside of a value only what opens and closes it matters; the rest is passed a piece at a time.
+# Inside a value only brackets matter; the rest is skipped part by part.
 _INSIDE: Final = re.compile(
     rb'(?>[^"\[\]{}]+|"(?>[^"\\]+|\\.){0,99}+"|\[[^"\[\]{}]*+\]|\{\}){0,%d}+(["\[\]{}]?)'
     % TOKENS_AT_A_TIME,
@@ -225,24 +227,24 @@ _NOT_ASCII: Final = re.compile("[^\0-\x7f]")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-async def _in_pieces(
+async def _in_steps(
     work: Generator[None, None, Sequence[msgspec.Raw]],
 ) -> Sequence[msgspec.Raw]:
     while True:
         try:
             next(work)
         except StopIteration as done:
-            found: Sequence[msgspec.Raw] = done.value
-            return found
+            elements: Sequence[msgspec.Raw] = done.value
+            return elements
         await asyncio.sleep(0)
 
 
 def _elements(body: bytes, name: str, most: int) -> Generator[None, None, Sequence[msgspec.Raw]]:
-    """The elements of the list that the object `body` has under a name, unread.
+    """The elements of the list `name` of the object `body`, not decoded.
 
-    Raises BadRequest; of more than `most` elements those behind are not looked at.
+    Raises BadRequest, also for more than `most` elements.
     """
-    found: list[msgspec.Raw] | None = None
+    elements: list[msgspec.Raw] | None = None
     at = _past_space(body, len(_BOM) if body[: len(_BOM)] == _BOM else 0)
     if body[at : at + 1] != b"{":
         raise _no_object()
@@ -250,51 +252,53 @@ def _elements(body: bytes, name: str, most: int) -> Generator[None, None, Sequen
     if body[inside : inside + 1] == b"}":
         raise _missing(name)
     while body[at : at + 1] in (b"{", b","):
-        is_it, at = yield from _key_end(body, _past_space(body, at + 1), name)
-        if not is_it:
+        matches, at = yield from _key_end(body, _past_space(body, at + 1), name)
+        if not matches:
             at = yield from _value_end(body, at)
         elif body[at : at + 1] != b"[":
             raise _no_list(name)
         else:
-            found = []
-            at = yield from _list_end(body, at, found, most)
-            if len(found) > most:
+            elements = []
+            at = yield from _list_end(body, at, elements, most)
+            if len(elements) > most:
                 raise _too_long(name, most, None)
         at = _past_space(body, at)
-    return _whole(body, at, found, name)
+    return _complete(body, at, elements, name)
 
 
 def _key_end(body: bytes, at: int, name: str) -> Generator[None, None, tuple[bool, int]]:
-    """Whether the key at `at` is a name, and the position of its value."""
+    """Whether the key at `at` is `name`, and the position of its value."""
     if body[at : at + 1] != b'"':
         raise _no_json()
     end = yield from _text_end(body, at)
     colon = _past_space(body, end)
     if body[colon : colon + 1] != b":":
         raise _no_json()
-    # Written in escapes all through, it is six times as long.
-    is_it = end - at <= 6 * len(name) + 2 and _loaded(body[at:end]) == name
-    return is_it, _past_space(body, colon + 1)
+    # With every character escaped it is six times as long.
+    matches = end - at <= 6 * len(name) + 2 and _loaded(body[at:end]) == name
+    return matches, _past_space(body, colon + 1)
 
 
-def _whole(body: bytes, at: int, found: list[msgspec.Raw] | None, name: str) -> list[msgspec.Raw]:
-    """What was found, if the object ends at `at` and the body behind it."""
+def _complete(
+    body: bytes, at: int, elements: list[msgspec.Raw] | None, name: str
+) -> list[msgspec.Raw]:
+    """The elements, if the object ends at `at` and the body behind it."""
     if body[at : at + 1] != b"}" or _past_space(body, at + 1) != len(body):
         raise _no_json()
-    if found is None:
+    if elements is None:
         raise _missing(name)
-    return found
+    return elements
 
 
-def _list_end(body: bytes, at: int, found: list[msgspec.Raw], most: int) -> Pieces:
-    """The position behind a list that begins at `at`; adds its elements, at most one too many."""
+def _list_end(body: bytes, at: int, elements: list[msgspec.Raw], most: int) -> Steps:
+    """The position behind the list at `at`; adds its elements, at most `most` + 1."""
     begin = _past_space(body, at + 1)
     if body[begin : begin + 1] == b"]":
         return begin + 1
     while True:
         end = yield from _value_end(body, begin)
-        found.append(msgspec.Raw(memoryview(body)[begin:end]))
-        if body[end : end + 1] == b"]" or len(found) > most:
+        elements.append(msgspec.Raw(memoryview(body)[begin:end]))
+        if body[end : end + 1] == b"]" or len(elements) > most:
             return end + 1
         if body[end : end + 1] != b",":
             raise _no_json()
@@ -302,8 +306,8 @@ def _list_end(body: bytes, at: int, found: list[msgspec.Raw], most: int) -> Piec
         begin = _past_space(body, end + 1)
 
 
-def _value_end(body: bytes, at: int) -> Pieces:
-    """The position of the comma or bracket behind the value that begins at `at`."""
+def _value_end(body: bytes, at: int) -> Steps:
+    """The position of the comma or bracket behind the value at `at`."""
     sign = body[at : at + 1]
     end = at
     if sign in (b"[", b"{"):
@@ -317,30 +321,30 @@ def _value_end(body: bytes, at: int) -> Pieces:
     return _past_space(body, end)
 
 
-def _container_end(body: bytes, at: int) -> Pieces:
-    """The position behind the list or object that begins at `at`."""
+def _container_end(body: bytes, at: int) -> Steps:
+    """The position behind the list or object at `at`."""
     depth, at = 1, at + 1
-    for passed in count(1):
-        piece = _INSIDE.match(body, at)
-        if piece is None or piece.end() == at or depth > DEEPEST:
+    for step in count(1):
+        part = _INSIDE.match(body, at)
+        if part is None or part.end() == at or depth > DEEPEST:
             break
-        at = piece.end()
-        if piece[1] == b'"':
+        at = part.end()
+        if part[1] == b'"':
             at = yield from _text_end(body, at - 1)
-        depth += _DEPTH.get(piece[1], 0)
+        depth += _DEPTH.get(part[1], 0)
         if not depth:
             return at
-        if not piece[1] or passed % TOKENS_AT_A_TIME == 0:
+        if not part[1] or step % TOKENS_AT_A_TIME == 0:
             yield
     raise _no_json()
 
 
-def _text_end(body: bytes, at: int) -> Pieces:
-    """The position behind the text that begins at `at`, with its quotation mark."""
+def _text_end(body: bytes, at: int) -> Steps:
+    """The position behind the text at `at` and its closing quotation mark."""
     at += 1
-    while (piece := _TEXT.match(body, at)) and piece.end() > at:
-        at = piece.end()
-        if piece[1]:
+    while (part := _TEXT.match(body, at)) and part.end() > at:
+        at = part.end()
+        if part[1]:
             return at
         yield
     raise _no_json()

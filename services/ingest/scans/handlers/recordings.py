@@ -1,4 +1,7 @@
-"""Where in the log a scan is that counts: its import may be undone, and the scan recorded again."""
+"""The current recording of a scan.
+
+An import may be undone and its scans recorded again; only the last recording counts.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,44 +15,44 @@ from services.ingest.scans.domain import identity
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The event that counts, or None and the id that the next recording gets."""
+    """A scan's event id in the log, and the event; None if the scan is not recorded yet."""
 
     event_id: UUID
     recorded: RecordedEvent | None
 
 
-async def current(
+async def current_recordings(
     store: EventStore[IngestEvent], tenant: str, scan_events: Iterable[UUID]
 ) -> dict[UUID, Recording]:
-    """For each first event id of a scan (`identity.scan_event`) its recording that counts.
+    """The current recording of each scan, by the event id of its first one (`identity.scan_event`).
 
-    One look at the log, and two more only where imported scans are met. Raises `LogUnavailable`.
+    One query of the log, and two more for imported scans. Raises `LogUnavailable`.
     """
     namespace, firsts = identity.namespace(tenant), list(scan_events)
-    counting: dict[UUID, Recording] = {}
-    open_: dict[UUID, UUID] = {first: first for first in firsts}
-    while open_:
-        found = await store.log.find(list(open_.values()))
+    recordings: dict[UUID, Recording] = {}
+    candidates: dict[UUID, UUID] = {first: first for first in firsts}
+    while candidates:
+        found = await store.log.find(list(candidates.values()))
         undone = await _undone(store, namespace, found.values())
         later: dict[UUID, UUID] = {}
-        for first, event_id in open_.items():
+        for first, event_id in candidates.items():
             recorded = found.get(event_id)
-            if recorded is not None and (run := run_of(recorded)) in undone:
+            if recorded is not None and (run := import_run(recorded)) in undone:
                 later[first] = identity.next_recording(event_id, run)
             else:
-                counting[first] = Recording(event_id, recorded)
-        open_ = later
-    return {first: counting[first] for first in firsts}
+                recordings[first] = Recording(event_id, recorded)
+        candidates = later
+    return {first: recordings[first] for first in firsts}
 
 
-def fact_of(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
-    """The fact that a scan was made, of when it counts, in its operator's stream."""
+def scan_fact(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
+    """The fact of a scan, in its operator's stream."""
     stream = identity.scan_stream(namespace, scan.operator)
     return Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
 
 
-def run_of(recorded: RecordedEvent) -> str:
-    """The import that an event is from, empty if it is from none."""
+def import_run(recorded: RecordedEvent) -> str:
+    """The run of the import that recorded an event; empty for other events."""
     metadata = recorded.metadata
     return metadata.correlation_id or "" if metadata.actor == identity.IMPORT else ""
 
@@ -57,6 +60,6 @@ def run_of(recorded: RecordedEvent) -> str:
 async def _undone(
     store: EventStore[IngestEvent], namespace: UUID, events: Iterable[RecordedEvent]
 ) -> set[str]:
-    runs = {identity.undone_import(namespace, run): run for run in map(run_of, events) if run}
+    runs = {identity.undone_import(namespace, run): run for run in map(import_run, events) if run}
     found = await store.log.find(list(runs)) if runs else {}
     return {runs[event_id] for event_id in found}

@@ -1,4 +1,4 @@
-"""What happens when a device sends a batch, and when it asks what has arrived."""
+"""Records a batch of events, and verifies which events are stored."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,21 +18,21 @@ from services.ingest.scans.domain.scan import (
     RAW_LIMIT,
     Fault,
     Reading,
-    judge,
     parse_uuid,
     same_content,
+    validate,
 )
 from services.ingest.scans.handlers.body import (
     LARGE_BODY,
     Event,
-    cut_batch,
     evidence_of,
     not_json,
     read_batch,
     reading_of,
+    split_batch,
 )
-from services.ingest.scans.handlers.fitting import fitting_facts
-from services.ingest.scans.handlers.recordings import Recording, current, fact_of
+from services.ingest.scans.handlers.fast_path import fast_path_facts
+from services.ingest.scans.handlers.recordings import Recording, current_recordings, scan_fact
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
 DUPLICATE: Final = Counter("ingest_scans_duplicate", "Scans that were known already")
@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """What became of a batch: `inserted`, `duplicates` and `errors` add up to its length."""
+    """The result of a batch: `inserted`, `duplicates` and `errors` add up to its length."""
 
     inserted: int
     duplicates: tuple[str, ...]
@@ -56,8 +56,8 @@ class Recorded:
 
 
 @dataclass(slots=True)
-class _Sorted:
-    """A batch, gone through once. `repeats` were in the batch before."""
+class _ParsedBatch:
+    """The events of a batch by event id. `repeats` have an id that came before in the batch."""
 
     scans: dict[UUID, ScanRecorded] = field(default_factory=dict)
     repeats: list[ScanRecorded] = field(default_factory=list)
@@ -73,40 +73,40 @@ async def record_batch(
     received_at: datetime,
     not_before: datetime,
 ) -> Recorded:
-    """Store every event of a batch, fit or not, in one append; safe to repeat.
+    """Store every event of a batch in one append; safe to repeat.
 
-    What is no scan goes to quarantine and is named in `errors`, each time it is sent. Raises
-    `BadRequest` if the batch as a whole is none, `LogUnavailable`.
+    An event that is no scan goes to quarantine and is named in `errors` each time it is sent.
+    Raises `BadRequest` if the body is no batch, `LogUnavailable`.
     """
     namespace = identity.namespace(metadata.tenant)
     moments = received_at, not_before
-    facts = fitting_facts(body, namespace, *moments) if len(body) <= LARGE_BODY else None
+    facts = fast_path_facts(body, namespace, *moments) if len(body) <= LARGE_BODY else None
     appended = await store.record_encoded(facts, metadata=metadata) if facts else None
     if facts and appended and len(appended.new) == len(facts):
         recorded = Recorded(inserted=len(facts), duplicates=(), errors=(), token=appended.token)
         _count(recorded, ())
         return recorded
     try:
-        batch = await _sorted(body, namespace, *moments)
+        batch = await _parse_batch(body, namespace, *moments)
     except RecursionError:
         raise not_json("nested too deep") from None
     if appended is None:
         appended = await store.record(list(_facts(batch, namespace)), metadata=metadata)
-    return await _told_apart(store, batch, appended, metadata)
+    return await _complete(store, batch, appended, metadata)
 
 
-async def _told_apart(
-    store: EventStore[IngestEvent], batch: _Sorted, appended: FactsAppended, metadata: Metadata
+async def _complete(
+    store: EventStore[IngestEvent], batch: _ParsedBatch, appended: FactsAppended, metadata: Metadata
 ) -> Recorded:
-    """What became of a batch of which not everything was new, or not everything fits."""
+    """The result of a batch with repeats or faults; records scans of undone imports again."""
     namespace = identity.namespace(metadata.tenant)
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
-    kept = await current(store, metadata.tenant, known) if known else {}
+    recordings = await current_recordings(store, metadata.tenant, known) if known else {}
     token = appended.token
-    if again := list(_recorded_again(batch, namespace, kept)):
+    if again := list(_scans_of_undone_imports(batch, namespace, recordings)):
         later = await store.record(again, metadata=metadata)
         token = ",".join(filter(None, (token, later.token)))
-        known = [event_id for event_id in known if kept[event_id].event_id not in later.new]
+        known = [event_id for event_id in known if recordings[event_id].event_id not in later.new]
     skipped = [batch.scans[event_id] for event_id in known] + batch.repeats
     recorded = Recorded(
         inserted=len(batch.scans) - len(known),
@@ -116,45 +116,45 @@ async def _told_apart(
     )
     _count(recorded, [fault for _, fault in batch.faults])
     if skipped:
-        scans = {event_id: kept[event_id].recorded for event_id in known}
+        scans = {event_id: recordings[event_id].recorded for event_id in known}
         _count_conflicts(_conflicting(store, batch, namespace, scans))
     return recorded
 
 
 async def verify(store: EventStore[IngestEvent], tenant: str, uuids: Sequence[str]) -> list[str]:
-    """Those of `uuids`, as spelled, whose events are in safe keeping: stored or in quarantine.
+    """The `uuids` whose events are stored or in quarantine, in their spelling.
 
-    What is no UUID is not present. Raises `LogUnavailable`.
+    A text that is no UUID is not among them. Raises `LogUnavailable`.
     """
     namespace = identity.namespace(tenant)
-    ids = {text: _both(namespace, uuid) for text in uuids if (uuid := parse_uuid(text))}
-    scans = await current(store, tenant, {scan for scan, _ in ids.values()})
-    kept = await store.log.find([quarantined for _, quarantined in ids.values()])
+    ids = {text: _event_ids(namespace, uuid) for text in uuids if (uuid := parse_uuid(text))}
+    scans = await current_recordings(store, tenant, {scan for scan, _ in ids.values()})
+    in_quarantine = await store.log.find([quarantined for _, quarantined in ids.values()])
     return [
         text
         for text, (scan, quarantined) in ids.items()
-        if scans[scan].recorded or quarantined in kept
+        if scans[scan].recorded or quarantined in in_quarantine
     ]
 
 
-def _both(namespace: UUID, uuid: UUID) -> tuple[UUID, UUID]:
+def _event_ids(namespace: UUID, uuid: UUID) -> tuple[UUID, UUID]:
     scan_id = ScanId(uuid)
     return identity.scan_event(namespace, scan_id), identity.quarantine_event(namespace, scan_id)
 
 
-async def _sorted(
+async def _parse_batch(
     body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
-) -> _Sorted:
+) -> _ParsedBatch:
     large = len(body) > LARGE_BODY
-    batch = _Sorted()
-    for n, event in enumerate(await cut_batch(body) if large else read_batch(body)):
+    batch = _ParsedBatch()
+    for n, event in enumerate(await split_batch(body) if large else read_batch(body)):
         scan: Reading | ScanRecorded | Fault = reading_of(event)
         if isinstance(scan, Reading):
-            scan = judge(scan, received_at=received_at, not_before=not_before)
+            scan = validate(scan, received_at=received_at, not_before=not_before)
         if isinstance(scan, Fault):
             batch.faults.append((n, scan))
-            event_id, kept = _kept(scan, event, namespace, received_at)
-            batch.quarantined.setdefault(event_id, kept)
+            event_id, quarantined = _quarantined(scan, event, namespace, received_at)
+            batch.quarantined.setdefault(event_id, quarantined)
         else:
             _add(batch, scan, namespace)
         if large:
@@ -162,7 +162,7 @@ async def _sorted(
     return batch
 
 
-def _add(batch: _Sorted, scan: ScanRecorded, namespace: UUID) -> None:
+def _add(batch: _ParsedBatch, scan: ScanRecorded, namespace: UUID) -> None:
     event_id = identity.scan_event(namespace, scan.scan_id)
     if batch.scans.setdefault(event_id, scan) is not scan:
         batch.repeats.append(scan)
@@ -172,7 +172,7 @@ def _message(n: int, fault: Fault) -> str:
     return f"event {n} ({fault.scan_id or 'without uuid'}): {fault.reason} [{fault.code}]"
 
 
-def _kept(
+def _quarantined(
     fault: Fault, event: Event, namespace: UUID, received_at: datetime
 ) -> tuple[UUID, ScanQuarantined]:
     raw, value = evidence_of(event)
@@ -190,38 +190,39 @@ def _kept(
     )
 
 
-def _facts(batch: _Sorted, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
+def _facts(batch: _ParsedBatch, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
     streams: dict[str, str] = {}
     for event_id, scan in batch.scans.items():
         if (stream := streams.get(scan.operator)) is None:
             stream = streams[scan.operator] = identity.scan_stream(namespace, scan.operator)
         yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
-    for event_id, kept in batch.quarantined.items():
+    for event_id, quarantined in batch.quarantined.items():
         stream = identity.quarantine_stream(event_id)
-        yield Fact(event_id=event_id, stream=stream, event=kept, occurred_at=kept.received_at)
+        received_at = quarantined.received_at
+        yield Fact(event_id=event_id, stream=stream, event=quarantined, occurred_at=received_at)
 
 
-def _recorded_again(
-    batch: _Sorted, namespace: UUID, kept: Mapping[UUID, Recording]
+def _scans_of_undone_imports(
+    batch: _ParsedBatch, namespace: UUID, recordings: Mapping[UUID, Recording]
 ) -> Iterator[Fact[IngestEvent]]:
-    """Scans that the log holds only from imports that were undone."""
-    for event_id, recording in kept.items():
+    """The facts of scans that only undone imports recorded."""
+    for event_id, recording in recordings.items():
         if recording.recorded is None:
-            yield fact_of(recording.event_id, batch.scans[event_id], namespace)
+            yield scan_fact(recording.event_id, batch.scans[event_id], namespace)
 
 
 def _conflicting(
     store: EventStore[IngestEvent],
-    batch: _Sorted,
+    batch: _ParsedBatch,
     namespace: UUID,
     known: Mapping[UUID, RecordedEvent | None],
 ) -> list[ScanRecorded]:
-    """The skipped scans that say something else than the one that was kept."""
-    kept = {event_id: store.decode(recorded) for event_id, recorded in known.items() if recorded}
-    pairs = [(batch.scans[event_id], kept.get(event_id)) for event_id in known]
+    """The skipped scans whose content differs from the stored one."""
+    stored = {event_id: store.decode(recorded) for event_id, recorded in known.items() if recorded}
+    pairs = [(batch.scans[event_id], stored.get(event_id)) for event_id in known]
     for scan in batch.repeats:
         event_id = identity.scan_event(namespace, scan.scan_id)
-        pairs.append((scan, kept.get(event_id, batch.scans[event_id])))
+        pairs.append((scan, stored.get(event_id, batch.scans[event_id])))
     return [
         scan
         for scan, first in pairs

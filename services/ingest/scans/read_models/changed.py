@@ -1,7 +1,6 @@
-"""The type of the column that says which transaction wrote a row last.
+"""The type of the column `changed`: the transaction that wrote a row last.
 
-Followers of changes read it by snapshots. A rebuilt table says when it was rebuilt: `changed`
-is about the table, not about what happened.
+Readers that follow changes compare it with snapshots. A rebuild sets it too.
 """
 
 from typing import Any
@@ -10,10 +9,10 @@ from sqlalchemy.types import UserDefinedType
 
 
 class TransactionId(UserDefinedType[int]):
-    """Postgres's `xid8`. Every statement that writes a row leaves it to its default or sets it."""
+    """Postgres's `xid8`. Its default is the current transaction; an update must set it."""
 
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """Its name."""
+        """The name of the type."""
         return "XID8"

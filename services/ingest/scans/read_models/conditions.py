@@ -1,29 +1,28 @@
-"""A question as SQL conditions, for every table that has its columns."""
+"""A `ScanFilter` as SQL conditions, for every table with the columns of `FILTERS`."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam
 
-from services.ingest.scans.domain.filter import ScanFilter
-
-FILTERS: Final = ("operator", "client", "city")
+from services.ingest.scans.domain.filter import FILTERS, ScanFilter
 
 
-def condition(table: Table, question: ScanFilter) -> ColumnElement[bool]:
-    """Rows of the question's tenant that pass its filters, of whatever day.
+def condition(table: Table, scan_filter: ScanFilter, **columns: str) -> ColumnElement[bool]:
+    """Rows of the tenant that match the filters, on any day.
 
-    Row-level security says the tenant too, but in a way no index can serve.
+    `columns` has the names of columns that differ from the names of their filters. Row-level
+    security also restricts the tenant, but does not use the index.
     """
-    filters = {name: getattr(question, name) for name in filters_of(question)}
+    filters = {name: getattr(scan_filter, name) for name in filters_of(scan_filter)}
     return and_(
-        table.c.tenant == question.tenant,
-        *(table.c[name] == value for name, value in filters.items()),
+        table.c.tenant == scan_filter.tenant,
+        *(table.c[columns.get(name, name)] == value for name, value in filters.items()),
     )
 
 
-def filters_of(question: ScanFilter) -> tuple[str, ...]:
-    """The filters that let not everything pass: a statement is made once for each such set."""
-    return tuple(name for name in FILTERS if getattr(question, name) is not None)
+def filters_of(scan_filter: ScanFilter) -> tuple[str, ...]:
+    """The names of the filters that are set; statements are cached for each such combination."""
+    return tuple(name for name in FILTERS if getattr(scan_filter, name) is not None)
 
 
 def parametrized_condition(table: Table, filters: tuple[str, ...]) -> ColumnElement[bool]:
@@ -32,6 +31,6 @@ def parametrized_condition(table: Table, filters: tuple[str, ...]) -> ColumnElem
     return and_(*(table.c[name] == bindparam(name) for name in names))
 
 
-def values(question: ScanFilter) -> dict[str, Any]:
+def values(scan_filter: ScanFilter) -> dict[str, Any]:
     """The parameters of `parametrized_condition`."""
-    return {name: getattr(question, name) for name in ("tenant", *filters_of(question))}
+    return {name: getattr(scan_filter, name) for name in ("tenant", *filters_of(scan_filter))}

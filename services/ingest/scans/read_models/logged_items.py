@@ -1,7 +1,7 @@
-"""Which items of a code in a box does the log hold?
+"""Which items of a code in a box are in the log?
 
-Of the log itself, so that an item counts from the moment its device was answered, however far the
-read models are behind.
+Read from the log itself, so that an item is included from the moment its batch was accepted,
+however late the read models are.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from contracts.ingest import ScanId
 from libs.postgres.pool import Pool, tenant_connection
 
 PAGE: Final = 50
-"""At least so many at a time: all of them are seldom needed."""
+"""The rows of a page; usually the first page is enough."""
 
 OF_BOX: Final = """
 SELECT (data ->> 'scan_id')::uuid AS scan_id, occurred_at FROM events
@@ -25,10 +25,10 @@ ORDER BY occurred_at DESC FETCH FIRST $5 ROWS WITH TIES
 
 
 async def of_box(pool: Pool, tenant: str, box: str, code: str) -> AsyncIterator[Sequence[ScanId]]:
-    """Pages of items, removed ones too, the latest first by the time that counts.
+    """Pages of items, also removed ones, latest effective time first.
 
-    Items of one time are on one page. Each page is read by itself: no connection is held between
-    them. Raises `Unavailable`.
+    Items of the same time are on one page. No connection is held between pages. Raises
+    `Unavailable`.
     """
     before: datetime | None = None
     while True:

@@ -1,8 +1,7 @@
 """How is an operator's name written?
 
-Everywhere else an operator is a `libs.names.comparable` name, under which all spellings come
-together. Shown is the spelling that was received first, then the one scanned first: whatever order
-the events come in, and also where two spellings are in the log already.
+All other tables hold the `libs.names.comparable` name, which all spellings share. Displayed is the
+spelling that was received first, then scanned first, in whatever order the events arrive.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,10 +44,10 @@ OPERATOR_NAME: Final = Table(
 Spellings: TypeAlias = dict[tuple[str, str, str], tuple[datetime, datetime]]
 """Tenant, operator, spelling → received, scanned."""
 
-# Nearly always the spelling is known: looking first takes no lock and writes nothing.
+# The spelling is nearly always known: checking first needs no lock and no write.
 _UPSERT: Final = """
 INSERT INTO operator_name AS known
-SELECT * FROM unnest({given})
+SELECT * FROM unnest({arrays})
     AS new (tenant, operator, spelling, received_at, scanned_at)
 WHERE NOT EXISTS (
     SELECT 1 FROM operator_name AS old
@@ -63,24 +62,24 @@ WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.sc
 
 
 def upsert(first: int = 1) -> str:
-    """The statement that keeps `Spellings`, whose columns are parameters from `first` on."""
+    """The statement that stores `Spellings`; its parameters begin at `first`."""
     kinds = ("text", "text", "text", "timestamptz", "timestamptz")
-    given = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, first))
-    return _UPSERT.format(given=given)
+    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, first))
+    return _UPSERT.format(arrays=arrays)
 
 
 UPSERT: Final = upsert()
 
 
 def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
-    """Note that a name was written so at these moments of receipt and scan."""
+    """Add a spelling with its receive and scan time, or keep the earlier ones."""
     key = (tenant, comparable(name), name)
     if key not in spellings or moments < spellings[key]:
         spellings[key] = moments
 
 
 async def store(connection: Connection, spellings: Spellings) -> None:
-    """Keep the first moments of each spelling."""
+    """Store the first times of each spelling."""
     if spellings:
         await connection.execute(UPSERT, *parameters(spellings))
 
@@ -90,19 +89,19 @@ def parameters(spellings: Spellings) -> Sequence[Any]:
     return columns((*key, *moments) for key, moments in spellings.items())
 
 
-async def written(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:
-    """How each of `operators` is shown."""
-    wanted = list(operators)
-    if not wanted:
+async def display_names(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:
+    """The displayed name of each of `operators`, which are comparable names."""
+    names = list(operators)
+    if not names:
         return {}
-    rows = await query.fetch(connection, _FIRST, tenant=tenant, operators=wanted)
-    return {name: name for name in wanted} | {row["operator"]: row["spelling"] for row in rows}
+    rows = await query.fetch(connection, _FIRST, tenant=tenant, operators=names)
+    return {name: name for name in names} | {row["operator"]: row["spelling"] for row in rows}
 
 
-async def known(
+async def spellings_at(
     connection: Any, tenant: str, operators: Iterable[str], *, schema: str, at: datetime
 ) -> Spellings:
-    """How these operators had been written by the instant `at`, by the table in `schema`."""
+    """The spellings of these operators received by the instant `at`, from the table in `schema`."""
     rows = await connection.fetch(
         f"SELECT * FROM {schema}.operator_name"  # noqa: S608
         " WHERE tenant = $1 AND operator = ANY($2::text[]) AND received_at <= $3",
@@ -117,18 +116,18 @@ async def known(
 
 
 async def spellings_of(connection: Any, tenant: str, operators: Iterable[str]) -> set[str]:
-    """Every way in which these operators were written."""
-    asked = _SPELLINGS
-    rows = await query.fetch(connection, asked, tenant=tenant, operators=list(operators))
+    """All spellings of these operators."""
+    names = list(operators)
+    rows = await query.fetch(connection, _SPELLINGS, tenant=tenant, operators=names)
     return {row["spelling"] for row in rows}
 
 
 def with_spelling(
     rows: Any, *names: str, source: FromClause | None = None
 ) -> tuple[list[ColumnElement[Any]], FromClause]:
-    """The columns of `rows`, operators in the columns `names` as they are shown.
+    """The columns of `rows` with displayed names in the columns `names`, and their FROM clause.
 
-    And what to select them from: `source`, which holds the rows, and the names.
+    `source` is the FROM clause of `rows`, by default `rows` itself.
     """
     joined: FromClause = rows if source is None else source
     columns = {column.name: column for column in rows.c}
@@ -143,7 +142,7 @@ def _first(
     tenant: ColumnElement[str], operator: ColumnElement[str], name: str
 ) -> LateralFromClause:
     known = OPERATOR_NAME.alias(f"{name}_known")
-    # Nameless is nameless, however many blanks were typed.
+    # An empty name stays empty, however many blanks were typed.
     same = (known.c.tenant == tenant, known.c.operator == operator, operator != "")
     order = (known.c.received_at, known.c.scanned_at, known.c.spelling)
     return select(known.c.spelling).where(*same).order_by(*order).limit(1).lateral(name)

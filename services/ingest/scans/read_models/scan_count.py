@@ -1,8 +1,8 @@
-"""Where in time does a page of `scan_log` begin, and where does it end?
+"""Between which times does a page of `scan_log` lie?
 
-Pages are asked for by offset, newest received first. Counts of the rows received in each hour and
-in each minute tell between which moments a page lies, so that reading it costs what it shows and
-the rest of two minutes, however deep it is.
+Pages have an offset, newest received first. The numbers of rows received in each hour and minute
+give the times between which a page lies. So reading a page costs its rows and the rest of two
+minutes, however large the offset is.
 """
 
 from collections.abc import Iterable
@@ -48,12 +48,12 @@ SCAN_COUNT: Final = Table(
     Column("kind", Text, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
-"""Live rows of `scan_log` of a `day` that were received within `minutes` from `since` on."""
+"""The number of live rows of `scan_log` of a `day`, received within `minutes` from `since` on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """A page is among the rows received from `since` to before `until`, behind `skip` of them."""
+    """A page's rows: received from `since` to before `until`, behind the first `skip` of those."""
 
     since: datetime
     until: datetime
@@ -61,20 +61,23 @@ class Window:
 
 
 class _Bucket(NamedTuple):
-    """So many rows were received since a moment, behind `before` newer ones."""
+    """The rows received from `since` on; `before` rows are newer."""
 
     since: datetime
     before: int
 
 
 async def window(
-    connection: Any, question: ScanFilter, *, kind: str | None, limit: int, offset: int
+    connection: Any, scan_filter: ScanFilter, *, kind: str | None, limit: int, offset: int
 ) -> tuple[int, Window | None]:
-    """How many rows match, and where among them a page is; None of a page without rows."""
-    told = values(question) | {"first": question.days.first, "last": question.days.last}
-    told |= {} if kind is None else {"kind": kind}
-    filters, of_a_kind = filters_of(question), kind is not None
-    hours = await query.fetch(connection, _hours(filters, of_a_kind), **told)
+    """The number of rows that match, and the window of a page; None for an empty page."""
+    parameters = values(scan_filter) | {
+        "first": scan_filter.days.first,
+        "last": scan_filter.days.last,
+    }
+    parameters |= {} if kind is None else {"kind": kind}
+    filters, of_a_kind = filters_of(scan_filter), kind is not None
+    hours = await query.fetch(connection, _hours(filters, of_a_kind), **parameters)
     total = sum(row["count"] for row in hours)
     if offset >= total:
         return total, None
@@ -82,7 +85,7 @@ async def window(
     top, bottom = _bucket(hours, offset), _bucket(hours, last)
     between = {"top": top.since, "bottom": bottom.since}
     between |= {f"{name}_end": at + timedelta(minutes=HOUR) for name, at in between.items()}
-    minutes = await query.fetch(connection, _minutes(filters, of_a_kind), **told, **between)
+    minutes = await query.fetch(connection, _minutes(filters, of_a_kind), **parameters, **between)
     begin = _bucket((row for row in minutes if row["since"] >= top.since), offset - top.before)
     below = (row for row in minutes if row["since"] < between["bottom_end"])
     end = _bucket(below, last - bottom.before)
@@ -94,7 +97,7 @@ async def window(
 
 
 def _bucket(rows: Iterable[Any], number: int) -> _Bucket:
-    """The bucket that holds the row with this number, from 0, of buckets newest first."""
+    """The bucket of the row with this number, from 0; the buckets are newest first."""
     before = 0
     for row in rows:
         if before + row["count"] > number:

@@ -1,9 +1,9 @@
 """What was scanned, row by row?
 
-Two indexes serve pages of a day, each ending in the order of the answer: one for everything, and
-one for the groups of an operator, a client and a kind. `scan_count` knows which
-groups have rows within a window, so whatever is asked of these, only rows that match are read. A
-removed item keeps its row, which is not shown any more; the audit of a removal is a row too.
+Two indexes serve the pages of a day, each ending in the order of the page: one of all rows, one of
+the groups of operator, client and kind. `scan_count` names the groups that have rows within a
+window, so only rows that match are read. A removed item keeps its row, which is hidden; the audit
+of a removal is a row too.
 """
 
 from collections.abc import Sequence
@@ -45,12 +45,49 @@ from libs.names import comparable
 from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
-from services.ingest.scans.domain.day import Days, day_of
+from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.domain.scan import ITEM, as_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 from services.ingest.scans.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window
+
+
+def scan_columns() -> list[Column[Any]]:
+    """New columns for the fields of a scan apart from its id; `scan_values` has their values."""
+    return [
+        Column("kind", Text, nullable=False),
+        Column("operator", Text, nullable=False),
+        Column("client", Text, nullable=False),
+        Column("city", Text, nullable=False),
+        Column("box", Text, nullable=False),
+        Column("code", Text, nullable=False),
+        Column("details", Text),
+        Column("source", Text, nullable=False),
+        Column("scanned_at", DateTime(timezone=True), nullable=False),
+        Column("received_at", DateTime(timezone=True), nullable=False),
+        Column("effective_at", DateTime(timezone=True), nullable=False),
+        Column("skewed", Boolean, nullable=False),
+    ]
+
+
+def scan_values(scan: ScanRecorded) -> tuple[object, ...]:
+    """The values of `scan_columns`; the operator as a comparable name."""
+    return (
+        scan.kind,
+        comparable(scan.operator),
+        scan.client,
+        scan.city,
+        scan.box,
+        scan.code,
+        scan.details,
+        scan.source,
+        scan.scanned_at,
+        scan.received_at,
+        scan.effective_at,
+        scan.skewed,
+    )
+
 
 SCAN_LOG: Final = Table(
     "scan_log",
@@ -58,25 +95,14 @@ SCAN_LOG: Final = Table(
     Column("tenant", Text, primary_key=True),
     Column("day", Date, primary_key=True),
     Column("scan_id", Uuid, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("client", Text, nullable=False),
-    Column("city", Text, nullable=False),
-    Column("box", Text, nullable=False),
-    Column("code", Text, nullable=False),
-    Column("details", Text),
-    Column("source", Text, nullable=False),
-    Column("scanned_at", DateTime(timezone=True), nullable=False),
-    Column("received_at", DateTime(timezone=True), nullable=False),
-    Column("effective_at", DateTime(timezone=True), nullable=False),
-    Column("skewed", Boolean, nullable=False),
+    *scan_columns(),
     Column("removed_at", DateTime(timezone=True)),
 )
-"""`day` is that of `effective_at`. It stands in the key so that the key stays unique when the
-table is cut by days, and so that inserts touch the same few pages of it."""
+"""`day` is the day of `effective_at`. It is in the key so that the table can be partitioned by day,
+and so that inserts touch few pages of the index."""
 
 UPSERT: Final = f"""
-WITH kept AS (
+WITH stored AS (
     INSERT INTO scan_log AS known
     SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
@@ -86,7 +112,7 @@ WITH kept AS (
         AND known.kind = excluded.kind
     RETURNING known.tenant, known.day, known.received_at, known.operator, known.client, known.city,
         known.kind, CASE
-            -- It was there: only rows that were updated have an xmax.
+            -- Updated: only rows that existed have an xmax.
             WHEN known.xmax <> '0' THEN -1
             WHEN known.removed_at IS NULL THEN 1
             ELSE 0
@@ -94,7 +120,7 @@ WITH kept AS (
 ), minutes AS (
     SELECT tenant, day, date_bin('1 minute', received_at, 'epoch') AS since, operator, client, city,
         kind, sum(live)::bigint AS live
-    FROM kept GROUP BY 1, 2, 3, 4, 5, 6, 7
+    FROM stored GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), named AS ({operator_name.upsert(first=17)})
 INSERT INTO scan_count AS known
 SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
@@ -106,12 +132,12 @@ ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
 ON CONFLICT (tenant, day, minutes, since, operator, client, city, kind)
 DO UPDATE SET count = known.count + excluded.count
 """  # noqa: S608 -- numbers and parameters
-"""A row never changes but by being removed, which happens once; whichever is told first, the scan
-or its removal, the row comes out the same. What is shown more or less is counted with it."""
+"""A row changes once at most: its item is removed. Scan and removal may arrive in any order. The
+statement also updates the counts of live rows."""
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
-    """The projection, sorting into days of `zone`; another zone needs a rebuild."""
+    """The projection, with days in `zone`; another zone needs a rebuild."""
     return Projection(
         name="scan_log",
         tables=("scan_log", "scan_count", "operator_name"),
@@ -124,7 +150,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Keep a row of every scan and of every removal, and how their operators are written."""
+    """Store a row for every scan and every audit, and the spellings of their operators."""
     rows: dict[tuple[object, ...], tuple[object, ...]] = {}
     spellings: operator_name.Spellings = {}
     for envelope in events:
@@ -134,7 +160,7 @@ async def project(
             moments = scan.received_at, scan.scanned_at
             operator_name.add(spellings, envelope.tenant, scan.operator, moments)
             known = rows.setdefault(row[:3], row)
-            # Once per statement; a removal outdoes the scan it is about, and nothing else.
+            # One row for a key in a statement; a removal replaces the row of its own scan only.
             if removed_at and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
@@ -145,32 +171,33 @@ async def project(
 
 async def page(
     connection: Any,
-    question: ScanFilter,
+    scan_filter: ScanFilter,
     *,
     kind: str | None = None,
     limit: int,
     within: Window | None = None,
 ) -> Sequence[query.Row]:
-    """Live rows with the columns of `SCAN_LOG`, newest first: by receipt, device's clock, id.
+    """The first `limit` live rows, newest first: by receive time, device's clock, id.
 
-    The first `limit` of them, or of those `within` a window.
+    With `within` only the rows of that window. The columns are those of `SCAN_LOG`.
     """
     skip = within.skip if within else 0
-    given = values(question) | {"days": _each(question.days), "limit": limit, "offset": skip}
-    given |= {"each": skip + limit} | ({} if kind is None else {"kind": kind})
-    filters = filters_of(question)
-    # Nearly all scans are items: among everything they are found at once.
+    days = [scan_filter.days.first + timedelta(days=n) for n in range(len(scan_filter.days))]
+    parameters = values(scan_filter) | {"days": days, "limit": limit, "offset": skip}
+    parameters |= {"group_limit": skip + limit} | ({} if kind is None else {"kind": kind})
+    filters = filters_of(scan_filter)
+    # Nearly all scans are items: for them the index of all rows is as good.
     grouped = bool({"operator", "client"} & {*filters}) or kind not in (None, ITEM)
     if within:
-        given |= {"since": within.since, "until": within.until}
+        parameters |= {"since": within.since, "until": within.until}
     if within and grouped:
-        given["hour"] = within.since - timedelta(minutes=HOUR)
-    asked_for = _page(filters, kind is not None, within is not None, grouped)
-    return await query.fetch(connection, asked_for, **given)
+        parameters["hour"] = within.since - timedelta(minutes=HOUR)
+    page_query = _page(filters, kind is not None, within is not None, grouped)
+    return await query.fetch(connection, page_query, **parameters)
 
 
 def _logged(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
-    """The scan an event is about, and when it was removed."""
+    """The scan of an event, and when it was removed."""
     match event:
         case ScanRecorded():
             return event, None
@@ -189,37 +216,32 @@ def _row(
         tenant,
         day_of(scan.effective_at, zone),
         scan.scan_id,
-        scan.kind,
-        comparable(scan.operator),
-        scan.client,
-        scan.city,
-        scan.box,
-        scan.code,
-        scan.details,
-        scan.source,
-        scan.scanned_at,
-        scan.received_at,
-        scan.effective_at,
-        scan.skewed,
+        *scan_values(scan),
         removed_at,
     )
 
 
 @cache
 def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool, grouped: bool) -> Select[Any]:
-    each = _groups(filters, of_a_kind, within) if grouped else _every_day()
-    same = (SCAN_LOG.c[name] == each.c[name] for name in each.c.keys())  # noqa: SIM118
-    of_each = select(SCAN_LOG).where(
+    groups = _groups(filters, of_a_kind, within) if grouped else _all_days()
+    same = (SCAN_LOG.c[name] == groups.c[name] for name in groups.c.keys())  # noqa: SIM118
+    of_group = select(SCAN_LOG).where(
         parametrized_condition(SCAN_LOG, filters), *same, SCAN_LOG.c.removed_at.is_(None)
     )
     if of_a_kind:
-        of_each = of_each.where(SCAN_LOG.c.kind == bindparam("kind"))
+        of_group = of_group.where(SCAN_LOG.c.kind == bindparam("kind"))
     if within:
         received_at = SCAN_LOG.c.received_at
-        of_each = of_each.where(received_at >= bindparam("since"), received_at < bindparam("until"))
-    newest = of_each.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
+        of_group = of_group.where(
+            received_at >= bindparam("since"), received_at < bindparam("until")
+        )
+    newest = (
+        of_group.order_by(*_newest_first(SCAN_LOG))
+        .limit(bindparam("group_limit"))
+        .lateral("newest")
+    )
     columns, source = operator_name.with_spelling(
-        newest, "operator", source=each.join(newest, true())
+        newest, "operator", source=groups.join(newest, true())
     )
     return (
         select(*columns)
@@ -230,13 +252,13 @@ def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool, grouped: bool
     )
 
 
-def _every_day() -> Any:
-    listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
-    return listed.table_valued(column("day", Date)).render_derived(name="each")
+def _all_days() -> Any:
+    days = func.unnest(bindparam("days", type_=ARRAY(Date)))
+    return days.table_valued(column("day", Date)).render_derived(name="groups")
 
 
 def _groups(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Any:
-    """The groups that have rows of these days, within the window if there is one."""
+    """The groups with rows of these days, within the window if there is one."""
     c = SCAN_COUNT.c
     groups = select(c.day, c.operator, c.client, c.kind).where(
         parametrized_condition(SCAN_COUNT, filters),
@@ -247,12 +269,8 @@ def _groups(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Any:
         groups = groups.where(c.kind == bindparam("kind"))
     if within:
         groups = groups.where(c.since > bindparam("hour"), c.since < bindparam("until"))
-    return groups.distinct().subquery("each")
+    return groups.distinct().subquery("groups")
 
 
 def _newest_first(rows: Any) -> tuple[ColumnElement[Any], ...]:
     return rows.c.received_at.desc(), rows.c.scanned_at.desc(), rows.c.scan_id
-
-
-def _each(days: Days) -> list[Any]:
-    return [days.first + timedelta(days=n) for n in range(len(days))]

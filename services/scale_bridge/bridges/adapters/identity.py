@@ -1,4 +1,4 @@
-"""Who the daemon is: its key, its refresh token and its gateway, in a file of its owner's only."""
+"""The identity of an agent: key, refresh token and gateway, in a file for its owner only."""
 
 import fcntl
 import os
@@ -15,16 +15,16 @@ LOCK: Final = "lock"
 
 
 class NotEnrolled(Exception):
-    """There is no identity here, or none that can be read."""
+    """The identity is missing or cannot be read."""
 
 
 class InUse(Exception):
-    """Another daemon has this directory."""
+    """Another agent uses this directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """`private_key` opens what is sealed to the daemon. Neither secret shows in its repr."""
+    """`private_key` opens what is sealed to the agent. The repr shows no secret."""
 
     gateway: str
     private_key: bytes = field(repr=False)
@@ -32,7 +32,7 @@ class Identity:
 
 
 def read_identity(home: Path) -> Identity:
-    """Raises NotEnrolled."""
+    """The identity in a directory. Raises NotEnrolled."""
     try:
         return msgspec.json.decode((home / FILE).read_bytes(), type=Identity)
     except (OSError, msgspec.DecodeError) as error:
@@ -40,13 +40,13 @@ def read_identity(home: Path) -> Identity:
 
 
 def write_identity(home: Path, identity: Identity) -> None:
-    """Put it in the place of the one before, whole or not at all, and on the disk for certain.
+    """Replace the identity atomically, and flush it to the disk. Raises OSError.
 
-    A refresh token is good once: the new one must not be lost, nor half of it be kept.
+    A refresh token is valid once: if the new one is lost, the agent has to be enrolled again.
     """
     new = home / f"{FILE}.new"
     new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 -- made with its mode
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 -- created with its mode
         file.write(msgspec.json.encode(identity))
         file.flush()
         os.fsync(file.fileno())
@@ -60,13 +60,13 @@ def write_identity(home: Path, identity: Identity) -> None:
 
 @contextmanager
 def home_of(home: Path) -> Iterator[Path]:
-    """The daemon's directory, made if missing, for one process at a time. Raises InUse, OSError."""
+    """The agent's directory, created if missing, locked by this process. Raises InUse, OSError."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield home
     except BlockingIOError:
         raise InUse from None
     finally:
-        os.close(held)
+        os.close(lock)

@@ -1,4 +1,4 @@
-"""The daemon's side of the WebSocket, and the one question it asks besides."""
+"""The agent's side of the WebSocket, and the request that registers its key."""
 
 import asyncio
 from base64 import b64encode
@@ -9,30 +9,30 @@ from typing import Final
 
 import aiohttp
 
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
-from services.scale_bridge.bridges.adapters.login import EXCHANGE, GatewayAway
+from services.scale_bridge.bridges.adapters import wire
+from services.scale_bridge.bridges.adapters.login import EXCHANGE, GatewayUnavailable
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
 from services.scale_bridge.bridges.domain import PART_BYTES, SILENT_SECONDS, Message
 
 PING_SECONDS: Final = 20.0
 OPEN_SECONDS: Final = 15.0
-"""From the first packet until a WebSocket is open: the library itself would wait five minutes."""
+"""The time limit for opening a WebSocket; the library's own is five minutes."""
 SEND_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 2.0
 MOST_BYTES: Final = 8 * PART_BYTES
 AUTHORIZED: Final = "Authorization"
 
 
-class TokenWorn(Exception):
-    """The gateway does not take the token any more; a fresh one may do."""
+class TokenRejected(Exception):
+    """The gateway rejects the access token; a new one may be accepted."""
 
 
 class KeyRefused(Exception):
-    """The service knows this daemon by another key: it must enrol anew."""
+    """The service knows this agent by another key: it has to be enrolled again."""
 
 
 class LinkLost(Exception):
-    """The connection is over; the text says why."""
+    """The connection is closed; the text names the reason."""
 
 
 class Link:
@@ -42,23 +42,23 @@ class Link:
         self._socket = socket
 
     async def send(self, message: Message) -> None:
-        """Raises LinkLost."""
+        """Send a message. Raises LinkLost."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_str(bridge_wire.written(message))
+                await self._socket.send_str(wire.written(message))
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             raise LinkLost(type(error).__name__) from None
 
     async def receive(self) -> Message:
-        """The next message. Raises LinkLost, also after a long silence or for nonsense."""
+        """The next message. Raises LinkLost, also after a long silence or an invalid message."""
         try:
-            said = await self._socket.receive(SILENT_SECONDS)
+            frame = await self._socket.receive(SILENT_SECONDS)
         except TimeoutError:
             raise LinkLost("silence") from None
-        if said.type is not aiohttp.WSMsgType.TEXT:
+        if frame.type is not aiohttp.WSMsgType.TEXT:
             raise LinkLost(f"closed with {self._socket.close_code}")
         try:
-            return bridge_wire.read(said.data)
+            return wire.read(frame.data)
         except Misunderstood as error:
             raise LinkLost(str(error)) from None
 
@@ -67,7 +67,7 @@ class Link:
 async def open_link(
     client: aiohttp.ClientSession, gateway: str, access: str
 ) -> AsyncIterator[Link]:
-    """Connect through the gateway. Raises TokenWorn, GatewayAway."""
+    """Connect through the gateway. Raises TokenRejected, GatewayUnavailable."""
     try:
         async with asyncio.timeout(OPEN_SECONDS):
             socket = await client.ws_connect(
@@ -79,22 +79,22 @@ async def open_link(
             )
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise TokenWorn from None
-        raise GatewayAway(f"answered {error.status}") from None
+            raise TokenRejected from None
+        raise GatewayUnavailable(f"answered {error.status}") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise GatewayAway(type(error).__name__) from None
+        raise GatewayUnavailable(type(error).__name__) from None
     try:
         yield Link(socket)
     finally:
         await socket.close()
 
 
-async def show_key(
+async def register_key(
     client: aiohttp.ClientSession, gateway: str, access: str, public_key: bytes, name: str
 ) -> None:
-    """Tell the service what to seal passwords with. Safe to repeat.
+    """Send the service the key to seal passwords with. Safe to repeat.
 
-    Raises TokenWorn, KeyRefused, GatewayAway.
+    Raises TokenRejected, KeyRefused, GatewayUnavailable.
     """
     posting = client.post(
         f"{gateway}/scales/bridges/key",
@@ -107,13 +107,13 @@ async def show_key(
         async with posting as answer:
             status = answer.status
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise GatewayAway(type(error).__name__) from None
+        raise GatewayUnavailable(type(error).__name__) from None
     match status:
         case HTTPStatus.NO_CONTENT:
             return
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            raise TokenWorn
+            raise TokenRejected
         case HTTPStatus.CONFLICT:
             raise KeyRefused
         case _:
-            raise GatewayAway(f"answered {status}")
+            raise GatewayUnavailable(f"answered {status}")

@@ -1,4 +1,4 @@
-"""The bridge's messages as text on the wire, and catalogues as parts of a message's size."""
+"""Messages as text frames, and catalogues as parts of the size of a message."""
 
 import dataclasses
 import json
@@ -13,11 +13,11 @@ from services.scale_bridge.driver.domain.document import LARGEST_BYTES, Document
 
 MOST_PARTS: Final = LARGEST_BYTES // PART_BYTES + 1
 LARGEST_NUMBER: Final = 2**31 - 1
-"""Of anything that is counted in a message: operations, products, bytes, seconds."""
+"""The largest number in a message, of whatever unit: the columns have 32 bits."""
 
 
 class Misunderstood(Exception):
-    """What came is no message of this version; the text says why and repeats nothing of it."""
+    """An invalid message, or one of another version. The text names the reason, not the content."""
 
 
 class _Frame(msgspec.Struct, frozen=True):
@@ -27,15 +27,16 @@ class _Frame(msgspec.Struct, frozen=True):
 
 
 _DECODERS: Final[dict[str, Callable[[msgspec.Raw], Any]]] = {
-    kind.__name__: msgspec.json.Decoder(kind).decode for kind in MESSAGES
+    name: msgspec.json.Decoder(kind).decode for name, kind in MESSAGES.items()
 }
+_NAMES: Final = {kind: name for name, kind in MESSAGES.items()}
 _frame: Final = msgspec.json.Decoder(_Frame).decode
 
 
 def written(message: Message) -> str:
     """The message as a text frame: JSON of version, type and data."""
     frame = _Frame(
-        v=VERSION, type=type(message).__name__, data=msgspec.Raw(msgspec.json.encode(message))
+        v=VERSION, type=_NAMES[type(message)], data=msgspec.Raw(msgspec.json.encode(message))
     )
     return msgspec.json.encode(frame).decode()
 
@@ -71,18 +72,18 @@ def _is_storable(value: object) -> bool:
 
 
 def compressed(content: bytes) -> bytes:
-    """A catalogue as it is kept and sent."""
+    """A catalogue in the form in which it is stored and sent."""
     return zlib.compress(content)
 
 
 def read_catalogue(packed: bytes) -> Document:
-    """The catalogue in what `compressed` made. Raises Misunderstood."""
+    """The catalogue from its compressed form. Raises Misunderstood."""
     document: Document = json.loads(_unpacked(packed))
     return document
 
 
 def parts_of(md5: str, packed: bytes) -> Iterator[Part]:
-    """The parts of what `compressed` made."""
+    """The parts of a compressed catalogue."""
     of = max(1, -(-len(packed) // PART_BYTES))
     for number in range(of):
         data = packed[number * PART_BYTES : (number + 1) * PART_BYTES]
@@ -90,16 +91,16 @@ def parts_of(md5: str, packed: bytes) -> Iterator[Part]:
 
 
 class Parts:
-    """Puts catalogues together, one at a time, as their parts come in order."""
+    """Assembles catalogues, one at a time, from parts that come in order."""
 
     def __init__(self) -> None:
         self._md5 = ""
         self._have: list[bytes] = []
 
     def take(self, part: Part) -> bytes | None:
-        """The whole content with its last part, else None. Raises Misunderstood.
+        """The whole uncompressed catalogue with its last part, else None.
 
-        What has not the hash it came under is nothing that was sent.
+        Raises Misunderstood, also if the hash is wrong.
         """
         if part.number == 0:
             self._md5, self._have = part.md5, []

@@ -1,4 +1,4 @@
-"""One connection of an agent to the service: work comes in, reports go out."""
+"""One connection of an agent to the service: it receives tasks and sends reports."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,22 +13,22 @@ from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, co
 from services.scale_bridge.bridges.domain import (
     HEARTBEAT_SECONDS,
     VERSION,
-    Heard,
     Heartbeat,
+    HeartbeatAnswer,
     Hello,
-    Kept,
     Part,
     Ready,
     Reported,
     Settled,
     Welcome,
     Work,
+    WorkStored,
 )
 from services.scale_bridge.bridges.handlers.runner import Runner
 
-SPOKEN_EVERY_SECONDS: Final = 0.05
+SEND_PAUSE_SECONDS: Final = 0.05
 PROGRESS_SECONDS: Final = 1.0
-"""Progress comes more often than anybody wants to read it."""
+"""The shortest time between two reports of progress."""
 WAITING_CONTENTS: Final = 4
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,10 @@ log = structlog.get_logger(__name__)
 async def communicate(
     link: Link, runner: Runner, *, program: str, welcomed: Callable[[], None]
 ) -> None:
-    """Run until the connection is lost: raises LinkLost. `welcomed` is called once connected."""
+    """Exchange messages until the connection is lost. Calls `welcomed` after the greeting.
+
+    Raises LinkLost.
+    """
     holding = await runner.store.holding()
     await link.send(Hello(version=VERSION, program=program, holding=tuple(holding)))
     welcome = await link.receive()
@@ -46,15 +49,15 @@ async def communicate(
     if welcome.program not in ("", program):
         log.warning("another version of the bridge is current", ours=program, its=welcome.program)
     welcomed()
-    await race(_listen(link, runner), _speak(link, runner))
+    await race(_receive(link, runner), _send(link, runner))
 
 
-async def _listen(link: Link, runner: Runner) -> None:
+async def _receive(link: Link, runner: Runner) -> None:
     parts, waiting = Parts(), OrderedDict[str, bytes]()
     while True:
         match await link.receive():
             case Part(md5=md5) as part:
-                content = await _taken(parts, part)
+                content = await _assembled(parts, part)
                 if content is not None:
                     waiting[md5] = await asyncio.to_thread(compressed, content)
                     if len(waiting) > WAITING_CONTENTS:
@@ -62,16 +65,16 @@ async def _listen(link: Link, runner: Runner) -> None:
             case Work() as work:
                 await _save(link, runner, work, waiting)
             case Settled(operation_id=operation_id, number=number):
-                await runner.store.settle(operation_id, number)
-            case Heard():
+                await runner.store.forget(operation_id, number)
+            case HeartbeatAnswer():
                 pass
             case other:
                 log.warning("message not expected", type=type(other).__name__)
 
 
-async def _taken(parts: Parts, part: Part) -> bytes | None:
+async def _assembled(parts: Parts, part: Part) -> bytes | None:
     try:
-        # The last one has the whole catalogue unpacked.
+        # In a thread: the last part decompresses the whole catalogue.
         return await asyncio.to_thread(parts.take, part)
     except Misunderstood as error:
         raise LinkLost(str(error)) from None
@@ -82,20 +85,20 @@ async def _save(link: Link, runner: Runner, work: Work, waiting: OrderedDict[str
     if named - waiting.keys():
         raise LinkLost("work without its catalogue")
     new = await runner.store.save(work, {md5: waiting[md5] for md5 in named})
-    # Before the service is told: what is kept is done, whether or not anybody hears of it.
+    # Before the answer: a stored task is executed even if the answer is lost.
     runner.work.ring()
-    log.info("work kept", operation_id=str(work.operation_id), kind=work.kind, again=not new)
-    await link.send(Kept(operation_id=work.operation_id))
+    log.info("task stored", operation_id=str(work.operation_id), kind=work.kind, again=not new)
+    await link.send(WorkStored(operation_id=work.operation_id))
 
 
-async def _speak(link: Link, runner: Runner) -> None:
-    """All that is not settled from the beginning, then what is new."""
+async def _send(link: Link, runner: Runner) -> None:
+    """Send the reports that are not settled, then new ones, progress, room and heartbeats."""
     clock = asyncio.get_running_loop().time
-    place, room, beat_at, progress_at = 0, -1, clock(), clock()
+    position, room, beat_at, progress_at = 0, -1, clock(), clock()
     while True:
-        for told, reported in await runner.store.reports(place):
-            await _tell(link, runner, reported)
-            place, beat_at = told, clock()
+        for sent, reported in await runner.store.reports(position):
+            await _send_report(link, runner, reported)
+            position, beat_at = sent, clock()
         if progress_at <= clock():
             while runner.progress:
                 await link.send(runner.progress.popitem()[1])
@@ -106,11 +109,11 @@ async def _speak(link: Link, runner: Runner) -> None:
         if beat_at <= clock():
             await link.send(await _heartbeat(runner))
             beat_at = clock() + HEARTBEAT_SECONDS
-        await asyncio.sleep(SPOKEN_EVERY_SECONDS)
+        await asyncio.sleep(SEND_PAUSE_SECONDS)
         await runner.news.wait(max(0.0, beat_at - clock()))
 
 
-async def _tell(link: Link, runner: Runner, reported: Reported) -> None:
+async def _send_report(link: Link, runner: Runner, reported: Reported) -> None:
     md5 = reported.report.content
     if md5 is not None and (packed := await runner.store.content(md5)) is not None:
         for part in parts_of(md5, packed):

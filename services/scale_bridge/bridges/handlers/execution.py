@@ -1,4 +1,4 @@
-"""Local execution: an agent executes a task as the service itself would."""
+"""Local execution: an agent executes a task with the same code as the service."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from libs.security.sealing import SealBroken
 from services.scale_bridge.bridges.adapters.wire import read_catalogue
 from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
 from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
-from services.scale_bridge.bridges.stores.rows import Task
-from services.scale_bridge.driver.domain.document import Document, digest, written
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
+from services.scale_bridge.bridges.stores.agent_store import AgentTask
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST, with_unknown_outcome
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
@@ -26,38 +26,38 @@ from services.scale_bridge.transfer.handlers.perform import perform
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentTools:
-    """What it takes: `private_key` opens passwords, `now` is wall time."""
+    """What an agent executes tasks with. `private_key` opens passwords, `now` is wall time."""
 
     execution: ExecutionContext
     private_key: Callable[[], bytes] = field(repr=False)
     now: Callable[[], float]
 
 
-def carrying_out(tools: AgentTools) -> TaskHandler:
-    """How tasks are done with these."""
+def task_handler(tools: AgentTools) -> TaskHandler:
+    """A handler that executes tasks with `tools`."""
 
-    async def carry_out(task: Task, reporter: Reporter) -> None:
-        progress = _Progress(reporter)
-        performed = await _performed(tools, task, reporter, progress)
+    async def handle(task: AgentTask, reporter: Reporter) -> None:
+        listener = _ReportedProgress(reporter)
+        performed = await _performed(tools, task, reporter, listener)
         if task.begun:
-            performed = _doubted(performed, task.work)
-        await _tell(performed, reporter, progress.attempt)
+            performed = _as_repeated(performed, task.work)
+        await _report_end(performed, reporter, listener.attempt)
 
-    return carry_out
+    return handle
 
 
 async def _performed(
-    tools: AgentTools, task: Task, reporter: Reporter, progress: "_Progress"
+    tools: AgentTools, task: AgentTask, reporter: Reporter, listener: "_ReportedProgress"
 ) -> Performed:
     try:
         device_task = await _device_task(tools, task, reporter)
     except SealBroken:
         return failed(PASSWORD_LOST)
-    driver = ProgressDriver(tools.execution.driver, reporter.progress)
-    return await perform(replace(tools.execution, driver=driver), device_task, progress)
+    driver = tools.execution.driver.with_progress(reporter.progress)
+    return await perform(replace(tools.execution, driver=driver), device_task, listener)
 
 
-async def _device_task(tools: AgentTools, task: Task, reporter: Reporter) -> DeviceTask:
+async def _device_task(tools: AgentTools, task: AgentTask, reporter: Reporter) -> DeviceTask:
     """Raises SealBroken."""
     work = task.work
     key = await asyncio.to_thread(tools.private_key)
@@ -68,10 +68,10 @@ async def _device_task(tools: AgentTools, task: Task, reporter: Reporter) -> Dev
         address=work.address,
         port=work.port,
         password=open_sealed(key, work.password, context_of(work.operation_id, work.device_id)),
-        # However this machine's clock was set since, there is no more time than was given.
+        # A clock that was set back does not extend the deadline.
         seconds=min(task.until - tools.now(), work.seconds_left),
         full=work.full,
-        wanted=await _catalogue(reporter, work.catalogue),
+        desired=await _catalogue(reporter, work.catalogue),
         known=await _catalogue(reporter, work.known),
         diagnose=work.diagnose,
         strictness=work.strictness,
@@ -83,23 +83,26 @@ async def _catalogue(reporter: Reporter, md5: str | None) -> Document | None:
     return None if packed is None else await asyncio.to_thread(read_catalogue, packed)
 
 
-def _doubted(performed: Performed, work: Work) -> Performed:
-    """It was done again, for it was interrupted: what failed now may have succeeded before."""
+def _as_repeated(performed: Performed, work: Work) -> Performed:
+    """The result of a task that was interrupted and repeated.
+
+    If the repetition failed, the outcome is unknown: the first attempt may have succeeded.
+    """
     if performed.outcome is not Outcome.FAILED or work.kind not in SENDS or performed.read:
         return performed
     return replace(
         performed,
         outcome=Outcome.UNKNOWN,
-        detail=with_doubt(performed.detail),
+        detail=with_unknown_outcome(performed.detail),
         doubtful=True,
     )
 
 
-async def _tell(performed: Performed, reporter: Reporter, attempt: int) -> None:
+async def _report_end(performed: Performed, reporter: Reporter, attempt: int) -> None:
     read, content = performed.read, None
     if read is not None:
         await reporter.completed()
-        content = await asyncio.to_thread(written, read.document)
+        content = await asyncio.to_thread(serialize, read.document)
     report = Report(
         stage=Stage.ENDED,
         attempt=attempt,
@@ -115,8 +118,8 @@ async def _tell(performed: Performed, reporter: Reporter, attempt: int) -> None:
     await reporter.ended(report, content)
 
 
-class _Progress:
-    """What the service hears before the end."""
+class _ReportedProgress:
+    """A `ProgressListener` that reports to the service."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.attempt = 0

@@ -1,8 +1,8 @@
-"""The daemon: connected whenever that can be, at work whatever the connection does (SCL-11, 12).
+"""The agent: it executes tasks, and stays connected to the service (SCL-11, 12).
 
-Work is on the disk before it counts as taken, reports are on the disk before they are told, and
-both are repeated until the other side has them too. Nothing that fails ends it: that is logged,
-and tried again, with more and more time between.
+Tasks are stored before they are confirmed, reports before they are sent, and both are repeated
+until the other side has stored them. No failure ends the agent: it is logged, and what failed is
+repeated with growing pauses.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 
 from libs.process.concurrency import race
 from libs.security.sealed_box import public_of
-from services.scale_bridge.bridges.adapters import login as bridge_login
+from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import (
     Identity,
     NotEnrolled,
@@ -26,28 +26,33 @@ from services.scale_bridge.bridges.adapters.identity import (
 from services.scale_bridge.bridges.adapters.link import (
     KeyRefused,
     LinkLost,
-    TokenWorn,
+    TokenRejected,
     open_link,
-    show_key,
+    register_key,
 )
-from services.scale_bridge.bridges.adapters.login import AnswerLost, GatewayAway, NotLetIn, Tokens
+from services.scale_bridge.bridges.adapters.login import (
+    AnswerLost,
+    GatewayUnavailable,
+    NotAuthorized,
+    Tokens,
+)
 from services.scale_bridge.bridges.handlers.connection import communicate
 from services.scale_bridge.bridges.handlers.runner import Runner
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0
 AGAIN_SECONDS: Final = (1.0, 2.0)
-"""After how long a refresh is repeated whose answer got lost, while the gateway still gives the
-same one: for half a minute after the first."""
+"""The pauses before a refresh with a lost answer is repeated. The gateway gives the same answer for
+half a minute."""
 SPARE: Final = 0.8
-"""The part of a token's life after which a connection is opened anew, with another token."""
+"""The part of a token's lifetime after which the agent reconnects with a new one."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayClient:
-    """What the daemon needs to be in touch. `chance` is a random number from 0 to 1."""
+    """How an agent reaches the service. `chance` returns a random number from 0 to 1."""
 
     home: Path
     client: aiohttp.ClientSession
@@ -58,34 +63,34 @@ class GatewayClient:
 
 
 async def run(runner: Runner, gateway: GatewayClient) -> None:
-    """Work and be in touch, until cancelled."""
+    """Execute tasks and stay connected, until cancelled."""
     await race(
-        _for_ever(runner.run, gateway, "runner"),
-        _for_ever(lambda: _in_touch(runner, gateway), gateway, "link"),
+        _supervised(runner.run, gateway, "runner"),
+        _supervised(lambda: _stay_connected(runner, gateway), gateway, "link"),
     )
 
 
-async def _in_touch(runner: Runner, gateway: GatewayClient) -> None:
-    """One connection after the other."""
-    failures, passes = 0, _Passes(gateway)
+async def _stay_connected(runner: Runner, gateway: GatewayClient) -> None:
+    """Open one connection after the other."""
+    failures, tokens = 0, _AccessTokens(gateway)
     while True:
-        met = _Met()
+        greeting = _Greeting()
         try:
-            await _connected(runner, gateway, passes, met)
-        except (NotEnrolled, NotLetIn, KeyRefused) as error:
-            # It may be enrolled anew at any time: that is noticed without a restart.
+            await _connect(runner, gateway, tokens, greeting)
+        except (NotEnrolled, NotAuthorized, KeyRefused) as error:
+            # No restart is needed: each attempt reads the identity again.
             log.error("bridge not let in, enrol it again", reason=_reason(error))
-        except TokenWorn:
-            passes.tear()
+        except TokenRejected:
+            tokens.discard()
             log.info("bridge not connected", reason="its token is not taken")
-        except (GatewayAway, LinkLost) as error:
+        except (GatewayUnavailable, LinkLost) as error:
             log.info("bridge not connected", reason=_reason(error))
-        failures = 0 if met.welcomed else failures + 1
+        failures = 0 if greeting.welcomed else failures + 1
         await asyncio.sleep(pause_after(failures, gateway))
 
 
-class _Met:
-    """Whether the service was there."""
+class _Greeting:
+    """Whether the service has answered the greeting."""
 
     def __init__(self) -> None:
         self.welcomed = False
@@ -95,68 +100,76 @@ class _Met:
         log.info("bridge connected")
 
 
-class _Passes:
-    """The token that lets the daemon in, as long as it is good.
+class _AccessTokens:
+    """The agent's access token, refreshed when its lifetime ends.
 
-    A new one is asked for as seldom as can be: the answer may get lost more often than it can be
-    asked for again, and with it the only refresh token that is good.
+    It is refreshed as seldom as possible: an answer that is lost for good takes the only valid
+    refresh token with it.
     """
 
     def __init__(self, gateway: GatewayClient) -> None:
-        self._office = gateway
+        self._gateway = gateway
         self._now = asyncio.get_running_loop().time
         self._identity: Identity | None = None
-        self._access, self._worn_at = "", 0.0
+        self._access, self._expires_at = "", 0.0
 
-    def tear(self) -> None:
-        """It is good no more, whatever was said of it."""
+    def discard(self) -> None:
+        """Forget a token that the gateway rejected."""
         self._identity = None
 
     async def current(self) -> tuple[Identity, str, float]:
-        """Who the daemon is, its token, and for how many seconds. Raises NotLetIn, GatewayAway."""
-        identity = await asyncio.to_thread(read_identity, self._office.home)
-        if self._identity != identity or self._now() >= self._worn_at:
+        """The identity, an access token, and the seconds until it is renewed.
+
+        Raises NotEnrolled, NotAuthorized, GatewayUnavailable.
+        """
+        identity = await asyncio.to_thread(read_identity, self._gateway.home)
+        if self._identity != identity or self._now() >= self._expires_at:
             tokens = await self._refreshed(identity)
-            # Kept before it is used: what is not kept would be lost for good.
+            # Stored before it is used: a refresh token that is not stored is lost for good.
             identity = replace(identity, refresh_token=tokens.refresh)
-            await asyncio.to_thread(write_identity, self._office.home, identity)
+            await asyncio.to_thread(write_identity, self._gateway.home, identity)
             self._identity, self._access = identity, tokens.access
-            self._worn_at = self._now() + tokens.seconds * SPARE
-        return identity, self._access, self._worn_at - self._now()
+            self._expires_at = self._now() + tokens.seconds * SPARE
+        return identity, self._access, self._expires_at - self._now()
 
     async def _refreshed(self, identity: Identity) -> Tokens:
-        """New tokens. An answer that got lost is asked for at once again: later it would be gone,
-        and the daemon had to be enrolled anew."""
+        """New tokens. The request is repeated at once if its answer is lost: later the gateway
+        would not repeat the answer, and the agent would have to be enrolled again.
+        """
         for seconds in AGAIN_SECONDS:
             try:
-                return await self._refreshed_tokens(identity)
+                return await self._refresh(identity)
             except AnswerLost as error:
                 log.info("bridge asks for its token again", reason=_reason(error))
-            await asyncio.sleep(seconds * (0.5 + self._office.chance() / 2))
-        return await self._refreshed_tokens(identity)
+            await asyncio.sleep(seconds * (0.5 + self._gateway.chance() / 2))
+        return await self._refresh(identity)
 
-    async def _refreshed_tokens(self, identity: Identity) -> Tokens:
-        client = self._office.client
-        return await bridge_login.refreshed(client, identity.gateway, identity.refresh_token)
+    async def _refresh(self, identity: Identity) -> Tokens:
+        client = self._gateway.client
+        return await login.refresh_tokens(client, identity.gateway, identity.refresh_token)
 
 
-async def _connected(runner: Runner, gateway: GatewayClient, passes: _Passes, met: _Met) -> None:
-    identity, access, seconds = await passes.current()
+async def _connect(
+    runner: Runner, gateway: GatewayClient, tokens: _AccessTokens, greeting: _Greeting
+) -> None:
+    identity, access, seconds = await tokens.current()
     public_key = public_of(identity.private_key)
-    await show_key(gateway.client, identity.gateway, access, public_key, gateway.name)
+    await register_key(gateway.client, identity.gateway, access, public_key, gateway.name)
     async with open_link(gateway.client, identity.gateway, access) as link:
-        talking = communicate(link, runner, program=gateway.program, welcomed=met)
-        await race(talking, asyncio.sleep(seconds))
+        messages = communicate(link, runner, program=gateway.program, welcomed=greeting)
+        await race(messages, asyncio.sleep(seconds))
 
 
-async def _for_ever(once: Callable[[], Awaitable[None]], gateway: GatewayClient, what: str) -> None:
-    """The watchdog: whatever fails unexpectedly is started again."""
+async def _supervised(
+    once: Callable[[], Awaitable[None]], gateway: GatewayClient, what: str
+) -> None:
+    """Start a part of the agent again whenever it fails."""
     failures = 0
     while True:
         try:
             await once()
         except asyncio.CancelledError:
-            if _is_to_end():
+            if _is_cancelled():
                 raise
             failures += 1
             log.exception("bridge broken off", what=what)
@@ -166,14 +179,14 @@ async def _for_ever(once: Callable[[], Awaitable[None]], gateway: GatewayClient,
         await asyncio.sleep(pause_after(failures, gateway))
 
 
-def _is_to_end() -> bool:
-    """Whether this task was cancelled, and not something that it waited for."""
+def _is_cancelled() -> bool:
+    """Whether this task was cancelled, not only a task it waited for."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 def pause_after(failures: int, gateway: GatewayClient) -> float:
-    """Seconds: doubled with every failure, and scattered, so that not all bridges come at once."""
+    """Seconds before the next attempt: doubled with every failure, with jitter."""
     longest = min(gateway.longest_pause, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 20))
     return longest * (0.5 + gateway.chance() / 2)
 

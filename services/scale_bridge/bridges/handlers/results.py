@@ -1,7 +1,7 @@
-"""What a daemon reports of a task becomes what the service itself would tell of it (R24).
+"""Applies the reports of agents: a report becomes the events that a worker would record (R24).
 
-Reports come more than once, late, and to any process: what was told is not told again, and after
-the end of an operation nothing is.
+Reports may be repeated, late, and received by any process. A repeated report records nothing, and
+nothing is recorded after the end of an operation.
 """
 
 import asyncio
@@ -35,8 +35,13 @@ from services.scale_bridge.operations.domain import (
 from services.scale_bridge.operations.handlers import completion, operation
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import (
+    UNKNOWN_OUTCOME,
+    UNKNOWN_OUTCOME_TEXT,
+    with_unknown_outcome,
+)
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
@@ -46,67 +51,67 @@ MOST_DETAIL: Final = 1000
 log = structlog.get_logger(__name__)
 
 
-async def take_in(
+async def apply_report(
     context: Context,
     tenant: str,
     bridge_id: UUID,
-    errand_id: UUID,
+    task_id: UUID,
     report: Report,
     content: bytes | None,
 ) -> tuple[JobContext | None, int]:
-    """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
+    """Apply a report; the follow-up task of the operation, if any, and its attempts so far.
 
     Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
-    row = await agent_assignments.get(context.pool, tenant, bridge_id, errand_id)
+    row = await agent_assignments.get(context.pool, tenant, bridge_id, task_id)
     if row is None:
-        log.info("report of nothing that was handed out")
+        log.info("report of an unknown task")
         return None, 0
-    following, found = None, None
+    following, state = None, None
     try:
-        found = await operation.load(context, tenant, row.operation_id)
-        if found.ended is None:
-            case = replace(
-                _case(tenant, row, found),
+        state = await operation.load(context, tenant, row.operation_id)
+        if state.ended is None:
+            loaded = replace(
+                _job_context(tenant, row, state),
                 correlation_id=await operation.correlation_of(context, row.operation_id),
             )
-            following = await _apply(context, case, row, found, report, content, bridge_id)
+            following = await _apply(context, loaded, row, state, report, content, bridge_id)
         else:
             log.info("report too late", stage=report.stage, outcome=report.outcome)
     except (OperationOver, OperationUnknown):
         log.info("operation in other hands")
-    return following, found.attempts if found is not None else 0
+    return following, state.attempts if state is not None else 0
 
 
 async def _apply(
     context: Context,
-    case: JobContext,
+    loaded: JobContext,
     row: AgentAssignment,
-    found: Operation,
+    state: Operation,
     report: Report,
     content: bytes | None,
     bridge_id: UUID,
 ) -> JobContext | None:
     match report.stage:
         case Stage.BEGAN:
-            if found.attempts < row.attempts + report.attempt:
-                await completion.on_started(context, case, holder_of(bridge_id))
+            if state.attempts < row.attempts + report.attempt:
+                await completion.on_started(context, loaded, holder_of(bridge_id))
         case Stage.APPLIED:
-            await completion.on_applied(context, case, report.items or 0)
+            await completion.on_applied(context, loaded, report.items or 0)
         case Stage.ENDED:
-            strictness = await _strictness(context, case)
+            strictness = await _strictness(context, loaded)
             performed = await _performed(row, report, content, strictness)
-            return await completion.on_finished(context, case, performed)
+            return await completion.on_finished(context, loaded, performed)
     return None
 
 
 def holder_of(bridge_id: UUID) -> str:
-    """Who holds what a daemon does."""
+    """The holder of operations that an agent executes."""
     return f"bridge {bridge_id}"
 
 
 def job_of(tenant: str, row: AgentAssignment) -> Job:
-    """The work that was handed out."""
+    """The job of an assigned task."""
     return Job(
         tenant=tenant,
         operation_id=row.operation_id,
@@ -115,8 +120,8 @@ def job_of(tenant: str, row: AgentAssignment) -> Job:
     )
 
 
-def _case(tenant: str, row: AgentAssignment, found: Operation) -> JobContext:
-    """The case as it was when the work was handed out, as far as what follows needs it."""
+def _job_context(tenant: str, row: AgentAssignment, state: Operation) -> JobContext:
+    """The context of a task as it was when the task was sent, as far as completion needs it."""
     device_task = DeviceTask(
         operation_id=row.operation_id,
         device_id=row.device_id,
@@ -125,22 +130,21 @@ def _case(tenant: str, row: AgentAssignment, found: Operation) -> JobContext:
         port=row.port,
         password="",
         seconds=0.0,
-        wanted=None if row.content is None else {"products": []},
+        desired=None if row.content is None else {"products": []},
     )
     return JobContext(
         job=job_of(tenant, row),
         device_task=device_task,
-        queued=queued_of(found),
-        copy=Catalogue(revision=row.revision),
+        queued=queued_of(state),
+        catalogue=Catalogue(revision=row.revision),
         content=row.content,
-        device_version=0,
     )
 
 
-async def _strictness(context: Context, case: JobContext) -> Strictness:
-    """As it is now: strict for a scale that was removed."""
+async def _strictness(context: Context, loaded: JobContext) -> Strictness:
+    """The present strictness of the device; strict if it was removed."""
     try:
-        its = await device.load(context, case.job.tenant, case.job.device_id)
+        its = await device.load(context, loaded.job.tenant, loaded.job.device_id)
     except NotFound:
         return STRICT
     return its.device.overrides.strictness
@@ -149,7 +153,7 @@ async def _strictness(context: Context, case: JobContext) -> Strictness:
 async def _performed(
     row: AgentAssignment, report: Report, content: bytes | None, strictness: Strictness
 ) -> Performed:
-    """What the daemon says it did; it is checked like what scales say.
+    """The result that an agent reports, with the same checks as a scale's own answers.
 
     Raises Misunderstood.
     """
@@ -158,11 +162,11 @@ async def _performed(
     try:
         read = None if content is None else await asyncio.to_thread(_read, content, strictness)
     except BadCatalogue as fault:
-        # A daemon of another version took it; what it says of the scale is not known to be true.
+        # An agent of another version accepted the catalogue: its result cannot be trusted.
         sends = row.kind in SENDS
         bad = failed_by(fault, doubtful=sends)
-        doubted = replace(bad, outcome=Outcome.UNKNOWN, detail=with_doubt(bad.detail))
-        return doubted if sends else bad
+        unknown = replace(bad, outcome=Outcome.UNKNOWN, detail=with_unknown_outcome(bad.detail))
+        return unknown if sends else bad
     performed = Performed(
         outcome=Outcome(report.outcome),
         code=report.code,
@@ -174,14 +178,18 @@ async def _performed(
     )
     if report.catalogue == row.content:
         return performed
-    # It was handed out twice, and the daemon did the other: whatever it was, it was not this.
+    # The task was sent twice with different catalogues, and the agent executed the other one.
     return replace(
-        performed, outcome=Outcome.UNKNOWN, code=UNKNOWN_OUTCOME, detail=DOUBT, doubtful=True
+        performed,
+        outcome=Outcome.UNKNOWN,
+        code=UNKNOWN_OUTCOME,
+        detail=UNKNOWN_OUTCOME_TEXT,
+        doubtful=True,
     )
 
 
 def _read(content: bytes, strictness: Strictness) -> Fetched:
-    document = catalogue_file.read(content, strictness)
+    document = catalogue_file.parse(content, strictness)
     return Fetched(
         document=document,
         file=content,

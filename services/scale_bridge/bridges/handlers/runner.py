@@ -1,4 +1,4 @@
-"""The agent's task runner: every stored task is executed, and ends once."""
+"""The agent's task runner: it executes every stored task and stores its reports."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -10,20 +10,19 @@ import structlog
 
 from services.scale_bridge.bridges.adapters.wire import compressed
 from services.scale_bridge.bridges.domain import Progress, Report, Stage
-from services.scale_bridge.bridges.stores.rows import Task
-from services.scale_bridge.bridges.stores.store import BridgeStore
-from services.scale_bridge.transfer.domain.commands import SENDS
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.bridges.stores.agent_store import AgentStore, AgentTask
+from services.scale_bridge.transfer.domain.failure_texts import (
     INTERRUPTED,
     NOT_BEGUN,
     PROGRAM_FAULT,
     sentence,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS
 
 log = structlog.get_logger(__name__)
 
 AGAIN_SECONDS: Final = 5.0
-"""After so long the disk is read again without a wake-up."""
+"""How often stored tasks are read again without a wake-up."""
 
 
 class Wakeup:
@@ -33,11 +32,11 @@ class Wakeup:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """There is something new."""
+        """Set the signal."""
         self._rung.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait for a ring, at most so long."""
+        """Wait for the signal and clear it; give up after so many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
@@ -47,25 +46,25 @@ class Wakeup:
 
 
 class TaskHandler(Protocol):
-    """Does what a task asks for, and says what becomes of it; the last word is an ENDED report.
+    """Executes a task and reports its progress; the last report is ENDED.
 
-    Of a task that was begun before it is unknown what the scale took in.
+    A task that was begun before may have written to the scale.
     """
 
-    async def __call__(self, task: Task, reporter: "Reporter") -> None:
-        """Raises whatever it likes: the task then ends as failed, or as unknown if it sends."""
+    async def __call__(self, task: AgentTask, reporter: "Reporter") -> None:
+        """Any exception ends the task as failed, or as unknown if it sends."""
         ...
 
 
 @dataclass(kw_only=True, slots=True)
 class Runner:
-    """The tasks of a daemon. `work` rings for new ones, `news` when there is something to tell.
+    """Executes the tasks of an agent. `work` signals new tasks, `news` new reports.
 
-    `lines` scales are spoken to at once, `most` tasks taken.
+    It connects to `lines` scales at once and accepts `most` tasks.
     """
 
-    store: BridgeStore
-    carry_out: TaskHandler
+    store: AgentStore
+    handle: TaskHandler
     now: Callable[[], float]
     lines: int = 32
     most: int = 256
@@ -76,53 +75,55 @@ class Runner:
 
     @property
     def room(self) -> int:
-        """How many tasks more are welcome."""
+        """How many more tasks the agent accepts."""
         return max(0, self.most - len(self.running))
 
     async def run(self) -> None:
-        """Do what is kept and what comes, until cancelled: what was begun then is not over."""
-        turns = asyncio.Semaphore(self.lines)
+        """Execute stored and new tasks until cancelled; interrupted tasks are executed again."""
+        slots = asyncio.Semaphore(self.lines)
         try:
             while True:
                 for task in await self.store.tasks():
                     if task.work.operation_id not in self.running:
-                        self._start(task, turns)
+                        self._start(task, slots)
                 await self.work.wait(AGAIN_SECONDS)
         finally:
             left = list(self.running.values())
-            for one in left:
-                one.cancel()
+            for running in left:
+                running.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    def _start(self, task: Task, turns: asyncio.Semaphore) -> None:
+    def _start(self, task: AgentTask, slots: asyncio.Semaphore) -> None:
         operation_id = task.work.operation_id
-        doing = asyncio.create_task(self._do(task, turns), name=f"operation {operation_id}")
-        self.running[operation_id] = doing
+        execution = asyncio.create_task(
+            self._execute(task, slots), name=f"operation {operation_id}"
+        )
+        self.running[operation_id] = execution
 
-        def over(done: asyncio.Task[None]) -> None:
+        def forget(done: asyncio.Task[None]) -> None:
             self.running.pop(operation_id, None)
             if not done.cancelled() and (error := done.exception()) is not None:
-                # It still is on the disk, and is looked at again.
+                # The task is still stored, and is executed again.
                 log.error("task failed", operation=str(operation_id), error=type(error).__name__)
             self.news.ring()
 
-        doing.add_done_callback(over)
+        execution.add_done_callback(forget)
 
-    async def _do(self, task: Task, turns: asyncio.Semaphore) -> None:
+    async def _execute(self, task: AgentTask, slots: asyncio.Semaphore) -> None:
         work = task.work
         reporter = Reporter(self, task)
         with structlog.contextvars.bound_contextvars(
             operation_id=str(work.operation_id), device_id=str(work.device_id)
         ):
-            async with turns:
+            async with slots:
                 if task.until <= self.now():
-                    return await reporter.ended(_too_late(task))
+                    return await reporter.ended(_expired(task))
                 await self.store.begin(work.operation_id)
                 try:
-                    await self.carry_out(task, reporter)
+                    await self.handle(task, reporter)
                 except Exception:
                     log.exception("operation failed", kind=work.kind)
-                    await reporter.ended(_fault(task))
+                    await reporter.ended(_aborted(task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,10 @@ class Reporter:
     """Reports the progress and the end of one task."""
 
     runner: Runner
-    task: Task
+    task: AgentTask
 
     async def report(self, report: Report, content: bytes | None = None) -> None:
-        """Keep a report, and the catalogue that it names; nothing is told after an ENDED one."""
+        """Store a report and the catalogue it names; nothing is stored after an ENDED one."""
         contents: Mapping[str, bytes] = {}
         if content is not None and report.content is not None:
             contents = {report.content: await asyncio.to_thread(compressed, content)}
@@ -141,17 +142,17 @@ class Reporter:
         self.runner.news.ring()
 
     async def ended(self, report: Report, content: bytes | None = None) -> None:
-        """The last word. Safe to repeat: only the first counts."""
+        """Store the last report. Safe to repeat: only the first counts."""
         await self.report(report, content)
         self.runner.progress.pop(self.task.work.operation_id, None)
         log.info("operation ended", outcome=report.outcome, code=report.code)
 
     async def completed(self) -> None:
-        """The scale has answered to the end."""
+        """Count an exchange that the scale completed."""
         await self.runner.store.completed()
 
     def progress(self, done: int, total: int | None) -> None:
-        """So many bytes are over."""
+        """Report so many bytes transferred, of a total that may be unknown."""
         operation_id = self.task.work.operation_id
         self.runner.progress[operation_id] = Progress(
             operation_id=operation_id, done=done, total=total
@@ -159,13 +160,13 @@ class Reporter:
         self.runner.news.ring()
 
 
-def _too_late(task: Task) -> Report:
+def _expired(task: AgentTask) -> Report:
     if not task.begun:
         return _ended("failed", NOT_BEGUN)
     return _ended("unknown" if task.work.kind in SENDS else "failed", INTERRUPTED)
 
 
-def _fault(task: Task) -> Report:
+def _aborted(task: AgentTask) -> Report:
     return _ended("unknown" if task.work.kind in SENDS else "failed", PROGRAM_FAULT)
 
 

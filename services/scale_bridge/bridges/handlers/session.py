@@ -1,8 +1,8 @@
-"""The service's side of one connection with a daemon: work goes out, what became of it comes in.
+"""The service's side of one connection with an agent: it sends tasks and applies reports.
 
-The claims on the work, and what was handed out, stand in the database: the next connection, to
-whichever process, goes on with them. What is past its deadline ends as abandoned, like the work of
-the service itself; the daemon's word comes too late then.
+Claims and assignments are stored in the database: the next connection, to any process, continues
+with them. Operations past their deadline expire like those of the service itself; later reports of
+them are ignored.
 """
 
 import asyncio
@@ -15,12 +15,11 @@ import structlog
 
 from libs.process.concurrency import race
 from libs.security.sealed_box import seal_to
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts
 from services.scale_bridge.bridges.domain import (
-    Heard,
     Heartbeat,
-    Kept,
+    HeartbeatAnswer,
     Message,
     Part,
     Progress,
@@ -29,109 +28,113 @@ from services.scale_bridge.bridges.domain import (
     Settled,
     Stage,
     Work,
+    WorkStored,
     context_of,
 )
-from services.scale_bridge.bridges.handlers.results import holder_of, take_in
+from services.scale_bridge.bridges.handlers.results import apply_report, holder_of
 from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
 
 POLL_SECONDS: Final = 0.2
-LATE: Final = timedelta(seconds=30)
-"""So long past its deadline an operation is waited for, while its daemon is connected."""
+GRACE: Final = timedelta(seconds=30)
+"""How long after its deadline an operation may still end, while its agent is connected."""
 MOST_AT_ONCE: Final = 20
 
 log = structlog.get_logger(__name__)
 
 
 class Superseded(Exception):
-    """The daemon has opened another connection."""
+    """The agent has opened another connection."""
 
 
-class Line(Protocol):
-    """The connection; both raise what ends it."""
+class AgentConnection(Protocol):
+    """A connection to an agent. Both methods raise what ends it."""
 
     async def send(self, message: Message) -> None: ...
     async def receive(self) -> Message: ...
 
 
 @dataclass(kw_only=True, slots=True)
-class Session:
-    """One connection. `holding` are the tasks the daemon has, `room` how many more it takes."""
+class AgentSession:
+    """One connection. `holding` are the agent's tasks, `room` how many more it accepts."""
 
     context: Context
     tenant: str
     bridge_id: UUID
     connection_id: UUID
     public_key: bytes = field(repr=False)
-    line: Line
+    connection: AgentConnection
     holding: set[UUID]
     room: int = 0
     parts: Parts = field(default_factory=Parts)
     content: tuple[str, bytes] = "", b""
-    handing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    assigning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def attend(self) -> None:
-        """To the end of the connection: raises what the line raises, Superseded, Misunderstood,
-        and whatever keeps the log from being written.
+    async def run(self) -> None:
+        """Exchange messages until the connection ends.
+
+        Raises what the connection raises, Superseded, Misunderstood, Unavailable, VersionConflict.
         """
-        await race(self._listen(), self._hand_out(), self._renew())
+        await race(self._receive(), self._assign_jobs(), self._renew())
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         while True:
-            await self._hear(await self.line.receive())
+            await self._handle(await self.connection.receive())
 
-    async def _hear(self, message: Message) -> None:
+    async def _handle(self, message: Message) -> None:
         pool = self.context.pool
         match message:
             case Ready(room=room):
                 self.room = room
-            case Kept(operation_id=errand_id):
-                self.holding.add(errand_id)
-            case Progress(operation_id=errand_id, done=done, total=total):
-                await agent_assignments.moved(
-                    pool, self.tenant, self.bridge_id, errand_id, done, total
+            case WorkStored(operation_id=task_id):
+                self.holding.add(task_id)
+            case Progress(operation_id=task_id, done=done, total=total):
+                await agent_assignments.save_progress(
+                    pool, self.tenant, self.bridge_id, task_id, done, total
                 )
             case Part(md5=md5) as part:
                 content = await asyncio.to_thread(self.parts.take, part)
                 if content is not None:
                     self.content = md5, content
             case Reported():
-                await self._reported(message)
+                await self._apply_report(message)
             case Heartbeat():
-                await bridges.seen(pool, self.tenant, self.bridge_id, self.connection_id, message)
-                await self.line.send(Heard())
+                await bridges.record_heartbeat(
+                    pool, self.tenant, self.bridge_id, self.connection_id, message
+                )
+                await self.connection.send(HeartbeatAnswer())
             case _:
                 raise Misunderstood("a message the other way round")
 
-    async def _reported(self, message: Reported) -> None:
-        report, errand_id = message.report, message.operation_id
+    async def _apply_report(self, message: Reported) -> None:
+        report, task_id = message.report, message.operation_id
         content = None
         if report.content is not None:
             md5, content = self.content
             if md5 != report.content:
                 raise Misunderstood("a report without its catalogue")
-        with structlog.contextvars.bound_contextvars(operation_id=str(errand_id)):
-            following, attempts = await take_in(
-                self.context, self.tenant, self.bridge_id, errand_id, report, content
+        with structlog.contextvars.bound_contextvars(operation_id=str(task_id)):
+            following, attempts = await apply_report(
+                self.context, self.tenant, self.bridge_id, task_id, report, content
             )
             if following is not None:
-                await self._hand(following, attempts)
+                await self._assign(following, attempts)
         if report.stage is Stage.ENDED:
-            await agent_assignments.done(
-                self.context.pool, self.tenant, self.bridge_id, [errand_id]
+            await agent_assignments.remove(
+                self.context.pool, self.tenant, self.bridge_id, [task_id]
             )
-            self.holding.discard(errand_id)
+            self.holding.discard(task_id)
             self.content = "", b""
-        await self.line.send(Settled(operation_id=errand_id, number=message.number))
+        await self.connection.send(Settled(operation_id=task_id, number=message.number))
 
-    async def _hand_out(self) -> None:
-        """Give the daemon what is its to do, as long as it has room."""
+    async def _assign_jobs(self) -> None:
+        """Claim jobs for the agent as long as it has room, and send their tasks."""
         work, holder = self.context.work, holder_of(self.bridge_id)
         while True:
             limit = min(self.room, MOST_AT_ONCE)
@@ -141,98 +144,99 @@ class Session:
                 else ()
             )
             for job in jobs:
-                await self._offer(job)
+                await self._assign_job(job)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _offer(self, job: Job) -> None:
-        """Hand a job out, unless the daemon has it, or it is nothing of the daemon's."""
-        if self.holding & {job.operation_id, _first_half(job)}:
+    async def _assign_job(self, job: Job) -> None:
+        """Send the task of a job, unless the agent has it or may not drive the device."""
+        if self.holding & {job.operation_id, _first_task_id(job)}:
             return
         with structlog.contextvars.bound_contextvars(operation_id=str(job.operation_id)):
             if not await self._is_ours(job):
-                # The device names this bridge, but it is another account's.
-                log.warning("work of somebody else", bridge=str(self.bridge_id))
+                # The device names this agent, but belongs to another account.
+                log.warning("device of another account", bridge=str(self.bridge_id))
                 return
-            case = await job_context.load(self.context, job)
-            if case is not None:
-                await self._hand(case, 0)
+            loaded = await job_context.load(self.context, job)
+            if loaded is not None:
+                await self._assign(loaded, 0)
 
     async def _is_ours(self, job: Job) -> bool:
-        """Whether the scale belongs to the account that enrolled the daemon: others are refused."""
+        """Whether the device belongs to the account that enrolled the agent."""
         if job.tenant != self.tenant:
             return False
         owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.context, self.tenant, job.device_id, owner)
+        return await device.is_owned(self.context, self.tenant, job.device_id, owner)
 
-    async def _hand(self, case: JobContext, attempts: int) -> None:
-        device_task, job = case.device_task, case.job
+    async def _assign(self, loaded: JobContext, attempts: int) -> None:
+        device_task, job = loaded.device_task, loaded.job
         row = AgentAssignment(
-            errand_id=_first_half(job) if case.is_first_half else job.operation_id,
+            task_id=_first_task_id(job) if loaded.is_first_half else job.operation_id,
             operation_id=job.operation_id,
             device_id=job.device_id,
             deadline_at=job.deadline_at,
             kind=device_task.kind,
             address=device_task.address,
             port=device_task.port,
-            revision=case.copy.revision,
-            content=case.content,
+            revision=loaded.catalogue.revision,
+            content=loaded.content,
             attempts=attempts,
         )
-        async with self.handing:
-            # One catalogue's parts after the other's.
-            await self._send_work(row, case)
-        log.info("work handed out", bridge=str(self.bridge_id), kind=device_task.kind)
+        async with self.assigning:
+            # The parts of two catalogues must not be interleaved.
+            await self._send_task(row, loaded)
+        log.info("task assigned", bridge=str(self.bridge_id), kind=device_task.kind)
 
-    async def _send_work(self, row: AgentAssignment, case: JobContext) -> None:
-        device_task, device_id = case.device_task, case.job.device_id
+    async def _send_task(self, row: AgentAssignment, loaded: JobContext) -> None:
+        device_task, device_id = loaded.device_task, loaded.job.device_id
         await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
-        wanted, known = await self._sent(device_task.wanted), await self._sent(device_task.known)
+        desired = await self._send_catalogue(device_task.desired)
+        known = await self._send_catalogue(device_task.known)
         self.room -= 1
-        self.holding.add(row.errand_id)
-        await self.line.send(
+        self.holding.add(row.task_id)
+        await self.connection.send(
             Work(
-                operation_id=row.errand_id,
+                operation_id=row.task_id,
                 device_id=device_id,
                 kind=device_task.kind,
                 full=device_task.full,
                 address=device_task.address,
                 port=device_task.port,
                 password=seal_to(
-                    self.public_key, device_task.password, context_of(row.errand_id, device_id)
+                    self.public_key, device_task.password, context_of(row.task_id, device_id)
                 ),
                 seconds_left=device_task.seconds,
-                catalogue=wanted,
+                catalogue=desired,
                 known=known,
                 diagnose=device_task.diagnose,
                 strictness=device_task.strictness,
             )
         )
 
-    async def _sent(self, document: Document | None) -> str | None:
-        """Send a catalogue ahead; its MD5."""
+    async def _send_catalogue(self, document: Document | None) -> str | None:
+        """Send a catalogue in parts, before the task that names it; its MD5."""
         if document is None:
             return None
-        content = await asyncio.to_thread(written, document)
-        md5, packed = digest(content), await asyncio.to_thread(bridge_wire.compressed, content)
-        for part in bridge_wire.parts_of(md5, packed):
-            await self.line.send(part)
+        content = await asyncio.to_thread(serialize, document)
+        md5, packed = digest(content), await asyncio.to_thread(wire.compressed, content)
+        for part in wire.parts_of(md5, packed):
+            await self.connection.send(part)
         return md5
 
     async def _renew(self) -> None:
-        """Keep the claims on what the daemon has, and see whether it is still this connection's."""
+        """Renew the claims on the agent's jobs. Raises Superseded after a newer connection."""
         pool, holder = self.context.pool, holder_of(self.bridge_id)
         while True:
             if not await bridges.is_current(pool, self.tenant, self.bridge_id, self.connection_id):
                 raise Superseded
-            waited = await agent_assignments.open_operations(
-                pool, self.tenant, self.bridge_id, self.holding, grace=LATE
+            pending = await agent_assignments.open_operations(
+                pool, self.tenant, self.bridge_id, self.holding, grace=GRACE
             )
-            await self.context.work.renew(holder, waited)
+            await self.context.work.renew(holder, pending)
             await asyncio.sleep(self.context.work.seconds / 4)
 
 
-def _first_half(job: Job) -> UUID:
-    """The id of the task that comes first where an operation needs two."""
+def _first_task_id(job: Job) -> UUID:
+    """The id of the first task of an operation that has two."""
     return uuid5(job.operation_id, "first half")

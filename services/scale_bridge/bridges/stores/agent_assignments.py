@@ -1,6 +1,6 @@
-"""Tasks assigned to agents: what each operation was begun on, until it has ended.
+"""Tasks assigned to agents, and the catalogue each began with, until they have ended.
 
-A result may come hours later, and to another process than the one that handed the work out.
+A report may come hours later, to another process than the one that sent the task.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,11 +21,11 @@ ON CONFLICT (tenant, bridge_id, errand_id) DO UPDATE SET kind = excluded.kind,
     content = excluded.content, attempts = excluded.attempts
 """
 GET: Final = """
-SELECT errand_id, operation_id, device_id, deadline_at, kind, address, port, revision, content,
-    attempts
+SELECT errand_id AS task_id, operation_id, device_id, deadline_at, kind, address, port, revision,
+    content, attempts
 FROM handed WHERE tenant = $1 AND bridge_id = $2 AND errand_id = $3
 """
-MOVED: Final = """
+PROGRESS: Final = """
 UPDATE handed SET moved = $4, total = $5
 WHERE tenant = $1 AND bridge_id = $2 AND errand_id = $3
 """
@@ -34,7 +34,7 @@ SELECT operation_id FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND errand_id = any($3::uuid[]) AND deadline_at > now() - $4::interval
 """
 KINDS: Final = "SELECT kind FROM handed WHERE tenant = $1 AND operation_id = $2"
-DONE: Final = """
+REMOVE: Final = """
 DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND (errand_id = any($3::uuid[]) OR deadline_at < now() - interval '30 days')
 """
@@ -42,12 +42,12 @@ DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentAssignment:
-    """A task as it was handed out. `content` and `revision` are of what was to be shown.
+    """A task as it was sent. `content` and `revision` are of the desired catalogue.
 
     `attempts` is how often its operation had begun before.
     """
 
-    errand_id: UUID
+    task_id: UUID
     operation_id: OperationId
     device_id: DeviceId
     deadline_at: datetime
@@ -59,58 +59,58 @@ class AgentAssignment:
     attempts: int
 
 
-async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: AgentAssignment) -> None:
-    """Remember it before it is sent; what was sent again counts from then on."""
+async def put(pool: Pool, tenant: str, bridge_id: UUID, assignment: AgentAssignment) -> None:
+    """Store a task before it is sent. A task that is sent again replaces the earlier one."""
     async with acquire(pool) as connection:
         await connection.execute(
             PUT,
             tenant,
             bridge_id,
-            handed.errand_id,
-            handed.operation_id,
-            handed.device_id,
-            handed.deadline_at,
-            handed.kind,
-            handed.address,
-            handed.port,
-            handed.revision,
-            handed.content,
-            handed.attempts,
+            assignment.task_id,
+            assignment.operation_id,
+            assignment.device_id,
+            assignment.deadline_at,
+            assignment.kind,
+            assignment.address,
+            assignment.port,
+            assignment.revision,
+            assignment.content,
+            assignment.attempts,
         )
 
 
-async def get(pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID) -> AgentAssignment | None:
-    """What this daemon was handed under this id."""
+async def get(pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID) -> AgentAssignment | None:
+    """The task of an agent with an id."""
     async with acquire(pool) as connection:
-        row = await connection.fetchrow(GET, tenant, bridge_id, errand_id)
+        row = await connection.fetchrow(GET, tenant, bridge_id, task_id)
     return None if row is None else AgentAssignment(**dict(row))
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
-    """What kinds of work daemons were handed for an operation, none if it was handed to none."""
+    """The kinds of the tasks that were assigned for an operation."""
     async with acquire(pool) as connection:
         rows = await connection.fetch(KINDS, tenant, operation_id)
     return {row["kind"] for row in rows}
 
 
-async def moved(
-    pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID, done: int, total: int | None
+async def save_progress(
+    pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID, done: int, total: int | None
 ) -> None:
-    """So many bytes went over the wire."""
+    """Store the bytes that a task has transferred, of a total that may be unknown."""
     async with acquire(pool) as connection:
-        await connection.execute(MOVED, tenant, bridge_id, errand_id, done, total)
+        await connection.execute(PROGRESS, tenant, bridge_id, task_id, done, total)
 
 
 async def open_operations(
     pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID], *, grace: timedelta
 ) -> Sequence[OperationId]:
-    """The operations of these tasks that are not long past their deadline."""
+    """The operations of tasks that are not past their deadline by more than `grace`."""
     async with acquire(pool) as connection:
         rows = await connection.fetch(OPEN, tenant, bridge_id, list(task_ids), grace)
     return [OperationId(row["operation_id"]) for row in rows]
 
 
-async def done(pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID]) -> None:
-    """They ended. Safe to repeat."""
+async def remove(pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID]) -> None:
+    """Delete tasks that have ended. Safe to repeat."""
     async with acquire(pool) as connection:
-        await connection.execute(DONE, tenant, bridge_id, list(task_ids))
+        await connection.execute(REMOVE, tenant, bridge_id, list(task_ids))

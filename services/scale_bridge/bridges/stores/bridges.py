@@ -1,4 +1,4 @@
-"""The daemons on shops' networks: their keys, and when each was last heard of."""
+"""The agents on shops' networks: their owners, their keys, and their last heartbeats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from uuid import UUID
 from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.bridges.domain import SILENT_SECONDS, Heartbeat
 
-ENROLLED: Final = """
+SET_OWNER: Final = """
 INSERT INTO bridge (tenant, bridge_id, owner) VALUES ($1, $2, $3)
 ON CONFLICT (tenant, bridge_id) DO UPDATE SET owner = excluded.owner
 """
-KEYED: Final = """
+REGISTER_KEY: Final = """
 INSERT INTO bridge AS known (tenant, bridge_id, name, public_key) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, bridge_id) DO UPDATE
 SET name = excluded.name, public_key = excluded.public_key
 WHERE coalesce(known.public_key, excluded.public_key) = excluded.public_key RETURNING true
 """
-CONNECTED: Final = """
+CONNECT: Final = """
 UPDATE bridge SET connection = $3, program = $4, heard_at = now()
 WHERE tenant = $1 AND bridge_id = $2 RETURNING public_key
 """
 OWNER: Final = "SELECT owner FROM bridge WHERE tenant = $1 AND bridge_id = $2"
-SEEN: Final = """
+HEARTBEAT: Final = """
 UPDATE bridge SET heard_at = now(), working = $4, completed = $5,
     completed_at = coalesce(now() - $6::interval, completed_at)
 WHERE tenant = $1 AND bridge_id = $2 AND connection = $3 RETURNING true
 """
 CURRENT: Final = "SELECT connection = $3 FROM bridge WHERE tenant = $1 AND bridge_id = $2"
-GONE: Final = """
+DISCONNECT: Final = """
 UPDATE bridge SET connection = NULL, working = 0
 WHERE tenant = $1 AND bridge_id = $2 AND connection = $3
 """
-OWN: Final = """
+LIST: Final = """
 SELECT bridge_id, name, program, completed, completed_at, working,
     connection IS NOT NULL AND heard_at > now() - $3::interval AS connected
 FROM bridge WHERE tenant = $1 AND owner = $2 ORDER BY name, bridge_id
@@ -43,7 +43,7 @@ FROM bridge WHERE tenant = $1 AND owner = $2 ORDER BY name, bridge_id
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bridge:
-    """A daemon. That it is `connected` says nothing of scales: `completed_at` does (SCL-12)."""
+    """An agent. `connected` does not mean that its scales answer: see `completed_at` (SCL-12)."""
 
     bridge_id: UUID
     name: str
@@ -54,64 +54,66 @@ class Bridge:
     completed_at: datetime | None
 
 
-async def enrolled(connection: Any, tenant: str, bridge_id: UUID, owner: UUID) -> None:
-    """The daemon belongs to the person who enrolled it. Safe to repeat."""
-    await connection.execute(ENROLLED, tenant, bridge_id, owner)
+async def set_owner(connection: Any, tenant: str, bridge_id: UUID, owner: UUID) -> None:
+    """Store the account that enrolled an agent. Safe to repeat."""
+    await connection.execute(SET_OWNER, tenant, bridge_id, owner)
 
 
 async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:
-    """Who let it in, None as long as that is not known."""
+    """The account that enrolled an agent; None as long as that is unknown."""
     async with acquire(pool) as connection:
-        found: UUID | None = await connection.fetchval(OWNER, tenant, bridge_id)
-    return found
+        owner: UUID | None = await connection.fetchval(OWNER, tenant, bridge_id)
+    return owner
 
 
-async def key(pool: Pool, tenant: str, bridge_id: UUID, name: str, public_key: bytes) -> bool:
-    """Keep what to seal for a daemon with; False if it is known by another key.
+async def register_key(
+    pool: Pool, tenant: str, bridge_id: UUID, name: str, public_key: bytes
+) -> bool:
+    """Store the key that passwords are sealed to; False if the agent has another key.
 
-    A stolen token must not be enough to have passwords sealed to another key.
+    A stolen token is not enough to have passwords sealed to another key.
     """
     async with acquire(pool) as connection:
-        return bool(await connection.fetchval(KEYED, tenant, bridge_id, name, public_key))
+        return bool(await connection.fetchval(REGISTER_KEY, tenant, bridge_id, name, public_key))
 
 
-async def connected(
+async def connect(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, program: str
 ) -> bytes | None:
-    """Its newest connection is this; its key, None if it has shown none."""
+    """Make a connection the current one of its agent; the agent's key, None without one."""
     async with acquire(pool) as connection:
-        found: bytes | None = await connection.fetchval(
-            CONNECTED, tenant, bridge_id, connection_id, program
+        public_key: bytes | None = await connection.fetchval(
+            CONNECT, tenant, bridge_id, connection_id, program
         )
-    return found
+    return public_key
 
 
-async def seen(
+async def record_heartbeat(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, beat: Heartbeat
 ) -> None:
-    """It is there, and this is what it completed."""
+    """Store a heartbeat of an agent, if it came over the current connection."""
     ago = beat.last_completed_seconds_ago
     since = None if ago is None else timedelta(seconds=ago)
     async with acquire(pool) as connection:
         await connection.execute(
-            SEEN, tenant, bridge_id, connection_id, beat.working, beat.completed, since
+            HEARTBEAT, tenant, bridge_id, connection_id, beat.working, beat.completed, since
         )
 
 
 async def is_current(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> bool:
-    """Whether it has opened no other connection since."""
+    """Whether the agent has opened no later connection."""
     async with acquire(pool) as connection:
         return bool(await connection.fetchval(CURRENT, tenant, bridge_id, connection_id))
 
 
-async def gone(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
-    """The connection is over."""
+async def disconnect(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
+    """Mark an agent as disconnected, if this was its current connection."""
     async with acquire(pool) as connection:
-        await connection.execute(GONE, tenant, bridge_id, connection_id)
+        await connection.execute(DISCONNECT, tenant, bridge_id, connection_id)
 
 
-async def own(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
-    """The daemons that an account enrolled, by name."""
+async def list_owned(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
+    """The agents that an account enrolled, by name."""
     async with acquire(pool) as connection:
-        rows = await connection.fetch(OWN, tenant, owner, timedelta(seconds=SILENT_SECONDS))
+        rows = await connection.fetch(LIST, tenant, owner, timedelta(seconds=SILENT_SECONDS))
     return [Bridge(**dict(row)) for row in rows]

@@ -1,4 +1,4 @@
-"""The answer that carries a whole catalogue."""
+"""The response with a whole catalogue."""
 
 from fastapi import Response
 
@@ -12,12 +12,12 @@ ETAG = "ETag"
 
 
 async def document_response(document: Document) -> Response:
-    """The catalogue in its envelope: `{"products": {…, "products": […]}}` (§1.1)."""
+    """The document in its envelope: `{"products": {…, "products": […]}}` (§1.1)."""
     return Response(b'{"products":' + await document_store.write(document) + b"}", media_type=JSON)
 
 
-async def tagged_response(copy: Catalogue) -> Response:
-    """The catalogue, tagged with its revision."""
-    answer = await document_response(copy.current_document)
-    answer.headers[ETAG] = strong_tag(copy.revision)
-    return answer
+async def tagged_response(catalogue: Catalogue) -> Response:
+    """The catalogue, with its revision as entity tag."""
+    response = await document_response(catalogue.current_document)
+    response.headers[ETAG] = strong_tag(catalogue.revision)
+    return response

@@ -1,4 +1,4 @@
-"""What the labels of a scale say beside the product: texts, categories, templates (SCL-13)."""
+"""The labels of a scale: texts, categories and templates (SCL-13)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -7,18 +7,17 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
-from services.scale_bridge.catalogue.domain.difference import IDS
+from services.scale_bridge.catalogue.domain.catalogue import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.difference import CATEGORIES, IDS, MESSAGES, TEMPLATES
 from services.scale_bridge.catalogue.domain.model import limits_of
-from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
+from services.scale_bridge.catalogue.domain.product import LARGEST_ID, BadFields
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -30,7 +29,7 @@ MessageId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class Text(BaseModel):
-    """What a message is to say: ingredients, or whatever belongs on a label."""
+    """The text of a message, such as ingredients."""
 
     value: str
 
@@ -73,19 +72,19 @@ class Label(BaseModel):
 
 @router.get("/devices/{device_id}/label")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
-    """What the stored catalogue says beside the products; nothing if there is none."""
-    found = await own(scales, caller, device_id)
-    copy = (await handler.load(scales.context, caller.tenant, found.device_id)).copy
-    document = copy.current_document
+    """The texts, categories and templates of the stored catalogue; empty without one."""
+    device = await own_device(scales, caller, device_id)
+    catalogue = (await handler.load(scales.context, caller.tenant, device.device_id)).catalogue
+    document = catalogue.current_document
     return Label(
-        revision=copy.revision,
+        revision=catalogue.revision,
         messages=_messages(document),
-        categories=[_category(one) for one in label.entries(document, label.CATEGORIES)],
-        templates=[_template(one) for one in label.entries(document, label.TEMPLATES)],
+        categories=[_category(one) for one in label.entries(document, CATEGORIES)],
+        templates=[_template(one) for one in label.entries(document, TEMPLATES)],
     )
 
 
-@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[LISTED])
+@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request,
     scales: Scales,
@@ -94,40 +93,42 @@ async def put(
     message_id: MessageId,
     body: Text,
 ) -> Message:
-    """Have a text, new or another; the scale gets it with the next upload. 409 without a copy."""
-    found = await own(scales, caller, device_id)
+    """Add or change a text; the scale gets it with the next upload. 409 without a catalogue."""
+    device = await own_device(scales, caller, device_id)
     command = SetMessage(
-        device_id=found.device_id,
+        device_id=device.device_id,
         message=str(message_id),
         value=body.value,
         edited_by=caller.subject,
         now=scales.clock(),
-        limits=limits_of(found.device.profile.model),
+        limits=limits_of(device.device.profile.model),
     )
     try:
         changed = await handler.change(
-            scales.context, found.device_id, command, request_metadata(request, caller)
+            scales.context, device.device_id, command, request_metadata(request, caller)
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
-    said = _messages(changed.copy.current_document)
-    return next(one for one in said if text_of(one.id) == command.message)
+    messages = _messages(changed.catalogue.current_document)
+    return next(one for one in messages if text_of(one.id) == command.message)
 
 
-@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[LISTED])
+@router.delete(
+    "/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[DEVICES_VISIBLE]
+)
 async def delete(
     request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
 ) -> Response:
-    """Have a text no more; the scale forgets it with the next upload. 409 while products use it."""
-    found = await own(scales, caller, device_id)
+    """Delete a text; the scale forgets it with the next upload. 409 while products use it."""
+    device = await own_device(scales, caller, device_id)
     command = DropMessage(
-        device_id=found.device_id,
+        device_id=device.device_id,
         message=str(message_id),
         edited_by=caller.subject,
         now=scales.clock(),
     )
     await handler.change(
-        scales.context, found.device_id, command, request_metadata(request, caller)
+        scales.context, device.device_id, command, request_metadata(request, caller)
     )
     return Response(status_code=204)
 
@@ -136,38 +137,38 @@ def _messages(document: Mapping[str, Any]) -> list[Message]:
     users = label.users(document)
     return [
         Message(
-            id=_id(one, label.MESSAGES),
+            id=_id(one, MESSAGES),
             value=_text(one.get("value")) or "",
             deleted=one.get("deleted") is True,
             plus=list(users.get(text_of(one["id"]) or "", ())),
         )
-        for one in label.entries(document, label.MESSAGES)
+        for one in label.entries(document, MESSAGES)
     ]
 
 
-def _category(one: Mapping[str, Any]) -> Category:
-    number = one.get("number")
+def _category(entry: Mapping[str, Any]) -> Category:
+    number = entry.get("number")
     return Category(
-        id=_id(one, label.CATEGORIES),
-        name=_text(one.get("name")) or "",
+        id=_id(entry, CATEGORIES),
+        name=_text(entry.get("name")) or "",
         number=number if isinstance(number, int | str) else None,
     )
 
 
-def _template(one: Mapping[str, Any]) -> Template:
-    width, height = _numbers(one.get("width"), one.get("height"))
+def _template(entry: Mapping[str, Any]) -> Template:
+    width, height = _numbers(entry.get("width"), entry.get("height"))
     return Template(
-        id=_id(one, label.TEMPLATES),
-        name=_text(one.get("name")),
+        id=_id(entry, TEMPLATES),
+        name=_text(entry.get("name")),
         width=width,
         height=height,
-        deleted=one.get("deleted") is True,
+        deleted=entry.get("deleted") is True,
     )
 
 
-def _id(one: Mapping[str, Any], name: str) -> int | str:
-    """A number, unless it is none: some write ids as texts (§3)."""
-    text = text_of(one[IDS[name]]) or ""
+def _id(entry: Mapping[str, Any], name: str) -> int | str:
+    """The id as a number if it is one: some scales write ids as text (§3)."""
+    text = text_of(entry[IDS[name]]) or ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else text
 
 

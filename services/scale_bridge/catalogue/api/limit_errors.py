@@ -1,4 +1,4 @@
-"""Saying no to what the model of a scale cannot hold (SCL-8): 422 in FastAPI's words, and why."""
+"""422 for values beyond the limits of the scale's model (SCL-8), in FastAPI's format."""
 
 from http import HTTPStatus
 from typing import Final
@@ -11,15 +11,15 @@ from services.scale_bridge.catalogue.domain.product import BeyondModel
 
 CODE: Final = BeyondModel.__name__
 MOST: Final = 100
-"""Enough to mend a catalogue by; a revision may have thousands."""
+"""The most faults in one response; a revision may have thousands."""
 
 
 def limit_error(error: BeyondModel | RevisionBeyondModel) -> Response:
-    """Every field with the limit it is beyond."""
+    """The response with every field and the limit it exceeds."""
     if isinstance(error, RevisionBeyondModel):
-        told = [(("products", one.plu, one.field), one.why) for one in error.problems[:MOST]]
+        faults = [(("products", one.plu, one.field), one.why) for one in error.problems[:MOST]]
     else:
-        told = [(("fields", name, ""), why) for name, why in error.reasons.items()]
+        faults = [(("fields", name, ""), why) for name, why in error.reasons.items()]
     detail = [
         {
             "type": "model_limit",
@@ -27,6 +27,6 @@ def limit_error(error: BeyondModel | RevisionBeyondModel) -> Response:
             "msg": why,
             "input": None,
         }
-        for where, why in told
+        for where, why in faults
     ]
     return JSONResponse({"detail": detail, "code": CODE}, HTTPStatus.UNPROCESSABLE_ENTITY)

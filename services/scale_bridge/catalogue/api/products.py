@@ -9,17 +9,17 @@ from pydantic import BaseModel
 from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from services.scale_bridge.catalogue.api.document import ETAG, tagged_response
 from services.scale_bridge.catalogue.api.limit_errors import limit_error
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, if_match
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -37,38 +37,38 @@ class Patch(BaseModel):
 
 @router.get("/devices/{device_id}/products/cached")
 async def cached(request: Request, scales: Scales, caller: Reader, device_id: int) -> Response:
-    """The stored copy, empty if there is none; 304 to who has it, by `If-None-Match`."""
-    found = await own(scales, caller, device_id)
-    loaded = await handler.load(scales.context, caller.tenant, found.device_id)
-    tag = strong_tag(loaded.copy.revision)
+    """The stored catalogue, empty if there is none; 304 if `If-None-Match` has its tag."""
+    device = await own_device(scales, caller, device_id)
+    loaded = await handler.load(scales.context, caller.tenant, device.device_id)
+    tag = strong_tag(loaded.catalogue.revision)
     if is_not_modified(request.headers.getlist("If-None-Match"), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={ETAG: tag})
-    return await tagged_response(loaded.copy)
+    return await tagged_response(loaded.catalogue)
 
 
-@router.patch("/devices/{device_id}/products/{plu}", dependencies=[LISTED])
+@router.patch("/devices/{device_id}/products/{plu}", dependencies=[DEVICES_VISIBLE])
 async def patch(
     request: Request, scales: Scales, caller: Writer, device_id: int, plu: str, body: Patch
 ) -> Response:
-    """Edit one product of the copy; the whole copy is answered. 422 names every bad field.
+    """Edit one product; the response is the whole catalogue. 422 names every bad field.
 
-    With `If-Match` only the revision that is named by its tag is edited, else it is 412.
+    With `If-Match` only the revision with this tag is edited, else it is 412.
     """
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     command = Edit(
-        device_id=found.device_id,
+        device_id=device.device_id,
         plu=plu,
         fields=body.fields,
         source="person",
         edited_by=caller.subject,
         now=scales.clock(),
-        limits=limits_of(found.device.profile.model),
+        limits=limits_of(device.device.profile.model),
     )
     tags = request.headers.getlist("If-Match")
-    asked = if_match(lambda revision: if_match_allows(tags, strong_tag(revision)), command)
+    edit = if_match(lambda revision: if_match_allows(tags, strong_tag(revision)), command)
     try:
         changed = await handler.change(
-            scales.context, found.device_id, asked, request_metadata(request, caller)
+            scales.context, device.device_id, edit, request_metadata(request, caller)
         )
     except ChangedMeanwhile as error:
         headers = {ETAG: strong_tag(error.revision)}
@@ -77,4 +77,4 @@ async def patch(
         return limit_error(error)
     except BadFields as error:
         raise unfit(*((("fields", name), why) for name, why in error.reasons.items())) from None
-    return await tagged_response(changed.copy)
+    return await tagged_response(changed.catalogue)

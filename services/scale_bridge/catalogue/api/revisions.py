@@ -1,4 +1,4 @@
-"""Revisions of a catalogue: listed, compared, brought back (R7)."""
+"""Revisions of a catalogue: listed, compared, restored (R7)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,14 @@ from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers import revision as revisions
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
+from services.scale_bridge.context import (
+    DEVICES_VISIBLE,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+    request_metadata,
+)
 
 router = APIRouter(tags=["revisions"])
 
@@ -37,10 +44,10 @@ class Revision(BaseModel):
 @router.get("/devices/{device_id}/revisions")
 async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revision]:
     """The last revisions, the newest first."""
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     limit = scales.settings.revisions
-    told = await revisions.latest(scales.context, caller.tenant, found.device_id, limit=limit)
-    return [Revision(**one) for one in told]
+    latest = await revisions.latest(scales.context, caller.tenant, device.device_id, limit=limit)
+    return [Revision(**one) for one in latest]
 
 
 @router.get("/devices/{device_id}/revisions/diff")
@@ -51,56 +58,58 @@ async def diff(
     of: Annotated[int, Query(ge=1, alias="from")],
     to: Annotated[int | None, Query(ge=1)] = None,
 ) -> dict[str, Any]:
-    """What changed, product by product, from one revision to another, or to the present."""
-    found = await own(scales, caller, device_id)
+    """The changes, product by product, from one revision to another, or to the current one."""
+    device = await own_device(scales, caller, device_id)
     if to is None:
-        to = (await handler.load(scales.context, caller.tenant, found.device_id)).copy.revision
-    before = await handler.at_revision(scales.context, caller.tenant, found.device_id, of)
-    after = await handler.at_revision(scales.context, caller.tenant, found.device_id, to)
+        to = (
+            await handler.load(scales.context, caller.tenant, device.device_id)
+        ).catalogue.revision
+    before = await handler.at_revision(scales.context, caller.tenant, device.device_id, of)
+    after = await handler.at_revision(scales.context, caller.tenant, device.device_id, to)
     return {"from": of, "to": to, **_present(difference(before, after))}
 
 
 @router.get("/devices/{device_id}/revisions/{revision}")
 async def read(scales: Scales, caller: Reader, device_id: int, revision: int) -> Response:
     """The catalogue as it was at a revision."""
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     return await document_response(
-        await handler.at_revision(scales.context, caller.tenant, found.device_id, revision)
+        await handler.at_revision(scales.context, caller.tenant, device.device_id, revision)
     )
 
 
-@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[LISTED])
+@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[DEVICES_VISIBLE])
 async def revert(
     request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
 ) -> Response:
-    """Make a revision the present one again; the scale gets it with the next upload.
+    """Restore a revision; the scale gets it with the next upload.
 
-    422 if the model of the scale cannot hold what it would bring back.
+    422 if the model of the scale cannot hold it.
     """
-    found = await own(scales, caller, device_id)
-    limits = limits_of(found.device.profile.model)
+    device = await own_device(scales, caller, device_id)
+    limits = limits_of(device.device.profile.model)
     metadata = request_metadata(request, caller)
     try:
         changed = await revisions.revert(
-            scales.context, found.device_id, revision, caller.subject, metadata, limits=limits
+            scales.context, device.device_id, revision, caller.subject, metadata, limits=limits
         )
     except RevisionBeyondModel as error:
         return limit_error(error)
-    return await document_response(changed.copy.current_document)
+    return await document_response(changed.catalogue.current_document)
 
 
-def _present(found: Difference) -> dict[str, Any]:
+def _present(changes: Difference) -> dict[str, Any]:
     changed = {
         key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
-        for key, fields in found.changed.items()
+        for key, fields in changes.changed.items()
     }
-    beside = {
+    lists = {
         name: {key: {"before": one.before, "after": one.after} for key, one in entries.items()}
-        for name, entries in found.beside.items()
+        for name, entries in changes.lists.items()
     }
     return {
-        "added": found.added,
-        "removed": found.removed,
+        "added": changes.added,
+        "removed": changes.removed,
         "changed": changed,
-        "beside": beside,
+        "beside": lists,
     }

@@ -1,1 +1,1 @@
-"""Rules of catalogues, products, labels and dates."""
+"""Catalogues, products, labels, dates and prices: decisions, state and comparison."""

@@ -1,102 +1,109 @@
-"""Auxiliary lists (messages, categories, templates): what to send, and what is still missing.
+"""Auxiliary lists (messages, categories, templates): what to send, and what the scale lacks.
 
-Messages are many and long, and scales merge them one by one (§3). The other lists are short. What a
-scale keeps by itself (lots, rates, and what we do not know) is sent if it differs, but is no reason
-to say that an upload failed: it is not changed here.
+Messages are many and long, and scales merge them one by one (§3); the other lists are short and
+sent as a whole. Lists the service does not edit (lots, rates, unknown ones) are sent if they
+differ, but do not make an upload fail.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from services.scale_bridge.catalogue.domain.difference import WHOLE, Difference, by_id, difference
+from services.scale_bridge.catalogue.domain.difference import (
+    CATEGORIES,
+    MESSAGES,
+    TEMPLATES,
+    WHOLE,
+    Difference,
+    by_id,
+    difference,
+)
 from services.scale_bridge.driver.domain.document import Document, products, text_of
 
-MESSAGES: Final = "messages"
 DISPLAYED: Final[Mapping[str, tuple[str, ...]]] = {
     MESSAGES: ("value",),
-    "categories": ("name", "number"),
-    "labelTemplates": ("name", "width", "height"),
+    CATEGORIES: ("name", "number"),
+    TEMPLATES: ("name", "width", "height"),
 }
-"""What counts of an entry."""
+"""The fields of an entry that are compared, by list."""
 
 Entry: TypeAlias = Mapping[str, Any]
 EntryKey: TypeAlias = tuple[str, str]
 """The name of a list, and the id of an entry in it."""
 
 
-def with_messages(patch: Document, found: Difference) -> Document:
-    """The same, but of the messages only those that a scale needs; see `showing.differing`."""
-    entries, changed = patch.get(MESSAGES), found.beside.get(MESSAGES, {})
+def with_messages(patch: Document, changes: Difference) -> Document:
+    """The patch with only the messages that changed, or that its products refer to."""
+    entries, changed = patch.get(MESSAGES), changes.lists.get(MESSAGES, {})
     if by_id(MESSAGES, entries) is None or WHOLE in changed:
         return patch
     needed = {text_of(product.get("message")) for product in products(patch)} | changed.keys()
-    some = [entry for entry in entries or () if text_of(entry.get("id")) in needed]
-    gone = [_deleted(one.before) for one in changed.values() if one.after is None]
-    if not some and not gone:
+    sent = [entry for entry in entries or () if text_of(entry.get("id")) in needed]
+    deletions = [_deleted(one.before) for one in changed.values() if one.after is None]
+    if not sent and not deletions:
         return {name: value for name, value in patch.items() if name != MESSAGES}
-    return {**patch, MESSAGES: [*some, *gone]}
+    return {**patch, MESSAGES: [*sent, *deletions]}
 
 
 def missing_entries(
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     read: Mapping[str, Any],
     *,
     known: Mapping[str, Any] | None = None,
     gone: Collection[str] = (),
 ) -> frozenset[EntryKey]:
-    """The entries that the scale, read just now, does not show as they are wanted.
+    """The entries that the scale, in the catalogue just `read`, does not hold as desired.
 
-    Of lists other than messages only what is wanted otherwise than the scale had it: `known`.
-    `gone` are the messages that it must not show at all.
+    For lists other than messages, only entries we changed since `known` are compared. `gone` are
+    the ids of messages that the scale must not hold.
     """
-    changed = {} if known is None else difference(known, wanted).beside
+    changed = {} if known is None else difference(known, desired).lists
     bad = {
         (name, key)
-        for name, counts in DISPLAYED.items()
-        for key, entry, shown in _pairs(name, wanted, read)
+        for name, fields in DISPLAYED.items()
+        for key, entry, held in _pairs(name, desired, read)
         if name == MESSAGES or key in changed.get(name, ())
-        if not _shows(shown, entry, counts)
+        if not _displays(held, entry, fields)
     }
-    there = by_id(MESSAGES, read.get(MESSAGES)) or {}
-    return frozenset(bad | {(MESSAGES, key) for key in gone if not _is_deleted(there.get(key))})
+    present = by_id(MESSAGES, read.get(MESSAGES)) or {}
+    return frozenset(bad | {(MESSAGES, key) for key in gone if not _is_deleted(present.get(key))})
 
 
 def deleted_messages(patch: Mapping[str, Any] | None) -> frozenset[str]:
-    """The ids of the messages that are sent to be forgotten."""
+    """The ids of the messages that a patch deletes."""
     entries = by_id(MESSAGES, (patch or {}).get(MESSAGES)) or {}
     return frozenset(key for key, entry in entries.items() if entry.get("deleted") is True)
 
 
 def with_deletions(patch: Document, read: Mapping[str, Any], bad: Collection[EntryKey]) -> Document:
-    """The same with messages to be forgotten that only the scale has."""
-    mine = by_id(MESSAGES, patch.get(MESSAGES))
+    """The patch, with deletions of the bad messages that only the scale holds."""
+    ours = by_id(MESSAGES, patch.get(MESSAGES)) or {}
     theirs = by_id(MESSAGES, read.get(MESSAGES)) or {}
-    left = [
+    deletions = [
         _deleted(entry)
         for key, entry in theirs.items()
-        if (MESSAGES, key) in bad and key not in (mine or {})
+        if (MESSAGES, key) in bad and key not in ours
     ]
-    return {**patch, MESSAGES: [*(patch.get(MESSAGES) or ()), *left]} if left else patch
+    return {**patch, MESSAGES: [*(patch.get(MESSAGES) or ()), *deletions]} if deletions else patch
 
 
 def _pairs(
-    name: str, wanted: Mapping[str, Any], read: Mapping[str, Any]
+    name: str, desired: Mapping[str, Any], read: Mapping[str, Any]
 ) -> Iterator[tuple[str, Entry, Entry | None]]:
-    """The entries of a list with what the scale shows; none if they cannot be told apart."""
-    ours, theirs = by_id(name, wanted.get(name)), by_id(name, read.get(name))
+    """The entries of a list, each with the one on the scale; nothing if one has no id."""
+    ours, theirs = by_id(name, desired.get(name)), by_id(name, read.get(name))
     if ours is not None and theirs is not None:
         yield from ((key, entry, theirs.get(key)) for key, entry in ours.items())
 
 
-def _shows(shown: Entry | None, wanted: Entry, counts: Collection[str]) -> bool:
-    if _is_deleted(wanted) or shown is None or _is_deleted(shown):
-        return _is_deleted(wanted) and _is_deleted(shown)
-    return all(_same(shown.get(name), wanted[name]) for name in counts if name in wanted)
+def _displays(held: Entry | None, desired: Entry, fields: Collection[str]) -> bool:
+    if _is_deleted(desired) or held is None or _is_deleted(held):
+        return _is_deleted(desired) and _is_deleted(held)
+    return all(_same(held.get(name), desired[name]) for name in fields if name in desired)
 
 
-def _same(shown: object, wanted: object) -> bool:
-    """No text, null and nothing at all are the same on a label."""
-    return shown == wanted or (shown in (None, "") and wanted in (None, ""))
+def _same(one: object, other: object) -> bool:
+    """Whether a label looks the same: an empty text, null and an absent field do."""
+    return one == other or (one in (None, "") and other in (None, ""))
 
 
 def _is_deleted(entry: Entry | None) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the cached catalogue is confirmed on the device (R8), and still its own (R9)."""
+"""Whether the stored catalogue is confirmed on the scale (R8), and belongs to it (R9)."""
 
 from typing import assert_never
 
@@ -8,28 +8,34 @@ from contracts.scale_bridge import (
     CatalogueInvalidated,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt, Invalidate
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    Confirm,
+    Invalidate,
+    RevokeConfirmation,
+)
 
 
-def synchronize(copy: Catalogue, command: Invalidate | Confirm | Doubt) -> list[ScaleBridgeEvent]:
-    """Nothing if it is known, or in doubt, or of another scale already."""
+def synchronize(
+    catalogue: Catalogue, command: Invalidate | Confirm | RevokeConfirmation
+) -> list[ScaleBridgeEvent]:
+    """The event of a change of the confirmation; nothing if the state is already as commanded."""
     match command:
         case Invalidate():
-            return _invalidated(copy, command)
+            return _invalidate(catalogue, command)
         case Confirm():
-            return confirmed(copy, command)
-        case Doubt():
-            return _doubted(copy, command)
+            return confirm(catalogue, command)
+        case RevokeConfirmation():
+            return _revoke(catalogue, command)
         case _:
             assert_never(command)
 
 
-def confirmed(copy: Catalogue, command: Confirm) -> list[ScaleBridgeEvent]:
-    """Nothing new if it is known, or if by now the copy is of another scale."""
-    if not copy.valid or not copy.since <= command.revision <= copy.revision:
+def confirm(catalogue: Catalogue, command: Confirm) -> list[ScaleBridgeEvent]:
+    """Confirm a revision; nothing if it is confirmed, or belongs to another scale."""
+    if not catalogue.valid or not catalogue.since <= command.revision <= catalogue.revision:
         return []
-    if (copy.confirmed, copy.on_scale) == (command.revision, command.content):
+    if (catalogue.confirmed, catalogue.on_scale) == (command.revision, command.content):
         return []
     return [
         CatalogueConfirmed(
@@ -42,26 +48,26 @@ def confirmed(copy: Catalogue, command: Confirm) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _invalidated(copy: Catalogue, command: Invalidate) -> list[ScaleBridgeEvent]:
-    if not copy.valid:
+def _invalidate(catalogue: Catalogue, command: Invalidate) -> list[ScaleBridgeEvent]:
+    if not catalogue.valid:
         return []
     return [
         CatalogueInvalidated(
             device_id=command.device_id,
-            revision=copy.revision + 1,
+            revision=catalogue.revision + 1,
             reason=command.reason,
             invalidated_at=command.now,
         )
     ]
 
 
-def _doubted(copy: Catalogue, command: Doubt) -> list[ScaleBridgeEvent]:
-    if not copy.valid or (copy.confirmed, copy.on_scale) == (0, command.content):
+def _revoke(catalogue: Catalogue, command: RevokeConfirmation) -> list[ScaleBridgeEvent]:
+    if not catalogue.valid or (catalogue.confirmed, catalogue.on_scale) == (0, command.content):
         return []
     return [
         CatalogueDoubted(
             device_id=command.device_id,
-            revision=copy.revision,
+            revision=catalogue.revision,
             content=command.content,
             operation_id=command.operation_id,
             doubted_at=command.now,

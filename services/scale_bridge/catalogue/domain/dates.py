@@ -1,4 +1,4 @@
-"""The dates a label shows: how they are written, and how a run of auto-update sets them (R13)."""
+"""The dates on a label: their format, and how auto-update sets them (R13)."""
 
 import math
 import re
@@ -10,14 +10,14 @@ from typing import Any, Final
 from services.scale_bridge.driver.domain.document import Document, Product, products
 
 MOST_DAYS: Final = 9999
-_WRITTEN: Final = re.compile(r"(\d{2})-(\d{2})-(\d{2})", re.ASCII)
+_FORMAT: Final = re.compile(r"(\d{2})-(\d{2})-(\d{2})", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,5}", re.ASCII)
 _CENTURY: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refreshed:
-    """A catalogue with new dates. `left_alone` are the items whose shelf life says nothing."""
+    """A catalogue with new dates. `left_alone` counts products without a usable shelf life."""
 
     document: Document
     changed: int
@@ -25,11 +25,11 @@ class Refreshed:
 
 
 def is_date(text: str) -> bool:
-    """Whether it is a day of this century, written DD-MM-YY."""
-    found = _WRITTEN.fullmatch(text)
-    if found is None:
+    """Whether it is a day of this century, as DD-MM-YY."""
+    match = _FORMAT.fullmatch(text)
+    if match is None:
         return False
-    day, month, year = (int(part) for part in found.groups())
+    day, month, year = (int(part) for part in match.groups())
     try:
         date(_CENTURY + year, month, day)
     except ValueError:
@@ -37,16 +37,16 @@ def is_date(text: str) -> bool:
     return True
 
 
-def written(day: date) -> str:
-    """DD-MM-YY."""
+def format_date(day: date) -> str:
+    """The day as DD-MM-YY."""
     return f"{day.day:02}-{day.month:02}-{day.year % 100:02}"
 
 
 def refreshed(document: Mapping[str, Any], now: datetime) -> Refreshed:
-    """The catalogue with every product made today and to be sold by the end of its shelf life.
+    """The catalogue with `manufactureDate` today and `sellByDate` at the end of the shelf life.
 
-    `now` is aware, in the zone whose day counts. Nothing but `manufactureDate` and `sellByDate`
-    changes; a product without a usable shelf life keeps both.
+    `now` is aware, in the time zone of the scale. Other fields do not change; a product without a
+    usable shelf life keeps both dates.
     """
     items = []
     changed = left_alone = 0
@@ -56,7 +56,7 @@ def refreshed(document: Mapping[str, Any], now: datetime) -> Refreshed:
             left_alone += 1
             items.append(item)
             continue
-        dates = {"manufactureDate": written(now.date()), "sellByDate": written(end)}
+        dates = {"manufactureDate": format_date(now.date()), "sellByDate": format_date(end)}
         changed += any(item.get(name) != value for name, value in dates.items())
         items.append({**item, **dates})
     return Refreshed(
@@ -65,10 +65,10 @@ def refreshed(document: Mapping[str, Any], now: datetime) -> Refreshed:
 
 
 def sell_by(product: Product, now: datetime) -> date | None:
-    """The last day it may be sold, if made now; None if its shelf life cannot be told."""
+    """The last day of sale of a product made now; None without a usable shelf life."""
     kind, life = product.get("shelfLifeType"), _number(product.get("shelfLife"))
     if kind == "HOURS" and life is not None:
-        # In UTC: an hour lasts an hour, also in the night when clocks change.
+        # In UTC, so that an hour is an hour when clocks change.
         return (now.astimezone(UTC) + timedelta(hours=life)).astimezone(now.tzinfo).date()
     if kind not in (None, "DAYS") or life is None:
         life = _number(product.get("shelfLifeInDays"))
@@ -76,7 +76,7 @@ def sell_by(product: Product, now: datetime) -> date | None:
 
 
 def _number(value: object) -> int | None:
-    """A shelf life as a whole number; also out of a text, as some programs write them."""
+    """A shelf life as a whole number; some programs write it as text."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,53 +1,43 @@
-"""The stored copy of a scale's catalogue: what the scale shall show, revision by revision."""
+"""The decisions on a catalogue: which events a command makes."""
 
 from collections.abc import Mapping
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
-from contracts.scale_bridge import (
-    CatalogueReverted,
-    DatesRefreshed,
-    ProductEdited,
-    ScaleBridgeEvent,
-)
+from contracts.scale_bridge import CatalogueReverted, DatesRefreshed, ScaleBridgeEvent
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue, evolve
-from services.scale_bridge.catalogue.domain.catalogue_sync import synchronize
-from services.scale_bridge.catalogue.domain.commands import (
+from services.scale_bridge.catalogue.domain.catalogue import (
+    DATES,
+    Catalogue,
     CatalogueCommand,
     Confirm,
-    Doubt,
     DropMessage,
     Edit,
     Invalidate,
     RefreshDates,
     Revert,
+    RevokeConfirmation,
     SetMessage,
     TakeFetched,
     TakePrice,
+    evolve,
 )
+from services.scale_bridge.catalogue.domain.catalogue_sync import synchronize
 from services.scale_bridge.catalogue.domain.dates import refreshed
+from services.scale_bridge.catalogue.domain.edits import edit_product
 from services.scale_bridge.catalogue.domain.fetched import take_fetched
-from services.scale_bridge.catalogue.domain.label import messages, references
-from services.scale_bridge.catalogue.domain.prices import overruled, overruled_by_revert, take
-from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel, beyond_model
-from services.scale_bridge.catalogue.domain.product import patched
-from services.scale_bridge.driver.domain.document import (
-    Document,
-    find,
-    is_deleted,
-    key_of,
-    plu_of,
-    products,
+from services.scale_bridge.catalogue.domain.label import messages
+from services.scale_bridge.catalogue.domain.prices import (
+    take_price,
+    with_overrides,
+    with_overrides_of_revert,
 )
+from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel, beyond_model
+from services.scale_bridge.driver.domain.document import Document, is_deleted, key_of, products
 
 CATEGORY: Final = "catalogue"
 MOST_DATES: Final = 5000
-"""How many products one event dates: it must fit into the log."""
-
-
-class ProductUnknown(NotFound):
-    """Product not found (plu)"""
+"""The most products that one event dates; the size of an event is limited."""
 
 
 class NothingCached(Refused):
@@ -58,17 +48,17 @@ class RevisionUnknown(NotFound):
     """Revision not found"""
 
 
-NEVER: Final = Catalogue()
+EMPTY: Final = Catalogue()
 
 
-def document_of(copy: Catalogue) -> Document:
-    """The catalogue that may be sent. Raises NothingCached."""
-    if not copy.valid or copy.document is None:
+def document_of(catalogue: Catalogue) -> Document:
+    """The document of a valid catalogue. Raises NothingCached."""
+    if not catalogue.valid or catalogue.document is None:
         raise NothingCached
-    return copy.document
+    return catalogue.document
 
 
-def decide(copy: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]:
+def decide(catalogue: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]:
     """See `Decider`.
 
     Raises ProductUnknown, NothingCached, RevisionUnknown, EditedMeanwhile, BadFields,
@@ -76,84 +66,36 @@ def decide(copy: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]
     """
     match command:
         case TakeFetched():
-            return take_fetched(copy, command, _edited)
+            return take_fetched(catalogue, command)
         case Edit():
-            return overruled(copy, command, _edited(copy, command))
+            return with_overrides(catalogue, command, edit_product(catalogue, command))
         case TakePrice():
-            return take(copy, command, _edited)
+            return take_price(catalogue, command)
         case SetMessage() | DropMessage():
-            return messages(copy.revision, document_of(copy), command)
+            return messages(catalogue.revision, document_of(catalogue), command)
         case RefreshDates():
-            return _dated(copy, command)
+            return _refresh_dates(catalogue, command)
         case Revert():
-            return overruled_by_revert(copy, command, _reverted(copy, command))
-        case Invalidate() | Confirm() | Doubt():
-            return synchronize(copy, command)
+            return with_overrides_of_revert(catalogue, command, _revert(catalogue, command))
+        case Invalidate() | Confirm() | RevokeConfirmation():
+            return synchronize(catalogue, command)
         case _:
             assert_never(command)
 
 
-def _edited(copy: Catalogue, command: Edit) -> list[ScaleBridgeEvent]:
-    document = copy.current_document
-    place = find(document, command.plu)
-    if place is None:
-        raise ProductUnknown
-    before = products(document)[place]
-    others = _others(document, place, command.fields)
-    after = patched(
-        before,
-        command.fields,
-        others=others,
-        limits=command.limits,
-        references=references(document, command.fields),
-    )
-    changed = [name for name in after if name not in before or not _same(before[name], after[name])]
-    if command.being_read:
-        # But for the PLU: the product is found by it again.
-        named = [name for name in command.fields if name in after and name != "pluNumber"]
-        changed = list(dict.fromkeys([*changed, *named]))
-    if not changed:
-        return []
-    return [
-        ProductEdited(
-            device_id=command.device_id,
-            revision=copy.revision + 1,
-            plu=command.plu,
-            before={name: before.get(name) for name in changed},
-            after={name: after[name] for name in changed},
-            source=command.source,
-            edited_by=command.edited_by,
-            edited_at=command.now,
-        )
-    ]
-
-
-def _others(document: Document, place: int, fields: Mapping[str, Any]) -> frozenset[str]:
-    if "pluNumber" not in fields:
-        return frozenset()
-    others = (item for at, item in enumerate(products(document)) if at != place)
-    every = (plu_of(item) for item in others if not is_deleted(item))
-    return frozenset(plu for plu in every if plu is not None)
-
-
-def _same(before: object, after: object) -> bool:
-    # To Python 1 and True are the same.
-    return before == after and isinstance(before, bool) == isinstance(after, bool)
-
-
-def _dated(copy: Catalogue, command: RefreshDates) -> list[ScaleBridgeEvent]:
-    document = document_of(copy)
+def _refresh_dates(catalogue: Catalogue, command: RefreshDates) -> list[ScaleBridgeEvent]:
+    document = document_of(catalogue)
     new = refreshed(document, command.now)
     dates = {
         key_of(after): (after[DATES[0]], after[DATES[1]])
         for before, after in zip(products(document), products(new.document), strict=True)
-        if before != after and not is_deleted(before) and key_of(before) not in command.but
+        if before != after and not is_deleted(before) and key_of(before) not in command.except_plus
     }
     keys = list(dates)
     return [
         DatesRefreshed(
             device_id=command.device_id,
-            revision=copy.revision + 1 + number,
+            revision=catalogue.revision + 1 + number,
             dates={key: dates[key] for key in keys[start : start + MOST_DATES]},
             left_alone=new.left_alone if start == 0 else 0,
             refreshed_at=command.now,
@@ -162,20 +104,21 @@ def _dated(copy: Catalogue, command: RefreshDates) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _reverted(copy: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
-    if not copy.since <= command.to_revision <= copy.revision:
+def _revert(catalogue: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
+    if not catalogue.since <= command.to_revision <= catalogue.revision:
         raise RevisionUnknown
-    if not copy.valid:
+    if not catalogue.valid:
         raise NothingCached
-    if copy.document == command.document and not command.being_read:
+    if catalogue.document == command.document and not command.being_read:
         return []
-    excess = list(beyond_model(command.document, command.limits, before=copy.current_document))
+    before = catalogue.current_document
+    excess = list(beyond_model(command.document, command.limits, before=before))
     if excess:
         raise RevisionBeyondModel(excess)
     return [
         CatalogueReverted(
             device_id=command.device_id,
-            revision=copy.revision + 1,
+            revision=catalogue.revision + 1,
             content=command.content,
             items=len(products(command.document)),
             to_revision=command.to_revision,
@@ -186,12 +129,12 @@ def _reverted(copy: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
 
 
 def catalogue_with(
-    contents: Mapping[str, Document], initial: Catalogue = NEVER
+    contents: Mapping[str, Document], initial: Catalogue = EMPTY
 ) -> Decider[Catalogue, CatalogueCommand, ScaleBridgeEvent]:
-    """The aggregate, folded with these contents and from `initial` on."""
+    """The aggregate, with the documents that its events name by MD5."""
     return Decider(
         category=CATEGORY,
         initial=initial,
         decide=decide,
-        evolve=lambda copy, event: evolve(copy, event, contents),
+        evolve=lambda catalogue, event: evolve(catalogue, event, contents),
     )

@@ -1,12 +1,12 @@
-"""What a scale was read to hold, and the changes that came while it was read: none of them is lost.
+"""The decision on a fetched catalogue, and the changes made while it was fetched.
 
-Reading takes its time, and the catalogue may be changed meanwhile. What was stored before the
-reading was ordered gives way to what the scale holds (R7); every later change is made again on top
-of that, or if that cannot be done, the catalogue stays as it is.
+A fetch takes time, and the catalogue may change meanwhile. What was stored before the fetch was
+ordered is replaced by what the scale holds (R7); every later change is repeated on top of that. If
+a change cannot be repeated, the stored catalogue stays.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from contracts.scale_bridge import (
     CatalogueFetched,
@@ -18,22 +18,24 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue, evolve, renumbered
-from services.scale_bridge.catalogue.domain.catalogue_sync import confirmed, synchronize
-from services.scale_bridge.catalogue.domain.commands import (
+from services.scale_bridge.catalogue.domain.catalogue import (
+    DATES,
+    Catalogue,
     Confirm,
-    Doubt,
     DropMessage,
     Edit,
+    RevokeConfirmation,
     SetMessage,
     TakeFetched,
+    evolve,
+    plu_after,
 )
+from services.scale_bridge.catalogue.domain.catalogue_sync import confirm, synchronize
+from services.scale_bridge.catalogue.domain.edits import edit_product
 from services.scale_bridge.catalogue.domain.label import messages
 from services.scale_bridge.catalogue.domain.prices import PERSON
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.driver.domain.document import by_key, products
-
-Edited: TypeAlias = Callable[[Catalogue, Edit], list[ScaleBridgeEvent]]
 
 CHANGES: Final = (
     CatalogueFetched,
@@ -43,79 +45,82 @@ CHANGES: Final = (
     MessageEdited,
     ProductEdited,
 )
-"""The events that each make a new revision."""
+"""The events that make a new revision."""
 
 
 class EditedMeanwhile(Refused):
     """Каталог изменили за это время, и правки нельзя соединить: повторите."""
 
 
-def take_fetched(copy: Catalogue, command: TakeFetched, edited: Edited) -> list[ScaleBridgeEvent]:
-    """The catalogue that was read, and on top of it the changes since that was ordered.
+def take_fetched(catalogue: Catalogue, command: TakeFetched) -> list[ScaleBridgeEvent]:
+    """The fetched catalogue, and on top of it the changes since the fetch was ordered.
 
-    A revision that was brought back meanwhile stays the present one. What is the same already is no
-    new revision; it may be news that the scale holds it. Raises EditedMeanwhile.
+    A revision that was restored meanwhile stays the current one. A fetch of the stored catalogue is
+    no new revision, but may confirm it. Raises EditedMeanwhile.
     """
-    if copy.valid and copy.document == command.document:
-        return confirmed(copy, _confirm(copy, command))
-    changes = _in_force(command.changes) if copy.valid else []
+    if catalogue.valid and catalogue.document == command.document:
+        return confirm(catalogue, _confirm(catalogue, command))
+    changes = _of_current(command.changes) if catalogue.valid else []
     if any(isinstance(change, CatalogueReverted) for change in changes):
-        return synchronize(copy, _doubt(command))
+        return synchronize(catalogue, _revoke(command))
     whole = CatalogueFetched(
         device_id=command.device_id,
-        revision=copy.revision + 1,
+        revision=catalogue.revision + 1,
         content=command.content,
         items=len(products(command.document)),
         operation_id=command.operation_id,
         fetched_at=command.now,
     )
     events: list[ScaleBridgeEvent] = [whole]
-    now = evolve(copy, whole, {command.content: command.document})
+    catalogue = evolve(catalogue, whole, {command.content: command.document})
     for change in changes:
-        for event in _again(now, change, command, edited):
+        for event in _repeat(catalogue, change, command):
             events.append(event)
-            now = evolve(now, event)
+            catalogue = evolve(catalogue, event)
     return events
 
 
 def set_by_people(changes: Iterable[ScaleBridgeEvent], names: Collection[str]) -> Mapping[str, str]:
-    """Who set one of these fields of a product last, by its PLU, where that was a person."""
-    found: dict[str, str] = {}
+    """By PLU, the person who was the last to set one of these fields of the product."""
+    people: dict[str, str] = {}
     for change in changes:
         if not isinstance(change, ProductEdited):
             continue
-        by = found.pop(change.plu, None)
+        by = people.pop(change.plu, None)
         if not change.after.keys().isdisjoint(names):
             by = change.edited_by if change.source == PERSON else None
         if by is not None:
-            found[renumbered(change)] = by
-    return found
+            people[plu_after(change)] = by
+    return people
 
 
-def _in_force(changes: Sequence[ScaleBridgeEvent]) -> list[ScaleBridgeEvent]:
-    """The changes of the catalogue that is stored: another one may have replaced it meanwhile."""
+def _of_current(changes: Sequence[ScaleBridgeEvent]) -> list[ScaleBridgeEvent]:
+    """The changes since the last whole catalogue, if one was stored meanwhile."""
     whole = (CatalogueFetched, CatalogueInvalidated)
     last = max((n for n, one in enumerate(changes) if isinstance(one, whole)), default=-1)
     return list(changes[last + 1 :])
 
 
-def _again(
-    copy: Catalogue, change: ScaleBridgeEvent, command: TakeFetched, edited: Edited
+def _repeat(
+    catalogue: Catalogue, change: ScaleBridgeEvent, command: TakeFetched
 ) -> Iterator[ScaleBridgeEvent]:
+    """The events of a change that is repeated on the fetched catalogue. Raises EditedMeanwhile."""
     try:
         match change:
             case ProductEdited(source=source) if source == PERSON:
-                yield from edited(copy, _edit(change, command))
-            case MessageEdited() if copy.document is not None:
-                yield from messages(copy.revision, copy.document, _message(change, command))
+                yield from edit_product(catalogue, _edit(change, command))
+            case MessageEdited() if catalogue.document is not None:
+                yield from messages(
+                    catalogue.revision, catalogue.document, _message(change, command)
+                )
             case DatesRefreshed():
-                yield from _dates(copy, change, command)
+                yield from _dates(catalogue, change, command)
             case _:
-                # The shop's prices are held against what was read by themselves.
+                # The shop's prices are applied after every fetch.
                 return
     except NotFound:
         if isinstance(change, MessageEdited):
-            # To be dropped, and not there any more.
+            # The text to delete is not on the scale.
             return
         raise EditedMeanwhile from None
     except (BadFields, Refused):
@@ -125,7 +130,7 @@ def _again(
 def _edit(change: ProductEdited, command: TakeFetched) -> Edit:
     fields, plu = dict(change.after), change.after.get("pluNumber")
     if isinstance(plu, str):
-        # As only the scale writes it (§3).
+        # Only scales write a PLU as text (§3).
         fields["pluNumber"] = int(plu)
     return Edit(
         device_id=command.device_id,
@@ -158,36 +163,36 @@ def _message(change: MessageEdited, command: TakeFetched) -> SetMessage | DropMe
 
 
 def _dates(
-    copy: Catalogue, change: DatesRefreshed, command: TakeFetched
+    catalogue: Catalogue, change: DatesRefreshed, command: TakeFetched
 ) -> Iterator[ScaleBridgeEvent]:
-    there = by_key(copy.current_document)
+    items = by_key(catalogue.current_document)
     dates = {
         key: (two[0], two[1])
         for key, two in change.dates.items()
-        if key in there and [there[key].get(name) for name in DATES] != list(two)
+        if key in items and [items[key].get(name) for name in DATES] != list(two)
     }
     if dates:
         yield DatesRefreshed(
             device_id=command.device_id,
-            revision=copy.revision + 1,
+            revision=catalogue.revision + 1,
             dates=dates,
             left_alone=0,
             refreshed_at=command.now,
         )
 
 
-def _confirm(copy: Catalogue, command: TakeFetched) -> Confirm:
+def _confirm(catalogue: Catalogue, command: TakeFetched) -> Confirm:
     return Confirm(
         device_id=command.device_id,
         operation_id=command.operation_id,
-        revision=copy.revision,
+        revision=catalogue.revision,
         content=command.content,
         now=command.now,
     )
 
 
-def _doubt(command: TakeFetched) -> Doubt:
-    return Doubt(
+def _revoke(command: TakeFetched) -> RevokeConfirmation:
+    return RevokeConfirmation(
         device_id=command.device_id,
         operation_id=command.operation_id,
         content=command.content,

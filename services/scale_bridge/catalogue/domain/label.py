@@ -1,7 +1,7 @@
-"""What a label says beside its product: texts, categories and templates, and who refers to them.
+"""Labels: texts (which scales call messages), categories and templates, and references to them.
 
-SCL-13. The texts, which scales call messages, can be edited here; a category or a template is only
-referred to. Products refer by the entry's id (§3).
+SCL-13. Texts can be edited; categories and templates can only be referred to. Products refer to an
+entry by its id (§3).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,25 +9,38 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from contracts.scale_bridge import MessageEdited, ScaleBridgeEvent
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
-from services.scale_bridge.catalogue.domain.difference import IDS
+from services.scale_bridge.catalogue.domain.catalogue import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.difference import (
+    CATEGORIES,
+    IDS,
+    MESSAGES,
+    TEMPLATES,
+    has_id,
+)
 from services.scale_bridge.catalogue.domain.model import beyond_text
-from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, References
-from services.scale_bridge.catalogue.domain.product_fields import is_sendable
-from services.scale_bridge.driver.domain.document import Document, key_of, products, text_of
+from services.scale_bridge.catalogue.domain.product import (
+    BadFields,
+    BeyondModel,
+    References,
+    is_sendable,
+)
+from services.scale_bridge.driver.domain.document import (
+    Document,
+    is_deleted,
+    key_of,
+    products,
+    text_of,
+)
 
-MESSAGES: Final = "messages"
-CATEGORIES: Final = "categories"
-TEMPLATES: Final = "labelTemplates"
 REFERRING: Final[Mapping[str, str]] = {
     "message": MESSAGES,
     "category": CATEGORIES,
     "labelTemplate": TEMPLATES,
     "labelDiscountTemplate": TEMPLATES,
 }
-"""Which field of a product refers to which list."""
+"""The list that a field of a product refers to."""
 LONGEST_TEXT: Final = 4000
-"""Of one message, whatever the model: the capacity of most models is unknown."""
+"""Of one message, for any model: the capacity of most models is unknown."""
 
 Entry: TypeAlias = Mapping[str, Any]
 
@@ -45,27 +58,27 @@ class MessagesUnreadable(Refused):
 
 
 def entries(document: Mapping[str, Any], name: str) -> Sequence[Entry]:
-    """The entries of a list beside the products, as far as they are any."""
-    found = document.get(name)
-    if not isinstance(found, list):
+    """The entries of an auxiliary list that have an id."""
+    items = document.get(name)
+    if not isinstance(items, list):
         return ()
-    return [one for one in found if isinstance(one, dict) and text_of(one.get(IDS[name]))]
+    return [one for one in items if isinstance(one, dict) and text_of(one.get(IDS[name]))]
 
 
 def users(document: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
     """The keys (see `key_of`) of the products that carry each message, by its id as text."""
-    found: dict[str, list[str]] = {}
+    by_message: dict[str, list[str]] = {}
     for product in products(document):
         message = text_of(product.get("message"))
-        if message is not None and product.get("deleted") is not True:
-            found.setdefault(message, []).append(key_of(product))
-    return found
+        if message is not None and not is_deleted(product):
+            by_message.setdefault(message, []).append(key_of(product))
+    return by_message
 
 
 def references(document: Mapping[str, Any], fields: Collection[str]) -> References:
-    """What those of the fields that refer to something may be set to.
+    """The ids that the referring ones of these fields may have.
 
-    A list that the scale does not have is not checked; a message must be there.
+    A list that the scale does not have is not checked; a message must exist.
     """
     return {
         field: {
@@ -78,27 +91,17 @@ def references(document: Mapping[str, Any], fields: Collection[str]) -> Referenc
     }
 
 
-def with_message(document: Document | None, message: str, after: Entry) -> Document | None:
-    """The catalogue with this entry in the place of the one it was, or behind all others."""
-    if document is None:
-        return None
-    rows = list(document.get(MESSAGES) or ())
-    places = [place for place, row in enumerate(rows) if _is(row, message)]
-    for place in places:
-        rows[place] = after
-    return {**document, MESSAGES: rows if places else [*rows, after]}
-
-
 def messages(
     revision: int, document: Document, command: SetMessage | DropMessage
 ) -> list[ScaleBridgeEvent]:
-    """What is to be told of a text, at the revision after `revision`; nothing if it is so already.
+    """The event of a change of a text, which makes the revision after `revision`.
 
-    Raises MessagesUnreadable, MessageUnknown, MessageInUse, BadFields, or of it BeyondModel.
+    Nothing if the text is as desired. Raises MessagesUnreadable, MessageUnknown, MessageInUse,
+    BadFields, BeyondModel.
     """
     if not isinstance(document.get(MESSAGES), list | None):
         raise MessagesUnreadable
-    before = next((e for e in entries(document, MESSAGES) if _is(e, command.message)), None)
+    before = next((e for e in entries(document, MESSAGES) if has_id(e, command.message)), None)
     match command:
         case SetMessage():
             after = _set(document, before, command)
@@ -129,7 +132,7 @@ def _set(document: Document, before: Entry | None, command: SetMessage) -> Entry
         raise BadFields({"value": f"must be a text of 1 to {LONGEST_TEXT} characters"})
     if why := beyond_text(command.limits, value):
         raise BeyondModel({"value": why})
-    entry = before if before is not None else {"id": _id(document, command.message)}
+    entry = before if before is not None else {"id": _new_id(document, command.message)}
     return {**entry, "value": value, "deleted": False}
 
 
@@ -143,12 +146,8 @@ def _dropped(document: Document, before: Entry | None, command: DropMessage) -> 
     return {**before, "deleted": True}
 
 
-def _is(row: object, message: str) -> bool:
-    return isinstance(row, dict) and text_of(row.get("id")) == message
-
-
-def _id(document: Document, message: str) -> int | str:
-    """The id of a new message, a text where all others are (§3)."""
+def _new_id(document: Document, message: str) -> int | str:
+    """The id of a new message: text if all others are text (§3)."""
     others = entries(document, MESSAGES)
     textual = bool(others) and all(isinstance(one["id"], str) for one in others)
     return message if textual else int(message)

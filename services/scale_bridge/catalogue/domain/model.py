@@ -1,6 +1,6 @@
-"""What each model of scale can hold at most (SCL-8): looked at when something is edited.
+"""The limits of each model of scale (SCL-8), checked by edits.
 
-An unknown limit is none: an edit that the scale might take is not refused.
+An unknown limit is not checked: an edit that the scale might accept is not refused.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,10 @@ SHORT_PLU: Final = 65_535
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What fits; None where it is unknown. `highest_price` is in major units, `longest_text` in
-    characters of one message, as ingredients are."""
+    """The limits of a model; None if unknown.
+
+    `highest_price` is in major units; `longest_text` is in characters, of one message.
+    """
 
     most_products: int | None = None
     longest_name: int | None = None
@@ -26,13 +28,13 @@ class Limits:
 
 
 PERMISSIVE: Final = Limits()
-"""Of a scale whose model is unknown: what R11 allows."""
+"""The limits of an unknown model: those of R11."""
 
 # The vendor gives ranges only in its obsolete record of a single PLU (§10): two lines of name with
 # 28 characters each, prices of 0 to 999999 minor units. The real catalogue of §3, names of 50
 # characters and prices up to 1500, is well within them. How many products, and how much text of a
-# message fit, no document says. Whether PLUs have four bytes or two is set on the scale: whoever
-# has set it to two says so by the model.
+# message fit is not documented. Whether PLUs have four bytes or two is a setting of the scale: a
+# scale that is set to two has a model of its own here.
 FOUR_BYTES: Final = Limits(longest_name=56, highest_price=9_999.99)
 TWO_BYTES: Final = replace(FOUR_BYTES, highest_plu=SHORT_PLU)
 
@@ -48,12 +50,15 @@ MODELS: Final[Mapping[str, Limits]] = {
 
 
 def limits_of(model: str) -> Limits:
-    """The limits of a model; none for one that is not in the table any more."""
+    """The limits of a model; permissive for one that is not in the table."""
     return MODELS.get(model, PERMISSIVE)
 
 
 def beyond(limits: Limits, name: str, value: Any) -> str | None:
-    """Why a product's field does not fit, None if it does. Types are checked elsewhere."""
+    """The reason why a field of a product is beyond the limits, None if it fits.
+
+    Values of a wrong type fit; `product.checked` rejects them.
+    """
     match name:
         case "name" if isinstance(value, str):
             return _longer(limits.longest_name, value)
@@ -66,12 +71,12 @@ def beyond(limits: Limits, name: str, value: Any) -> str | None:
 
 
 def beyond_text(limits: Limits, text: object) -> str | None:
-    """Why the text of a message does not fit, None if it does."""
+    """The reason why the text of a message is beyond the limits, None if it fits."""
     return _longer(limits.longest_text, text) if isinstance(text, str) else None
 
 
 def beyond_number(limits: Limits, products: int) -> str | None:
-    """Why so many products do not fit, None if they do."""
+    """The reason why the number of products is beyond the limits, None if it fits."""
     most = limits.most_products
     return f"this model holds {most} products at most" if most and products > most else None
 
@@ -90,7 +95,7 @@ def _outside(limits: Limits, plu: float | str) -> str | None:
     if isinstance(plu, str):
         if not (plu.isascii() and plu.isdecimal()):
             return None
-        # Longer than any PLU, and then perhaps too long to be read as a number.
+        # 20 digits are more than any PLU has; Python limits the digits of a number.
         plu = int(plu[:20])
     if limits.lowest_plu <= plu <= limits.highest_plu:
         return None

@@ -1,8 +1,9 @@
-"""How the shop's prices come into the stored copy of a catalogue, and how people overrule them."""
+"""Prices of the shop in a catalogue, and the manual prices that take precedence over them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from contracts.scale_bridge import (
     DeviceId,
@@ -11,57 +12,63 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue, renumbered
-from services.scale_bridge.catalogue.domain.commands import Edit, Revert, TakePrice
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, Taken, is_due
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    Edit,
+    Revert,
+    TakePrice,
+    plu_after,
+)
+from services.scale_bridge.catalogue.domain.edits import edit_product
+from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, TakenPrice, is_due
 from services.scale_bridge.driver.domain.document import (
     Document,
-    find,
     is_deleted,
     plu_of,
+    position_of,
     products,
     text_of,
 )
 
 BY_PRICE: Final = "price"
 PERSON: Final = "person"
+"""The source of an edit."""
 
-Edited: TypeAlias = Callable[[Catalogue, Edit], list[ScaleBridgeEvent]]
 
+def take_price(catalogue: Catalogue, command: TakePrice) -> list[ScaleBridgeEvent]:
+    """The event that a price was taken, and the edit if it changes the product.
 
-def take(copy: Catalogue, command: TakePrice, edited: Edited) -> list[ScaleBridgeEvent]:
-    """What is to be told of a price: that it was taken, and the edit if it changed something.
-
-    Nothing if that was told before, or a later price was. Raises what `edited` raises.
+    Nothing if this price, or a later one, was taken before. Raises what `edit_product` raises.
     """
-    said, place = command.price, find(copy.current_document, command.plu)
-    if place is not None:
-        item = products(copy.current_document)[place]
-        if text_of(item.get("code")) != str(said.article):
+    price, position = command.price, position_of(catalogue.current_document, command.plu)
+    if position is not None:
+        item = products(catalogue.current_document)[position]
+        if text_of(item.get("code")) != str(price.article):
             return []
-        if not is_due(copy.taken.get(command.plu), said, item.get("price")):
+        if not is_due(catalogue.taken.get(command.plu), price, item.get("price")):
             return []
-        if command.set_by and command.plu not in copy.taken and item.get("price") != said.price:
-            return [*_overruled_at_once(copy, command, item.get("price"))]
+        is_first = command.plu not in catalogue.taken
+        if command.set_by and is_first and item.get("price") != price.price:
+            return [*_overridden_at_once(catalogue, command, item.get("price"))]
     edit = Edit(
         device_id=command.device_id,
         plu=command.plu,
-        fields={"price": said.price},
+        fields={"price": price.price},
         source=BY_PRICE,
-        edited_by=said.announced_by,
+        edited_by=price.announced_by,
         now=command.now,
         limits=command.limits,
     )
-    edits = edited(copy, edit)
-    taken = _taken_from(said, copy.revision + len(edits))
+    edits = edit_product(catalogue, edit)
+    taken = _taken_from(price, catalogue.revision + len(edits))
     return [*edits, _price_taken(command.device_id, command.plu, taken, bool(edits), command.now)]
 
 
-def _overruled_at_once(
-    copy: Catalogue, command: TakePrice, price: Any
+def _overridden_at_once(
+    catalogue: Catalogue, command: TakePrice, price: Any
 ) -> Iterator[ScaleBridgeEvent]:
-    """The shop's word came to a product of which a person said otherwise in the meantime."""
-    taken = _taken_from(command.price, copy.revision)
+    """A price that arrives after a person has set another one is taken and overridden."""
+    taken = _taken_from(command.price, catalogue.revision)
     yield _price_taken(command.device_id, command.plu, taken, False, command.now)
     yield PriceOverridden(
         price_id=taken.price_id,
@@ -69,80 +76,83 @@ def _overruled_at_once(
         article=taken.article,
         plu=command.plu,
         price=price,
-        revision=copy.revision,
+        revision=catalogue.revision,
         overridden_by=command.set_by or PERSON,
         overridden_at=command.now,
     )
 
 
-def due(copy: Catalogue, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPrice]]:
-    """The products, by PLU, of which something is to be told of one of these prices."""
-    for item in products(copy.current_document):
-        plu, price = plu_of(item), said.get(article_of(item) or 0)
-        if plu is None or price is None or item.get("deleted") is True:
+def due_prices(
+    catalogue: Catalogue, prices: Mapping[int, ShopPrice]
+) -> Iterator[tuple[str, ShopPrice]]:
+    """The PLUs of products that have not taken their price; `prices` are by article."""
+    for item in products(catalogue.current_document):
+        plu, price = plu_of(item), prices.get(article_of(item) or 0)
+        if plu is None or price is None or is_deleted(item):
             continue
-        if is_due(copy.taken.get(plu), price, item.get("price")):
+        if is_due(catalogue.taken.get(plu), price, item.get("price")):
             yield plu, price
 
 
-def owed(copy: Catalogue) -> bool:
-    """Whether the scale is not known to hold a price of the shop that is in the copy."""
-    return copy.valid and any(is_unsent(copy, plu) for plu in copy.taken)
+def has_unsent_price(catalogue: Catalogue) -> bool:
+    """Whether a price of the shop is in the catalogue, and not confirmed on the scale."""
+    return catalogue.valid and any(is_unsent(catalogue, plu) for plu in catalogue.taken)
 
 
-def is_unsent(copy: Catalogue, plu: str) -> bool:
-    """The same of the price of one product."""
-    taken = copy.taken.get(plu)
-    return taken is not None and not taken.overridden and taken.revision > copy.confirmed
+def is_unsent(catalogue: Catalogue, plu: str) -> bool:
+    """Whether the shop's price of a product is not confirmed on the scale."""
+    taken = catalogue.taken.get(plu)
+    return taken is not None and not taken.overridden and taken.revision > catalogue.confirmed
 
 
 def article_of(item: Mapping[str, Any]) -> int | None:
-    """The shop's code of a product; None if it has none that the shop could name."""
+    """The article of a product, by its code; None if the code is no article number."""
     text = text_of(item.get("code")) or ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def overruled(
-    copy: Catalogue, command: Edit, events: Sequence[ScaleBridgeEvent]
+def with_overrides(
+    catalogue: Catalogue, command: Edit, events: Sequence[ScaleBridgeEvent]
 ) -> list[ScaleBridgeEvent]:
-    """The edit, and what it means for what the shop said, if it is a person's."""
+    """The events of an edit, and its effect on the shop's price if a person made it."""
     if command.source != PERSON:
         return list(events)
-    wanted = [
-        (event.plu, renumbered(event), event.after["price"])
+    prices = [
+        (event.plu, plu_after(event), event.after["price"])
         for event in events
         if isinstance(event, ProductEdited) and "price" in event.after
     ]
-    more = _overruled(copy, wanted, command.device_id, command.edited_by, command.now)
+    more = _overrides(catalogue, prices, command.device_id, command.edited_by, command.now)
     return [*events, *more]
 
 
-def overruled_by_revert(
-    copy: Catalogue, command: Revert, events: Sequence[ScaleBridgeEvent]
+def with_overrides_of_revert(
+    catalogue: Catalogue, command: Revert, events: Sequence[ScaleBridgeEvent]
 ) -> list[ScaleBridgeEvent]:
-    """The event of a revision brought back, and its effect on the shop's prices."""
-    if not events or not copy.taken:
+    """The events of a restored revision, and its effect on the shop's prices."""
+    if not events or not catalogue.taken:
         return list(events)
-    before, after = _prices(copy.current_document), _prices(command.document)
-    wanted = [(plu, plu, price) for plu, price in after.items() if before.get(plu) != price]
-    more = _overruled(copy, wanted, command.device_id, command.reverted_by, command.now)
+    before, after = _prices(catalogue.current_document), _prices(command.document)
+    prices = [(plu, plu, price) for plu, price in after.items() if before.get(plu) != price]
+    more = _overrides(catalogue, prices, command.device_id, command.reverted_by, command.now)
     return [*events, *more]
 
 
-def _overruled(
-    copy: Catalogue,
-    wanted: Iterable[tuple[str, str, Any]],
+def _overrides(
+    catalogue: Catalogue,
+    prices: Iterable[tuple[str, str, Any]],
     device_id: DeviceId,
     by: str,
     now: datetime,
 ) -> Iterator[ScaleBridgeEvent]:
-    revision = copy.revision + 1
-    for known_as, plu, price in wanted:
-        taken = copy.taken.get(known_as)
+    """The events for manual prices: by PLU before the edit, PLU after it, and price."""
+    revision = catalogue.revision + 1
+    for plu_before, plu, price in prices:
+        taken = catalogue.taken.get(plu_before)
         if taken is None or (price == taken.price) is not taken.overridden:
             continue
         if taken.overridden:
-            # They came back to what the shop said.
+            # Back to the shop's price.
             yield _price_taken(device_id, plu, _taken_again(taken, revision), False, now)
             continue
         yield PriceOverridden(
@@ -162,24 +172,23 @@ def _prices(document: Document) -> Mapping[str, Any]:
     return {plu: item.get("price") for item in alive if (plu := plu_of(item))}
 
 
-def _taken_from(said: ShopPrice, revision: int) -> Taken:
-    return Taken(
-        price_id=said.price_id,
-        article=said.article,
-        price=said.price,
-        valid_at=said.valid_at,
-        announced_at=said.announced_at,
+def _taken_from(price: ShopPrice, revision: int) -> TakenPrice:
+    return TakenPrice(
+        price_id=price.price_id,
+        article=price.article,
+        price=price.price,
+        valid_at=price.valid_at,
+        announced_at=price.announced_at,
         revision=revision,
     )
 
 
-def _taken_again(taken: Taken, revision: int) -> Taken:
-    names = ("price_id", "article", "price", "valid_at", "announced_at")
-    return Taken(**{name: getattr(taken, name) for name in names}, revision=revision)
+def _taken_again(taken: TakenPrice, revision: int) -> TakenPrice:
+    return replace(taken, revision=revision, overridden=False)
 
 
 def _price_taken(
-    device_id: DeviceId, plu: str, taken: Taken, changed: bool, now: datetime
+    device_id: DeviceId, plu: str, taken: TakenPrice, changed: bool, now: datetime
 ) -> PriceTaken:
     return PriceTaken(
         price_id=taken.price_id,

@@ -1,7 +1,4 @@
-"""What in a catalogue a scale of its model may not take: which product, which field, which rule.
-
-SCL-7 begins here: what can be known without a scale need not be tried with one.
-"""
+"""Problems of a catalogue that can be detected without the scale (SCL-7): product, field, rule."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from libs.errors import Unfit
+from services.scale_bridge.catalogue.domain.difference import MESSAGES
 from services.scale_bridge.catalogue.domain.model import Limits, beyond, beyond_number, beyond_text
 from services.scale_bridge.catalogue.domain.product import fault_in
 from services.scale_bridge.driver.domain.document import (
@@ -22,7 +20,7 @@ from services.scale_bridge.driver.domain.document import (
     text_of,
 )
 
-LIMITED: Final = ("name", "price", "discountPrice", "pluNumber")
+_LIMITED: Final = ("name", "price", "discountPrice", "pluNumber")
 
 
 class RuleKind(StrEnum):
@@ -35,8 +33,10 @@ class RuleKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """`plu` is the product's key (see `key_of`), empty if it is no one product's; `why` says what
-    is allowed."""
+    """One problem. `plu` is the key of the product (see `key_of`), empty for the whole catalogue.
+
+    `why` describes what is allowed.
+    """
 
     plu: str
     field: str
@@ -45,7 +45,7 @@ class Problem:
 
 
 class RevisionBeyondModel(Unfit):
-    """This revision holds what the model of scale cannot."""
+    """This revision exceeds the limits of the scale's model."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__()
@@ -53,28 +53,28 @@ class RevisionBeyondModel(Unfit):
 
 
 def problems(document: Mapping[str, Any], limits: Limits) -> Sequence[Problem]:
-    """All there are, product by product in their order."""
+    """All problems of a catalogue, in the order of its products."""
     seen = Counter(plu_of(item) for item in products(document) if not is_deleted(item))
-    found: list[Problem] = list(beyond_model(document, limits))
+    result = list(beyond_model(document, limits))
     for product in products(document):
         key = key_of(product)
         if (plu := plu_of(product)) is not None and seen[plu] > 1 and not is_deleted(product):
             why = "another product has this PLU"
-            found.append(Problem(plu=key, field="pluNumber", rule=RuleKind.UNIQUE, why=why))
+            result.append(Problem(plu=key, field="pluNumber", rule=RuleKind.UNIQUE, why=why))
         faults = ((name, fault_in(name, value)) for name, value in product.items())
-        found += [
+        result += [
             Problem(plu=key, field=name, rule=RuleKind.FIELD, why=why)
             for name, why in faults
             if why
         ]
-    places = {key_of(product): place for place, product in enumerate(products(document), 1)}
-    return sorted(found, key=lambda problem: places.get(problem.plu, 0))
+    positions = {key_of(product): n for n, product in enumerate(products(document), 1)}
+    return sorted(result, key=lambda problem: positions.get(problem.plu, 0))
 
 
 def beyond_model(
     document: Mapping[str, Any], limits: Limits, *, before: Mapping[str, Any] | None = None
 ) -> Iterator[Problem]:
-    """What the model cannot hold; with `before` only what was not already so there."""
+    """Values beyond the limits of the model; with `before` only those that changed since."""
     present = before or {"products": []}
     number = len(products(document))
     if number > len(products(present)) and (why := beyond_number(limits, number)):
@@ -90,7 +90,7 @@ def beyond_model(
 
 
 def _beyond(key: str, product: Product, known: Product, limits: Limits) -> Iterator[Problem]:
-    for name in LIMITED:
+    for name in _LIMITED:
         if name in product and product[name] != known.get(name):
             why = beyond(limits, name, product[name])
             if why is not None:
@@ -98,9 +98,9 @@ def _beyond(key: str, product: Product, known: Product, limits: Limits) -> Itera
 
 
 def _messages(document: Mapping[str, Any]) -> Mapping[str, str]:
-    """The texts of messages by their ids, as far as they are any (§3)."""
-    found = document.get("messages")
-    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    """The texts of messages by their ids; malformed entries are left out (§3)."""
+    entries = document.get(MESSAGES)
+    items = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
     return {
         text_of(item.get("id")) or "?": item["value"]
         for item in items

@@ -1,63 +1,68 @@
-"""Read-back comparison: what a scale must be sent, and whether it shows a catalogue."""
+"""Read-back comparison: what a scale must be sent, and whether it displays a catalogue."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from services.scale_bridge.catalogue.domain.auxiliary_lists import missing_entries, with_messages
 from services.scale_bridge.catalogue.domain.difference import DERIVED, difference
-from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, displayed_fields
+from services.scale_bridge.catalogue.domain.displayed_fields import (
+    DISPLAYED_FIELDS,
+    displayed_fields,
+)
 from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
     by_key,
     is_deleted,
-    only,
     products,
+    select,
 )
 
 
-def differing(known: Mapping[str, Any] | None, wanted: Document) -> Document | None:
-    """What a scale that holds `known` must be sent, None if nothing; all of it if that is unknown.
+def differing(known: Mapping[str, Any] | None, desired: Document) -> Document | None:
+    """The patch for a scale that holds `known`; None if nothing differs.
 
-    What is wanted no more goes along, marked as deleted (§3); of messages go those that differ and
-    those that the products refer to, and what else stands beside the products goes as a whole.
+    If it is unknown what the scale holds, the patch is the whole catalogue. Removed products are
+    sent marked as deleted (§3). Of the messages only those that changed, or that the sent products
+    refer to, are included; other lists as a whole.
     """
     if known is None:
-        return wanted
-    found = difference(known, wanted, ignored=DERIVED)
-    if not found:
+        return desired
+    changes = difference(known, desired, ignored=DERIVED)
+    if not changes:
         return None
-    gone = [{**product, "deleted": True} for product in found.removed.values()]
-    some = only(wanted, found.added.keys() | found.changed.keys())
-    return with_messages({**some, "products": [*products(some), *gone]}, found)
+    deletions = [{**product, "deleted": True} for product in changes.removed.values()]
+    patch = select(desired, changes.added.keys() | changes.changed.keys())
+    return with_messages({**patch, "products": [*products(patch), *deletions]}, changes)
 
 
 def wrong(
-    wanted: Mapping[str, Any], read: Mapping[str, Any], *, gone: Collection[str] = ()
+    desired: Mapping[str, Any], read: Mapping[str, Any], *, gone: Collection[str] = ()
 ) -> frozenset[str]:
-    """The keys of products that the scale, read just now, does not show as they are wanted.
+    """The keys of products that the scale, in the catalogue just `read`, does not show as desired.
 
-    `gone` are those that it must not show at all. A field that is not wanted may be anything.
+    `gone` are the keys of products that it must not have. Fields that are absent in the desired
+    product are not compared.
     """
-    shown = by_key(read)
-    bad = {key for key, item in by_key(wanted).items() if not _shows(shown.get(key), item)}
-    return frozenset(bad | (shown.keys() & set(gone)))
+    held = by_key(read)
+    bad = {key for key, item in by_key(desired).items() if not _displays(held.get(key), item)}
+    return frozenset(bad | (held.keys() & set(gone)))
 
 
-def shows(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
-    """Whether a scale, read just now, shows a catalogue with everything that is beside it."""
-    return not wrong(wanted, read) and not missing_entries(wanted, read)
+def shows(desired: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
+    """Whether the catalogue just `read` displays the desired products and auxiliary lists."""
+    return not wrong(desired, read) and not missing_entries(desired, read)
 
 
-def extra(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> frozenset[str]:
+def extra(desired: Mapping[str, Any], read: Mapping[str, Any]) -> frozenset[str]:
     """The keys of products that only the scale has."""
-    return frozenset(by_key(read).keys() - by_key(wanted).keys())
+    return frozenset(by_key(read).keys() - by_key(desired).keys())
 
 
-def _shows(shown: Product | None, wanted: Product) -> bool:
-    if is_deleted(wanted):
-        return shown is None or is_deleted(shown)
-    if shown is None or is_deleted(shown):
+def _displays(held: Product | None, desired: Product) -> bool:
+    if is_deleted(desired):
+        return held is None or is_deleted(held)
+    if held is None or is_deleted(held):
         return False
-    now, then = displayed_fields(shown), displayed_fields(wanted)
-    return all(now.get(name) == then.get(name) for name in COUNTS if name in wanted)
+    now, then = displayed_fields(held), displayed_fields(desired)
+    return all(now.get(name) == then.get(name) for name in DISPLAYED_FIELDS if name in desired)

@@ -1,4 +1,4 @@
-"""A price announced by the shop, as scales write it, and whether one scale has taken it."""
+"""A price announced by the shop, as scales write it, and the one that a product has taken."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +10,15 @@ from contracts.shop import PriceChanged
 from libs.currency import minor_unit_digits
 
 Rank: TypeAlias = tuple[datetime, datetime, UUID]
-"""The later one wins: by when it is valid, then by when it was announced."""
+"""The order of prices: by the time they are valid from, then by the time of the announcement."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShopPrice:
-    """A price as scales write it, from `valid_at` on; `trace` is what everything it leads to is
-    told under."""
+    """A price as scales write it, valid from `valid_at` on.
+
+    `trace` is the correlation id of all events it causes.
+    """
 
     price_id: UUID
     article: int
@@ -28,15 +30,15 @@ class ShopPrice:
 
     @property
     def rank(self) -> Rank:
-        """Its place among the prices of the article."""
+        """Its rank among the prices of the article; the highest applies."""
         return self.valid_at, self.announced_at, self.price_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Taken:
-    """The last price of the shop that came to a product of a scale, and is in `revision`.
+class TakenPrice:
+    """The last price of the shop that a product has taken, in `revision` of the catalogue.
 
-    `overridden` once a person wanted another one.
+    `overridden` after a person has set another one.
     """
 
     price_id: UUID
@@ -49,21 +51,21 @@ class Taken:
 
     @property
     def rank(self) -> Rank:
-        """Its place among the prices of the article."""
+        """Its rank among the prices of the article; the highest applies."""
         return self.valid_at, self.announced_at, self.price_id
 
 
-def is_due(taken: Taken | None, said: ShopPrice, stored: object) -> bool:
-    """Whether something is to be told of a price, for a product that is `stored` with a price.
+def is_due(taken: TakenPrice | None, price: ShopPrice, stored: object) -> bool:
+    """Whether a product must take a price; `stored` is the price it has.
 
-    The shop's word holds against what a scale was found to show, and gives way to a person's until
-    the shop says something new, or the scale shows what the shop said.
+    The shop's price takes precedence over the one on the scale. A manual price takes precedence
+    over the shop's until the shop announces a new one, or the scale displays the shop's.
     """
     if taken is None:
         return True
-    if taken.price_id != said.price_id:
-        return said.rank > taken.rank
-    return (stored == said.price) is taken.overridden
+    if taken.price_id != price.price_id:
+        return price.rank > taken.rank
+    return (stored == price.price) is taken.overridden
 
 
 _MOST: Final = 10**18
@@ -75,7 +77,7 @@ def major(amount: int, currency: str) -> float:
 
 
 def shop_price_of(change: PriceChanged, *, trace: str | None = None) -> ShopPrice | None:
-    """What the shop said, as scales write it; None if nothing can cost that.
+    """The announced price as scales write it; None if amount or article are out of range.
 
     Raises UnknownCurrency.
     """

@@ -1,7 +1,7 @@
-"""What happens to a scale's catalogue: it is folded from the log, changed, and kept.
+"""The catalogue of a scale: loaded from the log, changed, and saved as a snapshot.
 
-A change appends at the version it was decided on, else it is decided again: edits of different
-products all survive, whichever process they come to (R9).
+A change is appended at the version it was decided on, or decided again: concurrent edits of
+different products all survive, in any number of processes (R9).
 """
 
 import asyncio
@@ -22,14 +22,15 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue, evolve
-from services.scale_bridge.catalogue.domain.commands import (
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
     CatalogueCommand,
     DropMessage,
     Edit,
     Revert,
     SetMessage,
     TakeFetched,
+    evolve,
 )
 from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown, decide
 from services.scale_bridge.catalogue.domain.fetched import CHANGES, EditedMeanwhile
@@ -43,31 +44,33 @@ from services.scale_bridge.driver.domain.document import Document
 log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 200
-UNKEPT: Final = 50
-"""After so many events a copy is kept, so that no more than about that many are folded."""
+SNAPSHOT_EVENTS: Final = 50
+"""After so many events a snapshot is saved, so that about as many are folded at most."""
 
-SPARE: Final = 4
+EVENTS_PER_REVISION: Final = 4
+"""So many events per revision are read at first: some events make no revision."""
 FEW: Final = 20
 TOGETHER: Final = 200
-"""So many changes are told of in one append where there are more than a few."""
+"""More than `FEW` changes are appended in batches of this size."""
 
 CommandFactory: TypeAlias = Callable[[Catalogue], Awaitable[CatalogueCommand]]
-"""Makes the command, looking at the copy it will be decided on."""
+"""Builds a command for the catalogue it will be decided on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The catalogue after a command, what it decided, and the token to read it back with."""
+    """The catalogue after a command, the events, and a consistency token, None without events."""
 
-    copy: Catalogue
+    catalogue: Catalogue
     events: Sequence[ScaleBridgeEvent]
     token: str | None
 
 
 async def load(context: Context, tenant: str, device_id: DeviceId) -> Loaded:
-    """The catalogue as it is now. Raises Unavailable, LogUnavailable."""
-    known = context.catalogues.get(tenant, device_id) or await _kept(context, tenant, device_id)
-    loaded = await _on(context, tenant, device_id, known)
+    """The current catalogue. Raises Unavailable, LogUnavailable."""
+    known = context.catalogues.get(tenant, device_id)
+    known = known or await _load_snapshot(context, tenant, device_id)
+    loaded = await _fold(context, tenant, device_id, known)
     context.catalogues.put(tenant, device_id, loaded)
     return loaded
 
@@ -80,29 +83,32 @@ async def change(
     *,
     command_id: UUID | None = None,
 ) -> Changed:
-    """Change a catalogue; with a `command_id` once, however often that is told.
+    """Change a catalogue. With a `command_id` it is safe to repeat.
 
     Raises what `decide` raises, Unavailable, LogUnavailable.
     """
     tenant = metadata.tenant
     async with context.catalogues.lock(tenant, device_id):
         for _ in range(ATTEMPTS):
-            # First whether it is read: a reading that ends after this makes another version.
-            reading = await context.hooks.readings(context, tenant, device_id)
+            # Before the load: a fetch that ends later makes another version, hence a conflict.
+            reading = await context.hooks.pending_fetches(context, tenant, device_id)
             loaded = await load(context, tenant, device_id)
             stream = f"{CATEGORY}-{device_id}"
             if command_id and (done := await context.store.outcome_of(command_id, tenant, stream)):
-                return Changed(loaded.copy, [], done.token)
-            made = await command(loaded.copy) if callable(command) else command
-            made = _beside(made, reading)
+                return Changed(loaded.catalogue, [], done.token)
+            built = await command(loaded.catalogue) if callable(command) else command
+            built = _mark_being_read(built, reading)
             try:
-                return await _decided(context, device_id, loaded, made, metadata, command_id)
+                return await _execute(context, device_id, loaded, built, metadata, command_id)
             except VersionConflict:
                 continue
     raise Unavailable("catalogue")
 
 
-def _beside(command: CatalogueCommand, reading: frozenset[OperationId]) -> CatalogueCommand:
+def _mark_being_read(
+    command: CatalogueCommand, reading: frozenset[OperationId]
+) -> CatalogueCommand:
+    """The command with `being_read`, whether other operations read the scale now."""
     match command:
         case TakeFetched():
             return replace(command, being_read=bool(reading - {command.operation_id}))
@@ -115,27 +121,26 @@ def _beside(command: CatalogueCommand, reading: frozenset[OperationId]) -> Catal
 async def changes_after(
     context: Context, tenant: str, device_id: DeviceId, revision: int | None
 ) -> Sequence[ScaleBridgeEvent]:
-    """What made the revisions after one, the oldest first, and what was told of prices since.
+    """The events after a revision, oldest first.
 
     Nothing if there is no such revision. Raises Unavailable, LogUnavailable.
     """
     loaded = await load(context, tenant, device_id)
-    number = loaded.copy.revision - revision if revision is not None else 0
-    spare = SPARE
-    while number > 0:
-        # Beside each revision stand events that are none, which may be many.
-        after = max(0, loaded.version - spare * number)
+    newer = loaded.catalogue.revision - revision if revision is not None else 0
+    number = EVENTS_PER_REVISION * newer
+    while newer > 0:
+        after = max(0, loaded.version - number)
         recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
         events = [context.store.decode(one) for one in recorded]
-        places = [n for n, e in enumerate(events) if _revision(e) > (revision or 0)]
-        if not after or (places and any(_revision(e) for e in events[: places[0]])):
-            return events[places[0] :] if places else ()
-        spare *= SPARE
+        positions = [n for n, e in enumerate(events) if _revision(e) > (revision or 0)]
+        if not after or (positions and any(_revision(e) for e in events[: positions[0]])):
+            return events[positions[0] :] if positions else ()
+        number *= EVENTS_PER_REVISION
     return ()
 
 
 def _revision(event: ScaleBridgeEvent) -> int:
-    """The revision that an event made, 0 if it made none."""
+    """The revision that an event makes, 0 if it makes none."""
     return event.revision if isinstance(event, CHANGES) else 0
 
 
@@ -147,71 +152,71 @@ async def change_each(
     many: Metadata,
     seen: int,
 ) -> Catalogue:
-    """Change a catalogue in several ways, each on its own; what cannot be done is left out.
+    """Execute several commands on a catalogue; one that is refused is logged and left out.
 
-    All are of one tenant, and made for the revision `seen`. A few are appended one by one, with
+    All are of one tenant, and decided for the revision `seen`. A few are appended one by one, with
     their own metadata; more than `FEW` are appended together, with the metadata `many`. Commands
     that make no difference append nothing. Raises EditedMeanwhile if there is another revision by
-    now, before which some of the commands may have been carried out; Unavailable, LogUnavailable.
+    now, after which some of the commands may have been executed; Unavailable, LogUnavailable.
     """
     at_once = 1 if len(commands) <= FEW else TOGETHER
     async with context.catalogues.lock(many.tenant, device_id):
         for start in range(0, len(commands), at_once):
             some = commands[start : start + at_once]
             metadata = some[0][1] if at_once == 1 else many
-            doing = [command for command, _ in some]
-            seen = await _some_of_each(context, device_id, doing, metadata, seen)
-        return (await load(context, many.tenant, device_id)).copy
+            batch = [command for command, _ in some]
+            seen = await _change_together(context, device_id, batch, metadata, seen)
+        return (await load(context, many.tenant, device_id)).catalogue
 
 
-async def _some_of_each(
+async def _change_together(
     context: Context,
     device_id: DeviceId,
     commands: Sequence[CatalogueCommand],
     metadata: Metadata,
     seen: int,
 ) -> int:
-    """The revision to which the commands led from the revision `seen`."""
+    """The revision after the commands, which are appended at once to the revision `seen`."""
     for _ in range(ATTEMPTS):
         loaded = await load(context, metadata.tenant, device_id)
-        if loaded.copy.revision != seen:
+        if loaded.catalogue.revision != seen:
             raise EditedMeanwhile
-        copy, events = loaded.copy, list[ScaleBridgeEvent]()
+        catalogue, events = loaded.catalogue, list[ScaleBridgeEvent]()
         for command in commands:
             try:
-                told = decide(copy, command)
+                decided = decide(catalogue, command)
             except (NotFound, BadFields) as error:
                 log.warning("not changed", device=str(device_id), reason=str(error))
                 continue
-            copy, events = reduce(evolve, told, copy), [*events, *told]
-            # A large catalogue takes milliseconds for each; others want a turn.
+            catalogue, events = reduce(evolve, decided, catalogue), [*events, *decided]
+            # On a large catalogue a decision takes milliseconds; other tasks must run too.
             await asyncio.sleep(0)
         try:
-            await _append_each(context, device_id, loaded, copy, events, metadata)
+            await _append(context, device_id, loaded, catalogue, events, metadata)
         except VersionConflict:
             continue
-        return copy.revision
+        return catalogue.revision
     raise Unavailable("catalogue")
 
 
 async def at_revision(
     context: Context, tenant: str, device_id: DeviceId, revision: int
 ) -> Document:
-    """What the catalogue was at a revision. Raises RevisionUnknown if it is not kept any more."""
-    now = (await load(context, tenant, device_id)).copy
+    """The document of a revision. Raises RevisionUnknown if it is not stored any more."""
+    now = (await load(context, tenant, device_id)).catalogue
     if not 1 <= revision <= now.revision:
-        # Before any table is asked, which may not even hold such a number.
+        # Before a query: the column may not hold such a number.
         raise RevisionUnknown
     if revision == now.revision and now.document is not None:
         return now.document
-    known = await _kept(context, tenant, device_id, up_to=revision)
-    found = (await _on(context, tenant, device_id, known, up_to=revision)).copy
-    if found.revision != revision or found.document is None:
+    known = await _load_snapshot(context, tenant, device_id, up_to=revision)
+    then = (await _fold(context, tenant, device_id, known, up_to=revision)).catalogue
+    if then.revision != revision or then.document is None:
         raise RevisionUnknown
-    return found.document
+    return then.document
 
 
-async def _decided(
+async def _execute(
     context: Context,
     device_id: DeviceId,
     loaded: Loaded,
@@ -219,28 +224,31 @@ async def _decided(
     metadata: Metadata,
     command_id: UUID | None = None,
 ) -> Changed:
-    events = decide(loaded.copy, command)
+    events = decide(loaded.catalogue, command)
     named: dict[str, Document] = {}
     if isinstance(command, TakeFetched | Revert):
         named = {command.content: command.document}
-    copy = reduce(partial(_evolve, named), events, loaded.copy)
-    token = await _append_each(
-        context, device_id, loaded, copy, events, metadata, command_id, named
+    catalogue = reduce(partial(_evolve, named), events, loaded.catalogue)
+    token = await _append(
+        context, device_id, loaded, catalogue, events, metadata, command_id, named
     )
-    return Changed(copy, events, token)
+    return Changed(catalogue, events, token)
 
 
-async def _append_each(
+async def _append(
     context: Context,
     device_id: DeviceId,
     loaded: Loaded,
-    copy: Catalogue,
+    catalogue: Catalogue,
     events: Sequence[ScaleBridgeEvent],
     metadata: Metadata,
     command_id: UUID | None = None,
     whole: Mapping[str, Document] | None = None,
 ) -> str | None:
-    """Append what makes this copy of what was loaded. Raises VersionConflict."""
+    """Append the events that led from `loaded` to `catalogue`; a consistency token.
+
+    `whole` are the documents that the events name by MD5. Raises VersionConflict.
+    """
     if not events:
         return None
     appended = await context.store.append(
@@ -251,9 +259,9 @@ async def _append_each(
         command_id=command_id,
     )
     if appended.version != loaded.version + len(events):
-        # The same command, sent twice at once: the other one's counts.
+        # The same command was executed concurrently; the other execution counts.
         raise VersionConflict
-    after = Loaded(copy, appended.version, loaded.unkept + len(events))
+    after = Loaded(catalogue, appended.version, loaded.since_snapshot + len(events))
     after = await _save(context, metadata.tenant, device_id, after, whole=whole or {})
     context.catalogues.put(metadata.tenant, device_id, after)
     return appended.token
@@ -267,42 +275,42 @@ async def _save(
     *,
     whole: Mapping[str, Document],
 ) -> Loaded:
-    """Keep a copy now and then. That it was not kept is no reason to fail: the log has it all."""
-    document = loaded.copy.document
-    if document is None or not (whole or loaded.unkept >= UNKEPT):
+    """Save a snapshot if one is due; a failure is logged, since the log has all events."""
+    document = loaded.catalogue.document
+    if document is None or not (whole or loaded.since_snapshot >= SNAPSHOT_EVENTS):
         return loaded
     try:
-        # What was named may have been changed by later events of the same append.
+        # Later events of the same append may have changed the named document.
         content = next((name for name, named in whole.items() if named is document), None)
         if content is None:
-            revision = loaded.copy.revision
+            revision = loaded.catalogue.revision
             content = await document_store.put(context.pool, tenant, device_id, revision, document)
-        kept = Snapshot(loaded.copy, content, loaded.version)
-        await catalogue_snapshots.mark(context.pool, tenant, device_id, kept)
+        snapshot = Snapshot(loaded.catalogue, content, loaded.version)
+        await catalogue_snapshots.save(context.pool, tenant, device_id, snapshot)
     except Unavailable:
         log.info("copy not kept", device=str(device_id))
         return loaded
-    return Loaded(loaded.copy, loaded.version)
+    return Loaded(loaded.catalogue, loaded.version)
 
 
-async def _kept(
+async def _load_snapshot(
     context: Context, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Loaded:
-    kept = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
-    if kept is None:
+    snapshot = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
+    if snapshot is None:
         return Loaded(Catalogue(), 0)
-    found = await document_store.get(context.pool, tenant, [kept.content])
-    if kept.content not in found:
-        # It should be there; what is in the log still tells all that came since a whole one.
+    documents = await document_store.get(context.pool, tenant, [snapshot.content])
+    document = documents.get(snapshot.content)
+    if document is None:
+        # The document should be stored; without it the whole stream is folded.
         return Loaded(Catalogue(), 0)
-    copy = _with_document(kept.copy, found[kept.content])
-    return Loaded(copy, kept.version)
+    return Loaded(replace(snapshot.catalogue, document=document), snapshot.version)
 
 
-async def _on(
+async def _fold(
     context: Context, tenant: str, device_id: DeviceId, known: Loaded, *, up_to: int | None = None
 ) -> Loaded:
-    """The same, and what came since; up to a revision, if one is given."""
+    """The catalogue after the events since `known`; up to a revision, if one is given."""
     later = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=known.version)
     events = [context.store.decode(recorded) for recorded in later]
     if up_to is not None:
@@ -311,13 +319,9 @@ async def _on(
         return known
     whole = [e for e in events if isinstance(e, CatalogueFetched | CatalogueReverted)]
     named = dict(await document_store.get(context.pool, tenant, [e.content for e in whole[-1:]]))
-    copy = reduce(partial(_evolve, named), events, known.copy)
-    return Loaded(copy, known.version + len(events), known.unkept + len(events))
+    catalogue = reduce(partial(_evolve, named), events, known.catalogue)
+    return Loaded(catalogue, known.version + len(events), known.since_snapshot + len(events))
 
 
-def _evolve(named: dict[str, Document], copy: Catalogue, event: ScaleBridgeEvent) -> Catalogue:
-    return evolve(copy, event, named)
-
-
-def _with_document(copy: Catalogue, document: Document) -> Catalogue:
-    return replace(copy, document=document)
+def _evolve(named: dict[str, Document], catalogue: Catalogue, event: ScaleBridgeEvent) -> Catalogue:
+    return evolve(catalogue, event, named)

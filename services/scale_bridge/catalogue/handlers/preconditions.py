@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from libs.errors import Refused
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Edit
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, CatalogueCommand, Edit
 from services.scale_bridge.catalogue.handlers.catalogue import CommandFactory
-from services.scale_bridge.driver.domain.document import find
+from services.scale_bridge.driver.domain.document import position_of
 
 
 class ChangedMeanwhile(Refused):
@@ -17,17 +16,18 @@ class ChangedMeanwhile(Refused):
         self.revision = revision
 
 
-def if_match(if_match_allows: Callable[[int], bool], edit: Edit) -> CommandFactory:
-    """The edit, if the revision that it would be decided on is wanted.
+def if_match(matches: Callable[[int], bool], edit: Edit) -> CommandFactory:
+    """A command that raises ChangedMeanwhile unless the current revision matches.
 
-    It is looked at on every attempt of `catalogue.change`, so that of many who have seen the same
-    revision one succeeds. Raises ChangedMeanwhile. Of a product that is not there nothing is asked:
-    that says so itself (RFC 9110 §13.2.1).
+    It is checked on every attempt of `catalogue.change`, so that one of several concurrent edits of
+    the same revision succeeds. It is not checked for an unknown product, which is refused as such
+    (RFC 9110 §13.2.1).
     """
 
-    async def command(copy: Catalogue) -> CatalogueCommand:
-        if find(copy.current_document, edit.plu) is not None and not if_match_allows(copy.revision):
-            raise ChangedMeanwhile(copy.revision)
+    async def command(catalogue: Catalogue) -> CatalogueCommand:
+        known = position_of(catalogue.current_document, edit.plu) is not None
+        if known and not matches(catalogue.revision):
+            raise ChangedMeanwhile(catalogue.revision)
         return edit
 
     return command

@@ -1,7 +1,7 @@
-"""What the last revisions of a catalogue were, and bringing one back (R7)."""
+"""The last revisions of a catalogue, and restoring one (R7)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from contracts.scale_bridge import (
     CatalogueFetched,
@@ -14,8 +14,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.log import Metadata
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Revert
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, CatalogueCommand, Revert
 from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
@@ -24,29 +23,26 @@ from services.scale_bridge.catalogue.handlers.catalogue import Changed
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 
-SPARE: Final = 4
-"""Beside each revision stand events that are none: what the scale confirmed, what is doubted."""
-
 
 async def latest(
     context: Context, tenant: str, device_id: DeviceId, *, limit: int
 ) -> Sequence[Mapping[str, Any]]:
-    """The last revisions, the newest first: what changed, when, by whom."""
+    """The last revisions, newest first: the change, its time and its author."""
     loaded = await catalogue.load(context, tenant, device_id)
-    confirmed = loaded.copy.confirmed
-    spare = SPARE
+    confirmed = loaded.catalogue.confirmed
+    number = catalogue.EVENTS_PER_REVISION * limit
     while True:
-        after = max(0, loaded.version - spare * limit)
+        after = max(0, loaded.version - number)
         recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
-        told = [
-            {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
+        revisions = [
+            {**fields, "at": one.occurred_at, "confirmed": fields["revision"] == confirmed}
             for one in recorded
-            if (said := _described(context.store.decode(one), one.metadata.actor)) is not None
+            if (fields := _described(context.store.decode(one), one.metadata.actor)) is not None
         ]
-        if not after or len(told) >= limit:
-            return told[::-1][:limit]
-        # Prices that change nothing may be many.
-        spare *= 4
+        if not after or len(revisions) >= limit:
+            return revisions[::-1][:limit]
+        # Most events may be prices, which make no revision.
+        number *= 4
 
 
 async def revert(
@@ -58,21 +54,21 @@ async def revert(
     *,
     limits: Limits = PERMISSIVE,
 ) -> Changed:
-    """Make a revision the present one again, within the limits of the scale's model.
+    """Restore a revision, within the limits of the scale's model.
 
     Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable; EditedMeanwhile if the
-    catalogue changes under it, for whoever did that has been told that it is so.
+    catalogue changes meanwhile, so that no confirmed edit is lost.
     """
-    seen = (await catalogue.load(context, metadata.tenant, device_id)).copy.revision
+    seen = (await catalogue.load(context, metadata.tenant, device_id)).catalogue.revision
 
-    async def command(copy: Catalogue) -> CatalogueCommand:
-        if not copy.since <= revision <= copy.revision:
+    async def command(current: Catalogue) -> CatalogueCommand:
+        if not current.since <= revision <= current.revision:
             raise RevisionUnknown
-        if copy.revision != seen:
+        if current.revision != seen:
             raise EditedMeanwhile
         document = await catalogue.at_revision(context, metadata.tenant, device_id, revision)
         content = await document_store.put(
-            context.pool, metadata.tenant, device_id, copy.revision + 1, document
+            context.pool, metadata.tenant, device_id, current.revision + 1, document
         )
         return Revert(
             device_id=device_id,
@@ -94,9 +90,9 @@ def _described(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | N
         case CatalogueReverted(revision=revision, items=items, reverted_by=by):
             return {"revision": revision, "kind": "reverted", "by": by, "items": items}
         case ProductEdited(revision=revision):
-            said = {"plu": event.plu, "before": event.before, "after": event.after}
+            product = {"plu": event.plu, "before": event.before, "after": event.after}
             kind = f"edited by {event.source}"
-            return {"revision": revision, "kind": kind, "by": event.edited_by, **said}
+            return {"revision": revision, "kind": kind, "by": event.edited_by, **product}
         case MessageEdited(revision=revision):
             text = {"message": event.message, "before": event.before, "after": event.after}
             kind = "text deleted" if event.after.get("deleted") is True else "text edited"

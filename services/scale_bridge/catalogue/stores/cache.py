@@ -1,4 +1,4 @@
-"""Catalogues used last, in memory."""
+"""The most recently used catalogues, in memory."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,20 +11,20 @@ from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.driver.domain.document import products
 
 MOST_ITEMS: Final = 25_000
-"""How many products are cached altogether, some forty megabytes of them."""
+"""The most products that are cached, about forty megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A catalogue as the log has it. `unkept` counts the events since its last snapshot."""
+    """A catalogue, its stream's version, and the number of events since its last snapshot."""
 
-    copy: Catalogue
+    catalogue: Catalogue
     version: int
-    unkept: int = 0
+    since_snapshot: int = 0
 
 
 class CatalogueCache:
-    """The catalogues used last, and a lock for each. An entry may be old: the log says the rest."""
+    """An LRU cache of catalogues, and a lock for each. An entry may be older than the log."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, DeviceId], Loaded] = OrderedDict()
@@ -32,21 +32,21 @@ class CatalogueCache:
         self._locks: WeakValueDictionary[tuple[str, DeviceId], asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, tenant: str, device_id: DeviceId) -> asyncio.Lock:
-        """Serialises the changes of one catalogue in this process."""
+        """The lock that serialises the changes of one catalogue in this process."""
         lock = self._locks.get((tenant, device_id))
         if lock is None:
             lock = self._locks[tenant, device_id] = asyncio.Lock()
         return lock
 
     def get(self, tenant: str, device_id: DeviceId) -> Loaded | None:
-        """The cached one, None if there is none."""
-        found = self._known.get((tenant, device_id))
-        if found is not None:
+        """The cached catalogue, None if there is none."""
+        loaded = self._known.get((tenant, device_id))
+        if loaded is not None:
             self._known.move_to_end((tenant, device_id))
-        return found
+        return loaded
 
     def put(self, tenant: str, device_id: DeviceId, loaded: Loaded) -> None:
-        """Cache it, unless a later version is cached."""
+        """Cache a catalogue, unless a later version is cached."""
         key = tenant, device_id
         known = self._known.pop(key, None)
         if known is not None:
@@ -61,5 +61,5 @@ class CatalogueCache:
 
 
 def _size(loaded: Loaded) -> int:
-    document = loaded.copy.document
+    document = loaded.catalogue.document
     return 1 + (len(products(document)) if document is not None else 0)

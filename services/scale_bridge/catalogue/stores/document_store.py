@@ -1,6 +1,6 @@
-"""Whole catalogues, each by its MD5: written before the event that names it, and never changed.
+"""The documents of catalogues by their MD5: stored before the event that names them, immutable.
 
-Kept while a revision needs them that people may still ask for.
+A document is deleted when no revision that can be requested needs it.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from typing import Final
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquire
-from services.scale_bridge.driver.domain.document import Document, digest, products, written
+from services.scale_bridge.driver.domain.document import Document, digest, products, serialize
 
 LARGE: Final = 256 * 1024
-"""From so many bytes on a catalogue is read and written in a thread: it takes its time."""
+"""Documents of this size in bytes, or larger, are parsed and serialized in a thread."""
 
 PUT: Final = """
 INSERT INTO content (tenant, md5, file, items) VALUES ($1, $2, $3, $4)
@@ -38,21 +38,21 @@ WITH newest AS (
 DELETE FROM catalogue_copy c USING first f
 WHERE c.tenant = f.tenant AND c.device_id = f.device_id AND c.revision < f.revision
 """
-"""The first revision anybody may ask for needs the last copy before it."""
+"""The first revision that can be requested needs the last snapshot before it."""
 
 TIDY_CONTENTS: Final = """
 DELETE FROM content o WHERE o.created_at < now() - interval '1 hour' AND NOT EXISTS (
     SELECT 1 FROM catalogue_copy c WHERE c.tenant = o.tenant AND c.content = o.md5)
 """
-"""What is younger may be about to be named by an event."""
+"""A younger document may not be named by its event yet."""
 
 
 async def put(
     pool: Pool, tenant: str, device_id: DeviceId, revision: int, document: Document
 ) -> str:
-    """Keep a catalogue for a revision to come; its MD5. Safe to repeat.
+    """Store the document of a future revision; returns its MD5. Safe to repeat.
 
-    Raises BadCatalogue if it cannot be written, Unavailable.
+    Raises BadCatalogue if it cannot be serialized, Unavailable.
     """
     file = await write(document)
     md5 = digest(file)
@@ -62,28 +62,31 @@ async def put(
     return md5
 
 
-async def get(pool: Pool, tenant: str, names: Collection[str]) -> Mapping[str, Document]:
-    """Those of the catalogues that are there. Raises Unavailable."""
-    if not names:
+async def get(pool: Pool, tenant: str, contents: Collection[str]) -> Mapping[str, Document]:
+    """The documents by their MD5, without missing ones. Raises Unavailable."""
+    if not contents:
         return {}
     async with acquire(pool) as connection:
-        rows = await connection.fetch(GET, tenant, list(names))
+        rows = await connection.fetch(GET, tenant, list(contents))
     return {row["md5"]: await _read(row["file"]) for row in rows}
 
 
 async def tidy(pool: Pool, *, revisions: int) -> int:
-    """Forget what only revisions need that are older than the last `revisions`; how many."""
+    """Delete what only revisions before the last `revisions` need; returns the number of documents.
+
+    Raises Unavailable.
+    """
     async with acquire(pool) as connection:
         await connection.execute(TIDY_COPIES, revisions)
-        gone = await connection.execute(TIDY_CONTENTS)
-    return int(gone.rpartition(" ")[2])
+        status = await connection.execute(TIDY_CONTENTS)
+    return int(status.rpartition(" ")[2])
 
 
 async def write(document: Document) -> bytes:
-    """A catalogue as compact JSON. Raises BadCatalogue."""
+    """The document as compact JSON. Raises BadCatalogue."""
     if len(products(document)) * 300 < LARGE:
-        return written(document)
-    return await asyncio.to_thread(written, document)
+        return serialize(document)
+    return await asyncio.to_thread(serialize, document)
 
 
 async def _read(file: bytes) -> Document:

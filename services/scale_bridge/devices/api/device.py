@@ -1,4 +1,4 @@
-"""Scales: registered, listed, changed, forgotten (§1.1, 3 to 7)."""
+"""Scales: registered, listed, changed, removed (§1.1, 3 to 7)."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,19 +11,19 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     ApiContext,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
 from services.scale_bridge.devices.handlers import device as handler
 from services.scale_bridge.devices.handlers.device import (
     BridgeUnknown,
-    Given,
+    DeviceFields,
     LoadedDevice,
     owner_of,
 )
@@ -43,7 +43,7 @@ Bridge = UUID | Literal[""]
 
 
 class DeviceCreate(BaseModel):
-    """A new scale. `bridge` is the daemon that reaches it; if there is none, the service does."""
+    """A new scale. `bridge` is the agent that reaches it; without one, the service does."""
 
     name: Name
     description: Description = ""
@@ -55,7 +55,7 @@ class DeviceCreate(BaseModel):
 
 
 class DeviceUpdate(BaseModel):
-    """What is to change; absent or null keeps what is, an empty `bridge` is none from then on."""
+    """The fields to change; absent or null keeps a field, an empty `bridge` removes the agent."""
 
     name: Name | None = None
     description: Description | None = None
@@ -67,7 +67,7 @@ class DeviceUpdate(BaseModel):
 
 
 class Device(BaseModel):
-    """These seven keys only (§1.2)."""
+    """A device as clients of the scales know it: exactly these seven keys (spec §1.2)."""
 
     id: int
     name: str
@@ -80,7 +80,7 @@ class Device(BaseModel):
 
 @router.get("/devices")
 async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
-    """The caller's scales; looks at no catalogue (R19)."""
+    """The caller's scales."""
     owner = owner_of(caller.subject)
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         rows = await device.owned(connection, caller.tenant, owner)
@@ -101,61 +101,61 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 @router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
-    given = Given(**body.model_dump(exclude={"protocol"}))
+    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     metadata = request_metadata(request, caller)
     try:
-        saved = await handler.register(scales.context, owner_of(caller.subject), given, metadata)
+        saved = await handler.register(scales.context, owner_of(caller.subject), fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await scales.context.hooks.on_registered(scales.context, saved.found.device_id, metadata)
-    return _present(saved.found, dirty=False)
+    await scales.context.hooks.on_registered(scales.context, saved.loaded.device_id, metadata)
+    return _present(saved.loaded, dirty=False)
 
 
 @router.get("/devices/{device_id}")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     """One of the caller's scales."""
-    found = await own(scales, caller, device_id)
-    return _present(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+    loaded = await own_device(scales, caller, device_id)
+    return _present(loaded, dirty=await _dirty(scales, caller.tenant, loaded.device_id))
 
 
-@router.put("/devices/{device_id}", dependencies=[LISTED])
+@router.put("/devices/{device_id}", dependencies=[DEVICES_VISIBLE])
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
-    """Change what is given. At another address the catalogue must be fetched again (R9)."""
-    found = await own(scales, caller, device_id)
-    given = Given(**body.model_dump(exclude={"protocol"}))
+    """Change the given fields. At another address the catalogue must be fetched again (R9)."""
+    loaded = await own_device(scales, caller, device_id)
+    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     try:
         saved = await handler.change(
-            scales.context, found, given, request_metadata(request, caller)
+            scales.context, loaded, fields, request_metadata(request, caller)
         )
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    dirty = await _dirty(scales, caller.tenant, found.device_id)
-    return _present(saved.found, dirty=dirty)
+    dirty = await _dirty(scales, caller.tenant, loaded.device_id)
+    return _present(saved.loaded, dirty=dirty)
 
 
-@router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
+@router.delete("/devices/{device_id}", status_code=204, dependencies=[DEVICES_VISIBLE])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
-    """Forget a scale."""
-    found = await own(scales, caller, device_id)
-    await handler.remove(scales.context, found, request_metadata(request, caller))
+    """Remove a scale."""
+    loaded = await own_device(scales, caller, device_id)
+    await handler.remove(scales.context, loaded, request_metadata(request, caller))
     return Response(status_code=204)
 
 
 async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
-    return (await catalogue.load(scales.context, tenant, device_id)).copy.dirty
+    return (await catalogue.load(scales.context, tenant, device_id)).catalogue.dirty
 
 
-def _present(found: LoadedDevice, *, dirty: bool) -> Device:
-    told = found.details
+def _present(loaded: LoadedDevice, *, dirty: bool) -> Device:
+    details = loaded.details
     return Device(
-        id=found.device.number,
-        name=told.name,
-        description=told.description,
-        ip=told.ip,
-        port=told.port,
-        protocol=told.protocol,
+        id=loaded.device.number,
+        name=details.name,
+        description=details.description,
+        ip=details.ip,
+        port=details.port,
+        protocol=details.protocol,
         cached_dirty=dirty,
     )
 
@@ -165,5 +165,5 @@ def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:
         return unfit((("bridge",), str(error)))
     if isinstance(error, BadPassword):
         return unfit((("password",), str(error)))
-    where = "port" if error.flaw is AddressFlaw.PORT else "ip"
-    return unfit(((where,), str(error)))
+    field = "port" if error.flaw is AddressFlaw.PORT else "ip"
+    return unfit(((field,), str(error)))

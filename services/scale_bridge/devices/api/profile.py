@@ -1,4 +1,7 @@
-"""What a scale is: its place, its model and limits, its verification (SCL-1, SCL-8, SCL-14)."""
+"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14).
+
+A new field of a scale belongs here: the fields of `/devices` are those that its clients know.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,12 +16,12 @@ from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import RuleKind, problems
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     ApiContext,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
 )
 from services.scale_bridge.devices.domain.profile import Profile
@@ -31,7 +34,7 @@ Word = Annotated[str, Field(max_length=120, pattern=r"^[^\x00]*$")]
 
 
 class ProfileSet(BaseModel):
-    """What is to change: what is absent stays, null or an empty text takes it away."""
+    """The fields to change: an absent one stays, null or an empty text clears it."""
 
     shop: Word | None = None
     group: Word | None = None
@@ -42,7 +45,7 @@ class ProfileSet(BaseModel):
 
 
 class Described(BaseModel):
-    """All that is known; `verification_days` are left, less than 0 after the day."""
+    """The profile; `verification_days` are the days left, negative after the day."""
 
     shop: str
     group: str
@@ -54,7 +57,7 @@ class Described(BaseModel):
 
 
 class Model(BaseModel):
-    """What a model takes at most; null where nobody knows. Without a name: of any other."""
+    """The limits of a model; null if unknown. The entry without a name is for all other models."""
 
     model: str
     most_products: int | None
@@ -66,7 +69,7 @@ class Model(BaseModel):
 
 
 class Found(BaseModel):
-    """A rule that is broken: whose field, and what is allowed."""
+    """A broken rule: the product, the field, and what is allowed."""
 
     plu: str
     field: str
@@ -75,7 +78,7 @@ class Found(BaseModel):
 
 
 class Problems(BaseModel):
-    """What the scale may not take, in the order of the products; `count` is all there are."""
+    """The problems of a catalogue, in the order of its products; `count` is the number of all."""
 
     revision: int
     model: str
@@ -85,27 +88,27 @@ class Problems(BaseModel):
 
 @router.get("/models")
 async def models(_: Reader) -> list[Model]:
-    """The table of models, and what is checked when something is edited."""
+    """The models and their limits, which are checked by edits."""
     return [Model(model=name, **asdict(limits)) for name, limits in MODELS.items()]
 
 
 @router.get("/devices/{device_id}/profile")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
-    """What one of the caller's scales is."""
-    found = await own(scales, caller, device_id)
-    return _present(scales, found.device.profile)
+    """The profile of one of the caller's scales."""
+    loaded = await own_device(scales, caller, device_id)
+    return _present(scales, loaded.device.profile)
 
 
-@router.put("/devices/{device_id}/profile", dependencies=[LISTED])
+@router.put("/devices/{device_id}/profile", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
-    """Change what is given. 422 for a model that is not in the table."""
-    found = await own(scales, caller, device_id)
+    """Change the given fields. 422 for a model that is not in the table."""
+    loaded = await own_device(scales, caller, device_id)
     saved = await handler.describe(
-        scales.context, found, _given(body), request_metadata(request, caller)
+        scales.context, loaded, _fields(body), request_metadata(request, caller)
     )
-    return _present(scales, saved.found.device.profile)
+    return _present(scales, saved.loaded.device.profile)
 
 
 @router.get("/devices/{device_id}/products/problems")
@@ -115,27 +118,27 @@ async def find_problems(
     device_id: int,
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
-    """What in the stored copy breaks a rule of R11, or a limit of the model."""
-    found = await own(scales, caller, device_id)
-    copy = (await catalogue.load(scales.context, caller.tenant, found.device_id)).copy
-    model = found.device.profile.model
-    # Ten thousand products take their time, and others want to be answered.
-    listed = await asyncio.to_thread(problems, copy.current_document, limits_of(model))
-    told = [
-        Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in listed[:limit]
+    """The fields of the stored catalogue that break a rule of R11, or a limit of the model."""
+    loaded = await own_device(scales, caller, device_id)
+    stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
+    model = loaded.device.profile.model
+    # In a thread: ten thousand products take long, and other requests are waiting.
+    found = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
+    listed = [
+        Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in found[:limit]
     ]
-    return Problems(revision=copy.revision, model=model, count=len(listed), problems=told)
+    return Problems(revision=stored.revision, model=model, count=len(found), problems=listed)
 
 
-def _given(body: ProfileSet) -> Mapping[str, Any]:
-    said = body.model_dump(exclude_unset=True)
+def _fields(body: ProfileSet) -> Mapping[str, Any]:
+    fields = body.model_dump(exclude_unset=True)
     return {
         name: "" if value is None and name != "next_verification" else value
-        for name, value in said.items()
+        for name, value in fields.items()
     }
 
 
 def _present(scales: ApiContext, profile: Profile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
-    left = days_left(profile.next_verification, today)
-    return Described(**asdict(profile), verification_days=left)
+    days = days_left(profile.next_verification, today)
+    return Described(**asdict(profile), verification_days=days)

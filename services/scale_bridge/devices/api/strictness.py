@@ -1,4 +1,4 @@
-"""Which rules of R5 do not count for a scale, and who said so (R5, R24)."""
+"""The validation overrides of a scale, with author and reason (R5, R24)."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,7 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
+from services.scale_bridge.context import (
+    DEVICES_VISIBLE,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+    request_metadata,
+)
 from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
 
@@ -14,14 +21,14 @@ router = APIRouter(tags=["strictness"])
 
 
 class StrictnessSet(BaseModel):
-    """The rules that are to be relaxed, all others being kept; the reason is for the audit."""
+    """The rules to relax; all others apply. The reason is for the audit."""
 
     relaxed: Annotated[list[str], Field(max_length=len(RULES))]
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class Strictness(BaseModel):
-    """Every rule by name, those relaxed, and who said so last, when and why; null for nobody."""
+    """All rules, the relaxed ones, and author, time and reason of the last change; null if none."""
 
     rules: dict[str, bool]
     relaxed: list[str]
@@ -32,20 +39,20 @@ class Strictness(BaseModel):
 
 @router.get("/devices/{device_id}/strictness")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
-    """What must be right about what is read from the scale."""
-    found = await own(scales, caller, device_id)
-    return _present(found.device.overrides)
+    """The rules for catalogues that are fetched from the scale."""
+    loaded = await own_device(scales, caller, device_id)
+    return _present(loaded.device.overrides)
 
 
-@router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
+@router.put("/devices/{device_id}/strictness", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
 ) -> Strictness:
-    """Relax these rules and no others, from the next operation on."""
-    found = await own(scales, caller, device_id)
+    """Relax exactly these rules, from the next operation on."""
+    loaded = await own_device(scales, caller, device_id)
     metadata = request_metadata(request, caller)
-    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, metadata)
-    return _present(saved.found.device.overrides)
+    saved = await handler.relax(scales.context, loaded, body.relaxed, body.reason, metadata)
+    return _present(saved.loaded.device.overrides)
 
 
 def _present(overrides: ValidationOverrides) -> Strictness:

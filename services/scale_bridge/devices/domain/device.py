@@ -1,12 +1,12 @@
-"""A scale as its owner registered it: where it is, what it is called, and its sealed password.
+"""The device aggregate: a scale as its owner registered it, with address and sealed password.
 
-What it is beside that is on the same stream, and in modules of its own: its profile, the rules that
-are relaxed for it, the reminders of its verification.
+Profile, validation overrides and reminders of the verification are on the same stream. The modules
+`profile`, `validation_overrides` and `verification` decide on them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID, uuid5
 
 from contracts.scale_bridge import (
@@ -51,7 +51,7 @@ class DeviceKnown(Refused):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Details:
-    """What may change about a device. `password` is sealed, `bridge` the daemon that reaches it."""
+    """The fields that may change. `password` is sealed, `bridge` is the agent of the device."""
 
     name: str
     description: str
@@ -64,9 +64,9 @@ class Details:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A device as later decisions need it; without `details` it was never registered.
+    """The state of a device; without `details` it was never registered.
 
-    `reminded_of` are the reminders that were announced.
+    `reminded_of` are the announced reminders.
     """
 
     number: int = 0
@@ -80,7 +80,7 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Register:
-    """Make it known."""
+    """Register a device."""
 
     device_id: DeviceId
     number: int
@@ -91,7 +91,7 @@ class Register:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """Let it be like this from now on."""
+    """Replace the details."""
 
     device_id: DeviceId
     details: Details
@@ -100,7 +100,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remove:
-    """Forget it."""
+    """Remove the device."""
 
     device_id: DeviceId
     now: datetime
@@ -111,24 +111,24 @@ DeviceCommand: TypeAlias = Register | Change | Remove | Description
 
 
 def device_id_of(number: int) -> DeviceId:
-    """The id of the device that its clients call `number`."""
+    """The id of the device with this number."""
     return DeviceId(uuid5(_NUMBERED, str(number)))
 
 
 def details_of(device: Device) -> Details:
-    """What is known of it. Raises DeviceUnknown."""
+    """The details of a registered device. Raises DeviceUnknown."""
     if device.details is None or device.removed:
         raise DeviceUnknown
     return device.details
 
 
 def moves(before: Details, after: Details) -> bool:
-    """Whether it may be another scale afterwards (R9)."""
+    """Whether the address changes, so that the scale may be another one (R9)."""
     return (before.ip, before.port) != (after.ip, after.port)
 
 
 def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
-    """See `Decider`. Raises what the modules of a description raise, too."""
+    """See `Decider`. Raises DeviceKnown, DeviceUnknown, and the refusals of the profile modules."""
     match command:
         case Register() if device.details is not None:
             raise DeviceKnown
@@ -136,9 +136,9 @@ def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
             return [_registered(command)]
         case Remove() if device.removed:
             return []
-        case Remove(device_id=of, now=now):
+        case Remove(device_id=device_id, now=now):
             details_of(device)
-            return [DeviceRemoved(device_id=of, removed_at=now)]
+            return [DeviceRemoved(device_id=device_id, removed_at=now)]
         case Change(details=details) if details == details_of(device):
             return []
         case Change():
@@ -163,34 +163,18 @@ def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
 
 
 def _registered(command: Register) -> DeviceRegistered:
-    told = command.details
     return DeviceRegistered(
         device_id=command.device_id,
         number=command.number,
         owner=command.owner,
-        name=told.name,
-        description=told.description,
-        ip=told.ip,
-        port=told.port,
-        protocol=told.protocol,
-        password=told.password,
-        bridge=told.bridge,
         registered_at=command.now,
+        **_fields(command.details),
     )
 
 
 def _changed(command: Change) -> DeviceChanged:
-    told = command.details
     return DeviceChanged(
-        device_id=command.device_id,
-        name=told.name,
-        description=told.description,
-        ip=told.ip,
-        port=told.port,
-        protocol=told.protocol,
-        password=told.password,
-        bridge=told.bridge,
-        changed_at=command.now,
+        device_id=command.device_id, changed_at=command.now, **_fields(command.details)
     )
 
 
@@ -215,15 +199,12 @@ def evolve(device: Device, event: ScaleBridgeEvent) -> Device:
 
 
 def _details(event: DeviceRegistered | DeviceChanged) -> Details:
-    return Details(
-        name=event.name,
-        description=event.description,
-        ip=event.ip,
-        port=event.port,
-        protocol=event.protocol,
-        password=event.password,
-        bridge=event.bridge,
-    )
+    return Details(**_fields(event))
+
+
+def _fields(source: Details | DeviceRegistered | DeviceChanged) -> dict[str, Any]:
+    """The fields of `Details`, which both events have by the same names."""
+    return {field.name: getattr(source, field.name) for field in fields(Details)}
 
 
 DEVICE: Final = Decider(category="device", initial=Device(), decide=decide, evolve=evolve)

@@ -1,8 +1,8 @@
-"""What a scale is: where it stands, which price list it follows, which model it is (SCL-1)."""
+"""The profile of a scale: shop, group, price list, model, serial number, verification (SCL-1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent
 from libs.errors import Unfit
@@ -15,7 +15,7 @@ class ModelUnknown(Unfit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """An empty text means unknown."""
+    """The profile; an empty text means unknown."""
 
     shop: str = ""
     group: str = ""
@@ -30,7 +30,7 @@ UNKNOWN: Final = Profile()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetProfile:
-    """Let it be like this from now on."""
+    """Replace the profile."""
 
     device_id: DeviceId
     profile: Profile
@@ -39,34 +39,27 @@ class SetProfile:
 
 
 def profiled(profile: Profile, command: SetProfile) -> list[ScaleBridgeEvent]:
-    """Raises ModelUnknown."""
-    told = command.profile
-    if told.model not in MODELS:
+    """The event of a new profile; nothing if it is the same. Raises ModelUnknown."""
+    new = command.profile
+    if new.model not in MODELS:
         raise ModelUnknown
-    if told == profile:
+    if new == profile:
         return []
     return [
         DeviceProfiled(
             device_id=command.device_id,
-            shop=told.shop,
-            group=told.group,
-            price_list=told.price_list,
-            model=told.model,
-            serial_number=told.serial_number,
-            next_verification=told.next_verification,
             profiled_by=command.profiled_by,
             profiled_at=command.now,
+            **_fields(new),
         )
     ]
 
 
 def profile_of(event: DeviceProfiled) -> Profile:
-    """The profile it tells of."""
-    return Profile(
-        shop=event.shop,
-        group=event.group,
-        price_list=event.price_list,
-        model=event.model,
-        serial_number=event.serial_number,
-        next_verification=event.next_verification,
-    )
+    """The profile in an event."""
+    return Profile(**_fields(event))
+
+
+def _fields(source: Profile | DeviceProfiled) -> dict[str, Any]:
+    """The fields of `Profile`, which the event has by the same names."""
+    return {field.name: getattr(source, field.name) for field in fields(Profile)}

@@ -17,12 +17,12 @@ class RuleUnknown(Unfit):
 
 
 class ReasonMissing(Unfit):
-    """Say why."""
+    """A reason is required."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationOverrides:
-    """The rules that do not count, and who said so last, when and why."""
+    """The relaxed rules, with author, time and reason of the last change."""
 
     relaxed: frozenset[str] = frozenset()
     reason: str = ""
@@ -31,7 +31,7 @@ class ValidationOverrides:
 
     @property
     def strictness(self) -> Strictness:
-        """What is left of the rules; what an older program knew as a rule is none."""
+        """The rules that apply; an unknown relaxed rule is ignored."""
         return Strictness(**{name: name not in self.relaxed for name in RULES})
 
 
@@ -40,7 +40,7 @@ NO_OVERRIDES: Final = ValidationOverrides()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetStrictness:
-    """Relax these rules and no others, from the next operation on."""
+    """Relax exactly these rules, from the next operation on."""
 
     device_id: DeviceId
     relaxed: Collection[str]
@@ -50,7 +50,7 @@ class SetStrictness:
 
 
 def set_overrides(before: ValidationOverrides, command: SetStrictness) -> list[ScaleBridgeEvent]:
-    """Raises RuleUnknown, ReasonMissing."""
+    """The event of new overrides, if they differ. Raises RuleUnknown, ReasonMissing."""
     if not set(command.relaxed) <= set(RULES):
         raise RuleUnknown
     reason = command.reason.strip()
@@ -71,7 +71,7 @@ def set_overrides(before: ValidationOverrides, command: SetStrictness) -> list[S
 
 
 def overrides_of(event: StrictnessSet) -> ValidationOverrides:
-    """The overrides that the event holds."""
+    """The overrides in an event."""
     return ValidationOverrides(
         relaxed=frozenset(event.relaxed),
         reason=event.reason,

@@ -1,4 +1,4 @@
-"""When a scale has to be verified again, and when to remind of it (SCL-14)."""
+"""Reminders of the next verification of a scale (SCL-14)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from uuid import UUID, uuid5
 from contracts.scale_bridge import DeviceId, ScaleBridgeEvent, VerificationDue
 
 DAYS: Final = (30, 7, 0)
-"""So many days before, one reminder each."""
-SOONEST: Final = max(DAYS)
+"""The days before the verification on which a reminder is due."""
+EARLIEST: Final = max(DAYS)
 
 Reminder: TypeAlias = tuple[date, int]
-"""The day, and how many days before it."""
+"""The day of the verification, and the number of days before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remind:
-    """Announce that it has to be verified on `due_on`, if that is still so and was not announced.
+    """Announce the verification on `due_on`, if that is still its day.
 
-    `today` is in the zone of the shop.
+    `today` is in the time zone of the service.
     """
 
     device_id: DeviceId
@@ -30,12 +30,14 @@ class Remind:
 
 
 def days_left(due_on: date | None, today: date) -> int | None:
-    """How many days are left, less than 0 after the day; None if no day is known."""
+    """The days until the verification, negative after it; None if its day is unknown."""
     return None if due_on is None else (due_on - today).days
 
 
 def nearest(due_on: date, today: date) -> int | None:
-    """Which reminder is the one for today: of those that are late only the last counts."""
+    """The reminder that is due today, in days before the verification; None if no reminder is due.
+
+    If several are late, the one nearest to the verification."""
     left = (due_on - today).days
     return min((days for days in DAYS if left <= days), default=None)
 
@@ -43,11 +45,11 @@ def nearest(due_on: date, today: date) -> int | None:
 def reminded(
     due_on: date | None, reminded_of: Collection[Reminder], command: Remind
 ) -> list[ScaleBridgeEvent]:
-    """The announcement, unless it was made, or a later one of the same day."""
+    """The announcement, unless this reminder, or a later one for the same day, was announced."""
     days = nearest(command.due_on, command.today)
     if due_on != command.due_on or days is None:
         return []
-    if any((due_on, each) in reminded_of for each in DAYS if each <= days):
+    if any((due_on, number) in reminded_of for number in DAYS if number <= days):
         return []
     return [
         VerificationDue(
@@ -60,5 +62,5 @@ def reminded(
 
 
 def reminder_id(device_id: DeviceId, due_on: date, days: int) -> UUID:
-    """The command that announces it, with the same id for every worker."""
+    """The id of the command that announces a reminder, the same for every worker."""
     return uuid5(device_id, f"verification {due_on.isoformat()} {days}")

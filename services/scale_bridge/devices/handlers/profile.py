@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Final
 
 from libs.errors import Unavailable
@@ -18,52 +19,50 @@ ATTEMPTS: Final = 10
 
 
 async def describe(
-    context: Context, found: LoadedDevice, given: Mapping[str, Any], metadata: Metadata
+    context: Context, loaded: LoadedDevice, given: Mapping[str, Any], metadata: Metadata
 ) -> Saved:
-    """Set these fields of the profile and keep the others, also under concurrent changes.
+    """Set these fields of the profile; concurrent changes of other fields are preserved.
 
     Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
     """
     for _ in range(ATTEMPTS):
         command = SetProfile(
-            device_id=found.device_id,
-            profile=replace(found.device.profile, **given),
+            device_id=loaded.device_id,
+            profile=replace(loaded.device.profile, **given),
             profiled_by=metadata.actor or "",
             now=context.clock(),
         )
         try:
-            return await _done(context, found, command, metadata, expected=found.version)
+            return await _execute(context, loaded, command, metadata, expected=loaded.version)
         except VersionConflict:
-            found = await device.load(context, metadata.tenant, found.device_id)
+            loaded = await device.load(context, metadata.tenant, loaded.device_id)
     raise Unavailable("device")
 
 
 async def relax(
-    context: Context, found: LoadedDevice, rules: Collection[str], reason: str, metadata: Metadata
+    context: Context, loaded: LoadedDevice, rules: Collection[str], reason: str, metadata: Metadata
 ) -> Saved:
-    """Relax these rules and no others. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
+    """Relax exactly these rules. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
     command = SetStrictness(
-        device_id=found.device_id,
+        device_id=loaded.device_id,
         relaxed=rules,
         reason=reason,
         set_by=metadata.actor or "",
         now=context.clock(),
     )
-    return await _done(context, found, command, metadata)
+    return await _execute(context, loaded, command, metadata)
 
 
-async def _done(
+async def _execute(
     context: Context,
-    found: LoadedDevice,
+    loaded: LoadedDevice,
     command: SetProfile | SetStrictness,
     metadata: Metadata,
     *,
     expected: int | None = None,
 ) -> Saved:
     done = await execute(
-        context.store, DEVICE, found.device_id, command, metadata=metadata, expected=expected
+        context.store, DEVICE, loaded.device_id, command, metadata=metadata, expected=expected
     )
-    after = found.device
-    for event in done.events:
-        after = DEVICE.evolve(after, event)
-    return Saved(LoadedDevice(found.device_id, after, done.version), done.token)
+    after = reduce(DEVICE.evolve, done.events, loaded.device)
+    return Saved(LoadedDevice(loaded.device_id, after, done.version), done.token)

@@ -1,4 +1,4 @@
-"""Sealing scales' passwords anew, after another key was put in front (R17)."""
+"""Key rotation: the passwords of scales sealed with the newest key (R17)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,46 +16,46 @@ from services.scale_bridge.devices.handlers import device
 
 @dataclass(kw_only=True, slots=True)
 class Rotated:
-    """How many passwords were sealed anew or were already, and whose cannot be read."""
+    """The numbers of passwords sealed anew and sealed before, and the unreadable ones."""
 
     sealed: int = 0
-    fresh: int = 0
-    lost: list[DeviceId]
+    current: int = 0
+    unreadable: list[DeviceId]
 
 
 async def rotate(
     context: Context, newest: Seal, devices: Sequence[tuple[str, UUID]], *, actor: str
 ) -> Rotated:
-    """Have every password sealed with the newest key, which `newest` knows alone. Safe to repeat.
+    """Seal every password with the newest key, the only key of `newest`. Safe to repeat.
 
     Raises Unavailable, LogUnavailable, VersionConflict if a device changes meanwhile.
     """
-    rotated = Rotated(lost=[])
+    rotated = Rotated(unreadable=[])
     for tenant, device_id in devices:
         try:
-            await _one(
+            await _rotate(
                 context, newest, DeviceId(device_id), Metadata(tenant=tenant, actor=actor), rotated
             )
         except NotFound:
             continue
         except SealBroken:
-            rotated.lost.append(DeviceId(device_id))
+            rotated.unreadable.append(DeviceId(device_id))
     return rotated
 
 
-async def _one(
+async def _rotate(
     context: Context, newest: Seal, device_id: DeviceId, metadata: Metadata, rotated: Rotated
 ) -> None:
-    found = await device.load(context, metadata.tenant, device_id)
-    sealed, purpose = found.details.password, str(device_id)
+    loaded = await device.load(context, metadata.tenant, device_id)
+    sealed, purpose = loaded.details.password, str(device_id)
     if _opens(newest, sealed, purpose):
-        rotated.fresh += 1
+        rotated.current += 1
         return
     password = context.seal.open(sealed, purpose)
-    after = replace(found.details, password=context.seal.seal(password, purpose))
+    after = replace(loaded.details, password=context.seal.seal(password, purpose))
     command = Change(device_id=device_id, details=after, now=context.clock())
     await execute(
-        context.store, DEVICE, device_id, command, metadata=metadata, expected=found.version
+        context.store, DEVICE, device_id, command, metadata=metadata, expected=loaded.version
     )
     rotated.sealed += 1
 

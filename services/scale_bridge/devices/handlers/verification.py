@@ -1,7 +1,6 @@
-"""What happens as the day comes near on which a scale has to be verified (SCL-14).
+"""The job that announces verifications that are due soon (SCL-14).
 
-Everybody who looks comes to the same announcement by the same id, so that several lookers announce
-it once.
+A reminder has the same command id in every worker, so that several workers announce it once.
 """
 
 from datetime import datetime
@@ -23,19 +22,19 @@ log = structlog.get_logger(__name__)
 
 BY_CALENDAR: Final = "verification"
 AT_ONCE: Final = 200
-"""How many scales one look reminds of."""
+"""The most reminders of one run."""
 
 
 async def announce_due(context: Context, now: datetime) -> int:
-    """Announce the verifications that are near; how many. One that fails stops no other."""
+    """Announce due reminders; returns their number. A failure is logged and stops no other."""
     today = now.astimezone(context.zone).date()
     async with acquire(context.pool) as connection:
-        found = await profile.due(connection, today, limit=AT_ONCE)
+        reminders = await profile.due(connection, today, limit=AT_ONCE)
     announced = 0
-    for due in found:
+    for due in reminders:
         command = Remind(device_id=due.device_id, due_on=due.due_on, today=today, now=now)
         try:
-            announced += await _announced(context, due, command)
+            announced += await _announce(context, due, command)
         except NotFound:
             continue
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
@@ -43,8 +42,8 @@ async def announce_due(context: Context, now: datetime) -> int:
     return announced
 
 
-async def _announced(context: Context, due: Due, command: Remind) -> bool:
-    """Whether this was the one to announce it, or found it announced before anybody read of it."""
+async def _announce(context: Context, due: Due, command: Remind) -> bool:
+    """Whether the reminder was announced, now or by an earlier execution of the same command."""
     days = nearest(due.due_on, command.today)
     if days is None:
         return False

@@ -1,6 +1,6 @@
-"""Which scales has an owner, where are they, and is what they show what is stored?
+"""Which devices does an owner have, at which address, and is the stored catalogue confirmed?
 
-Knows nothing of catalogues but their revision numbers (R19).
+Of catalogues, only the revision numbers are projected (R19).
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,10 +71,10 @@ DEVICE: Final = Table(
     Column("reminded_of", Date),
     Column("reminded_days", Integer),
 )
-"""`version` is that of the device's stream. `catalogue_version` and the two after it tell of its
-catalogue's, the rest is told by `profile`."""
+"""`version` is that of the device's stream. `catalogue_version` and the two columns after it come
+from the catalogue's stream. `profile` writes the columns from `profile_version` on."""
 
-KNOWN: Final = """
+UPSERT: Final = """
 INSERT INTO device AS known (tenant, device_id, version, number, owner, name, description, ip, port,
     protocol, bridge, removed)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[], $6::text[],
@@ -102,9 +102,9 @@ ON CONFLICT (tenant, device_id) DO UPDATE SET
     confirmed = coalesce(nullif(excluded.confirmed, -1), known.confirmed)
 WHERE excluded.catalogue_version > known.catalogue_version
 """
-"""A `confirmed` of -1 says nothing of it."""
+"""A `confirmed` of -1 leaves the column unchanged."""
 
-SILENT: Final = -1
+UNCHANGED: Final = -1
 
 _Key: TypeAlias = tuple[str, UUID]
 _Row: TypeAlias = dict[str, Any]
@@ -123,45 +123,45 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Keep a row of every device: where and what it is, and how its catalogue stands."""
+    """Project one row per device: details, profile, and revisions of the catalogue."""
     await profile.project(connection, events)
-    known: dict[_Key, _Row] = {}
+    devices: dict[_Key, _Row] = {}
     catalogues: dict[_Key, _Row] = {}
     for envelope in events:
-        _note(known, catalogues, envelope)
-    if known:
-        rows = known.values()
-        given = [[row.get(name) for row in rows] for name in ("version", *_DETAILS, "removed")]
-        await connection.execute(KNOWN, *zip(*known, strict=True), *given)
+        _collect(devices, catalogues, envelope)
+    if devices:
+        rows = devices.values()
+        columns = [[row.get(name) for row in rows] for name in ("version", *_DETAILS, "removed")]
+        await connection.execute(UPSERT, *zip(*devices, strict=True), *columns)
     if catalogues:
-        given = [[row[n] for row in catalogues.values()] for n in ("version", *_COUNTED)]
-        await connection.execute(CATALOGUE_STATE, *zip(*catalogues, strict=True), *given)
+        columns = [[row[n] for row in catalogues.values()] for n in ("version", *_REVISIONS)]
+        await connection.execute(CATALOGUE_STATE, *zip(*catalogues, strict=True), *columns)
 
 
-_COUNTED: Final = ("revision", "confirmed")
+_REVISIONS: Final = ("revision", "confirmed")
 
 
-def _note(
-    known: dict[_Key, _Row], catalogues: dict[_Key, _Row], envelope: Envelope[ScaleBridgeEvent]
+def _collect(
+    devices: dict[_Key, _Row], catalogues: dict[_Key, _Row], envelope: Envelope[ScaleBridgeEvent]
 ) -> None:
     match envelope.event:
         case DeviceRegistered() | DeviceChanged() as event:
-            said = {name: getattr(event, name) for name in _DETAILS if hasattr(event, name)}
-            row = known.setdefault((envelope.tenant, event.device_id), {})
-            row.update(said, version=envelope.version, removed=False)
+            details = {name: getattr(event, name) for name in _DETAILS if hasattr(event, name)}
+            row = devices.setdefault((envelope.tenant, event.device_id), {})
+            row.update(details, version=envelope.version, removed=False)
         case DeviceRemoved(device_id=device_id):
-            row = known.setdefault((envelope.tenant, device_id), {})
+            row = devices.setdefault((envelope.tenant, device_id), {})
             row.update(version=envelope.version, removed=True, bridge=None)
         case _:
-            told = _counted(envelope.event)
-            if told is not None:
-                key = envelope.tenant, told[0]
-                row = catalogues.setdefault(key, {"revision": 0, "confirmed": SILENT})
+            change = _revisions(envelope.event)
+            if change is not None:
+                key, revisions = (envelope.tenant, change[0]), change[1]
+                row = catalogues.setdefault(key, {"revision": 0, "confirmed": UNCHANGED})
                 row["version"] = envelope.version
-                row.update(told[1])
+                row.update(revisions)
 
 
-def _counted(event: ScaleBridgeEvent) -> tuple[UUID, Mapping[str, int]] | None:
+def _revisions(event: ScaleBridgeEvent) -> tuple[UUID, Mapping[str, int]] | None:
     match event:
         case CatalogueFetched():
             return event.device_id, {"revision": event.revision, "confirmed": event.revision}

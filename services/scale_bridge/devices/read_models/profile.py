@@ -1,11 +1,11 @@
-"""What is each scale, and which has to be verified soon?
+"""What is the profile of each device, and which verifications are due?
 
-Stands in the rows of `device`, in columns of its own with versions of their own: what comes of a
-stream's other events neither shifts them nor is shifted.
+The profile is stored in columns of the table `device`. `profile_version` is the version of its last
+event: events of other kinds on the same stream do not change it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -13,8 +13,8 @@ from uuid import UUID
 from contracts.envelope import Envelope
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent, VerificationDue
 from libs.projections.projection import Connection
-from services.scale_bridge.devices.domain.profile import Profile, profile_of
-from services.scale_bridge.devices.domain.verification import DAYS, SOONEST
+from services.scale_bridge.devices.domain.profile import profile_of
+from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 PROFILED: Final = """
 INSERT INTO device AS known (tenant, device_id, profile_version, shop, shop_group, price_list,
@@ -48,14 +48,14 @@ WHERE next_verification <= $1 AND NOT removed AND number IS NOT NULL
             WHERE days >= next_verification - $3::date))
 ORDER BY next_verification, device_id LIMIT $4
 """
-"""One reminder of the nearest date is enough."""
+"""A device is due if the nearest reminder of its verification was not announced."""
 
 _Key: TypeAlias = tuple[str, UUID]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Due:
-    """A scale that has to be verified soon, and on which day."""
+    """A device whose verification is due on a day."""
 
     tenant: str
     device_id: DeviceId
@@ -63,16 +63,25 @@ class Due:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Keep the last of what was said of each scale."""
+    """Project the last profile and reminder of each device."""
     profiled: dict[_Key, tuple[Any, ...]] = {}
     reminded: dict[_Key, tuple[Any, ...]] = {}
     for envelope in events:
         match envelope.event:
             case DeviceProfiled() as event:
-                told = profile_of(event)
-                values = (getattr(told, field.name) for field in fields(Profile))
+                profile = profile_of(event)
                 key = envelope.tenant, event.device_id
-                profiled[key] = (*key, envelope.version, *values)
+                # In the order of the columns of `PROFILED`.
+                profiled[key] = (
+                    *key,
+                    envelope.version,
+                    profile.shop,
+                    profile.group,
+                    profile.price_list,
+                    profile.model,
+                    profile.serial_number,
+                    profile.next_verification,
+                )
             case VerificationDue() as event:
                 key = envelope.tenant, event.device_id
                 reminded[key] = (*key, envelope.version, event.due_on, event.days)
@@ -84,8 +93,8 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 
 
 async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
-    """Scales of all tenants the connection sees whose verification is to be announced."""
-    until = today + timedelta(days=SOONEST)
+    """The devices with a due reminder, of all tenants that the connection can read."""
+    until = today + timedelta(days=EARLIEST)
     rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
     return [
         Due(

@@ -1,4 +1,4 @@
-"""Reading a scale's file fast: most are in order, and the strict reader is slow at saying so."""
+"""A fast parser for the files of scales; what it does not accept goes to the strict parser."""
 
 import msgspec
 
@@ -11,29 +11,29 @@ from services.scale_bridge.driver.domain.document import (
 )
 
 
-def read(file: bytes, strictness: Strictness = STRICT) -> Document:
-    """The same as the domain's `read`, whose word counts whenever there is any doubt.
+def parse(file: bytes, strictness: Strictness = STRICT) -> Document:
+    """The same result as `document.parse`, which decides on every file this one cannot.
 
     Raises BadCatalogue.
     """
-    document = _in_order(file) if len(file) <= LARGEST_BYTES else None
+    document = _parsed(file) if len(file) <= LARGEST_BYTES else None
     if document is None:
-        return documents.read(file, strictness)
+        return documents.parse(file, strictness)
     documents.check(document, strictness)
     documents.check_storable(document, file)
     return document
 
 
-def _in_order(file: bytes) -> Document | None:
-    """What the file says if it is an object, certainly without a repeated key; else None.
+def _parsed(file: bytes) -> Document | None:
+    """The object in the file, None unless it is one that certainly has no repeated key.
 
-    msgspec refuses all that the strict reader refuses, but for repeated keys, of which it keeps
-    the last. Then fewer quotation marks remain than there were; only spelt-out ones could hide it.
+    msgspec rejects all that the strict parser rejects except repeated keys, of which it returns the
+    last. Then the result has fewer quotation marks than the file; only escaped ones could hide it.
     """
     try:
-        found = msgspec.json.decode(file)
+        document = msgspec.json.decode(file)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if not isinstance(found, dict) or b"\\u0022" in file:
+    if not isinstance(document, dict) or b"\\u0022" in file:
         return None
-    return found if msgspec.json.encode(found).count(b'"') == file.count(b'"') else None
+    return document if msgspec.json.encode(document).count(b'"') == file.count(b'"') else None

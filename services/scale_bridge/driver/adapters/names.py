@@ -1,4 +1,4 @@
-"""Where a scale is: its address checked, or its name resolved once and what was found checked."""
+"""The endpoint of a scale: its address, or its name resolved once, checked by the policy."""
 
 import asyncio
 import socket
@@ -8,15 +8,15 @@ from services.scale_bridge.driver.domain.address import Endpoint, Policy, admit,
 from services.scale_bridge.driver.domain.fault import Unreachable
 
 
-async def find(text: str, port: int, policy: Policy) -> Endpoint:
-    """The endpoint to connect to (R14). Raises BadAddress, Unreachable if it has none."""
-    found = target(text, port, policy)
-    if isinstance(found, Endpoint):
-        return found
+async def resolve(text: str, port: int, policy: Policy) -> Endpoint:
+    """The endpoint to connect to (R14). Raises BadAddress, Unreachable if a name has no address."""
+    where = target(text, port, policy)
+    if isinstance(where, Endpoint):
+        return where
     loop = asyncio.get_running_loop()
     try:
         answers = await loop.getaddrinfo(
-            found, port, family=socket.AF_INET, type=socket.SOCK_STREAM
+            where, port, family=socket.AF_INET, type=socket.SOCK_STREAM
         )
     except OSError:
         raise Unreachable from None

@@ -1,4 +1,4 @@
-"""One operation on one scale from beginning to end, in a thread: it returns or says what failed."""
+"""One operation on one scale, in the thread of the caller."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.scale_bridge.driver.adapters import catalogue_file
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
-from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.replies import Conversation, Progress
 from services.scale_bridge.driver.adapters.safe_driver import SafeScales, fault_of
 from services.scale_bridge.driver.domain import document as documents
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """What a scale has: an accepted catalogue, and the file it was read from, byte by byte."""
+    """The catalogue a scale holds, and the bytes of the file it was read from."""
 
     document: Document
     file: bytes
@@ -40,7 +40,7 @@ class Fetched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uploaded:
-    """What the scale said it imported. `md5` and `size` are of the bytes that were sent."""
+    """An import the scale confirmed. `md5` and `size` are of the bytes that were sent."""
 
     md5: str
     items: int
@@ -50,7 +50,7 @@ class Uploaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Info:
-    """What a scale says of itself; empty where it says nothing. `fields` is all of it."""
+    """The reply to a probe. A missing field is empty; `fields` is the whole reply."""
 
     model: str
     serial: str
@@ -63,39 +63,39 @@ class Info:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """Whom to call, and within what."""
+    """The scale to call, and the limits of the call."""
 
     endpoint: Endpoint
     password: str
     limits: Limits
-    countdown: Deadline
+    deadline: Deadline
 
 
 def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetched:
-    """Read the scale's catalogue. Changes nothing on it. Raises ScaleFault, Stopped."""
+    """Read the scale's catalogue; the scale does not change. Raises ScaleFault, Stopped."""
     conversation = Conversation(strictness=strictness, progress=progress)
     file: bytes = _run(call, conversation, lambda scales: scales.get_products_json())
     if strictness.hash and not conversation.hash_is_right():
         raise BadCatalogue(Flaw.HASH, "The scale's file does not have the hash it announced.")
-    document = catalogue_file.read(file, strictness)
-    # Reading a large file takes its time and cannot be interrupted.
-    call.countdown.left()
+    document = catalogue_file.parse(file, strictness)
+    # Parsing a large file takes long and cannot be interrupted.
+    call.deadline.left()
     return Fetched(
         document=document,
         file=file,
         md5=conversation.md5(),
         items=len(document["products"]),
-        seconds=call.countdown.elapsed,
+        seconds=call.deadline.elapsed,
     )
 
 
 def upload(call: Call, document: Document, *, clear: bool, progress: Progress | None) -> Uploaded:
-    """Send a catalogue. Raises ScaleFault, Stopped; nothing is sent if it is no catalogue.
+    """Send a catalogue; an invalid one is not sent. Raises ScaleFault, Stopped.
 
-    After UnknownOutcome the scale may have imported it or not; so may it after Stopped.
+    After UnknownOutcome and Stopped the scale may have imported the catalogue or not.
     """
     documents.check(document)
-    file = documents.written(document)
+    file = documents.serialize(document)
     conversation = Conversation(total=len(file), progress=progress)
     try:
         _run(call, conversation, lambda scales: scales.send_json_products(document, clear))
@@ -107,12 +107,12 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
         md5=documents.digest(file),
         items=len(document["products"]),
         size=len(file),
-        seconds=call.countdown.elapsed,
+        seconds=call.deadline.elapsed,
     )
 
 
 def probe(call: Call) -> Info:
-    """Ask the scale what it is: no password, nothing changes. Raises ScaleFault, Stopped."""
+    """Read model and versions, without a password. Raises ScaleFault, Stopped."""
     body: bytes = _run(call, Conversation(), lambda scales: scales.information())
     try:
         fields = json.loads(body[7:].decode())
@@ -121,24 +121,26 @@ def probe(call: Call) -> Info:
     if not isinstance(fields, dict) or int.from_bytes(body[5:7], "little") != len(body) - 7:
         raise BadAnswer("The scale's information cannot be read.")
     return Info(
-        model=_word(fields, "scaleModel"),
-        serial=_word(fields, "serialNumber"),
-        version=_word(fields, "scaleAppVersion"),
-        protocol=_word(fields, "protocolVersion"),
-        updated=_word(fields, "productUpdateDateTime"),
+        model=_text(fields, "scaleModel"),
+        serial=_text(fields, "serialNumber"),
+        version=_text(fields, "scaleAppVersion"),
+        protocol=_text(fields, "protocolVersion"),
+        updated=_text(fields, "productUpdateDateTime"),
         fields=fields,
-        seconds=call.countdown.elapsed,
+        seconds=call.deadline.elapsed,
     )
 
 
-def _run(call: Call, talk: Conversation, order: Callable[[SafeScales], Result]) -> Result:
+def _run(
+    call: Call, conversation: Conversation, exchange: Callable[[SafeScales], Result]
+) -> Result:
     scales: SafeScales | None = None
     try:
-        scales = _called(call, talk)
-        return order(scales)
+        scales = _connected(call, conversation)
+        return exchange(scales)
     except Exception as error:  # noqa: BLE001 -- the driver may raise anything
-        # Once the scale has confirmed, nothing can make it undone (R4, D7).
-        if talk.confirmed:
+        # A confirmed import stays a success, whatever fails afterwards (R4, D7).
+        if conversation.confirmed:
             return None  # type: ignore[return-value] # an upload returns nothing
         raise fault_of(scales, error) from None
     finally:
@@ -146,7 +148,7 @@ def _run(call: Call, talk: Conversation, order: Callable[[SafeScales], Result]) 
             scales.close()
 
 
-def _called(call: Call, conversation: Conversation) -> SafeScales:
+def _connected(call: Call, conversation: Conversation) -> SafeScales:
     try:
         password = checked(call.password) if call.password else ""
     except BadPassword:
@@ -155,11 +157,11 @@ def _called(call: Call, conversation: Conversation) -> SafeScales:
         call.endpoint,
         password,
         limits=call.limits,
-        countdown=call.countdown,
+        deadline=call.deadline,
         conversation=conversation,
     )
 
 
-def _word(fields: Mapping[str, Any], key: str) -> str:
+def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     return one_line(str(value), 100) if isinstance(value, str | int | float) else ""

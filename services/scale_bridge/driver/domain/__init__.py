@@ -1,1 +1,1 @@
-"""The document a scale holds, its faults and result codes."""
+"""The document a scale holds, its wire format, faults and result codes."""

@@ -1,7 +1,7 @@
-"""Where a scale may be: networks and ports that are allowed, kinds of address that never are (R14).
+"""The address of a scale: networks and ports that are allowed, and addresses that never are (R14).
 
-An address is checked when it is given, when it is changed, and again when it is connected to. A
-name is resolved once when connecting, and the address found is the one checked and used.
+An address is checked when it is set, when it is changed, and before each connection. A name is
+resolved once per connection, and the resulting address is checked and used.
 """
 
 import re
@@ -16,13 +16,13 @@ PORTS: Final = range(1, 65536)
 PRIVATE: Final = tuple(
     IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 )
-"""Where shops have their scales."""
+"""The private networks, where shops have their scales."""
 
 _METADATA: Final = frozenset(
     IPv4Address(one) for one in ("169.254.169.254", "100.100.100.200", "192.0.0.192")
 )
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
-_A_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 
 
@@ -37,7 +37,7 @@ class Flaw(StrEnum):
 
 
 class BadAddress(ValueError):
-    """A scale may not be there; the message is for people and repeats nothing they sent."""
+    """The address is not allowed. The message is for people and does not repeat the input."""
 
     def __init__(self, flaw: Flaw, detail: str) -> None:
         super().__init__(detail)
@@ -46,7 +46,7 @@ class BadAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One physical scale: the address that was checked, and the port. Leases go by it (R1)."""
+    """One physical scale: the checked address and the port. Leases are per endpoint (R1)."""
 
     address: IPv4Address
     port: int
@@ -57,7 +57,7 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What is allowed. `special` also allows loopback and link-local, for tests and demos.
+    """Addresses that are allowed; `special` adds loopback and link-local, for tests and demos.
 
     Multicast, unspecified, broadcast and metadata addresses are never allowed.
     """
@@ -69,7 +69,7 @@ class Policy:
 
 
 def target(text: str, port: int, policy: Policy) -> Endpoint | Name:
-    """Where `text` points: an endpoint that is allowed, or a name to be resolved.
+    """The endpoint in `text`, if it is allowed, or the name to resolve.
 
     Raises BadAddress.
     """
@@ -82,9 +82,9 @@ def target(text: str, port: int, policy: Policy) -> Endpoint | Name:
 
 
 def admit(address: IPv4Address, port: int, policy: Policy) -> Endpoint:
-    """The endpoint, if it is allowed: for addresses a name led to. Raises BadAddress."""
+    """The endpoint of a resolved address, if it is allowed. Raises BadAddress."""
     _admit_port(port, policy)
-    if _never(address):
+    if _is_forbidden(address):
         raise BadAddress(Flaw.KIND, "an address of this kind cannot be a scale's")
     near = address.is_loopback or address.is_link_local
     if near and not policy.special:
@@ -95,21 +95,21 @@ def admit(address: IPv4Address, port: int, policy: Policy) -> Endpoint:
 
 
 def parse_networks(text: str) -> tuple[IPv4Network, ...]:
-    """Read `192.168.1.0/24, 10.0.0.0/8`. Raises ValueError."""
+    """Parse `192.168.1.0/24, 10.0.0.0/8`. Raises ValueError."""
     return tuple(IPv4Network(one.strip()) for one in text.split(",") if one.strip())
 
 
 def parse_ports(text: str) -> tuple[range, ...]:
-    """Read `1111, 2000-2010`. Raises ValueError."""
-    found = []
+    """Parse `1111, 2000-2010`. Raises ValueError."""
+    ranges = []
     for one in filter(None, (part.strip() for part in text.split(","))):
-        given = _PORTS.fullmatch(one)
-        first = int(given[1]) if given else 0
-        last = int(given[2] or first) if given else 0
+        match = _PORTS.fullmatch(one)
+        first = int(match[1]) if match else 0
+        last = int(match[2] or first) if match else 0
         if first not in PORTS or last not in PORTS or last < first:
             raise ValueError("ports are written like 1111, 2000-2010")
-        found.append(range(first, last + 1))
-    return tuple(found)
+        ranges.append(range(first, last + 1))
+    return tuple(ranges)
 
 
 def _admit_port(port: int, policy: Policy) -> None:
@@ -117,17 +117,17 @@ def _admit_port(port: int, policy: Policy) -> None:
         raise BadAddress(Flaw.PORT, "the port is not one of those allowed")
 
 
-def _never(address: IPv4Address) -> bool:
-    # 0.0.0.0/8 means this very host, 240.0.0.0/4 means nothing, broadcast among it.
-    itself = address in IPv4Network("0.0.0.0/8")
-    return itself or address.is_multicast or address.is_reserved or address in _METADATA
+def _is_forbidden(address: IPv4Address) -> bool:
+    # 0.0.0.0/8 is this host; 240.0.0.0/4 is reserved and includes broadcast.
+    this_host = address in IPv4Network("0.0.0.0/8")
+    return this_host or address.is_multicast or address.is_reserved or address in _METADATA
 
 
 def _name(text: str, policy: Policy) -> Name:
     labels = text.removesuffix(".").split(".")
-    spelled = len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
-    # What ends in a number some resolvers read as an address: 127.1, 2130706433, 0x7f.1.
-    if not spelled or _A_NUMBER.fullmatch(labels[-1]):
+    is_name = len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    # Some resolvers read a name that ends in a number as an address: 127.1, 2130706433, 0x7f.1.
+    if not is_name or _NUMBER.fullmatch(labels[-1]):
         raise BadAddress(
             Flaw.SYNTAX, "an IPv4 address is needed: four numbers with dots between them"
         )

@@ -1,4 +1,4 @@
-"""A catalogue: when it is accepted (R5), how it is written, which product is which."""
+"""The document of a catalogue: parsed and validated (R5), serialized, its products by key."""
 
 import json
 import math
@@ -18,9 +18,9 @@ LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strictness:
-    """What must be right about a fetched file. Relaxed per scale, explicitly and audited (R5).
+    """The rules for a fetched file, which can be relaxed for one scale, with an audit (R5).
 
-    Without `finite_numbers` a number that is none is read as null.
+    Without `finite_numbers` NaN and infinity are read as null.
     """
 
     chunks: bool = True
@@ -33,15 +33,15 @@ class Strictness:
 STRICT: Final = Strictness()
 
 LONGEST_KEY: Final = 100
-"""Of a PLU, code or id in characters: they are keys of tables, whose indexes take no more than
-2,700 bytes of all a key's columns together."""
+"""In characters, of a PLU, code or id. They are keys of tables, and an index entry of Postgres is
+limited to 2,700 bytes."""
 LARGEST_PRODUCT: Final = 64 * 1024
-"""In bytes of JSON: a product has to fit into an event, beside what it was before."""
+"""In bytes of JSON: an event holds a product twice, before and after."""
 _NUL: Final = b"\\u0000"
 
 
-def read(file: bytes, strictness: Strictness = STRICT) -> Document:
-    """The catalogue in a file that a scale gave. Raises BadCatalogue."""
+def parse(file: bytes, strictness: Strictness = STRICT) -> Document:
+    """The catalogue in a file of a scale. Raises BadCatalogue."""
     if len(file) > LARGEST_BYTES:
         raise BadCatalogue(Flaw.TOO_LARGE)
     document: Document = _parsed(file, strictness)
@@ -51,9 +51,9 @@ def read(file: bytes, strictness: Strictness = STRICT) -> Document:
 
 
 def check(document: object, strictness: Strictness = STRICT) -> None:
-    """Accept a document as a catalogue: an object with a list of objects, PLUs unique as text.
+    """Validate a document: an object with a list of objects, PLUs unique as text.
 
-    Items without a PLU are allowed, and products marked as deleted may have the PLU of another.
+    Products without a PLU are allowed; those marked as deleted may have the PLU of another.
     Raises BadCatalogue.
     """
     if not isinstance(document, dict):
@@ -68,52 +68,54 @@ def check(document: object, strictness: Strictness = STRICT) -> None:
 
 
 def check_storable(document: Document, file: bytes) -> None:
-    """Accept an accepted catalogue, read from this file, as what events and tables can hold.
+    """Check that events and tables can hold a valid catalogue, which was parsed from `file`.
 
-    That is: no NUL character anywhere, and no product or key that is too long. Raises BadCatalogue.
+    It must have no NUL character, no key that is too long and no product that is too large.
+    Raises BadCatalogue.
     """
     for product, field in _unstorable(document, file):
         raise BadCatalogue(Flaw.NOT_STORABLE, product=product, field=field)
 
 
 def plu_of(product: Product) -> str | None:
-    """The PLU as text, by which products are compared; None if it has none."""
+    """The PLU as text, by which products are compared; None if there is none."""
     return text_of(product.get("pluNumber"))
 
 
 def products(document: Mapping[str, Any]) -> Sequence[Product]:
-    """The products of an accepted catalogue."""
-    found: Sequence[Product] = document["products"]
-    return found
+    """The products of a valid catalogue."""
+    items: Sequence[Product] = document["products"]
+    return items
 
 
 def is_deleted(product: Mapping[str, Any]) -> bool:
-    """Whether a product is marked as deleted: it says nothing of what is sold (§3)."""
+    """Whether a product is marked as deleted (§3)."""
     return product.get("deleted") is True
 
 
-def find(document: Mapping[str, Any], plu: str) -> int | None:
-    """The place of the first product with this PLU: `01` is not 1 (§1.1).
+def position_of(document: Mapping[str, Any], plu: str) -> int | None:
+    """The position of the first product with this PLU, which is compared as text (§1.1).
 
-    A product marked as deleted is meant only if no other has the PLU.
+    The position of one marked as deleted is returned only if no other has the PLU.
     """
-    places = [place for place, item in enumerate(products(document)) if plu_of(item) == plu]
-    alive = (place for place in places if not is_deleted(products(document)[place]))
-    return next(alive, next(iter(places), None))
+    items = products(document)
+    positions = [position for position, item in enumerate(items) if plu_of(item) == plu]
+    alive = (position for position in positions if not is_deleted(items[position]))
+    return next(alive, next(iter(positions), None))
 
 
 def by_key(document: Mapping[str, Any]) -> Mapping[str, Product]:
-    """The products by their keys (see `key_of`), those that are marked as deleted behind others."""
-    found: dict[str, Product] = {}
+    """The products by their keys (see `key_of`). One marked as deleted yields to any other."""
+    by_key: dict[str, Product] = {}
     for item in products(document):
         key = key_of(item)
-        if not is_deleted(item) or is_deleted(found.get(key, item)):
-            found[key] = item
-    return found
+        if not is_deleted(item) or is_deleted(by_key.get(key, item)):
+            by_key[key] = item
+    return by_key
 
 
-def written(document: Mapping[str, Any]) -> bytes:
-    """The catalogue as it goes to a scale: compact, keys in their order. Raises BadCatalogue."""
+def serialize(document: Mapping[str, Any]) -> bytes:
+    """The file that is sent to a scale: compact JSON, keys in their order. Raises BadCatalogue."""
     try:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         file = text.encode()
@@ -133,29 +135,29 @@ def digest(file: bytes) -> str:
     return md5(file, usedforsecurity=False).hexdigest()
 
 
-def only(document: Mapping[str, Any], keys: Collection[str]) -> Document:
-    """The same catalogue with only the products that have these keys (see `key_of`).
+def select(document: Mapping[str, Any], keys: Collection[str]) -> Document:
+    """The catalogue with only the products that have these keys (see `key_of`).
 
-    One that is marked as deleted goes along only if no other has its key.
+    One marked as deleted is included only if no other has its key.
     """
-    every = by_key(document)
+    known = by_key(document)
     return {
         **document,
         "products": [
             item
             for item in products(document)
-            if (key := key_of(item)) in keys and is_deleted(item) is is_deleted(every[key])
+            if (key := key_of(item)) in keys and is_deleted(item) is is_deleted(known[key])
         ],
     }
 
 
 def key_of(product: Product) -> str:
-    """The PLU; a product without one goes by `code:…`, else by `id:…`. A PLU has no colon."""
+    """The key of a product: its PLU, else `code:…`, else `id:…`. A PLU has no colon."""
     plu = plu_of(product)
     if plu is not None:
         return plu
-    named = ((name, text_of(product.get(name))) for name in ("code", "id"))
-    return next((f"{name}:{text}" for name, text in named if text is not None), "?")
+    others = ((name, text_of(product.get(name))) for name in ("code", "id"))
+    return next((f"{name}:{text}" for name, text in others if text is not None), "?")
 
 
 def text_of(value: object) -> str | None:
@@ -178,7 +180,7 @@ def _repeated_plu(items: Sequence[Product]) -> str | None:
 
 
 def _unstorable(document: Document, file: bytes) -> Iterator[tuple[str, str]]:
-    """The key of a product, or nothing, and the name of a field, of each that cannot be stored."""
+    """The key of the product, which may be empty, and the field of all that cannot be stored."""
     if _NUL in file:
         yield from _with_nul(document)
     for item in products(document):
@@ -192,8 +194,8 @@ def _unstorable(document: Document, file: bytes) -> Iterator[tuple[str, str]]:
 def _with_nul(document: Document) -> Iterator[tuple[str, str]]:
     for item in products(document):
         yield from ((key_of(item), name) for name, value in item.items() if _has_nul(name, value))
-    beside = ((name, value) for name, value in document.items() if name != "products")
-    yield from (("", name) for name, value in beside if _has_nul(name, value))
+    lists = ((name, value) for name, value in document.items() if name != "products")
+    yield from (("", name) for name, value in lists if _has_nul(name, value))
 
 
 def _has_nul(*values: object) -> bool:
@@ -213,19 +215,19 @@ def _size(value: object) -> int:
     try:
         return len(json.dumps(value, ensure_ascii=False).encode())
     except RecursionError:
-        # Nothing that is nested so deep can be written again.
+        # A value nested so deep cannot be serialized.
         return LARGEST_BYTES
 
 
 def _parsed(file: bytes, strictness: Strictness) -> Any:
-    hooks: dict[str, Any] = {"parse_constant": _nothing, "parse_float": _finite_or_nothing}
+    hooks: dict[str, Any] = {"parse_constant": _null, "parse_float": _finite_or_null}
     if strictness.unique_keys:
         hooks["object_pairs_hook"] = _unique
     if strictness.finite_numbers:
-        hooks |= {"parse_constant": _constant, "parse_float": _finite}
+        hooks |= {"parse_constant": _refuse, "parse_float": _finite}
     try:
         document = json.loads(file.decode(), **hooks)
-        # Half a surrogate pair is allowed in JSON, and cannot be written again.
+        # Half a surrogate pair is allowed in JSON, and cannot be serialized.
         if b"\\u" in file:
             json.dumps(document, ensure_ascii=False).encode()
     except BadCatalogue:
@@ -236,21 +238,21 @@ def _parsed(file: bytes, strictness: Strictness) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         raise BadCatalogue(Flaw.DUPLICATE_KEY)
-    return made
+    return result
 
 
-def _constant(_: str) -> float:
+def _refuse(_: str) -> float:
     raise BadCatalogue(Flaw.NOT_FINITE)
 
 
-def _nothing(_: str) -> None:
-    """Where the rule is relaxed: no JSON could be kept, shown or sent with it."""
+def _null(_: str) -> None:
+    """NaN where the rule is relaxed: JSON with it could not be stored or sent."""
 
 
-def _finite_or_nothing(text: str) -> float | None:
+def _finite_or_null(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
 

@@ -1,22 +1,22 @@
-"""How an operation on a scale may fail, each way with a stable code of its own.
+"""The faults of an operation on a scale, each with a stable code.
 
 ScaleFault
-├── TransportFault      the scale's answer is unknown; the breaker counts these
+├── TransportFault      the reply is unknown; the circuit breaker counts these
 │   ├── Unreachable     no connection
 │   ├── Timeout         a reply or the whole operation took too long
-│   ├── Disconnected    the connection ended midway
-│   └── BadAnswer       what came is not the protocol
-├── ScaleAnswer         the scale said no; the breaker does not mind
+│   ├── Disconnected    the connection ended during the operation
+│   └── BadAnswer       the reply breaks the protocol
+├── ScaleAnswer         the scale refused; the circuit breaker does not count these
 │   ├── WrongPassword
 │   ├── ScaleBusy
 │   ├── ScaleRefused    any other result code
 │   └── ImportFailed    with the scale's own text
-├── BadCatalogue        what was fetched, or was to be sent, is no catalogue
-├── UnknownOutcome      all was sent, and no definite answer came (R4)
-└── Overloaded          too many operations at once; this one was never begun
+├── BadCatalogue        the catalogue that was fetched, or was to be sent, is not valid
+├── UnknownOutcome      all was sent, and the scale neither confirmed nor refused it (R4)
+└── Overloaded          too many operations at once; this one was not started
 
-The class name is the stable code, the docstring the sentence people see. No text holds an
-address, an errno or a secret (R16).
+The class name is the stable code, the docstring the text people see. No text holds an address, an
+errno or a secret (R16).
 """
 
 from enum import StrEnum
@@ -30,7 +30,7 @@ class ScaleFault(Exception):
     def __init__(self, detail: str | None = None, *, result: int | None = None) -> None:
         super().__init__(detail or type(self).__doc__)
         self.result = result
-        """The scale's result code, if it gave one."""
+        """The scale's result code, None without a reply."""
 
     @property
     def code(self) -> str:
@@ -75,7 +75,7 @@ class ScaleRefused(ScaleAnswer):
 
 
 class ImportFailed(ScaleAnswer):
-    """The scale could not import the catalogue; `text` is what it said itself, maybe nothing."""
+    """The scale could not import the catalogue; `text` is its error text, which may be empty."""
 
     def __init__(self, text: str = "", *, result: int | None = None) -> None:
         super().__init__("The scale could not import the catalogue.", result=result)
@@ -101,8 +101,8 @@ class Flaw(StrEnum):
 class BadCatalogue(ScaleFault):
     """The catalogue is not valid.
 
-    `product` is the key (see `catalogue.key_of`) and `field` the name of what is wrong, empty where
-    the flaw is of no one product or field.
+    `product` is the key of the product (see `document.key_of`) and `field` the name of the field;
+    both are empty if the flaw is of the whole catalogue.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Overloaded(ScaleFault):
 
 
 def answered(result: int) -> ScaleAnswer:
-    """What a result code other than success means (§4.5)."""
+    """The fault for a result code other than success (§4.5)."""
     detail = f"The scale refused: {meaning(result).english}."
     match result:
         case ResultCode.WRONG_PASSWORD:

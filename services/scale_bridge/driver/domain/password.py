@@ -1,4 +1,4 @@
-"""A scale's password (R12): four ASCII characters, neither returned nor logged."""
+"""The password of a scale (R12): four ASCII characters, never returned and never logged."""
 
 from typing import Final
 
@@ -6,13 +6,13 @@ LENGTH: Final = 4
 
 
 class BadPassword(ValueError):
-    """No scale can have this password; the message is for people and does not repeat it."""
+    """The password is not valid. The message is for people and does not repeat it."""
 
 
 def checked(password: str) -> str:
-    """The password as it was given. Raises BadPassword.
+    """The password, unchanged. Raises BadPassword.
 
-    The protocol has room for exactly four bytes: any other length would shift what follows.
+    The protocol has four bytes for it: any other length would shift the bytes after it.
     """
     if not password.isascii():
         raise BadPassword("a scale's password consists of ASCII characters")

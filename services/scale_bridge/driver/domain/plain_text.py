@@ -1,10 +1,10 @@
-"""Text that a device or a daemon sent, as it may be stored, logged and shown."""
+"""Texts of devices and agents, made fit to be stored, logged and displayed."""
 
 
 def one_line(text: str, most: int) -> str:
     """The text as one line of at most `most` characters, without control characters and NUL.
 
-    What cannot be printed counts as blank, and blanks are collapsed.
+    Unprintable characters count as blanks; several blanks become one.
     """
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:most]

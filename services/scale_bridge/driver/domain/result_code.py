@@ -1,4 +1,4 @@
-"""What the scale's result codes mean, and what one does about them (§4.5)."""
+"""The result codes of a scale, their meaning and the remedy (§4.5)."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class ResultCode(IntEnum):
-    """The codes the vendor documents; a scale may answer others."""
+    """The documented codes; a scale may return others."""
 
     SUCCESS = 0x00
     TARE_WRONG = 0x11
@@ -27,7 +27,7 @@ class ResultCode(IntEnum):
 
 
 class Advice(StrEnum):
-    """Who can do something about it."""
+    """The remedy for a result code."""
 
     NONE = "none"
     RETRY = "retry"
@@ -38,7 +38,7 @@ class Advice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A code in words, English and Russian, and what to do."""
+    """A code in English and Russian, and its remedy."""
 
     english: str
     russian: str
@@ -82,6 +82,7 @@ MEANINGS: Final = {
     ResultCode.BARCODE_UNSUPPORTED: Meaning(
         "the barcode is not supported", "штрихкод не поддерживается", Advice.FIX_DATA
     ),
+    # `fault.answered` makes a `ScaleBusy` of BUSY and IN_PROGRESS: their advice is not read.
     ResultCode.BUSY: Meaning(
         "the scale has not finished the previous request",
         "весы не завершили предыдущий запрос",
@@ -98,7 +99,7 @@ _UNKNOWN: Final = Meaning(
 
 
 def meaning(code: int) -> Meaning:
-    """What `code` means; a code the vendor does not document means just that."""
+    """The meaning of a code; undocumented codes share one."""
     try:
         return MEANINGS[ResultCode(code)]
     except ValueError:

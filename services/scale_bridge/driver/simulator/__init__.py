@@ -1,1 +1,1 @@
-"""Simulated scales."""
+"""A simulated scale: the other end of the wire, byte for byte."""

@@ -1,4 +1,4 @@
-"""What a scale is: its shop, group, model and verification date; reminders.
+"""The profile of a scale: shop, group, price list, model, verification date; reminders.
 
 Columns of `device`, which can be rebuilt from the log.
 """
@@ -25,7 +25,7 @@ COLUMNS: Final = (
 
 
 def upgrade() -> None:
-    """Add the columns; nobody has said anything yet."""
+    """Add the columns; every profile is empty so far."""
     op.execute(f"ALTER TABLE device {', '.join(f'ADD COLUMN {column}' for column in COLUMNS)}")
     op.execute(
         "CREATE INDEX device_verification ON device (next_verification)"
@@ -34,6 +34,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; the log still has it all."""
+    """Drop the columns; the profiles are still in the log."""
     names = (column.partition(" ")[0] for column in COLUMNS)
     op.execute(f"ALTER TABLE device {', '.join(f'DROP COLUMN {name}' for name in names)}")

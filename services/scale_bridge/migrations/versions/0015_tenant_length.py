@@ -1,4 +1,4 @@
-"""A tenant is no longer in the log than it may be on the wire; rows of before stay as they are."""
+"""A tenant is no longer in the log than it may be on the wire; older rows stay as they are."""
 
 from typing import Final
 
@@ -11,10 +11,10 @@ down_revision: Final = "0013_revoked_sessions"
 
 
 def upgrade() -> None:
-    """Refuse longer ones from now on."""
+    """Refuse longer tenants from now on."""
     op.execute(TENANT_LENGTH)
 
 
 def downgrade() -> None:
-    """Take them again."""
+    """Accept longer tenants again."""
     op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")

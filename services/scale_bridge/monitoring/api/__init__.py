@@ -1,1 +1,1 @@
-"""Requests about what scales show."""
+"""HTTP of the board, of shops, and of what scales show."""

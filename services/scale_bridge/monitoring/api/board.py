@@ -1,4 +1,4 @@
-"""The board: every scale by name, how it stands and why; once, or as it changes (SCL-16)."""
+"""HTTP of the board: the status of every scale; once, or as a stream of changes (SCL-16)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ from libs.errors import Unavailable
 from libs.http.auth import Principal
 from services.scale_bridge.context import JSON, ApiContext, Reader, Scales
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.monitoring.api.live import Key, Live, Scale
+from services.scale_bridge.monitoring.api.board_feed import BoardFeed, Key, Scale
 
 router = APIRouter(tags=["board"])
 
@@ -28,41 +28,41 @@ Word = Annotated[str | None, Query(max_length=120)]
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """Which scales are asked for; None asks for any, an empty text for those nobody placed."""
+class Location:
+    """The shop and group of scales to show; None means any, an empty text those without one."""
 
     shop: str | None = None
     group: str | None = None
 
-    def of(self, scales: Mapping[int, Scale]) -> Mapping[int, Scale]:
-        """Those of the scales that stand there."""
+    def select(self, scales: Mapping[int, Scale]) -> Mapping[int, Scale]:
+        """The scales at this location."""
         return {number: scale for number, scale in scales.items() if self._has(scale)}
 
     def _has(self, scale: Scale) -> bool:
         return self.shop in (None, scale.shop) and self.group in (None, scale.group)
 
 
-async def where(shop: Word = None, group: Word = None) -> Where:
-    """Of which shop and group the board is asked for."""
-    return Where(shop, group)
+async def location(shop: Word = None, group: Word = None) -> Location:
+    """The shop and group of a request."""
+    return Location(shop, group)
 
 
-Placed = Annotated[Where, Depends(where)]
+Located = Annotated[Location, Depends(location)]
 
 
 @router.get("/devices/board")
-async def board(request: Request, scales: Scales, caller: Reader, placed: Placed) -> Response:
+async def board(request: Request, scales: Scales, caller: Reader, located: Located) -> Response:
     """The caller's scales, the worst first; all, or those of a shop and a group."""
-    live: Live = request.app.state.live
-    found = placed.of(await live.get(_key(caller), within=0))
-    body = _encode({"at": scales.clock(), "devices": list(found.values())})
+    feed: BoardFeed = request.app.state.board_feed
+    devices = located.select(await feed.get(_key(caller), within=0))
+    body = _encode({"at": scales.clock(), "devices": list(devices.values())})
     return Response(body, media_type=JSON)
 
 
 async def watching(request: Request, caller: Reader) -> AsyncIterator[Key]:
-    """A place to watch, held until the answer is over. 503 if there are too many who do."""
-    live: Live = request.app.state.live
-    async with live.watching(_key(caller)):
+    """The board to stream, counted until the answer ends. 503 if there are too many streams."""
+    feed: BoardFeed = request.app.state.board_feed
+    async with feed.watching(_key(caller)):
         yield _key(caller)
 
 
@@ -75,54 +75,54 @@ async def stream(
     request: Request,
     scales: Scales,
     caller: Reader,
-    placed: Placed,
+    located: Located,
     key: Annotated[Key, Depends(watching)],
 ) -> Response:
-    """First an event `board` with all scales, then `scales` with those that changed and `gone`.
+    """First an event `board` with all scales, then events `scales` with changed ones and `gone`.
 
-    It ends after a time that is set, and with the session of who asked; then come back.
+    It ends after a configured time, and with the session of the caller; then reconnect.
     """
-    events = _events(request, scales, caller, key, placed)
+    events = _events(request, scales, caller, key, located)
     return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})
 
 
 async def _events(
-    request: Request, scales: ApiContext, caller: Principal, key: Key, placed: Where
+    request: Request, scales: ApiContext, caller: Principal, key: Key, located: Location
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
-    live: Live = request.app.state.live
+    feed: BoardFeed = request.app.state.board_feed
     ends_at = time() + settings.stream_lifetime_seconds
     known: Mapping[int, Scale] | None = None
     yield format_sse_event(retry=RETRY_MS)
-    said_at, round_ = time(), live.hub.round
+    sent_at, round_ = time(), feed.hub.round
     while time() < ends_at and not request.app.state.draining:
         if scales.revocations.is_revoked(caller.session):
             return
         event = b""
         try:
-            now = placed.of(await live.get(key, within=settings.stream_idle_seconds))
+            now = located.select(await feed.get(key, within=settings.stream_idle_seconds))
             event, known = _event(known, now), now
         except Unavailable:
-            # Those who watch wait for better times.
+            # The stream goes on when the database is back.
             pass
-        if not event and time() >= said_at + settings.stream_heartbeat_seconds:
+        if not event and time() >= sent_at + settings.stream_heartbeat_seconds:
             event = KEEPALIVE_COMMENT
         if event:
             yield event
-            said_at = time()
-        round_ = await live.hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
+            sent_at = time()
+        round_ = await feed.hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
 
 
 def _event(known: Mapping[int, Scale] | None, now: Mapping[int, Scale]) -> bytes:
-    """What leads from one state to the next; empty if nothing changed."""
+    """The event with the changes between two states; empty if nothing changed."""
     if known is None:
         return format_sse_event(event="board", data_str=_encode(list(now.values())).decode())
     changed = [scale for number, scale in now.items() if known.get(number) != scale]
     gone = [number for number in known if number not in now]
     if not changed and not gone:
         return b""
-    told = {"devices": changed, "gone": gone}
-    return format_sse_event(event="scales", data_str=_encode(told).decode())
+    changes = {"devices": changed, "gone": gone}
+    return format_sse_event(event="scales", data_str=_encode(changes).decode())
 
 
 def _key(caller: Principal) -> Key:

@@ -1,17 +1,17 @@
-"""Shops, the groups in them, and the scales in those (SCL-1)."""
+"""HTTP of shops: the tree of shops, groups and scales (SCL-1)."""
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from services.scale_bridge.context import Reader
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.monitoring.api.live import Live, Scale
+from services.scale_bridge.monitoring.api.board_feed import BoardFeed, Scale
 
 router = APIRouter(tags=["shops"])
 
 
 class Placed(BaseModel):
-    """A scale, and in a word how it stands (see the board)."""
+    """A scale and its status, as on the board."""
 
     id: int
     name: str
@@ -19,14 +19,14 @@ class Placed(BaseModel):
 
 
 class Group(BaseModel):
-    """A group of scales; without a name, those nobody put into one."""
+    """A group of scales; the one without a name has the scales without a group."""
 
     group: str
     scales: list[Placed]
 
 
 class Shop(BaseModel):
-    """A shop; without a name, that of scales nobody placed."""
+    """A shop; the one without a name has the scales without a shop."""
 
     shop: str
     groups: list[Group]
@@ -35,18 +35,18 @@ class Shop(BaseModel):
 @router.get("/shops")
 async def shops(request: Request, caller: Reader) -> list[Shop]:
     """The caller's shops, groups and scales, by name and number; those without a name last."""
-    live: Live = request.app.state.live
-    found = await live.get((caller.tenant, owner_of(caller.subject)), within=0)
+    feed: BoardFeed = request.app.state.board_feed
+    scales = await feed.get((caller.tenant, owner_of(caller.subject)), within=0)
     tree: dict[str, dict[str, list[Scale]]] = {}
-    for scale in sorted(found.values(), key=_place):
+    for scale in sorted(scales.values(), key=_position):
         tree.setdefault(scale.shop, {}).setdefault(scale.group, []).append(scale)
     return [
-        Shop(shop=shop, groups=[_group(name, scales) for name, scales in groups.items()])
+        Shop(shop=shop, groups=[_group(name, members) for name, members in groups.items()])
         for shop, groups in tree.items()
     ]
 
 
-def _place(scale: Scale) -> tuple[bool, str, bool, str, int]:
+def _position(scale: Scale) -> tuple[bool, str, bool, str, int]:
     return not scale.shop, scale.shop, not scale.group, scale.group, scale.id
 
 

@@ -1,4 +1,4 @@
-"""What a scale shows, showed, and shall show: answered from what was verified (SCL-15, SCL-18)."""
+"""HTTP of what a scale shows, showed and shall show, as far as it was read (SCL-15, SCL-18)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from libs.http.auth import Principal
 from libs.http.visible import STALE
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import ApiContext, Reader, Scales, own
-from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.context import ApiContext, Reader, Scales, own_device
+from services.scale_bridge.monitoring.read_models import display_history, drift
 from services.scale_bridge.monitoring.read_models.drift import Difference
 
 router = APIRouter(tags=["twin"])
 
-KEPT_SINCE: Final = "X-Kept-Since"
+RETAINED_SINCE: Final = "X-Kept-Since"
 UNKNOWN: Final = "Неизвестно: до этого момента показания весов не проверялись."
 
-FORGOTTEN: Final = "Так давно показания не хранятся: этот момент раньше срока хранения."
+NOT_RETAINED: Final = "Так давно показания не хранятся: этот момент раньше срока хранения."
 
 Plu = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 Instant = Annotated[str | None, Query(max_length=64)]
@@ -87,15 +87,15 @@ async def shown_at(
     at: Instant = None,
 ) -> Shown:
     """What the scale showed of a product at an instant, by default now. 410 if that is long ago."""
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     now = scales.clock()
     instant = min(_instant(at, scales) if at else now, now)
-    since = _kept_since(response, scales, now)
+    since = _retained_since(response, scales, now)
     if since is not None and instant < since:
-        raise HTTPException(HTTPStatus.GONE, FORGOTTEN, {KEPT_SINCE: since.isoformat()})
+        raise HTTPException(HTTPStatus.GONE, NOT_RETAINED, {RETAINED_SINCE: since.isoformat()})
     await _fresh(response, scales, caller, "shown")
     async with tenant_connection(scales.reading, caller.tenant) as connection:
-        answer = await shown.at(connection, caller.tenant, found.device_id, plu, instant)
+        answer = await display_history.at(connection, caller.tenant, device.device_id, plu, instant)
     if answer is None:
         return Shown(known=False, plu=plu, at=instant, detail=UNKNOWN)
     return Shown(
@@ -122,24 +122,25 @@ async def history(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: paging.Cursor = None,
 ) -> list[Interval]:
-    """What the scale showed of a product, the latest first. `Link` leads to what was before."""
-    found = await own(scales, caller, device_id)
-    place = paging.moment_and_id(cursor)
+    """What the scale showed of a product, the latest first. `Link` leads to earlier intervals."""
+    device = await own_device(scales, caller, device_id)
+    position = paging.moment_and_id(cursor)
     await _fresh(response, scales, caller, "shown")
     async with tenant_connection(scales.reading, caller.tenant) as connection:
-        told = await shown.history(
+        intervals = await display_history.history(
             connection,
             caller.tenant,
-            found.device_id,
+            device.device_id,
             plu,
             limit=limit + 1,
-            ended_after=_kept_since(response, scales, scales.clock()),
-            before=place,
+            ended_after=_retained_since(response, scales, scales.clock()),
+            before=position,
         )
-    told, more = paging.page_of(told, limit)
+    page, more = paging.page_of(intervals, limit)
     if more:
-        paging.link_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
-    return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in told]
+        cursor = paging.cursor_of(page[-1].since, page[-1].operation_id)
+        paging.link_next(request, response, cursor)
+    return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in page]
 
 
 @router.get("/devices/{device_id}/drift")
@@ -152,68 +153,73 @@ async def drifting(
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
     cursor: paging.Cursor = None,
 ) -> Drift:
-    """What the scale shows otherwise than it shall, by PLU, as far as it was verified.
+    """The products that the scale shows otherwise than desired, by PLU, as of its last read.
 
     `Link` leads to more of them; `count` is of all.
     """
-    found, after = await own(scales, caller, device_id), paging.text(cursor)
-    tenant, device, now = caller.tenant, found.device_id, scales.clock()
-    copy = (await catalogue.load(scales.context, tenant, device)).copy
+    loaded, after = await own_device(scales, caller, device_id), paging.text(cursor)
+    tenant, device, now = caller.tenant, loaded.device_id, scales.clock()
+    copy = (await catalogue.load(scales.context, tenant, device)).catalogue
     await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_connection(scales.reading, tenant) as connection:
-        told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)
+        differing = await drift.differences(
+            connection, tenant, device, limit=limit + 1, after=after
+        )
         number = (await drift.counts(connection, tenant, [device])).get(device, 0)
-        seen = await shown.at(connection, tenant, device, "", now)
-    told, more = paging.page_of(told, limit)
-    if more and told:
-        paging.link_next(request, response, paging.cursor_of(told[-1].plu))
+        read = await display_history.at(connection, tenant, device, "", now)
+    page, more = paging.page_of(differing, limit)
+    if more and page:
+        paging.link_next(request, response, paging.cursor_of(page[-1].plu))
     return Drift(
         revision=copy.revision,
         confirmed_revision=copy.confirmed or None,
-        verified_at=seen.verified_at if seen else None,
+        verified_at=read.verified_at if read else None,
         count=number,
-        products=[_drifted(one) for one in told],
+        products=[_drifted(one) for one in page],
     )
 
 
-def _drifted(one: Difference) -> Drifted:
-    desired, seen = one.desired or {}, one.shown or {}
-    names = [name for name in {**desired, **seen} if desired.get(name) != seen.get(name)]
+def _drifted(difference: Difference) -> Drifted:
+    desired, displayed = difference.desired or {}, difference.displayed or {}
+    names = [name for name in {**desired, **displayed} if desired.get(name) != displayed.get(name)]
     return Drifted(
-        plu=one.plu,
-        desired=_plain(one.desired),
-        shown=_plain(one.shown),
+        plu=difference.plu,
+        desired=_plain(difference.desired),
+        shown=_plain(difference.displayed),
         fields=names,
-        revision=one.revision,
+        revision=difference.revision,
     )
 
 
 def _instant(text: str, scales: ApiContext) -> datetime:
-    """RFC 3339, also with the plus of its zone read as a space; without a zone the shop's."""
+    """A moment in RFC 3339; a space is read as the plus of its zone, the zone defaults to ours.
+
+    Raises HTTPException.
+    """
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
     except ValueError:
-        said = "at must be a moment such as 2026-03-01T14:05:00Z"
-        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, said) from None
+        detail = "at must be a moment such as 2026-03-01T14:05:00Z"
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=scales.settings.zone)
 
 
 async def _fresh(
     response: Response, scales: ApiContext, caller: Principal, *projections: str
 ) -> None:
-    """Wait, for a bounded time, for what was told already; say so if it is not all there."""
+    """Wait for a bounded time until the read models have all events; else mark the answer stale."""
     caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
     fresh = await asyncio.gather(*map(caught_up, projections))
     if not all(fresh):
         response.headers[STALE] = "1"
 
 
-def _kept_since(response: Response, scales: ApiContext, now: datetime) -> datetime | None:
-    """Since when what was shown is kept for sure, as the answer then says; None if for ever."""
+def _retained_since(response: Response, scales: ApiContext, now: datetime) -> datetime | None:
+    """The start of the retention, also as a header of the answer; None without a limit."""
     if not scales.settings.shown_days:
         return None
     since = now - timedelta(days=scales.settings.shown_days)
-    response.headers[KEPT_SINCE] = since.isoformat()
+    response.headers[RETAINED_SINCE] = since.isoformat()
     return since
 
 

@@ -1,1 +1,1 @@
-"""Questions about what scales show."""
+"""What scales show and shall show, and the rows of the board."""

@@ -1,7 +1,6 @@
-"""How does each scale stand?
+"""The rows of the board: each scale with the facts that decide its status.
 
-Nothing of its own: the scale and its revisions stand in `device`, what was done with it in
-`operation`, what it shall and does show in `desired` and `shown`.
+It has no table: it reads those of `device`, `operation`, and `shown`.
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,14 @@ from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
-from services.scale_bridge.monitoring.domain import NOT_SHOWN, NOT_TRIED, Ended, Facts
+from services.scale_bridge.monitoring.domain import NOT_SHOWN, NOT_TRIED, DeviceFacts, Ended
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, SENDS
 
-LIST: Final = """
+LIST: Final = f"""
 SELECT device.device_id, device.number, device.name, device.owner, device.bridge,
     device.revision, nullif(device.confirmed, 0) AS confirmed,
     device.shop, device.shop_group, device.next_verification,
-    last.outcome, last.code, last.detail, last.ended_at, heard.ended_at AS heard_at,
+    last.outcome, last.code, last.detail, last.ended_at, exchange.ended_at AS last_exchange,
     coalesce(caught.ended_at > coalesce(matched.ended_at, '-infinity'), false) AS caught,
     caught.detail AS caught_by,
     coalesce(seen.read_at > coalesce(seen.lost_at, '-infinity'), false) AS valid
@@ -34,17 +34,18 @@ LEFT JOIN LATERAL (
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
         AND ended_at IS NOT NULL AND outcome IN ('done', 'verified')
     ORDER BY ended_at DESC LIMIT 1
-) AS heard ON true
+) AS exchange ON true
 LEFT JOIN LATERAL (
     SELECT ended_at FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND (outcome = 'verified' OR outcome = 'done' AND kind = 'fetch')
+        AND ended_at IS NOT NULL AND (outcome = 'verified' OR outcome = 'done'
+            AND kind IN ({query.listed_texts(ADOPTS)}))
     ORDER BY ended_at DESC LIMIT 1
 ) AS matched ON true
 LEFT JOIN LATERAL (
     SELECT ended_at, detail FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND code = $4 AND kind IN ('upload', 'refresh')
+        AND ended_at IS NOT NULL AND code = $4 AND kind IN ({query.listed_texts(SENDS)})
     ORDER BY ended_at DESC LIMIT 1
 ) AS caught ON true
 LEFT JOIN LATERAL (
@@ -57,50 +58,50 @@ LEFT JOIN LATERAL (
 WHERE device.tenant = $1 AND NOT device.removed AND device.number IS NOT NULL
     AND ($2::uuid IS NULL OR device.owner = $2)
 ORDER BY device.number
-"""
+"""  # noqa: S608 -- kinds of operations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """A scale, where it stands, what is known of it, and when it has to be verified."""
+class BoardRow:
+    """A scale with its shop and group, its facts, and the day of its next verification."""
 
     device_id: DeviceId
     number: int
     name: str
-    facts: Facts
+    facts: DeviceFacts
     shop: str = ""
     group: str = ""
     next_verification: date | None = None
 
 
-async def rows(connection: Any, tenant: str, *, owner: UUID | None = None) -> Sequence[Row]:
+async def rows(connection: Any, tenant: str, *, owner: UUID | None = None) -> Sequence[BoardRow]:
     """Every scale of one owner, or of the tenant, by number.
 
-    What is pending is not counted: `drift.counts` does, which takes longer.
+    `pending` is left at 0: `drift.counts` counts it, which takes longer.
     """
-    found = await connection.fetch(LIST, tenant, owner, sorted(NOT_TRIED), NOT_SHOWN)
-    return [_row(row) for row in found]
+    given = tenant, owner, sorted(NOT_TRIED), NOT_SHOWN
+    return [_row(row) for row in await connection.fetch(LIST, *given)]
 
 
-def _row(row: query.Row) -> Row:
+def _row(row: query.Row) -> BoardRow:
     last = None
     if row["ended_at"] is not None:
         names = {"outcome": "outcome", "code": "code", "detail": "detail", "at": "ended_at"}
         last = Ended(**{name: row[column] for name, column in names.items()})
-    return Row(
+    return BoardRow(
         device_id=DeviceId(row["device_id"]),
         number=row["number"],
         name=row["name"],
         shop=row["shop"],
         group=row["shop_group"],
         next_verification=row["next_verification"],
-        facts=Facts(
+        facts=DeviceFacts(
             valid=row["valid"],
             revision=row["revision"],
             confirmed=row["confirmed"],
             caught=row["caught"],
             caught_by=row["caught_by"] or "",
             last=last,
-            heard_at=row["heard_at"],
+            last_exchange=row["last_exchange"],
         ),
     )

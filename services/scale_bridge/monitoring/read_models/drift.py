@@ -1,7 +1,7 @@
-"""What shall a scale show, product by product, and where was it last seen to show something else?
+"""The read model `drift`: what each scale shall show, and the products it shows otherwise.
 
-`desired` is what follows from the catalogue and every edit since. What is shown instead stands in
-the read model `shown`, and both say of a product only what counts (see `domain.shown`).
+`desired` follows the catalogue and every edit of it. What is shown instead is in the read model
+`shown`. Both hold of a product only the displayed fields (see `domain.displayed_fields`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from contracts.scale_bridge import (
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection, by_stream
 from services.scale_bridge.catalogue.domain.displayed_fields import (
-    COUNTS,
+    DISPLAYED_FIELDS,
     DisplayedFields,
     displayed_fields,
 )
@@ -44,10 +44,10 @@ DESIRED: Final = Table(
     Column("revision", Integer, nullable=False),
     Column("source", Text, nullable=False),
 )
-"""`revision` is the last one that changed something here, and `source` who did: `scale`, `person`,
+"""`revision` changed the product last, and `source` is what it came from: `scale`, `person`,
 `price`, `dates` or `revert`."""
 
-FORGET: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
+DELETE: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
 CONTENT: Final = "SELECT file FROM content WHERE tenant = $1 AND md5 = $2"
 SAVE: Final = """
 INSERT INTO desired (tenant, device_id, plu, code, fields, revision, source)
@@ -66,8 +66,8 @@ FROM unnest($4::text[], $5::text[]) AS given (plu, fields)
 WHERE desired.tenant = $1 AND desired.device_id = $2 AND desired.plu = given.plu
 """
 
-# Of what was seen of another scale, at an address before, nothing counts.
-_SHOWN: Final = """
+# What was shown at an earlier address does not count.
+_DISPLAYED: Final = """
 SELECT tenant, device_id, plu, product FROM showing
 LEFT JOIN (
     SELECT device_id, max(at) AS lost_at FROM reading
@@ -77,12 +77,12 @@ WHERE tenant = $1 AND device_id = ANY($2::uuid[]) AND product IS NOT NULL
     AND seen_at > coalesce(lost_at, '-infinity')
 """
 _DRIFT: Final = f"""
-SELECT device_id, plu, desired.fields::text AS desired, seen.product::text AS shown,
+SELECT device_id, plu, desired.fields::text AS desired, seen.product::text AS displayed,
     desired.revision
 FROM (
     SELECT * FROM desired WHERE tenant = $1 AND device_id = ANY($2::uuid[])
 ) AS desired
-FULL JOIN ({_SHOWN}) AS seen USING (tenant, device_id, plu)
+FULL JOIN ({_DISPLAYED}) AS seen USING (tenant, device_id, plu)
 WHERE desired.fields IS DISTINCT FROM seen.product
 """  # noqa: S608 -- no value is put in
 LIST: Final = f"""{_DRIFT}
@@ -90,7 +90,7 @@ LIST: Final = f"""{_DRIFT}
 ORDER BY length(plu), plu LIMIT $3
 """
 COUNT: Final = f"SELECT device_id, count(*) AS number FROM ({_DRIFT}) AS d GROUP BY 1"  # noqa: S608
-HOLDING: Final = """
+LOCATIONS: Final = """
 SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY device_id, plu
 """
 
@@ -101,36 +101,36 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A product that is shown otherwise than desired; None where it is not there at all.
+    """A product that is displayed otherwise than desired; None where it is absent.
 
-    `revision` is the one that last changed what is desired of it.
+    `revision` is the last one that changed the desired product.
     """
 
     plu: str
     desired: DisplayedFields | None
-    shown: DisplayedFields | None
+    displayed: DisplayedFields | None
     revision: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleLocation:
-    """Where an article is sold: on which scale, as which PLU."""
+    """A device that sells an article, and the PLU it has there."""
 
     device_id: DeviceId
     plu: str
 
 
-def projection(beside: Project, tables: Sequence[str]) -> Projection[ScaleBridgeEvent]:
-    """The projection. It reads the catalogues that events name.
+def projection(second: Project, tables: Sequence[str]) -> Projection[ScaleBridgeEvent]:
+    """The projection `drift`. It reads the catalogues that events name by their MD5.
 
-    The read model `beside`, with its `tables`, follows the same events under the same checkpoint.
+    The `second` read model, with its `tables`, projects the same events under the same checkpoint.
     """
 
     async def project_both(
         connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]
     ) -> None:
         await project(connection, events)
-        await beside(connection, events)
+        await second(connection, events)
 
     return Projection(
         name="drift",
@@ -143,20 +143,20 @@ def projection(beside: Project, tables: Sequence[str]) -> Projection[ScaleBridge
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Follow what is desired, event by event: each scale has its own, in its order."""
+    """Apply the events to `desired`, in the order of each scale's stream."""
     for envelope in sorted(events, key=lambda envelope: (envelope.tenant, envelope.stream)):
         tenant = envelope.tenant
         match envelope.event:
-            case CatalogueFetched(device_id=device) | CatalogueReverted(device_id=device) as whole:
-                await connection.execute(FORGET, tenant, device)
-                await _save(connection, tenant, whole)
+            case CatalogueFetched(device_id=device) | CatalogueReverted(device_id=device) as event:
+                await connection.execute(DELETE, tenant, device)
+                await _save(connection, tenant, event)
             case CatalogueInvalidated(device_id=device):
-                await connection.execute(FORGET, tenant, device)
+                await connection.execute(DELETE, tenant, device)
             case ProductEdited() as edited:
                 await _edit(connection, tenant, edited)
             case DatesRefreshed(device_id=device, revision=revision, dates=dates):
-                made = [_encode(_dates(two)).decode() for two in dates.values()]
-                await connection.execute(DATE, tenant, device, revision, list(dates), made)
+                fields = [_encode(_dates(two)).decode() for two in dates.values()]
+                await connection.execute(DATE, tenant, device, revision, list(dates), fields)
             case _:
                 pass
 
@@ -164,15 +164,15 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 async def differences(
     connection: Any, tenant: str, device_id: UUID, *, limit: int, after: str | None = None
 ) -> Sequence[Difference]:
-    """What is shown otherwise than desired, by PLU, from the one `after` a PLU on.
+    """The products displayed otherwise than desired, by PLU, after the PLU `after`.
 
-    Of a scale never read that is everything.
+    If the scale was never read, these are all products.
     """
     return [
         Difference(
             plu=row["plu"],
             desired=_decoded(row["desired"]),
-            shown=_decoded(row["shown"]),
+            displayed=_decoded(row["displayed"]),
             revision=row["revision"],
         )
         for row in await connection.fetch(LIST, tenant, [device_id], limit, after)
@@ -180,24 +180,25 @@ async def differences(
 
 
 async def counts(connection: Any, tenant: str, devices: Iterable[UUID]) -> Mapping[UUID, int]:
-    """How many products of each scale are shown otherwise than desired; those with none are not
-    named."""
+    """How many products of each scale are displayed otherwise than desired; scales with none are
+    absent.
+    """
     rows = await connection.fetch(COUNT, tenant, list(devices))
     return {row["device_id"]: row["number"] for row in rows}
 
 
-async def holding(connection: Any, tenant: str, article: int) -> Sequence[ArticleLocation]:
-    """Every scale of the tenant whose catalogue holds an article, and under which PLU."""
-    rows = await connection.fetch(HOLDING, tenant, str(article))
+async def locations_of(connection: Any, tenant: str, article: int) -> Sequence[ArticleLocation]:
+    """Every scale of the tenant whose catalogue has an article, and the PLU it has there."""
+    rows = await connection.fetch(LOCATIONS, tenant, str(article))
     return [ArticleLocation(DeviceId(row["device_id"]), row["plu"]) for row in rows]
 
 
 async def _save(
-    connection: Connection, tenant: str, whole: CatalogueFetched | CatalogueReverted
+    connection: Connection, tenant: str, event: CatalogueFetched | CatalogueReverted
 ) -> None:
-    file = await connection.fetchval(CONTENT, tenant, whole.content)
+    file = await connection.fetchval(CONTENT, tenant, event.content)
     if file is None:
-        # Cleaned up, because later catalogues replaced it: they are about to come.
+        # Deleted, since later catalogues replaced it: their events follow.
         return
     items = {
         key_of(item): item
@@ -207,26 +208,26 @@ async def _save(
     await connection.execute(
         SAVE,
         tenant,
-        whole.device_id,
-        whole.revision,
+        event.device_id,
+        event.revision,
         list(items),
         [text_of(item.get("code")) for item in items.values()],
         [_encode(displayed_fields(item)).decode() for item in items.values()],
-        "scale" if isinstance(whole, CatalogueFetched) else "revert",
+        "scale" if isinstance(event, CatalogueFetched) else "revert",
     )
 
 
 async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
-    counting = {name: value for name, value in edited.after.items() if name in COUNTS}
-    there = displayed_fields(counting)
+    counted = {name: value for name, value in edited.after.items() if name in DISPLAYED_FIELDS}
+    present = displayed_fields(counted)
     await connection.execute(
         EDIT,
         tenant,
         edited.device_id,
         edited.plu,
         text_of(edited.after.get("pluNumber", edited.plu)),
-        _encode(there).decode(),
-        [name for name in counting if name not in there],
+        _encode(present).decode(),
+        [name for name in counted if name not in present],
         edited.revision,
         edited.source,
     )

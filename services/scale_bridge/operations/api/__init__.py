@@ -1,1 +1,1 @@
-"""Requests for operations."""
+"""HTTP of operations: queue one, run one and wait, read their history."""

@@ -1,7 +1,7 @@
 """Operations for clients that do not wait, and their history (R22, R24)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,32 +12,43 @@ from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_connection
-from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
+from services.scale_bridge.context import (
+    OPERATIONS_VISIBLE,
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+)
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.operations.api.run_and_wait import run_and_wait
 from services.scale_bridge.operations.domain import Operation, queued_of
 from services.scale_bridge.operations.handlers import operation as handler
-from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 router = APIRouter(tags=["operations"])
 
-QUEUED: Final = visible("operation")
+# The values of `Kind` as a literal: clients read them in the schema and in 422.
+if TYPE_CHECKING:
+    KindName: TypeAlias = str
+else:
+    KindName = Literal[tuple(kind.value for kind in Kind)]
 
 
 class Order(BaseModel):
-    """What is to be done. A `full` upload makes the scale forget all other products first."""
+    """An operation to execute. A `full` upload makes the scale forget all other products first."""
 
-    kind: Literal["fetch", "upload", "verify", "probe", "refresh"]
+    kind: KindName
     full: bool = False
 
 
 class Progress(BaseModel):
-    """So many bytes went over the wire, of so many if that is known.
+    """Bytes transferred, of a total that may be unknown.
 
-    An operation may be several transfers: it begins at 0 again when it sends or reads anew.
+    An operation may be several transfers: each begins at 0.
     """
 
     done_bytes: int
@@ -45,9 +56,9 @@ class Progress(BaseModel):
 
 
 class Job(BaseModel):
-    """An operation, by its id: queued, sending, applied, ended.
+    """An operation. `status` is queued, sending, applied or ended.
 
-    `progress` is told of one while it is under way, and not in lists.
+    `progress` is present while an operation is running, and absent from lists.
     """
 
     id: UUID
@@ -68,23 +79,26 @@ class Job(BaseModel):
 
 
 @router.post(
-    "/devices/{device_id}/operations", status_code=202, dependencies=[visible("operation")]
+    "/devices/{device_id}/operations",
+    name="order",
+    status_code=202,
+    dependencies=[visible("operation")],
 )
-async def order(
+async def queue(
     response: Response, scales: Scales, caller: Writer, device_id: int, body: Order
 ) -> Job:
-    """Have something done; the job tells how it goes."""
-    found = await own(scales, caller, device_id)
+    """Queue an operation. The answer is its job, which `Location` names."""
+    device = await own_device(scales, caller, device_id)
     operation_id = handler.new_id()
-    ordered = OperationRequest(
+    request = OperationRequest(
         tenant=caller.tenant,
-        device_id=found.device_id,
+        device_id=device.device_id,
         operation_id=operation_id,
         kind=body.kind,
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.enqueue(scales.context, ordered)
+    await handler.enqueue(scales.context, request)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
     return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
 
@@ -100,79 +114,82 @@ async def history(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     cursor: paging.Cursor = None,
 ) -> list[Job]:
-    """What was done with the scale, the last first. `Link` leads to what was done before."""
-    found = await own(scales, caller, device_id)
-    tenant, device, place = caller.tenant, found.device_id, paging.moment_and_id(cursor)
+    """The operations of a scale, the latest first. `Link` leads to earlier ones."""
+    device = await own_device(scales, caller, device_id)
+    tenant, position = caller.tenant, paging.moment_and_id(cursor)
     async with tenant_connection(scales.reading, tenant) as connection:
         rows = (
-            await operation.behind(connection, tenant, device, place, limit=limit + 1)
-            if place is not None
-            else await operation.latest(connection, tenant, device, limit=limit + 1, offset=offset)
+            await operation.latest_after(
+                connection, tenant, device.device_id, position, limit=limit + 1
+            )
+            if position is not None
+            else await operation.latest(
+                connection, tenant, device.device_id, limit=limit + 1, offset=offset
+            )
         )
-    shown, more = paging.page_of(rows, limit)
+    page, more = paging.page_of(rows, limit)
     if more:
-        last = shown[-1]
+        last = page[-1]
         next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
         paging.link_next(request, response, next_)
-    return [_listed(row) for row in shown]
+    return [_job_of_row(row) for row in page]
 
 
 @router.get("/devices/{device_id}/operations/{operation_id}")
 async def of_device(scales: Scales, caller: Reader, device_id: int, operation_id: UUID) -> Job:
-    """How an operation on a scale goes."""
-    found = await own(scales, caller, device_id)
-    return await _job_of(scales, caller, operation_id, found.device_id)
+    """An operation on a scale, and its progress."""
+    device = await own_device(scales, caller, device_id)
+    return await _job_of(scales, caller, operation_id, device.device_id)
 
 
 @router.get("/operations/{operation_id}")
 async def one(scales: Scales, caller: Reader, operation_id: UUID) -> Job:
-    """How an operation goes."""
+    """An operation, and its progress."""
     return await _job_of(scales, caller, operation_id, None)
 
 
-@router.post("/devices/{device_id}/verify", dependencies=[WORKED])
+@router.post("/devices/{device_id}/verify", dependencies=[OPERATIONS_VISIBLE])
 async def verify(scales: Scales, caller: Writer, device_id: int) -> Any:
-    """Read the scale and compare: whether it shows what is stored. Changes nothing on it."""
+    """Read the scale and compare it with the stored catalogue. Changes nothing on the scale."""
     return await _waited(scales, caller, device_id, Kind.VERIFY)
 
 
-@router.post("/devices/{device_id}/probe", dependencies=[WORKED])
+@router.post("/devices/{device_id}/probe", dependencies=[OPERATIONS_VISIBLE])
 async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
-    """Ask the scale what it is. Needs no password, changes nothing."""
+    """Read the model, serial number and version of the scale. Changes nothing on it."""
     return await _waited(scales, caller, device_id, Kind.PROBE)
 
 
 async def _waited(scales: ApiContext, caller: Principal, device_id: int, kind: Kind) -> Any:
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     operation_id = handler.new_id()
-    failed = await run_and_wait(scales, caller, found.device_id, kind, operation_id=operation_id)
+    failed = await run_and_wait(scales, caller, device.device_id, kind, operation_id=operation_id)
     if failed is not None:
         return failed
-    return await _job_of(scales, caller, operation_id, found.device_id)
+    return await _job_of(scales, caller, operation_id, device.device_id)
 
 
 async def _job_of(
     scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
-    asked = OperationId(operation_id)
-    owner = owner_of(caller.subject)
-    found = await handler.own(scales.context, caller.tenant, asked, device_id, owner)
-    job = _job(asked, found)
-    return job if found.ended else await _under_way(scales, caller.tenant, job)
+    its_id, owner = OperationId(operation_id), owner_of(caller.subject)
+    state = await handler.load_owned(scales.context, caller.tenant, its_id, device_id, owner)
+    job = _job(its_id, state)
+    return job if state.ended else await _with_progress(scales, caller.tenant, job)
 
 
-async def _under_way(scales: ApiContext, tenant: str, job: Job) -> Job:
+async def _with_progress(scales: ApiContext, tenant: str, job: Job) -> Job:
     async with tenant_connection(scales.reading, tenant) as connection:
-        moved = await progress.of(connection, tenant, job.id)
-    if moved is None:
+        transferred = await progress.get(connection, tenant, job.id)
+    if transferred is None:
         return job
-    told = Progress(done_bytes=moved.done, total_bytes=moved.total)
-    return job.model_copy(update={"progress": told})
+    current = Progress(done_bytes=transferred.done, total_bytes=transferred.total)
+    return job.model_copy(update={"progress": current})
 
 
-def _job(operation_id: OperationId, found: Operation) -> Job:
-    queued, ended = queued_of(found), found.ended
-    told = {
+def _job(operation_id: OperationId, state: Operation) -> Job:
+    queued, ended = queued_of(state), state.ended
+    result = {
         name: getattr(ended, name)
         for name in ("outcome", "code", "detail", "result", "revision", "items", "ended_at")
         if ended is not None
@@ -181,15 +198,15 @@ def _job(operation_id: OperationId, found: Operation) -> Job:
         id=operation_id,
         kind=queued.kind,
         full=queued.full,
-        status=found.stage,
-        attempts=found.attempts,
+        status=state.stage,
+        attempts=state.attempts,
         asked_by=queued.asked_by,
         queued_at=queued.queued_at,
-        **told,
+        **result,
     )
 
 
-def _listed(row: Any) -> Job:
+def _job_of_row(row: Any) -> Job:
     names = ("kind", "outcome", "code", "detail", "result", "revision", "items", "attempts")
     moments = ("asked_by", "queued_at", "ended_at")
     return Job(

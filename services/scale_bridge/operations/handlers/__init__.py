@@ -1,1 +1,1 @@
-"""The worker, and what follows from a result."""
+"""Operations from the request to the end, and the worker that executes them."""

@@ -1,6 +1,6 @@
 """Applies the result of an operation: read-back facts, catalogue, completion, follow-up task.
 
-Each step may be repeated after a crash: revisions, facts and the one end have ids of their own.
+Each step is safe to repeat after a crash: revisions, facts and the end have ids of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +16,12 @@ from contracts.scale_bridge import CatalogueFetched, OperationId, ProductsShown,
 from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
-from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    CatalogueCommand,
+    Confirm,
+    TakeFetched,
+)
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
@@ -28,101 +31,90 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.document import Document
+from services.scale_bridge.operations.domain import BY_RECOVERY
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.expiry import HEAL, end, failure, mark_unverified
+from services.scale_bridge.operations.handlers.expiry import end, failure, mark_unverified
 from services.scale_bridge.operations.handlers.job_context import JobContext, build
-from services.scale_bridge.operations.handlers.requests import OperationRequest
-from services.scale_bridge.operations.stores import last_shown
+from services.scale_bridge.operations.handlers.operation import OperationRequest
+from services.scale_bridge.operations.stores import last_readback
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import (
-    SENDS,
-    Apply,
-    Begin,
-    Kind,
-    Outcome,
-    Result,
-)
-from services.scale_bridge.transfer.domain.wording import (
-    DEVICE_UNKNOWN,
-    EDITED_MEANWHILE,
-    MOVED,
-    NOT_SHOWN,
-    PASSWORD_LOST,
-)
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import EDITED_MEANWHILE, MOVED, NOT_SHOWN
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
-async def on_started(context: Context, case: JobContext, holder: str) -> None:
-    """An attempt begins. Raises OperationOver."""
-    sends = case.device_task.kind in SENDS
-    revision = case.copy.revision if sends else None
+async def on_started(context: Context, loaded: JobContext, holder: str) -> None:
+    """Record that an attempt begins. Raises OperationOver."""
+    sends = loaded.device_task.kind in SENDS
+    revision = loaded.catalogue.revision if sends else None
     command = Begin(holder=holder, revision=revision, now=context.clock())
-    await operation.advance(context, case.job.operation_id, command, case.metadata)
+    await operation.advance(context, loaded.job.operation_id, command, loaded.metadata)
 
 
-async def on_applied(context: Context, case: JobContext, items: int) -> None:
-    """The scale confirmed an import. Raises OperationOver."""
+async def on_applied(context: Context, loaded: JobContext, items: int) -> None:
+    """Record that the scale confirmed an import of so many items. Raises OperationOver."""
     command = Apply(
-        revision=case.copy.revision,
-        content=case.content or "",
+        revision=loaded.catalogue.revision,
+        content=loaded.content or "",
         items=items,
         now=context.clock(),
     )
-    await operation.advance(context, case.job.operation_id, command, case.metadata)
+    await operation.advance(context, loaded.job.operation_id, command, loaded.metadata)
 
 
 async def on_finished(
-    context: Context, case: JobContext, performed: Performed
+    context: Context, loaded: JobContext, performed: Performed
 ) -> JobContext | None:
-    """It is done: the catalogue, what the scale shows, then the end, or what is to be done next.
+    """Apply the result of a task; the context of the follow-up task, None if the operation ended.
 
     Raises Unavailable, LogUnavailable.
     """
-    read_as = None
+    read_md5 = None
     if performed.read is not None:
         try:
-            read_as = await _taken(context, case, performed.read)
-        except _NotTaken as no:
-            await end(context, case.job, case.queued.asked_by, failure(no.code))
+            read_md5 = await _record_read(context, loaded, performed.read)
+        except _NotAdopted as error:
+            await end(context, loaded.job, loaded.queued.asked_by, failure(error.code))
             return None
-        case, performed = await _with_changes(context, case, performed, performed.read)
-    if _is_good(performed) and case.is_first_half:
-        return await _next(context, case)
-    if case.device_task.kind is not Kind.FETCH:
-        await _compared(context, case, performed, read_as)
-    result = await _result(context, case, performed, read_as)
-    await end(context, case.job, case.queued.asked_by, result)
+        loaded, performed = await _compared_again(context, loaded, performed, performed.read)
+    if _is_good(performed) and loaded.is_first_half:
+        return await build(context, loaded.job, loaded.queued)
+    if loaded.device_task.kind not in ADOPTS:
+        await _confirm_or_doubt(context, loaded, performed, read_md5)
+    result = await _result(context, loaded, performed, read_md5)
+    await end(context, loaded.job, loaded.queued.asked_by, result)
     return None
 
 
-async def _next(context: Context, case: JobContext) -> JobContext | None:
-    """What is left to do after the scale was read for the first time."""
-    try:
-        return await build(context, case.job, case.queued)
-    except NotFound:
-        await end(context, case.job, case.queued.asked_by, failure(DEVICE_UNKNOWN))
-    except SealBroken:
-        await end(context, case.job, case.queued.asked_by, failure(PASSWORD_LOST))
-    return None
+async def _record_read(context: Context, loaded: JobContext, read: Fetched) -> str:
+    """Store what a scale was read to hold, and adopt it if the task is a fetch; its MD5.
 
-
-async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
-    """Take in what a scale was read to hold: its MD5. Raises _NotTaken, the copy being as it was.
-
-    What was changed since the reading was ordered is not lost by it.
+    Raises _NotAdopted: the stored catalogue is then unchanged.
     """
-    job, since = case.job, case.queued.catalogue_revision
-    revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
+    job = loaded.job
+    revision = (await catalogue.load(context, job.tenant, job.device_id)).catalogue.revision + 1
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
+    # The read-back first: it is true even if the catalogue cannot be adopted.
+    address = f"{loaded.device_task.address}:{loaded.device_task.port}"
+    await record_readback(context, job, read.document, loaded.metadata, address=address)
+    if loaded.device_task.kind in ADOPTS:
+        await _adopt(context, loaded, read, md5)
+    return md5
+
+
+async def _adopt(context: Context, loaded: JobContext, read: Fetched, md5: str) -> None:
+    """Replace the stored catalogue; changes made since the fetch was queued are made again on it.
+
+    Raises _NotAdopted.
+    """
+    job, task, since = loaded.job, loaded.device_task, loaded.queued.catalogue_revision
 
     async def command(_: Catalogue) -> CatalogueCommand:
-        # After the copy was loaded: a change of address invalidates it too.
-        found = await device.load(context, job.tenant, job.device_id)
-        if (found.details.ip, found.details.port) != (
-            case.device_task.address,
-            case.device_task.port,
-        ):
-            raise _NotTaken(MOVED)
+        # After the catalogue was loaded: a change of the address invalidates it too.
+        details = (await device.load(context, job.tenant, job.device_id)).details
+        if (details.ip, details.port) != (task.address, task.port):
+            raise _NotAdopted(MOVED)
         return TakeFetched(
             device_id=job.device_id,
             operation_id=job.operation_id,
@@ -132,102 +124,95 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
             changes=await catalogue.changes_after(context, job.tenant, job.device_id, since),
         )
 
-    place = f"{case.device_task.address}:{case.device_task.port}"
-    # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
-    # copy stays as it was.
-    await record_readback(context, job, read.document, case.metadata, place=place)
-    if case.device_task.kind is Kind.FETCH:
-        try:
-            await catalogue.change(
-                context,
-                job.device_id,
-                command,
-                case.metadata,
-                command_id=uuid5(job.operation_id, "read"),
-            )
-            sends = not case.is_first_half
-            await context.hooks.after_fetch(context, job, since=since, sends=sends)
-        except EditedMeanwhile:
-            await mark_unverified(context, job, case.metadata, md5)
-            raise _NotTaken(EDITED_MEANWHILE) from None
-        except NotFound:
-            raise _NotTaken(MOVED) from None
-    return md5
+    command_id = uuid5(job.operation_id, "read")
+    try:
+        await catalogue.change(
+            context, job.device_id, command, loaded.metadata, command_id=command_id
+        )
+        sends = not loaded.is_first_half
+        await context.hooks.after_fetch(context, job, since=since, sends=sends)
+    except EditedMeanwhile:
+        await mark_unverified(context, job, loaded.metadata, md5)
+        raise _NotAdopted(EDITED_MEANWHILE) from None
+    except NotFound:
+        raise _NotAdopted(MOVED) from None
 
 
-async def _compared(
-    context: Context, case: JobContext, performed: Performed, read_as: str | None
+async def _confirm_or_doubt(
+    context: Context, loaded: JobContext, performed: Performed, read_md5: str | None
 ) -> None:
-    """Whether the scale holds what it shall, as far as is known now (R8)."""
-    if _is_good(performed) and case.content is not None:
-        overtaken = await _is_overtaken(context, case)
+    """Record whether the scale holds the revision of the task, as far as is known (R8)."""
+    if _is_good(performed) and loaded.content is not None:
+        overtaken = await _is_overtaken(context, loaded)
         command = Confirm(
-            device_id=case.job.device_id,
-            operation_id=case.job.operation_id,
-            revision=case.copy.revision,
-            content=case.content,
+            device_id=loaded.job.device_id,
+            operation_id=loaded.job.operation_id,
+            revision=loaded.catalogue.revision,
+            content=loaded.content,
             now=context.clock(),
         )
-        await catalogue.change(context, case.job.device_id, command, case.metadata)
+        await catalogue.change(context, loaded.job.device_id, command, loaded.metadata)
         if overtaken:
-            # The scale may have been removed.
+            # The device may have been removed.
             with suppress(NotFound):
-                await operation.enqueue(context, _once_more(case))
-    elif performed.doubtful or (read_as is not None and not _is_good(performed)):
-        await mark_unverified(context, case.job, case.metadata, read_as)
+                await operation.enqueue(context, _upload_after(loaded))
+    elif performed.doubtful or (read_md5 is not None and not _is_good(performed)):
+        await mark_unverified(context, loaded.job, loaded.metadata, read_md5)
 
 
-async def _with_changes(
-    context: Context, case: JobContext, performed: Performed, read: Fetched
+async def _compared_again(
+    context: Context, loaded: JobContext, performed: Performed, read: Fetched
 ) -> tuple[JobContext, Performed]:
-    """The verification of a catalogue that was changed, or sent, since it was looked up.
+    """Repeat a failed verification against the catalogue as it is now.
 
-    The scale is right if it shows the revision that it confirmed last, or the present one.
+    The catalogue may have changed, or have been sent, since the task was built. The scale is right
+    if it shows the present revision or the one it confirmed last.
     """
-    if case.device_task.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
-        return case, performed
-    job = case.job
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    if loaded.device_task.kind not in COMPARES - SENDS or performed.code != NOT_SHOWN:
+        return loaded, performed
+    job = loaded.job
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     document, on_scale = copy.document, copy.on_scale
-    if not copy.valid or document is None or copy.revision == case.copy.revision:
-        return case, performed
+    if not copy.valid or document is None or copy.revision == loaded.catalogue.revision:
+        return loaded, performed
     verified = Performed(outcome=Outcome.VERIFIED, read=read, items=read.items)
     if shows(document, read.document):
         content = await document_store.put(
             context.pool, job.tenant, job.device_id, copy.revision, document
         )
-        return replace(case, copy=copy, content=content), verified
+        return replace(loaded, catalogue=copy, content=content), verified
     if not copy.confirmed or on_scale is None:
-        return case, performed
+        return loaded, performed
     sent = (await document_store.get(context.pool, job.tenant, [on_scale])).get(on_scale)
     if sent is not None and shows(sent, read.document):
         held = replace(copy, revision=copy.confirmed)
-        return replace(case, copy=held, content=on_scale), verified
-    return case, performed
+        return replace(loaded, catalogue=held, content=on_scale), verified
+    return loaded, performed
 
 
-async def _is_overtaken(context: Context, case: JobContext) -> bool:
-    """Whether the scale was sent an earlier revision than one that was sent to it meanwhile."""
-    if case.device_task.kind not in SENDS:
+async def _is_overtaken(context: Context, loaded: JobContext) -> bool:
+    """Whether a later revision was sent to the scale before the one of this task."""
+    if loaded.device_task.kind not in SENDS:
         return False
-    tenant, device_id, revision = case.job.tenant, case.job.device_id, case.copy.revision
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    tenant, device_id = loaded.job.tenant, loaded.job.device_id
+    revision = loaded.catalogue.revision
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     if not copy.valid or copy.confirmed <= revision:
         return False
     changes = await catalogue.changes_after(context, tenant, device_id, revision)
-    # What was read in between was not sent: it was not meant for the scale.
+    # A fetch in between confirms a revision that was read, not sent.
     return not any(isinstance(change, CatalogueFetched) for change in changes)
 
 
-def _once_more(case: JobContext) -> OperationRequest:
-    """An upload of what the scale is to show by now."""
+def _upload_after(loaded: JobContext) -> OperationRequest:
+    """An upload of the present catalogue, after an upload that was overtaken."""
     return OperationRequest(
-        tenant=case.job.tenant,
-        device_id=case.job.device_id,
-        operation_id=OperationId(uuid5(case.job.operation_id, "once more")),
+        tenant=loaded.job.tenant,
+        device_id=loaded.job.device_id,
+        operation_id=OperationId(uuid5(loaded.job.operation_id, "once more")),
         kind=Kind.UPLOAD,
-        asked_by=HEAL,
-        causation_id=str(case.job.operation_id),
+        asked_by=BY_RECOVERY,
+        causation_id=str(loaded.job.operation_id),
     )
 
 
@@ -236,61 +221,64 @@ def _is_good(performed: Performed) -> bool:
 
 
 async def _result(
-    context: Context, case: JobContext, performed: Performed, read_as: str | None
+    context: Context, loaded: JobContext, performed: Performed, read_md5: str | None
 ) -> Result:
-    told = Result(
+    result = Result(
         outcome=performed.outcome,
         code=performed.code,
         detail=performed.detail,
         result=performed.result,
         items=performed.items,
     )
-    if case.device_task.kind is Kind.FETCH and read_as is not None:
-        now = await catalogue.load(context, case.job.tenant, case.job.device_id)
-        # What the shop's prices and people made of it came after.
-        held = now.copy.confirmed if now.copy.on_scale == read_as else 0
-        return replace(told, revision=held or None, content=read_as)
-    if case.device_task.wanted is not None:
-        return replace(told, revision=case.copy.revision, content=case.content)
-    return told
+    if loaded.device_task.kind in ADOPTS and read_md5 is not None:
+        now = await catalogue.load(context, loaded.job.tenant, loaded.job.device_id)
+        # Not the present revision: prices and repeated edits come after what was read.
+        held = now.catalogue.confirmed if now.catalogue.on_scale == read_md5 else 0
+        return replace(result, revision=held or None, content=read_md5)
+    if loaded.device_task.desired is not None:
+        return replace(result, revision=loaded.catalogue.revision, content=loaded.content)
+    return result
 
 
-class _NotTaken(Exception):
-    """What was read cannot become the catalogue; `code` says why."""
+class _NotAdopted(Exception):
+    """What was read cannot become the stored catalogue; `code` is the code of the operation."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-PART: Final = 500
-PART_BYTES: Final = 200_000
-"""How many products one fact tells of, and how many bytes of them: it must fit into the log."""
+MOST_PRODUCTS: Final = 500
+MOST_BYTES: Final = 200_000
+"""How many products one fact names at most, and how many bytes of them: the log limits events."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 async def record_readback(
-    context: Context, job: Job, read: Document, metadata: Metadata, *, place: str
+    context: Context, job: Job, read: Document, metadata: Metadata, *, address: str
 ) -> None:
-    """Tell what the scale, read just now, shows that it did not show before. Safe to repeat.
+    """Append facts of what the scale, read just now, shows otherwise than at its last read-back.
 
-    `place` is where it was read, its address and port: of a scale that is elsewhere by now nothing
-    is told, and of one at a new place everything. Raises Unavailable, LogUnavailable.
+    `address` is the `ip:port` that was read. If the device has another address by now, nothing is
+    appended; after a change of address, everything is. Safe to repeat. Raises Unavailable,
+    LogUnavailable.
     """
     try:
-        found = await device.load(context, job.tenant, job.device_id)
+        details = (await device.load(context, job.tenant, job.device_id)).details
     except NotFound:
         return
-    if place != f"{found.details.ip}:{found.details.port}":
+    if address != f"{details.ip}:{details.port}":
         return
-    before = await last_shown.get(context.pool, job.tenant, job.device_id, place)
+    before = await last_readback.get(context.pool, job.tenant, job.device_id, address)
     now = displayed_by_plu(read)
-    news = {key: shown for key, shown in now.items() if before.get(key) != shown}
+    news = {key: fields for key, fields in now.items() if before.get(key) != fields}
     gone = [key for key in before if key not in now]
     if facts := _facts(job, news, gone, context.clock()):
         await context.store.record(facts, metadata=metadata)
-    await last_shown.save(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
+    await last_readback.save(
+        context.pool, job.tenant, job.device_id, job.operation_id, address, now
+    )
 
 
 def _facts(
@@ -299,7 +287,8 @@ def _facts(
     keys = [*news, *gone]
     return [
         Fact(
-            # A read that is told again, after a crash, may be told at another time: one counts.
+            # The moment is part of the id: a read-back that is recorded again after a crash is
+            # another fact, with the same products.
             event_id=uuid5(job.operation_id, f"shown {now.isoformat()} {number}"),
             stream=f"shown-{job.device_id}",
             event=ProductsShown(
@@ -317,13 +306,13 @@ def _facts(
 
 
 def _parts(news: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Iterator[list[str]]:
-    """The keys in their order, in parts that each fit into a fact; one product always does."""
-    part, room = list[str](), PART_BYTES
+    """The keys in their order, in parts that fit into one fact; a single product always fits."""
+    part, room = list[str](), MOST_BYTES
     for key in keys:
         size = len(_encode((key, news.get(key))))
-        if part and (len(part) >= PART or size > room):
+        if part and (len(part) >= MOST_PRODUCTS or size > room):
             yield part
-            part, room = [], PART_BYTES
+            part, room = [], MOST_BYTES
         part.append(key)
         room -= size
     if part:

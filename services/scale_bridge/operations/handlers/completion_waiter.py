@@ -1,4 +1,4 @@
-"""Waiting for operations to end: all waiters share one query of the log."""
+"""Waits for operations to end: all waiters share one query of the log."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from services.scale_bridge.operations.handlers.operation import end_of
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.05
-"""Seconds between two readings of the log at least, however much is written."""
+"""The shortest time between two queries of the log."""
 IDLE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an operation ended, and the token to read back what came of it."""
+    """The end of an operation, and the token that makes its consequences visible to readers."""
 
     event: OperationEnded
     token: str
@@ -38,10 +38,10 @@ class CompletionWaiter:
         self._polling: asyncio.Task[None] | None = None
 
     async def wait(self, operation_id: OperationId, seconds: float) -> Ended | None:
-        """How it ended, None if it did not within so many seconds."""
+        """The end of an operation; None if it did not end within so many seconds."""
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(operation_id, set()).add(future)
-        # It may have ended before.
+        # The operation may have ended before: query at once.
         self._hub.begin_round()
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
@@ -54,7 +54,7 @@ class CompletionWaiter:
             self._forget(operation_id, future)
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop the query; those who wait are cancelled by their own time limit."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
@@ -66,14 +66,14 @@ class CompletionWaiter:
             try:
                 await self._once()
             except Unavailable:
-                log.info("ends not looked for")
+                log.info("ends not queried")
                 await asyncio.sleep(1.0)
 
     async def _once(self) -> None:
-        asked = {end_of(operation_id): operation_id for operation_id in self._waiting}
-        for event_id, recorded in (await self._store.log.find(list(asked))).items():
+        operations = {end_of(operation_id): operation_id for operation_id in self._waiting}
+        for event_id, recorded in (await self._store.log.find(list(operations))).items():
             event = self._store.decode(recorded)
-            for future in self._waiting.get(asked[event_id], ()):
+            for future in self._waiting.get(operations[event_id], ()):
                 if isinstance(event, OperationEnded) and not future.done():
                     future.set_result(Ended(event, recorded.token))
 

@@ -1,42 +1,41 @@
-"""Expiring stale operations (R25)."""
+"""The ends of operations that no attempt completes: expired, aborted, impossible (R25)."""
 
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
 from libs.eventsourcing.log import Metadata
-from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
+from services.scale_bridge.catalogue.domain.catalogue import Confirm, RevokeConfirmation
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
+from services.scale_bridge.operations.domain import Operation, expired_result, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
-from services.scale_bridge.transfer.domain.wording import sentence
+from services.scale_bridge.transfer.domain.commands import Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import sentence
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
 
 log = structlog.get_logger(__name__)
 
-HEAL: Final = "heal"
-
 
 async def abort(context: Context, job: Job, code: str) -> None:
-    """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
+    """End an operation that a fault of this service stopped: callers must not wait for nothing.
 
     Safe to repeat. Raises Unavailable, LogUnavailable.
     """
-    found = await operation.load(context, job.tenant, job.operation_id)
-    if found.ended is None:
-        await expire(context, job, found, code=code)
+    state = await operation.load(context, job.tenant, job.operation_id)
+    if state.ended is None:
+        await expire(context, job, state, code=code)
 
 
-async def expire(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
-    """End an operation whose holder is gone, or that was not begun in time (R25).
+async def expire(context: Context, job: Job, state: Operation, *, code: str = "") -> None:
+    """End an operation whose holder is gone, or that did not begin in time (R25).
 
-    Unless it is done, it ends with the `code`, if one is given.
+    A failed one ends with `code`, if it is given. Safe to repeat. Raises Unavailable,
+    LogUnavailable.
     """
     kinds = await context.hooks.agent_kinds(context.pool, job.tenant, job.operation_id)
-    result, queued = abandoned(found, handed=kinds), queued_of(found)
+    result, queued = expired_result(state, agent_kinds=kinds), queued_of(state)
     if code and result.code:
         result = replace(result, code=code)
     metadata = job_metadata(job, queued.asked_by)
@@ -51,8 +50,8 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
         await catalogue.change(context, job.device_id, command, metadata)
     elif result.outcome is Outcome.UNKNOWN:
         await mark_unverified(context, job, metadata, None)
-    if queued.kind in READS:
-        # It may have been read, and what the shop said not been held against that.
+    if queued.kind in MAY_ADOPT:
+        # The scale may have been read, and the shop's prices not yet been applied to that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
     detail = sentence(result.code, result.outcome) if result.code else ""
     await end(context, job, queued.asked_by, replace(result, detail=detail))
@@ -61,8 +60,11 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
 async def mark_unverified(
     context: Context, job: Job, metadata: Metadata, content: str | None
 ) -> None:
-    """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
-    command = Doubt(
+    """Record that the scale may not hold the catalogue it confirmed.
+
+    `content` is the MD5 of what it holds instead, None if that is unknown.
+    """
+    command = RevokeConfirmation(
         device_id=job.device_id,
         operation_id=job.operation_id,
         content=content,
@@ -72,18 +74,18 @@ async def mark_unverified(
 
 
 async def end(context: Context, job: Job, asked_by: str, result: Result) -> None:
-    """Tell the end. Safe to repeat."""
+    """Record the end of a job's operation. Safe to repeat."""
     await operation.end(context, job.operation_id, result, job_metadata(job, asked_by))
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 
 def failure(code: str) -> Result:
-    """A failure of ours, not the scale's."""
+    """The result of an operation that failed for a reason of this service, not of the scale."""
     return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
 
 
 def job_metadata(job: Job, asked_by: str, correlation_id: str | None = None) -> Metadata:
-    """On whose behalf what follows from an operation is told."""
+    """The metadata of events that follow from a job's operation."""
     return Metadata(
         tenant=job.tenant,
         actor=asked_by,

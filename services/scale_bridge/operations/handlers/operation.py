@@ -1,11 +1,13 @@
-"""What happens when something is to be done with a scale: it is queued, done by a bridge, and ends.
+"""Operations from the request to the end: queued, advanced, ended.
 
-A caller may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
-no hand on the operation, which goes on if they leave (R20, R22).
+A caller may wait for the end. It holds nothing meanwhile, neither a connection nor a transaction,
+and the operation goes on if the caller leaves (R20, R22).
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -18,81 +20,75 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
 from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
-from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import (
-    READS,
-    Apply,
-    Begin,
-    End,
-    Kind,
-    Queue,
-    Result,
-)
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Queue, Result
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
 _ENDED: Final = "ended"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperationRequest:
+    """A request to queue an operation, which begins `after_seconds` from now or later.
+
+    A repeated `operation_id` changes nothing. All events that follow from the operation carry the
+    `correlation_id`; `causation_id` names what led to it.
+    """
+
+    tenant: str
+    device_id: DeviceId
+    operation_id: OperationId
+    kind: str
+    asked_by: str
+    full: bool = False
+    after_seconds: float = 0.0
+    correlation_id: str | None = None
+    causation_id: str | None = None
+
+
+Enqueue: TypeAlias = Callable[[OperationRequest], Awaitable[None]]
+"""Queues an operation. Raises NotFound for an unknown scale, Refused if it cannot be done."""
+
+
 def new_id() -> OperationId:
-    """An id for an operation that was not ordered yet."""
+    """An id for a new operation."""
     return OperationId(new_event_id())
 
 
 def end_of(operation_id: OperationId) -> UUID:
     """The id of the event that ends an operation: there is only one."""
-    return uuid5(_command_of(operation_id), "0")
+    return uuid5(_end_command(operation_id), "0")
 
 
-async def enqueue(context: Context, ordered: OperationRequest) -> None:
-    """Have something done with a scale. Safe to repeat.
+async def enqueue(context: Context, request: OperationRequest) -> None:
+    """Queue an operation on a scale. Safe to repeat.
 
     Raises DeviceUnknown, LogUnavailable, Unavailable.
     """
-    device = await devices.load(context, ordered.tenant, ordered.device_id)
-    bridge, now = device.details.bridge, context.clock()
-    begins = now + timedelta(seconds=ordered.after_seconds)
-    seconds = context.operation_seconds + ordered.after_seconds
-    job = Job(
-        tenant=ordered.tenant,
-        operation_id=ordered.operation_id,
-        device_id=ordered.device_id,
-        deadline_at=now + timedelta(seconds=seconds),
-    )
-    revision = None
-    if ordered.kind in READS:
-        # Before it is ordered: what is changed from now on is not to be lost by it.
-        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).copy
-        revision = copy.revision
-    # First the row, then the event: what is in the log is certain to be done.
-    await context.work.put(job, bridge, begins)
+    bridge = (await devices.load(context, request.tenant, request.device_id)).details.bridge
+    now, seconds = context.clock(), context.operation_seconds + request.after_seconds
+    # Taken before the operation is queued: the fetch must not undo changes made from now on.
+    revision = await _revision_before(context, request)
     command = Queue(
-        operation_id=ordered.operation_id,
-        device_id=ordered.device_id,
-        kind=Kind(ordered.kind),
-        full=ordered.full,
-        asked_by=ordered.asked_by,
+        operation_id=request.operation_id,
+        device_id=request.device_id,
+        kind=Kind(request.kind),
+        full=request.full,
+        asked_by=request.asked_by,
         bridge=bridge,
         seconds=seconds,
         now=now,
         catalogue_revision=revision,
     )
-    metadata = Metadata(
-        tenant=ordered.tenant,
-        actor=ordered.asked_by,
-        correlation_id=ordered.correlation_id,
-        causation_id=ordered.causation_id,
+    job = Job(
+        tenant=request.tenant,
+        operation_id=request.operation_id,
+        device_id=request.device_id,
+        deadline_at=now + timedelta(seconds=seconds),
     )
-    try:
-        await context.store.append(
-            OPERATION.stream(ordered.operation_id),
-            OPERATION.decide(OPERATION.initial, command),
-            expected=NO_STREAM,
-            metadata=metadata,
-            command_id=_ordering_of(ordered.operation_id),
-        )
-    except VersionConflict:
-        # It was ordered before; so be it.
-        return
+    # The row comes before the event: what is in the log is certain to be executed.
+    await context.work.put(job, bridge, now + timedelta(seconds=request.after_seconds))
+    await _append_queued(context, request, command)
 
 
 async def load(context: Context, tenant: str, operation_id: OperationId) -> Operation:
@@ -104,26 +100,40 @@ async def load(context: Context, tenant: str, operation_id: OperationId) -> Oper
     return operation
 
 
-async def own(
+async def load_owned(
     context: Context,
     tenant: str,
     operation_id: OperationId,
     device_id: DeviceId | None,
     owner: UUID,
 ) -> Operation:
-    """An operation on one's own device. Raises OperationUnknown."""
+    """An operation on a device of the owner, any of them if `device_id` is None.
+
+    Raises OperationUnknown, LogUnavailable.
+    """
     operation = await load(context, tenant, operation_id)
     queued = operation.queued
     if queued is None or device_id not in (None, queued.device_id):
         raise OperationUnknown
-    if not await devices.belongs(context, tenant, queued.device_id, owner):
+    if not await devices.is_owned(context, tenant, queued.device_id, owner):
         raise OperationUnknown
     return operation
 
 
+async def pending_fetches(
+    context: Context, tenant: str, device_id: DeviceId
+) -> frozenset[OperationId]:
+    """The operations, queued or running, that may replace the stored catalogue by what they read.
+
+    Raises Unavailable, LogUnavailable.
+    """
+    pending = await context.work.of_device(tenant, device_id)
+    return frozenset([one for one in pending if await _may_adopt(context, tenant, one)])
+
+
 async def correlation_of(context: Context, operation_id: OperationId) -> str | None:
-    """What everything that follows from an operation is told under. Raises LogUnavailable."""
-    first = uuid5(_ordering_of(operation_id), "0")
+    """The correlation id of an operation and of all that follows from it. Raises LogUnavailable."""
+    first = uuid5(_queue_command(operation_id), "0")
     recorded = (await context.store.log.find([first])).get(first)
     return None if recorded is None else recorded.metadata.correlation_id
 
@@ -131,7 +141,7 @@ async def correlation_of(context: Context, operation_id: OperationId) -> str | N
 async def advance(
     context: Context, operation_id: OperationId, command: Begin | Apply, metadata: Metadata
 ) -> None:
-    """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""
+    """Record an attempt or an import. Raises OperationOver, OperationUnknown, LogUnavailable."""
     metadata = await _correlated(context, operation_id, metadata)
     await execute(context.store, OPERATION, operation_id, command, metadata=metadata)
 
@@ -139,7 +149,7 @@ async def advance(
 async def end(
     context: Context, operation_id: OperationId, result: Result, metadata: Metadata
 ) -> None:
-    """It is over. Exactly one end is ever told, the first (R24).
+    """Record the end of an operation. Of several ends only the first is recorded (R24).
 
     Safe to repeat. Raises OperationUnknown, LogUnavailable, Unavailable.
     """
@@ -151,9 +161,42 @@ async def end(
         operation_id,
         command,
         metadata=metadata,
-        command_id=_command_of(operation_id),
+        command_id=_end_command(operation_id),
     )
     await context.work.done(metadata.tenant, operation_id)
+
+
+async def _revision_before(context: Context, request: OperationRequest) -> int | None:
+    if request.kind not in MAY_ADOPT:
+        return None
+    return (await catalogue.load(context, request.tenant, request.device_id)).catalogue.revision
+
+
+async def _append_queued(context: Context, request: OperationRequest, command: Queue) -> None:
+    metadata = Metadata(
+        tenant=request.tenant,
+        actor=request.asked_by,
+        correlation_id=request.correlation_id,
+        causation_id=request.causation_id,
+    )
+    try:
+        await context.store.append(
+            OPERATION.stream(request.operation_id),
+            OPERATION.decide(OPERATION.initial, command),
+            expected=NO_STREAM,
+            metadata=metadata,
+            command_id=_queue_command(request.operation_id),
+        )
+    except VersionConflict:
+        # The same operation was queued before.
+        return
+
+
+async def _may_adopt(context: Context, tenant: str, operation_id: OperationId) -> bool:
+    history = await context.store.read(tenant, OPERATION.stream(operation_id))
+    queued = OPERATION.state_after(history.events).queued
+    # A row without its event: the operation is about to be queued and may be a fetch.
+    return queued is None or queued.kind in MAY_ADOPT
 
 
 async def _correlated(context: Context, operation_id: OperationId, metadata: Metadata) -> Metadata:
@@ -162,9 +205,9 @@ async def _correlated(context: Context, operation_id: OperationId, metadata: Met
     return replace(metadata, correlation_id=await correlation_of(context, operation_id))
 
 
-def _ordering_of(operation_id: OperationId) -> UUID:
+def _queue_command(operation_id: OperationId) -> UUID:
     return uuid5(operation_id, "queued")
 
 
-def _command_of(operation_id: OperationId) -> UUID:
+def _end_command(operation_id: OperationId) -> UUID:
     return uuid5(operation_id, _ENDED)

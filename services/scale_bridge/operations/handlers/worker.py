@@ -1,8 +1,8 @@
 """The worker loop: it claims operations, executes them on the scale and records the result.
 
-A worker that dies leaves a claim and a lease that run out; another worker then ends what was begun
-(R25). Nothing is lost if the database goes away meanwhile: what was done is told later, or
-the operation is ended as abandoned.
+A worker that dies leaves a claim and a lease that run out; another worker then ends the operations
+it had begun (R25). While the database is unavailable, a worker keeps the result and records it
+later; if that takes too long, the operation expires.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED, Doorbell
+from libs.process.concurrency import reraise_cancellation
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
@@ -26,52 +27,52 @@ from services.scale_bridge.operations.handlers import completion, job_context, o
 from services.scale_bridge.operations.handlers.expiry import abort, expire
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.operations.stores.progress import Moved
+from services.scale_bridge.operations.stores.progress import Transferred
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.adapters import pace
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
-from services.scale_bridge.transfer.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
+from services.scale_bridge.transfer.domain.failure_texts import BAD_CATALOGUE, PROGRAM_FAULT
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
+from services.scale_bridge.transfer.stores import rate_limits
 
 log = structlog.get_logger(__name__)
 
 MOST: Final = 200
-"""How many operations are under way at once, those waiting for their turn included."""
+"""How many operations run at once, those that wait for a device lease included."""
 SWEEP_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 5.0
 BUSY_SECONDS: Final = 1.0
-"""How often work is claimed while some is under way and no event is appended."""
+"""How often jobs are claimed while some are running and no event is appended."""
 TIDY_SECONDS: Final = 600.0
 PROGRESS_SECONDS: Final = 1.0
-"""How often is written down how far transfers are, all of them at once."""
+"""How often the progress of all transfers is stored."""
 PAUSE_SECONDS: Final = 1.0
-OVER_ATTEMPTS: Final = 20
+COMPLETION_ATTEMPTS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Steps:
-    """Tells the log how far a case is."""
+class LoggedProgress:
+    """A `ProgressListener` that records attempts and imports in the log."""
 
     context: Context
-    case: JobContext
+    loaded: JobContext
     holder: str
 
     async def begun(self, attempt: int) -> None:
         """See `ProgressListener`."""
-        await completion.on_started(self.context, self.case, self.holder)
+        await completion.on_started(self.context, self.loaded, self.holder)
 
     async def applied(self, items: int) -> None:
         """See `ProgressListener`."""
-        await completion.on_applied(self.context, self.case, items)
+        await completion.on_applied(self.context, self.loaded, items)
 
 
 @dataclass(kw_only=True, slots=True)
 class OperationWorker:
-    """Does the work of a process. It claims some when events were appended, every `every` seconds
-    at most; without that when the next is due, and every `IDLE_SECONDS`.
+    """Executes the operations of one process.
 
-    With `takes=False` the worker only expires overdue operations.
+    Jobs are claimed after events were appended, at most once in `every` seconds; also when the
+    next job is due, and every `IDLE_SECONDS`. With `takes=False` the worker only expires overdue
+    operations.
     """
 
     context: Context
@@ -83,57 +84,60 @@ class OperationWorker:
     drain_seconds: float = 10.0
     running: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
     jobs: dict[OperationId, Job] = field(default_factory=dict)
-    moved: dict[OperationId, Moved] = field(default_factory=dict)
+    progress: dict[OperationId, Transferred] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`, whatever becomes of the database; then let go of every scale.
+        """Work until `stop` is set; running operations then have `drain_seconds` to end.
 
-        What is under way has `drain_seconds` to come to its end.
+        Failures, also of the database, are logged and retried.
         """
-        turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
+        steps = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
         if self.takes:
-            turns += [(self._renew, self.context.work.seconds / 4)]
-            turns += [(self._save_progress, PROGRESS_SECONDS)]
-        rounds = [
-            asyncio.create_task(_again_and_again(turn, partial(asyncio.sleep, seconds)))
-            for turn, seconds in turns
+            steps += [(self._renew, self.context.work.seconds / 4)]
+            steps += [(self._save_progress, PROGRESS_SECONDS)]
+        loops = [
+            asyncio.create_task(_repeat(step, partial(asyncio.sleep, seconds)))
+            for step, seconds in steps
         ]
         hub = Hub(self.doorbell, APPENDED, pause=self.every, idle=IDLE_SECONDS)
         if self.takes:
-            rounds.append(asyncio.create_task(self._take_on(hub)))
+            loops.append(asyncio.create_task(self._claim_jobs(hub)))
         try:
             await stop.wait()
         finally:
             hub.close()
-            for task in rounds:
+            for task in loops:
                 task.cancel()
-            await asyncio.gather(*rounds, return_exceptions=True)
-            await self._let_go()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._drain()
 
-    async def _take_on(self, hub: Hub) -> None:
+    async def _claim_jobs(self, hub: Hub) -> None:
         known, due = hub.round, IDLE_SECONDS
 
-        async def take() -> None:
+        async def claim() -> None:
             nonlocal due
             due = IDLE_SECONDS
-            await self._take()
-            due = await self._seconds_until_work()
+            await self._claim()
+            due = await self._seconds_until_job()
 
-        async def until_work() -> None:
+        async def until_job() -> None:
             nonlocal known
             known = await hub.wait(known, due)
 
-        await _again_and_again(take, until_work)
+        await _repeat(claim, until_job)
 
-    async def _seconds_until_work(self) -> float:
-        """While something is under way it may be put off for a moment; else what is done next has
-        its time in the table, or the event that queues it rings."""
+    async def _seconds_until_job(self) -> float:
+        """Seconds until jobs are claimed without a new event.
+
+        While operations run, a job may be put off by them for a moment. Else the next job has its
+        time in the table, or its event rings the doorbell.
+        """
         if self.running:
             return BUSY_SECONDS
         due = await self.context.work.seconds_until_due(self.context.clock())
         return IDLE_SECONDS if due is None else max(self.every, min(due, IDLE_SECONDS))
 
-    async def _take(self) -> None:
+    async def _claim(self) -> None:
         room = MOST - len(self.running)
         if room <= 0:
             return
@@ -145,68 +149,70 @@ class OperationWorker:
     def _start(self, job: Job) -> None:
         name = f"operation {job.operation_id}"
         self.jobs[job.operation_id] = job
-        task = self.running[job.operation_id] = asyncio.create_task(self._do(job), name=name)
+        task = self.running[job.operation_id] = asyncio.create_task(self._execute(job), name=name)
 
-        def over(done: asyncio.Task[None]) -> None:
+        def forget(done: asyncio.Task[None]) -> None:
             self.running.pop(job.operation_id, None)
             self.jobs.pop(job.operation_id, None)
-            self.moved.pop(job.operation_id, None)
+            self.progress.pop(job.operation_id, None)
             if not done.cancelled() and (error := done.exception()) is not None:
                 log.error("operation failed", exc_info=error, operation_id=str(job.operation_id))
 
-        task.add_done_callback(over)
+        task.add_done_callback(forget)
 
-    async def _do(self, job: Job) -> None:
+    async def _execute(self, job: Job) -> None:
         with structlog.contextvars.bound_contextvars(
             operation_id=str(job.operation_id), device_id=str(job.device_id)
         ):
             try:
-                case = await job_context.load(self.context, job)
-                while case is not None:
-                    case = await self._done(case)
+                loaded = await job_context.load(self.context, job)
+                while loaded is not None:
+                    loaded = await self._perform(loaded)
             except Unavailable:
-                # The claim runs out; another worker then goes on, or ends it.
+                # The claim runs out; another worker then executes or ends the operation.
                 log.warning("operation left", reason="database away")
             except Exception as error:
                 log.exception("operation failed")
                 code = BAD_CATALOGUE if isinstance(error, Rejected) else PROGRAM_FAULT
                 await abort(self.context, job, code)
 
-    async def _done(self, case: JobContext) -> JobContext | None:
-        steps = Steps(context=self.context, case=case, holder=self.execution.holder)
+    async def _perform(self, loaded: JobContext) -> JobContext | None:
+        """Execute a task and apply its result; the follow-up task, if there is one."""
+        listener = LoggedProgress(context=self.context, loaded=loaded, holder=self.execution.holder)
         try:
-            performed = await perform(self._with_progress(case), case.device_task, steps)
+            performed = await perform(self._with_progress(loaded), loaded.device_task, listener)
         except (OperationOver, OperationUnknown, VersionConflict):
             log.info("operation in other hands")
             return None
-        for _ in range(OVER_ATTEMPTS):
+        for _ in range(COMPLETION_ATTEMPTS):
             try:
-                return await completion.on_finished(self.context, case, performed)
+                return await completion.on_finished(self.context, loaded, performed)
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable
 
-    def _with_progress(self, case: JobContext) -> ExecutionContext:
-        """The execution context with a driver that records how far the transfer is."""
+    def _with_progress(self, loaded: JobContext) -> ExecutionContext:
+        """The execution context with a driver that reports the progress of the transfer."""
+        operation_id = loaded.job.operation_id
 
         def progressed(done: int, total: int | None) -> None:
-            if case.job.operation_id in self.running:
-                self.moved[case.job.operation_id] = Moved(done, total)
+            if operation_id in self.running:
+                self.progress[operation_id] = Transferred(done, total)
 
-        return replace(self.execution, driver=ProgressDriver(self.execution.driver, progressed))
+        return replace(self.execution, driver=self.execution.driver.with_progress(progressed))
 
     async def _save_progress(self) -> None:
-        """Write down how far they are, each time only those that went on."""
-        moved, self.moved = self.moved, {}
-        if moved:
-            await progress.save(self.context.pool, self.execution.holder, moved)
+        """Store the progress of the transfers that went on since the last time."""
+        transferred, self.progress = self.progress, {}
+        if transferred:
+            await progress.save(self.context.pool, self.execution.holder, transferred)
 
     async def _renew(self) -> None:
         if self.running:
             await self.context.work.renew(self.execution.holder, list(self.running))
 
     async def _sweep(self) -> None:
-        """End operations past their deadline, also those meant for agents."""
+        """Expire operations past their deadline, also those of agents."""
         context = self.context
         for job in await context.work.claim_overdue(
             self.execution.holder, context.clock(), limit=MOST
@@ -214,18 +220,18 @@ class OperationWorker:
             if job.operation_id in self.running:
                 continue
             try:
-                found = await operation.load(context, job.tenant, job.operation_id)
+                state = await operation.load(context, job.tenant, job.operation_id)
             except OperationUnknown:
                 await context.work.done(job.tenant, job.operation_id)
                 continue
-            await expire(context, job, found)
+            await expire(context, job, state)
 
     async def _tidy(self) -> None:
         await document_store.tidy(self.context.pool, revisions=self.revisions)
-        await pace.tidy(self.context.pool)
+        await rate_limits.tidy(self.context.pool)
 
-    async def _let_go(self) -> None:
-        """Let what is under way come to its end, break off the rest, and say so."""
+    async def _drain(self) -> None:
+        """Wait `drain_seconds` for running operations; cancel the others and expire them."""
         left = list(self.running.values())
         if left:
             await asyncio.wait(left, timeout=self.drain_seconds)
@@ -235,21 +241,24 @@ class OperationWorker:
         await asyncio.gather(*left, return_exceptions=True)
         for job in jobs:
             with suppress(Unavailable, OperationUnknown):
-                found = await operation.load(self.context, job.tenant, job.operation_id)
-                if found.ended is None and found.holder == self.execution.holder:
-                    await expire(self.context, job, found)
+                state = await operation.load(self.context, job.tenant, job.operation_id)
+                if state.ended is None and state.holder == self.execution.holder:
+                    await expire(self.context, job, state)
 
 
-async def _again_and_again(
-    turn: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]
+async def _repeat(
+    step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]
 ) -> None:
+    """Run a step again and again; a failure is logged and does not end the loop."""
     while True:
         try:
-            await turn()
-        except Unavailable:
+            await step()
+        except Unavailable as error:
+            reraise_cancellation(error)
             await asyncio.sleep(PAUSE_SECONDS)
-        except Exception:
-            # Whatever it was: a bridge that stops working for good would be worse.
-            log.exception("bridge disturbed")
+        except Exception as error:
+            reraise_cancellation(error)
+            # Any failure: a worker that stopped for good would be worse.
+            log.exception("worker disturbed")
             await asyncio.sleep(PAUSE_SECONDS)
-        await rest()
+        await pause()

@@ -1,1 +1,1 @@
-"""The queue, progress, and what a scale showed last."""
+"""The queue, the progress of transfers, and the last read-back of each scale."""

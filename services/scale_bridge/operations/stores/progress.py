@@ -1,7 +1,6 @@
-"""How far transfers are: written once in a while, read by who asks, gone when they end.
+"""The progress of running transfers in bytes. It is state, not an event, and ends with them.
 
-Of operations of the service itself it stands with the work, of those of a daemon with what it was
-handed. No event tells of it.
+The service's own transfers have it in the table `work`, those of agents in `handed`.
 """
 
 from collections.abc import Mapping
@@ -12,14 +11,14 @@ from uuid import UUID
 from contracts.scale_bridge import OperationId
 from libs.postgres.pool import Connection, Pool, acquire
 
-MOVED: Final = """
+SAVE: Final = """
 UPDATE work SET moved = given.moved, total = given.total
 FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS given (operation_id, moved, total)
 WHERE work.operation_id = given.operation_id AND work.claimed_by = $1
 """
 
-# Of an operation in two parts, the second is the operation itself.
-OF: Final = """
+# Of an operation in two tasks, the second has the id of the operation.
+GET: Final = """
 SELECT coalesce(work.moved, hand.moved) AS done_bytes,
     coalesce(work.total, hand.total) AS total_bytes
 FROM work LEFT JOIN LATERAL (
@@ -32,24 +31,24 @@ WHERE work.tenant = $1 AND work.operation_id = $2
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """So many bytes are over, of `total` if that is known. A further attempt begins at 0 again."""
+class Transferred:
+    """`done` bytes of `total` are transferred; None if unknown. Each attempt begins at 0 again."""
 
     done: int
     total: int | None
 
 
-async def save(pool: Pool, holder: str, moved: Mapping[OperationId, Moved]) -> None:
-    """How far operations are whose work `holder` has claimed, all at once. Raises Unavailable."""
-    done = [one.done for one in moved.values()]
-    total = [one.total for one in moved.values()]
+async def save(pool: Pool, holder: str, progress: Mapping[OperationId, Transferred]) -> None:
+    """Store the progress of jobs that `holder` has claimed. Raises Unavailable."""
+    done = [one.done for one in progress.values()]
+    total = [one.total for one in progress.values()]
     async with acquire(pool) as connection:
-        await connection.execute(MOVED, holder, list(moved), done, total)
+        await connection.execute(SAVE, holder, list(progress), done, total)
 
 
-async def of(connection: Connection, tenant: str, operation_id: UUID) -> Moved | None:
-    """How far an operation is that is under way; None if nothing has moved so far."""
-    row = await connection.fetchrow(OF, tenant, operation_id)
+async def get(connection: Connection, tenant: str, operation_id: UUID) -> Transferred | None:
+    """The progress of a running operation; None if nothing was transferred yet."""
+    row = await connection.fetchrow(GET, tenant, operation_id)
     if row is None or row["done_bytes"] is None:
         return None
-    return Moved(row["done_bytes"], row["total_bytes"])
+    return Transferred(row["done_bytes"], row["total_bytes"])

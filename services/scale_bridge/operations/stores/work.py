@@ -1,7 +1,7 @@
-"""Operations that are to be done: a row from before the event that queues one until it has ended.
+"""The queue of jobs: one row per operation, from before it is queued in the log until it has ended.
 
-What an operation is stands in the log. Here stands only who is at it, so that the work goes on
-whatever becomes of Kafka, and a dead worker's is taken up by another.
+What an operation is stands in the log. A row says only who has claimed it, so that operations are
+executed while Kafka is unavailable, and those of a dead worker by another one.
 """
 
 from collections.abc import Collection, Sequence
@@ -50,14 +50,14 @@ DUE: Final = """
 SELECT extract(epoch FROM min(greatest(not_before - $2, claimed_until - now())))::float8
 FROM work WHERE bridge IS NOT DISTINCT FROM $1
 """
-GONE: Final = "DELETE FROM work WHERE tenant = $1 AND operation_id = $2"
+REMOVE: Final = "DELETE FROM work WHERE tenant = $1 AND operation_id = $2"
 OF_DEVICE: Final = "SELECT operation_id FROM work WHERE tenant = $1 AND device_id = $2"
 COUNT: Final = "SELECT count(*) FROM work"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """An operation that is to be done."""
+    """An operation to execute."""
 
     tenant: str
     operation_id: OperationId
@@ -66,10 +66,9 @@ class Job:
 
 
 class Work:
-    """The table. `seconds` is how long a claim lasts without being renewed. All raise Unavailable.
+    """The queue. A claim lasts `seconds` unless it is renewed. All methods raise Unavailable.
 
-    What happens at one place is put, claimed and removed there: `bridge` is None for the service
-    itself.
+    Jobs are claimed for one `bridge` at a time, None for the service itself.
     """
 
     def __init__(self, pool: Pool, seconds: float) -> None:
@@ -78,7 +77,7 @@ class Work:
         self._length = timedelta(seconds=seconds)
 
     async def put(self, job: Job, bridge: UUID | None, not_before: datetime) -> None:
-        """Have it done, not before some moment. Safe to repeat."""
+        """Add a job, which is not claimed before a moment. Safe to repeat."""
         async with acquire(self._pool) as connection:
             await connection.execute(
                 PUT,
@@ -93,46 +92,46 @@ class Work:
     async def claim(
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
-        """Claim some that are free, or whose holder is gone."""
+        """Claim jobs that are free, or whose claim has run out."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
         return [_job(row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Claim some past their deadline that are free, whichever bridge they were for."""
+        """Claim free jobs of all bridges that are past their deadline."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
         return [_job(row) for row in rows]
 
     async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:
-        """When the next may be claimed, negative if one may be already; None if there is none."""
+        """Seconds until a job may be claimed, below 0 if one may be now; None without jobs."""
         async with acquire(self._pool) as connection:
             due: float | None = await connection.fetchval(DUE, bridge, now)
         return due
 
     async def renew(self, holder: str, operations: Collection[OperationId]) -> None:
-        """Keep at them."""
+        """Extend claims of `holder`."""
         async with acquire(self._pool) as connection:
             await connection.execute(RENEW, holder, self._length, list(operations))
 
     async def later(self, tenant: str, operation_id: OperationId, seconds: float) -> None:
-        """Let go of it for so many seconds: there is nothing to be done yet."""
+        """Release a claim and put the job off for so many seconds."""
         async with acquire(self._pool) as connection:
             await connection.execute(LATER, tenant, operation_id, timedelta(seconds=seconds))
 
     async def done(self, tenant: str, operation_id: OperationId) -> None:
-        """It has ended. Safe to repeat."""
+        """Remove the job of an operation that has ended. Safe to repeat."""
         async with acquire(self._pool) as connection:
-            await connection.execute(GONE, tenant, operation_id)
+            await connection.execute(REMOVE, tenant, operation_id)
 
     async def of_device(self, tenant: str, device_id: DeviceId) -> Sequence[OperationId]:
-        """What is to be done with a device, whether it was begun or not."""
+        """The operations of a device that have not ended."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(OF_DEVICE, tenant, device_id)
         return [OperationId(UUID(str(row["operation_id"]))) for row in rows]
 
     async def count(self) -> int:
-        """How many there are."""
+        """The number of jobs."""
         async with acquire(self._pool) as connection:
             number: int = await connection.fetchval(COUNT)
         return number

@@ -1,1 +1,1 @@
-"""Requests about prices and their delivery."""
+"""HTTP of prices and their delivery."""

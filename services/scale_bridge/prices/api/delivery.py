@@ -1,4 +1,4 @@
-"""How it is told where a price of the shop has arrived (SCL-16)."""
+"""The answer about the delivery of a price, scale by scale (SCL-16)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.domain import SETTLED, State, price_state
-from services.scale_bridge.prices.read_models import delivery
-from services.scale_bridge.prices.read_models.delivery import Price, Row
+from services.scale_bridge.prices.read_models import price_delivery
+from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow, Price
 
 
 class Announced(BaseModel):
@@ -28,11 +28,11 @@ class Announced(BaseModel):
 
 
 class Arrival(BaseModel):
-    """How far it is on its way to one scale, and when it came so far.
+    """The delivery of a price to one scale, and the moment of each step.
 
     `state`: waiting, taken, sending, applied, verified, failed, overridden, or gone if the scale
-    sells the article no more. `shown` is what the scale was last read to show. `overridden_by` is
-    an account, or `price` for a later one.
+    sells the article no more. `shown` is the price that was last read from the scale.
+    `overridden_by` is an account, or `price` for a later price.
     """
 
     id: int
@@ -54,9 +54,9 @@ class Arrival(BaseModel):
 
 
 class Summary(BaseModel):
-    """`behind` are the scales on which something is outstanding.
+    """The delivery to all scales; it is outstanding on `behind` of them.
 
-    `seconds` passed from when it was known and valid until the last scale was seen to show it.
+    `seconds` passed from when the price was announced and valid until the last scale showed it.
     """
 
     scales: int
@@ -66,7 +66,7 @@ class Summary(BaseModel):
 
 
 class Delivery(BaseModel):
-    """A price, and where it is; `coming` are those of the article that are not valid yet."""
+    """A price and its delivery; `coming` are later prices of the article, not valid yet."""
 
     price: Announced
     summary: Summary
@@ -75,50 +75,52 @@ class Delivery(BaseModel):
 
 
 async def delivery_of(connection: Any, caller: Principal, price: Price, now: datetime) -> Delivery:
-    """Where a price is. Scales that it has not come to count only while no later one is valid."""
+    """The delivery of a price. Scales that never took it count only while no later one is valid."""
     last = await prices.current(connection, caller.tenant, [price.article], now)
-    found = last.get(price.article)
-    may_come = price.valid_at > now or found is None or found.price_id == price.price_id
-    told_of = [
+    current = last.get(price.article)
+    may_come = price.valid_at > now or current is None or current.price_id == price.price_id
+    included = [
         row
-        for row in await delivery.rows(connection, caller.tenant, owner_of(caller.subject), price)
+        for row in await price_delivery.rows(
+            connection, caller.tenant, owner_of(caller.subject), price
+        )
         if may_come or row.facts.taken_at is not None
     ]
-    arrivals = [_arrival(row) for row in told_of]
+    arrivals = [_arrival(row) for row in included]
     return Delivery(price=announced(price), summary=_summary(price, arrivals), scales=arrivals)
 
 
-def _arrival(row: Row) -> Arrival:
-    word = price_state(row.facts)
+def _arrival(row: DeliveryRow) -> Arrival:
+    delivery = price_state(row.facts)
     verified_at = row.facts.verified_at
-    moved = word.state is State.WAITING
+    waiting = delivery.state is State.WAITING
     return Arrival(
         id=row.number,
         name=row.name,
         plu=row.plu,
-        state=word.state,
-        code=word.code,
-        detail=word.detail,
-        shown=_number(row.shown_price),
+        state=delivery.state,
+        code=delivery.code,
+        detail=delivery.detail,
+        shown=_number(row.displayed_price),
         changed=row.changed,
         revision=row.revision,
-        taken_at=None if moved else row.facts.taken_at,
+        taken_at=None if waiting else row.facts.taken_at,
         sending_at=row.sending_at,
         applied_at=row.applied_at,
         verified_at=verified_at,
-        failed_at=word.failed_at,
+        failed_at=delivery.failed_at,
         overridden_at=row.facts.overridden_at,
         overridden_by=row.overridden_by,
     )
 
 
 def _summary(price: Price, arrivals: Sequence[Arrival]) -> Summary:
-    """A scale that sells the article as several products is there when all of them are."""
+    """The counts of scales; one that sells several products of the article needs all of them."""
     states: dict[int, set[State]] = {}
     for one in arrivals:
         states.setdefault(one.id, set()).add(one.state)
-    behind = sum(1 for all_of in states.values() if not all_of <= SETTLED)
-    shown = [
+    outstanding = sum(1 for all_of in states.values() if not all_of <= SETTLED)
+    verified = [
         one.verified_at
         for one in arrivals
         if one.state is State.VERIFIED and one.verified_at is not None
@@ -127,8 +129,8 @@ def _summary(price: Price, arrivals: Sequence[Arrival]) -> Summary:
     return Summary(
         scales=len(states),
         verified=sum(1 for all_of in states.values() if all_of == {State.VERIFIED}),
-        behind=behind,
-        seconds=(max(shown) - since).total_seconds() if shown and not behind else None,
+        behind=outstanding,
+        seconds=(max(verified) - since).total_seconds() if verified and not outstanding else None,
     )
 
 
@@ -137,13 +139,13 @@ def _number(text: str | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def plain(said: ShopPrice) -> Price:
-    """What counts of it where it is told how far it is."""
+def plain(price: ShopPrice) -> Price:
+    """A stored price as the read model has it."""
     names = ("price_id", "article", "price", "valid_at", "announced_at")
-    return Price(**{name: getattr(said, name) for name in names})
+    return Price(**{name: getattr(price, name) for name in names})
 
 
 def announced(price: Price | ShopPrice) -> Announced:
-    """A price as it is answered."""
+    """A price as an answer has it."""
     names = ("price_id", "article", "price", "valid_at", "announced_at")
     return Announced(**{name: getattr(price, name) for name in names})

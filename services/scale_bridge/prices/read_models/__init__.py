@@ -1,1 +1,1 @@
-"""Questions about prices."""
+"""The delivery of prices, and the products of an article."""

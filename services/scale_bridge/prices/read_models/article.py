@@ -1,7 +1,4 @@
-"""Which scales of an owner sell an article, as what, and what shall they show of it?
-
-Nothing of its own: what each scale shall show stands in `desired`, whose it is in `device`.
-"""
+"""The products of an owner's scales by article, from the tables `desired` and `device`."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,25 +20,25 @@ ORDER BY device.number, length(desired.plu), desired.plu LIMIT $4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sold:
-    """An article on a scale, which its clients know by number; `shown` as in `domain.shown`."""
+    """A product of an article, on the scale with a number and a name; `fields` are displayed."""
 
     number: int
     device: str
     plu: str
-    shown: DisplayedFields
+    fields: DisplayedFields
 
 
 async def sold(
     connection: Any, tenant: str, owner: UUID, codes: Collection[str], *, limit: int = 1000
 ) -> Sequence[Sold]:
-    """Every product of these codes on the owner's scales, by the scale's number and the PLU."""
+    """The products with these codes on an owner's scales, by the scale's number and the PLU."""
     rows = await connection.fetch(SOLD, tenant, list(codes), owner, limit)
     return [
         Sold(
             number=row["number"],
             device=row["name"],
             plu=row["plu"],
-            shown=msgspec.json.decode(row["fields"]),
+            fields=msgspec.json.decode(row["fields"]),
         )
         for row in rows
     ]

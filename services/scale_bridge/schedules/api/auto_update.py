@@ -1,4 +1,4 @@
-"""Auto-update of a scale's dates: whether, how often, and how the last run ended (§1.1)."""
+"""HTTP of auto-update: the interval of a scale's date refresh, and its last run (§1.1)."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -7,20 +7,26 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from libs.http.visible import visible
-from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, own, request_metadata
+from services.scale_bridge.context import (
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    own_device,
+    request_metadata,
+)
 from services.scale_bridge.schedules.domain.commands import SetSchedule
-from services.scale_bridge.schedules.domain.history import Schedule
-from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
+from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, Schedule
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])
 
 SWITCHED_OFF: Final = "X-Auto-Update"
-"""A header that says `off` where schedules are switched off for everybody (R10)."""
+"""The header that is `off` where schedules are off for the whole installation (R10)."""
 
 
 class AutoUpdateSet(BaseModel):
-    """What a client may set. What it says of the last run is ignored."""
+    """The settings of auto-update. Fields about the last run are ignored."""
 
     enabled: bool
     interval_minutes: Annotated[int, Field(ge=FEWEST_MINUTES, le=MOST_MINUTES)]
@@ -38,10 +44,10 @@ class AutoUpdate(BaseModel):
 
 @router.get("/devices/{device_id}/auto-update")
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> AutoUpdate:
-    """How it stands; disabled if nobody ever set it."""
-    found = await own(scales, caller, device_id)
+    """Auto-update of a scale; disabled if it was never set."""
+    device = await own_device(scales, caller, device_id)
     schedule = await handler.get(
-        scales.context.store, scales.reading, caller.tenant, found.device_id
+        scales.context.store, scales.reading, caller.tenant, device.device_id
     )
     return _present(response, scales, schedule)
 
@@ -55,13 +61,13 @@ async def put(
     device_id: int,
     body: AutoUpdateSet,
 ) -> AutoUpdate:
-    """Set it; setting the same again shifts nothing. 409 if it cannot be switched on here.
+    """Set auto-update; the same settings again change nothing. 409 if schedules are off here.
 
     Another interval ends a calendar.
     """
-    found = await own(scales, caller, device_id)
+    device = await own_device(scales, caller, device_id)
     command = SetSchedule(
-        device_id=found.device_id,
+        device_id=device.device_id,
         enabled=body.enabled,
         interval_minutes=body.interval_minutes,
         set_by=caller.subject,
@@ -79,12 +85,12 @@ def _present(response: Response, scales: ApiContext, schedule: Schedule) -> Auto
     return AutoUpdate(
         enabled=schedule.enabled,
         interval_minutes=schedule.interval_minutes or scales.settings.scheduler_interval,
-        last_run_utc=written(schedule.last_run_at),
+        last_run_utc=utc_text(schedule.last_run_at),
         last_status=schedule.last_status,
         last_error=schedule.last_error,
     )
 
 
-def written(moment: datetime | None) -> str | None:
-    """To the second, in UTC, with a Z (§1.2)."""
+def utc_text(moment: datetime | None) -> str | None:
+    """A moment to the second, in UTC, with a Z (§1.2)."""
     return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

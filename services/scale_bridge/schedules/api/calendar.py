@@ -1,4 +1,4 @@
-"""When a scale refreshes its dates by itself: by interval, or by a shop's clock (SCL-5)."""
+"""HTTP of schedules: when a scale's dates are refreshed, by interval or by calendar (SCL-5)."""
 
 from datetime import datetime, tzinfo
 from typing import Annotated, Final, Literal
@@ -13,13 +13,13 @@ from services.scale_bridge.context import (
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.api.auto_update import SWITCHED_OFF, written
+from services.scale_bridge.schedules.api.auto_update import SWITCHED_OFF, utc_text
 from services.scale_bridge.schedules.domain.calendar import (
     GRACE,
     MOST_GRACE,
@@ -30,14 +30,18 @@ from services.scale_bridge.schedules.domain.calendar import (
     calendar,
 )
 from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
-from services.scale_bridge.schedules.domain.history import Schedule
-from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, upcoming
+from services.scale_bridge.schedules.domain.schedule import (
+    FEWEST_MINUTES,
+    MOST_MINUTES,
+    Schedule,
+    upcoming,
+)
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["schedule"])
 
-NEXT: Final = 5
-"""How many runs are told in advance."""
+UPCOMING_RUNS: Final = 5
+"""How many upcoming runs an answer lists."""
 
 Time = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -45,7 +49,7 @@ Missed = Literal["run", "skip"]
 
 
 class CalendarFields(BaseModel):
-    """What only a schedule with times of day has; null is not said, or not so."""
+    """The fields of a schedule by calendar; null where it has an interval."""
 
     at: Annotated[list[Time], Field(min_length=1, max_length=MOST_TIMES)] | None = None
     weekdays: Annotated[list[Weekday], Field(min_length=1, max_length=7)] | None = None
@@ -55,26 +59,26 @@ class CalendarFields(BaseModel):
     grace_minutes: Annotated[int, Field(ge=0, le=MOST_GRACE)] | None = None
 
     def given(self) -> list[str]:
-        """Which of them were."""
-        return [one for one in CalendarFields.model_fields if getattr(self, one) is not None]
+        """The names of the fields that are set."""
+        return [name for name in CalendarFields.model_fields if getattr(self, name) is not None]
 
 
 class ScheduleGiven(CalendarFields):
-    """All of a schedule: either `every_minutes`, or `at` and what may go with it."""
+    """A whole schedule: either `every_minutes`, or `at` and the other fields of a calendar."""
 
     enabled: bool
     every_minutes: Annotated[int, Field(ge=FEWEST_MINUTES, le=MOST_MINUTES)] | None = None
 
 
 class Moment(BaseModel):
-    """A run to come, by the clock it goes by and in UTC."""
+    """An upcoming run, in the schedule's zone and in UTC."""
 
     local: str
     utc: str
 
 
 class Skipped(BaseModel):
-    """So many runs were left out at `at_utc`, the first of them due at `due_utc`."""
+    """`runs` that were skipped at `at_utc`; the first was due at `due_utc`."""
 
     at_utc: str | None
     due_utc: str | None
@@ -83,7 +87,7 @@ class Skipped(BaseModel):
 
 
 class ScheduleShown(CalendarFields):
-    """A schedule, what comes of it next, and what became of it last."""
+    """A schedule, its upcoming runs, and its last run."""
 
     enabled: bool
     every_minutes: int | None
@@ -98,12 +102,12 @@ class ScheduleShown(CalendarFields):
 
 @router.get("/devices/{device_id}/schedule")
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> ScheduleShown:
-    """How it stands; disabled if nobody ever set it."""
-    found = await own(scales, caller, device_id)
+    """The schedule of a scale; disabled if it was never set."""
+    device = await own_device(scales, caller, device_id)
     schedule = await handler.get(
-        scales.context.store, scales.reading, caller.tenant, found.device_id
+        scales.context.store, scales.reading, caller.tenant, device.device_id
     )
-    return _present(response, scales, found.device_id, schedule)
+    return _present(response, scales, device.device_id, schedule)
 
 
 @router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
@@ -115,32 +119,32 @@ async def put(
     device_id: int,
     body: ScheduleGiven,
 ) -> ScheduleShown:
-    """Set all of it; setting the same again shifts nothing. 409 if it cannot be on here."""
-    found = await own(scales, caller, device_id)
-    command = _command(scales, caller.subject, found.device_id, body)
+    """Set the whole schedule; the same again changes nothing. 409 if schedules are off here."""
+    device = await own_device(scales, caller, device_id)
+    command = _command(scales, caller.subject, device.device_id, body)
     metadata = request_metadata(request, caller)
     schedule = await handler.put(scales.context.store, scales.reading, command, metadata)
-    return _present(response, scales, found.device_id, schedule)
+    return _present(response, scales, device.device_id, schedule)
 
 
 def _command(
     scales: ApiContext, subject: str, device_id: DeviceId, body: ScheduleGiven
 ) -> SetSchedule | SetCalendar:
-    """Raises HTTPException if it is neither an interval nor a calendar."""
+    """The command for a schedule. Raises HTTPException unless it is an interval or a calendar."""
     if body.every_minutes is None:
-        made, zone = _calendar(scales, body)
+        new_calendar, zone = _calendar(scales, body)
         return SetCalendar(
             device_id=device_id,
             enabled=body.enabled,
-            calendar=made,
+            calendar=new_calendar,
             zone=zone,
             interval_minutes=scales.settings.scheduler_interval,
             set_by=subject,
             now=scales.clock(),
             may_run=scales.settings.scheduler_on,
         )
-    if said := body.given():
-        raise unfit(*(((name,), "cannot be given together with every_minutes") for name in said))
+    if given := body.given():
+        raise unfit(*(((name,), "cannot be given together with every_minutes") for name in given))
     return SetSchedule(
         device_id=device_id,
         enabled=body.enabled,
@@ -148,14 +152,14 @@ def _command(
         set_by=subject,
         now=scales.clock(),
         may_run=scales.settings.scheduler_on,
-        over=True,
+        ends_calendar=True,
     )
 
 
 def _calendar(scales: ApiContext, body: ScheduleGiven) -> tuple[ScheduleCalendar, tzinfo]:
     if body.at is None:
         raise unfit((("at",), "times of day are needed, or every_minutes"))
-    made = calendar(
+    new_calendar = calendar(
         body.at,
         zone=scales.settings.timezone if body.zone is None else body.zone,
         weekdays=body.weekdays or WEEKDAYS,
@@ -163,7 +167,7 @@ def _calendar(scales: ApiContext, body: ScheduleGiven) -> tuple[ScheduleCalendar
         missed=body.missed or RUN,
         grace_minutes=GRACE if body.grace_minutes is None else body.grace_minutes,
     )
-    return made, _zone(made.zone)
+    return new_calendar, _zone(new_calendar.zone)
 
 
 def _zone(name: str) -> tzinfo:
@@ -178,18 +182,18 @@ def _present(
 ) -> ScheduleShown:
     if not scales.settings.scheduler_on:
         response.headers[SWITCHED_OFF] = "off"
-    its = schedule.calendar
-    zone = scales.settings.zone if its is None else zones.zone(its.zone)
-    coming = upcoming(schedule, device_id, zone, scales.clock(), NEXT)
-    moments = [Moment(local=_local(one, zone), utc=written(one) or "") for one in coming]
+    current = schedule.calendar
+    zone = scales.settings.zone if current is None else zones.zone(current.zone)
+    runs = upcoming(schedule, device_id, zone, scales.clock(), UPCOMING_RUNS)
+    moments = [Moment(local=_local(run, zone), utc=utc_text(run) or "") for run in runs]
     interval = schedule.interval_minutes or scales.settings.scheduler_interval
     return ScheduleShown(
         enabled=schedule.enabled,
-        every_minutes=interval if its is None else None,
-        **{name: getattr(its, name, None) for name in CalendarFields.model_fields},
+        every_minutes=interval if current is None else None,
+        **{name: getattr(current, name, None) for name in CalendarFields.model_fields},
         next_run_utc=moments[0].utc if moments else None,
         next_run_local=moments[0].local if moments else None,
-        last_run_utc=written(schedule.last_run_at),
+        last_run_utc=utc_text(schedule.last_run_at),
         last_status=schedule.last_status,
         last_error=schedule.last_error,
         last_skipped=_skipped(schedule),
@@ -201,8 +205,8 @@ def _skipped(schedule: Schedule) -> Skipped | None:
     if schedule.skipped_at is None:
         return None
     return Skipped(
-        at_utc=written(schedule.skipped_at),
-        due_utc=written(schedule.skipped_due_at),
+        at_utc=utc_text(schedule.skipped_at),
+        due_utc=utc_text(schedule.skipped_due_at),
         runs=schedule.skipped_runs or 0,
         reason=schedule.skipped_reason or "",
     )

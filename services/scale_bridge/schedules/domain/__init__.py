@@ -1,1 +1,1 @@
-"""Rules of schedules, calendars and recovery."""
+"""Schedules, their calendars, and the recovery policy."""

@@ -1,8 +1,8 @@
-"""A calendar: runs at times of day by a shop's clock, also when that clock is changed (SCL-5).
+"""A calendar: runs at times of day in a shop's zone, also when its clocks change (SCL-5).
 
-A time that does not exist on a day is the first moment that does, one that exists twice the first
-of both. A run comes a little after its time, as follows from the scale and the day: many scales do
-not begin at once, and a restart shifts none. It never comes as late as the next time.
+A time that the clocks leave out is the first moment after the gap; one that they show twice is the
+first of both. A run begins a little after its time, before the next one: the delay follows from the
+scale and the day, so scales are spread, and a restart changes nothing.
 """
 
 from bisect import bisect_left
@@ -28,7 +28,7 @@ _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 _NEAR: Final = timedelta(hours=3)
 _EARLIER: Final = timedelta(days=2)
-"""A run of a day so far back is over: a spread and a change of clocks take less."""
+"""Runs of earlier days are over: the spread and a change of clocks take less."""
 
 
 class BadCalendar(Unfit):
@@ -37,7 +37,7 @@ class BadCalendar(Unfit):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One time of the calendar as a moment, and when the run for it begins; both in UTC."""
+    """A time of the calendar as a moment (`slot`), and when its run begins (`at`); both in UTC."""
 
     slot: datetime
     at: datetime
@@ -52,9 +52,12 @@ def calendar(
     missed: str = RUN,
     grace_minutes: int = GRACE,
 ) -> ScheduleCalendar:
-    """The same one for the same times in any order. Raises BadCalendar; knows no zones."""
-    made = ScheduleCalendar(
-        at=tuple(sorted({f"{_time(one):%H:%M}" for one in at})),
+    """A calendar with its times sorted and without repetitions. Does not check the zone.
+
+    Raises BadCalendar.
+    """
+    checked = ScheduleCalendar(
+        at=tuple(sorted({f"{_time(text):%H:%M}" for text in at})),
         weekdays=tuple(day for day in WEEKDAYS if day in weekdays),
         zone=zone,
         jitter_minutes=jitter_minutes,
@@ -62,29 +65,29 @@ def calendar(
         grace_minutes=grace_minutes,
     )
     if (
-        not 1 <= len(made.at) <= MOST_TIMES
-        or not made.weekdays
+        not 1 <= len(checked.at) <= MOST_TIMES
+        or not checked.weekdays
         or not set(weekdays) <= set(WEEKDAYS)
         or not 0 <= jitter_minutes <= MOST_JITTER
         or missed not in (RUN, SKIP)
         or not 0 <= grace_minutes <= MOST_GRACE
     ):
         raise BadCalendar
-    return made
+    return checked
 
 
 def moment(day: date, at: time, zone: tzinfo) -> datetime:
-    """When a clock in the zone shows this time on this day, or skips it; the first time, in UTC."""
-    wanted = datetime.combine(day, at)
-    latest = wanted.replace(tzinfo=zone).astimezone(UTC)
-    if latest.astimezone(zone).replace(tzinfo=None) == wanted:
+    """The moment, in UTC, when clocks in the zone first show a time on a day, or leave it out."""
+    local = datetime.combine(day, at)
+    latest = local.replace(tzinfo=zone).astimezone(UTC)
+    if latest.astimezone(zone).replace(tzinfo=None) == local:
         return latest
-    # Left out: by the clock before the change it is `latest`, by the one after it was `earliest`.
-    earliest = wanted.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    # Left out: `latest` by the offset before the change, `earliest` by the one after it.
+    earliest = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
 
     def shows_later(seconds: int) -> bool:
-        shown = (earliest + seconds * _SECOND).astimezone(zone)
-        return shown.replace(tzinfo=None) >= wanted
+        shows = (earliest + seconds * _SECOND).astimezone(zone)
+        return shows.replace(tzinfo=None) >= local
 
     between = range((latest - earliest) // _SECOND)
     return earliest + bisect_left(between, True, key=shows_later) * _SECOND
@@ -93,7 +96,7 @@ def moment(day: date, at: time, zone: tzinfo) -> datetime:
 def runs(
     of: ScheduleCalendar, zone: tzinfo, device_id: DeviceId, *, since: datetime
 ) -> Iterator[Run]:
-    """All that begin after `since`, the next first; there is no last."""
+    """The runs that begin after `since`, in order, without end."""
     first = (since - _EARLIER).astimezone(zone).date()
     for (day, slot), (_, later) in pairwise(_slots(of, zone, first)):
         spread = min(timedelta(minutes=of.jitter_minutes), later - slot)
@@ -112,8 +115,8 @@ def next_run(
 ) -> datetime:
     """When the next run begins, strictly after `now`.
 
-    Until the slot `done` all had their run, also if by this calendar theirs were yet to come. If
-    that is far ahead, a clock was wrong.
+    All slots up to `done` have had their run, also by an earlier calendar. A `done` far in the
+    future is ignored: a clock was wrong.
     """
     known = done if done is not None and done <= now + _DAY else now - _EARLIER
     return next(run.at for run in runs(of, zone, device_id, since=now) if run.slot > known)
@@ -122,10 +125,9 @@ def next_run(
 def missed(
     of: ScheduleCalendar, zone: tzinfo, device_id: DeviceId, *, due: datetime, now: datetime
 ) -> list[Run]:
-    """The run that was due, and all those after it that should have begun by now.
+    """The run that was due at `due`, and all later ones that should have begun by now.
 
-    The clocks of a zone may be changed otherwise than was known when the run was timed: then it is
-    the one nearest to it.
+    If the rules of the zone changed since the run was timed, it is the run nearest to `due`.
     """
     around = runs(of, zone, device_id, since=due - _NEAR)
     near = takewhile(lambda run: run.at <= due + _NEAR, around)
@@ -134,19 +136,19 @@ def missed(
     return [Run(nearest.slot, due), *(run for run in begun if run.slot > nearest.slot)]
 
 
-def _time(written: str) -> time:
+def _time(text: str) -> time:
     try:
-        made = time.fromisoformat(written)
+        value = time.fromisoformat(text)
     except ValueError:
         raise BadCalendar from None
-    if written != f"{made:%H:%M}":
+    if text != f"{value:%H:%M}":
         raise BadCalendar
-    return made
+    return value
 
 
 def _slots(of: ScheduleCalendar, zone: tzinfo, day: date) -> Iterator[tuple[date, datetime]]:
-    """The times from a day on as moments. Those that are the same one are one."""
-    times = [_time(one) for one in of.at]
+    """The times from a day on as moments, without repetitions."""
+    times = [_time(text) for text in of.at]
     last = None
     while True:
         if WEEKDAYS[day.weekday()] in of.weekdays:
@@ -159,5 +161,5 @@ def _slots(of: ScheduleCalendar, zone: tzinfo, day: date) -> Iterator[tuple[date
 
 
 def _share(device_id: DeviceId, day: date, seconds: int) -> int:
-    """Less than so many seconds, the same ones for a scale on a day; spread evenly over scales."""
+    """A delay below `seconds`: fixed for a scale and a day, spread evenly over scales."""
     return seconds * uuid5(device_id, f"spread {day}").int >> 128

@@ -1,4 +1,4 @@
-"""What may be asked of a schedule."""
+"""The commands of a schedule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,10 @@ from contracts.scale_bridge import DeviceId, OperationId, ScheduleCalendar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetSchedule:
-    """Switch it on or off, or time it anew. `may_run` is false where schedules are switched off
-    for everybody.
+    """Switch a schedule on or off, or set its interval.
 
-    An interval that is as it was leaves a calendar in force, unless that is to be `over`. `zone` is
-    the one of the calendar there is.
+    `may_run` is false where schedules are off for the whole installation. An unchanged interval
+    keeps the present calendar unless `ends_calendar`. `zone` is the zone of the present calendar.
     """
 
     device_id: DeviceId
@@ -23,13 +22,13 @@ class SetSchedule:
     set_by: str
     now: datetime
     may_run: bool = True
-    over: bool = False
+    ends_calendar: bool = False
     zone: tzinfo | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetCalendar:
-    """Time it by a calendar, whose zone is `zone`. `interval_minutes` is told if there was none."""
+    """Set a calendar, whose zone is `zone`. `interval_minutes` is stored if none was set before."""
 
     device_id: DeviceId
     enabled: bool
@@ -43,7 +42,7 @@ class SetCalendar:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimRun:
-    """Do what is due, if anything is. `zone` is the one of the calendar, if there is one."""
+    """Claim the run that is due, if there is one. `zone` is the zone of the calendar."""
 
     device_id: DeviceId
     now: datetime
@@ -52,7 +51,7 @@ class ClaimRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordRun:
-    """Say what became of a run; `error` is None if it went well."""
+    """Record the end of a run; `error` is None if it succeeded."""
 
     device_id: DeviceId
     operation_id: OperationId

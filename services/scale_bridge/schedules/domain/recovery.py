@@ -1,7 +1,7 @@
 """Recovery policy: the next action for a scale that is out of date or silent (SCL-9).
 
-Straight to what it shall show now: there is one upload, however much it missed. The more often it
-failed, the longer it is left alone, and not all scales of a shop are asked at the same moment.
+One upload brings a scale to its present catalogue, however much it missed. Pauses grow with every
+failure and differ between scales.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from services.scale_bridge.monitoring.domain import UNREACHABLE, WENT_WELL
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 HOPELESS: Final = frozenset(
     {
@@ -24,12 +24,12 @@ HOPELESS: Final = frozenset(
         "DeviceUnknown",
     }
 )
-"""Codes after which the same would happen again: a person has to act first."""
+"""Codes of operations that would fail again: a person has to act first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """How patient it is. Without `idle` a scale that seems well is not read."""
+class RecoveryRules:
+    """The pauses of recovery, `first` to `longest`; scales not read for `idle` are read, if set."""
 
     first: timedelta = timedelta(seconds=15)
     longest: timedelta = timedelta(minutes=15)
@@ -37,8 +37,8 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Last:
-    """The last operation of some kind."""
+class PastOperation:
+    """An operation that has ended."""
 
     kind: str
     outcome: str
@@ -48,33 +48,33 @@ class Last:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What is known of a scale.
+    """The facts about a scale that recovery decides on.
 
-    `dirty` if it is not known to show what it shall, `unsent` if that is by a price or by dates
-    that it never confirmed. `tried` is the last that was done with it in earnest, `transfer` the
-    last upload, refresh or verify; both also failed ones. `read_at` is when it was last read to
-    the end, `silent_at` when it last did not answer. `failures` counts what failed since it last
-    showed what it shall. `ended_at` is when anything ended last, also what never came to the scale.
+    `valid`: a catalogue was read from its present address. `dirty`: it has not confirmed the
+    present revision, `unsent` because of a price or of dates. `tried` is the last operation that
+    reached for the scale, `transfer` the last upload, refresh or verify, failed ones included.
+    `read_at` is its last complete read, `silent_at` the last time it did not answer. `failures` are
+    counted since it last showed its catalogue. `ended_at` is the end of the last operation of all.
     """
 
     device_id: UUID
     valid: bool = False
     dirty: bool = False
     unsent: bool = False
-    tried: Last | None = None
-    transfer: Last | None = None
+    tried: PastOperation | None = None
+    transfer: PastOperation | None = None
     read_at: datetime | None = None
     silent_at: datetime | None = None
     failures: int = 0
     ended_at: datetime | None = None
 
 
-def next_action(health: Health, now: datetime, rules: Rules) -> Kind | None:
-    """What to do with the scale now, if anything."""
+def next_action(health: Health, now: datetime, rules: RecoveryRules) -> Kind | None:
+    """The kind of operation that the scale needs now, if any."""
     tried = health.tried
     if tried is not None and tried.code in HOPELESS:
         return None
-    if health.ended_at is not None and now - health.ended_at < _patience(health, rules):
+    if health.ended_at is not None and now - health.ended_at < _pause(health, rules):
         return None
     if tried is not None and tried.code in UNREACHABLE:
         return Kind.PROBE
@@ -85,20 +85,20 @@ def next_action(health: Health, now: datetime, rules: Rules) -> Kind | None:
     return _idle(health, now, rules)
 
 
-def next_change(health: Health, now: datetime, rules: Rules) -> datetime | None:
-    """When the next action may become another by time alone, the first moment after `now`."""
+def next_change(health: Health, now: datetime, rules: RecoveryRules) -> datetime | None:
+    """The first moment after `now` at which time alone may change the next action."""
     moments = []
     if health.ended_at is not None:
-        moments.append(health.ended_at + _patience(health, rules))
+        moments.append(health.ended_at + _pause(health, rules))
     if rules.idle is not None and health.read_at is not None:
         moments.append(health.read_at + _jittered(health, rules.idle))
     return min((moment for moment in moments if moment > now), default=None)
 
 
 def is_owed(health: Health) -> bool:
-    """Whether an update of the scale is outstanding that nothing prevents.
+    """Whether the scale needs an upload that is likely to succeed.
 
-    What a person edited and did not send yet is not owed.
+    Edits of a person that were never sent are not owed.
     """
     transfer = health.transfer
     if not health.valid or not health.dirty:
@@ -109,20 +109,20 @@ def is_owed(health: Health) -> bool:
 
 
 def _came_back(health: Health) -> bool:
-    """Whether it was silent since it was last read: without power it may have forgotten."""
+    """Whether the scale was silent since its last read: a loss of power may have changed it."""
     silent, read = health.silent_at, health.read_at
     return health.valid and silent is not None and (read is None or read < silent)
 
 
-def _idle(health: Health, now: datetime, rules: Rules) -> Kind | None:
+def _idle(health: Health, now: datetime, rules: RecoveryRules) -> Kind | None:
     if rules.idle is None or not health.valid:
         return None
     read = health.read_at
     return Kind.VERIFY if read is None or now - read >= _jittered(health, rules.idle) else None
 
 
-def _patience(health: Health, rules: Rules) -> timedelta:
-    """How long it is left alone after the last that was done with it, or was to be done."""
+def _pause(health: Health, rules: RecoveryRules) -> timedelta:
+    """The pause after the last operation, with growing length after failures."""
     tried = health.tried
     if health.failures == 0:
         missed = tried is None or tried.at != health.ended_at
@@ -132,5 +132,5 @@ def _patience(health: Health, rules: Rules) -> timedelta:
 
 
 def _jittered(health: Health, wait: timedelta) -> timedelta:
-    """Up to a quarter longer, for each scale another quarter."""
+    """A duration up to a quarter longer, by a share that is fixed for a scale."""
     return wait * (1 + health.device_id.int % 1009 / 1009 / 4)

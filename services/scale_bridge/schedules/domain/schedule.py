@@ -1,13 +1,12 @@
-"""A schedule: when a scale refreshes its dates by itself, by interval or calendar (R10, SCL-5).
+"""A schedule: when the dates of a scale are refreshed, by interval or by calendar (R10, SCL-5).
 
-A run that is due is claimed by one worker; while it is under way no other begins. What
-was missed is made up for by one run, or skipped if a calendar says so. After a whole interval was
-missed the next run comes an interval after the one that made up for it; otherwise it keeps the beat
-of those before. What comes late begins a little later still, each scale by a share of its own:
-those that could not be served do not all begin at once. A schedule knows nothing of others: whoever
-changes one disturbs none.
+One worker claims a run that is due; no other run of the scale begins until it has ended. Missed
+runs are made up for by one run, or skipped if the calendar says so. If a whole interval was missed,
+the next run is due an interval after the late one; otherwise the rhythm stays. Late runs are spread
+over some time, so that not all scales begin at once.
 """
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import count, islice
 from typing import Final, assert_never
@@ -33,7 +32,6 @@ from services.scale_bridge.schedules.domain.commands import (
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.history import Schedule, evolve
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600
@@ -41,9 +39,38 @@ OK: Final = "OK"
 ERROR: Final = "ERROR"
 LATE: Final = "late"
 LATE_BY: Final = timedelta(minutes=2)
-"""A run that begins so long after it was due was missed: no worker was there to claim it."""
+"""A run that begins so long after it was due counts as missed."""
 SPREAD: Final = timedelta(minutes=1)
-"""Over how long runs that were missed are spread, and not over more than half an interval."""
+"""The time over which missed runs are spread; never more than half an interval."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """The state of a schedule. Without an interval it was never set.
+
+    `running` is the operation of the current run, `slot` the last time of the calendar that had
+    its run.
+    """
+
+    enabled: bool = False
+    interval_minutes: int | None = None
+    next_run_at: datetime | None = None
+    running: OperationId | None = None
+    claimed_at: datetime | None = None
+    last_run_at: datetime | None = None
+    last_status: str | None = None
+    last_error: str | None = None
+    calendar: ScheduleCalendar | None = None
+    slot: datetime | None = None
+    skipped_at: datetime | None = None
+    skipped_due_at: datetime | None = None
+    skipped_runs: int | None = None
+    skipped_reason: str | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a run is due, and none is running."""
+        due = self.next_run_at
+        return self.enabled and self.running is None and due is not None and due <= now
 
 
 class BadInterval(Refused):
@@ -55,7 +82,7 @@ class SchedulingOff(Refused):
 
 
 def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
-    """Raises BadInterval, SchedulingOff."""
+    """See `Decider`. Raises BadInterval, SchedulingOff."""
     match command:
         case SetSchedule():
             return _set(schedule, command)
@@ -64,11 +91,11 @@ def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEven
             return _timed(schedule, command, interval, command.calendar)
         case ClaimRun():
             return _claimed(schedule, command)
-        case RecordRun(operation_id=ended) if schedule.running == ended:
+        case RecordRun(operation_id=operation_id) if schedule.running == operation_id:
             return [
                 ScheduleRan(
                     device_id=command.device_id,
-                    operation_id=ended,
+                    operation_id=operation_id,
                     status=OK if command.error is None else ERROR,
                     error=command.error,
                     ran_at=command.now,
@@ -80,21 +107,62 @@ def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEven
     assert_never(command)
 
 
+def evolve(schedule: Schedule, event: ScaleBridgeEvent) -> Schedule:
+    """See `Decider`. Events of other aggregates change nothing."""
+    match event:
+        case ScheduleSet():
+            return replace(
+                schedule,
+                enabled=event.enabled,
+                interval_minutes=event.interval_minutes,
+                next_run_at=event.next_run_at,
+                calendar=event.calendar,
+            )
+        case ScheduleClaimed():
+            return replace(
+                schedule,
+                running=event.operation_id,
+                claimed_at=event.claimed_at,
+                next_run_at=event.next_run_at,
+                slot=event.slot or schedule.slot,
+            )
+        case ScheduleSkipped():
+            return replace(
+                schedule,
+                next_run_at=event.next_run_at,
+                skipped_at=event.skipped_at,
+                skipped_due_at=event.due_at,
+                skipped_runs=event.runs,
+                skipped_reason=event.reason,
+            )
+        case ScheduleRan():
+            return replace(
+                schedule,
+                running=None,
+                claimed_at=None,
+                last_run_at=event.ran_at,
+                last_status=event.status,
+                last_error=event.error,
+            )
+        case _:
+            return schedule
+
+
 def run_id(device_id: DeviceId, due: datetime) -> OperationId:
-    """The operation that is the run due then: every claimer computes the same one."""
+    """The operation of the run that is due at `due`: every worker computes the same id."""
     return OperationId(uuid5(device_id, f"run {due.isoformat()}"))
 
 
 def following(due: datetime, interval_minutes: int, now: datetime) -> datetime:
-    """When the run after the one due at `due` is due, with all that were missed left out."""
+    """When the run after the one due at `due` is due; missed runs are left out."""
     interval = timedelta(minutes=interval_minutes)
     return due + interval * (max((now - due) // interval, 0) + 1)
 
 
 def late_start(device_id: DeviceId, due: datetime, now: datetime, *, within: timedelta) -> datetime:
-    """When a run that was due then begins: now, or if it is late, within some time from now.
+    """When a run that was due at `due` begins: now, or if it is late, some time `within` from now.
 
-    It is the same for a scale in every process, and spread evenly over scales.
+    Every process computes the same time for a scale; scales are spread evenly.
     """
     if now - due < LATE_BY:
         return now
@@ -104,10 +172,7 @@ def late_start(device_id: DeviceId, due: datetime, now: datetime, *, within: tim
 def upcoming(
     schedule: Schedule, device_id: DeviceId, zone: tzinfo, now: datetime, number: int
 ) -> list[datetime]:
-    """When the next runs are due, if nothing changes; none while it is switched off.
-
-    `zone` is the one of the calendar, if there is one.
-    """
+    """When the next runs are due; empty while the schedule is off. `zone` is the calendar's."""
     due, interval = schedule.next_run_at, schedule.interval_minutes
     if not schedule.enabled or due is None or interval is None:
         return []
@@ -122,7 +187,7 @@ def upcoming(
 def _set(schedule: Schedule, command: SetSchedule) -> list[ScaleBridgeEvent]:
     if not FEWEST_MINUTES <= command.interval_minutes <= MOST_MINUTES:
         raise BadInterval
-    stays = command.interval_minutes == schedule.interval_minutes and not command.over
+    stays = command.interval_minutes == schedule.interval_minutes and not command.ends_calendar
     calendar = schedule.calendar if stays else None
     return _timed(schedule, command, command.interval_minutes, calendar)
 
@@ -135,12 +200,12 @@ def _timed(
 ) -> list[ScaleBridgeEvent]:
     if command.enabled and not command.may_run:
         raise SchedulingOff
-    wanted = (command.enabled, interval, calendar)
-    if wanted == (schedule.enabled, schedule.interval_minutes, schedule.calendar):
+    desired = (command.enabled, interval, calendar)
+    if desired == (schedule.enabled, schedule.interval_minutes, schedule.calendar):
         return []
     first = command.now + timedelta(minutes=interval)
     if calendar is not None:
-        zone, device_id = _known(command.zone), command.device_id
+        zone, device_id = _required(command.zone), command.device_id
         first = next_run(calendar, zone, device_id, now=command.now, done=schedule.slot)
     return [
         ScheduleSet(
@@ -172,12 +237,12 @@ def _claimed(schedule: Schedule, command: ClaimRun) -> list[ScaleBridgeEvent]:
 def _by_calendar(
     command: ClaimRun, calendar: ScheduleCalendar, due: datetime
 ) -> list[ScaleBridgeEvent]:
-    zone, device_id, now = _known(command.zone), command.device_id, command.now
-    begun = missed(calendar, zone, device_id, due=due, now=now)
+    zone, device_id, now = _required(command.zone), command.device_id, command.now
+    missed_runs = missed(calendar, zone, device_id, due=due, now=now)
     grace = timedelta(minutes=calendar.grace_minutes)
-    late = [run for run in begun if calendar.missed == SKIP and now - run.at > grace]
-    left = begun[len(late) :]
-    afterwards = next_run(calendar, zone, device_id, now=now, done=begun[-1].slot)
+    late = [run for run in missed_runs if calendar.missed == SKIP and now - run.at > grace]
+    left = missed_runs[len(late) :]
+    afterwards = next_run(calendar, zone, device_id, now=now, done=missed_runs[-1].slot)
     events: list[ScaleBridgeEvent] = []
     if late:
         skipped = ScheduleSkipped(
@@ -216,7 +281,7 @@ def _claim(
     )
 
 
-def _known(zone: tzinfo | None) -> tzinfo:
+def _required(zone: tzinfo | None) -> tzinfo:
     if zone is None:
         raise ValueError("a calendar needs its zone")
     return zone

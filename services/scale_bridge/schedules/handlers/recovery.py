@@ -1,12 +1,12 @@
-"""Automatic recovery: scales are probed, read or sent what they shall show.
+"""Automatic recovery: queues probes, reads and uploads for scales that need them.
 
-The ids of the operations follow from the state, so that several workers order each of them once.
+The id of an operation follows from the state of its scale: several workers queue it once.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 import structlog
 
@@ -17,81 +17,79 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.fault import Unreachable
+from services.scale_bridge.operations.domain import BY_RECOVERY
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.requests import OperationRequest
-from services.scale_bridge.schedules.domain.recovery import Rules, next_action, next_change
+from services.scale_bridge.operations.handlers.operation import OperationRequest
+from services.scale_bridge.schedules.domain.recovery import RecoveryRules, next_action, next_change
 from services.scale_bridge.schedules.read_models import health
-from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.schedules.read_models.health import IdleDevice
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
-BY_HEALING: Final = "heal"
 AT_ONCE: Final = 4
-"""How many scales one look takes care of: a shop whose power is back is not stormed."""
+"""How many operations one call queues: after a power failure not all scales are read at once."""
 
 
-async def recover(context: Context, rules: Rules, now: datetime) -> int:
-    """Order what scales need now; how many got something. One that fails stops no other."""
-    return await _treat(context, await _patients(context, now), rules, now)
+async def recover(context: Context, rules: RecoveryRules, now: datetime) -> int:
+    """Queue the operations that scales need now; how many. A failure does not stop the others."""
+    return await _recover(context, await _idle_devices(context, now), rules, now)
 
 
-async def run_once(context: Context, rules: Rules, now: datetime) -> float | None:
-    """The same; in how many seconds something may be to be ordered, None if only after events."""
-    patients = await _patients(context, now)
-    await _treat(context, patients, rules, now)
-    if any(next_action(patient.health, now, rules) for patient in patients):
-        # Not all were treated, or one whose circuit is open.
+async def run_once(context: Context, rules: RecoveryRules, now: datetime) -> float | None:
+    """The same; seconds until the next call is useful, None if only an event makes it so."""
+    devices = await _idle_devices(context, now)
+    await _recover(context, devices, rules, now)
+    if any(next_action(device.health, now, rules) for device in devices):
+        # More than `AT_ONCE` need an operation, or a circuit breaker is open.
         return 0.0
-    moments = [next_change(patient.health, now, rules) for patient in patients]
+    moments = [next_change(device.health, now, rules) for device in devices]
     first = min((moment for moment in moments if moment is not None), default=None)
     return None if first is None else (first - now).total_seconds()
 
 
-async def _patients(context: Context, now: datetime) -> Sequence[Patient]:
+async def _idle_devices(context: Context, now: datetime) -> Sequence[IdleDevice]:
     async with acquire(context.pool) as connection:
-        return await health.quiet(connection, now)
+        return await health.idle_devices(connection, now)
 
 
-async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
-    ordered = 0
-    for patient in patients:
-        kind = next_action(patient.health, now, rules)
+async def _recover(
+    context: Context, devices: Sequence[IdleDevice], rules: RecoveryRules, now: datetime
+) -> int:
+    queued = 0
+    for device in devices:
+        kind = next_action(device.health, now, rules)
         if kind is None:
             continue
         try:
-            if await _is_reachable(context, patient):
-                await operation.enqueue(context, _ordered(patient, kind))
-                ordered += 1
+            if await _is_reachable(context, device):
+                await operation.enqueue(context, _request(device, kind))
+                queued += 1
         except NotFound:
             continue
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
-            log.warning("not healed", device=str(patient.device_id), error=repr(error))
-        if ordered >= AT_ONCE:
+            log.warning("not recovered", device=str(device.device_id), error=repr(error))
+        if queued >= AT_ONCE:
             break
-    return ordered
+    return queued
 
 
-async def _is_reachable(context: Context, patient: Patient) -> bool:
-    """Whether its circuit breaker lets anybody through (R6)."""
+async def _is_reachable(context: Context, device: IdleDevice) -> bool:
+    """Whether the address is allowed and its circuit breaker is closed (R6)."""
     try:
-        endpoint = await names.find(patient.ip, patient.port, context.policy)
+        endpoint = await names.resolve(device.ip, device.port, context.policy)
     except (BadAddress, Unreachable):
         return False
     return not await context.breakers.remaining(endpoint)
 
 
-def _ordered(patient: Patient, kind: Kind) -> OperationRequest:
-    ended_at = patient.health.ended_at
-    after = ended_at.isoformat() if ended_at else "nothing"
+def _request(device: IdleDevice, kind: Kind) -> OperationRequest:
+    ended_at = device.health.ended_at
+    cause = f"{kind} after {ended_at.isoformat() if ended_at else 'nothing'}"
     return OperationRequest(
-        tenant=patient.tenant,
-        device_id=patient.device_id,
-        operation_id=OperationId(_of(patient.device_id, f"{kind} after {after}")),
+        tenant=device.tenant,
+        device_id=device.device_id,
+        operation_id=OperationId(uuid5(device.device_id, f"{BY_RECOVERY} {cause}")),
         kind=kind,
-        asked_by=BY_HEALING,
+        asked_by=BY_RECOVERY,
     )
-
-
-def _of(device_id: UUID, what: str) -> UUID:
-    return uuid5(device_id, f"{BY_HEALING} {what}")

@@ -1,8 +1,7 @@
-"""What happens when a schedule is set, when a run is due, and when one is over.
+"""Commands of schedules: set one, claim the runs that are due, record the runs that ended.
 
-Everybody who looks may find the same run due: the log lets one of them claim it (R10). A claim
-names the operation before there is one, so a claimer that dies loses nothing: the next worker that
-looks orders it.
+Several workers may see the same run due: the log lets one of them claim it (R10). A claim names the
+operation before it is queued, so a worker that dies after it loses nothing: another one queues it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,7 +26,7 @@ from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.handlers.requests import Enqueue, OperationRequest
+from services.scale_bridge.operations.handlers.operation import Enqueue, OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
 from services.scale_bridge.schedules.domain.commands import (
@@ -37,18 +36,18 @@ from services.scale_bridge.schedules.domain.commands import (
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.history import Schedule
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE
+from services.scale_bridge.schedules.domain.schedule import SCHEDULE, Schedule
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 20
 AT_ONCE: Final = 200
-"""How many schedules one look deals with."""
-ORDERED_AFTER: Final = timedelta(seconds=10)
-"""After so long a claim without an operation was left by a dead worker."""
+"""How many schedules one call deals with."""
+CLAIM_EXPIRES: Final = timedelta(seconds=10)
+"""A claim without an operation after so long is one of a dead worker."""
 BY_SCHEDULE: Final = "schedule"
 
 Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
@@ -56,7 +55,7 @@ Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheduling:
-    """What is needed: `pool` sees all tenants, `enqueue` has operations done."""
+    """The log, a pool in system scope, and the function that queues operations."""
 
     store: EventStore[ScaleBridgeEvent]
     pool: Pool
@@ -65,15 +64,15 @@ class Scheduling:
 
 async def put(
     store: EventStore[ScaleBridgeEvent],
-    reading: Pool,
+    pool: Pool,
     command: SetSchedule | SetCalendar,
     metadata: Metadata,
 ) -> Schedule:
-    """Set a schedule; the schedule as it then is. Safe to repeat.
+    """Set a schedule; the schedule afterwards. `pool` may have any scope. Safe to repeat.
 
     Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
-    find = _finder(reading, metadata.tenant, command.device_id)
+    find = _finder(pool, metadata.tenant, command.device_id)
     return await _run(store, find, command.device_id, command, metadata)
 
 
@@ -88,25 +87,25 @@ async def set_default(context: Context, device_id: DeviceId, metadata: Metadata)
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    find = _finder_in_all(context.pool, metadata.tenant, device_id)
+    find = _finder(context.pool, metadata.tenant, device_id)
     await _run(context.store, find, device_id, command, metadata)
 
 
 async def get(
-    store: EventStore[ScaleBridgeEvent], reading: Pool, tenant: str, device_id: DeviceId
+    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
 ) -> Schedule:
     """The schedule as the log has it; a disabled one if it was never set."""
-    return (await _load(store, _finder(reading, tenant, device_id), tenant, device_id))[0]
+    return (await _load(store, _finder(pool, tenant, device_id), tenant, device_id))[0]
 
 
 async def zone(
     store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
 ) -> ZoneInfo | None:
-    """By whose clock a scale runs, if it has a calendar, even one switched off; `pool` sees all.
+    """The zone of a scale's calendar, also of one that is switched off; None without a calendar.
 
-    None too if the zone is unknown by now. Raises Unavailable, LogUnavailable.
+    None too if the system no longer knows the zone. Raises Unavailable, LogUnavailable.
     """
-    find = _finder_in_all(pool, tenant, device_id)
+    find = _finder(pool, tenant, device_id)
     calendar = (await _load(store, find, tenant, device_id))[0].calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
@@ -116,20 +115,23 @@ async def zone(
 
 
 async def run_due(scheduling: Scheduling, now: datetime) -> int:
-    """Claim what is due and order it; how many runs were ours. One that fails stops no other."""
+    """Claim runs that are due and queue their operations; how many this call claimed.
+
+    A run that fails does not stop the others.
+    """
     async with acquire(scheduling.pool) as connection:
-        found = await schedules.due(connection, now, limit=AT_ONCE)
+        rows = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
-    for row in found:
+    for row in rows:
         metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
             claim = await _claim(scheduling.store, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
-                ordered = _ordered(row, claim.operation_id)
                 after = max(0.0, (begins - now).total_seconds())
-                await scheduling.enqueue(replace(ordered, after_seconds=after))
+                request = _request(row, claim.operation_id)
+                await scheduling.enqueue(replace(request, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not begun", device=str(row.device_id), error=repr(error))
@@ -137,20 +139,20 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
 
 
 async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
-    """In how many seconds a run is due, negative if one is already; None if none ever is."""
+    """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
     async with acquire(scheduling.pool) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
 async def record_ended(scheduling: Scheduling, now: datetime) -> int:
-    """Look after the runs under way: record those that ended, order those that never began.
+    """Record runs that have ended, and queue runs whose worker died after the claim.
 
-    How many were recorded.
+    Returns how many were recorded.
     """
     async with acquire(scheduling.pool) as connection:
-        found = await schedules.running(connection, limit=AT_ONCE)
+        rows = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
-    for row in found:
+    for row in rows:
         try:
             recorded += await _record_run(scheduling, row, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
@@ -167,9 +169,9 @@ async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -
     if ended is not None:
         went_well = ended.outcome in ("done", "verified")
         return await _record(scheduling, row, run, None if went_well else ended.detail, now)
-    if not history.events and now - since >= ORDERED_AFTER:
+    if not history.events and now - since >= CLAIM_EXPIRES:
         try:
-            await scheduling.enqueue(_ordered(row, run))
+            await scheduling.enqueue(_request(row, run))
         except NotFound as error:
             return await _record(scheduling, row, run, str(error), now)
     return False
@@ -184,7 +186,7 @@ async def _record(
 ) -> bool:
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
     metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    find = _known(row)
+    find = _of_row(row)
     before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
     await _run(scheduling.store, find, row.device_id, command, metadata)
     return before.running == run
@@ -193,10 +195,10 @@ async def _record(
 async def _claim(
     store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, metadata: Metadata
 ) -> ScheduleClaimed | None:
-    """The run that became ours, if it did: exactly one who tries gets it."""
-    find, device_id = _known(row), row.device_id
+    """Claim a run; None if it is not due or another worker has claimed it."""
+    find, device_id = _of_row(row), row.device_id
     schedule, version = await _load(store, find, row.tenant, device_id)
-    events = _decided(schedule, command)
+    events = _decide(schedule, command)
     if not events:
         return None
     try:
@@ -217,7 +219,7 @@ async def _run(
 ) -> Schedule:
     for _ in range(ATTEMPTS):
         schedule, version = await _load(store, find, metadata.tenant, device_id)
-        events = _decided(schedule, command)
+        events = _decide(schedule, command)
         if not events:
             return schedule
         try:
@@ -230,11 +232,11 @@ async def _run(
     raise Unavailable("schedule")
 
 
-def _decided(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
-    """What is decided, by the clock of the calendar there is. Raises UnknownZone as well."""
+def _decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
+    """Decide with the zone of the present calendar. Raises what `decide` raises, UnknownZone."""
     calendar = schedule.calendar
     match command:
-        case ClaimRun() | SetSchedule(over=False) if calendar is not None:
+        case ClaimRun() | SetSchedule(ends_calendar=False) if calendar is not None:
             command = replace(command, zone=zones.zone(calendar.zone))
     return SCHEDULE.decide(schedule, command)
 
@@ -242,7 +244,7 @@ def _decided(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEv
 async def _load(
     store: EventStore[ScaleBridgeEvent], find: Find, tenant: str, device_id: DeviceId
 ) -> tuple[Schedule, int]:
-    """The schedule as the log has it, and its version: what the read model lacks is read on."""
+    """The schedule and its version: the row of the read model, and the later events of the log."""
     known = await find()
     schedule, version = (known.schedule, known.version) if known else (Schedule(), 0)
     later = await store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
@@ -251,36 +253,28 @@ async def _load(
     return reduce(SCHEDULE.evolve, events, schedule), version
 
 
-def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
+def _finder(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
+    """Finds the row in the scope of the tenant, whatever the scope of the pool."""
+
     async def find() -> ScheduleRow | None:
-        async with tenant_transaction(reading, tenant) as connection:
+        async with tenant_transaction(pool, tenant) as connection:
             return await schedules.find(connection, tenant, device_id)
 
     return find
 
 
-def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
-    """`pool` is in system scope."""
-
-    async def find() -> ScheduleRow | None:
-        async with acquire(pool) as connection:
-            return await schedules.find(connection, tenant, device_id)
-
-    return find
-
-
-def _known(row: ScheduleRow) -> Find:
+def _of_row(row: ScheduleRow) -> Find:
     async def find() -> ScheduleRow | None:
         return row
 
     return find
 
 
-def _ordered(row: ScheduleRow, run: OperationId) -> OperationRequest:
+def _request(row: ScheduleRow, run: OperationId) -> OperationRequest:
     return OperationRequest(
         tenant=row.tenant,
         device_id=row.device_id,
         operation_id=run,
-        kind="refresh",
+        kind=Kind.REFRESH,
         asked_by=BY_SCHEDULE,
     )

@@ -1,1 +1,1 @@
-"""Questions about schedules and health."""
+"""The state of schedules, and the health of scales."""

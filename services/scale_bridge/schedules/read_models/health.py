@@ -1,7 +1,6 @@
-"""Which scales need looking after?
+"""The health of idle scales of all tenants, for recovery.
 
-Nothing of its own, like `board`, but of all tenants, and only of scales with which nothing is being
-done just now.
+It has no table: it reads those of `device`, `operation`, `desired` and `shown`.
 """
 
 from collections.abc import Sequence
@@ -12,10 +11,11 @@ from typing import Any, Final
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
-from services.scale_bridge.schedules.domain.recovery import Health, Last
+from services.scale_bridge.schedules.domain.recovery import Health, PastOperation
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES
 
-# An operation without an end long after its deadline was left by a dead worker: it is no excuse.
-LIST: Final = """
+# An operation without an end long after its deadline belongs to a dead worker: it does not count.
+LIST: Final = f"""
 SELECT device.tenant, device.device_id, device.ip, device.port, device.bridge,
     device.revision <> device.confirmed AS dirty,
     EXISTS (
@@ -49,7 +49,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT kind, outcome, code, ended_at FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND kind IN ('upload', 'refresh', 'verify')
+        AND ended_at IS NOT NULL AND kind IN ({query.listed_texts(COMPARES)})
     ORDER BY ended_at DESC, operation_id DESC LIMIT 1
 ) AS transfer ON true
 LEFT JOIN LATERAL (
@@ -67,7 +67,8 @@ LEFT JOIN LATERAL (
             AND ended_at > coalesce((
                 SELECT max(well.ended_at) FROM operation AS well
                 WHERE well.tenant = device.tenant AND well.device_id = device.device_id
-                    AND (well.outcome = 'verified' OR well.outcome = 'done' AND well.kind = 'fetch')
+                    AND (well.outcome = 'verified' OR well.outcome = 'done'
+                        AND well.kind IN ({query.listed_texts(ADOPTS)}))
             ), '-infinity')
         LIMIT 20
     ) AS failures
@@ -79,12 +80,12 @@ WHERE NOT device.removed AND device.number IS NOT NULL
             AND ended_at IS NULL AND queued_at > $1::timestamptz - interval '10 minutes'
     )
 ORDER BY device.tenant, device.device_id
-"""
+"""  # noqa: S608 -- kinds of operations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patient:
-    """A scale, where it is, and how it is."""
+class IdleDevice:
+    """A scale without a running operation: its address and its health."""
 
     tenant: str
     device_id: DeviceId
@@ -93,13 +94,13 @@ class Patient:
     health: Health
 
 
-async def quiet(connection: Any, now: datetime) -> Sequence[Patient]:
-    """Scales with which nothing is being done, of all tenants the connection sees."""
+async def idle_devices(connection: Any, now: datetime) -> Sequence[IdleDevice]:
+    """Scales without a running operation, of all tenants the connection sees."""
     rows = await connection.fetch(LIST, now, sorted(NOT_TRIED), sorted(UNREACHABLE))
-    return [_patient(row) for row in rows]
+    return [_device(row) for row in rows]
 
 
-def _patient(row: query.Row) -> Patient:
+def _device(row: query.Row) -> IdleDevice:
     health = Health(
         device_id=row["device_id"],
         tried=_last(row, ""),
@@ -110,7 +111,7 @@ def _patient(row: query.Row) -> Patient:
             for name in ("valid", "dirty", "unsent", "read_at", "silent_at", "failures")
         },
     )
-    return Patient(
+    return IdleDevice(
         tenant=row["tenant"],
         device_id=DeviceId(row["device_id"]),
         ip=row["ip"],
@@ -119,8 +120,8 @@ def _patient(row: query.Row) -> Patient:
     )
 
 
-def _last(row: query.Row, prefix: str) -> Last | None:
+def _last(row: query.Row, prefix: str) -> PastOperation | None:
     if row[f"{prefix}ended_at"] is None:
         return None
-    said = {name: row[f"{prefix}{name}"] for name in ("kind", "outcome", "code")}
-    return Last(**said, at=row[f"{prefix}ended_at"])
+    values = {name: row[f"{prefix}{name}"] for name in ("kind", "outcome", "code")}
+    return PastOperation(**values, at=row[f"{prefix}ended_at"])

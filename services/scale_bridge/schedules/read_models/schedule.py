@@ -1,7 +1,7 @@
-"""When does each scale refresh its dates by itself, what is due, and how did the last run end?
+"""The read model `schedule`: the state of each schedule, which runs are due, which are running.
 
-A row is the schedule as it was at `version` of its stream, so that a decision reads
-on from there; runs come for years.
+A row is the state at `version` of the schedule's stream: a decision reads only the later events,
+since runs accumulate for years.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ from contracts.scale_bridge import (
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.schedules.domain.history import Schedule, evolve
+from services.scale_bridge.schedules.domain.schedule import Schedule, evolve
 
 SCHEDULE: Final = Table(
     "schedule",
@@ -66,7 +66,7 @@ SCHEDULE: Final = Table(
     Column("skipped_runs", Integer),
     Column("skipped_reason", Text),
 )
-"""From `enabled` on the columns are the fields of a `Schedule`. `removed` is the device."""
+"""From `enabled` on the columns are the fields of a `Schedule`. `removed`: the device is."""
 
 _FIELDS: Final = [field.name for field in fields(Schedule)]
 
@@ -97,7 +97,7 @@ _Key: TypeAlias = tuple[str, UUID]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleRow:
-    """A schedule as it was after so many events."""
+    """A schedule at a version of its stream."""
 
     tenant: str
     device_id: DeviceId
@@ -106,7 +106,7 @@ class ScheduleRow:
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection."""
+    """The projection `schedule`."""
     return Projection(
         name="schedule",
         tables=("schedule",),
@@ -117,7 +117,7 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Take the schedules further by what happened to them."""
+    """Apply the events to the rows of their schedules."""
     by_device: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
     removed: set[_Key] = set()
     for envelope in events:
@@ -135,24 +135,24 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 
 
 async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
-    """How a schedule stands, if it was ever set."""
+    """The row of a schedule; None if it was never set."""
     row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
     return None if row is None else _schedule_row(row)
 
 
 async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[ScheduleRow]:
-    """Whose time has come, of all tenants the connection sees, the longest waiting first."""
+    """Schedules with a run that is due, of all tenants the connection sees, longest due first."""
     return [_schedule_row(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
 
 
 async def seconds_to_next(connection: Any, now: datetime) -> float | None:
-    """In how many seconds a schedule is due, negative if one is already; None if none ever is."""
+    """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
     (row,) = await query.fetch(connection, _NEXT)
     return None if row["next"] is None else (row["next"] - now).total_seconds()
 
 
 async def running(connection: Any, *, limit: int) -> Sequence[ScheduleRow]:
-    """Whose run is under way, the longest first."""
+    """Schedules whose run is claimed, the longest first."""
     return [_schedule_row(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
 
 
@@ -161,12 +161,12 @@ async def _save(
 ) -> None:
     rows = await connection.fetch(KNOWN, *zip(*by_device, strict=True))
     known = {(row["tenant"], row["device_id"]): _schedule_row(row) for row in rows}
-    kept = []
+    saved = []
     for key, envelopes in by_device.items():
         before = known[key].schedule if key in known else Schedule()
         after = reduce(evolve, (envelope.event for envelope in envelopes), before)
-        kept.append((*key, envelopes[-1].version, *_columns(after)))
-    await connection.execute(SAVE, *zip(*kept, strict=True))
+        saved.append((*key, envelopes[-1].version, *_columns(after)))
+    await connection.execute(SAVE, *zip(*saved, strict=True))
 
 
 def _columns(schedule: Schedule) -> list[Any]:

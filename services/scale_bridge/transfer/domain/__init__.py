@@ -1,1 +1,1 @@
-"""Kinds of operations, outcomes, retries and the circuit breaker."""
+"""Kinds of operations, outcomes, failure texts, retries and the circuit breaker."""

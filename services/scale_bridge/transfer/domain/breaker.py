@@ -1,6 +1,6 @@
-"""A circuit breaker per endpoint (R6): a dead scale is asked seldom, and its users told at once.
+"""A circuit breaker per endpoint (R6): operations on a scale that does not answer fail at once.
 
-After a change of address a scale gets a new `Breaker()`.
+A change of the address resets the breaker.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from services.scale_bridge.driver.domain.fault import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """How many transport failures in a row open it, and how long it stays open for all but one."""
+class BreakerRules:
+    """So many consecutive transport failures open it; one trial is allowed per cool-down."""
 
     failures: int = 3
     cool_down: timedelta = timedelta(seconds=30)
@@ -25,22 +25,22 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Breaker:
-    """How it stands: closed without `shut_until`, else open, and half open from then on."""
+    """The state: closed without `open_until`, else open until then, and half open afterwards."""
 
     failures: int = 0
-    shut_until: datetime | None = None
+    open_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Go ahead. As a `probe`, the only one until the cool-down is over again."""
+    """The operation may begin; a `trial` is the only one until the end of the next cool-down."""
 
-    probe: bool = False
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Fail now; ask again after so many seconds."""
+    """The operation must fail now; the next trial is allowed in `seconds`."""
 
     seconds: float
 
@@ -48,31 +48,33 @@ class Wait:
 Verdict: TypeAlias = Pass | Wait
 
 
-def allowed(breaker: Breaker, now: datetime, rules: Rules) -> tuple[Breaker, Verdict]:
-    """Whether an operation may begin, and how the breaker stands when it does.
+def allowed(breaker: Breaker, now: datetime, rules: BreakerRules) -> tuple[Breaker, Verdict]:
+    """Whether an operation may begin, and the state of the breaker afterwards.
 
-    A probe need not report back: the next one is let through anyway.
+    A trial that never reports its result blocks nothing: the next one is allowed after a cool-down.
     """
-    if breaker.shut_until is None:
+    if breaker.open_until is None:
         return breaker, Pass()
-    if now < breaker.shut_until:
-        return breaker, Wait((breaker.shut_until - now).total_seconds())
-    return Breaker(failures=breaker.failures, shut_until=now + rules.cool_down), Pass(probe=True)
+    if now < breaker.open_until:
+        return breaker, Wait((breaker.open_until - now).total_seconds())
+    return Breaker(failures=breaker.failures, open_until=now + rules.cool_down), Pass(trial=True)
 
 
-def recorded(breaker: Breaker, fault: ScaleFault | None, now: datetime, rules: Rules) -> Breaker:
-    """How it stands after an operation. Whatever a scale answers shows that it is there."""
+def recorded(
+    breaker: Breaker, fault: ScaleFault | None, now: datetime, rules: BreakerRules
+) -> Breaker:
+    """The state after an operation. Any reply of the scale closes the breaker."""
     if isinstance(fault, Overloaded):
         return breaker
     if not is_silent(fault):
         return Breaker()
     failures = breaker.failures + 1
     opens = failures >= rules.failures
-    return Breaker(failures=failures, shut_until=now + rules.cool_down if opens else None)
+    return Breaker(failures=failures, open_until=now + rules.cool_down if opens else None)
 
 
 def is_silent(fault: BaseException | None) -> bool:
-    """Whether an exchange ended without the scale having answered to its end."""
+    """Whether an exchange failed because the scale stopped replying."""
     if isinstance(fault, UnknownOutcome):
         return isinstance(fault.__cause__, TransportFault)
     return isinstance(fault, TransportFault)

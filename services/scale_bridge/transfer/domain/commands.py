@@ -1,32 +1,17 @@
-"""What may be asked of an operation on a scale, and how one may end."""
+"""Commands on operations, and their outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-
-
-class Kind(StrEnum):
-    """What is done with a scale."""
-
-    FETCH = "fetch"
-    UPLOAD = "upload"
-    VERIFY = "verify"
-    PROBE = "probe"
-    REFRESH = "refresh"
-
-
-SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
-"""What may change a scale."""
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""What may make a catalogue of what a scale holds, or change the one that is stored."""
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 class Outcome(StrEnum):
-    """How an operation ends."""
+    """The outcome of an operation."""
 
     DONE = "done"
     VERIFIED = "verified"
@@ -36,7 +21,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of an operation; `code` is empty if it went well, `result` the scale's own."""
+    """The result of an operation. `code` is empty after a success; `result` is the scale's code."""
 
     outcome: Outcome
     code: str = ""
@@ -49,7 +34,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """Something is to be done within `seconds`; changes of the catalogue after a revision stay."""
+    """Queue an operation that must end within `seconds`.
+
+    A fetch preserves changes of the catalogue after `catalogue_revision`.
+    """
 
     operation_id: OperationId
     device_id: DeviceId
@@ -64,7 +52,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begin:
-    """`holder` begins, or begins again; for an upload with this revision."""
+    """Begin an operation, or begin it again; an upload sends the revision."""
 
     holder: str
     revision: int | None
@@ -73,7 +61,7 @@ class Begin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Apply:
-    """The scale confirmed an import."""
+    """Record an import that the scale confirmed."""
 
     revision: int
     content: str
@@ -83,7 +71,7 @@ class Apply:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """It is over."""
+    """End an operation."""
 
     result: Result
     now: datetime

@@ -1,4 +1,4 @@
-"""What to do after a failed attempt (R3): whole operations, three times at most, in time."""
+"""The decision after a failed attempt (R3). Only whole operations are repeated."""
 
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -17,53 +17,53 @@ from services.scale_bridge.driver.domain.result_code import Advice, meaning
 MOST_ATTEMPTS: Final = 3
 FIRST_WAIT_SECONDS: Final = 0.5
 WORTHWHILE_SECONDS: Final = 1.0
-"""With less time than this left after the wait, another attempt is not begun."""
-_DAMAGED_ON_THE_WAY: Final = frozenset({Flaw.CHUNK, Flaw.HASH})
+"""If less time than this is left after the wait, there is no other attempt."""
+_DAMAGED_IN_TRANSIT: Final = frozenset({Flaw.CHUNK, Flaw.HASH})
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Repeat the whole operation after so many seconds."""
+    """Repeat the operation after `after_seconds`."""
 
     after_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """Ask the scale what it has: the upload may have been imported (R4)."""
+    """Read the scale: it may have imported the upload (R4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """It failed."""
+    """End the operation as failed."""
 
 
 Next: TypeAlias = Again | ReadBack | GiveUp
 
 
-def after(fault: ScaleFault, *, attempts: int, left_seconds: float, chance: float) -> Next:
-    """What to do when the last of so many `attempts` ended with `fault`.
+def decide_retry(fault: ScaleFault, *, attempts: int, left_seconds: float, chance: float) -> Next:
+    """What follows attempt number `attempts`, which failed with `fault`.
 
-    `chance` is a random number from 0 to 1: scales that failed together do not come together.
+    `chance` is a random number from 0 to 1 that spreads the next attempts of several operations.
     """
     if isinstance(fault, UnknownOutcome):
         return ReadBack()
-    if attempts >= MOST_ATTEMPTS or not may_pass(fault):
+    if attempts >= MOST_ATTEMPTS or not is_transient(fault):
         return GiveUp()
     wait = FIRST_WAIT_SECONDS * 2 ** (attempts - 1) * (0.5 + chance)
     return Again(wait) if wait + WORTHWHILE_SECONDS <= left_seconds else GiveUp()
 
 
-def may_pass(fault: ScaleFault) -> bool:
+def is_transient(fault: ScaleFault) -> bool:
     """Whether the same operation may succeed a little later.
 
-    Never after a wrong password or a failed import: the scale would say the same again.
+    A wrong password or a failed import is permanent.
     """
     match fault:
         case TransportFault() | ScaleBusy():
             return True
         case BadCatalogue(flaw=flaw):
-            return flaw in _DAMAGED_ON_THE_WAY
+            return flaw in _DAMAGED_IN_TRANSIT
         case ScaleRefused(result=int(result)):
             return meaning(result).advice is Advice.RETRY
         case _:

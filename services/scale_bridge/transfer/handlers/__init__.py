@@ -1,1 +1,1 @@
-"""An operation carried out, step by step."""
+"""A task executed on a device."""

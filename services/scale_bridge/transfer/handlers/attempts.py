@@ -1,4 +1,4 @@
-"""Whole exchanges with a scale, repeated while that makes sense and there is time (R2, R3)."""
+"""Exchanges with a scale, repeated after transient faults until the deadline (R2, R3)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.fault import ScaleFault, Timeout
 from services.scale_bridge.transfer.domain.breaker import is_silent
-from services.scale_bridge.transfer.domain.retry import Again, after
+from services.scale_bridge.transfer.domain.retry import Again, decide_retry
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
@@ -23,11 +23,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(kw_only=True, slots=True)
 class Attempts:
-    """The exchanges of one task. `begun` of them so far; `last` is the fault of the last one.
+    """The exchanges of one task: `begun` so far; `last` is the fault of the last one.
 
-    With `is_probe` it is not known whether anybody is there, so that one exchange has to do until
-    the scale has answered (R6). `until` is when it must be over, by the event loop's clock. All
-    raise ScaleFault.
+    If the circuit breaker lets this task through as its trial (`is_trial`), nothing is repeated
+    until the scale has replied (R6). `until` is the deadline, by the clock of the event loop. Every
+    method raises ScaleFault.
     """
 
     execution: ExecutionContext
@@ -35,17 +35,17 @@ class Attempts:
     endpoint: Endpoint
     listener: ProgressListener
     until: float
-    is_probe: bool = False
+    is_trial: bool = False
     begun: int = 0
     last: ScaleFault | None = None
 
     @property
     def left(self) -> float:
-        """Seconds left, not below 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self.until - asyncio.get_running_loop().time())
 
     async def read(self) -> Fetched:
-        """What the scale holds."""
+        """Fetch the catalogue of the scale."""
 
         async def fetch() -> Fetched:
             return await self.execution.driver.fetch(
@@ -58,7 +58,7 @@ class Attempts:
         return await self._repeated(fetch)
 
     async def upload(self, document: Document, *, clear: bool) -> Uploaded:
-        """Send something."""
+        """Send a catalogue."""
 
         async def upload() -> Uploaded:
             return await self.execution.driver.upload(
@@ -68,7 +68,7 @@ class Attempts:
         return await self._repeated(upload)
 
     async def upload_once(self, document: Document) -> Uploaded:
-        """Send something to be merged, without another attempt."""
+        """Send a catalogue to be merged, in one attempt."""
         return await self._once(
             lambda: self.execution.driver.upload(
                 self.endpoint, self.device_task.password, document, clear=False, deadline=self.left
@@ -76,7 +76,7 @@ class Attempts:
         )
 
     async def probe(self) -> Info:
-        """What the scale says of itself."""
+        """Read model and versions of the scale."""
 
         async def probe() -> Info:
             seconds = min(self.left, PROBE_SECONDS)
@@ -85,20 +85,22 @@ class Attempts:
         return await self._repeated(probe)
 
     async def _repeated(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        tried = 0
+        attempts = 0
         while True:
-            tried += 1
+            attempts += 1
             try:
                 return await self._once(exchange)
             except ScaleFault as fault:
                 chance = self.execution.chance()
-                next_ = after(fault, attempts=tried, left_seconds=self.left, chance=chance)
-                if self.is_probe or not isinstance(next_, Again):
+                next_ = decide_retry(
+                    fault, attempts=attempts, left_seconds=self.left, chance=chance
+                )
+                if self.is_trial or not isinstance(next_, Again):
                     raise
                 await self.execution.sleep(next_.after_seconds)
 
     async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        wait = await self.execution.pace.reserve(self.endpoint)
+        wait = await self.execution.rate_limits.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout
         await self.execution.sleep(wait)
@@ -108,7 +110,7 @@ class Attempts:
             answer = await exchange()
         except ScaleFault as fault:
             self.last = fault
-            self.is_probe = self.is_probe and is_silent(fault)
+            self.is_trial = self.is_trial and is_silent(fault)
             raise
-        self.last, self.is_probe = None, False
+        self.last, self.is_trial = None, False
         return answer

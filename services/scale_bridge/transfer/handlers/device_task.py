@@ -1,4 +1,4 @@
-"""A self-contained work order for one device, and what executing it takes."""
+"""A self-contained task for one device, its result, and what its execution needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,16 +12,18 @@ from services.scale_bridge.driver.domain.address import Endpoint, Policy
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import Verdict
-from services.scale_bridge.transfer.domain.commands import Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import sentence, sentence_of
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import sentence, sentence_of
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceTask:
-    """What to do with which scale, to be over in `seconds`.
+    """One operation on one scale, with everything it needs, to end within `seconds`.
 
-    `wanted` is what it shall show, `known` what it was last seen to hold. A `full` upload makes it
-    forget everything else first; one that fails may be diagnosed (R15).
+    `desired` is the catalogue the scale shall display, `known` the last one it is known to hold. A
+    `full` upload replaces all products of the scale. With `diagnose` a failed import is searched
+    for the product that the scale refuses (R15).
     """
 
     operation_id: OperationId
@@ -32,7 +34,7 @@ class DeviceTask:
     password: str = field(repr=False)
     seconds: float
     full: bool = False
-    wanted: Document | None = None
+    desired: Document | None = None
     known: Document | None = None
     diagnose: bool = False
     strictness: Strictness = STRICT
@@ -40,9 +42,9 @@ class DeviceTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Performed:
-    """What became of it. `read` is what the scale held at last, if it was read to the end.
+    """The result of a task. `read` is the catalogue the scale held at the end, if it was read.
 
-    After `doubtful` ones it is unknown what the scale holds, unless `read` says so.
+    After a `doubtful` result without `read` it is unknown what the scale holds.
     """
 
     outcome: Outcome
@@ -55,19 +57,19 @@ class Performed:
 
 
 class ProgressListener(Protocol):
-    """Receives the progress of a task. What it raises ends the task and releases the scale."""
+    """Receives the progress of a task. An exception ends the task and releases the lease."""
 
     async def begun(self, attempt: int) -> None:
-        """Attempt number so and so begins. Raises OperationOver if it has ended."""
+        """An attempt begins, counted from 1. Raises OperationOver if the operation has ended."""
         ...
 
     async def applied(self, items: int) -> None:
-        """The scale confirmed an import of so many items."""
+        """The scale confirmed an import of so many products."""
         ...
 
 
 class DeviceLeases(Protocol):
-    """Exclusive leases on devices; compare `stores.leases.Leases`."""
+    """Exclusive leases on devices, see `stores.leases.Leases`."""
 
     seconds: float
 
@@ -76,14 +78,14 @@ class DeviceLeases(Protocol):
     async def release(self, endpoint: Endpoint, holder: str) -> None: ...
 
 
-class Pacing(Protocol):
-    """How often a scale is connected to; compare `adapters.pace.Pace`."""
+class RateLimiter(Protocol):
+    """The rate of connections to a scale, see `stores.rate_limits.RateLimits`."""
 
     async def reserve(self, endpoint: Endpoint) -> float: ...
 
 
 class CircuitBreakers(Protocol):
-    """Circuit breakers; compare `stores.breakers.Breakers`."""
+    """Circuit breakers, see `stores.breakers.Breakers`."""
 
     async def remaining(self, endpoint: Endpoint) -> float: ...
     async def allow(self, endpoint: Endpoint) -> Verdict: ...
@@ -92,16 +94,16 @@ class CircuitBreakers(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionContext:
-    """What the executor needs. `chance` gives a random number from 0 to 1.
+    """What the execution of tasks needs. `chance` returns a random number from 0 to 1.
 
-    `wait_seconds` is how long to wait for a scale that is spoken to by others. Without `read_back`
-    an upload is over when the scale confirms it. `sleep` lets so many seconds pass.
+    `wait_seconds` is the longest wait for a lease. Without `read_back` an upload ends when the
+    scale confirms it. `sleep` waits the given seconds.
     """
 
     driver: Driver
     leases: DeviceLeases
     breakers: CircuitBreakers
-    pace: Pacing
+    rate_limits: RateLimiter
     policy: Policy
     holder: str
     chance: Callable[[], float]
@@ -111,12 +113,12 @@ class ExecutionContext:
 
 
 def failed(code: str, *, detail: str = "") -> Performed:
-    """It failed, for a reason of ours."""
+    """A failure without a `ScaleFault`."""
     return Performed(outcome=Outcome.FAILED, code=code, detail=detail or sentence(code))
 
 
 def failed_by(fault: ScaleFault, *, doubtful: bool = False) -> Performed:
-    """It failed by what the scale said, or did not say."""
+    """A failure by a fault of the scale."""
     return Performed(
         outcome=Outcome.FAILED,
         code=fault.code,

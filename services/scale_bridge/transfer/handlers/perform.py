@@ -1,12 +1,12 @@
 """Executing a task on a device: the lease, the circuit breaker, the attempts and the outcome.
 
-The same for the service itself and for a daemon on a shop's network.
+The service and the agent on a shop's network execute tasks by this code.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
@@ -17,8 +17,8 @@ from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import (
     BAD_ADDRESS,
     BUSY,
     CIRCUIT_OPEN,
@@ -26,6 +26,7 @@ from services.scale_bridge.transfer.domain.wording import (
     NOT_SHOWN,
     sentence,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceLeases,
@@ -42,18 +43,18 @@ from services.scale_bridge.transfer.handlers.upload import upload
 async def perform(
     execution: ExecutionContext, device_task: DeviceTask, listener: ProgressListener
 ) -> Performed:
-    """Do it, within its deadline (R2). Raises only what `listener` raises, and Unavailable.
+    """Execute a task within its deadline (R2). Raises what `listener` raises, and Unavailable.
 
-    When cancelled, the connection is closed, and it is unknown what the scale took in.
+    When cancelled, the connection is closed; the scale may have imported an upload or not.
     """
     try:
-        endpoint = await names.find(device_task.address, device_task.port, execution.policy)
+        endpoint = await names.resolve(device_task.address, device_task.port, execution.policy)
     except BadAddress:
         return failed(BAD_ADDRESS)
     except Unreachable as fault:
         return failed_by(fault)
     if await execution.breakers.remaining(endpoint):
-        # Before waiting for the lease: its holder may be waiting for a dead scale.
+        # Checked before the wait for the lease: its holder may itself wait for a dead scale.
         return failed(CIRCUIT_OPEN)
     now = asyncio.get_running_loop().time
     until = now() + device_task.seconds
@@ -91,10 +92,10 @@ async def _with_lease(
         endpoint=endpoint,
         listener=listener,
         until=until,
-        is_probe=verdict.probe,
+        is_trial=verdict.trial,
     )
     try:
-        performed = await _ordered(attempts)
+        performed = await _execute(attempts)
     except ScaleFault as fault:
         performed = failed_by(fault)
         attempts.last = fault
@@ -102,27 +103,29 @@ async def _with_lease(
     return performed
 
 
-async def _ordered(attempts: Attempts) -> Performed:
+async def _execute(attempts: Attempts) -> Performed:
     match attempts.device_task.kind:
         case Kind.FETCH:
             read = await attempts.read()
             return Performed(outcome=Outcome.DONE, read=read, items=read.items)
         case Kind.VERIFY:
-            return await _verified(attempts)
+            return await _verify(attempts)
         case Kind.PROBE:
             info = await attempts.probe()
-            said = ", ".join(part for part in (info.model, info.serial, info.version) if part)
-            return Performed(outcome=Outcome.DONE, detail=said)
+            detail = ", ".join(part for part in (info.model, info.serial, info.version) if part)
+            return Performed(outcome=Outcome.DONE, detail=detail)
         case Kind.UPLOAD | Kind.REFRESH:
             return await upload(attempts)
+        case other:
+            assert_never(other)
 
 
-async def _verified(attempts: Attempts) -> Performed:
-    wanted = attempts.device_task.wanted
+async def _verify(attempts: Attempts) -> Performed:
+    desired = attempts.device_task.desired
     read = await attempts.read()
-    if wanted is None:
+    if desired is None:
         return Performed(outcome=Outcome.DONE, read=read, items=read.items)
-    if not shows(wanted, read.document):
+    if not shows(desired, read.document):
         return Performed(
             outcome=Outcome.FAILED,
             code=NOT_SHOWN,
@@ -143,33 +146,33 @@ class LeaseBusy(Exception):
 
 
 class LeaseLost(Exception):
-    """The lease ran out while it was held: the connection to the scale is closed by now."""
+    """The lease expired during the task; the connection to the scale is closed."""
 
 
 @asynccontextmanager
 async def hold_lease(
     leases: DeviceLeases, endpoint: Endpoint, holder: str, *, wait_seconds: float
 ) -> AsyncIterator[None]:
-    """Hold the lease for the block, which is cancelled before the lease is another holder's.
+    """Hold the lease for the block, which is cancelled before another holder can take the lease.
 
-    Raises LeaseBusy after waiting, LeaseLost, Unavailable.
+    Raises LeaseBusy after `wait_seconds`, LeaseLost, Unavailable.
     """
-    await _taken(leases, endpoint, holder, wait_seconds)
+    await _take(leases, endpoint, holder, wait_seconds)
     lost = False
 
     def lose() -> None:
         nonlocal lost
         lost = True
-        if doing is not None:
-            doing.cancel()
+        if block is not None:
+            block.cancel()
 
-    doing = asyncio.current_task()
-    renewing = asyncio.create_task(_renewed(leases, endpoint, holder))
+    block = asyncio.current_task()
+    renewing = asyncio.create_task(_renew(leases, endpoint, holder))
     renewing.add_done_callback(lambda done: None if done.cancelled() else lose())
     try:
         yield
     except asyncio.CancelledError:
-        if lost and doing is not None and doing.uncancel() == 0:
+        if lost and block is not None and block.uncancel() == 0:
             raise LeaseLost from None
         raise
     finally:
@@ -178,13 +181,11 @@ async def hold_lease(
         try:
             await leases.release(endpoint, holder)
         except Unavailable:
-            # It runs out by itself.
+            # It expires.
             log.info("lease not given back")
 
 
-async def _taken(
-    leases: DeviceLeases, endpoint: Endpoint, holder: str, wait_seconds: float
-) -> None:
+async def _take(leases: DeviceLeases, endpoint: Endpoint, holder: str, wait_seconds: float) -> None:
     now = asyncio.get_running_loop().time
     until = now() + wait_seconds
     while not await leases.take(endpoint, holder):
@@ -193,13 +194,13 @@ async def _taken(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _renewed(leases: DeviceLeases, endpoint: Endpoint, holder: str) -> None:
-    """Renew until cancelled; returns when the lease is lost, or is about to be."""
+async def _renew(leases: DeviceLeases, endpoint: Endpoint, holder: str) -> None:
+    """Renew until cancelled; returns when the lease is lost, or about to expire."""
     now = asyncio.get_running_loop().time
     good_until = now() + leases.seconds
     while now() < good_until - GRACE_SECONDS - 1.0:
         await asyncio.sleep(leases.seconds / 4)
-        asked_at = now()
+        renewed_at = now()
         try:
             async with asyncio.timeout(leases.seconds / 4):
                 renewed = await leases.renew(endpoint, holder)
@@ -207,4 +208,4 @@ async def _renewed(leases: DeviceLeases, endpoint: Endpoint, holder: str) -> Non
             continue
         if not renewed:
             return
-        good_until = asked_at + leases.seconds
+        good_until = renewed_at + leases.seconds

@@ -1,7 +1,10 @@
-"""An upload: send what differs, read back, send again what is missing (R4, SCL-7); and, if the
-import fails, which product the scale cannot import: by halves, never emptying the scale (R15).
+"""An upload: send what differs, read back, send again what is missing (R4, SCL-7).
+
+If an import fails, the product that the scale refuses is searched by halves, with merging uploads
+only, so that the scale is never emptied (R15).
 """
 
+from dataclasses import replace
 from typing import Final
 
 from services.scale_bridge.catalogue.domain.auxiliary_lists import (
@@ -17,12 +20,12 @@ from services.scale_bridge.driver.domain.document import (
     by_key,
     is_deleted,
     key_of,
-    only,
     products,
+    select,
 )
 from services.scale_bridge.driver.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
 from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     CONFIRMED_NOT_SHOWN,
     NOT_SHOWN,
     NOTHING_CACHED,
@@ -33,45 +36,45 @@ from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import Performed, failed, failed_by
 
 ROUNDS: Final = 2
-"""How often something is sent at most, each time only what the last read-back showed is missing."""
+"""So often a catalogue is sent at most; the second time, what the read-back shows is missing."""
 
 
 async def upload(attempts: Attempts) -> Performed:
-    """Have the scale show what is wanted."""
+    """Make the scale display the desired catalogue of the task."""
     device_task = attempts.device_task
-    wanted = device_task.wanted
-    if wanted is None:
+    desired = device_task.desired
+    if desired is None:
         return failed(NOTHING_CACHED)
-    patch = wanted if device_task.full else differing(device_task.known, wanted)
-    gone, forgotten = _deleted(patch), deleted_messages(patch)
+    patch = desired if device_task.full else differing(device_task.known, desired)
+    deleted, dropped = _deleted(patch), deleted_messages(patch)
     read: Fetched | None = None
     confirmed = False
     for number in range(ROUNDS):
-        sent = await _sent(
+        sent = await _send(
             attempts, patch, clear=device_task.full and number == 0, again=number > 0
         )
         if isinstance(sent, Performed):
             return sent
         if sent and not attempts.execution.read_back:
-            return Performed(outcome=Outcome.DONE, items=len(products(wanted)))
+            return Performed(outcome=Outcome.DONE, items=len(products(desired)))
         back = await _read_back(attempts, confirmed=sent, nothing_sent=patch is None)
         if isinstance(back, Performed):
             return back
         read, confirmed = back, sent and patch is not None
-        bad = _missing(attempts, wanted, read, gone)
-        beside = missing_entries(wanted, read.document, known=device_task.known, gone=forgotten)
-        if not bad and not beside:
-            items = len(products(wanted))
+        bad = _wrong_products(attempts, desired, read, deleted)
+        entries = missing_entries(desired, read.document, known=device_task.known, gone=dropped)
+        if not bad and not entries:
+            items = len(products(desired))
             return Performed(outcome=Outcome.VERIFIED, read=read, items=items)
-        patch = _again(wanted, read, bad, beside)
-    said = CONFIRMED_NOT_SHOWN if confirmed else UNCONFIRMED_NOT_SHOWN
-    return Performed(outcome=Outcome.FAILED, code=NOT_SHOWN, detail=said, read=read, doubtful=True)
+        patch = _remainder(desired, read, bad, entries)
+    text = CONFIRMED_NOT_SHOWN if confirmed else UNCONFIRMED_NOT_SHOWN
+    return Performed(outcome=Outcome.FAILED, code=NOT_SHOWN, detail=text, read=read, doubtful=True)
 
 
-async def _sent(
+async def _send(
     attempts: Attempts, patch: Document | None, *, clear: bool, again: bool
 ) -> bool | Performed:
-    """Whether the scale confirmed what was sent, or nothing had to be; what it failed by."""
+    """Whether the scale confirmed the import (True if there is nothing to send), or the failure."""
     if patch is None:
         return True
     try:
@@ -81,7 +84,8 @@ async def _sent(
     except ImportFailed as fault:
         return await _diagnosed(attempts, patch, fault)
     except ScaleFault as fault:
-        # Cleared it may be, by an attempt that then broke off; or it was seen to show otherwise.
+        # An attempt with `clear` may have emptied the scale before it broke off; before a second
+        # round the scale was read to display something else.
         return failed_by(fault, doubtful=clear or again)
     await attempts.listener.applied(sent.items)
     return True
@@ -90,15 +94,15 @@ async def _sent(
 async def _read_back(
     attempts: Attempts, *, confirmed: bool, nothing_sent: bool
 ) -> Fetched | Performed:
-    """What the scale has now; if it does not say, what it said before counts (R4)."""
-    wanted = attempts.device_task.wanted
+    """The catalogue on the scale; if it cannot be read, the result without a read-back (R4)."""
+    desired = attempts.device_task.desired
     try:
         return await attempts.read()
     except ScaleFault as fault:
         if nothing_sent:
             return failed_by(fault)
         if confirmed:
-            return Performed(outcome=Outcome.DONE, items=len(products(wanted or {"products": []})))
+            return Performed(outcome=Outcome.DONE, items=len(products(desired or {"products": []})))
         unknown = UnknownOutcome()
         return Performed(
             outcome=Outcome.UNKNOWN,
@@ -109,25 +113,26 @@ async def _read_back(
         )
 
 
-def _missing(
-    attempts: Attempts, wanted: Document, read: Fetched, gone: frozenset[str]
+def _wrong_products(
+    attempts: Attempts, desired: Document, read: Fetched, deleted: frozenset[str]
 ) -> frozenset[str]:
+    """The keys of the products that the scale displays wrongly, or not at all, or must not have."""
     if attempts.device_task.full:
-        gone |= extra(wanted, read.document)
-    return wrong(wanted, read.document, gone=gone)
+        deleted |= extra(desired, read.document)
+    return wrong(desired, read.document, gone=deleted)
 
 
-def _again(
-    wanted: Document, read: Fetched, bad: frozenset[str], beside: frozenset[EntryKey]
+def _remainder(
+    desired: Document, read: Fetched, bad: frozenset[str], entries: frozenset[EntryKey]
 ) -> Document:
-    """The products that the scale does not show, and those that it must not.
+    """The patch of the second round: wrong products, and deletions of those only the scale has.
 
-    Beside them all messages: a scale that does not merge them has lost those that were not sent.
+    All messages are included: a scale that does not merge them has lost those that were not sent.
     """
-    some = with_deletions(only(wanted, bad), read.document, beside)
-    left = only(read.document, bad - by_key(some).keys())
-    gone = [{**product, "deleted": True} for product in products(left)]
-    return {**some, "products": [*products(some), *gone]}
+    patch = with_deletions(select(desired, bad), read.document, entries)
+    only_there = select(read.document, bad - by_key(patch).keys())
+    deletions = [{**product, "deleted": True} for product in products(only_there)]
+    return {**patch, "products": [*products(patch), *deletions]}
 
 
 def _deleted(patch: Document | None) -> frozenset[str]:
@@ -136,53 +141,43 @@ def _deleted(patch: Document | None) -> frozenset[str]:
 
 
 async def _diagnosed(attempts: Attempts, patch: Document, fault: ImportFailed) -> Performed:
-    """The scale said no to what was sent; with luck, because of which product (R15)."""
+    """The failure of an import, with the product that caused it if it can be isolated (R15)."""
     failure = failed_by(fault, doubtful=True)
     if not attempts.device_task.diagnose:
         return failure
-    found = await culprit(attempts, patch, fault)
-    if found is None:
+    culprit = await find_culprit(attempts, patch, fault)
+    if culprit is None:
         return failure
-    plu, told = found
-    return _blamed(told, plu)
+    plu, cause = culprit
+    failure = failed_by(cause, doubtful=True)
+    return replace(failure, detail=f"{failure.detail} Проблемный товар: PLU {plu}.")
 
 
-def _blamed(fault: ImportFailed, plu: str) -> Performed:
-    said = failed_by(fault, doubtful=True)
-    return Performed(
-        outcome=said.outcome,
-        code=said.code,
-        detail=f"{said.detail} Проблемный товар: PLU {plu}.",
-        result=said.result,
-        doubtful=True,
-    )
-
-
-async def culprit(
+async def find_culprit(
     attempts: Attempts, document: Document, fault: ImportFailed
 ) -> tuple[str, ImportFailed] | None:
-    """The first product that the scale refuses by itself, and what the scale says to it.
+    """The key of the first product that the scale refuses by itself, and the fault it causes.
 
-    None if there is no such product, or no time, or the scale fails in another way. Halves that
-    are good are merged into the scale on the way, which is what they were sent for.
+    None if there is no such product, if the time is over, or after another fault. Good halves are
+    merged into the scale in the course of the search: they were to be sent anyway.
     """
-    items, said = list(products(document)), fault
+    items, cause = list(products(document)), fault
     while len(items) > 1:
         half = items[: len(items) // 2]
         try:
-            found = await _refused(attempts, {**document, "products": half})
+            refusal = await _refusal(attempts, {**document, "products": half})
         except ScaleFault:
             return None
-        items, said = (half, found) if found else (items[len(half) :], said)
+        items, cause = (half, refusal) if refusal else (items[len(half) :], cause)
     try:
-        found = await _refused(attempts, {**document, "products": items}) if items else None
+        refusal = await _refusal(attempts, {**document, "products": items}) if items else None
     except ScaleFault:
         return None
-    return (key_of(items[0]), found) if found else None
+    return (key_of(items[0]), refusal) if refusal else None
 
 
-async def _refused(attempts: Attempts, document: Document) -> ImportFailed | None:
-    """What the scale says against it, None if it imports it. Raises ScaleFault."""
+async def _refusal(attempts: Attempts, document: Document) -> ImportFailed | None:
+    """The fault of an import, None if it succeeds. Raises other ScaleFaults."""
     try:
         await attempts.upload_once(document)
     except ImportFailed as fault:

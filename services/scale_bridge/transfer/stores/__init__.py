@@ -1,1 +1,1 @@
-"""Leases and circuit breakers."""
+"""Leases, circuit breakers and rate limits, shared by all processes or local to one."""

@@ -1,4 +1,4 @@
-"""How the circuit breakers of endpoints stand, for all processes together (R6)."""
+"""The circuit breakers of all endpoints, shared by all processes (R6)."""
 
 from datetime import datetime
 from typing import Final
@@ -9,8 +9,8 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import (
     Breaker,
+    BreakerRules,
     Pass,
-    Rules,
     Verdict,
     Wait,
     allowed,
@@ -27,41 +27,41 @@ FORGET: Final = "DELETE FROM breaker WHERE endpoint = $1"
 
 
 class Breakers:
-    """Circuit breakers under common rules. Each method raises Unavailable."""
+    """Circuit breakers by endpoint, with the same rules. Every method raises Unavailable."""
 
-    def __init__(self, pool: Pool, clock: Clock, rules: Rules) -> None:
+    def __init__(self, pool: Pool, clock: Clock, rules: BreakerRules) -> None:
         self._pool = pool
         self._clock = clock
         self.rules = rules
 
     async def remaining(self, endpoint: Endpoint) -> float:
-        """How many seconds to wait before it makes sense to ask; 0 if it does now."""
+        """Seconds until the next trial; 0 if an operation may begin now."""
         async with acquire(self._pool) as connection:
             breaker = await _load(connection, endpoint)
         _, verdict = allowed(breaker, self._clock(), self.rules)
         return verdict.seconds if isinstance(verdict, Wait) else 0.0
 
     async def allow(self, endpoint: Endpoint) -> Verdict:
-        """Whether an operation may begin. Of several that ask at once one is the probe."""
+        """Whether an operation may begin. Of several concurrent callers one gets the trial."""
         async with acquire(self._pool) as connection, connection.transaction():
             breaker = await _load(connection, endpoint, lock=True)
             after, verdict = allowed(breaker, self._clock(), self.rules)
-            if isinstance(verdict, Pass) and verdict.probe:
-                await _save(connection, endpoint, after.failures, after.shut_until)
+            if isinstance(verdict, Pass) and verdict.trial:
+                await _save(connection, endpoint, after.failures, after.open_until)
         return verdict
 
     async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
-        """How an operation went."""
+        """Count the result of an operation."""
         async with acquire(self._pool) as connection, connection.transaction():
             breaker = await _load(connection, endpoint, lock=True)
             after = recorded(breaker, fault, self._clock(), self.rules)
             if after == Breaker():
                 await connection.execute(FORGET, str(endpoint))
             elif after != breaker:
-                await _save(connection, endpoint, after.failures, after.shut_until)
+                await _save(connection, endpoint, after.failures, after.open_until)
 
     async def reset(self, endpoint: Endpoint) -> None:
-        """Close it: a scale moved there."""
+        """Close the breaker: the scale at the endpoint may be another one."""
         async with acquire(self._pool) as connection:
             await connection.execute(FORGET, str(endpoint))
 
@@ -70,10 +70,10 @@ async def _load(connection: Connection, endpoint: Endpoint, *, lock: bool = Fals
     row = await connection.fetchrow(SELECT + (" FOR UPDATE" if lock else ""), str(endpoint))
     if row is None:
         return Breaker()
-    return Breaker(failures=row["failures"], shut_until=row["shut_until"])
+    return Breaker(failures=row["failures"], open_until=row["shut_until"])
 
 
 async def _save(
-    connection: Connection, endpoint: Endpoint, failures: int, shut_until: datetime | None
+    connection: Connection, endpoint: Endpoint, failures: int, open_until: datetime | None
 ) -> None:
-    await connection.execute(SAVE, str(endpoint), failures, shut_until)
+    await connection.execute(SAVE, str(endpoint), failures, open_until)

@@ -1,4 +1,4 @@
-"""Exclusive leases on devices, shared by all processes (R1); a dead holder's lease runs out."""
+"""Exclusive leases on devices, shared by all processes (R1). A lease expires."""
 
 from datetime import timedelta
 from typing import Final
@@ -16,11 +16,11 @@ RENEW: Final = """
 UPDATE lease SET until = now() + $3::interval
 WHERE endpoint = $1 AND holder = $2 AND until > now() RETURNING true
 """
-GIVE_BACK: Final = "DELETE FROM lease WHERE endpoint = $1 AND holder = $2"
+RELEASE: Final = "DELETE FROM lease WHERE endpoint = $1 AND holder = $2"
 
 
 class Leases:
-    """Leases of `seconds`, by the database's clock."""
+    """Leases of `seconds`, by the clock of the database."""
 
     def __init__(self, pool: Pool, seconds: float) -> None:
         self.seconds = seconds
@@ -28,19 +28,19 @@ class Leases:
         self._length = timedelta(seconds=seconds)
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool:
-        """Take the lease; False if it is held. Raises Unavailable."""
-        return await self._ask(TAKE, endpoint, holder)
+        """Take the lease; False if another holder has it. Raises Unavailable."""
+        return await self._extend(TAKE, endpoint, holder)
 
     async def renew(self, endpoint: Endpoint, holder: str) -> bool:
-        """Have it for longer; False if it ran out. Raises Unavailable."""
-        return await self._ask(RENEW, endpoint, holder)
+        """Extend the lease; False if it has expired. Raises Unavailable."""
+        return await self._extend(RENEW, endpoint, holder)
 
     async def release(self, endpoint: Endpoint, holder: str) -> None:
-        """Let others speak; nothing if it ran out. Raises Unavailable."""
+        """Release the lease; nothing if it has expired. Raises Unavailable."""
         async with acquire(self._pool) as connection:
-            await connection.execute(GIVE_BACK, str(endpoint), holder)
+            await connection.execute(RELEASE, str(endpoint), holder)
 
-    async def _ask(self, statement: str, endpoint: Endpoint, holder: str) -> bool:
+    async def _extend(self, statement: str, endpoint: Endpoint, holder: str) -> bool:
         async with acquire(self._pool) as connection:
-            got = await connection.fetchval(statement, str(endpoint), holder, self._length)
-        return bool(got)
+            held = await connection.fetchval(statement, str(endpoint), holder, self._length)
+        return bool(held)

@@ -1,4 +1,6 @@
-"""DeviceLeases and circuit breakers of one process that alone speaks to its scales (R1, R6)."""
+"""Leases, circuit breakers and rate limits in memory, for an agent: no other process of this
+installation connects to its scales (R1, R3, R6).
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,7 +9,7 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import (
     Breaker,
-    Rules,
+    BreakerRules,
     Verdict,
     Wait,
     allowed,
@@ -16,7 +18,7 @@ from services.scale_bridge.transfer.domain.breaker import (
 
 
 class LocalLeases:
-    """Like `leases.Leases`, in memory: a lease here does not run out."""
+    """See `leases.Leases`. A lease in memory does not expire."""
 
     seconds = 60.0
 
@@ -24,33 +26,33 @@ class LocalLeases:
         self._holders: dict[Endpoint, str] = {}
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool:
-        """Take the lease; False if it is held."""
+        """Take the lease; False if another holder has it."""
         return self._holders.setdefault(endpoint, holder) == holder
 
     async def renew(self, endpoint: Endpoint, holder: str) -> bool:
-        """Whether it still is the holder's."""
+        """Whether the holder still has the lease."""
         return self._holders.get(endpoint) == holder
 
     async def release(self, endpoint: Endpoint, holder: str) -> None:
-        """Let others speak."""
+        """Release the lease; nothing if another holder has it."""
         if self._holders.get(endpoint) == holder:
             del self._holders[endpoint]
 
 
 class LocalBreakers:
-    """Compare `breakers.Breakers`. Closed ones are forgotten."""
+    """See `breakers.Breakers`. A closed breaker takes no memory."""
 
-    def __init__(self, rules: Rules, clock: Callable[[], datetime]) -> None:
+    def __init__(self, rules: BreakerRules, clock: Callable[[], datetime]) -> None:
         self._rules = rules
         self._clock = clock
         self._breakers: dict[Endpoint, Breaker] = {}
 
     async def remaining(self, endpoint: Endpoint) -> float:
-        """Seconds until a probe may be let through; 0 if one may be now."""
+        """Seconds until the next trial; 0 if an operation may begin now."""
         breaker = self._breakers.get(endpoint, Breaker())
-        if breaker.shut_until is None:
+        if breaker.open_until is None:
             return 0.0
-        return max(0.0, (breaker.shut_until - self._clock()).total_seconds())
+        return max(0.0, (breaker.open_until - self._clock()).total_seconds())
 
     async def allow(self, endpoint: Endpoint) -> Verdict:
         """Whether an operation may begin."""
@@ -61,7 +63,7 @@ class LocalBreakers:
         return verdict
 
     async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
-        """How it went."""
+        """Count the result of an operation."""
         breaker = self._breakers.get(endpoint, Breaker())
         self._save(endpoint, recorded(breaker, fault, self._clock(), self._rules))
 
@@ -70,3 +72,20 @@ class LocalBreakers:
             self._breakers.pop(endpoint, None)
         else:
             self._breakers[endpoint] = breaker
+
+
+class LocalRateLimits:
+    """See `rate_limits.RateLimits`. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, seconds: float, now: Callable[[], float]) -> None:
+        self._interval = seconds
+        self._now = now
+        self._next: dict[Endpoint, float] = {}
+
+    async def reserve(self, endpoint: Endpoint) -> float:
+        """Reserve the next connection; returns the seconds to wait for it."""
+        now = self._now()
+        self._next = {known: at for known, at in self._next.items() if at > now}
+        start = self._next.get(endpoint, now)
+        self._next[endpoint] = start + self._interval
+        return start - now

@@ -1,4 +1,4 @@
-"""Letting somebody in, looking after accounts and rotating signing keys, from a command line."""
+"""The commands: the first administrator, accounts, and the rotation of signing keys."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from services.gateway.__main__ import app
 from services.gateway.accounts.domain.person import email
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.settings import Settings
-from tests.services.gateway.house import KIOSKS, PLATFORM_WORKSPACE, STAFF, demo_on
+from tests.services.gateway.harness import KIOSKS, PLATFORM_WORKSPACE, STAFF, demo_on
 from tests.services.gateway.identities import catch_up
 
 Call = Callable[..., Result]
@@ -85,7 +85,7 @@ def logged_in(password: str = PASSWORD) -> Any:
 
 
 @pytest.mark.parametrize("in_file", [False, True])
-def test_email_and_password_are_asked_for_or_the_password_stands_in_a_file(
+def test_email_and_password_are_prompted_for_or_the_password_is_in_a_file(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_file: bool
 ) -> None:
     if in_file:
@@ -107,7 +107,7 @@ def test_email_and_password_are_asked_for_or_the_password_stands_in_a_file(
     [
         ("nobody", PASSWORD, "not an e-mail"),
         ("a@example.com", "short", "8 to 128"),
-        (CHIEF.replace("chief", "CHIEF"), PASSWORD, "else has this address"),
+        (CHIEF.replace("chief", "CHIEF"), PASSWORD, "has this address already"),
     ],
 )
 def test_a_refusal_is_one_sentence(call: Call, address: str, password: str, said: str) -> None:
@@ -122,17 +122,17 @@ def test_a_refusal_is_one_sentence(call: Call, address: str, password: str, said
 
 
 @pytest.mark.usefixtures("chief")
-def test_accounts_are_listed_and_shown(call: Call) -> None:
+def test_accounts_are_listed_and_displayed(call: Call) -> None:
     account = logged_in().account
 
-    def told(*arguments: str) -> Any:
+    def json_of(*arguments: str) -> Any:
         return json.loads(call("accounts", *arguments, "--json").stdout)
 
-    listed = told("list")
+    listed = json_of("list")
     names = (CHIEF.title(), str(account.account_id), str(account.number))
-    shown = [told("show", who) for who in names]
+    shown = [json_of("show", who) for who in names]
 
-    assert (listed["total"], told("list", "--realm", "crm")["total"]) == (1, 0)
+    assert (listed["total"], json_of("list", "--realm", "crm")["total"]) == (1, 0)
     assert listed["accounts"][0]["who"] == CHIEF
     assert listed["accounts"][0]["roles"] == "platform/platform superadmin"
     assert shown == [shown[0]] * 3
@@ -142,7 +142,7 @@ def test_accounts_are_listed_and_shown(call: Call) -> None:
 
 
 @pytest.mark.usefixtures("chief")
-def test_an_address_that_several_have_names_nobody(call: Call) -> None:
+def test_an_address_of_several_accounts_identifies_none(call: Call) -> None:
     again = ("create-admin", "--email", CHIEF, "--realm", "crm", "--tenant", "demo")
     made = call(*again, "--role", "ADMIN", stdin=f"{NEW}\n")
     assert made.exit_code == 0, made.output
@@ -172,7 +172,7 @@ def test_the_last_administrator_cannot_be_taken_out_but_another_can(call: Call) 
     assert logged_in().role == "superadmin"
 
 
-def test_who_is_not_there_is_said_so(call: Call) -> None:
+def test_an_unknown_user_is_a_404(call: Call) -> None:
     for who in ("nobody@example.com", "77", "00000000-0000-0000-0000-000000000001"):
         shown = call("accounts", "show", who)
         assert shown.exit_code == 1
@@ -235,18 +235,18 @@ async def kids(client: AsyncClient) -> list[str]:
     return [key["kid"] for key in (await client.get(JWKS)).json()["keys"]]
 
 
-async def test_old_tokens_and_both_keys_are_good_after_a_restart(url: str, file: Path) -> None:
+async def test_old_tokens_and_both_keys_are_valid_after_a_restart(url: str, file: Path) -> None:
     def keys() -> dict[str, str]:
         return {"seal_keys": SEAL, "signing_key": file.read_text()}
 
     async with demo_on(url, **keys()) as demo:
-        anna = await demo.somebody(STAFF)
-        _, old = await demo.inside(anna, KIOSKS)
+        anna = await demo.create_account(STAFF)
+        _, old = await demo.log_in(anna, KIOSKS)
         before = await kids(demo.client)
 
     rotated = rotate()
     async with demo_on(url, **keys()) as demo:
-        _, new = await demo.inside(anna, KIOSKS)
+        _, new = await demo.log_in(anna, KIOSKS)
         after = await kids(demo.client)
         answers = [await demo.client.get(SESSIONS, headers=one) for one in (old, new)]
 

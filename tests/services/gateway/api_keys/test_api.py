@@ -9,11 +9,11 @@ from httpx import Response
 
 from libs.security.api_keys import hash_key
 from services.gateway.api_keys.read_models import caller_of
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     CHIEF,
     MANAGER,
     MOST_STALE_SECONDS,
-    House,
+    Harness,
     demo_on,
     limit_of,
     projecting,
@@ -27,7 +27,7 @@ READER: dict[str, Any] = {"name": "office", "scopes": ["scan:read"]}
 class Chief:
     """An administrator of the platform, and what they ask."""
 
-    def __init__(self, demo: House, headers: dict[str, str]) -> None:
+    def __init__(self, demo: Harness, headers: dict[str, str]) -> None:
         self.demo = demo
         self.headers = headers
 
@@ -41,7 +41,7 @@ class Chief:
         await self.demo.catch_up()
         return made.json()
 
-    async def shown(self, key: Any) -> Any:
+    async def get(self, key: Any) -> Any:
         return (await self.ask("GET", f"/{key['key_id']}")).json()
 
     async def enter(self, key: str) -> int:
@@ -50,11 +50,13 @@ class Chief:
 
 
 @pytest.fixture
-async def chief(demo: House) -> Chief:
+async def chief(demo: Harness) -> Chief:
     return Chief(demo, await demo.header_of(CHIEF))
 
 
-async def test_a_key_is_shown_once_and_listed_without_it(demo: House, chief: Chief) -> None:
+async def test_a_key_is_displayed_once_and_listed_without_its_secret(
+    demo: Harness, chief: Chief
+) -> None:
     until = (datetime.now(UTC) + timedelta(days=30)).replace(microsecond=0)
     more = {"expires_at": until.isoformat(), "requests_per_minute": 60}
 
@@ -76,34 +78,34 @@ async def test_a_key_is_shown_once_and_listed_without_it(demo: House, chief: Chi
     assert [one.json()[field] for field in fields] == ["office", 60, True, None]
 
 
-async def test_a_key_opens_until_revoked_and_says_when_it_did(demo: House, chief: Chief) -> None:
+async def test_a_key_opens_until_revoked_and_says_when_it_did(demo: Harness, chief: Chief) -> None:
     made = await chief.make()
     opened = await chief.enter(made["key"])
     await demo.deps.key_uses.write()
-    used = await chief.shown(made)
+    used = await chief.get(made)
 
     taken = [(await chief.ask("DELETE", f"/{made['key_id']}")).status_code for _ in range(2)]
     await demo.catch_up()
-    shown = await chief.shown(made)
+    get = await chief.get(made)
 
     assert opened == 503
     assert used["last_used_at"] is not None
     assert taken == [204, 204]
     assert await chief.enter(made["key"]) == 401
-    assert (shown["active"], shown["revoked_because"]) == (False, "revoked by an administrator")
+    assert (get["active"], get["revoked_because"]) == (False, "revoked by an administrator")
 
 
 async def test_a_key_opens_as_soon_as_it_was_answered(url: str) -> None:
-    async with demo_on(url, stale_wait_seconds=MOST_STALE_SECONDS) as house:
-        chief = Chief(house, await house.header_of(CHIEF))
-        async with projecting(house.deps):
+    async with demo_on(url, stale_wait_seconds=MOST_STALE_SECONDS) as harness:
+        chief = Chief(harness, await harness.header_of(CHIEF))
+        async with projecting(harness.deps):
             made = await chief.ask("POST", json=READER)
             opened = await chief.enter(made.json()["key"])
 
     assert opened == 503
 
 
-async def test_a_key_that_ran_out_is_refused_like_one_of_nobody(demo: House, chief: Chief) -> None:
+async def test_an_expired_key_is_refused_like_an_unknown_one(demo: Harness, chief: Chief) -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = await chief.make(expires_at=soon)
     before = await chief.enter(made["key"])
@@ -118,7 +120,7 @@ async def test_a_key_that_ran_out_is_refused_like_one_of_nobody(demo: House, chi
 
     assert before == 503
     assert (after.status_code, after.text) == (401, unknown.text)
-    assert (await chief.shown(made))["active"] is False
+    assert (await chief.get(made))["active"] is False
 
 
 async def test_a_key_with_a_limit_of_its_own_is_held_to_it(chief: Chief) -> None:
@@ -147,22 +149,22 @@ async def test_a_key_with_a_limit_of_its_own_is_held_to_it(chief: Chief) -> None
         {"more": 1},
     ],
 )
-async def test_a_key_that_should_not_be_is_not_made(chief: Chief, wrong: dict[str, Any]) -> None:
+async def test_an_unfit_key_is_not_issued(chief: Chief, wrong: dict[str, Any]) -> None:
     answer = await chief.ask("POST", json=READER | wrong)
 
     assert answer.status_code == 422
     assert "key" not in answer.json()
 
 
-async def test_only_administrators_of_the_platform_touch_keys(demo: House, chief: Chief) -> None:
+async def test_only_administrators_of_the_platform_touch_keys(demo: Harness, chief: Chief) -> None:
     made = await chief.make()
-    manager = await demo.header_of(MANAGER)
+    approver = await demo.header_of(MANAGER)
     one = f"/{made['key_id']}"
     routes: list[tuple[str, str, Any]] = [
         *(("GET", "", None), ("POST", "", READER), ("GET", one, None), ("DELETE", one, None)),
     ]
 
-    for headers, status in ((manager, 403), ({}, 401), ({"X-API-Key": made["key"]}, 401)):
+    for headers, status in ((approver, 403), ({}, 401), ({"X-API-Key": made["key"]}, 401)):
         other = Chief(demo, headers)
         for method, path, body in routes:
             assert (await other.ask(method, path, json=body)).status_code == status

@@ -61,7 +61,7 @@ async def happened(pool: Pool, *events: KeyEvent, tenant: str = "demo") -> None:
     await apply(pool, "gateway", [api_key.projection()], batch)
 
 
-async def test_a_key_is_found_by_its_hash_and_decides_the_tenant(pool: Pool) -> None:
+async def test_a_key_is_found_by_its_hash_and_determines_the_tenant(pool: Pool) -> None:
     await happened(pool, issued(), issued(OTHER_ID, "h2", scopes="c"), tenant="shop-1")
 
     caller = await caller_of(pool, "h2")

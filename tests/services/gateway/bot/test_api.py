@@ -1,4 +1,4 @@
-"""The webhook: Telegram alone is heard, each update once, and its answer follows."""
+"""The webhook: only Telegram is accepted, each update is handled once and answered."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,7 @@ from services.gateway.telegram.adapters import webhook_secret
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.code_context import some_phone
-from tests.services.gateway.house import client_of, gateway_on
+from tests.services.gateway.harness import client_of, gateway_on
 from tests.services.gateway.shop_door import Door, with_bot
 from tests.services.gateway.test_bootstrap import served
 
@@ -44,9 +44,9 @@ async def test_an_update_is_done_and_answered(door: Door) -> None:
     assert phone[-4:] in door.api.last_to(CHAT)["text"]
 
 
-@pytest.mark.parametrize("shown", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
-async def test_nobody_else_is_heard(door: Door, shown: str | None) -> None:
-    headers = {} if shown is None else {SECRET_HEADER: shown}
+@pytest.mark.parametrize("header", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
+async def test_an_update_without_the_secret_is_refused(door: Door, header: str | None) -> None:
+    headers = {} if header is None else {SECRET_HEADER: header}
 
     answer = await door.client.post(HOOK, json=update(text="/start"), headers=headers)
 
@@ -113,7 +113,7 @@ async def test_while_telegram_is_away_there_is_an_error(door: Door) -> None:
     assert TOKEN.partition(":")[2] not in answer.text
 
 
-async def test_without_a_bot_nobody_is_heard(url: str, bot_api: BotApi) -> None:
+async def test_without_a_bot_updates_are_refused(url: str, bot_api: BotApi) -> None:
     async with (
         gateway_on(url, **with_bot(bot_api, telegram_token=None)) as deps,
         client_of(deps) as client,
@@ -129,14 +129,14 @@ async def test_without_a_bot_nobody_is_heard(url: str, bot_api: BotApi) -> None:
 
 
 async def test_a_gateway_says_where_it_is_and_is_called_there(url: str, bot_api: BotApi) -> None:
-    announced = f"https://shop.example{HOOK}"
-    given = {"database_url": url, "profile": "demo", "telegram_webhook_url": announced}
+    webhook_registered = f"https://shop.example{HOOK}"
+    given = {"database_url": url, "profile": "demo", "telegram_webhook_url": webhook_registered}
     settings = gateway_settings("http://127.0.0.1:1", **with_bot(bot_api, **given))
     async with (
         bootstrap.open_app(settings, traces.set_up("gateway"), {}) as app,
         served(app) as address,
     ):
-        await eventually(lambda: bot_api.webhook, announced, what="the announcement")
+        await eventually(lambda: bot_api.webhook, webhook_registered, what="the announcement")
         bot_api.webhook = f"{address}{HOOK}"
 
         assert await bot_api.bring(update(77, text="/help")) == 200

@@ -51,7 +51,7 @@ async def test_kinds_of_routes_are_counted_apart_and_an_empty_limit_is_none() ->
     assert {await limits.hit(Limit.INGEST, **anna) for _ in range(1000)} == {None}
 
 
-async def test_a_storage_that_fails_lets_everybody_through(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failing_storage_of_limits_limits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = Limits({Limit.INGEST: "1/hour"})
 
     async def fail(*_: Any) -> Any:

@@ -15,9 +15,9 @@ from httpx import Response
 from libs.security import tokens
 from services.gateway.accounts.domain.realm import DEVICE, Realm
 from services.gateway.administration.handlers.administration import deactivate
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     PASSWORD,
-    House,
+    Harness,
     bearer,
     claims_of,
     crm_user,
@@ -26,19 +26,19 @@ from tests.services.gateway.house import (
 )
 
 
-async def registered(house: House, email: str) -> Response:
-    return await house.client.post("/auth/register", json={"email": email, "password": PASSWORD})
+async def registered(harness: Harness, email: str) -> Response:
+    return await harness.client.post("/auth/register", json={"email": email, "password": PASSWORD})
 
 
 def form(email: str, password: str = PASSWORD) -> dict[str, str]:
     return {"username": email, "password": password, "grant_type": "password"}
 
 
-async def test_whoever_registers_at_the_scales_can_log_in_at_once(house: House) -> None:
+async def test_a_registration_at_the_scales_can_log_in_at_once(harness: Harness) -> None:
     email = f"Anna.{uuid4().hex[:12]}@Shop.Example"
 
-    made = await registered(house, email)
-    answer = await house.client.post("/auth/login", data=form(email.upper()))
+    made = await registered(harness, email)
+    answer = await harness.client.post("/auth/login", data=form(email.upper()))
 
     assert made.status_code == 201
     # The domain is lower-cased, the rest stays as it was written.
@@ -47,45 +47,45 @@ async def test_whoever_registers_at_the_scales_can_log_in_at_once(house: House) 
     assert answer.status_code == 200
     assert answer.json().keys() == {"access_token", "token_type"}
     assert answer.json()["token_type"] == "bearer"
-    claims = claims_of(house.deps, answer.json()["access_token"])
-    assert (claims.tenant, claims.kind) == (house.deps.settings.people_tenant, "scales")
+    claims = claims_of(harness.deps, answer.json()["access_token"])
+    assert (claims.tenant, claims.kind) == (harness.deps.settings.people_tenant, "scales")
     assert claims.scopes == {"scales:read", "scales:write"}
     assert claims.session
 
 
-async def test_an_address_is_registered_once_however_it_is_written(house: House) -> None:
+async def test_an_address_is_registered_once_however_it_is_written(harness: Harness) -> None:
     email = some_email()
 
-    first, second = await registered(house, email), await registered(house, email.lower())
+    first, second = await registered(harness, email), await registered(harness, email.lower())
 
     assert first.status_code == 201
     assert (second.status_code, second.json()) == (409, {"detail": "Email already registered"})
 
 
-async def at_the_scales(house: House, email: str, password: str) -> int:
+async def at_the_scales(harness: Harness, email: str, password: str) -> int:
     """A stranger registers."""
-    async with house.another_client() as client:
+    async with harness.another_client() as client:
         body = {"email": email, "password": password}
         return (await client.post("/auth/register", json=body)).status_code
 
 
-async def in_the_crm(house: House, email: str, password: str) -> int:
+async def in_the_crm(harness: Harness, email: str, password: str) -> int:
     """An administrator makes a user."""
-    boss = await house.member(Realm.CRM, "ADMIN")
+    boss = await harness.member(Realm.CRM, "ADMIN")
     body = crm_user(email=email, password=password)
     return int((await boss.post("/api/v1/users", body)).status_code)
 
 
-async def at_the_kiosks(house: House, email: str, password: str) -> int:
+async def at_the_kiosks(harness: Harness, email: str, password: str) -> int:
     """A superadmin makes an administrator, whose user name is the address."""
-    boss = await house.member(Realm.KIOSK, "superadmin")
+    boss = await harness.member(Realm.KIOSK, "superadmin")
     body = kiosk_user(email=email, username=email, password=password)
     return int((await boss.post("/api/v1/users/create-admin", body)).status_code)
 
 
-async def enter(house: House, door: Any, email: str, password: str) -> int:
-    """The status of a login at a door, from an address that nobody used before."""
-    async with house.another_client() as client:
+async def enter(harness: Harness, door: Any, email: str, password: str) -> int:
+    """The status of a login at a door, from a new address."""
+    async with harness.another_client() as client:
         if door is at_the_kiosks:
             body = {"username": email, "password": password}
             return (await client.post("/api/v1/auth/login", json=body)).status_code
@@ -99,27 +99,27 @@ DOORS = (at_the_scales, in_the_crm, at_the_kiosks)
 @pytest.mark.parametrize(
     "doors", [*permutations(DOORS)], ids=lambda doors: ", ".join(one.__name__ for one in doors)
 )
-async def test_an_address_that_nobody_proved_keeps_nobody_out_of_another_realm(
-    house: House, doors: tuple[Any, ...]
+async def test_an_unproved_address_does_not_block_another_realm(
+    harness: Harness, doors: tuple[Any, ...]
 ) -> None:
     email = some_email()
     passwords = {door: f"password of {door.__name__}" for door in doors}
 
     for door in doors:
-        assert await door(house, email, passwords[door]) in {200, 201}, door
+        assert await door(harness, email, passwords[door]) in {200, 201}, door
     for door in doors:
         # In the same realm it is taken.
-        assert await door(house, email, PASSWORD) in {409, 422}, door
+        assert await door(harness, email, PASSWORD) in {409, 422}, door
         for whose, password in passwords.items():
-            assert await enter(house, door, email, password) == (200 if whose is door else 401)
+            assert await enter(harness, door, email, password) == (200 if whose is door else 401)
 
 
-async def test_registering_does_not_tell_who_is_known_elsewhere(house: House) -> None:
+async def test_a_registration_does_not_reveal_accounts_of_other_realms(harness: Harness) -> None:
     async def known(realm: Realm, role: str, tenant: str | None = None) -> str:
-        return str((await house.account(realm, role, tenant)).person.email)
+        return str((await harness.account(realm, role, tenant)).person.email)
 
-    gone = await house.account(Realm.CRM, "ENGINEER")
-    await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
+    gone = await harness.account(Realm.CRM, "ENGINEER")
+    await deactivate(harness.deps.identity, gone.account_id, reason="test", actor="test")
     emails = [
         await known(Realm.CRM, "ENGINEER"),
         await known(Realm.KIOSK, "staff"),
@@ -130,7 +130,7 @@ async def test_registering_does_not_tell_who_is_known_elsewhere(house: House) ->
 
     answers = []
     for email in emails:
-        async with house.another_client() as client:
+        async with harness.another_client() as client:
             body = {"email": email, "password": PASSWORD}
             answers.append(await client.post("/auth/register", json=body))
 
@@ -149,40 +149,42 @@ async def test_registering_does_not_tell_who_is_known_elsewhere(house: House) ->
         {"email": "a@shop.example"},
     ],
 )
-async def test_what_is_no_registration_is_said_by_field(house: House, body: dict[str, str]) -> None:
-    answer = await house.client.post("/auth/register", json=body)
+async def test_an_invalid_registration_is_refused_by_field(
+    harness: Harness, body: dict[str, str]
+) -> None:
+    answer = await harness.client.post("/auth/register", json=body)
 
     assert answer.status_code == 422
     assert {"type", "loc", "msg"} <= answer.json()["detail"][0].keys()
     assert body.get("password", PASSWORD) not in answer.text
 
 
-async def test_the_crm_gives_a_pair_and_exchanges_it(house: House) -> None:
-    engineer = await house.account(Realm.CRM, "ENGINEER")
+async def test_the_crm_gives_a_pair_and_exchanges_it(harness: Harness) -> None:
+    engineer = await harness.account(Realm.CRM, "ENGINEER")
 
-    first = (await house.token(str(engineer.person.email))).json()
+    first = (await harness.token(str(engineer.person.email))).json()
     body = {"refresh_token": first["refresh_token"]}
-    second = (await house.client.post("/api/v1/auth/refresh", json=body)).json()
+    second = (await harness.client.post("/api/v1/auth/refresh", json=body)).json()
 
     assert first.keys() == second.keys()
     assert first.keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
     assert first["expires_in"] == 1800
-    claims = [claims_of(house.deps, pair["access_token"]) for pair in (first, second)]
+    claims = [claims_of(harness.deps, pair["access_token"]) for pair in (first, second)]
     assert claims[0].session == claims[1].session
     assert "visits:write" in claims[0].scopes
     assert "users:read" not in claims[0].scopes
     # What refreshes opens nothing.
     with pytest.raises(tokens.TokenInvalid):
-        claims_of(house.deps, first["refresh_token"])
-    me = await house.client.get("/api/v1/users/me", headers=bearer(first["refresh_token"]))
+        claims_of(harness.deps, first["refresh_token"])
+    me = await harness.client.get("/api/v1/users/me", headers=bearer(first["refresh_token"]))
     assert me.status_code == 401
 
 
-async def test_the_crm_says_no_without_detail_so_its_site_shows_the_login(house: House) -> None:
-    answer = await house.token(some_email())
+async def test_the_crm_says_no_without_detail_so_its_site_shows_the_login(harness: Harness) -> None:
+    answer = await harness.token(some_email())
     # A login in JSON is none, at the scales neither.
     for path in ("/auth/login", "/api/v1/auth/token"):
-        assert (await house.client.post(path, json=form("a@b.example"))).status_code == 422
+        assert (await harness.client.post(path, json=form("a@b.example"))).status_code == 422
 
     assert answer.status_code == 401
     assert answer.json() == {
@@ -190,14 +192,14 @@ async def test_the_crm_says_no_without_detail_so_its_site_shows_the_login(house:
     }
 
 
-async def test_guessing_is_slowed_down_without_locking_others_out(house: House) -> None:
+async def test_guessing_is_slowed_down_without_locking_others_out(harness: Harness) -> None:
     email = some_email()
-    await registered(house, email)
+    await registered(harness, email)
 
     guesses = [
-        await house.client.post("/auth/login", data=form(email, f"guess {n}")) for n in range(11)
+        await harness.client.post("/auth/login", data=form(email, f"guess {n}")) for n in range(11)
     ]
-    async with house.another_client() as owner:
+    async with harness.another_client() as owner:
         let_in = await owner.post("/auth/login", data=form(email))
 
     assert guesses[0].status_code == 401
@@ -217,23 +219,23 @@ class Way:
     refused: Any
     in_cookie: bool = False
 
-    async def enter(self, house: House) -> tuple[str, str]:
+    async def enter(self, harness: Harness) -> tuple[str, str]:
         """Log in: an access token and a refresh token."""
-        who = (await house.account(self.realm, self.role)).person
+        who = (await harness.account(self.realm, self.role)).person
         if self.realm is Realm.CRM:
-            answer = await house.token(str(who.email))
+            answer = await harness.token(str(who.email))
         else:
-            answer = await house.login(str(who.username), path=self.auth)
+            answer = await harness.login(str(who.username), path=self.auth)
         assert answer.headers["cache-control"] == "no-store"
         return answer.json()["access_token"], self.next(answer)
 
-    async def refresh(self, house: House, token: str) -> Response:
+    async def refresh(self, harness: Harness, token: str) -> Response:
         """Exchange a refresh token."""
-        house.client.cookies.clear()
+        harness.client.cookies.clear()
         path = f"/api/v1/{self.auth}/refresh"
         if self.in_cookie:
-            return await house.client.post(path, headers={"Cookie": f"refresh_token={token}"})
-        return await house.client.post(path, json={"refresh_token": token})
+            return await harness.client.post(path, headers={"Cookie": f"refresh_token={token}"})
+        return await harness.client.post(path, json={"refresh_token": token})
 
     def next(self, answer: Response) -> str:
         """The refresh token that an answer brings."""
@@ -242,9 +244,9 @@ class Way:
         assert ("refresh_token" in answer.json()) is not self.in_cookie
         return str(answer.cookies.get("refresh_token") or answer.json()["refresh_token"])
 
-    async def is_refused(self, house: House, token: str) -> bool:
+    async def is_refused(self, harness: Harness, token: str) -> bool:
         """Whether a refresh token is good for nothing, in the clients' words."""
-        answer = await self.refresh(house, token)
+        answer = await self.refresh(harness, token)
         body = answer.json()
         return answer.status_code == 401 and self.refused in (body, body.get("code"))
 
@@ -272,73 +274,73 @@ EACH = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 @EACH
-async def test_an_answer_that_was_lost_is_given_again(house: House, way: Way) -> None:
-    _, old = await way.enter(house)
+async def test_an_answer_that_was_lost_is_given_again(harness: Harness, way: Way) -> None:
+    _, old = await way.enter(harness)
 
-    second, again = [way.next(await way.refresh(house, old)) for _ in range(2)]
+    second, again = [way.next(await way.refresh(harness, old)) for _ in range(2)]
 
     assert second == again != old
-    assert (await way.refresh(house, again)).status_code == 200
+    assert (await way.refresh(harness, again)).status_code == 200
 
 
 @EACH
-async def test_a_token_used_long_ago_ends_the_session_for_all(house: House, way: Way) -> None:
-    access, stolen = await way.enter(house)
+async def test_a_token_used_long_ago_ends_the_session_for_all(harness: Harness, way: Way) -> None:
+    access, stolen = await way.enter(harness)
     current = stolen
     for _ in range(2):
-        current = way.next(await way.refresh(house, current))
+        current = way.next(await way.refresh(harness, current))
 
-    reused = await way.refresh(house, stolen)
+    reused = await way.refresh(harness, stolen)
 
     assert reused.status_code == 401
     assert ("max-age=0" in reused.headers.get("set-cookie", "").lower()) is way.in_cookie
-    assert await way.is_refused(house, stolen)
-    assert await way.is_refused(house, current)
-    me = await house.client.get(f"/api/v1/{way.me}", headers=bearer(access))
+    assert await way.is_refused(harness, stolen)
+    assert await way.is_refused(harness, current)
+    me = await harness.client.get(f"/api/v1/{way.me}", headers=bearer(access))
     assert me.status_code == 401
 
 
 @pytest.mark.parametrize(("mine", "other"), [*permutations(WAYS, 2)])
-async def test_no_kind_of_token_passes_for_another(house: House, mine: str, other: str) -> None:
+async def test_no_kind_of_token_passes_for_another(harness: Harness, mine: str, other: str) -> None:
     way = WAYS[mine]
-    access, token = await way.enter(house)
+    access, token = await way.enter(harness)
 
-    assert await WAYS[other].is_refused(house, token)
-    assert await way.is_refused(house, access)
-    assert await way.is_refused(house, "nonsense")
+    assert await WAYS[other].is_refused(harness, token)
+    assert await way.is_refused(harness, access)
+    assert await way.is_refused(harness, "nonsense")
     # Nobody is out for that.
-    assert (await way.refresh(house, token)).status_code == 200
+    assert (await way.refresh(harness, token)).status_code == 200
 
 
 @EACH
-async def test_whoever_logs_out_is_out(house: House, way: Way) -> None:
-    access, token = await way.enter(house)
+async def test_a_logout_ends_the_session(harness: Harness, way: Way) -> None:
+    access, token = await way.enter(harness)
     path = f"/api/v1/{way.auth}/logout"
 
-    out, again = [await house.client.post(path, headers=bearer(access)) for _ in range(2)]
+    out, again = [await harness.client.post(path, headers=bearer(access)) for _ in range(2)]
 
     # The crm's clients always get the same answer.
     assert (out.status_code, again.status_code) == (200, 200 if way is CRM else 401)
     if way is not ON_KIOSK:
         assert out.json().keys() == {"message"}
     assert ("max-age=0" in out.headers.get("set-cookie", "").lower()) is way.in_cookie
-    assert await way.is_refused(house, token)
-    me = await house.client.get(f"/api/v1/{way.me}", headers=bearer(access))
+    assert await way.is_refused(harness, token)
+    me = await harness.client.get(f"/api/v1/{way.me}", headers=bearer(access))
     assert me.status_code == 401
 
 
-async def test_at_the_crm_a_refresh_token_logs_out_too(house: House) -> None:
-    _, token = await CRM.enter(house)
+async def test_at_the_crm_a_refresh_token_logs_out_too(harness: Harness) -> None:
+    _, token = await CRM.enter(harness)
 
     for body in ({"refresh_token": token}, {"refresh_token": token}, None):
-        out = await house.client.post("/api/v1/auth/logout", json=body)
+        out = await harness.client.post("/api/v1/auth/logout", json=body)
         assert (out.status_code, out.json()) == (200, {"message": "Logged out successfully"})
 
-    assert await CRM.is_refused(house, token)
+    assert await CRM.is_refused(harness, token)
 
 
 @pytest.mark.parametrize("bearer", ["nonsense", "a.b.c", "a.e30.c", ""])
-async def test_at_the_crm_any_token_logs_out(house: House, bearer: str) -> None:
+async def test_at_the_crm_any_token_logs_out(harness: Harness, bearer: str) -> None:
     for path in ("/api/v1/auth/logout", "/crm/api/v1/auth/logout"):
-        out = await house.client.post(path, headers={"Authorization": f"Bearer {bearer}"})
+        out = await harness.client.post(path, headers={"Authorization": f"Bearer {bearer}"})
         assert (out.status_code, out.json()) == (200, {"message": "Logged out successfully"})

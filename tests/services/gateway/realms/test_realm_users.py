@@ -14,15 +14,15 @@ from services.gateway.accounts.domain.realm import SUPERADMIN, Realm, Role, Work
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.handlers.administration import deactivate, grant_role
 from services.gateway.bootstrap import projections
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     NEW_PASSWORD,
     PASSWORD,
-    House,
+    Harness,
     Member,
     crm_error,
     crm_user,
-    house_on,
-    house_with_worker,
+    harness_on,
+    harness_with_worker,
     kiosk_error,
     kiosk_user,
     limit_of,
@@ -30,7 +30,7 @@ from tests.services.gateway.house import (
 )
 
 USERS = "/api/v1/users"
-Asked: TypeAlias = tuple[str, str, Any]
+Call: TypeAlias = tuple[str, str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Site:
         return crm_error(answer) if self is CRM else kiosk_error(answer)
 
     def path(self, who: Profile) -> str:
-        """Where somebody is."""
+        """The path of a user."""
         return f"{USERS}/{who.account_id if self is CRM else who.number}"
 
-    def routes(self, who: Profile) -> list[Asked]:
-        """All that is asked about one user."""
+    def routes(self, who: Profile) -> list[Call]:
+        """All calls about one user."""
         path, off = self.path(who), {"is_active": False}
-        both: list[Asked] = [("GET", path, None), (self.change, path, {}), (self.change, path, off)]
+        both: list[Call] = [("GET", path, None), (self.change, path, {}), (self.change, path, off)]
         if self is CRM:
             return [*both, ("PATCH", path, {"password": NEW_PASSWORD})]
         return [
@@ -70,11 +70,11 @@ class Site:
             ("POST", f"{path}/password", {"new_password": PASSWORD}),
         ]
 
-    async def login(self, house: House, who: Profile, password: str = PASSWORD) -> int:
+    async def login(self, harness: Harness, who: Profile, password: str = PASSWORD) -> int:
         """The status of a login."""
         if self is CRM:
-            return (await house.token(str(who.person.email), password)).status_code
-        return (await house.login(str(who.person.username), password)).status_code
+            return (await harness.token(str(who.person.email), password)).status_code
+        return (await harness.login(str(who.person.username), password)).status_code
 
 
 ADMINS, AUTH_ME = f"{USERS}/create-admin", "/api/v1/auth/me"
@@ -84,18 +84,18 @@ SITES = pytest.mark.parametrize("site", [CRM, KIOSK], ids=lambda site: site.real
 
 
 @pytest.fixture
-async def boss(house: House, site: Site) -> Member:
+async def boss(harness: Harness, site: Site) -> Member:
     """The only administrator."""
-    return await house.member(site.realm, site.chief)
+    return await harness.member(site.realm, site.chief)
 
 
 @SITES
-async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: Site) -> None:
-    async with house_with_worker(database) as house:
-        profile = await house.account(site.realm, site.chief)
+async def test_a_created_user_is_in_the_list_at_once(database: str, site: Site) -> None:
+    async with harness_with_worker(database) as harness:
+        profile = await harness.account(site.realm, site.chief)
         (workspace,) = profile.roles
-        _, headers = await house.inside(profile, workspace)
-        boss = Member(profile, house.client, headers)
+        _, headers = await harness.log_in(profile, workspace)
+        boss = Member(profile, harness.client, headers)
         for _ in range(5):
             made = (await boss.post(site.create, site.new())).json()
             listed = (await boss.get(USERS)).json()
@@ -116,10 +116,10 @@ NOT_AWAITED = ("/api/v1/keys", "/api/auth/request-otp", "/api/telegram/webhook")
 """A new key is waited for by its caller's door; what the others write no list shows."""
 
 
-async def test_answers_wait_for_read_models_of_the_gateway(house: House) -> None:
-    known = {model.name for model in projections(house.deps.settings)}
-    assert awaited_models(house.app) == known
-    assert {path.rstrip("/") for path in writes_without_wait(house.app)} == {*NOT_AWAITED}
+async def test_answers_wait_for_read_models_of_the_gateway(harness: Harness) -> None:
+    known = {model.name for model in projections(harness.deps.settings)}
+    assert awaited_models(harness.app) == known
+    assert {path.rstrip("/") for path in writes_without_wait(harness.app)} == {*NOT_AWAITED}
 
 
 VALIDATION = (422, "VALIDATION_ERROR")
@@ -179,11 +179,11 @@ async def test_a_name_or_address_is_one_users_however_it_is_written(
 @pytest.mark.parametrize("strangers", [Realm.CRM, Realm.KIOSK])
 @SITES
 async def test_users_of_another_tenant_or_realm_are_not_there(
-    house: House, boss: Member, site: Site, strangers: Realm
+    harness: Harness, boss: Member, site: Site, strangers: Realm
 ) -> None:
     theirs = CRM if strangers is Realm.CRM else KIOSK
     role = "SUPERVISOR" if theirs is CRM else theirs.chief
-    stranger = await house.member(strangers, role, "other" if theirs is site else None)
+    stranger = await harness.member(strangers, role, "other" if theirs is site else None)
 
     answers = [await boss.ask(*asked) for asked in site.routes(stranger.profile)]
     lists = [await boss.get(f"{USERS}/")]
@@ -206,9 +206,11 @@ async def test_users_of_another_tenant_or_realm_are_not_there(
         *((KIOSK, role) for role in ("admin", "staff", "customer", "externalKitchen")),
     ],
 )
-async def test_only_chiefs_change_users(house: House, boss: Member, site: Site, role: str) -> None:
-    other = await house.member(site.realm, role)
-    more: list[Asked] = [("POST", site.create, site.new())]
+async def test_only_chiefs_change_users(
+    harness: Harness, boss: Member, site: Site, role: str
+) -> None:
+    other = await harness.member(site.realm, role)
+    more: list[Call] = [("POST", site.create, site.new())]
     if site is CRM:  # nobody makes themselves more than they are
         more += [("PATCH", site.path(other.profile), {"role": "ADMIN"})]
     else:
@@ -222,13 +224,13 @@ async def test_only_chiefs_change_users(house: House, boss: Member, site: Site, 
 
 
 @SITES
-async def test_the_last_administrator_remains(house: House, boss: Member, site: Site) -> None:
+async def test_the_last_administrator_remains(harness: Harness, boss: Member, site: Site) -> None:
     path = site.path(boss.profile)
     # Neither one of another tenant nor one who is not active counts.
-    await house.account(site.realm, site.chief, "other")
-    gone = await house.account(site.realm, site.chief)
-    await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
-    await house.catch_up()
+    await harness.account(site.realm, site.chief, "other")
+    gone = await harness.account(site.realm, site.chief)
+    await deactivate(harness.deps.identity, gone.account_id, reason="test", actor="test")
+    await harness.catch_up()
 
     for change in (site.other, {"is_active": False}):
         answer = await boss.ask(site.change, path, change)
@@ -238,20 +240,20 @@ async def test_the_last_administrator_remains(house: House, boss: Member, site: 
     if site is KIOSK:
         assert kiosk_error(await boss.delete(path)) == (400, "OWN_ACCOUNT")
 
-    await house.member(site.realm, site.chief)
+    await harness.member(site.realm, site.chief)
     assert (await boss.ask(site.change, path, site.other)).status_code == 200
 
 
 @SITES
-async def test_who_acts_elsewhere_too_keeps_what_is_not_this_administrators_alone(
-    house: House, boss: Member, site: Site
+async def test_of_an_account_with_roles_elsewhere_only_the_role_here_changes(
+    harness: Harness, boss: Member, site: Site
 ) -> None:
-    both = await house.account(site.realm, site.lesser)
+    both = await harness.account(site.realm, site.lesser)
     role = Role(Workspace(Realm.CRM, "other"), "ADMIN")
-    await grant_role(house.deps.identity, both.account_id, role, actor="test")
-    await house.catch_up()
+    await grant_role(harness.deps.identity, both.account_id, role, actor="test")
+    await harness.catch_up()
     path = site.path(both)
-    asked: list[Asked] = [
+    asked: list[Call] = [
         (site.change, path, {"email": some_email()}),
         (site.change, path, {"is_active": False}),
         site.routes(both)[-1],
@@ -267,19 +269,19 @@ async def test_who_acts_elsewhere_too_keeps_what_is_not_this_administrators_alon
     if site is KIOSK:
         assert (await boss.delete(path)).status_code == 200
         assert kiosk_error(await boss.get(path)) == (404, "USER_NOT_FOUND")
-        settings = house.deps.settings
+        settings = harness.deps.settings
         url, seal = settings.database_url, settings.seal_keys.get_secret_value()
-        there = house_on(url.get_secret_value(), people_tenant="other", seal_keys=seal)
+        there = harness_on(url.get_secret_value(), people_tenant="other", seal_keys=seal)
         async with there as theirs:
             assert await CRM.login(theirs, both) == 200
 
 
 @SITES
-async def test_whoever_is_deactivated_or_given_another_role_is_out_at_once(
-    house: House, boss: Member, site: Site
+async def test_deactivation_and_another_role_end_sessions_at_once(
+    harness: Harness, boss: Member, site: Site
 ) -> None:
     for change in ({"is_active": False}, site.other):
-        member = await house.member(site.realm, site.lesser)
+        member = await harness.member(site.realm, site.lesser)
         answer = await boss.ask(site.change, site.path(member.profile), change)
         assert answer.status_code == 200
 
@@ -295,17 +297,17 @@ async def test_whoever_is_deactivated_or_given_another_role_is_out_at_once(
     ],
     ids=("crm", "kiosk"),
 )
-async def test_a_password_is_changed_by_who_knows_it_and_not_guessed_with_a_stolen_token(
-    house: House, site: Site, wrong: tuple[int, str], too_often: str
+async def test_a_password_change_needs_the_old_one_which_a_stolen_token_cannot_guess(
+    harness: Harness, site: Site, wrong: tuple[int, str], too_often: str
 ) -> None:
     path = f"{USERS}/me/password"
-    anna, boris = [await house.member(site.realm, site.lesser) for _ in range(2)]
+    anna, boris = [await harness.member(site.realm, site.lesser) for _ in range(2)]
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 
     assert site.refusal(await anna.post(path, body | {"current_password": "x"})) == wrong
     assert (await anna.post(path, body)).status_code == 200
     assert (await anna.post(path, body)).status_code == 401
-    assert [await site.login(house, anna.profile, one) for one in (PASSWORD, NEW_PASSWORD)] == [
+    assert [await site.login(harness, anna.profile, one) for one in (PASSWORD, NEW_PASSWORD)] == [
         *(401, 200)
     ]
 

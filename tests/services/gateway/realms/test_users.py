@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 
 from services.gateway.accounts.domain.realm import SUPERADMIN, Realm
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     NEW_PASSWORD,
     PASSWORD,
-    House,
+    Harness,
     Member,
     bearer,
     crm_error,
@@ -25,38 +25,42 @@ from tests.services.gateway.house import (
 )
 
 USERS: Final = "/api/v1/users"
-SHOWN: Final = {
+FIELDS: Final = {
     *("id", "email", "full_name", "phone", "role", "city_id", "district_id", "city", "district"),
     *("is_active", "last_login_at", "created_at", "updated_at"),
 }
 
 
 @pytest.fixture
-async def boss(house: House) -> Member:
+async def boss(harness: Harness) -> Member:
     """The only administrator."""
-    return await house.member(Realm.CRM, "ADMIN")
+    return await harness.member(Realm.CRM, "ADMIN")
 
 
 @pytest.mark.parametrize("path", [USERS, f"{USERS}/"])
-async def test_administrators_make_users_who_log_in(house: House, boss: Member, path: str) -> None:
+async def test_administrators_create_users_who_log_in(
+    harness: Harness, boss: Member, path: str
+) -> None:
     body = crm_user(phone="8 (800) 555", city_id=str(uuid4()))
 
     made = await boss.post(path, body)
 
     assert made.status_code == 201
     user = made.json()
-    assert user.keys() == SHOWN
+    assert user.keys() == FIELDS
     for name in ("email", "full_name", "phone", "role", "city_id"):
         assert user[name] == body[name]
     assert (user["district_id"], user["is_active"], user["last_login_at"]) == (None, True, None)
     assert user["created_at"].endswith("Z")
     assert PASSWORD not in made.text
-    assert (await house.token(body["email"].upper())).status_code == 200
+    assert (await harness.token(body["email"].upper())).status_code == 200
 
 
-async def test_all_see_themselves_and_those_who_may_a_list(house: House, boss: Member) -> None:
-    supervisor = await house.member(Realm.CRM, "SUPERVISOR")
-    engineer = await house.member(Realm.CRM, "ENGINEER")
+async def test_all_users_see_themselves_and_permitted_ones_the_list(
+    harness: Harness, boss: Member
+) -> None:
+    supervisor = await harness.member(Realm.CRM, "SUPERVISOR")
+    engineer = await harness.member(Realm.CRM, "ENGINEER")
 
     lists = [
         (await who.get(path)).json() for path in (USERS, f"{USERS}/") for who in (boss, supervisor)
@@ -65,11 +69,11 @@ async def test_all_see_themselves_and_those_who_may_a_list(house: House, boss: M
 
     everybody = [str(who.profile.account_id) for who in (boss, supervisor, engineer)]
     assert [[user["id"] for user in listed] for listed in lists] == [everybody] * 4
-    assert lists[0][0].keys() == SHOWN
+    assert lists[0][0].keys() == FIELDS
     assert crm_error(refused) == (403, "FORBIDDEN")
     assert refused.json()["error"]["message"] == "Required roles: ADMIN, SUPERVISOR"
     me = (await engineer.get(f"{USERS}/me")).json()
-    assert me.keys() == SHOWN | {"scopes"}
+    assert me.keys() == FIELDS | {"scopes"}
     assert me["id"] == everybody[2]
     assert me["last_login_at"] is not None
     assert me["scopes"] == [
@@ -77,14 +81,16 @@ async def test_all_see_themselves_and_those_who_may_a_list(house: House, boss: M
     ]
 
 
-async def test_supervisors_are_found_by_part_of_name_or_address(house: House, boss: Member) -> None:
+async def test_supervisors_are_found_by_part_of_name_or_address(
+    harness: Harness, boss: Member
+) -> None:
     bodies = [
         crm_user(role="SUPERVISOR", full_name="Анна Берг", is_active=False),
         crm_user(role="SUPERVISOR", full_name="Пётр Кузнецов"),
         crm_user(full_name="Анна Инженер"),
     ]
     ids = [(await boss.post(USERS, body)).json()["id"] for body in bodies]
-    await house.catch_up()
+    await harness.catch_up()
 
     part = bodies[1]["email"][2:14].upper()
     other_spelling = unicodedata.normalize("NFD", "пётр  кузнецов")
@@ -94,7 +100,7 @@ async def test_supervisors_are_found_by_part_of_name_or_address(house: House, bo
         assert [user["id"] for user in answer.json()] == found, sought
 
 
-async def test_what_is_given_changes_the_rest_stays(house: House, boss: Member) -> None:
+async def test_what_is_given_changes_the_rest_stays(harness: Harness, boss: Member) -> None:
     body = crm_user(phone="8 800", district_id=str(uuid4()))
     made = (await boss.post(USERS, body)).json()
     path, email = f"{USERS}/{made['id']}", some_email()
@@ -105,7 +111,7 @@ async def test_what_is_given_changes_the_rest_stays(house: House, boss: Member) 
         return answer.json()
 
     async def login(address: str, password: str) -> int:
-        return (await house.token(address, password)).status_code
+        return (await harness.token(address, password)).status_code
 
     assert await patch() == await patch(unknown=1) == made
     user = await patch(full_name="Пётр К.", phone=None, role="SUPERVISOR")
@@ -120,10 +126,12 @@ async def test_what_is_given_changes_the_rest_stays(house: House, boss: Member) 
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("a.b.c")], ids=("nothing", "nonsense"))
-async def test_whoever_is_nobody_is_led_to_the_login(house: House, headers: dict[str, str]) -> None:
+async def test_without_a_valid_token_the_client_shows_the_login(
+    harness: Harness, headers: dict[str, str]
+) -> None:
     for path in (USERS, f"{USERS}/me", f"{USERS}/supervisors", f"{USERS}/{uuid4()}"):
         for door in ("", "/crm"):
-            answer = await house.client.get(f"{door}{path}", headers=headers)
+            answer = await harness.client.get(f"{door}{path}", headers=headers)
             # The site goes to the login if there is no `detail`, or one that says so.
             assert answer.status_code == 401
             assert "unauthorized" in str(answer.json().get("detail", "unauthorized")).lower()
@@ -138,12 +146,14 @@ INVALID: Final = (422, "VALIDATION_ERROR")
 
 
 @pytest.fixture
-async def chief(house: House) -> Member:
+async def chief(harness: Harness) -> Member:
     """The superadmin."""
-    return await house.member(Realm.KIOSK, SUPERADMIN)
+    return await harness.member(Realm.KIOSK, SUPERADMIN)
 
 
-async def test_a_superadmin_makes_admins_and_kiosks_who_log_in(house: House, chief: Member) -> None:
+async def test_a_superadmin_creates_admins_and_kiosks_that_log_in(
+    harness: Harness, chief: Member
+) -> None:
     admin, kiosk = kiosk_user(email=some_email(), phone="8 800"), kiosk_user(is_verified=True)
 
     made = await chief.post(f"{USERS}/create-admin", admin)
@@ -157,14 +167,14 @@ async def test_a_superadmin_makes_admins_and_kiosks_who_log_in(house: House, chi
     assert made.json()["updated_at"] is None
     assert (box.json()["role_name"], box.json()["email"]) == ("kiosk", None)
     assert box.json()["is_verified"] is True
-    assert (await house.login(admin["username"])).status_code == 200
-    assert (await house.login(kiosk["username"], path="kiosk")).status_code == 200
+    assert (await harness.login(admin["username"])).status_code == 200
+    assert (await harness.login(kiosk["username"], path="kiosk")).status_code == 200
 
 
-async def test_the_list_goes_by_number_and_page_by_page(house: House, chief: Member) -> None:
+async def test_the_list_goes_by_number_and_page_by_page(harness: Harness, chief: Member) -> None:
     for _ in range(3):
         await chief.post("/api/v1/kiosk/create", kiosk_user())
-    await house.catch_up()
+    await harness.catch_up()
 
     whole, same, part = [
         (await chief.get(f"{USERS}{end}")).json() for end in ("", "/", "/?skip=1&limit=2")
@@ -192,10 +202,12 @@ async def test_no_such_page_or_number(chief: Member, query: str, expected: tuple
     assert kiosk_error(await chief.get(f"{USERS}{query}")) == expected
 
 
-async def test_only_what_is_given_changes_and_null_takes_away(house: House, chief: Member) -> None:
+async def test_only_what_is_given_changes_and_null_takes_away(
+    harness: Harness, chief: Member
+) -> None:
     body = kiosk_user(email=some_email(), phone="8 800", is_verified=True)
     made = (await chief.post(f"{USERS}/create-admin", body)).json()
-    await house.catch_up()
+    await harness.catch_up()
     path, name = f"{USERS}/{made['user_id']}", some_name()
 
     async def put(**change: Any) -> Any:
@@ -211,7 +223,7 @@ async def test_only_what_is_given_changes_and_null_takes_away(house: House, chie
     assert (user["username"], user["email"]) == (name, None)
     assert (user["is_verified"], user["is_active"]) == (False, False)
     assert (await chief.get(path)).json() == user
-    assert (await house.login(body["username"])).status_code == 401
+    assert (await harness.login(body["username"])).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -230,8 +242,8 @@ async def test_what_cannot_be_changed_is_refused(
     assert kiosk_error(await chief.put(f"{USERS}/{chief.profile.number}", change)) == expected
 
 
-async def test_of_two_superadmins_one_may_go(house: House, chief: Member) -> None:
-    other = await house.member(Realm.KIOSK, SUPERADMIN)
+async def test_of_two_superadmins_one_may_go(harness: Harness, chief: Member) -> None:
+    other = await harness.member(Realm.KIOSK, SUPERADMIN)
     path = f"{USERS}/{other.profile.number}"
 
     gone = await chief.delete(path)
@@ -243,8 +255,10 @@ async def test_of_two_superadmins_one_may_go(house: House, chief: Member) -> Non
 
 
 @pytest.mark.parametrize("body", [False, {"is_active": False}], ids=("bare", "object"))
-async def test_a_status_is_a_boolean_or_an_object(house: House, chief: Member, body: Any) -> None:
-    staff = await house.member(Realm.KIOSK, "staff")
+async def test_a_status_is_a_boolean_or_an_object(
+    harness: Harness, chief: Member, body: Any
+) -> None:
+    staff = await harness.member(Realm.KIOSK, "staff")
     path = f"{USERS}/status/{staff.profile.person.username}"
 
     answer, again, back = [await chief.patch(path, one) for one in (body, body, True)]
@@ -264,7 +278,9 @@ async def test_a_status_is_a_boolean_or_an_object(house: House, chief: Member, b
     assert (await staff.get("/api/v1/auth/me")).status_code == 401
 
 
-async def test_a_status_is_refused_for_oneself_for_nobody_and_in_other_words(chief: Member) -> None:
+async def test_a_status_is_refused_for_oneself_for_unknown_users_and_malformed(
+    chief: Member,
+) -> None:
     own = f"{USERS}/status/{chief.profile.person.username}"
 
     for path, body, expected in (
@@ -276,13 +292,13 @@ async def test_a_status_is_refused_for_oneself_for_nobody_and_in_other_words(chi
         assert kiosk_error(await chief.patch(path, body)) == expected
 
 
-async def test_a_superadmin_sets_a_password_anew(house: House, chief: Member) -> None:
-    staff = await house.account(Realm.KIOSK, "staff")
-    await house.catch_up()
+async def test_a_superadmin_sets_a_password_anew(harness: Harness, chief: Member) -> None:
+    staff = await harness.account(Realm.KIOSK, "staff")
+    await harness.catch_up()
 
     reset = await chief.post(f"{USERS}/{staff.number}/password", {"new_password": NEW_PASSWORD})
 
     assert reset.status_code == 200
     name = str(staff.person.username)
-    logins = [await house.login(name, password) for password in (PASSWORD, NEW_PASSWORD)]
+    logins = [await harness.login(name, password) for password in (PASSWORD, NEW_PASSWORD)]
     assert [login.status_code for login in logins] == [401, 200]

@@ -11,7 +11,7 @@ from services.gateway.sessions.stores import begun as begun_sessions
 from services.gateway.sessions.stores import known_networks
 from services.gateway.sessions.stores.begun import LONG_OVER, ONE_IN
 
-SHOWN = """
+INSERT_SESSION = """
 INSERT INTO session (tenant, session_id, account_id, realm, of_tenant, device, opened_at,
     refreshed_at, expires_at)
 VALUES ($1, $2, $3, 'crm', 'demo', '', $4, $4, $4)"""
@@ -27,8 +27,10 @@ async def test_sessions_that_are_long_over_are_forgotten_now_and_then(pool: Pool
     over, lately, unknown = (session_id(n) for n in (1, 2, 3))
     for one in (over, lately, unknown):
         await begun_sessions.begin(pool, account, one, now)
-    await pool.execute(SHOWN, PLATFORM, over, account, now - LONG_OVER - timedelta(seconds=1))
-    await pool.execute(SHOWN, PLATFORM, lately, account, now - timedelta(seconds=1))
+    await pool.execute(
+        INSERT_SESSION, PLATFORM, over, account, now - LONG_OVER - timedelta(seconds=1)
+    )
+    await pool.execute(INSERT_SESSION, PLATFORM, lately, account, now - timedelta(seconds=1))
 
     await begun_sessions.begin(pool, account, seldom := session_id(4), now)
     before = set(await begun_sessions.of_account(pool, account))

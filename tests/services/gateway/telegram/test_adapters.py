@@ -14,13 +14,20 @@ from libs.http.client import open_client
 from libs.postgres.pool import Pool
 from libs.testing.clock import NOON, Clock, MonotonicClock
 from services.gateway.telegram import adapters as telegram
-from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble, open_bot, webhook_secret
+from services.gateway.telegram.adapters import (
+    Bot,
+    Failed,
+    FailureReason,
+    Sent,
+    open_bot,
+    webhook_secret,
+)
 from services.gateway.telegram.domain.bot_update import BUTTON, Keyboard
 from services.gateway.telegram.stores.links import UPDATES_REMEMBERED, TelegramLinks
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.code_context import SEAL, some_phone
 
-AWAY = Failed(trouble=Trouble.AWAY)
+AWAY = Failed(reason=FailureReason.AWAY)
 
 
 @dataclass
@@ -55,7 +62,7 @@ async def test_a_message_arrives_as_plain_text(bot_api: BotApi, bot: Bot) -> Non
     assert "parse_mode" not in message
 
 
-async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -> None:
+async def test_a_contact_is_requested_with_a_button(bot_api: BotApi, bot: Bot) -> None:
     await bot.send_message(CHAT, "?", keyboard=Keyboard.ASK_CONTACT)
     await bot.send_message(CHAT, "!", keyboard=Keyboard.NONE)
 
@@ -65,21 +72,21 @@ async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -
 
 
 @pytest.mark.parametrize(
-    ("chat", "text", "token", "trouble"),
+    ("chat", "text", "token", "reason"),
     [
-        pytest.param(7, "?", TOKEN, Trouble.BLOCKED, id="blocked"),
-        pytest.param(8, "?", TOKEN, Trouble.UNKNOWN_CHAT, id="never started"),
-        pytest.param(CHAT, "", TOKEN, Trouble.REFUSED, id="no text"),
-        pytest.param(CHAT, "?", TOKEN.replace("A", "B"), Trouble.REFUSED, id="wrong token"),
+        pytest.param(7, "?", TOKEN, FailureReason.BLOCKED, id="blocked"),
+        pytest.param(8, "?", TOKEN, FailureReason.UNKNOWN_CHAT, id="never started"),
+        pytest.param(CHAT, "", TOKEN, FailureReason.REFUSED, id="no text"),
+        pytest.param(CHAT, "?", TOKEN.replace("A", "B"), FailureReason.REFUSED, id="wrong token"),
     ],
 )
-async def test_what_telegram_does_not_send_is_told_apart(
-    bot_api: BotApi, chat: int, text: str, token: str, trouble: Trouble
+async def test_failures_to_send_are_distinguished(
+    bot_api: BotApi, chat: int, text: str, token: str, reason: FailureReason
 ) -> None:
     bot_api.blocked.add(7)
 
     async with open_bot(bot_api.url, token) as bot:
-        assert await bot.send_message(chat, text) == Failed(trouble=trouble)
+        assert await bot.send_message(chat, text) == Failed(reason=reason)
     assert bot_api.messages == []
 
 
@@ -89,7 +96,9 @@ async def test_a_bot_waits_shortly_and_once(bot_api: BotApi, patient: Bot, time:
     assert time.waited == [2]
 
     bot_api.limits.extend([1, 3])
-    assert await patient.send_message(CHAT, "?") == Failed(trouble=Trouble.LIMITED, retry_after=3)
+    assert await patient.send_message(CHAT, "?") == Failed(
+        reason=FailureReason.LIMITED, retry_after=3
+    )
     assert time.waited == [2, 1]
 
 
@@ -104,7 +113,7 @@ async def test_a_limited_chat_is_left_alone(bot_api: BotApi, patient: Bot, time:
     time.advance(40)
     later = await patient.send_message(CHAT, "?")
 
-    assert first == second == Failed(trouble=Trouble.LIMITED, retry_after=40)
+    assert first == second == Failed(reason=FailureReason.LIMITED, retry_after=40)
     assert calls == 1
     assert isinstance(other, Sent)
     assert isinstance(later, Sent)
@@ -178,11 +187,13 @@ async def test_no_failure_gives_away_the_token(
 async def test_a_webhook_in_the_clear_is_refused_and_its_secret_is_not_the_token(bot: Bot) -> None:
     refused = await bot.set_webhook("http://shop.example", secret=webhook_secret(TOKEN))
 
-    assert refused == Failed(trouble=Trouble.REFUSED)
+    assert refused == Failed(reason=FailureReason.REFUSED)
     assert TOKEN not in webhook_secret(TOKEN)
 
 
-async def test_the_status_is_asked_for_rarely(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
+async def test_the_status_of_the_webhook_is_cached(
+    bot_api: BotApi, patient: Bot, time: Waiting
+) -> None:
     for _ in range(3):
         await patient.webhook_info()
     assert len(bot_api.calls) == 1

@@ -11,16 +11,16 @@ from libs.testing.clock import NOON
 from services.gateway import bootstrap
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.account import open_account
-from services.gateway.bot.handlers import Answer, say
+from services.gateway.bot.handlers import OutgoingReply, send
 from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.adapters import Bot
 from services.gateway.telegram.domain.bot_update import Keyboard, Reply
 from services.gateway.telegram.domain.init_data import TelegramCaller
-from services.gateway.telegram.domain.one_time_code import Way, Wrong
+from services.gateway.telegram.domain.one_time_code import DeliveryMethod, Wrong
 from services.gateway.telegram.handlers.mini_app import proved_phone
 from services.gateway.telegram.handlers.one_time_code import (
     CodeContext,
-    Delivery,
+    CodeDelivery,
     Owner,
     request_code,
     verify_code,
@@ -30,7 +30,9 @@ from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import CHAT, BotApi
 from tests.services.gateway.code_context import BOT_NAME, SEAL, context, some_address, some_phone
 
-REGISTER = Delivery(way=Way.REGISTER, bot_link=f"https://t.me/{BOT_NAME}?start=login")
+REGISTER = CodeDelivery(
+    method=DeliveryMethod.REGISTER, bot_link=f"https://t.me/{BOT_NAME}?start=login"
+)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def at(pool: Pool, phone: str, bot: Bot) -> CodeContext:
     return a_context(pool, phone, bot)
 
 
-async def request(at: CodeContext, phone: str) -> Delivery | TooMany:
+async def request(at: CodeContext, phone: str) -> CodeDelivery | TooMany:
     return await request_code(at, phone, address=some_address())
 
 
@@ -83,7 +85,7 @@ async def test_a_blocked_bot_means_registering(
     assert await request(at, phone) == REGISTER
 
 
-async def test_while_telegram_is_away_people_are_asked_to_come_back(
+async def test_while_telegram_is_away_requests_get_a_retry_after(
     at: CodeContext, bot_api: BotApi, phone: str
 ) -> None:
     bot_api.limits.append(40)
@@ -98,8 +100,8 @@ async def test_a_demo_needs_no_telegram(pool: Pool, bot_api: BotApi, bot: Bot, p
     bot_api.limits.append(40)
     delivery = await request(a_context(pool, phone, bot, is_demo=True), phone)
 
-    assert isinstance(delivery, Delivery)
-    assert delivery.way is Way.SHOWN
+    assert isinstance(delivery, CodeDelivery)
+    assert delivery.method is DeliveryMethod.DISPLAYED
 
 
 async def test_a_phone_is_known_as_soon_as_its_account_is_open(url: str, phone: str) -> None:
@@ -108,7 +110,7 @@ async def test_a_phone_is_known_as_soon_as_its_account_is_open(url: str, phone: 
     async with bootstrap.open_deps(settings) as deps:
         for person in (Person(phone=phone, telegram_id=CHAT), Person(phone=plain)):
             await open_account(deps.identity, person, password=None, roles=[], actor="test")
-        owner_of = deps.code_context.who_has
+        owner_of = deps.code_context.owner_of_phone
 
         assert await owner_of(phone) == Owner(is_known=True, telegram_id=CHAT)
         assert await owner_of(plain) == Owner(is_known=True, telegram_id=None)
@@ -123,10 +125,10 @@ async def links(pool: Pool) -> TelegramLinks:
 
 
 async def test_an_answer_that_cannot_be_sent_breaks_nothing(bot_api: BotApi, bot: Bot) -> None:
-    hello = Answer(chat=CHAT, reply=Reply(text="?", keyboard=Keyboard.ASK_CONTACT))
-    await say(bot, hello)
+    hello = OutgoingReply(chat=CHAT, reply=Reply(text="?", keyboard=Keyboard.ASK_CONTACT))
+    await send(bot, hello)
     bot_api.blocked.add(CHAT)
-    await say(bot, hello)
+    await send(bot, hello)
 
     assert len(bot_api.messages) == 1
 

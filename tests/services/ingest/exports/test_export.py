@@ -1,4 +1,4 @@
-"""Exports: which rows, in which words, under which name, how to go on, and what is read of them."""
+"""Exports over HTTP: rows, texts, file names, continued downloads, metrics."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from prometheus_client import REGISTRY
 
 from services.ingest.exports.adapters import workbook
-from services.ingest.exports.api import csv_lines
+from services.ingest.exports.api import formats
 from tests.services.ingest.history import NOON, a_scan, removed
 from tests.services.ingest.service import BOXES_CSV, CSV, EXCEL, Service
 
@@ -75,9 +75,7 @@ async def test_the_boxes_are_exact_to_the_byte(ingest: Service) -> None:
 
 
 @EVERY
-async def test_a_file_is_named_after_its_days_as_they_were_written(
-    ingest: Service, path: str
-) -> None:
+async def test_a_file_name_has_the_days_as_the_query_has_them(ingest: Service, path: str) -> None:
     names = {CSV: "scanner_logs_{}.csv", BOXES_CSV: "boxes_{}.csv", EXCEL: "scanner_logs_{}.xlsx"}
     cases: list[tuple[dict[str, str], str]] = [
         ({}, "2025-10-31"),
@@ -86,24 +84,24 @@ async def test_a_file_is_named_after_its_days_as_they_were_written(
         ({"date": "30.10.2025", "date_end": "2025-10-30"}, "30.10.2025"),
         ({"date": "2025-10-30", "date_end": "01.11.2025"}, "2025-10-30_01.11.2025"),
     ]
-    for asked, days in cases:
-        answer = await ingest.viewer.get(path, params=asked)
+    for params, days in cases:
+        answer = await ingest.viewer.get(path, params=params)
 
         expected = f'attachment; filename="{names[path].format(days)}"'
-        assert answer.headers["content-disposition"] == expected, asked
+        assert answer.headers["content-disposition"] == expected, params
 
 
 @pytest.mark.parametrize("path", [CSV, BOXES_CSV])
-async def test_days_filters_and_removals_choose_the_rows(ingest: Service, path: str) -> None:
-    gone = a_scan(6)
+async def test_days_filters_and_removals_select_the_rows(ingest: Service, path: str) -> None:
+    removed_scan = a_scan(6)
     await ingest.record(
         a_scan(1),
         a_scan(2, scanned_at=NOON - timedelta(days=1)),
         a_scan(3, city=""),
         a_scan(4, client="petrov"),
         a_scan(5, operator="boris"),
-        gone,
-        removed(gone),
+        removed_scan,
+        removed(removed_scan),
     )
     cases: list[tuple[dict[str, str], int]] = [
         ({}, 4),
@@ -114,11 +112,11 @@ async def test_days_filters_and_removals_choose_the_rows(ingest: Service, path: 
         ({"operator": "boris"}, 1),
         ({"client": "ivancov", "city": "Novosem", "operator": "anna"}, 1),
     ]
-    for asked, count in cases:
-        assert len(await lines(ingest, path, **asked)) == count, asked
+    for params, count in cases:
+        assert len(await lines(ingest, path, **params)) == count, params
 
 
-async def test_a_type_chooses_the_rows_of_the_log_and_boxes_hold_items_only(
+async def test_a_type_selects_the_rows_of_the_log_and_boxes_contain_items_only(
     ingest: Service,
 ) -> None:
     await ingest.record(a_scan(1), a_scan(2, kind="BOX"))
@@ -128,22 +126,20 @@ async def test_a_type_chooses_the_rows_of_the_log_and_boxes_hold_items_only(
 
 
 @EVERY
-async def test_only_so_many_export_at_once_and_each_gives_the_turn_back(
+async def test_parallel_exports_are_limited_and_each_releases_its_slot(
     ingest: Service, path: str
 ) -> None:
     await ingest.record(a_scan(1))
-    async with ingest.deps.exports:
+    async with ingest.deps.export_slots:
         refused = await ingest.viewer.get(path)
 
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-    for asked in ({}, {}, {"after": "nothing"}, {"date": "x"}, {}):
-        assert (await ingest.viewer.get(path, params=asked)).status_code != 503
+    for params in ({}, {}, {"after": "nothing"}, {"date": "x"}, {}):
+        assert (await ingest.viewer.get(path, params=params)).status_code != 503
 
 
 @EVERY
-async def test_asking_only_for_the_head_takes_no_turn_from_others(
-    ingest: Service, path: str
-) -> None:
+async def test_a_head_request_holds_no_slot(ingest: Service, path: str) -> None:
     await ingest.record(*(a_scan(n) for n in range(1, 1001)))
 
     heads = [await ingest.viewer.head(path) for _ in range(3)]
@@ -168,7 +164,7 @@ async def test_exported_rows_are_counted(ingest: Service, path: str) -> None:
     assert counted() - before == 300
 
 
-async def test_one_cannot_go_on_after_what_is_no_row_of_the_window(ingest: Service) -> None:
+async def test_an_export_cannot_continue_after_an_unknown_row(ingest: Service) -> None:
     await ingest.record(a_scan(1), a_scan(99, scanned_at=NOON - timedelta(days=1)))
 
     for after in ("x", "1\0", "00000000-0000-0000-0000-000000000063", "' OR 1=1 --"):
@@ -193,8 +189,8 @@ def sheet_in(content: bytes) -> Worksheet:
     return active
 
 
-async def sheet(ingest: Service, **asked: str) -> Worksheet:
-    answer = await ingest.viewer.get(EXCEL, params=asked)
+async def sheet(ingest: Service, **params: str) -> Worksheet:
+    answer = await ingest.viewer.get(EXCEL, params=params)
     assert answer.status_code == 200
     return sheet_in(answer.content)
 
@@ -208,11 +204,11 @@ async def test_texts_are_texts_and_moments_are_moments(ingest: Service) -> None:
     early = datetime(2025, 10, 30, 21, 59, 7, 999_999, tzinfo=UTC)
     await ingest.record(a_scan(1, scanned_at=early))
 
-    made = await sheet(ingest)
+    worksheet = await sheet(ingest)
 
-    assert [cell.value for cell in made[1]] == list(csv_lines.LOG)
-    assert made.column_dimensions["A"].width >= 36
-    (row,) = cells(made)
+    assert [cell.value for cell in worksheet[1]] == [one.name for one in formats.LOG]
+    assert worksheet.column_dimensions["A"].width >= 36
+    (row,) = cells(worksheet)
     assert [cell.value for cell in row] == [
         "00000000-0000-0000-0000-000000000001",
         datetime.fromisoformat("2025-10-31T00:59:07"),
@@ -227,10 +223,10 @@ async def test_texts_are_texts_and_moments_are_moments(ingest: Service) -> None:
 async def test_rows_are_those_of_the_csv(ingest: Service) -> None:
     await ingest.record(*(a_scan(n, kind="BOX" if n % 3 else "ITEM") for n in range(700)))
 
-    for asked in ({}, {"type": "BOX"}, {"city": "—"}):
-        lines = (await ingest.viewer.get(CSV, params=asked)).text.splitlines()[1:]
-        found = [row[0].value for row in cells(await sheet(ingest, **asked))]
-        assert found == [line.partition(";")[0] for line in lines]
+    for params in ({}, {"type": "BOX"}, {"city": "—"}):
+        lines = (await ingest.viewer.get(CSV, params=params)).text.splitlines()[1:]
+        ids = [row[0].value for row in cells(await sheet(ingest, **params))]
+        assert ids == [line.partition(";")[0] for line in lines]
 
 
 async def test_a_hostile_text_is_a_text_in_every_column(ingest: Service) -> None:
@@ -248,7 +244,7 @@ async def test_a_hostile_text_is_a_text_in_every_column(ingest: Service) -> None
         assert b"<hyperlink" not in xml
 
 
-async def test_what_a_cell_cannot_hold_does_not_fail(ingest: Service) -> None:
+async def test_a_text_too_long_for_a_cell_does_not_fail(ingest: Service) -> None:
     await ingest.record(*(a_scan(n, details=text) for n, text in enumerate(TOO_MUCH)), a_scan(99))
 
     *rows, last = cells(await sheet(ingest))
@@ -260,7 +256,7 @@ async def test_what_a_cell_cannot_hold_does_not_fail(ingest: Service) -> None:
     assert last[7].value == "2042469234860"
 
 
-async def test_the_answer_says_what_it_is(ingest: Service) -> None:
+async def test_the_response_has_its_type_and_file_name(ingest: Service) -> None:
     answer = await ingest.viewer.get(EXCEL, headers={"Range": "bytes=0-10"})
 
     assert answer.status_code == 200
@@ -270,10 +266,10 @@ async def test_the_answer_says_what_it_is(ingest: Service) -> None:
     assert answer.content.startswith(workbook.ZIP_HEADER)
 
 
-async def test_a_connection_is_kept_alive_with_what_every_workbook_begins_with(
+async def test_the_connection_is_kept_alive_with_the_header_of_workbooks(
     ingest: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbook, "SIGN_OF_LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(workbook, "KEEPALIVE_SECONDS", 0.01)
     await ingest.record(*(a_scan(n) for n in range(1, 6000)))
 
     assert len(cells(await sheet(ingest))) == 5999

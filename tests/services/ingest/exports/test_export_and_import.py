@@ -1,4 +1,4 @@
-"""A full export, imported into an empty system, makes the same system: whatever was scanned."""
+"""A full export, imported into an empty system, gives the same system."""
 
 import io
 import json
@@ -53,10 +53,10 @@ async def an_exchange(
     """Everything of one tenant is exported in full and imported for another; the account."""
     answer = await ingest.viewer.get(path, params=DAYS | {"full": 1})
     name = "export.xlsx" if path == EXCEL else "export.csv"
-    (account,) = (await importer(file_with(folder / name, answer.content))).accounts
-    assert account.fault is None
+    (result,) = (await importer(file_with(folder / name, answer.content))).results
+    assert result.fault is None
     await ingest.read_models.catch_up()
-    return numbers(account)
+    return numbers(result)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def importer(ingest: Service) -> Importer:
 
 
 def content_of(answer: Any) -> bytes:
-    """What an answer says; of a workbook its rows, because the file says when it was made."""
+    """The content of a response; for a workbook its rows, because the file has its date."""
     if not answer.content.startswith(b"PK"):
         content: bytes = answer.content
         return content
@@ -95,12 +95,12 @@ async def test_dashboards_boxes_and_exports_are_the_same_byte_for_byte(
     assert first == (first[0], first[0], 0, 0)
     assert again == (first[0], 0, first[0], 0)
     assert await events_in(ingest.store, ItemRemoved)
-    for asked, params in ANSWERS:
-        mine, theirs = [
-            content_of(await caller.get(asked, params=DAYS | params))
+    for path, params in ANSWERS:
+        ours, theirs = [
+            content_of(await caller.get(path, params=DAYS | params))
             for caller in (ingest.viewer, ingest.stranger)
         ]
-        assert mine == theirs, asked
+        assert ours == theirs, path
 
 
 async def test_a_box_that_was_closed_within_a_second_is_closed_after_an_import(
@@ -144,7 +144,7 @@ SPOILT: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize(("old", "new", "reason"), SPOILT.values(), ids=SPOILT)
-async def test_what_a_spreadsheet_spoils_is_restored_and_what_people_change_is_rejected(
+async def test_cells_spoilt_by_a_spreadsheet_are_restored_and_changed_ones_rejected(
     ingest: Service, importer: Importer, tmp_path: Path, old: str, new: str, reason: str
 ) -> None:
     ingest.clock.advance(seconds=12, microseconds=345_000)
@@ -152,38 +152,38 @@ async def test_what_a_spreadsheet_spoils_is_restored_and_what_people_change_is_r
     content = (await ingest.viewer.get(CSV, params={"full": 1})).content
 
     path = file_with(tmp_path / "a.csv", changed(content, 1, old, new))
-    (account,) = (await importer(path)).accounts
+    (result,) = (await importer(path)).results
 
-    assert numbers(account) == ((1, 0, 0, 1) if reason else (1, 1, 0, 0))
+    assert numbers(result) == ((1, 0, 0, 1) if reason else (1, 1, 0, 0))
     if reason:
-        assert reason in account.rejects.read_text(encoding="utf-8-sig")
+        assert reason in result.rejects.read_text(encoding="utf-8-sig")
     else:
         first, imported = await events_in(ingest.store, ScanRecorded)
         assert first == imported
 
 
-async def test_a_rejected_row_keeps_its_events_or_says_what_its_cells_say_without_them(
+async def test_a_rejected_row_is_imported_by_its_events_or_without_them_by_its_cells(
     ingest: Service, importer: Importer, tmp_path: Path
 ) -> None:
     await ingest.send(event(1), event(2))
     content = (await ingest.viewer.get(CSV, params={"full": 1})).content
     path = file_with(tmp_path / "a.csv", changed(content, 1, ";anna;", ";boris;"))
-    (account,) = (await importer(path)).accounts
-    text = account.rejects.read_text(encoding="utf-8-sig")
+    (result,) = (await importer(path)).results
+    text = result.rejects.read_text(encoding="utf-8-sig")
     assert COLUMN in text.splitlines()[0]
 
     mended = file_with(tmp_path / "b.csv", text.replace(";boris;", ";anna;").encode())
-    assert numbers((await importer(mended, dry=True)).accounts[0]) == (1, 1, 0, 0)
+    assert numbers((await importer(mended, dry=True)).results[0]) == (1, 1, 0, 0)
     head, line = text.splitlines()
     plain = line.partition(';"[')[0]
     emptied = file_with(tmp_path / "c.csv", f"{head}\n{plain};\n".encode())
-    assert numbers((await importer(emptied)).accounts[0]) == (1, 1, 0, 0)
+    assert numbers((await importer(emptied)).results[0]) == (1, 1, 0, 0)
 
     imported = (await events_in(ingest.store, ScanRecorded))[2:]
     assert sorted(scan.operator for scan in imported) == ["anna", "boris"]
 
 
-async def test_a_removal_is_imported_for_a_scan_that_is_known(
+async def test_a_removal_is_imported_for_a_scan_in_the_log(
     ingest: Service, importer: Importer, tmp_path: Path
 ) -> None:
     await ingest.send(event(1), event(2))
@@ -196,8 +196,8 @@ async def test_a_removal_is_imported_for_a_scan_that_is_known(
 
     assert await an_exchange(ingest, importer, tmp_path) == (4, 3, 1, 0)
 
-    gone = (await events_in(ingest.store, ItemRemoved))[2:]
-    assert {(one.scan.operator, one.removed_by) for one in gone} == {
+    removals = (await events_in(ingest.store, ItemRemoved))[2:]
+    assert {(one.scan.operator, one.removed_by) for one in removals} == {
         ("anna", "vera"),
         ("boris", "vera"),
     }
@@ -212,10 +212,10 @@ async def test_an_audit_is_one_row_however_its_exports_are_imported(
     await ingest.remove(uuid(1))
     importer = Importer(ingest.store, clock=ingest.clock)
     there, back = [Importer(ingest.store, clock=ingest.clock, tenant=t) for t in ("x", "other")]
-    for each in (importer, there, back):
-        for given in ({}, {"full": 1}) if each is back else ({"full": 1}, {}):
+    for target in (importer, there, back):
+        for given in ({}, {"full": 1}) if target is back else ({"full": 1}, {}):
             answer = await ingest.viewer.get(CSV, params=given)
-            await each(file_with(tmp_path / "a.csv", answer.content))
+            await target(file_with(tmp_path / "a.csv", answer.content))
 
     kinds = [type(one).__name__ for one in await events_in(ingest.store)]
     assert sorted(kinds) == [
@@ -225,7 +225,7 @@ async def test_an_audit_is_one_row_however_its_exports_are_imported(
     ]
 
 
-async def test_a_text_that_no_cell_holds_is_said_to_be_cut_and_not_imported_as_if_it_were_whole(
+async def test_a_text_too_long_for_a_cell_is_truncated_and_rejected_by_an_import(
     ingest: Service, importer: Importer, tmp_path: Path
 ) -> None:
     long = [event(1, details="x" * 33_000), event(2, details="🌻" * 17_000), event(3)]
@@ -241,7 +241,7 @@ async def test_a_text_that_no_cell_holds_is_said_to_be_cut_and_not_imported_as_i
     }
 
 
-async def test_the_last_cell_of_a_row_is_json_that_anybody_can_read(ingest: Service) -> None:
+async def test_the_last_cell_of_a_row_is_valid_json(ingest: Service) -> None:
     ingest.clock.advance(microseconds=7)
     await ingest.send(event(1, operator="=1+1", details="a -b"))
     await ingest.remove(uuid(1))

@@ -1,4 +1,4 @@
-"""Exports that take long: in flat memory, whole or visibly broken, and nothing left behind."""
+"""Long exports: flat memory, complete or visibly broken, no resources left."""
 
 import asyncio
 import tempfile
@@ -47,9 +47,9 @@ async def session(ingest: Service) -> AsyncIterator[Session]:
         yield client
 
 
-async def export(session: Session, kind: str, **asked: str) -> aiohttp.ClientResponse:
+async def export(session: Session, kind: str, **params: str) -> aiohttp.ClientResponse:
     """The beginning of an answer."""
-    return await session.get(f"/api/v1/export/{kind}", params=DAY | asked)
+    return await session.get(f"/api/v1/export/{kind}", params=DAY | params)
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ async def connected(database: str) -> AsyncIterator[Any]:
 async def exporters(database: str) -> list[int]:
     """The database's processes that serve an export's snapshot."""
     async with connected(database) as connection:
-        found = await connection.fetch(
+        rows = await connection.fetch(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'test-reading'"
             " AND datname = current_database() AND xact_start IS NOT NULL"
         )
-    return [row["pid"] for row in found]
+    return [row["pid"] for row in rows]
 
 
 def writers() -> list[psutil.Process]:
@@ -114,7 +114,7 @@ async def streamed(ingest: Service, kind: str) -> tuple[int, int]:
     async def send(message: Any) -> None:
         nonlocal size, before, peak
         size += len(message.get("body", b""))
-        now = us.memory_info().rss + sum(each.memory_info().rss for each in writers())
+        now = us.memory_info().rss + sum(writer.memory_info().rss for writer in writers())
         before, peak = before or now, max(peak, now)
 
     await ingest.app(
@@ -132,7 +132,7 @@ async def streamed(ingest: Service, kind: str) -> tuple[int, int]:
 
 
 @EVERY
-async def test_a_database_that_goes_away_breaks_the_connection(
+async def test_losing_the_database_breaks_the_connection(
     session: Session, database: str, kind: str, temporary: Path
 ) -> None:
     # More than all the buffers on the way together.
@@ -152,24 +152,24 @@ async def test_a_database_that_goes_away_breaks_the_connection(
 
 
 @EVERY
-async def test_a_client_that_leaves_leaves_nothing_behind(
+async def test_a_client_that_disconnects_leaves_no_resources(
     session: Session, ingest: Service, database: str, kind: str, temporary: Path
 ) -> None:
     await seed(database, 20_000, 2000)
     answer = await export(session, kind)
     await answer.content.readany()
     assert len(await exporters(database)) == 1
-    assert ingest.deps.exports.locked()
+    assert ingest.deps.export_slots.locked()
     answer.close()
 
     async def nothing_remains() -> bool:
         left = [*await exporters(database), *writers(), *files_in(temporary)]
-        return not (left or ingest.deps.exports.locked())
+        return not (left or ingest.deps.export_slots.locked())
 
     await eventually(nothing_remains, what="no turn, snapshot, writer or file to be left")
 
 
-async def test_a_writer_that_dies_breaks_the_connection(
+async def test_a_failed_writer_breaks_the_connection(
     session: Session, database: str, temporary: Path
 ) -> None:
     await seed(database, 20_000, 2000)
@@ -185,7 +185,7 @@ async def test_a_writer_that_dies_breaks_the_connection(
 
 
 @EVERY
-async def test_the_head_leaves_before_the_rows_are_there(
+async def test_the_headers_are_sent_before_the_first_row(
     session: Session, database: str, kind: str
 ) -> None:
     await seed(database, 10)
@@ -198,9 +198,7 @@ async def test_the_head_leaves_before_the_rows_are_there(
             answer.close()
 
 
-async def test_what_follows_the_last_line_comes_whole_through_the_server(
-    session: Session, database: str
-) -> None:
+async def test_a_download_is_continued_after_its_last_line(session: Session, database: str) -> None:
     await seed(database, 1000)
     async with await export(session, "csv") as answer:
         lines = (await answer.read()).splitlines(keepends=True)
@@ -210,7 +208,7 @@ async def test_what_follows_the_last_line_comes_whole_through_the_server(
             assert await answer.read() == b"".join(lines[at + 1 :])
 
 
-async def test_the_connection_is_free_while_a_workbook_leaves(
+async def test_the_connection_is_released_while_a_workbook_is_sent(
     session: Session, ingest: Service, database: str
 ) -> None:
     await ingest.record(*(a_scan(n, details=f"{n:x}" * 500) for n in range(1, 3000)))
@@ -222,7 +220,7 @@ async def test_the_connection_is_free_while_a_workbook_leaves(
         await answer.read()
 
 
-async def test_a_database_that_is_away_from_the_start_is_503(ingest: Service) -> None:
+async def test_without_a_database_an_export_is_503(ingest: Service) -> None:
     nowhere = await asyncpg.create_pool("postgresql://nobody@127.0.0.1:1/none", min_size=0)
     ingest.change(reading=nowhere)
 

@@ -1,4 +1,4 @@
-"""Whatever people scan and type leaves in an export and comes back as it was, never a formula."""
+"""Texts of scans are unchanged after an export and an import, and never a formula."""
 
 import asyncio
 import csv
@@ -23,8 +23,8 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.postgres.query import Row
 from services.ingest.exports.adapters import workbook_writer
-from services.ingest.exports.api import csv_lines, xlsx_rows
-from services.ingest.imports.domain.cell import scanned, unescape_formula
+from services.ingest.exports.api import formats
+from services.ingest.imports.domain.cell import unescape_formula, unwrap_barcode
 from services.ingest.scans.domain.scan import SKEW
 from tests.services.ingest.history import NOON, ZONE, Store, a_scan, events_in
 from tests.services.ingest.importing import Importer, file_with, numbers
@@ -49,14 +49,14 @@ def read(content: bytes) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) -> None:
+def test_a_hostile_text_is_no_formula_in_any_column_and_is_read_back(text: str) -> None:
     row = dict.fromkeys(FIELDS, text) | {
         "scan_id": UUID(int=1),
         "effective_at": NOON,
         "received_at": NOON,
     }
-    (log,) = read(csv_lines.log_lines([cast(Row, row)], ZONE))
-    (box,) = read(csv_lines.box_lines([cast(Row, row)], ZONE))
+    (log,) = read(formats.csv_log([cast(Row, row)], ZONE))
+    (box,) = read(formats.csv_boxes([cast(Row, row)], ZONE))
 
     texts = [log[column] for name, column in COLUMN.items() if name != "code"]
     for cell in [*texts, box[0], box[1], box[5]]:
@@ -66,7 +66,7 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) ->
         # One text between the only two quotes that are not doubled.
         assert cell[:2] + cell[-1] == '=""'
         assert '"' not in cell[2:-1].replace('""', "")
-        assert scanned(cell) == text
+        assert unwrap_barcode(cell) == text
 
 
 FORMULA = re.compile(r"[\t\r\n ]*(?:[=@＝＋－＠]|[+-](?![\d.,]*$))")
@@ -89,12 +89,10 @@ def cells_in(text: str, delimiter: str) -> list[str]:
         )
     )
 )
-def test_whatever_separates_the_cells_none_is_a_formula(
-    row: dict[str, str], delimiter: str
-) -> None:
+def test_no_cell_is_a_formula_with_any_separator(row: dict[str, str], delimiter: str) -> None:
     moments = {"scan_id": UUID(int=1), "effective_at": NOON, "received_at": NOON}
-    told = cast(Row, {"kind": "ITEM", "source": "pwa", **row, **moments})
-    lines = [csv_lines.log_lines([told], ZONE), csv_lines.box_lines([told], ZONE)]
+    full_row = cast(Row, {"kind": "ITEM", "source": "pwa", **row, **moments})
+    lines = [formats.csv_log([full_row], ZONE), formats.csv_boxes([full_row], ZONE)]
 
     for text in (line.decode() for line in lines):
         for cell in cells_in(text.removesuffix("\r\n"), delimiter):
@@ -133,14 +131,14 @@ Write: TypeAlias = Callable[[list[Row], ZoneInfo, Path], Path]
 
 def a_csv_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
     """The rows as the CSV export has them."""
-    content = csv_lines.head(csv_lines.LOG) + csv_lines.log_lines(rows, zone)
+    content = formats.csv_head(one.name for one in formats.LOG) + formats.csv_log(rows, zone)
     return file_with(folder / "export.csv", content)
 
 
 def a_workbook_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
     """The rows as the workbook has them."""
     frames = [
-        msgspec.msgpack.encode(one) for one in (xlsx_rows.LOG, xlsx_rows.log_rows(rows, zone))
+        msgspec.msgpack.encode(one) for one in (formats.LOG_SHEET, formats.xlsx_log(rows, zone))
     ]
     written = b"".join(workbook_writer.LENGTH.pack(len(one)) + one for one in (*frames, b""))
     assert workbook_writer.write(io.BytesIO(written), folder)
@@ -159,9 +157,9 @@ def imported(
     async def run() -> list[ScanRecorded]:
         with TemporaryDirectory() as folder:
             path = write(cast(list[Row], rows), zone, Path(folder))
-            (account,) = (await importer(path)).accounts
+            (result,) = (await importer(path)).results
         count = len(exported)
-        assert (account.fault, numbers(account)) == (None, (count, count, 0, 0))
+        assert (result.fault, numbers(result)) == (None, (count, count, 0, 0))
         return await events_in(store, ScanRecorded)
 
     return {scan.scan_id: scan for scan in asyncio.run(run())}
@@ -171,7 +169,7 @@ def imported(
 @pytest.mark.parametrize("zone", [ZONE, ZoneInfo("UTC")], ids=str)
 @settings(deadline=None, max_examples=40)
 @given(exported=st.lists(scans(), max_size=8, unique_by=lambda scan: scan.scan_id))
-def test_an_export_is_imported_as_what_it_is_of(
+def test_an_imported_export_gives_the_same_scans(
     zone: ZoneInfo, exported: list[ScanRecorded], write: Write
 ) -> None:
     assert imported(exported, write, zone) == {
@@ -180,7 +178,7 @@ def test_an_export_is_imported_as_what_it_is_of(
 
 
 @pytest.mark.parametrize("write", [a_csv_of, a_workbook_of])
-def test_every_character_comes_back_alone_and_beside_what_looks_like_an_escape(
+def test_every_character_is_read_back_alone_and_beside_an_escape(
     write: Write,
 ) -> None:
     letters = [chr(n) for n in range(1, 0x10000) if not 0xD800 <= n < 0xE000]
@@ -202,8 +200,8 @@ def test_every_character_comes_back_alone_and_beside_what_looks_like_an_escape(
         a_scan(number, code=text[:500], details=text) for number, text in enumerate(texts, 1)
     ]
 
-    found = imported(exported, write, ZONE)
+    scans = imported(exported, write, ZONE)
 
-    assert {number: (one.code, one.details) for number, one in found.items()} == {
+    assert {number: (one.code, one.details) for number, one in scans.items()} == {
         one.scan_id: (one.code, one.details) for one in exported
     }

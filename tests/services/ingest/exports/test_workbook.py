@@ -1,4 +1,4 @@
-"""Workbooks, written by a process of their own."""
+"""Workbooks, written by a separate process."""
 
 import io
 import subprocess
@@ -21,7 +21,7 @@ from services.ingest.exports.adapters.workbook import (
 )
 from services.ingest.exports.adapters.workbook_writer import LENGTH
 
-LAYOUT = Layout(sheet="scans", columns=(Column("code", 20), Column("ts", 20, True)), longest=3)
+LAYOUT = Layout(sheet="scans", columns=(Column("code", 20), Column("ts", 20, True)), max_rows=3)
 NOON_SECONDS = 45_961 * 86_400 + 43_200
 """12:00:00 on 31.10.2025."""
 
@@ -35,7 +35,7 @@ async def pages(count: int) -> AsyncIterator[Rows]:
         yield rows(count)[start : start + 2]
 
 
-async def made(count: int) -> Any:
+async def written_workbook(count: int) -> Any:
     async with open_workbook() as book:
         parts = [part async for part in book.file(LAYOUT, pages(count))]
     return openpyxl.load_workbook(io.BytesIO(b"".join(parts)))
@@ -44,8 +44,10 @@ async def made(count: int) -> Any:
 @pytest.mark.parametrize(
     ("count", "sizes"), [(0, [0]), (2, [2]), (3, [3]), (4, [3, 1]), (8, [3, 3, 2])]
 )
-async def test_rows_that_do_not_fit_go_on_in_further_sheets(count: int, sizes: list[int]) -> None:
-    book = await made(count)
+async def test_rows_beyond_the_limit_continue_in_further_sheets(
+    count: int, sizes: list[int]
+) -> None:
+    book = await written_workbook(count)
 
     assert book.sheetnames == ["scans", "scans 2", "scans 3"][: len(sizes)]
     assert [sheet.max_row - 1 for sheet in book] == sizes
@@ -59,7 +61,7 @@ async def test_rows_that_do_not_fit_go_on_in_further_sheets(count: int, sizes: l
 
 
 async def test_a_sheet_holds_as_many_rows_as_the_format_allows() -> None:
-    assert Layout(sheet="x", columns=()).longest + 1 == 2**20
+    assert Layout(sheet="x", columns=()).max_rows + 1 == 2**20
 
 
 async def test_a_writer_that_fails_says_so() -> None:
@@ -70,7 +72,7 @@ async def test_a_writer_that_fails_says_so() -> None:
                 pass
 
 
-async def test_another_beginning_than_promised_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_header_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook, "ZIP_HEADER", b"RAR")
     async with open_workbook() as book:
         with pytest.raises(WorkbookFailed):
@@ -79,7 +81,7 @@ async def test_another_beginning_than_promised_is_noticed(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("cut", [0, 3, 40, -1])
-def test_a_writer_whose_source_breaks_off_leaves_nothing(tmp_path: Path, cut: int) -> None:
+def test_an_interrupted_source_leaves_no_file(tmp_path: Path, cut: int) -> None:
     folder = tmp_path / "export"
     folder.mkdir()
     frames = [msgspec.msgpack.encode(LAYOUT), msgspec.msgpack.encode(rows(3)), b""]

@@ -1,4 +1,4 @@
-"""The import command as people run it: a real process, a real database, and what it shows."""
+"""The import command in a real process with a real database."""
 
 import os
 import shlex
@@ -18,8 +18,8 @@ from deploy.local.postgres import query
 from deploy.local.settings import ROOT
 from libs.testing.polling import PATIENCE_SECONDS, wait_until
 from services.ingest.__main__ import app
-from services.ingest.imports.cli.screen import progress, show
-from services.ingest.imports.handlers.importing import Account, Report
+from services.ingest.imports.cli.run import print_report, progress_on
+from services.ingest.imports.handlers.importing import Report, TableResult
 from tests.services.ingest.history import environment
 from tests.services.ingest.importing import a_csv, a_row
 
@@ -114,7 +114,7 @@ def test_an_undone_run_stays_undone_in_the_log_while_its_read_models_cannot_be_r
     assert stored(database, "count(*) filter (where type = 'ImportUndone')") == "1"
 
 
-def test_zone_and_folder_of_rejected_rows_are_those_that_are_named(
+def test_options_set_the_zone_and_the_folder_of_rejected_rows(
     run: Run, database: str, tmp_path: Path
 ) -> None:
     (tmp_path / "rejected").mkdir()
@@ -127,7 +127,7 @@ def test_zone_and_folder_of_rejected_rows_are_those_that_are_named(
     assert not (tmp_path / "a.csv.rejected.csv").exists()
 
 
-def test_a_database_that_is_away_is_one_sentence(run: Run, tmp_path: Path) -> None:
+def test_an_unavailable_database_is_one_sentence(run: Run, tmp_path: Path) -> None:
     done = run(a_csv(tmp_path / "a.csv", ROWS), url=NOWHERE)
 
     assert (done.returncode, done.stderr) == (1, "nothing was imported: database unavailable\n")
@@ -202,12 +202,12 @@ def console(*, terminal: bool) -> tuple[Console, StringIO]:
 
 
 def test_on_a_terminal_every_worksheet_has_a_bar_with_its_speed() -> None:
-    made, written = console(terminal=True)
+    terminal_console, written = console(terminal=True)
 
-    with progress(made) as tell:
+    with progress_on(terminal_console) as report:
         for name in ("[october]", "november"):
             for done in (0, 1000, 2000):
-                tell(name, done, 2000)
+                report(name, done, 2000)
 
     last = written.getvalue().rpartition("[october]")[2]
     assert "november" in last
@@ -215,13 +215,13 @@ def test_on_a_terminal_every_worksheet_has_a_bar_with_its_speed() -> None:
     assert "rows/s" in last
 
 
-def test_elsewhere_there_are_lines_but_not_too_many() -> None:
-    made, written = console(terminal=False)
+def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
+    terminal_console, written = console(terminal=False)
 
-    with progress(made) as tell:
+    with progress_on(terminal_console) as report:
         for done in range(0, 120_001, 1000):
-            tell("[october]", done, 120_000)
-        tell("unknown", 0, None)
+            report("[october]", done, 120_000)
+        report("unknown", 0, None)
 
     assert written.getvalue().splitlines() == [
         *(f"[october]: {done} of 120000 rows" for done in (0, 50_000, 100_000, 120_000)),
@@ -229,12 +229,12 @@ def test_elsewhere_there_are_lines_but_not_too_many() -> None:
     ]
 
 
-def test_the_account_of_several_files_ends_in_a_sum() -> None:
-    made, written = console(terminal=False)
-    one = Account(name="[a].csv", rejects=Path("x"), inserted=1, skipped=2, rejected=4)
-    other = Account(name="b.csv", rejects=Path("y"), inserted=10)
+def test_the_report_of_several_files_ends_in_a_sum() -> None:
+    terminal_console, written = console(terminal=False)
+    one = TableResult(name="[a].csv", rejects=Path("x"), inserted=1, skipped=2, rejected=4)
+    other = TableResult(name="b.csv", rejects=Path("y"), inserted=10)
 
-    show(made, Report([one, other]), dry=False)
+    print_report(terminal_console, Report([one, other]), dry=False)
 
     rows = [line.replace("│", " ").split() for line in written.getvalue().splitlines()]
     assert ["[a].csv", "7", "1", "2", "4"] in rows

@@ -1,4 +1,4 @@
-"""The account of an import is exact, whatever is in the files and whatever goes wrong."""
+"""The report of an import is exact, whatever the files and the failures."""
 
 import csv
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import FactsAppended, LogUnavailable, Metadata, NewFact
 from libs.eventsourcing.memory import MemoryLog
 from services.ingest.imports.adapters import csv_file
-from services.ingest.imports.adapters.table import Choice
+from services.ingest.imports.adapters.table import WorksheetChoice
 from services.ingest.imports.domain.sheet import COLUMNS
 from services.ingest.imports.handlers import importing
 from services.ingest.imports.stores.rejects import HEADER
@@ -56,7 +56,7 @@ def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_file, "PAGE", 2)
 
 
-async def test_a_row_from_a_clock_ahead_occurred_when_it_counts(
+async def test_a_row_from_a_clock_ahead_occurred_at_its_effective_time(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     ahead = a_row(1, ts="31.10.2025 11:59:00", receivedAt="31.10.2025 11:49:00")
@@ -70,9 +70,9 @@ async def test_a_row_from_a_clock_ahead_occurred_when_it_counts(
 async def test_every_row_is_recorded_as_a_batch_would_have_been(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", [GOOD]))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", [GOOD]))).results
 
-    assert numbers(account) == (1, 1, 0, 0)
+    assert numbers(result) == (1, 1, 0, 0)
     (recorded,) = [one async for page in store.log.read_all() for one in page]
     namespace = identity.namespace("demo")
     assert recorded.event_id == identity.scan_event(namespace, ScanId(UUID(ANY_UUID)))
@@ -103,7 +103,7 @@ async def test_total_is_inserted_and_skipped_and_rejected(
 ) -> None:
     path = a_csv(tmp_path / "a.csv", rows)
 
-    first, second = [(await importer(path)).accounts[0] for _ in range(2)]
+    first, second = [(await importer(path)).results[0] for _ in range(2)]
 
     total, inserted, skipped, rejected = expected
     assert numbers(first) == expected
@@ -111,33 +111,33 @@ async def test_total_is_inserted_and_skipped_and_rejected(
     assert len(await events_in(store)) == inserted
 
 
-async def test_what_a_device_has_sent_is_skipped(
+async def test_scans_that_a_device_has_sent_are_skipped(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     await send(store, event(uuid=ANY_UUID, ts=NOON_MS + 123))
 
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", FIVE))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", FIVE))).results
 
-    assert numbers(account) == (5, 4, 1, 0)
+    assert numbers(result) == (5, 4, 1, 0)
 
 
-async def test_an_item_that_was_removed_does_not_come_back(
+async def test_a_removed_item_stays_removed_after_an_import(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     scan = a_scan(scan_id=ScanId(UUID(ANY_UUID)))
     await append(store, scan, removed(scan))
 
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", [GOOD]))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", [GOOD]))).results
 
-    assert numbers(account) == (1, 0, 1, 0)
+    assert numbers(result) == (1, 0, 1, 0)
     assert await events_in(store) == [scan, removed(scan)]
 
 
 async def test_rejected_rows_are_written_with_reasons(importer: Importer, tmp_path: Path) -> None:
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", REJECTED))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", REJECTED))).results
 
-    assert account.rejects == tmp_path / "a.csv.rejected.csv"
-    with account.rejects.open(encoding="utf-8-sig", newline="") as file:
+    assert result.rejects == tmp_path / "a.csv.rejected.csv"
+    with result.rejects.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = list(csv.reader(file, delimiter=";"))
     assert header == list(HEADER)
     assert [row[:3] for row in rows] == [
@@ -148,19 +148,21 @@ async def test_rejected_rows_are_written_with_reasons(importer: Importer, tmp_pa
     assert rows[1][10:12] == ['="0042"', "'=1+1"]
 
 
-async def test_a_list_of_rejected_rows_holds_no_formula(importer: Importer, tmp_path: Path) -> None:
+async def test_a_file_of_rejected_rows_contains_no_formula(
+    importer: Importer, tmp_path: Path
+) -> None:
     formula = "=cmd|'x,=y"
     path = a_csv(tmp_path / f"{formula}.csv", [a_row(1, ts="=1", operator="-1+1", code="+1")])
 
-    (account,) = (await importer(path)).accounts
+    (result,) = (await importer(path)).results
 
-    with account.rejects.open(encoding="utf-8-sig", newline="") as file:
+    with result.rejects.open(encoding="utf-8-sig", newline="") as file:
         _, cells = list(csv.reader(file, delimiter=";"))
     assert cells[0] == "'=cmd|'x,'=y"
     assert [cell for cell in cells if cell.startswith(tuple("=+-@"))] == ['="+1"']
 
 
-async def test_rejected_rows_that_were_mended_are_imported(
+async def test_corrected_rows_are_imported(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     await importer(a_csv(tmp_path / "a.csv", REJECTED))
@@ -168,13 +170,13 @@ async def test_rejected_rows_that_were_mended_are_imported(
     mended = text.replace("garbage", GOOD["ts"]).replace(";ITEM;;", ";ITEM;anna;")
     path = file_with(tmp_path / "mended.csv", mended.encode())
 
-    (account,) = (await importer(path)).accounts
+    (result,) = (await importer(path)).results
 
-    assert numbers(account) == (2, 2, 0, 0)
+    assert numbers(result) == (2, 2, 0, 0)
     assert {scan.code for scan in await events_in(store, ScanRecorded)} == {"1", "2", "0042"}
 
 
-async def test_damaged_rows_keep_their_bytes_until_they_are_mended(
+async def test_damaged_rows_have_their_bytes_until_they_are_corrected(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     rows = [a_row(n, city="Кострома", details="возврат", code="") for n in (1, 2)]
@@ -183,11 +185,11 @@ async def test_damaged_rows_keep_their_bytes_until_they_are_mended(
     damaged = content[::-1].replace(good[::-1], bad[::-1], 1)[::-1].removesuffix(b"\n")
     path, rejects = file_with(tmp_path / "a.csv", damaged), tmp_path / "a.csv.rejected.csv"
 
-    assert numbers((await importer(path)).accounts[0]) == (2, 1, 0, 1)
+    assert numbers((await importer(path)).results[0]) == (2, 1, 0, 1)
     again = file_with(tmp_path / "again.csv", rejects.read_bytes())
-    assert numbers((await importer(again)).accounts[0]) == (1, 0, 0, 1)
+    assert numbers((await importer(again)).results[0]) == (1, 0, 0, 1)
     mended = file_with(tmp_path / "mended.csv", rejects.read_bytes().replace(bad, good))
-    assert numbers((await importer(mended)).accounts[0]) == (1, 1, 0, 0)
+    assert numbers((await importer(mended)).results[0]) == (1, 1, 0, 0)
 
     scans = await events_in(store, ScanRecorded)
     assert [(scan.city, scan.details) for scan in scans] == [("Кострома", "возврат")] * 2
@@ -199,14 +201,14 @@ async def test_without_rejected_rows_there_is_no_file(importer: Importer, tmp_pa
     assert files_in(tmp_path) == ["a.csv"]
 
 
-async def test_where_rejected_rows_cannot_be_written_the_import_says_so(
+async def test_an_unwritable_file_of_rejected_rows_is_reported(
     importer: Importer, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv.rejected.csv").mkdir()
 
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", REJECTED))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", REJECTED))).results
 
-    assert "cannot be written" in (account.fault or "")
+    assert "cannot be written" in (result.fault or "")
 
 
 @pytest.mark.usefixtures("pages_of_two")
@@ -216,7 +218,7 @@ async def test_progress_is_reported_page_by_page(importer: Importer, tmp_path: P
     assert importer.progress == [("raw", done, 5) for done in (0, 2, 4, 5)]
 
 
-async def test_only_the_chosen_worksheets_are_imported_and_one_wrong_one_refuses_all(
+async def test_only_selected_worksheets_are_imported_and_a_wrong_one_refuses_all(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     book = openpyxl.Workbook()
@@ -225,12 +227,14 @@ async def test_only_the_chosen_worksheets_are_imported_and_one_wrong_one_refuses
     book.worksheets[1].append([*GOOD.values()])
     book.save(tmp_path / "a.xlsx")
 
-    (refused,) = (await importer(tmp_path / "a.xlsx")).accounts
+    (refused,) = (await importer(tmp_path / "a.xlsx")).results
     assert "worksheet Sheet: its first row does not name" in (refused.fault or "")
     assert await events_in(store) == []
 
-    (account,) = (await importer(tmp_path / "a.xlsx", choice=Choice(prefix="raw_log_"))).accounts
-    assert numbers(account) == (1, 1, 0, 0)
+    (result,) = (
+        await importer(tmp_path / "a.xlsx", choice=WorksheetChoice(prefix="raw_log_"))
+    ).results
+    assert numbers(result) == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -242,33 +246,33 @@ async def test_only_the_chosen_worksheets_are_imported_and_one_wrong_one_refuses
     ],
     ids=["empty", "other columns", "broken"],
 )
-async def test_a_table_that_cannot_be_imported_says_why_and_keeps_no_other(
+async def test_a_table_that_cannot_be_imported_is_reported_and_stops_no_other(
     store: Store, importer: Importer, tmp_path: Path, content: bytes, reason: str
 ) -> None:
     bad = file_with(tmp_path / "bad.csv", content)
 
     report = await importer(bad, a_csv(tmp_path / "a.csv", FIVE))
 
-    assert reason in (report.accounts[0].fault or "")
-    assert "\n" not in (report.accounts[0].fault or "")
-    assert [numbers(one) for one in report.accounts] == [(0, 0, 0, 0), (5, 5, 0, 0)]
+    assert reason in (report.results[0].fault or "")
+    assert "\n" not in (report.results[0].fault or "")
+    assert [numbers(one) for one in report.results] == [(0, 0, 0, 0), (5, 5, 0, 0)]
     assert len(await events_in(store)) == 5
 
 
 @pytest.mark.usefixtures("pages_of_two")
-async def test_a_dry_run_gives_the_account_that_a_run_would_give(
+async def test_a_dry_run_gives_the_report_of_a_run(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
     await importer(a_csv(tmp_path / "known.csv", FIVE[:2]))
     again = [*FIVE, a_row(5), a_row(3), a_row(9, ts="garbage")]
     path = a_csv(tmp_path / "a.csv", again)
 
-    dry = [(await importer(path, path, dry=True)).accounts for _ in range(2)]
+    dry = [(await importer(path, path, dry=True)).results for _ in range(2)]
 
     expected = [(8, 3, 4, 1), (8, 0, 7, 1)]
-    assert [[*map(numbers, accounts)] for accounts in dry] == [expected] * 2
+    assert [[*map(numbers, results)] for results in dry] == [expected] * 2
     assert len(await events_in(store)) == 2
-    assert [*map(numbers, (await importer(path, path)).accounts)] == expected
+    assert [*map(numbers, (await importer(path, path)).results)] == expected
 
 
 @pytest.mark.usefixtures("pages_of_two")
@@ -283,10 +287,10 @@ async def test_a_stopped_import_is_continued_by_the_same_import(
 
     assert before.stopped
     assert not after.stopped
-    assert before.accounts[0].total == pages * 2
-    total, inserted, skipped, rejected = numbers(after.accounts[0])
+    assert before.results[0].total == pages * 2
+    total, inserted, skipped, rejected = numbers(after.results[0])
     assert (total, rejected) == (8, 1)
-    assert inserted == 6 - before.accounts[0].inserted
+    assert inserted == 6 - before.results[0].inserted
     assert skipped == 7 - inserted
     assert len(await events_in(store)) == 6
 
@@ -315,29 +319,29 @@ def losing(**times: int) -> tuple[Store, LosingLog]:
 
 
 @pytest.mark.parametrize("times", [{"before": 3}, {"after": 1}, {"before": 2, "after": 2}], ids=str)
-async def test_a_log_that_is_away_is_waited_for_and_the_account_stays_exact(
+async def test_an_import_waits_for_the_log_and_its_report_stays_exact(
     tmp_path: Path, times: dict[str, int]
 ) -> None:
     importer = Importer(losing(**times)[0])
 
-    (account,) = (await importer(a_csv(tmp_path / "a.csv", [*FIVE, a_row(1)]))).accounts
+    (result,) = (await importer(a_csv(tmp_path / "a.csv", [*FIVE, a_row(1)]))).results
 
-    assert numbers(account) == (6, 5, 1, 0)
+    assert numbers(result) == (6, 5, 1, 0)
     assert importer.slept == [*importing.WAITS[: sum(times.values())]]
 
 
-async def test_what_others_have_stored_is_not_ours(tmp_path: Path) -> None:
+async def test_rows_stored_by_others_do_not_count_as_inserted(tmp_path: Path) -> None:
     store, log = losing()
     await Importer(store, run_id="another")(a_csv(tmp_path / "b.csv", FIVE[:2]))
     log.after = 2
 
-    (account,) = (await Importer(store)(a_csv(tmp_path / "a.csv", FIVE))).accounts
+    (result,) = (await Importer(store)(a_csv(tmp_path / "a.csv", FIVE))).results
 
-    assert numbers(account) == (5, 3, 2, 0)
+    assert numbers(result) == (5, 3, 2, 0)
 
 
 @pytest.mark.usefixtures("pages_of_two")
-async def test_a_log_that_stays_away_is_given_up_with_the_account_so_far(tmp_path: Path) -> None:
+async def test_an_import_without_the_log_ends_with_its_report_so_far(tmp_path: Path) -> None:
     store, log = losing()
     importer, path = Importer(store), a_csv(tmp_path / "a.csv", FIVE)
 
@@ -348,8 +352,8 @@ async def test_a_log_that_stays_away_is_given_up_with_the_account_so_far(tmp_pat
     importer.progress = Progress()
     report = await importer(path, path)
 
-    assert [numbers(one) for one in report.accounts] == [(2, 2, 0, 0)]
-    assert "run the same again" in (report.accounts[0].fault or "")
+    assert [numbers(one) for one in report.results] == [(2, 2, 0, 0)]
+    assert "run the same again" in (report.results[0].fault or "")
     assert importer.slept == list(importing.WAITS)
 
 
@@ -364,4 +368,4 @@ async def test_stopping_ends_the_wait(tmp_path: Path) -> None:
     report = await importer(a_csv(tmp_path / "a.csv", FIVE))
 
     assert report.stopped
-    assert numbers(report.accounts[0]) == (0, 0, 0, 0)
+    assert numbers(report.results[0]) == (0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What could not be understood, for those who look after it, and what they decide."""
+"""Quarantined events over HTTP: lists, inspection and decisions."""
 
 import json
 from datetime import timedelta
@@ -36,12 +36,19 @@ async def test_quarantined_events_are_listed_word_for_word(ingest: Service) -> N
 
     listed = await ingest.get(QUARANTINE)
 
-    (kept,) = listed["events"]
+    (inspected,) = listed["events"]
     assert (listed["total"], listed["counts"]) == (1, {"bad_uuid": 1})
-    assert (kept["uuid"], kept["code"], kept["status"]) == (None, "bad_uuid", "open")
-    assert kept["raw"] == '{"uuid": "x", "code": "\\u0000"}'
-    assert kept["rawLength"] == len(kept["raw"])
-    assert (kept["receivedAt"], kept["receivedAtMs"]) == ("31.10.2025 12:00:00", NOON_MS)
+    assert (inspected["uuid"], inspected["code"], inspected["status"]) == (
+        None,
+        "bad_uuid",
+        "open",
+    )
+    assert inspected["raw"] == '{"uuid": "x", "code": "\\u0000"}'
+    assert inspected["rawLength"] == len(inspected["raw"])
+    assert (inspected["receivedAt"], inspected["receivedAtMs"]) == (
+        "31.10.2025 12:00:00",
+        NOON_MS,
+    )
 
 
 async def test_an_event_is_inspected_in_full(ingest: Service) -> None:
@@ -49,42 +56,48 @@ async def test_an_event_is_inspected_in_full(ingest: Service) -> None:
     ingest.clock.advance(hours=1)
     await decide(ingest, "drop", {"reason": "a test"})
 
-    kept = await ingest.get(f"{QUARANTINE}/{FIRST}")
+    inspected = await ingest.get(f"{QUARANTINE}/{FIRST}")
 
-    assert kept["value"] == json.loads(kept["raw"]) == event(1, code=7)
-    assert (kept["whole"], kept["acceptable"]) == (True, False)
-    assert kept["wrong"] == [{"field": "code", "code": "bad_text", "reason": "code must be a text"}]
-    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in kept["history"]] == [
+    assert inspected["value"] == json.loads(inspected["raw"]) == event(1, code=7)
+    assert (inspected["whole"], inspected["acceptable"]) == (True, False)
+    assert inspected["wrong"] == [
+        {"field": "code", "code": "bad_text", "reason": "code must be a text"}
+    ]
+    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in inspected["history"]] == [
         ("quarantined", "31.10.2025 12:00:00", "device-1", "code must be a text"),
         ("dropped", "31.10.2025 13:00:00", "mender", "a test"),
     ]
 
 
-async def test_what_no_json_reader_would_take_is_still_shown_as_text(ingest: Service) -> None:
+async def test_invalid_json_is_returned_as_text(ingest: Service) -> None:
     content = b'{"events":[{"ts":NaN,"uuid":"x"},{"code":"\\ud800","uuid":"y"},7]}'
     await ingest.device.post(BATCH, content=content)
 
     listed = (await ingest.get(QUARANTINE))["events"]
-    kept = [await ingest.get(f"{QUARANTINE}/{one['id']}") for one in listed]
+    inspected = [await ingest.get(f"{QUARANTINE}/{one['id']}") for one in listed]
 
-    assert {one["raw"]: one["value"] for one in kept} == {
+    assert {one["raw"]: one["value"] for one in inspected} == {
         '{"ts": NaN, "uuid": "x"}': None,
         '{"code": "\\ud800", "uuid": "y"}': {"code": "\ud800", "uuid": "y"},
         "7": 7,
     }
 
 
-async def test_an_event_of_which_only_the_start_was_kept_is_mended_as_a_whole(
+async def test_a_truncated_event_is_corrected_as_a_whole(
     ingest: Service,
 ) -> None:
     await ingest.send(event(1, details="x" * 300_000))
 
-    kept = await ingest.get(f"{QUARANTINE}/{FIRST}")
+    inspected = await ingest.get(f"{QUARANTINE}/{FIRST}")
     again, refusal = await decide(ingest, "replay")
     patched, _ = await decide(ingest, "mend", patch(details=""))
     whole, _ = await decide(ingest, "mend", event(1))
 
-    assert (kept["whole"], kept["value"], kept["acceptable"]) == (False, None, False)
+    assert (inspected["whole"], inspected["value"], inspected["acceptable"]) == (
+        False,
+        None,
+        False,
+    )
     assert [one.status_code for one in (again, patched, whole)] == [409, 409, 200]
     assert refusal == {
         "detail": "Only the start of this event was kept, so it must be corrected as a whole.",
@@ -92,7 +105,7 @@ async def test_an_event_of_which_only_the_start_was_kept_is_mended_as_a_whole(
     }
 
 
-async def test_events_are_tried_again_by_code_some_at_a_time(
+async def test_events_are_replayed_by_code_in_pages(
     ingest: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.ingest.quarantine.api.routes.AT_ONCE", 2)
@@ -110,7 +123,7 @@ async def test_events_are_tried_again_by_code_some_at_a_time(
     assert (rest["stillWrong"], rest["next"]) == (1, None)
 
 
-async def test_a_change_of_settings_lets_events_pass(ingest: Service) -> None:
+async def test_changed_settings_accept_replayed_events(ingest: Service) -> None:
     old = NOON - timedelta(days=15 * 365)
     await ingest.send(event(1, ts=int(old.timestamp() * 1000)), event(2, code=7))
     believing = ingest.deps.settings.model_copy(update={"not_before": old.date()})
@@ -123,7 +136,7 @@ async def test_a_change_of_settings_lets_events_pass(ingest: Service) -> None:
     assert [scan.scanned_at for scan in await events_in(ingest.store, ScanRecorded)] == [old]
 
 
-async def test_what_is_in_no_quarantine_is_not_found(ingest: Service) -> None:
+async def test_an_event_outside_the_quarantine_is_404(ingest: Service) -> None:
     await ingest.send(event(1))
     scan = identity.scan_event(identity.namespace("demo"), ScanId(UUID(uuid(1))))
     for one in (UUID(int=1), "nothing", "401", scan):
@@ -138,7 +151,7 @@ async def test_what_is_in_no_quarantine_is_not_found(ingest: Service) -> None:
             assert answer.json() == {"detail": "No such event is in quarantine."}
 
 
-async def test_an_event_is_mended_and_counts_at_once(ingest: Service) -> None:
+async def test_a_mended_event_counts_at_once(ingest: Service) -> None:
     await ingest.send(event(1, code=7))
 
     answer, body = await decide(ingest, "mend", patch(code="7"))
@@ -151,15 +164,19 @@ async def test_an_event_is_mended_and_counts_at_once(ingest: Service) -> None:
     listed = await ingest.mender.get(
         f"{QUARANTINE}?status=mended", headers={"X-Consistency-Token": token}
     )
-    (kept,) = listed.json()["events"]
-    assert (kept["status"], kept["scanId"], kept["decidedBy"]) == ("mended", uuid(1), "mender")
-    assert kept["decidedAt"] == "31.10.2025 12:00:00"
+    (inspected,) = listed.json()["events"]
+    assert (inspected["status"], inspected["scanId"], inspected["decidedBy"]) == (
+        "mended",
+        uuid(1),
+        "mender",
+    )
+    assert inspected["decidedAt"] == "31.10.2025 12:00:00"
     known = await ingest.device.post(VERIFY, json={"uuids": [uuid(1)]})
     assert known.json()["present"] == [uuid(1)]
-    assert ("quarantine", token) in ingest.read_models.asked
+    assert ("quarantine", token) in ingest.read_models.waited_for
 
 
-async def test_a_mended_scan_keeps_the_moment_it_was_received(ingest: Service) -> None:
+async def test_a_mended_scan_has_its_original_receive_time(ingest: Service) -> None:
     await ingest.send(event(1, code=7, ts=NOON_MS + 3_600_000))
     ingest.clock.advance(days=3)
 
@@ -169,7 +186,7 @@ async def test_a_mended_scan_keeps_the_moment_it_was_received(ingest: Service) -
     assert (row["receivedAtMs"], row["tsMs"], row["skewed"]) == (NOON_MS, NOON_MS, True)
 
 
-async def test_what_is_still_wrong_is_named_field_by_field_and_nothing_written(
+async def test_remaining_faults_are_named_by_field_and_nothing_is_stored(
     ingest: Service,
 ) -> None:
     await ingest.send(event(1, code=7))
@@ -189,7 +206,7 @@ async def test_what_is_still_wrong_is_named_field_by_field_and_nothing_written(
     assert len((await ingest.get(QUARANTINE))["events"]) == 1
 
 
-async def test_a_decision_is_taken_once_and_shown_to_who_comes_later(ingest: Service) -> None:
+async def test_a_second_decision_is_refused_and_gets_the_first_one(ingest: Service) -> None:
     await ingest.send(event(1, code=7))
 
     _, first = await decide(ingest, "drop", {"reason": "a test"})
@@ -218,7 +235,7 @@ async def test_a_decision_is_taken_once_and_shown_to_who_comes_later(ingest: Ser
         }
 
 
-async def test_it_works_before_the_read_model_knows_the_event(ingest: Service) -> None:
+async def test_an_event_can_be_mended_before_the_read_model_contains_it(ingest: Service) -> None:
     await ingest.device.post(BATCH, json={"events": [event(1, code=7)]})
 
     seen = await ingest.mender.get(f"{QUARANTINE}/{FIRST}")

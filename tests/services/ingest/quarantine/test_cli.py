@@ -1,4 +1,4 @@
-"""Looking after quarantined events from a command line."""
+"""The `quarantine` commands."""
 
 import asyncio
 import json
@@ -56,21 +56,21 @@ def quarantine(database: str, monkeypatch: pytest.MonkeyPatch) -> Call:
     return call
 
 
-def test_events_are_counted_listed_and_shown_to_people_and_scripts(quarantine: Call) -> None:
+def test_events_are_counted_listed_and_printed_for_people_and_scripts(quarantine: Call) -> None:
     counted, listed = quarantine("count"), quarantine("list", "--code", "bad_text")
-    shown = quarantine("show", id_of(1))
+    inspected = quarantine("show", id_of(1))
     as_json = [
         json.loads(quarantine(*words, "--json").stdout)
         for words in (("count",), ("list",), ("show", id_of(1)))
     ]
 
-    assert (counted.exit_code, listed.exit_code, shown.exit_code) == (0, 0, 0)
+    assert (counted.exit_code, listed.exit_code, inspected.exit_code) == (0, 0, 0)
     for word in ("implausible_ts", "together"):
         assert word in counted.output
     assert id_of(1) in listed.output
     assert id_of(2) not in listed.output
     for text in ("code must be a text [bad_text]", '"code": 7'):
-        assert text in shown.output
+        assert text in inspected.output
     assert as_json[0] == {"counts": {"implausible_ts": 2, "bad_text": 1}, "total": 3}
     assert {one["id"] for one in as_json[1]} == {id_of(1), id_of(2), id_of(3)}
     assert as_json[2]["value"]["code"] == 7
@@ -101,7 +101,7 @@ def test_a_whole_event_is_read_from_a_file(quarantine: Call, tmp_path: Path, way
     assert json.loads(fixed.stdout)["scanId"] == uuid(2)
 
 
-def test_events_are_tried_again_by_code(
+def test_events_are_replayed_by_code(
     quarantine: Call, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     stay = quarantine("replay", "--code", "implausible_ts", "--json")
@@ -116,13 +116,13 @@ def test_events_are_tried_again_by_code(
     assert one.exit_code == 1
 
 
-def test_an_event_is_given_up(quarantine: Call) -> None:
+def test_an_event_is_dropped(quarantine: Call) -> None:
     dropped = quarantine("drop", id_of(1), "--reason", "a test")
-    shown = json.loads(quarantine("show", id_of(1), "--json").stdout)
+    inspected = json.loads(quarantine("show", id_of(1), "--json").stdout)
 
     assert dropped.exit_code == 0
-    assert shown["history"][1]["by"] == "command line"
-    assert (shown["status"], shown["history"][1]["reason"]) == ("dropped", "a test")
+    assert inspected["history"][1]["by"] == "command line"
+    assert (inspected["status"], inspected["history"][1]["reason"]) == ("dropped", "a test")
 
 
 def test_a_refusal_is_one_sentence_and_exits_with_1(quarantine: Call) -> None:

@@ -1,4 +1,4 @@
-"""What may be decided about a quarantined event, and what is wrong with it."""
+"""Decisions about quarantined events, and their faults."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ from services.ingest.quarantine.domain import (
     Quarantined,
     ReasonNeeded,
     patched,
-    retried,
+    revalidate,
     wrong_fields,
 )
 from services.ingest.scans.domain.scan import Fault
@@ -46,7 +46,7 @@ def quarantined() -> Scenario[Quarantined, QuarantineCommand, IngestEvent]:
     return Scenario(QUARANTINE)
 
 
-def kept(scan_id: ScanId | None = SCAN) -> ScanQuarantined:
+def an_event(scan_id: ScanId | None = SCAN) -> ScanQuarantined:
     return ScanQuarantined(scan_id=scan_id, raw="{}", code="bad_text", reason="", received_at=NOON)
 
 
@@ -60,13 +60,13 @@ def test_an_open_event_can_be_mended_or_dropped_for_a_reason_on_one_line() -> No
 
 @pytest.mark.parametrize("first", [MENDED, DROPPED], ids=["mended", "dropped"])
 @pytest.mark.parametrize("second", [MEND, DROP], ids=["mend", "drop"])
-def test_the_first_decision_stands_even_against_the_same_one(
+def test_the_first_decision_is_final_even_for_an_equal_second_one(
     first: IngestEvent, second: QuarantineCommand
 ) -> None:
     quarantined().given(first).when(second).then_refused(AlreadyDecided)
 
 
-def test_who_comes_second_is_refused_with_what_was_decided() -> None:
+def test_a_second_decision_is_refused_with_the_first_one() -> None:
     state = QUARANTINE.state_after([DROPPED, MENDED])
 
     with pytest.raises(AlreadyDecided) as refused:
@@ -76,16 +76,16 @@ def test_who_comes_second_is_refused_with_what_was_decided() -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "  \n", "x" * 501, "half \ud800", "a \0 b", "\x1b[2J"])
-def test_a_reason_that_says_nothing_or_cannot_be_shown_is_none(reason: str) -> None:
+def test_an_empty_or_unprintable_reason_is_refused(reason: str) -> None:
     command = Drop(quarantine_id=ID, reason=reason, by="office", now=LATER)
 
     quarantined().when(command).then_refused(ReasonNeeded)
 
 
-def test_the_id_the_device_knows_stays_and_an_event_without_one_may_get_it() -> None:
-    without = retried(kept(), event(uuid=...), not_before=FLOOR)
-    other = retried(kept(), event(uuid=uuid(2)), not_before=FLOOR)
-    nameless = retried(kept(None), event(), not_before=FLOOR)
+def test_the_id_of_the_device_stays_and_an_event_without_one_may_get_one() -> None:
+    without = revalidate(an_event(), event(uuid=...), not_before=FLOOR)
+    other = revalidate(an_event(), event(uuid=uuid(2)), not_before=FLOOR)
+    nameless = revalidate(an_event(None), event(), not_before=FLOOR)
 
     assert isinstance(without, ScanRecorded)
     assert isinstance(nameless, ScanRecorded)
@@ -94,10 +94,10 @@ def test_the_id_the_device_knows_stays_and_an_event_without_one_may_get_it() -> 
     assert other.code == "uuid_changed"
 
 
-def test_every_wrong_field_is_named_and_no_other() -> None:
+def test_exactly_the_faulty_fields_are_named() -> None:
     value = event(ts=1_420_070_399_999, code=7, box="x" * 101, operator=..., details="ok")
 
-    wrong = wrong_fields(kept(), value, not_before=FLOOR)
+    wrong = wrong_fields(an_event(), value, not_before=FLOOR)
 
     assert {name: fault.code for name, fault in wrong.items()} == {
         "ts": "implausible_ts",
@@ -106,10 +106,10 @@ def test_every_wrong_field_is_named_and_no_other() -> None:
         "code": "bad_text",
     }
     other_spelling = event(ts=..., timestamp="noon")
-    assert set(wrong_fields(kept(), other_spelling, not_before=FLOOR)) == {"ts"}
+    assert set(wrong_fields(an_event(), other_spelling, not_before=FLOOR)) == {"ts"}
     no_objects: list[object] = [7, None, [], "text"]
     for other in no_objects:
-        assert wrong_fields(kept(), other, not_before=FLOOR) == {}
+        assert wrong_fields(an_event(), other, not_before=FLOOR) == {}
 
 
 FIELDS = st.sampled_from(list(event()))
@@ -117,12 +117,12 @@ JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=120) | st.li
 
 
 @given(st.dictionaries(FIELDS, JSON))
-def test_fields_are_wrong_exactly_when_the_event_is(changes: dict[str, Any]) -> None:
+def test_fields_are_faulty_exactly_when_the_event_is(changes: dict[str, Any]) -> None:
     value = event() | changes
 
-    found = retried(kept(), value, not_before=FLOOR)
+    result = revalidate(an_event(), value, not_before=FLOOR)
 
-    assert bool(wrong_fields(kept(), value, not_before=FLOOR)) == isinstance(found, Fault)
+    assert bool(wrong_fields(an_event(), value, not_before=FLOOR)) == isinstance(result, Fault)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,5 @@ def test_fields_are_wrong_exactly_when_the_event_is(changes: dict[str, Any]) -> 
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_a_merge_patch_does_what_its_standard_says(
-    value: object, patch: object, expected: object
-) -> None:
+def test_a_merge_patch_follows_its_standard(value: object, patch: object, expected: object) -> None:
     assert patched(value, patch) == expected

@@ -1,4 +1,4 @@
-"""What happens when people look after quarantined events, also several at once."""
+"""Decisions about quarantined events, also parallel ones."""
 
 import asyncio
 from datetime import timedelta
@@ -36,7 +36,7 @@ OLD_MS = int(OLD.timestamp() * 1000)
 
 
 def id_of(number: int, tenant: str = "demo") -> UUID:
-    """Where the event `event(number)` is in quarantine, if it is."""
+    """The id in quarantine of `event(number)`."""
     return quarantine_id(UUID(uuid(number)), tenant)
 
 
@@ -56,7 +56,7 @@ async def codes(store: Store) -> list[str]:
     return [scan.code for scan in await events_in(store, ScanRecorded)]
 
 
-async def test_a_scan_that_was_sent_again_meanwhile_is_only_marked(store: Store) -> None:
+async def test_an_event_whose_scan_was_sent_meanwhile_is_a_duplicate(store: Store) -> None:
     await send(store, event(1, code=7))
     await send(store, event(1, code="7", operator="boris"))
 
@@ -68,7 +68,7 @@ async def test_a_scan_that_was_sent_again_meanwhile_is_only_marked(store: Store)
     assert len(await events_in(store, QuarantineMended)) == 1
 
 
-async def test_a_mended_event_that_is_sent_again_is_known(store: Store) -> None:
+async def test_a_mended_event_that_is_sent_again_is_skipped(store: Store) -> None:
     await send(store, event(1, code=7))
     await mend(store, 1, patch(code="7"))
 
@@ -80,7 +80,7 @@ async def test_a_mended_event_that_is_sent_again_is_known(store: Store) -> None:
     assert len(await events_in(store, ScanQuarantined)) == 1
 
 
-async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
+async def test_many_events_are_replayed_independently(store: Store) -> None:
     old, wrong = [event(n, ts=OLD_MS) for n in (1, 3, 4)], event(2, ts=OLD_MS, code=7)
     await send(store, *old, wrong)
     await send(store, event(5, ts=OLD_MS, details="x" * RAW_LIMIT))
@@ -88,24 +88,24 @@ async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
     await send(store, event(4))
     ids = [id_of(n) for n in (1, 2, 3, 4, 5)]
 
-    became = await quarantine.replay_each(store, ids, **GIVEN | {"not_before": OLD})
+    results = await quarantine.replay_each(store, ids, **GIVEN | {"not_before": OLD})
 
-    each = ("mended", "duplicates", "still_wrong", "cut_short", "already_decided")
-    assert became == dict.fromkeys(each, 1)
+    outcomes = ("mended", "duplicates", "still_wrong", "cut_short", "already_decided")
+    assert results == dict.fromkeys(outcomes, 1)
 
 
-async def test_an_event_without_a_readable_id_is_known_by_the_one_it_was_given(
+async def test_an_event_without_a_readable_id_gets_the_id_of_its_correction(
     store: Store,
 ) -> None:
     await send(store, event(1, uuid="x"))
-    (kept,) = [one async for page in store.log.read_all() for one in page]
+    (recorded,) = [one async for page in store.log.read_all() for one in page]
 
-    await quarantine.mend(store, kept.event_id, patch(uuid=uuid(1)), **GIVEN)
+    await quarantine.mend(store, recorded.event_id, patch(uuid=uuid(1)), **GIVEN)
 
     assert await verify(store, "demo", [uuid(1)]) == [uuid(1)]
 
 
-async def test_one_of_many_decisions_at_once_wins_and_nothing_else_is_written(
+async def test_one_of_many_parallel_decisions_wins_and_nothing_else_is_stored(
     stores: list[Store],
 ) -> None:
     store = stores[0]

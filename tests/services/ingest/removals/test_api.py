@@ -1,4 +1,4 @@
-"""Taking items back in three ways, and the list of what was taken back."""
+"""Removals over HTTP in three ways, and the list of removed items."""
 
 import asyncio
 from typing import Any
@@ -37,7 +37,7 @@ async def delete(ingest: Service, spelled: str, **params: str) -> tuple[int, Any
     return answer.status_code, answer.json()
 
 
-async def test_one_item_is_removed_from_its_box_and_counted_no_longer(ingest: Service) -> None:
+async def test_a_removed_item_leaves_its_box_and_the_counters(ingest: Service) -> None:
     await ingest.send(item(1), item(2), item(3, box="ivancov/9"))
 
     answer = await ingest.remover.post(REMOVE, json=ONE | {"reason": "брак"})
@@ -83,7 +83,7 @@ async def test_many_items_are_removed_by_any_spelling_of_their_uuids(ingest: Ser
     assert (state["summary"]["removed"], state["clients"][0]["removed"]) == (2, 2)
 
 
-async def test_a_removal_waits_for_no_read_model_and_so_for_nobody_else(
+async def test_a_removal_does_not_depend_on_read_models(
     stores: list[Store], pool: Pool, reading_pool: Pool, clock: Clock
 ) -> None:
     never = ReadModels(stores[0], pool, "ingest", (), stale=True)
@@ -98,12 +98,12 @@ async def test_a_removal_waits_for_no_read_model_and_so_for_nobody_else(
     assert (nothing.status_code, nothing.json()["ok"]) == (200, False)
     assert [answer.status_code for answer in answers] == [200] * 8
     assert sorted(answer.json()["ok"] for answer in answers) == [False] * 3 + [True] * 5
-    gone = [one.scan.scan_id for one in await events_in(stores[0], ItemRemoved)]
-    assert sorted(map(str, gone)) == [uuid(n) for n in range(1, 6)]
-    assert never.asked == set()
+    removed_ids = [one.scan.scan_id for one in await events_in(stores[0], ItemRemoved)]
+    assert sorted(map(str, removed_ids)) == [uuid(n) for n in range(1, 6)]
+    assert never.waited_for == set()
 
 
-async def test_a_repeat_with_an_idempotency_key_removes_no_second_unit(ingest: Service) -> None:
+async def test_a_repeat_with_an_idempotency_key_removes_no_second_item(ingest: Service) -> None:
     await ingest.send(item(1), item(2))
 
     first, again = [
@@ -140,9 +140,9 @@ async def test_an_idempotency_key_is_one_callers_for_one_request(
     assert (done[0], done[1]["ok"], done[1]["removed_count"]) == (200, True, 1)
 
     for body in others:
-        status, said = await keyed(ingest.remover, path, first | body)
-        assert (status, said.keys()) == (422, {"detail"}), body
-    # What was asked for in other words is the same.
+        status, refusal = await keyed(ingest.remover, path, first | body)
+        assert (status, refusal.keys()) == (422, {"detail"}), body
+    # The same request in another spelling.
     spelled = {"reason": None, **first}
     if "uuids" in first:
         spelled["uuids"] = [one.upper() for one in first["uuids"]] * 2
@@ -173,7 +173,7 @@ async def test_an_event_is_deleted_by_its_uuid(ingest: Service) -> None:
     }
 
 
-async def test_what_cannot_be_deleted_is_refused_with_the_reason(ingest: Service) -> None:
+async def test_an_event_that_cannot_be_deleted_is_refused_with_the_reason(ingest: Service) -> None:
     await ingest.send(item(1), item(2, type="CLOSE"))
     await delete(ingest, uuid(1))
     (audit,) = (await ingest.get(RAW, **DAY, type="REMOVE"))["logs"]
@@ -185,7 +185,7 @@ async def test_what_cannot_be_deleted_is_refused_with_the_reason(ingest: Service
     assert (await ingest.remove(audit["uuid"]))["removed_count"] == 0
 
 
-async def test_deletions_show_the_item_as_it_was_the_latest_first(ingest: Service) -> None:
+async def test_deletions_have_the_whole_item_and_the_latest_first(ingest: Service) -> None:
     await ingest.send(item(1), item(2), item(3, client="petrov", city=""))
     before = (await ingest.get(RAW, **DAY))["logs"]
     ingest.clock.advance(days=1)
@@ -204,13 +204,13 @@ async def test_deletions_show_the_item_as_it_was_the_latest_first(ingest: Servic
         row["uuid"]: row for row in before
     }
     assert len({row["id"] for row in rows}) == 3
-    asked: list[tuple[dict[str, Any], list[int]]] = [
+    cases: list[tuple[dict[str, Any], list[int]]] = [
         (DAY, []),
         ({"operator": "vera"}, [1, 3]),
         ({"client": "petrov", "city": "—"}, [3]),
         ({"limit": 1, "offset": 1}, [1]),
         ({"date": "31.10.2025", "date_end": "01.11.2025", "client": "ivancov"}, [2, 1]),
     ]
-    for params, expected in asked:
+    for params, expected in cases:
         rows = (await ingest.get(DELETIONS, **params))["deletions"]
         assert [row["event_uuid"] for row in rows] == [uuid(n) for n in expected], params

@@ -1,4 +1,4 @@
-"""What happens when items are taken back, also by several at once and in a real log."""
+"""Removals of items, also parallel ones and in a real log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -13,7 +13,7 @@ from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId
 from libs.eventsourcing.log import Metadata
 from services.ingest.removals.domain import LONGEST_REASON
 from services.ingest.removals.handlers import removal
-from services.ingest.removals.handlers.removal import Items, Order
+from services.ingest.removals.handlers.removal import Items, RemovalRequest
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import LIMITS
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
@@ -25,12 +25,12 @@ remove_from_box = partial(
 )
 
 
-def order(**changes: Any) -> Order:
+def request(**changes: Any) -> RemovalRequest:
     fields: dict[str, Any] = {"kind": "BULK_REMOVE", "operator": "vera", "reason": "", "at": NOON}
-    return Order(**fields | changes)
+    return RemovalRequest(**fields | changes)
 
 
-ORDER = order()
+ORDER = request()
 
 
 def ids(*numbers: int) -> list[ScanId]:
@@ -49,53 +49,53 @@ async def removed_ids(store: Store) -> list[int]:
     return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
 
 
-async def test_removed_units_are_passed_over_to_the_next_page(store: Store) -> None:
+async def test_removed_items_are_skipped_to_the_next_page(store: Store) -> None:
     await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
 
-    gone = []
-    while done := await remove_from_box(store, pages((3, 2), (1,)), order=order(kind="REMOVE")):
-        gone += [scan_id.int for scan_id in done.audit.removed]
+    removed = []
+    while done := await remove_from_box(store, pages((3, 2), (1,)), request=request(kind="REMOVE")):
+        removed += [scan_id.int for scan_id in done.audit.removed]
 
-    assert gone == [3, 2, 1]
+    assert removed == [3, 2, 1]
 
 
-async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:
+async def test_a_repeated_request_with_a_key_gets_the_first_result(store: Store) -> None:
     await append(store, a_scan(1), a_scan(2), a_scan(3))
-    keyed = order(key="k")
+    keyed = request(key="k")
 
-    first, again = [await remove_listed(store, ids(1, 2), order=keyed) for _ in range(2)]
-    other = await remove_listed(store, ids(1, 2, 3), order=order(key="l"))
+    first, again = [await remove_listed(store, ids(1, 2), request=keyed) for _ in range(2)]
+    other = await remove_listed(store, ids(1, 2, 3), request=request(key="l"))
 
     assert first == again
     assert other
     assert other.audit.removed == tuple(ids(3))
-    assert await remove_listed(store, ids(1), order=keyed, metadata=OTHER) is None
+    assert await remove_listed(store, ids(1), request=keyed, metadata=OTHER) is None
 
 
 async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store) -> None:
     await append(store, a_scan(1))
-    await remove_listed(store, ids(1), order=ORDER)
+    await remove_listed(store, ids(1), request=ORDER)
 
-    found = [one async for page in store.log.read_all() for one in page]
-    streams = {one.type: one.stream for one in found}
+    recorded = [one async for page in store.log.read_all() for one in page]
+    streams = {one.type: one.stream for one in recorded}
     assert streams["ItemRemoved"] == streams["ScanRecorded"]
     assert streams["RemovalRecorded"].startswith("removal-")
-    assert {one.metadata.actor for one in found} == {"viewer"}
+    assert {one.metadata.actor for one in recorded} == {"viewer"}
 
 
 @pytest.mark.parametrize(("count", "orders"), [(1, 20), (8, 12)])
-async def test_parallel_removals_of_equal_units_take_one_each(
+async def test_parallel_removals_of_equal_items_remove_one_each(
     stores: list[Store], count: int, orders: int
 ) -> None:
     units = range(1, count + 1)
     await append(stores[0], *(a_scan(n) for n in units))
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(units), order=ORDER) for n in range(orders))
+        *(remove_from_box(stores[n % 2], pages(units), request=ORDER) for n in range(orders))
     )
 
-    gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
-    assert sorted(gone) == await removed_ids(stores[0]) == [*units]
+    removed = [scan_id.int for one in done if one for scan_id in one.audit.removed]
+    assert sorted(removed) == await removed_ids(stores[0]) == [*units]
     assert len(await events_in(stores[0], RemovalRecorded)) == count
 
 
@@ -103,19 +103,19 @@ async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: li
     await append(stores[0], *(a_scan(n) for n in range(40)))
 
     done = await asyncio.gather(
-        *(remove_listed(stores[n % 2], ids(*range(n, n + 30)), order=ORDER) for n in range(10))
+        *(remove_listed(stores[n % 2], ids(*range(n, n + 30)), request=ORDER) for n in range(10))
     )
 
-    gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
-    assert sorted(gone) == await removed_ids(stores[0]) == [*range(39)]
+    removed = [scan_id.int for one in done if one for scan_id in one.audit.removed]
+    assert sorted(removed) == await removed_ids(stores[0]) == [*range(39)]
 
 
-async def test_the_same_order_twice_at_once_has_one_result(stores: list[Store]) -> None:
+async def test_two_parallel_repeats_of_a_request_have_one_result(stores: list[Store]) -> None:
     await append(stores[0], *(a_scan(n) for n in range(4)))
-    keyed = order(key="k")
+    keyed = request(key="k")
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(range(4)), order=keyed) for n in range(8))
+        *(remove_from_box(stores[n % 2], pages(range(4)), request=keyed) for n in range(8))
     )
 
     assert len({one and one.audit.removed for one in done}) == 1
@@ -129,11 +129,11 @@ async def test_the_longest_removal_fits_into_the_log(stores: list[Store]) -> Non
     scans = [a_scan(1, **longest | {"kind": "ITEM"}), *(a_scan(n) for n in range(2, 1001))]
     await append(store, *scans)
 
-    long_order = order(operator="\x01" * LIMITS["operator"], reason="\x01" * LONGEST_REASON)
-    done = await remove_listed(store, [scan.scan_id for scan in scans], order=long_order)
+    long_order = request(operator="\x01" * LIMITS["operator"], reason="\x01" * LONGEST_REASON)
+    done = await remove_listed(store, [scan.scan_id for scan in scans], request=long_order)
 
     assert done
     assert len(done.audit.removed) == 1000
     namespace = identity.namespace("demo")
-    found = await store.log.find([identity.item_removal(namespace, scans[0].scan_id)])
-    assert len(found) == 1
+    recorded = await store.log.find([identity.item_removal(namespace, scans[0].scan_id)])
+    assert len(recorded) == 1

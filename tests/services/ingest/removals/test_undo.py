@@ -1,4 +1,4 @@
-"""An import that is taken back is as if it had never been, and its scans can be told again."""
+"""An undone import is in no read model, and its scans can be recorded again."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,9 +61,9 @@ async def ingest(
 async def an_import(ingest: Service, folder: Path, rows: list[dict[str, str]], run: str) -> Any:
     """Rows in a file, imported; the account."""
     importer = Importer(ingest.store, clock=ingest.clock, run_id=run)
-    (account,) = (await importer(a_csv(folder / "raw.csv", rows))).accounts
+    (result,) = (await importer(a_csv(folder / "raw.csv", rows))).results
     await ingest.read_models.catch_up()
-    return numbers(account)
+    return numbers(result)
 
 
 async def rebuild(ingest: Service, database: str) -> dict[str, list[Any]]:
@@ -88,13 +88,13 @@ async def in_the_past(ingest: Service) -> Any:
     return state
 
 
-async def test_what_is_undone_is_in_no_read_model(
+async def test_scans_of_an_undone_import_are_in_no_read_model(
     ingest: Service, database: str, tmp_path: Path
 ) -> None:
     await ingest.send(event(50, type="BOX", **BOX), event(51, **BOX))
-    before, shown = await rebuild(ingest, database), await answers(ingest)
+    before, expected = await rebuild(ingest, database), await answers(ingest)
     assert await an_import(ingest, tmp_path, WRONG, "run-1") == (4, 4, 0, 0)
-    assert await answers(ingest) != shown
+    assert await answers(ingest) != expected
 
     new = [
         await undo_import(ingest.store, tenant, "run-1", now=ingest.clock())
@@ -104,11 +104,11 @@ async def test_what_is_undone_is_in_no_read_model(
     assert new == [True, True, False]
     assert len(await events_in(ingest.store, ImportUndone)) == 2
     assert await rebuild(ingest, database) == before
-    assert await answers(ingest) == shown
-    assert (await in_the_past(ingest))["summary"] == shown[0]["summary"]
+    assert await answers(ingest) == expected
+    assert (await in_the_past(ingest))["summary"] == expected[0]["summary"]
 
 
-async def test_of_two_imports_only_the_one_that_is_named_is_undone(
+async def test_only_the_named_import_is_undone(
     ingest: Service, database: str, tmp_path: Path
 ) -> None:
     await an_import(ingest, tmp_path, WRONG[:2], "run-1")
@@ -142,16 +142,16 @@ async def test_the_corrected_file_is_imported_under_the_same_ids_and_can_be_undo
     assert await an_import(ingest, tmp_path, WRONG, "run-5") == (4, 4, 0, 0)
 
 
-async def test_a_device_can_tell_what_was_undone_and_only_that(
+async def test_a_device_sees_which_scans_were_undone(
     ingest: Service, database: str, tmp_path: Path
 ) -> None:
     device = [event(uuid=row["uuid"], code=row["code"]) for row in WRONG]
     await an_import(ingest, tmp_path, WRONG, "run-1")
     assert (await ingest.send(*device))["skipped"] == 4
-    asked = {"uuids": [one["uuid"] for one in device]}
-    assert len((await ingest.device.post(VERIFY, json=asked)).json()["present"]) == 4
+    body = {"uuids": [one["uuid"] for one in device]}
+    assert len((await ingest.device.post(VERIFY, json=body)).json()["present"]) == 4
     await undo_import(ingest.store, "demo", "run-1", now=ingest.clock())
-    assert (await ingest.device.post(VERIFY, json=asked)).json()["present"] == []
+    assert (await ingest.device.post(VERIFY, json=body)).json()["present"] == []
 
     both = await ingest.device.post(BATCH, json={"events": [*device, device[0], event(77)]})
     assert both.json()["inserted"] == 5
@@ -163,7 +163,7 @@ async def test_a_device_can_tell_what_was_undone_and_only_that(
     assert (await ingest.get(STATE))["summary"]["items"] == 5
 
 
-async def test_an_item_that_was_removed_is_undone_with_its_removal_and_can_be_removed_again(
+async def test_a_removed_item_is_undone_with_its_removal_and_can_be_removed_again(
     ingest: Service, database: str, tmp_path: Path
 ) -> None:
     await an_import(ingest, tmp_path, WRONG, "run-1")
@@ -192,7 +192,7 @@ async def test_an_item_that_was_removed_is_undone_with_its_removal_and_can_be_re
     assert [one.operator for one in recorded].count("РџРµС‚СЂ") == 1
 
 
-async def test_a_mended_event_takes_the_id_that_was_undone(
+async def test_a_mended_event_may_have_the_id_of_an_undone_scan(
     ingest: Service, database: str, tmp_path: Path
 ) -> None:
     await an_import(ingest, tmp_path, [a_row(0) | {"uuid": uuid(1)}], "run-1")

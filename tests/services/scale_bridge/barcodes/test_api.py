@@ -1,4 +1,4 @@
-"""Rules of a tenant's labels, and what a label means on its owner's scales (SCL-13)."""
+"""The rules of an owner's labels, and the products that a label means (SCL-13)."""
 
 from typing import Any, Final
 
@@ -78,7 +78,7 @@ async def test_rules_are_their_owners_and_stored_once(database: str) -> None:
         assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}
 
 
-async def test_rules_are_the_same_when_others_had_to_be_forgotten(
+async def test_rules_are_the_same_after_they_left_the_cache(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(barcode, "MOST_OWNERS", 1)
@@ -95,7 +95,7 @@ async def test_rules_are_the_same_when_others_had_to_be_forgotten(
         assert len(service.deps.context.rules) == 1
 
 
-async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: str) -> None:
+async def test_a_list_of_the_tenant_belongs_to_the_owner_who_set_it(database: str) -> None:
     async with (
         open_service(database) as service,
         service.client() as anna,
@@ -123,7 +123,7 @@ def sold(device: int, name: str, product: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None:
+async def test_a_label_means_a_product_on_the_callers_scales(database: str) -> None:
     async with (
         open_devices(database, 4, 3) as (front, back),
         a_scale(4) as another,

@@ -1,4 +1,4 @@
-"""Rules by which labels are read: set as a whole, never two for one label (SCL-13)."""
+"""The rules of labels: replaced as a whole, without overlaps (SCL-13)."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -49,7 +49,7 @@ def test_rules_are_set_as_a_whole_and_once() -> None:
         ([a_rule("20", price_check_digit=True)], [(0, "prefix")]),
     ],
 )
-def test_rules_that_contradict_or_print_nothing_are_refused(
+def test_overlapping_or_impossible_rules_are_refused(
     rules: list[BarcodeRule], flaws: list[tuple[int, str]]
 ) -> None:
     with pytest.raises(BadRules) as refused:
@@ -58,7 +58,7 @@ def test_rules_that_contradict_or_print_nothing_are_refused(
     assert [(flaw.index, flaw.field) for flaw in refused.value.flaws] == flaws
 
 
-def test_what_is_no_label_may_be_a_trade_item_or_a_string_of_elements() -> None:
+def test_other_codes_are_trade_items_or_element_strings() -> None:
     rules = (a_rule("21"),)
 
     assert meaning(rules, "5901234123457", today=TODAY) == TradeItem("05901234123457")

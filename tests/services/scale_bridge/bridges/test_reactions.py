@@ -1,4 +1,4 @@
-"""Whose a daemon is, the gateway says: it reaches that one's scales and no others."""
+"""The gateway announces the owner of an agent, which reaches only the owner's scales."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
     return made(Envelope, event_id=uuid4(), tenant=event.tenant, event=event)
 
 
-async def test_who_let_it_in_owns_it_whichever_is_known_first(
+async def test_the_enrolling_account_owns_the_agent_in_any_order_of_events(
     database: str, tmp_path: Path
 ) -> None:
     key = public_of(generate_private())
@@ -37,17 +37,19 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(
         for _ in range(2):
             await react(pool, an_envelope(early))
         for event, name in ((early, "early"), (late, "late")):
-            assert await bridges.key(pool, event.tenant, UUID(str(event.account_id)), name, key)
+            assert await bridges.register_key(
+                pool, event.tenant, UUID(str(event.account_id)), name, key
+            )
         assert await bridges.owner_of(pool, "flora", late.account_id) is None
         await react(pool, an_envelope(late))
 
         for event, name in ((early, "early"), (late, "late")):
-            [found] = await bridges.own(pool, event.tenant, event.enrolled_by)
+            [found] = await bridges.list_owned(pool, event.tenant, event.enrolled_by)
             assert (found.bridge_id, found.name) == (event.account_id, name)
             assert not found.connected
 
 
-def test_only_bridges_count() -> None:
+def test_other_enrolments_are_ignored() -> None:
     reaction, bridge = enrolments(), enrolled()
     schedule = reaction.schedule_of(bridge)
     assert schedule is not None

@@ -1,5 +1,5 @@
-"""A price that the shop announces is shown by all scales that sell the article, and holds there,
-whatever they are found to show (SCL-8, SCL-15, SCL-16)."""
+"""A price of the shop is set on all scales that sell the article, and again after every fetch
+(SCL-8, SCL-15, SCL-16)."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -29,8 +29,8 @@ from tests.services.scale_bridge.pricing import (
     delivery,
     record,
     recorded,
-    remember,
     states,
+    store_price,
     uploads,
     work_again_and_again,
 )
@@ -57,7 +57,7 @@ def test_minor_units_become_major_ones(amount: int, currency: str, written: floa
 
 
 async def test_many_prices_are_sent_together(database: str) -> None:
-    """A new price list is not an upload per line."""
+    """A new price list needs one upload per scale."""
     async with open_device(database, 40) as device:
         await device.service.caught_up()
         context = device.service.deps.context
@@ -87,7 +87,7 @@ async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(data
     assert reaction.latest_wins
 
 
-async def test_a_price_beyond_one_model_is_shown_by_the_others(database: str) -> None:
+async def test_a_price_beyond_the_limits_of_one_model_is_set_on_the_others(database: str) -> None:
     async with open_devices(database, 3, 3) as (small, large):
         service = small.service
         await small.put("/profile", model="M-ER 725")
@@ -109,7 +109,7 @@ async def test_a_price_beyond_one_model_is_shown_by_the_others(database: str) ->
         assert await announce(service, changed(999_999)) == 2
 
 
-async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) -> None:
+async def test_a_price_that_cannot_be_set_is_parked(database: str) -> None:
     async with open_device(database) as device:
         service = device.service
         await device.put("/profile", model="M-ER 725")
@@ -134,10 +134,10 @@ POISON: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wrong", POISON, ids=lambda wrong: str(wrong)[:30])
-async def test_a_price_that_cannot_be_stored_is_parked_whole_and_in_no_others_way(
+async def test_a_price_that_cannot_be_stored_is_parked_and_stops_no_other(
     database: str, wrong: dict[str, Any]
 ) -> None:
-    """From its record on; by both of the shop's readers."""
+    """Both reactions park it, from its record on."""
     async with open_device(database) as device:
         service, context = device.service, device.service.deps.context
         await service.caught_up()
@@ -165,7 +165,7 @@ async def test_a_price_that_cannot_be_stored_is_parked_whole_and_in_no_others_wa
         assert await service.fetch_value(known) == [changes[2].price_id, changes[0].price_id]
 
 
-async def test_a_liar_gets_one_upload_for_each_fetch_and_is_failed(database: str) -> None:
+async def test_a_lying_scale_gets_one_upload_per_fetch_and_its_price_fails(database: str) -> None:
     async with open_device(database) as device:
         service = device.service
         device.scale.faults.set(["lie"])
@@ -183,7 +183,7 @@ async def test_a_liar_gets_one_upload_for_each_fetch_and_is_failed(database: str
         assert one["verified_at"] is None
 
 
-async def test_a_dead_scale_gets_only_the_last_price_when_it_is_back(database: str) -> None:
+async def test_a_scale_that_was_dead_gets_only_the_last_price(database: str) -> None:
     """SCL-9."""
     async with open_devices(database, 3, 3, heals=True) as (dead, alive):
         service, anna = dead.service, dead.owner
@@ -224,20 +224,20 @@ async def prices_shown_by(device: Device) -> list[float]:
     return [shown["2"]["price"] for shown in of_device]
 
 
-async def test_a_worker_that_dies_after_the_fetch_forgets_no_price(
+async def test_no_price_is_lost_when_a_worker_dies_after_a_fetch(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between what the scale showed and the shop's price nothing is lost."""
-    hold = price.hold
+    """It dies between the adopted catalogue and the shop's prices."""
+    reapply = price.reapply
     armed, died = list[bool](), list[bool]()
 
     async def dying(*given: Any, **named: Any) -> None:
         if armed and not died:
             died.append(True)
             raise RuntimeError("the power fails")
-        await hold(*given, **named)
+        await reapply(*given, **named)
 
-    monkeypatch.setattr(price, "hold", dying)
+    monkeypatch.setattr(price, "reapply", dying)
     async with open_device(database, lease_seconds=6.0) as device:
         await announce(device.service, changed())
         await device.shows(123.45)
@@ -254,12 +254,12 @@ async def test_a_worker_that_dies_after_the_fetch_forgets_no_price(
 
 
 async def shows_clean(device: Device, amount: float) -> None:
-    """Wait until the scale shows the price, and all of its catalogue is confirmed."""
+    """Wait until the scale shows the price and its catalogue is clean."""
     await device.shows(amount)
     await eventually(device.is_dirty, False)
 
 
-async def test_a_fetch_of_another_price_leads_back_to_the_shops(database: str) -> None:
+async def test_after_a_fetch_the_price_of_the_shop_is_set_again(database: str) -> None:
     async with open_device(database) as device:
         service, change = device.service, changed()
         await announce(service, change)
@@ -278,26 +278,26 @@ async def test_a_fetch_of_another_price_leads_back_to_the_shops(database: str) -
         assert [one.price_id for one in taken] == [change.price_id] * 2
 
 
-async def test_a_scale_that_comes_later_gets_all_of_them_at_once(database: str) -> None:
-    """But no price before it is valid."""
+async def test_a_scale_that_is_read_later_gets_all_prices_at_once(database: str) -> None:
+    """Prices that are not valid yet are left out."""
     async with open_device(database, 300, read=False) as device:
         service = device.service
         articles = [product["code"] for product in device.scale.base.products]
         announced = [changed(5_000 + code, article=code) for code in articles]
         to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
-        await remember(service, *announced, to_come)
+        await store_price(service, *announced, to_come)
 
         document = await device.fetch()
 
-        wanted = [(5_000 + code) / 100 for code in articles]
-        assert [product["price"] for product in document["products"]] == wanted
+        desired = [(5_000 + code) / 100 for code in articles]
+        assert [product["price"] for product in document["products"]] == desired
         taken = await service.events(PriceTaken)
         assert {one.price_id for one in taken} == {one.price_id for one in announced}
         assert len(taken) == len(announced)
         edits = await service.events(ProductEdited)
         assert [one.revision for one in taken] == [one.revision for one in edits]
         await eventually(device.is_dirty, False)
-        assert [product["price"] for product in device.scale.base.products] == wanted
+        assert [product["price"] for product in device.scale.base.products] == desired
         assert len(await by_price(service)) == 1
 
 
@@ -315,8 +315,8 @@ async def test_a_price_that_changes_nothing_is_recorded_and_sends_nothing(databa
         assert await states(device.owner) == ["verified"]
 
 
-async def test_what_a_person_edited_the_same_and_did_not_send_is_sent(database: str) -> None:
-    """The price is the shop's by then, and has to be on the label."""
+async def test_a_price_that_a_person_set_but_did_not_upload_is_uploaded(database: str) -> None:
+    """The shop announced the same price later: it has to be on the label."""
     async with open_device(database) as device:
         await device.set_price(2, 123.45)
         await announce(device.service, changed())
@@ -324,8 +324,10 @@ async def test_what_a_person_edited_the_same_and_did_not_send_is_sent(database: 
         await device.shows(123.45)
 
 
-async def test_a_scale_that_was_not_known_to_sell_it_is_not_forgotten(database: str) -> None:
-    """The read models were late when the price came."""
+async def test_a_scale_not_known_to_sell_the_article_gets_the_price_later(
+    database: str,
+) -> None:
+    """The read models were late when the price was announced."""
     async with open_device(database) as device:
         service, context = device.service, device.service.deps.context
         await service.execute("DELETE FROM desired")
@@ -338,7 +340,7 @@ async def test_a_scale_that_was_not_known_to_sell_it_is_not_forgotten(database: 
         await device.shows(123.45)
 
 
-async def test_a_copy_that_is_folded_again_knows_its_prices(database: str) -> None:
+async def test_a_catalogue_rebuilt_from_its_events_has_its_prices(database: str) -> None:
     """Also from its snapshot, in another process."""
     async with open_device(database) as device:
         await announce(device.service, changed())
@@ -353,7 +355,7 @@ async def test_a_copy_that_is_folded_again_knows_its_prices(database: str) -> No
         assert (await device.cached())["products"][1]["price"] != 7.77
 
 
-async def test_what_follows_from_a_price_can_be_traced_to_it(database: str) -> None:
+async def test_the_consequences_of_a_price_have_its_correlation_id(database: str) -> None:
     async with open_device(database) as device:
         service, change = device.service, changed()
         await announce(service, change, trace="the gateway's click")
@@ -371,8 +373,8 @@ async def test_what_follows_from_a_price_can_be_traced_to_it(database: str) -> N
         assert {traced[kind].causation_id for kind in ours} == {str(change.price_id)}
 
 
-async def test_the_last_price_that_is_valid_counts(database: str) -> None:
-    """In whatever order they are announced; those to come are known and do not count yet."""
+async def test_the_last_valid_price_counts(database: str) -> None:
+    """In any order of announcement; future prices do not count yet."""
     async with open_service(database) as service:
         now = utc_now()
         announced = [
@@ -382,7 +384,7 @@ async def test_the_last_price_that_is_valid_counts(database: str) -> None:
             changed(4, article=7, valid_at=now),
             changed(5, currency="USD"),
         ]
-        await remember(service, *announced, *announced)
+        await store_price(service, *announced, *announced)
 
         async with service.deps.context.pool.acquire() as connection:
             found = await prices.current(connection, "demo", [ARTICLE, 7, 8], now)

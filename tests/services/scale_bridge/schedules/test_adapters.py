@@ -1,4 +1,4 @@
-"""Zones are known by their names, and nothing else is taken for one."""
+"""Time zones by name; other names are refused."""
 
 import pytest
 
@@ -14,11 +14,11 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_zone_is_found_by_its_name(name: str) -> None:
+def test_a_zone_is_loaded_by_its_name(name: str) -> None:
     assert zone(name).key == name
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_nothing_else_is_a_zone(name: str) -> None:
+def test_other_names_are_unknown_zones(name: str) -> None:
     with pytest.raises(UnknownZone):
         zone(name)

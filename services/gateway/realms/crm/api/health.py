@@ -15,7 +15,7 @@ from services.gateway.doors.domain.door import Limit
 
 
 class CrmRoute(APIRoute):
-    """A route that is there at the crm's door alone."""
+    """A route of the crm's door only."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         """See `BaseRoute`."""
@@ -29,7 +29,7 @@ router = APIRouter(tags=["crm"], dependencies=[Depends(public)], route_class=Crm
 
 @router.get("/metrics")
 async def metrics(gateway: Gateway, response: Response) -> dict[str, Any]:
-    """What the crm runs on (spec crm §12); 503 without its database.
+    """The state of what the crm depends on (spec crm §12); 503 without the database.
 
     `redis` is the store that several gateways count requests in, `disconnected` if there is none or
     it does not answer. `queue_length` is null: there is no queue of reports yet.

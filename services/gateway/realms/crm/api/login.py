@@ -11,7 +11,7 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.api.realm_permission import account_of, in_crm, session_of
 from services.gateway.sessions.domain.session import SessionOver, SessionUnknown
@@ -56,10 +56,7 @@ async def token(
 
 
 async def refresh(token: str, gateway: Deps) -> Response:
-    """The next pair; 401 for a token that is over, and the end of all if it was used before.
-
-    See `shared_auth`, as for `logout`.
-    """
+    """The next pair for a refresh token; 401 for an invalid one: see `realms.api`."""
     try:
         logged_in = await session.refresh(gateway.identity, token, realm=Realm.CRM)
     except SessionOver:
@@ -69,7 +66,7 @@ async def refresh(token: str, gateway: Deps) -> Response:
 
 async def logout(request: Request, gateway: Deps, token: str | None) -> Response:
     """End the session of the refresh token, and of the caller's access token; always 200."""
-    # What is over already, or never was, is as it was wanted.
+    # A session that is over or unknown needs no logout.
     with suppress(SessionOver, SessionUnknown):
         if token is not None:
             await session.log_out(gateway.identity, token)

@@ -15,7 +15,7 @@ from services.gateway.accounts.domain.account import LastSuperadmin
 from services.gateway.accounts.domain.realm import SCOPES, Realm
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES, limited
 from services.gateway.sessions.api.realm_permission import ScopeMissing
 from services.gateway.sessions.api.realm_route import RealmRoute
 
@@ -35,8 +35,8 @@ Refusal: TypeAlias = Refused | HTTPException | RequestValidationError
 class CrmUserRoute(RealmRoute):
     """Answers refusals with `{"error": {"code", "message", "details"}}`, never with `detail`.
 
-    The site shows a `detail` that is a list as nonsense, and only without any it shows the login.
-    The path is the kiosks' as well.
+    The site cannot display a `detail` that is a list, and shows the login only without `detail`.
+    The kiosks share the path.
     """
 
     realm = Realm.CRM
@@ -55,19 +55,19 @@ class CrmUserRoute(RealmRoute):
 
 
 def refusal(request: Request, error: Refusal) -> JSONResponse:
-    """What the clients read; of what was sent only an id or address that is one is repeated."""
-    told = problem_of(error)
-    status, message, details = _described(request, error, told.status)
+    """The refusal in the crm's shape. It repeats a valid id or address of the request only."""
+    problem = problem_of(error)
+    status, message, details = _described(request, error, problem.status)
     code = CODES.get(status, "ERROR")
-    headers = dict(told.headers)
+    headers = dict(problem.headers)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    body = {"error": {"code": code, "message": message or told.title, "details": details}}
+    body = {"error": {"code": code, "message": message or problem.title, "details": details}}
     return JSONResponse(body, status, headers=headers)
 
 
 def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
-    """A 422 about these fields."""
+    """The 422 for these fields."""
     details = {"fields": dict(fields)}
     error = {"code": INVALID, "message": message, "details": details}
     return JSONResponse({"error": error}, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -76,7 +76,7 @@ def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
 def _described(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
     match error:
         case RequestValidationError():
-            fields = {_field(found): str(found["msg"]) for found in error.errors()[:MAX_FAULTS]}
+            fields = {_field(item): str(item["msg"]) for item in error.errors()[:MAX_FAULTS]}
             return 422, "The request does not have the agreed form", {"fields": fields}
         case AddressTaken(address=address):
             return 422, f"User with email {address.text} already exists", {"fields": {}}
@@ -100,6 +100,6 @@ def _roles_with(scope: str) -> list[str]:
     ]
 
 
-def _field(found: Mapping[str, Any]) -> str:
-    parts = [str(part) for part in found["loc"]]
+def _field(item: Mapping[str, Any]) -> str:
+    parts = [str(part) for part in item["loc"]]
     return ".".join(parts[1:]) or parts[0]

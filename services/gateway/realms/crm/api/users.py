@@ -1,10 +1,14 @@
 """Routes of the crm's users (spec crm §2, §3.2)."""
 
-from typing import Annotated, Any, Final
+from collections.abc import Set
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, EmailStr, Field, StringConstraints
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
@@ -16,6 +20,7 @@ from services.gateway.accounts.read_models import account as accounts
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.administration.handlers.member import (
     Member,
+    MemberChanges,
     change_member,
     load_member,
     member_of,
@@ -23,19 +28,99 @@ from services.gateway.administration.handlers.member import (
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
+from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.crm.api.route import CrmUserRoute, invalid
-from services.gateway.realms.crm.api.shapes import (
-    Change,
-    NewUser,
-    OwnPassword,
-    user,
-    wanted,
-    with_traits,
-)
 from services.gateway.sessions.api.login import attempts_of
 from services.gateway.sessions.api.realm_permission import account_of, in_crm, workspace_of
 from services.gateway.sessions.read_models import last_logins
+
+RoleName: TypeAlias = Literal["ADMIN", "SUPERVISOR", "ENGINEER"]
+Password: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=128)]
+FullName: TypeAlias = Annotated[str, StringConstraints(min_length=2, max_length=255)]
+Phone: TypeAlias = Annotated[str, Field(max_length=20)]
+
+TRAITS: Final = {"phone": "crm.phone", "city_id": "crm.city_id", "district_id": "crm.district_id"}
+"""The traits of a person that only the crm stores, by field. The phone does not identify accounts.
+"""
+
+
+class Traits(BaseModel):
+    """Optional fields of a user."""
+
+    phone: Phone | None = None
+    city_id: UUID | None = None
+    district_id: UUID | None = None
+
+
+class NewUser(Traits):
+    """A new user."""
+
+    email: EmailStr
+    password: Password
+    full_name: FullName
+    role: RoleName
+    is_active: bool = True
+
+
+class Change(Traits):
+    """Changes of a user. Fields that are missing stay; required ones cannot be null."""
+
+    email: EmailStr = ""
+    password: Password = ""
+    full_name: FullName = ""
+    role: RoleName = "ENGINEER"
+    is_active: bool = True
+
+
+class OwnPassword(BaseModel):
+    """The present and the new password."""
+
+    current_password: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    new_password: Password
+
+
+def with_traits(person: Person, body: Traits, given: Set[str]) -> Person:
+    """Apply the traits whose fields were present in the request."""
+    fields = {TRAITS[field]: getattr(body, field) for field in given & TRAITS.keys()}
+    others = {name: value for name, value in person.traits.items() if name not in fields}
+    present = {name: str(value) for name, value in fields.items() if value is not None}
+    return replace(person, traits=others | present)
+
+
+def changes_of(body: Change, current: Member) -> MemberChanges:
+    """The changes that a request asks for."""
+    given = body.model_fields_set
+    person = replace(
+        current.person,
+        email=body.email if "email" in given else current.person.email,
+        name=body.full_name if "full_name" in given else current.person.name,
+    )
+    return MemberChanges(
+        person=with_traits(person, body, given),
+        role=body.role if "role" in given else None,
+        active=body.is_active if "is_active" in given else None,
+        password=body.password if "password" in given else None,
+    )
+
+
+def user(member: Member, last_login: datetime | None) -> dict[str, Any]:
+    """A user in the form of the clients. `city` and `district` are not known to the gateway."""
+    traits = {field: member.person.traits.get(name) for field, name in TRAITS.items()}
+    return {
+        "id": str(member.account_id),
+        "email": member.person.email or "",
+        "full_name": member.person.name,
+        "role": member.role,
+        **traits,
+        "city": None,
+        "district": None,
+        "is_active": member.active,
+        "last_login_at": timestamp(last_login),
+        "created_at": timestamp(member.opened_at),
+        "updated_at": timestamp(member.changed_at),
+    }
+
 
 router = APIRouter(
     prefix="/api/v1/users", tags=["crm"], route_class=CrmUserRoute, dependencies=[ACCOUNTS]
@@ -54,9 +139,9 @@ UNFIT: Final = "This e-mail address or password cannot be used"
 async def me(caller: AnyUser, gateway: Gateway) -> dict[str, Any]:
     """The caller, with the scopes of their role."""
     workspace = workspace_of(caller)
-    found = await load_member(gateway.identity, account_of(caller), workspace)
-    return await _present(gateway, found, workspace) | {
-        "scopes": sorted(scopes_of(workspace.realm, found.role))
+    member = await load_member(gateway.identity, account_of(caller), workspace)
+    return await _present(gateway, member, workspace) | {
+        "scopes": sorted(scopes_of(workspace.realm, member.role))
     }
 
 
@@ -86,12 +171,13 @@ async def supervisors(
     caller: Reading, gateway: Gateway, q: Annotated[str, Query(max_length=255)] = ""
 ) -> list[dict[str, Any]]:
     """All supervisors, inactive ones too, whose name or address holds `q`."""
-    found = await _listed(gateway, workspace_of(caller), ("SUPERVISOR",))
-    sought = comparable(q).casefold()
+    users = await _users(gateway, workspace_of(caller), ("SUPERVISOR",))
+    searched = comparable(q).casefold()
     return [
         one
-        for one in found
-        if sought in comparable(one["full_name"]).casefold() or sought in one["email"].casefold()
+        for one in users
+        if searched in comparable(one["full_name"]).casefold()
+        or searched in one["email"].casefold()
     ]
 
 
@@ -99,7 +185,7 @@ async def supervisors(
 @router.get("")
 async def all_users(caller: Reading, gateway: Gateway) -> list[dict[str, Any]]:
     """Everybody, oldest first, as a bare array of at most a thousand."""
-    return await _listed(gateway, workspace_of(caller))
+    return await _users(gateway, workspace_of(caller))
 
 
 @router.post("/", status_code=201, include_in_schema=False)
@@ -109,7 +195,7 @@ async def create(body: NewUser, caller: Writing, gateway: Gateway) -> Any:
     workspace = workspace_of(caller)
     person = Person(email=body.email, name=body.full_name)
     try:
-        made = await open_account(
+        account = await open_account(
             gateway.identity,
             with_traits(person, body, frozenset(("phone", "city_id", "district_id"))),
             password=body.password,
@@ -119,8 +205,8 @@ async def create(body: NewUser, caller: Writing, gateway: Gateway) -> Any:
         )
     except (BadAddress, PasswordUnfit):
         return invalid(UNFIT, {})
-    found = await load_member(gateway.identity, made.account_id, workspace)
-    return user(found, None)
+    member = await load_member(gateway.identity, account.account_id, workspace)
+    return user(member, None)
 
 
 @router.get("/{user_id}/", include_in_schema=False)
@@ -138,27 +224,26 @@ async def one(user_id: UUID, caller: Writing, gateway: Gateway) -> dict[str, Any
 async def change_user(user_id: UUID, body: Change, caller: Writing, gateway: Gateway) -> Any:
     """Change what is given; another role, password or `is_active: false` ends their sessions."""
     account_id, workspace = AccountId(user_id), workspace_of(caller)
-    now = await load_member(gateway.identity, account_id, workspace)
+    current = await load_member(gateway.identity, account_id, workspace)
     try:
         changed = await change_member(
-            gateway.identity, account_id, workspace, wanted(body, now), actor=caller.subject
+            gateway.identity, account_id, workspace, changes_of(body, current), actor=caller.subject
         )
     except (BadAddress, PasswordUnfit):
         return invalid(UNFIT, {})
     return await _present(gateway, changed, workspace)
 
 
-async def _listed(
+async def _users(
     gateway: Deps, workspace: Workspace, roles: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
     page = await accounts.in_workspace(gateway.pool, workspace, roles=roles, limit=MOST)
-    found = [member_of(gateway.identity, row, workspace) for row in page.accounts]
-    logins = await last_logins(
-        gateway.pool, [each.account_id for each in found], workspace=workspace
-    )
-    return [user(each, logins.get(each.account_id)) for each in found]
+    members = [member_of(gateway.identity, row, workspace) for row in page.accounts]
+    ids = [member.account_id for member in members]
+    logins = await last_logins(gateway.pool, ids, workspace=workspace)
+    return [user(member, logins.get(member.account_id)) for member in members]
 
 
-async def _present(gateway: Deps, found: Member, workspace: Workspace) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [found.account_id], workspace=workspace)
-    return user(found, logins.get(found.account_id))
+async def _present(gateway: Deps, member: Member, workspace: Workspace) -> dict[str, Any]:
+    logins = await last_logins(gateway.pool, [member.account_id], workspace=workspace)
+    return user(member, logins.get(member.account_id))

@@ -1,6 +1,6 @@
-"""The refresh cookie of the kiosks' staff (spec kiosk §2.1), and which pages may use it.
+"""The refresh cookie of the kiosks' staff (spec kiosk §2.1), and the pages that may use it.
 
-`SameSite=Lax` is what old browsers have; newer ones also say which page asks.
+Old browsers are protected by `SameSite=Lax`; newer ones also send `Sec-Fetch-Site` and `Origin`.
 """
 
 from typing import Final
@@ -18,8 +18,8 @@ REFRESH: Final = "/api/v1/auth/refresh"
 OWN_PAGES: Final = frozenset({"same-origin", "none"})
 
 
-def give(response: Response, request: Request, gateway: Deps, logged_in: LoggedIn) -> None:
-    """Let the client keep its next refresh token, for the route that takes it and no other."""
+def set_cookie(response: Response, request: Request, gateway: Deps, logged_in: LoggedIn) -> None:
+    """Set the cookie with the refresh token, for the path of the refresh route only."""
     term = gateway.settings.term_of(logged_in.workspace, logged_in.role)
     response.set_cookie(
         COOKIE,
@@ -32,23 +32,22 @@ def give(response: Response, request: Request, gateway: Deps, logged_in: LoggedI
     )
 
 
-def take_back(response: Response, request: Request, gateway: Deps) -> None:
-    """Let the client forget it."""
+def delete_cookie(response: Response, request: Request, gateway: Deps) -> None:
+    """Delete the cookie."""
     response.delete_cookie(
         COOKIE, path=_path(request), secure=_is_secure(gateway), httponly=True, samesite="lax"
     )
 
 
 def token_in(request: Request) -> str | None:
-    """The refresh token the client kept."""
+    """The refresh token in the request's cookie."""
     return request.cookies.get(COOKIE)
 
 
 def refuse_foreign_page(request: Request, gateway: Deps) -> None:
-    """Raise Coded 403 if a page that is neither ours nor allowed asks in its visitor's name.
+    """Raise Coded 403 for a page of another origin that is not allowed; `*` does not count.
 
-    `*` allows nobody here. Programs that are no browsers say nothing of pages, and hold no cookie
-    that a page could abuse.
+    Programs other than browsers send neither header, and have no cookie that a page could abuse.
     """
     if request.headers.get("sec-fetch-site") in OWN_PAGES:
         return
@@ -64,7 +63,7 @@ def refuse_foreign_page(request: Request, gateway: Deps) -> None:
 
 
 def _path(request: Request) -> str:
-    # At a door's prefix the browser knows the route by that.
+    # With the prefix of the door, if the browser uses it.
     return f"{request.scope.get('root_path', '')}{REFRESH}"
 
 

@@ -46,7 +46,7 @@ STATELESS: Final = "stateless_jwt"
 
 
 class KioskLogin(BaseModel):
-    """A kiosk that wants in."""
+    """A login of a kiosk itself."""
 
     username: Username
     password: Given
@@ -78,7 +78,7 @@ async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Respons
 
 @kiosk.post("/refresh", dependencies=[Depends(public)])
 async def refresh(body: Refresh, gateway: Gateway) -> Response:
-    """The next KioskTokens; 401 for a token that is over, and the end of all if it was used."""
+    """The next KioskTokens; 401 for an invalid token. A reused token ends the session."""
     logged_in = await session.refresh(
         gateway.identity, body.refresh_token, realm=Realm.KIOSK, roles=DEVICE_ROLES
     )
@@ -89,7 +89,7 @@ async def refresh(body: Refresh, gateway: Gateway) -> Response:
 @kiosk.post("/logout")
 async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """End the session: both tokens are worthless."""
-    found = await _itself(gateway, caller)
+    member = await _itself(gateway, caller)
     await session.revoke(
         gateway.identity,
         session_of(caller),
@@ -97,18 +97,18 @@ async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
         actor=caller.subject,
         account_id=account_of(caller),
     )
-    return {"message": "Logged out successfully", "kiosk_username": name_of(found.person)}
+    return {"message": "Logged out successfully", "kiosk_username": name_of(member.person)}
 
 
 @kiosk.get("/session/validate")
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """That the token is good, and until when."""
-    found = await _itself(gateway, caller)
+    """Whether the token is valid, and until when."""
+    member = await _itself(gateway, caller)
     expires = claims_in(request.headers.get("authorization"))["exp"]
     return {
         "valid": True,
-        "kiosk_username": name_of(found.person),
-        "user_id": found.number,
+        "kiosk_username": name_of(member.person),
+        "user_id": member.number,
         "device_id": await _device(gateway, caller),
         "expires_at": timestamp(datetime.fromtimestamp(expires, UTC)),
     }
@@ -116,28 +116,28 @@ async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[st
 
 @kiosk.get("/context/payment")
 async def payment_context(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
-    """Which kiosk asks to be paid."""
-    found = await _itself(gateway, caller)
+    """The kiosk that asks for a payment."""
+    member = await _itself(gateway, caller)
     context = {
-        "kiosk_username": name_of(found.person),
-        "kiosk_user_id": found.number,
+        "kiosk_username": name_of(member.person),
+        "kiosk_user_id": member.number,
         "device_id": await _device(gateway, caller),
-        "is_active": found.active,
-        "role": found.role,
+        "is_active": member.active,
+        "role": member.role,
     }
     return {"success": True, "kiosk_context": context, "message": "Payment context"}
 
 
 @kiosk.get("/status")
 async def status(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
-    """What the kiosk is logged in as."""
-    found = await _itself(gateway, caller)
+    """The account and session of the kiosk."""
+    member = await _itself(gateway, caller)
     return {
-        "kiosk_username": name_of(found.person),
-        "user_id": found.number,
+        "kiosk_username": name_of(member.person),
+        "user_id": member.number,
         "device_id": await _device(gateway, caller),
-        "is_active": found.active,
-        "role": found.role,
+        "is_active": member.active,
+        "role": member.role,
         "last_login_at": await _last_login(gateway, caller),
         "status": "authenticated",
         "token_type": STATELESS,
@@ -146,7 +146,7 @@ async def status(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.get("/health", dependencies=[Depends(public)])
 async def health() -> dict[str, Any]:
-    """That kiosks can log in here."""
+    """Whether kiosks can log in."""
     features = {
         "extended_tokens": True,
         "device_tracking": True,
@@ -165,25 +165,25 @@ async def health() -> dict[str, Any]:
 @kiosk.get("/analytics/basic")
 async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """Since when the kiosk is known, and when it logged in."""
-    found = await _itself(gateway, caller)
-    told = {
-        "kiosk_username": name_of(found.person),
-        "user_id": found.number,
-        "is_active": found.active,
+    member = await _itself(gateway, caller)
+    fields = {
+        "kiosk_username": name_of(member.person),
+        "user_id": member.number,
+        "is_active": member.active,
         "last_login_at": await _last_login(gateway, caller),
-        "created_at": timestamp(found.opened_at),
+        "created_at": timestamp(member.opened_at),
         "session_type": STATELESS,
     }
-    return {"success": True, "analytics": told, "message": "Kiosk analytics"}
+    return {"success": True, "analytics": fields, "message": "Kiosk analytics"}
 
 
 @kiosk.post("/token/prepare-deny-list")
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
-    """What the token is called; it is denied by its session, which a logout ends."""
+    """The id of the token. There is no deny list: a logout ends the token's session."""
     message = "Log out to end the session"
     jti = claims_in(request.headers.get("authorization")).get("jti", caller.session)
-    told = {"jti": jti, "deny_list_ready": False, "message": message}
-    return {"success": True, "deny_list_preparation": told, "message": message}
+    fields = {"jti": jti, "deny_list_ready": False, "message": message}
+    return {"success": True, "deny_list_preparation": fields, "message": message}
 
 
 router = APIRouter(tags=["kiosk"])
@@ -194,7 +194,7 @@ for _prefix in ("/api/v1/kiosk", "/api/v1/api/kiosk"):
 def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
     access = access_of(gateway, logged_in, device=device)
     term = gateway.settings.term_of(logged_in.workspace, logged_in.role)
-    told = {
+    fields = {
         "access_token": access.bearer,
         "refresh_token": logged_in.refresh_token,
         "token_type": "bearer",
@@ -202,7 +202,7 @@ def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
         "refresh_expires_in": int(term.lifetime.total_seconds()),
         "user": on_device(logged_in, device),
     }
-    return JSONResponse(told, headers={"Cache-Control": "no-store"})
+    return JSONResponse(fields, headers={"Cache-Control": "no-store"})
 
 
 async def _itself(gateway: Deps, caller: Principal) -> Member:

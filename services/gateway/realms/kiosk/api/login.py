@@ -12,7 +12,12 @@ from services.gateway.accounts.domain.realm import Realm
 from services.gateway.administration.handlers.member import load_member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.realms.kiosk.api.cookie import give, refuse_foreign_page, take_back, token_in
+from services.gateway.realms.kiosk.api.cookie import (
+    delete_cookie,
+    refuse_foreign_page,
+    set_cookie,
+    token_in,
+)
 from services.gateway.realms.kiosk.api.route import KioskRoute, refusal
 from services.gateway.realms.kiosk.api.shapes import (
     STAFF_ROLES,
@@ -41,7 +46,7 @@ router = APIRouter(
 
 
 class StaffLogin(BaseModel):
-    """Who wants in."""
+    """A login of a member of staff."""
 
     username: Username
     password: Given
@@ -69,16 +74,15 @@ async def login(body: StaffLogin, request: Request, gateway: Gateway) -> Respons
 async def me(caller: Annotated[Principal, Depends(staff())], gateway: Gateway) -> dict[str, Any]:
     """The caller as a UserResponse."""
     account_id, workspace = account_of(caller), workspace_of(caller)
-    found = await load_member(gateway.identity, account_id, workspace)
+    member = await load_member(gateway.identity, account_id, workspace)
     logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
-    return user(found, logins.get(account_id))
+    return user(member, logins.get(account_id))
 
 
 async def refresh(request: Request, gateway: Deps) -> Response:
-    """The next pair for the cookie's token; see `shared_auth`.
+    """The next pair for the cookie's token: see `realms.api`.
 
-    401 without a cookie, or with one that is over, which is then taken back; 403 for a page that
-    may not ask.
+    401 without a valid cookie, which is then deleted; 403 for a page that is not allowed.
     """
     refuse_foreign_page(request, gateway)
     token = token_in(request)
@@ -90,13 +94,13 @@ async def refresh(request: Request, gateway: Deps) -> Response:
         )
     except SessionOver as error:
         answer = refusal(request, error)
-        take_back(answer, request, gateway)
+        delete_cookie(answer, request, gateway)
         return answer
     return welcome(request, gateway, logged_in)
 
 
 async def logout(request: Request, gateway: Deps) -> Response:
-    """End the session of the caller's access token; 401 if it is none. See `shared_auth`."""
+    """End the session of the caller's access token; 401 without a valid one: see `realms.api`."""
     caller = await staff()(request)
     account_id, session_id = account_of(caller), session_of(caller)
     await session.revoke(
@@ -107,19 +111,19 @@ async def logout(request: Request, gateway: Deps) -> Response:
         account_id=account_id,
     )
     answer = JSONResponse({"message": "Logged out successfully"})
-    take_back(answer, request, gateway)
+    delete_cookie(answer, request, gateway)
     return answer
 
 
 def welcome(request: Request, gateway: Deps, logged_in: LoggedIn) -> Response:
     """A LoginResponse with the cookie."""
     access = access_of(gateway, logged_in)
-    told = {
+    fields = {
         "access_token": access.bearer,
         "token_type": "bearer",
         "expires_in": access.seconds,
         "user": brief(logged_in.account, logged_in.role),
     }
-    answer = JSONResponse(told, headers={"Cache-Control": "no-store"})
-    give(answer, request, gateway, logged_in)
+    answer = JSONResponse(fields, headers={"Cache-Control": "no-store"})
+    set_cookie(answer, request, gateway, logged_in)
     return answer

@@ -26,7 +26,7 @@ from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import Realm, RoleUnknown
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES, limited
 from services.gateway.sessions.api.realm_route import RealmRoute
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers.login import LoginFailed
@@ -34,11 +34,11 @@ from services.gateway.sessions.handlers.login import LoginFailed
 Refusal: TypeAlias = Refused | HTTPException | RequestValidationError
 
 UNAUTHORIZED: Final = "Unauthorized"
-"""So that pages of the crm, where it is unknown whose a request is, show the login too."""
+"""The word by which pages of the crm show the login, where a request may be of either realm."""
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 INVALID: Final = "VALIDATION_ERROR"
 
-SAID: Final[Mapping[type[Refused], tuple[int, str, str]]] = {
+REFUSALS: Final[Mapping[type[Refused], tuple[int, str, str]]] = {
     LoginFailed: (401, "INVALID_CREDENTIALS", "Incorrect username or password"),
     SessionOver: (401, "TOKEN_REVOKED", f"{UNAUTHORIZED}: the session is over, log in again"),
     AccountUnknown: (404, "USER_NOT_FOUND", "User not found"),
@@ -81,25 +81,25 @@ class KioskRoute(APIRoute):
 
 
 class KioskUserRoute(RealmRoute, KioskRoute):
-    """The same at a path that the crm has as well."""
+    """A `KioskRoute` at a path that the crm has as well."""
 
     realm = Realm.KIOSK
 
 
 def refusal(request: Request, error: Refusal) -> JSONResponse:
-    """What the clients read; nothing of what was sent is repeated."""
+    """The refusal in the kiosks' shape. It repeats nothing of the request."""
     status, code, detail = _described(error)
     headers = dict(problem_of(error).headers)
     if status == HTTPStatus.UNAUTHORIZED:
         headers |= {**CHALLENGE, "Cache-Control": "no-store"}
-    told = {"detail": detail, "code": code, "request_id": request.scope.get("request_id")}
-    return JSONResponse(told, status, headers=headers)
+    body = {"detail": detail, "code": code, "request_id": request.scope.get("request_id")}
+    return JSONResponse(body, status, headers=headers)
 
 
 def _described(error: Refusal) -> tuple[int, str, object]:
     match error:
         case RequestValidationError():
-            return 422, INVALID, [_fault(found) for found in error.errors()[:MAX_FAULTS]]
+            return 422, INVALID, [_fault(item) for item in error.errors()[:MAX_FAULTS]]
         case Coded(code=code):
             return error.status_code, code, error.detail
         case HTTPException(status_code=status):
@@ -107,9 +107,9 @@ def _described(error: Refusal) -> tuple[int, str, object]:
         case AddressTaken(address=address):
             return 409, f"{address.kind.upper()}_TAKEN", f"This {address.kind} is taken"
         case Refused():
-            kinds = (SAID[kind] for kind in type(error).__mro__ if kind in SAID)
+            kinds = (REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
             return next(kinds, (409, "CONFLICT", problem_of(error).title))
 
 
-def _fault(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{name: found.get(name) for name in ("type", "loc", "msg")}, "input": None}
+def _fault(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: item.get(name) for name in ("type", "loc", "msg")}, "input": None}

@@ -35,7 +35,7 @@ router = APIRouter(
 
 
 class FirstSuperadmin(BaseModel):
-    """Who will let everybody else in."""
+    """The first superadmin."""
 
     username: Username
     password: Annotated[str, StringConstraints(min_length=8, max_length=MAX_PASSWORD_BYTES)]
@@ -46,7 +46,7 @@ class FirstSuperadmin(BaseModel):
 @router.get("/status/", include_in_schema=False)
 @router.get("/status")
 async def status(gateway: Gateway) -> dict[str, Any]:
-    """Whether somebody has to be made superadmin first, and where to go on."""
+    """Whether the first superadmin has to be created, and the endpoint to continue."""
     done = await _is_done(gateway)
     return {
         "setup_required": not done,
@@ -64,8 +64,8 @@ async def superadmin(
     gateway: Gateway,
     x_setup_code: Annotated[str, Header(max_length=1000)] = "",
 ) -> Response:
-    """Make the first superadmin, who is in at once; 409 for everyone after, 401 without the code
-    if there is one."""
+    """Create the first superadmin, and log in; 409 if there is one, 401 without the setup code if
+    one is configured."""
     if await _is_done(gateway):
         raise AlreadySetUp
     attempts = attempts_of(gateway, request)
@@ -75,11 +75,11 @@ async def superadmin(
     person = with_traits(
         Person(username=body.username, email=body.email), phone=body.phone, verified=True
     )
-    # One after the other: all but the first find it done, without the work of hashing.
+    # Serialised: all but the first are refused before the work of hashing.
     async with gateway.identity.locks.hold("set-up"):
         if await _is_done(gateway):
             raise AlreadySetUp
-        made = await set_up(
+        account = await set_up(
             gateway.identity,
             person,
             password=body.password,
@@ -87,25 +87,25 @@ async def superadmin(
             source=attempts.newcomer(),
         )
     logged_in = await open_session(
-        gateway.identity, made.account_id, workspace, device=device_of(request)
+        gateway.identity, account.account_id, workspace, device=device_of(request)
     )
     return welcome(request, gateway, logged_in)
 
 
 async def _is_done(gateway: Deps) -> bool:
-    """Whether there is a superadmin, be it one whom the command line made for everything."""
+    """Whether the kiosks have a superadmin, or the platform has, by the command line."""
     here = Workspace(Realm.KIOSK, gateway.settings.people_tenant)
     return await is_set_up(gateway.identity, here) or await is_set_up(
         gateway.identity, PLATFORM_WORKSPACE
     )
 
 
-async def _check_code(gateway: Deps, shown: str, attempts: Attempts) -> None:
-    """Only wrong ones count, so many from one address; then the right one has to wait as well."""
+async def _check_code(gateway: Deps, setup_code: str, attempts: Attempts) -> None:
+    """Check the setup code. Wrong ones count as failures of the address, which limit right ones."""
     code = gateway.settings.setup_code
     if code is None:
         return
     await attempts.check_failures()
-    if not hmac.compare_digest(shown.encode(), code.get_secret_value().encode()):
+    if not hmac.compare_digest(setup_code.encode(), code.get_secret_value().encode()):
         await attempts.failed()
         raise Coded(401, "INVALID_CREDENTIALS", "The setup code is wrong or missing")

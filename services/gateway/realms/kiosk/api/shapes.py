@@ -29,14 +29,14 @@ YES: Final = "yes"
 
 
 def with_traits(person: Person, *, phone: str | None, verified: bool) -> Person:
-    """The person with what only the kiosks keep of them; nobody is found by that phone."""
-    told = {PHONE: phone or "", VERIFIED: YES if verified else ""}
-    others = {name: said for name, said in person.traits.items() if name not in told}
-    return replace(person, traits=others | {name: said for name, said in told.items() if said})
+    """The person with the traits of the kiosks. This phone does not identify accounts."""
+    fields = {PHONE: phone or "", VERIFIED: YES if verified else ""}
+    others = {name: value for name, value in person.traits.items() if name not in fields}
+    return replace(person, traits=others | {name: value for name, value in fields.items() if value})
 
 
 def check_bytes(password: str) -> None:
-    """Raise Coded 400 for a password that the clients were never allowed (spec kiosk §2.1)."""
+    """Raise Coded 400 for a password beyond 72 bytes (spec kiosk §2.1)."""
     if len(password.encode()) > MAX_PASSWORD_BYTES:
         raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
 
@@ -50,57 +50,57 @@ def parse_username(text: str) -> Address | None:
 
 
 def name_of(person: Person) -> str:
-    """What somebody is called here: whoever was let in by hand may have no user name."""
+    """The name for clients: accounts opened by the command line may have no user name."""
     return person.username or person.email or ""
 
 
-def brief(who: Profile, role: str) -> dict[str, Any]:
+def brief(profile: Profile, role: str) -> dict[str, Any]:
     """The `user` beside a token."""
     return {
-        "user_id": who.number,
-        "username": name_of(who.person),
-        "email": who.person.email,
+        "user_id": profile.number,
+        "username": name_of(profile.person),
+        "email": profile.person.email,
         "role_name": role,
-        "is_active": who.active,
+        "is_active": profile.active,
     }
 
 
 def on_device(logged_in: LoggedIn, device: str | None) -> dict[str, Any]:
     """The `user` beside a kiosk's tokens."""
-    told = brief(logged_in.account, logged_in.role)
-    del told["email"]
-    return told | {"device_id": device or None}
+    fields = brief(logged_in.account, logged_in.role)
+    del fields["email"]
+    return fields | {"device_id": device or None}
 
 
-def brief_member(found: Member) -> dict[str, Any]:
-    """The same of somebody who was changed."""
+def brief_member(member: Member) -> dict[str, Any]:
+    """The `user` of a changed member."""
     return {
-        "user_id": found.number,
-        "username": name_of(found.person),
-        "email": found.person.email,
-        "role_name": found.role,
-        "is_active": found.active,
+        "user_id": member.number,
+        "username": name_of(member.person),
+        "email": member.person.email,
+        "role_name": member.role,
+        "is_active": member.active,
     }
 
 
-def user(found: Member, last_login: datetime | None) -> dict[str, Any]:
+def user(member: Member, last_login: datetime | None) -> dict[str, Any]:
     """A UserResponse."""
-    changed = found.changed_at if found.changed_at != found.opened_at else None
+    changed = member.changed_at if member.changed_at != member.opened_at else None
     return {
-        **brief_member(found),
-        "phone": found.person.traits.get(PHONE),
-        "is_verified": is_verified(found.person),
-        "created_at": timestamp(found.opened_at),
+        **brief_member(member),
+        "phone": member.person.traits.get(PHONE),
+        "is_verified": is_verified(member.person),
+        "created_at": timestamp(member.opened_at),
         "updated_at": timestamp(changed),
         "last_login_at": timestamp(last_login),
     }
 
 
-def users(found: list[Member], last_logins: Mapping[Any, datetime]) -> list[dict[str, Any]]:
+def users(members: list[Member], last_logins: Mapping[Any, datetime]) -> list[dict[str, Any]]:
     """UserResponses."""
-    return [user(one, last_logins.get(one.account_id)) for one in found]
+    return [user(one, last_logins.get(one.account_id)) for one in members]
 
 
 def is_verified(person: Person) -> bool:
-    """Whether an administrator said so."""
+    """Whether an administrator marked the person as verified."""
     return person.traits.get(VERIFIED) == YES

@@ -1,9 +1,10 @@
 """Routes of the kiosks' users and of the kiosks themselves (spec kiosk §3.2)."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
-from pydantic import StrictBool
+from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
@@ -27,25 +28,94 @@ from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.realms.kiosk.api.shapes import (
+    PHONE,
+    Given,
+    Phone,
+    Username,
     brief_member,
     check_bytes,
+    is_verified,
     parse_username,
     user,
     users,
     with_traits,
 )
-from services.gateway.realms.kiosk.api.user_forms import (
-    Change,
-    NewAdmin,
-    NewKiosk,
-    OwnPassword,
-    Password,
-    Status,
-    wanted,
-)
 from services.gateway.sessions.api.login import attempts_of
 from services.gateway.sessions.api.realm_permission import account_of, staff, workspace_of
 from services.gateway.sessions.read_models import last_logins
+
+NewPassword: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=100)]
+
+
+class NewKiosk(BaseModel):
+    """A new kiosk."""
+
+    username: Username
+    password: NewPassword
+    is_active: bool = True
+    is_verified: bool = False
+
+
+class NewAdmin(NewKiosk):
+    """A new administrator."""
+
+    email: EmailStr | None = None
+    phone: Phone | None = None
+
+
+class Status(BaseModel):
+    """Whether a user may log in."""
+
+    is_active: StrictBool
+
+
+class OwnPassword(BaseModel):
+    """The present and the new password."""
+
+    current_password: Given
+    new_password: NewPassword
+
+
+class Password(BaseModel):
+    """The new password of a user."""
+
+    new_password: NewPassword
+
+
+class Change(BaseModel):
+    """Changes of a user. Fields that are missing stay; null clears optional ones."""
+
+    username: Username = Field(default="")
+    email: EmailStr | None = None
+    phone: Phone | None = None
+    is_active: bool = True
+    is_verified: bool = False
+    role_name: str = Field(default="", max_length=100)
+
+
+def changes_of(body: Change, current: Member) -> MemberChanges:
+    """The changes that a request asks for."""
+    given = body.model_fields_set
+    return MemberChanges(
+        person=_person(body, current.person),
+        role=body.role_name if "role_name" in given else None,
+        active=body.is_active if "is_active" in given else None,
+    )
+
+
+def _person(body: Change, current: Person) -> Person:
+    given = body.model_fields_set
+    person = replace(
+        current,
+        username=body.username if "username" in given else current.username,
+        email=body.email if "email" in given else current.email,
+    )
+    return with_traits(
+        person,
+        phone=body.phone if "phone" in given else current.traits.get(PHONE),
+        verified=body.is_verified if "is_verified" in given else is_verified(current),
+    )
+
 
 shared = APIRouter(
     prefix="/users", tags=["kiosk"], route_class=KioskUserRoute, dependencies=[ACCOUNTS]
@@ -84,9 +154,11 @@ async def all_users(
     """UserResponses by number, kiosks too."""
     workspace = workspace_of(caller)
     page = await accounts.in_workspace(gateway.pool, workspace, limit=limit, offset=skip)
-    found = [member_of(gateway.identity, row, workspace) for row in page.accounts]
-    logins = await last_logins(gateway.pool, [one.account_id for one in found], workspace=workspace)
-    return users(found, logins)
+    members = [member_of(gateway.identity, row, workspace) for row in page.accounts]
+    logins = await last_logins(
+        gateway.pool, [one.account_id for one in members], workspace=workspace
+    )
+    return users(members, logins)
 
 
 @shared.patch("/status/{username}/", include_in_schema=False)
@@ -97,17 +169,18 @@ async def set_status(
     caller: Managing,
     gateway: Gateway,
 ) -> dict[str, Any]:
-    """Let somebody log in or not; 400 for oneself, or if it is so already."""
+    """Activate or deactivate a user; 400 for oneself, or if the status does not change."""
     active = body if isinstance(body, bool) else body.is_active
     address = parse_username(username)
-    found = await owner_in(gateway.identity, address, workspace_of(caller)) if address else None
-    if found is None:
+    workspace = workspace_of(caller)
+    account_id = await owner_in(gateway.identity, address, workspace) if address else None
+    if account_id is None:
         raise AccountUnknown
-    if not active and found == account_of(caller):
+    if not active and account_id == account_of(caller):
         raise Coded(400, "OWN_ACCOUNT", "You cannot deactivate your own account")
-    if (await load_member(gateway.identity, found, workspace_of(caller))).active == active:
+    if (await load_member(gateway.identity, account_id, workspace)).active == active:
         raise Coded(400, "ALREADY_SO", "The account is in this state already")
-    changed = await _changed(gateway, caller, found, MemberChanges(active=active))
+    changed = await _changed(gateway, caller, account_id, MemberChanges(active=active))
     message = "The account is active" if active else "The account is not active any more"
     return {"message": message, "user": brief_member(changed)}
 
@@ -134,10 +207,10 @@ async def own_password(
 @shared.get("/{user_id}")
 async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[str, Any]:
     """A UserResponse."""
-    found = await load_member(
+    member = await load_member(
         gateway.identity, await _known(gateway, user_id), workspace_of(caller)
     )
-    return await _present(gateway, found, workspace_of(caller))
+    return await _present(gateway, member, workspace_of(caller))
 
 
 @shared.put("/{user_id}/", include_in_schema=False)
@@ -145,10 +218,10 @@ async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[
 async def change_user(
     user_id: Number, body: Change, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
-    """Change what is given; what is null is not there any more."""
+    """Change the given fields; null clears optional ones."""
     known = await _known(gateway, user_id)
-    now = await load_member(gateway.identity, known, workspace_of(caller))
-    changed = await _changed(gateway, caller, known, wanted(body, now))
+    current = await load_member(gateway.identity, known, workspace_of(caller))
+    changed = await _changed(gateway, caller, known, changes_of(body, current))
     return await _present(gateway, changed, workspace_of(caller))
 
 
@@ -156,7 +229,7 @@ async def change_user(
 async def reset_password(
     user_id: Number, body: Password, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
-    """Give somebody another password; they log in again."""
+    """Set another password of a user; their sessions end."""
     check_bytes(body.new_password)
     known = await _known(gateway, user_id)
     await _changed(gateway, caller, known, MemberChanges(password=body.new_password))
@@ -166,7 +239,7 @@ async def reset_password(
 @shared.delete("/{user_id}/", include_in_schema=False)
 @shared.delete("/{user_id}")
 async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
-    """Let somebody be gone; 400 for oneself."""
+    """Delete a user; 400 for oneself."""
     known, workspace = await _known(gateway, user_id), workspace_of(caller)
     if known == account_of(caller):
         raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
@@ -190,7 +263,7 @@ async def _create(
     check_bytes(body.password)
     workspace = workspace_of(caller)
     person = Person(username=body.username, email=email)
-    made = await open_account(
+    account = await open_account(
         gateway.identity,
         with_traits(person, phone=phone, verified=body.is_verified),
         password=body.password,
@@ -198,12 +271,12 @@ async def _create(
         actor=caller.subject,
         active=body.is_active,
     )
-    found = await load_member(gateway.identity, made.account_id, workspace)
-    return user(found, None)
+    member = await load_member(gateway.identity, account.account_id, workspace)
+    return user(member, None)
 
 
 async def _known(gateway: Deps, number: int) -> AccountId:
-    """Whose number it is; whether they are this administrator's to see is for `member` to say."""
+    """The account with this number. `load_member` checks that it is in the workspace."""
     row = await accounts.by_number(gateway.pool, number)
     if row is None:
         raise AccountUnknown
@@ -217,6 +290,6 @@ async def _changed(
     return await change_member(gateway.identity, account_id, workspace, changes, actor=actor)
 
 
-async def _present(gateway: Deps, found: Member, workspace: Workspace) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [found.account_id], workspace=workspace)
-    return user(found, logins.get(found.account_id))
+async def _present(gateway: Deps, member: Member, workspace: Workspace) -> dict[str, Any]:
+    logins = await last_logins(gateway.pool, [member.account_id], workspace=workspace)
+    return user(member, logins.get(member.account_id))

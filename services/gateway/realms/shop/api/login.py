@@ -17,8 +17,8 @@ from services.gateway.realms.shop.api.token import (
     Named,
     auth_token,
     bot_token_of,
-    explained,
     pending_auth_token,
+    shop_refusals,
 )
 from services.gateway.realms.shop.domain import CITY
 from services.gateway.realms.shop.handlers import login as shop_login
@@ -26,12 +26,12 @@ from services.gateway.realms.shop.handlers import pending_registration
 from services.gateway.realms.shop.handlers.login import Entered, MiniApp, Newcomer
 from services.gateway.realms.shop.handlers.pending_registration import NotPending
 from services.gateway.sessions.api.login import device_of
-from services.gateway.telegram.api.one_time_code import Phone, address_of, why_not
+from services.gateway.telegram.api.one_time_code import Phone, address_of, refusal_of
 from services.gateway.telegram.domain.init_data import MAX_LENGTH
 
 
-async def unkept(response: Response) -> None:
-    """Let nobody keep an answer with a token in it."""
+async def no_store(response: Response) -> None:
+    """Set `Cache-Control: no-store`: the answer contains a token."""
     response.headers["Cache-Control"] = "no-store"
 
 
@@ -39,7 +39,7 @@ router = APIRouter(
     prefix="/api/auth",
     tags=["auth"],
     route_class=ShopRoute,
-    dependencies=[Depends(public), Depends(unkept), NEWCOMERS],
+    dependencies=[Depends(public), Depends(no_store), NEWCOMERS],
 )
 
 NOT_PENDING = "Это не токен регистрации"
@@ -47,28 +47,28 @@ LOG_IN = "Регистрация не подтверждена, запросит
 
 
 class CodeShown(BaseModel):
-    """A phone and the code that came to it."""
+    """A phone and the code that was sent to it."""
 
     phone: Phone
     otp_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 
 
 class Registration(BaseModel):
-    """What a new shop is called, and where it is."""
+    """The name and city of a new shop."""
 
     name: Named
     city: Named = CITY
 
 
 class InitData(BaseModel):
-    """What the Mini App knows of who opened it; empty or missing is a 400, as it always was."""
+    """The init data of a Mini App; a 400 if empty or missing."""
 
     init_data: str = Field(default="", alias="initData", max_length=MAX_LENGTH)
     phone: str | None = Field(default=None, alias="phoneNumber", max_length=64)
 
 
 class TelegramRegistration(BaseModel):
-    """A shop to be registered from the Mini App. Without `initData` nothing is proved."""
+    """A shop to register from the Mini App. `initData` is required as proof."""
 
     init_data: str = Field(default="", alias="initData", max_length=MAX_LENGTH)
     phone: Phone
@@ -78,14 +78,14 @@ class TelegramRegistration(BaseModel):
 
 @router.post("/verify-otp/", include_in_schema=False)
 @router.post("/verify-otp")
-async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """A token for a phone and its code; a pending one for who has no shop. 400 says why not."""
-    with explained():
+async def verify_otp(body: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
+    """A token for a phone and its code, a pending one without a shop; 400 with the reason."""
+    with shop_refusals():
         outcome = await shop_login.enter_by_code(
             gateway.identity,
             gateway.code_context,
-            shown.phone,
-            shown.otp_code,
+            body.phone,
+            body.otp_code,
             address=address_of(request, gateway),
             device=device_of(request),
         )
@@ -99,7 +99,7 @@ async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> di
             )
             return pending_auth_token(bearer)
         case _:
-            raise why_not(outcome)
+            raise refusal_of(outcome)
 
 
 @router.post("/complete-registration/", status_code=201, include_in_schema=False)
@@ -107,12 +107,12 @@ async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> di
 async def complete_registration(
     body: Registration, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
-    """Open a shop for the phone of a pending token, and let its first admin in.
+    """Register a shop for the phone of a pending token, and log in its first admin.
 
-    400 for another token of ours or somebody who has a shop, 401 for what is no token (any more).
+    400 for another valid token or if there is a shop already, 401 for an invalid token.
     """
     phone = await _proved(request, gateway)
-    with explained():
+    with shop_refusals():
         entered = await shop_login.register_and_enter(
             gateway.identity,
             phone,
@@ -127,8 +127,8 @@ async def complete_registration(
 @router.post("/telegram-login/", include_in_schema=False)
 @router.post("/telegram-login")
 async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """A token for who opened the Mini App, if the phone is proved to be theirs."""
-    with explained():
+    """A token for the user of the Mini App, if their phone is proved."""
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
     return auth_token(gateway, entered)
@@ -137,9 +137,9 @@ async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> 
 @router.post("/florist-login/", include_in_schema=False)
 @router.post("/florist-login")
 async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """The same for a florist. 404 if they are none: the app then tries `telegram-login` with the
-    same init data, which is not used up by that."""
-    with explained():
+    """A token for a florist. 404 for other users, without using up the init data: the app then
+    tries `telegram-login` with it."""
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(
             gateway.identity, gateway.code_context, app, role=FLORIST
@@ -152,9 +152,9 @@ async def florist_login(body: InitData, request: Request, gateway: Gateway) -> d
 async def telegram_register(
     body: TelegramRegistration, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
-    """Open a shop for who opened the Mini App, whose word for the Telegram account counts nothing
-    beside the init data (spec shop §10, S12)."""
-    with explained():
+    """Register a shop for the user of the Mini App. Only the init data counts as proof of the
+    Telegram account (spec shop §10, S12)."""
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.register_by_mini_app(
             gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city

@@ -13,9 +13,9 @@ from libs.http.auth import Principal
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.login import unkept
-from services.gateway.realms.shop.api.self import Staff
-from services.gateway.realms.shop.api.token import auth_token, explained
+from services.gateway.realms.shop.api.current_user import Staff
+from services.gateway.realms.shop.api.login import no_store
+from services.gateway.realms.shop.api.token import auth_token, shop_refusals
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers.login import enter_another
 from services.gateway.sessions.api.login import device_of
@@ -24,7 +24,7 @@ router = APIRouter(
     prefix="/api/auth/shops",
     tags=["auth"],
     route_class=ShopRoute,
-    dependencies=[Depends(unkept), ACCOUNTS],
+    dependencies=[Depends(no_store), ACCOUNTS],
 )
 
 Tenant = Annotated[str, Path(max_length=100)]
@@ -34,7 +34,7 @@ Tenant = Annotated[str, Path(max_length=100)]
 @router.get("/", include_in_schema=False)
 @router.get("")
 async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
-    """Where one works, then where one is invited to; `present` is the shop of the token."""
+    """The user's shops, then invitations; `present` is the shop of the token."""
     found = await shop_membership.memberships(gateway.identity, _account(caller))
     items = [
         {
@@ -57,7 +57,7 @@ async def accept(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Accept an invitation: a token for that shop; 404 if there is none."""
-    with explained():
+    with shop_refusals():
         await shop_membership.accept(gateway.identity, _account(caller), tenant)
     return await login(tenant, caller, request, gateway)
 
@@ -68,7 +68,7 @@ async def login(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """A token for another shop one works in; 404 if one does not."""
-    with explained():
+    with shop_refusals():
         entered = await enter_another(
             gateway.identity, _account(caller), tenant, device=device_of(request)
         )
@@ -79,7 +79,7 @@ async def login(
 @router.delete("/{tenant}", status_code=204)
 async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
     """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
-    with explained():
+    with shop_refusals():
         await shop_membership.leave(gateway.identity, _account(caller), tenant)
     return Response(status_code=204)
 

@@ -24,7 +24,7 @@ from services.gateway.telegram.handlers.mini_app import InitDataUsed, NoPhone, P
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 AWAY_SECONDS: Final = 60
-WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
+REFUSALS: Final[dict[type[Exception], tuple[int, str]]] = {
     NotAdmitted: (403, "Учётная запись отключена"),
     ShopExists: (400, "Магазин с этим номером телефона уже зарегистрирован"),
     NotStaff: (404, "Вы больше не работаете в этом магазине"),
@@ -45,7 +45,7 @@ WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
 
 
 def printable(text: str) -> str:
-    """The text. Raises ValueError if it holds what cannot be shown, or kept."""
+    """The text. Raises ValueError for unprintable characters."""
     if not text.isprintable():
         raise ValueError("must be printable")
     return text
@@ -56,22 +56,22 @@ Named = Annotated[
     StringConstraints(strip_whitespace=True, min_length=2, max_length=100),
     AfterValidator(printable),
 ]
-"""What a shop or a city is called."""
+"""The name of a shop or a city."""
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say refusals as the shop's clients show them."""
+def shop_refusals() -> Iterator[None]:
+    """Convert refusals to the texts that the shop's clients display."""
     try:
         yield
-    except tuple(WHY_NOT) as error:
-        status, text = WHY_NOT[type(error)]
+    except tuple(REFUSALS) as error:
+        status, text = REFUSALS[type(error)]
         headers = CHALLENGE if status == 401 else None
         raise HTTPException(status, text, headers=headers) from None
 
 
 def bot_token_of(gateway: Deps) -> str:
-    """What Mini Apps are signed with. Raises Unavailable if nobody set up a bot."""
+    """The bot's token, which signs init data. Raises Unavailable if no bot is configured."""
     if (token := gateway.settings.bot_token) is None:
         raise Unavailable("Telegram bot", retry_after_seconds=AWAY_SECONDS)
     return token
@@ -80,7 +80,7 @@ def bot_token_of(gateway: Deps) -> str:
 def auth_token(
     gateway: Deps, entered: Entered, *, is_new: bool = False, in_role: bool = False
 ) -> dict[str, Any]:
-    """The answer to whoever is in. Only the florists' login says who they are: `in_role`."""
+    """The answer to a login. `in_role` adds the role and name, for the florists' login."""
     shop, role = entered.shop, entered.logged_in.role.partition(" ")[0]
     return _body(
         access_of(gateway, entered.logged_in, tells_role=in_role).bearer,
@@ -93,11 +93,11 @@ def auth_token(
 
 
 def pending_auth_token(bearer: str) -> dict[str, Any]:
-    """The answer to whoever has no shop yet, and may register one."""
+    """The answer to a login without a shop, with a token to register one."""
     return _body(bearer, is_new_user=True)
 
 
 def _body(bearer: str, **known: Any) -> dict[str, Any]:
-    nothing = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
-    told = {"access_token": bearer, "token_type": "bearer", **nothing, **known}
-    return {**told, "needs_phone": False}
+    unknown = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
+    answer = {"access_token": bearer, "token_type": "bearer", **unknown, **known}
+    return {**answer, "needs_phone": False}

@@ -27,13 +27,13 @@ from services.gateway.accounts.read_models import account as accounts
 from services.gateway.accounts.read_models.account import AccountRow
 from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
-from services.gateway.realms.shop.handlers.card import revise
+from services.gateway.realms.shop.handlers.card import update_person
 from services.gateway.realms.shop.handlers.membership import change_invitation, invite
 from services.gateway.realms.shop.handlers.staff import (
     LastAdmin,
-    Member,
     NotStaff,
-    listed,
+    StaffMember,
+    member_from_row,
     member_of,
     other_admins,
     staff_of,
@@ -41,7 +41,7 @@ from services.gateway.realms.shop.handlers.staff import (
 from services.gateway.sessions.handlers.session import revoke_all
 
 POLL_SECONDS: Final = 0.05
-LISTED_SECONDS: Final = 1.0
+MAX_WAIT_SECONDS: Final = 1.0
 
 
 class PhoneTaken(Refused):
@@ -53,7 +53,7 @@ class EmailTaken(Refused):
 
 
 class IsAdmin(Refused):
-    """An admin of a shop may do everything, and is not switched off."""
+    """An admin of a shop has all permissions and cannot be deactivated."""
 
 
 class OwnRole(Forbidden):
@@ -79,7 +79,7 @@ async def hire(
     phone: str,
     card: Card,
     shop_role: ShopRole,
-) -> Member:
+) -> StaffMember:
     """Invite the owner of the phone (E.164) to work in the shop, as `shop_role` once they accept.
 
     The answer does not reveal whether the phone has an account or which roles it has elsewhere.
@@ -95,17 +95,17 @@ async def hire(
         await invite(identity, account_id, administrator.tenant, invitation, shop_role, actor=actor)
     except ActsThere:
         raise PhoneTaken from None
-    return await _listed(identity, account_id, administrator.tenant)
+    return await _wait_projected(identity, account_id, administrator.tenant)
 
 
 async def change(
     identity: Identity,
     administrator: StaffAdministrator,
-    member: Member,
+    member: StaffMember,
     *,
     shop_role: Callable[[ShopRole], ShopRole],
     card: Callable[[Card], Card],
-) -> Member:
+) -> StaffMember:
     """Change a member's role and card. Raises EmailTaken, and as `change_role`; then nothing was
     changed."""
     email = card(member.card).email
@@ -117,15 +117,15 @@ async def change(
         return await _reinvite(identity, administrator, member, shop_role, card)
     await change_role(identity, administrator, member, shop_role)
     await _change_card(identity, administrator, member.account_id, card)
-    return await _listed(identity, member.account_id, administrator.tenant)
+    return await _wait_projected(identity, member.account_id, administrator.tenant)
 
 
 async def change_role(
     identity: Identity,
     administrator: StaffAdministrator,
-    member: Member,
+    member: StaffMember,
     change: Callable[[ShopRole], ShopRole],
-) -> Member:
+) -> StaffMember:
     """Change a member's role and end their sessions in the shop. `change` may run again.
 
     Raises OwnRole, PrivilegeExceeded, LastAdmin, NotStaff, Unavailable, and what `change` raises.
@@ -137,7 +137,7 @@ async def change_role(
         before = (await member_of(identity, member.account_id, tenant)).shop_role
         after = change(before)
         if after.name == before.name:
-            return await _listed(identity, member.account_id, tenant)
+            return await _wait_projected(identity, member.account_id, tenant)
         if administrator.account_id == member.account_id:
             raise OwnRole
         _check_privilege(administrator, before)
@@ -149,37 +149,37 @@ async def change_role(
     await revoke_all(
         identity, member.account_id, reason="revoked", actor=actor, workspace=workspace
     )
-    return await _listed(identity, member.account_id, tenant)
+    return await _wait_projected(identity, member.account_id, tenant)
 
 
 async def allow(
     identity: Identity,
     administrator: StaffAdministrator,
-    member: Member,
+    member: StaffMember,
     permissions: Mapping[str, bool],
-) -> Member:
+) -> StaffMember:
     """Grant permissions to a member, or revoke them. Raises IsAdmin, PermissionUnknown, and as
     `change_role`."""
 
-    def allowed(shop_role: ShopRole) -> ShopRole:
+    def changed_role(shop_role: ShopRole) -> ShopRole:
         if shop_role.role == ADMIN:
             raise IsAdmin
         return allowed_after(shop_role, permissions)
 
-    return await change_role(identity, administrator, member, allowed)
+    return await change_role(identity, administrator, member, changed_role)
 
 
 async def deactivate(
-    identity: Identity, administrator: StaffAdministrator, member: Member
-) -> Member:
+    identity: Identity, administrator: StaffAdministrator, member: StaffMember
+) -> StaffMember:
     """Deactivate a member: their permissions do not apply. Raises IsAdmin, and as `change_role`."""
 
-    def off(shop_role: ShopRole) -> ShopRole:
+    def deactivated(shop_role: ShopRole) -> ShopRole:
         if shop_role.role == ADMIN:
             raise IsAdmin
         return replace(shop_role, active=False)
 
-    return await change_role(identity, administrator, member, off)
+    return await change_role(identity, administrator, member, deactivated)
 
 
 def _check_privilege(administrator: StaffAdministrator, shop_role: ShopRole) -> None:
@@ -188,18 +188,21 @@ def _check_privilege(administrator: StaffAdministrator, shop_role: ShopRole) -> 
 
 
 async def _email_is_free(
-    identity: Identity, tenant: str, email: str | None, but: AccountId | None
+    identity: Identity, tenant: str, email: str | None, except_account: AccountId | None
 ) -> None:
-    """Behind the log by moments: nobody logs in by it, so that of two at once both may have it."""
+    """Raises EmailTaken by the read model. The address is no login, so a race is acceptable."""
     if email is None:
         return
     for member in await staff_of(identity, tenant):
-        if member.account_id != but and (member.card.email or "").lower() == email.lower():
+        if (
+            member.account_id != except_account
+            and (member.card.email or "").lower() == email.lower()
+        ):
             raise EmailTaken
 
 
 async def _open(identity: Identity, administrator: StaffAdministrator, phone: str) -> AccountId:
-    """An account for a phone that nobody has: of nothing but the phone, and without a role."""
+    """Open an account with the phone only, and without a role; its id."""
     account_id, person = AccountId(new_event_id()), Person(phone=phone)
 
     async def plan(_: Account) -> Plan:
@@ -217,7 +220,7 @@ async def _open(identity: Identity, administrator: StaffAdministrator, phone: st
     try:
         await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
     except AddressTaken as taken:
-        # Another shop was faster.
+        # A concurrent request opened an account with the phone.
         return taken.account_id
     return account_id
 
@@ -225,11 +228,11 @@ async def _open(identity: Identity, administrator: StaffAdministrator, phone: st
 async def _reinvite(
     identity: Identity,
     administrator: StaffAdministrator,
-    member: Member,
+    member: StaffMember,
     shop_role: Callable[[ShopRole], ShopRole],
     card: Callable[[Card], Card],
-) -> Member:
-    """Change an invitation that waits for an answer. Raises NotStaff if it was just answered."""
+) -> StaffMember:
+    """Change a pending invitation. Raises NotStaff if it was answered meanwhile."""
     after = shop_role(member.shop_role)
     _check_privilege(administrator, member.shop_role)
     _check_privilege(administrator, after)
@@ -241,7 +244,7 @@ async def _reinvite(
         )
     except OfferUnknown:
         raise NotStaff from None
-    return await _listed(identity, account_id, administrator.tenant)
+    return await _wait_projected(identity, account_id, administrator.tenant)
 
 
 async def _change_card(
@@ -255,7 +258,7 @@ async def _change_card(
             person, administrator.tenant, change(card_of(person, administrator.tenant))
         )
 
-    await revise(identity, account_id, changed, actor=str(administrator.account_id))
+    await update_person(identity, account_id, changed, actor=str(administrator.account_id))
 
 
 async def _grant(
@@ -268,7 +271,7 @@ async def _grant(
 
     async def plan(account: Account) -> Plan:
         if role.workspace not in account.roles:
-            # They left, or have not accepted: then it is not the shop's to say.
+            # Only members have a role to change.
             raise NotStaff
         now = identity.clock()
         return GrantRole(account_id=account_id, role=role, others={}, now=now), ()
@@ -276,22 +279,22 @@ async def _grant(
     await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
 
 
-async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Member:
-    """Them as they are now; once the lists show it, or after a moment, for clients ask next."""
+async def _wait_projected(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
+    """The member, once the read model shows its present state or MAX_WAIT_SECONDS are over."""
     workspace = workspace_of_shop(tenant)
     account = (await load(identity, account_id)).account
-    now = account.person, account.roles.get(workspace), account.offers.get(workspace)
+    expected = account.person, account.roles.get(workspace), account.offers.get(workspace)
     with suppress(TimeoutError):
-        async with asyncio.timeout(LISTED_SECONDS):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 row = await accounts.by_id(identity.pool, account_id)
-                if row and _as_listed(row, workspace) == now:
-                    return listed(identity, row, tenant) or await member_of(
+                if row and _row_state(row, workspace) == expected:
+                    return member_from_row(identity, row, tenant) or await member_of(
                         identity, account_id, tenant
                     )
                 await asyncio.sleep(POLL_SECONDS)
     return await member_of(identity, account_id, tenant)
 
 
-def _as_listed(row: AccountRow, workspace: Workspace) -> tuple[str, str | None, Offer | None]:
+def _row_state(row: AccountRow, workspace: Workspace) -> tuple[str, str | None, Offer | None]:
     return row.sealed, row.role_in(workspace), row.offer_in(workspace, pending=True)

@@ -1,4 +1,4 @@
-"""Changing a shop's card of a person, and their Telegram account."""
+"""A shop's cards of its members, invitations, and the members' Telegram accounts."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,28 +16,31 @@ from services.gateway.accounts.handlers.identity import Identity, Loaded, person
 from services.gateway.realms.shop.domain import Invitation, card_of, with_card
 
 
-async def know_telegram(identity: Identity, loaded: Loaded, tenant: str, telegram_id: int) -> None:
-    """Keep the Telegram account that proved the phone, if that is news. Raises Unavailable.
+async def remember_telegram(
+    identity: Identity, loaded: Loaded, tenant: str, telegram_id: int
+) -> None:
+    """Store the Telegram account that proved the phone, on the account and the shop's card.
 
-    Codes are sent there from now on; an account that is somebody else's is told to the shop only.
+    Codes are sent to it from now on. If it belongs to another account, only the card gets it.
+    Raises Unavailable.
     """
     account_id = loaded.account_id
     free = await is_available(identity, telegram_id, account_id)
 
-    def known(person: Person) -> Person:
+    def with_telegram(person: Person) -> Person:
         card = replace(card_of(person, tenant), telegram_id=telegram_id)
-        theirs = telegram_id if free else person.telegram_id
-        return with_card(replace(person, telegram_id=theirs), tenant, card)
+        account_telegram = telegram_id if free else person.telegram_id
+        return with_card(replace(person, telegram_id=account_telegram), tenant, card)
 
     before = person_of(identity, account_id, loaded.account)
-    if known(before) != before:
-        await revise(identity, account_id, known, actor=str(account_id))
+    if with_telegram(before) != before:
+        await update_person(identity, account_id, with_telegram, actor=str(account_id))
 
 
-async def revise(
+async def update_person(
     identity: Identity, account_id: AccountId, change: Callable[[Person], Person], *, actor: str
 ) -> Account:
-    """Say of somebody what `change` makes of them as they are then; it may run again.
+    """Change the personal data of an account; `change` may run again after a race.
 
     Raises AccountUnknown, AddressTaken, BadAddress, Unavailable.
     """
@@ -59,24 +62,24 @@ async def revise(
 async def is_available(
     identity: Identity, telegram_id: int, account_id: AccountId | None = None
 ) -> bool:
-    """Whether a Telegram account is free, or this account's already."""
+    """Whether no account, or this one, has the Telegram account."""
     return await find(identity, people.telegram(telegram_id)) in (None, account_id)
 
 
 def seal_invitation(
     identity: Identity, account_id: AccountId, tenant: str, invitation: Invitation
 ) -> str:
-    """What a shop wrote of somebody it invites, as events and read models keep it."""
-    said = msgspec.json.encode(invitation).decode()
-    return identity.seal.seal(said, _context(account_id, tenant))
+    """An invitation, sealed for events and read models."""
+    content = msgspec.json.encode(invitation).decode()
+    return identity.seal.seal(content, _context(account_id, tenant))
 
 
 def open_invitation(
     identity: Identity, account_id: AccountId, tenant: str, sealed: str
 ) -> Invitation:
-    """What was sealed for this account by this shop. Raises SealBroken."""
-    said = identity.seal.open(sealed, _context(account_id, tenant))
-    return msgspec.json.decode(said, type=Invitation)
+    """An invitation unsealed. Raises SealBroken if it was sealed for another account or shop."""
+    content = identity.seal.open(sealed, _context(account_id, tenant))
+    return msgspec.json.decode(content, type=Invitation)
 
 
 def _context(account_id: AccountId, tenant: str) -> str:

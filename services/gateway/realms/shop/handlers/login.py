@@ -19,7 +19,7 @@ from services.gateway.accounts.handlers.identity import (
     person_of,
 )
 from services.gateway.realms.shop.domain import Card, card_of, workspaces_of_staff
-from services.gateway.realms.shop.handlers.card import know_telegram
+from services.gateway.realms.shop.handlers.card import remember_telegram
 from services.gateway.realms.shop.handlers.membership import accept, first_shop, login_workspace
 from services.gateway.realms.shop.handlers.shop import (
     ShopExists,
@@ -39,7 +39,10 @@ from services.gateway.telegram.handlers.one_time_code import CodeContext, verify
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entered:
-    """Somebody who is in, where, and what the shop calls them."""
+    """A login to a shop: the session, the shop, and the shop's card of the member.
+
+    `shop` is None for a tenant that was not registered by its members.
+    """
 
     logged_in: LoggedIn
     shop: ShopRegistered | None
@@ -48,21 +51,21 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """The phone is proved, and nobody's who works in a shop."""
+    """The phone is proved, but its owner works in no shop."""
 
     phone: str
 
 
 class NoShop(NotFound):
-    """Whoever has this phone works in no shop, or not as that."""
+    """The owner of this phone works in no shop, or not in this role."""
 
 
-CodeShown: TypeAlias = Entered | Newcomer | Wrong | Expired | TooMany
+LoginOutcome: TypeAlias = Entered | Newcomer | Wrong | Expired | TooMany
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MiniApp:
-    """What the Mini App shows of its user. It is believed for `max_age`; `device` is a browser."""
+    """The init data that a Mini App sends, valid for `max_age`; `device` is its browser."""
 
     init_data: str
     phone: str | None
@@ -73,22 +76,22 @@ class MiniApp:
 
 async def enter_by_code(
     identity: Identity, context: CodeContext, phone: str, code: str, *, address: str, device: str
-) -> CodeShown:
-    """Let in whoever shows the code of their phone (E.164): see `workplace` for where.
+) -> LoginOutcome:
+    """Log in by a phone (E.164) and its code, to the shop that `login_workspace` gives.
 
-    Who has no role in any shop and is invited accepts by this. A right code is used up, whatever
-    comes of it. Raises NotAdmitted of an account that is not active, Unavailable.
+    An account without a role in any shop accepts its oldest invitation. A right code is used up in
+    any case. Raises NotAdmitted if the account is not active, Unavailable.
     """
     outcome = await verify_code(context, phone, code, address=address)
-    # Read whatever the code was, so that no phone answers faster than another.
+    # Loaded in any case, so that all phones take equally long.
     loaded = await _of_phone(identity, phone)
     if not isinstance(outcome, Verified):
-        await _refused(identity, loaded, phone, "code")
+        await _record_refusal(identity, loaded, phone, "code")
         return outcome
     if not loaded.account.known:
         return Newcomer(phone)
     if not loaded.account.active:
-        await _refused(identity, loaded, phone, "deactivated")
+        await _record_refusal(identity, loaded, phone, "deactivated")
         raise NotAdmitted
     workspace = await login_workspace(identity, loaded) or await _join(identity, loaded)
     if workspace is None:
@@ -100,17 +103,17 @@ async def enter_by_code(
 async def enter_by_mini_app(
     identity: Identity, context: CodeContext, app: MiniApp, *, role: str | None = None
 ) -> Entered:
-    """Let in whoever the init data proves, if they work in a shop (as `role`), or are invited and
-    have no role in any.
+    """Log in by the init data of a Mini App, to a shop in which the user works (as `role`).
 
-    Whether they do is said only to whom the phone is proved. Raises InitDataMalformed,
-    InitDataForged, InitDataStale, NoPhone, PhoneNotProved, NoShop, InitDataUsed, Unavailable.
+    A user without a role in any shop accepts the oldest invitation. NoShop is raised only after the
+    phone was proved. Raises InitDataMalformed, InitDataForged, InitDataStale, NoPhone,
+    PhoneNotProved, NoShop, InitDataUsed, Unavailable.
     """
     caller, phone = await prove(identity, context, app)
     loaded = await _of_phone(identity, phone)
     workspace = await login_workspace(identity, loaded, role)
     if not loaded.account.active or not (workspace or first_shop(loaded.account, role)):
-        await _refused(identity, loaded, phone, "role")
+        await _record_refusal(identity, loaded, phone, "role")
         raise NoShop
     await _use_up(identity, context, app, caller)
     workspace = workspace or await _join(identity, loaded, role)
@@ -122,8 +125,8 @@ async def enter_by_mini_app(
 async def register_by_mini_app(
     identity: Identity, context: CodeContext, app: MiniApp, *, name: str, city: str
 ) -> Entered:
-    """Open a shop for whoever the init data proves. Raises ShopExists, and as
-    `enter_by_mini_app`, NoShop aside."""
+    """Register a shop for the user of a Mini App, and log in. Raises ShopExists, and as
+    `enter_by_mini_app` without NoShop."""
     caller, phone = await prove(identity, context, app)
     loaded = await _of_phone(identity, phone)
     if await owned_shops(identity, loaded.account_id, loaded.account):
@@ -137,7 +140,7 @@ async def register_by_mini_app(
 async def register_and_enter(
     identity: Identity, phone: str, *, name: str, city: str, telegram_id: int | None, device: str
 ) -> Entered:
-    """Open a shop for whoever has proved the phone, and let them in. Raises as `register_shop`."""
+    """Register a shop for a proved phone, and log in. Raises as `register_shop`."""
     account_id, shop = await register_shop(
         identity, phone, name=name, city=city, telegram_id=telegram_id
     )
@@ -148,7 +151,7 @@ async def register_and_enter(
 async def enter_another(
     identity: Identity, account_id: AccountId, tenant: str, *, device: str
 ) -> Entered:
-    """Let somebody who is in go on to another shop they work in. Raises NotStaff, NotAdmitted,
+    """Log in to another shop in which the account works. Raises NotStaff, NotAdmitted,
     Unavailable."""
     loaded = await load(identity, account_id)
     if workspace_of_shop(tenant) not in dict(workspaces_of_staff(loaded.account.roles)):
@@ -159,7 +162,7 @@ async def enter_another(
 async def prove(
     identity: Identity, context: CodeContext, app: MiniApp
 ) -> tuple[TelegramCaller, str]:
-    """Who opened the app, and the phone (E.164) that is proved to be theirs. Records who is not."""
+    """Verify a Mini App: its user, and their proved phone (E.164). Records refusals."""
     try:
         caller = mini_app.read_init_data(
             context, app.init_data, bot_token=app.bot_token, max_age=app.max_age
@@ -167,7 +170,7 @@ async def prove(
         return caller, await mini_app.proved_phone(context, caller, app.phone)
     except Unauthenticated as error:
         digest = identity.seal.digest("phone", app.phone or "")
-        await _recorded(identity, None, digest, type(error).__name__)
+        await _record(identity, None, digest, type(error).__name__)
         raise
 
 
@@ -178,18 +181,18 @@ async def _use_up(
         await mini_app.use_up(context, caller, max_age=app.max_age)
     except mini_app.InitDataUsed as error:
         digest = digest_of(identity.seal, people.telegram(caller.telegram_id))
-        await _recorded(identity, None, digest, type(error).__name__)
+        await _record(identity, None, digest, type(error).__name__)
         raise
 
 
 async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Workspace | None:
-    """Accept the invitation of who has no role in any shop; where they work now, if anywhere."""
+    """Accept the oldest invitation of an account without a role; its workspace, if any."""
     if (workspace := first_shop(loaded.account, role)) is None:
         return None
     try:
         await accept(identity, loaded.account_id, workspace.tenant)
     except OfferUnknown:
-        # It was taken back, or accepted by another login at the same moment.
+        # It was withdrawn, or accepted by a concurrent login.
         loaded = await load(identity, loaded.account_id)
         return await login_workspace(identity, loaded, role)
     return workspace
@@ -199,7 +202,7 @@ async def _enter(
     identity: Identity, loaded: Loaded, workspace: Workspace, telegram_id: int | None, device: str
 ) -> Entered:
     if telegram_id is not None:
-        await know_telegram(identity, loaded, workspace.tenant, telegram_id)
+        await remember_telegram(identity, loaded, workspace.tenant, telegram_id)
     now = identity.clock()
     loaded = await load(identity, loaded.account_id)
     if workspace not in dict(workspaces_of_staff(loaded.account.roles)):
@@ -215,12 +218,12 @@ async def _of_phone(identity: Identity, phone: str) -> Loaded:
     return await load(identity, account_id or NO_ACCOUNT)
 
 
-async def _refused(identity: Identity, loaded: Loaded, phone: str, reason: str) -> None:
+async def _record_refusal(identity: Identity, loaded: Loaded, phone: str, reason: str) -> None:
     of = loaded.account_id if loaded.account.known else None
-    await _recorded(identity, of, digest_of(identity.seal, people.phone(phone)), reason)
+    await _record(identity, of, digest_of(identity.seal, people.phone(phone)), reason)
 
 
-async def _recorded(
+async def _record(
     identity: Identity, account_id: AccountId | None, digest: str, reason: str
 ) -> None:
     now = identity.clock()

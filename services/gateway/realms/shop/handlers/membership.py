@@ -1,8 +1,7 @@
 """Invitations to a shop: invite, accept, decline, leave.
 
-A shop's invitation changes nothing of who is invited: they stay where they are until they accept.
-Only who has neither shop nor role accepts by the first login with a code, for the clients of that
-login have no other way to say yes.
+An invitation does not change the account: it keeps its memberships until it accepts. An account
+without any shop accepts by its first login, since the clients of that login cannot ask.
 """
 
 from collections.abc import Sequence
@@ -49,7 +48,10 @@ from services.gateway.sessions.read_models import last_used
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Membership:
-    """Where somebody works or is invited to; `shop` is None of a tenant made by hand."""
+    """A shop in which an account works or is invited.
+
+    `shop` is None for a tenant that was not registered; `owned` if the account registered it.
+    """
 
     tenant: str
     shop: ShopRegistered | None
@@ -67,7 +69,7 @@ async def invite(
     *,
     actor: str,
 ) -> None:
-    """Invite somebody to a shop. Raises ActsThere if they work or are invited there already,
+    """Invite an account to a shop. Raises ActsThere for a member or a pending invitation,
     OfferedTooOften, AccountUnknown, Unavailable."""
     workspace = workspace_of_shop(tenant)
 
@@ -88,18 +90,18 @@ async def change_invitation(
     *,
     actor: str,
 ) -> None:
-    """Invite somebody as something else. Raises OfferUnknown if they have answered,
+    """Change the role or card of an invitation. Raises OfferUnknown if it was answered,
     OfferedTooOften, Unavailable."""
     workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
-        if (before := account.offers.get(workspace)) is None:
+        if (offer := account.offers.get(workspace)) is None:
             raise OfferUnknown
-        written = open_invitation(identity, account_id, tenant, before.sealed)
-        if (written, before.role) == (invitation, shop_role.name):
+        previous = open_invitation(identity, account_id, tenant, offer.sealed)
+        if (previous, offer.role) == (invitation, shop_role.name):
             return None, ()
         if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
-            # However often it was changed, it can be taken back.
+            # Withdrawing is possible beyond the limit of offers.
             return DeclineOffer(
                 account_id=account_id, workspace=workspace, now=identity.clock()
             ), ()
@@ -109,9 +111,9 @@ async def change_invitation(
 
 
 async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None:
-    """Let somebody work where they are invited, under the name that the shop wrote.
+    """Accept an invitation; the account gets the role and the shop's card.
 
-    Raises OfferUnknown, also of an offer that is switched off; AccountUnknown, Unavailable.
+    Raises OfferUnknown, also for an inactive offer; AccountUnknown, Unavailable.
     """
     workspace = workspace_of_shop(tenant)
 
@@ -128,9 +130,9 @@ async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None
 
 
 async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
-    """Let somebody work no more in a shop, where their sessions end, or decline its invitation.
+    """Leave a shop, whose sessions end, or decline its invitation.
 
-    Raises NotStaff if they are neither there, LastAdmin, Unavailable.
+    Raises NotStaff without either, LastAdmin, Unavailable.
     """
     workspace, actor = workspace_of_shop(tenant), str(account_id)
 
@@ -152,17 +154,17 @@ async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
 
 
 async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Membership]:
-    """Where an account works, and then where it is invited to. Raises LogUnavailable."""
+    """The shops in which the account works, then its invitations. Raises LogUnavailable."""
     account = (await load(identity, account_id)).account
     offers = {
         workspace: offer.role for workspace, offer in account.offers.items() if _is_open(offer)
     }
-    found = [
+    memberships_found = [
         (workspace.tenant, shop_role, roles is offers)
         for roles in (account.roles, offers)
         for workspace, shop_role in workspaces_of_staff(roles)
     ]
-    shops = await shops_of(identity, [tenant for tenant, *_ in found])
+    shops = await shops_of(identity, [tenant for tenant, *_ in memberships_found])
     return [
         Membership(
             tenant=tenant,
@@ -171,15 +173,17 @@ async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Mem
             owned=not invited and shop is not None and shop.account_id == account_id,
             invited=invited,
         )
-        for tenant, shop_role, invited in found
+        for tenant, shop_role, invited in memberships_found
     ]
 
 
 async def login_workspace(
     identity: Identity, loaded: Loaded, role: str | None = None
 ) -> Workspace | None:
-    """The shop that a login (as `role`) leads to: the one owned, else the one last used; None if
-    there is none. To accept an invitation is to use it. Raises Unavailable."""
+    """The workspace of a login (as `role`): an own shop, else the last used one; None without any.
+
+    Accepting an invitation counts as use. Raises Unavailable.
+    """
     account, account_id = loaded.account, loaded.account_id
     workspaces = [workspace for workspace, _ in workspaces_of_staff(account.roles, role)]
     if len(workspaces) < 2:
@@ -194,9 +198,9 @@ async def login_workspace(
 
 
 def first_shop(account: Account, role: str | None = None) -> Workspace | None:
-    """Whose invitation the account accepts by logging in: of none, once it has a role in any shop.
+    """The shop whose invitation a login accepts: the oldest, if the account has no role in a shop.
 
-    Who is only switched off there is not free for others to take: they are asked.
+    An inactive role counts too: then the account must accept explicitly.
     """
     if any(workspace.realm == Realm.SHOP for workspace in account.roles):
         return None

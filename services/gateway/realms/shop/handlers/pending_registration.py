@@ -1,6 +1,6 @@
-"""The token that registers a shop, for an hour, for a proved phone without an account.
+"""The token that registers a shop: for a proved phone without a shop, valid for an hour.
 
-It needs no storage. It is good once, for whoever has opened a shop has one.
+It needs no storage: it works once, since an account can register one shop.
 """
 
 from datetime import timedelta
@@ -16,17 +16,19 @@ from services.gateway.accounts.handlers.identity import Identity
 LIFETIME: Final = timedelta(minutes=60)
 AUDIENCE: Final = "tillstream shop registration"
 TYPE: Final = "pending"
-"""Its `typ` and kind. Doors and services ask for another, and refuse it."""
+"""Its `typ` and kind. Doors and services require another type and refuse it."""
 CONTEXT: Final = "pending registration"
 
 
 class NotPending(Unauthenticated):
-    """This is not the token of somebody who may register."""
+    """This is not a valid token for registration."""
 
 
 def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str) -> str:
-    """The token of who proved this phone (E.164), as the shop's clients know it (spec shop §2.3);
-    what proves it is sealed."""
+    """A token for a proved phone (E.164), in the form of the shop's clients (spec shop §2.3).
+
+    The phone is also sealed in it as the proof.
+    """
     return tokens.issue(
         keys.current,
         subject=identity.seal.seal(phone, CONTEXT),
@@ -43,7 +45,7 @@ def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str)
 
 
 def phone_of(identity: Identity, keys: KeyRing, token: str, *, issuer: str) -> str:
-    """The phone (E.164) that was proved. Raises NotPending."""
+    """The phone (E.164) that a token proves. Raises NotPending."""
     try:
         claims = tokens.verify(
             token, keys.public, audience=AUDIENCE, issuer=issuer, now=identity.clock(), typ=TYPE

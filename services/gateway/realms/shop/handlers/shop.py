@@ -1,7 +1,7 @@
 """Registering a shop, and the shop of a tenant.
 
-The fact that tells of a shop is appended with its first admin's role: both are there or neither.
-Its id follows from the tenant, so a shop is found right after it was written.
+The fact of a registered shop is appended together with the role of its first admin. The id of the
+fact derives from the tenant, so that a shop can be read at once after it was written.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.realms.shop.domain import (
     FOUNDER,
     Card,
-    registered,
+    shop_registered,
     with_card,
     workspaces_of_staff,
 )
@@ -33,11 +33,11 @@ from services.gateway.realms.shop.handlers.card import is_available
 from services.gateway.sessions.handlers.session import NotAdmitted
 
 SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
-"""The namespace of the ids of these facts; with another, no shop would be known."""
+"""The namespace of the ids of these facts. With another one no shop would be found."""
 
 
 class ShopExists(Refused):
-    """Whoever has this phone has a shop already."""
+    """The owner of this phone has a shop already."""
 
 
 class ShopUnknown(NotFound):
@@ -45,16 +45,16 @@ class ShopUnknown(NotFound):
 
 
 async def shop_of(identity: Identity, tenant: str) -> ShopRegistered | None:
-    """The shop; None of a tenant whose admin was made by hand. Raises LogUnavailable."""
+    """The shop of a tenant; None if it was not registered. Raises LogUnavailable."""
     fact_id = _fact_id(tenant)
-    told = (await identity.store.log.find([fact_id])).get(fact_id)
-    return registered(identity.store.decode(told)) if told is not None else None
+    recorded = (await identity.store.log.find([fact_id])).get(fact_id)
+    return shop_registered(identity.store.decode(recorded)) if recorded is not None else None
 
 
 async def shops_of(identity: Identity, tenants: Collection[str]) -> Mapping[str, ShopRegistered]:
     """The shops among these tenants. Raises LogUnavailable."""
-    told = await identity.store.log.find([_fact_id(tenant) for tenant in tenants])
-    shops = [registered(identity.store.decode(one)) for one in told.values()]
+    recorded = await identity.store.log.find([_fact_id(tenant) for tenant in tenants])
+    shops = [shop_registered(identity.store.decode(one)) for one in recorded.values()]
     return {shop.tenant: shop for shop in shops}
 
 
@@ -70,10 +70,10 @@ async def owned_shops(
 async def register_shop(
     identity: Identity, phone: str, *, name: str, city: str, telegram_id: int | None
 ) -> tuple[AccountId, ShopRegistered]:
-    """Open a shop for whoever has proved this phone (E.164), and make them its admin.
+    """Register a shop for a proved phone (E.164); its owner becomes the admin.
 
-    `telegram_id` is the account that proved it. Somebody who is known elsewhere gets a role.
-    Raises ShopExists, also of two that register the same phone at once; NotAdmitted, Unavailable.
+    `telegram_id` is the Telegram account that proved it. An existing account gets the role, else
+    one is opened. Raises ShopExists, also for concurrent registrations; NotAdmitted, Unavailable.
     """
     known = await find(identity, people.phone(phone))
     account_id = known or AccountId(new_event_id())
@@ -89,8 +89,8 @@ async def register_shop(
 
     async def plan(account: Account) -> Plan:
         if known is not None:
-            return await _promoted(identity, account, shop)
-        return await _opened(identity, shop, phone, telegram_id)
+            return await _plan_grant(identity, account, shop)
+        return await _plan_new_account(identity, shop, phone, telegram_id)
 
     try:
         await execute_with_facts(identity, account_id, plan, actor=str(account_id))
@@ -99,10 +99,10 @@ async def register_shop(
     return account_id, shop
 
 
-async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
+async def _plan_grant(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
     if not account.active:
         raise NotAdmitted
-    # Who only works for others may have a shop of their own, too.
+    # An account that works in other shops may register one of its own.
     if await owned_shops(identity, shop.account_id, account):
         raise ShopExists
     role = Role(workspace_of_shop(shop.tenant), ADMIN)
@@ -110,14 +110,14 @@ async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) 
     return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
 
 
-async def _opened(
+async def _plan_new_account(
     identity: Identity, shop: ShopRegistered, phone: str, telegram_id: int | None
 ) -> Plan:
     account_id, now = shop.account_id, shop.registered_at
-    # One that is somebody else's, by a phone they had before, say, is left to them.
+    # A Telegram account may belong to another account, for example by a former phone.
     free = telegram_id is not None and await is_available(identity, telegram_id)
-    bare = Person(phone=phone, telegram_id=telegram_id if free else None)
-    person = with_card(bare, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id))
+    person_data = Person(phone=phone, telegram_id=telegram_id if free else None)
+    person = with_card(person_data, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id))
     command = OpenAccount(
         account_id=account_id,
         number=await next_number(identity.pool),

@@ -1,4 +1,4 @@
-"""The staff of a shop: role, card and permissions of each."""
+"""The staff of a shop: roles, cards and permissions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ from services.gateway.realms.shop.domain import Card, card_of
 from services.gateway.realms.shop.handlers.card import open_invitation
 
 MOST: Final = 1000
-"""A shop has fewer people than this; of more, the last would not be seen."""
+"""The largest staff of a shop that is listed."""
 
 
 class NotStaff(NotFound):
-    """Nobody of this shop."""
+    """The account is neither a member of the shop nor invited."""
 
 
 class LastAdmin(Refused):
@@ -29,15 +29,15 @@ class LastAdmin(Refused):
 
 
 class SwitchedOff(Forbidden):
-    """Somebody of this shop who may do nothing there for now."""
+    """The member is deactivated in this shop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
-    """Somebody of a shop, in the clear: not for logs, nor for events. `phone` is E.164.
+class StaffMember:
+    """A member of a shop or an `invited` person, in the clear: not for logs or events.
 
-    `is_open` says whether the account itself opens anything. Of who is only `invited` nothing is
-    there but what the shop wrote, so that it learns nothing of them before they accept.
+    `phone` is E.164, `is_open` whether the account is active. An invited person has only what the
+    shop wrote: it learns nothing of the account before it accepts.
     """
 
     account_id: AccountId
@@ -52,12 +52,12 @@ class Member:
 
     @property
     def active(self) -> bool:
-        """Whether they may log in."""
+        """Whether the member may log in to the shop."""
         return self.shop_role.active and self.is_open
 
 
-async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> Member:
-    """Somebody of the shop or invited, as the log has them. Raises NotStaff, LogUnavailable."""
+async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
+    """Load a member or invited person from the log. Raises NotStaff, LogUnavailable."""
     account, workspace = (await load(identity, account_id)).account, workspace_of_shop(tenant)
     shop_role = parse_shop_role(account.roles.get(workspace, ""))
     if not account.known:
@@ -67,7 +67,7 @@ async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> M
             raise NotStaff
         return _invited(identity, account_id, tenant, offer)
     person = person_of(identity, account_id, account)
-    return Member(
+    return StaffMember(
         account_id=account_id,
         number=account.numbers.get(workspace, account.number),
         phone=person.phone,
@@ -77,8 +77,8 @@ async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> M
     )
 
 
-async def working(identity: Identity, account_id: AccountId, tenant: str) -> Member:
-    """The same if they may work. Raises NotStaff, SwitchedOff, LogUnavailable."""
+async def working(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
+    """Load an active member from the log. Raises NotStaff, SwitchedOff, LogUnavailable."""
     member = await member_of(identity, account_id, tenant)
     if member.invited:
         raise NotStaff
@@ -87,33 +87,37 @@ async def working(identity: Identity, account_id: AccountId, tenant: str) -> Mem
     return member
 
 
-async def staff_of(identity: Identity, tenant: str) -> Sequence[Member]:
-    """Everybody of the shop, also who is off or invited; behind the log by moments."""
+async def staff_of(identity: Identity, tenant: str) -> Sequence[StaffMember]:
+    """All members and invited persons of the shop, inactive ones too, by the read model."""
     workspace = workspace_of_shop(tenant)
     page = await accounts.in_workspace(identity.pool, workspace, invited=True, limit=MOST)
-    return [member for row in page.accounts if (member := listed(identity, row, tenant))]
+    return [member for row in page.accounts if (member := member_from_row(identity, row, tenant))]
 
 
-async def by_number(identity: Identity, number: int, tenant: str) -> Member:
-    """Somebody by the number that the shop knows them by, as the log has them: they may have
-    accepted just now. Raises NotStaff, Unavailable."""
+async def by_number(identity: Identity, number: int, tenant: str) -> StaffMember:
+    """The member or invited person with this number in the shop, loaded from the log.
+
+    Raises NotStaff, Unavailable.
+    """
     workspace = workspace_of_shop(tenant)
     row = await accounts.by_number_in_workspace(identity.pool, number, workspace)
     if row is None:
         row = await accounts.by_number(identity.pool, number)
-        # Who was invited is known by that number, and not by the account's own.
+        # An account that was invited has the number of its invitation, and not its own.
         row = None if row is not None and row.offer_in(workspace) else row
     if row is None or row.removed_at is not None:
         raise NotStaff
-    now, seen = await member_of(identity, row.account_id, tenant), listed(identity, row, tenant)
-    if seen is None:
-        return now
-    return replace(now, opened_at=seen.opened_at, changed_at=seen.changed_at)
+    current, row_member = (
+        await member_of(identity, row.account_id, tenant),
+        member_from_row(identity, row, tenant),
+    )
+    if row_member is None:
+        return current
+    return replace(current, opened_at=row_member.opened_at, changed_at=row_member.changed_at)
 
 
 async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -> bool:
-    """Whether the shop has an active admin beside this one: the read model says who might be, the
-    log who is."""
+    """Whether the shop has another active admin: found in the read model, checked in the log."""
     workspace = workspace_of_shop(tenant)
     page = await accounts.in_workspace(
         identity.pool, workspace, roles=(ADMIN,), active=True, limit=MOST
@@ -126,8 +130,8 @@ async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -
     return False
 
 
-def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
-    """Somebody of the shop or invited there, as they are listed; None if they are not of it."""
+def member_from_row(identity: Identity, row: AccountRow, tenant: str) -> StaffMember | None:
+    """The member or invited person of a row of the read model; None if it is neither."""
     workspace = workspace_of_shop(tenant)
     shop_role, offer = parse_shop_role(row.role_in(workspace) or ""), row.offer_in(workspace)
     if row.removed_at is not None:
@@ -136,7 +140,7 @@ def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
         pending = row.offer_in(workspace, pending=True)
         return _invited(identity, row.account_id, tenant, pending) if pending else None
     person = open_person(identity.seal, row.account_id, row.sealed)
-    return Member(
+    return StaffMember(
         account_id=row.account_id,
         number=offer.number if offer else row.number,
         phone=person.phone,
@@ -148,11 +152,11 @@ def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
     )
 
 
-def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> Member:
+def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> StaffMember:
     if (shop_role := parse_shop_role(offer.role)) is None:
         raise NotStaff
     invitation = open_invitation(identity, account_id, tenant, offer.sealed)
-    return Member(
+    return StaffMember(
         account_id=account_id,
         number=offer.number,
         phone=invitation.phone,

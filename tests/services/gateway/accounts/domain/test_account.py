@@ -82,7 +82,7 @@ open_it = OpenAccount(
     account_id=ID, number=7, person="who", password="hash", roles=(Role(SHOP, "florist"),), now=NOW
 )
 bare = replace(open_it, password=None, roles=())
-opened = AccountOpened(account_id=ID, number=7, sealed="who", opened_at=NOW)
+account_opened = AccountOpened(account_id=ID, number=7, sealed="who", opened_at=NOW)
 password_set = PasswordSet(account_id=ID, sealed="hash", set_at=NOW)
 another_password = replace(password_set, sealed="another", set_at=LATER)
 florist, superadmin = granted(SHOP, "florist"), granted(KIOSK, "superadmin")
@@ -107,26 +107,36 @@ CHANGES = (change, set_password, grant, withdraw, deactivate, activate)
 
 
 @decisions(
-    ("opens with password and roles", [], open_it, [opened, password_set, florist]),
-    ("opens without either", [], bare, [opened]),
-    ("opens inactive", [], replace(bare, active=False), [opened, never_active]),
-    ("opens once", [opened], open_it, AccountExists),
+    ("opens with password and roles", [], open_it, [account_opened, password_set, florist]),
+    ("opens without either", [], bare, [account_opened]),
+    ("opens inactive", [], replace(bare, active=False), [account_opened, never_active]),
+    ("opens once", [account_opened], open_it, AccountExists),
     ("no such role", [], replace(open_it, roles=(Role(SHOP, "emperor"),)), RoleUnknown),
-    ("another person", [opened], change, [changed]),
-    ("another password", [opened], set_password, [another_password]),
-    ("a role", [opened], grant, [florist]),
-    ("the same role", [opened, florist], replace(grant, now=LATER), NOTHING),
-    ("a role of elsewhere", [opened], replace(grant, role=Role(SHOP, "ENGINEER")), RoleUnknown),
-    ("no role", [opened, florist], replace(withdraw, workspace=SHOP), [withdrawn]),
-    ("no role again", [opened, florist, withdrawn], replace(withdraw, workspace=SHOP), NOTHING),
-    ("out", [opened], deactivate, [deactivated]),
-    ("out again", [opened, deactivated], deactivate, NOTHING),
-    ("in again", [opened, deactivated], activate, [activated]),
-    ("in twice", [opened], activate, NOTHING),
-    ("removed again", [opened, removed], remove, NOTHING),
-    ("removed, opens", [opened, removed], open_it, AccountExists),
+    ("another person", [account_opened], change, [changed]),
+    ("another password", [account_opened], set_password, [another_password]),
+    ("a role", [account_opened], grant, [florist]),
+    ("the same role", [account_opened, florist], replace(grant, now=LATER), NOTHING),
+    (
+        "a role of elsewhere",
+        [account_opened],
+        replace(grant, role=Role(SHOP, "ENGINEER")),
+        RoleUnknown,
+    ),
+    ("no role", [account_opened, florist], replace(withdraw, workspace=SHOP), [withdrawn]),
+    (
+        "no role again",
+        [account_opened, florist, withdrawn],
+        replace(withdraw, workspace=SHOP),
+        NOTHING,
+    ),
+    ("out", [account_opened], deactivate, [deactivated]),
+    ("out again", [account_opened, deactivated], deactivate, NOTHING),
+    ("in again", [account_opened, deactivated], activate, [activated]),
+    ("in twice", [account_opened], activate, NOTHING),
+    ("removed again", [account_opened, removed], remove, NOTHING),
+    ("removed, opens", [account_opened, removed], open_it, AccountExists),
     *(
-        (f"removed, {type(one).__name__}", [opened, removed], one, AccountUnknown)
+        (f"removed, {type(one).__name__}", [account_opened, removed], one, AccountUnknown)
         for one in CHANGES
     ),
     *((f"unknown, {type(one).__name__}", [], one, AccountUnknown) for one in (*CHANGES, remove)),
@@ -153,16 +163,16 @@ def test_accounts_decide(history: Sequence[GatewayEvent], command: Any, outcome:
         [withdrawn],
     ),
 )
-def test_the_last_superadmin_of_a_place_stays(
+def test_the_last_superadmin_of_a_workspace_stays(
     history: Sequence[GatewayEvent], command: Any, outcome: Outcome
 ) -> None:
-    assert_decides(ACCOUNT, [opened, *history], command, outcome)
+    assert_decides(ACCOUNT, [account_opened, *history], command, outcome)
 
 
 @pytest.mark.parametrize(("realm", "role"), [("crm", "ADMIN"), ("platform", "superadmin")])
 def test_so_does_the_last_of_their_kind_in_other_realms(realm: str, role: str) -> None:
     workspace = Workspace(realm, "demo")
-    history = [opened, granted(workspace, role)]
+    history = [account_opened, granted(workspace, role)]
 
     assert_decides(ACCOUNT, history, replace(remove, others={workspace: 0}), LastSuperadmin)
     assert_decides(ACCOUNT, history, replace(remove, others={workspace: 1}), [removed])
@@ -209,23 +219,25 @@ with_card = PersonChanged(account_id=ID, sealed="with card", changed_at=LATER)
 def test_an_invitation_is_accepted_or_declined_by_the_account(
     history: Sequence[GatewayEvent], command: Any, outcome: Outcome
 ) -> None:
-    assert_decides(ACCOUNT, [opened, *history], command, outcome)
+    assert_decides(ACCOUNT, [account_opened, *history], command, outcome)
 
 
 def test_an_invitation_is_no_role_and_another_role_no_new_beginning() -> None:
-    invited = ACCOUNT.state_after([opened, offered])
+    invited = ACCOUNT.state_after([account_opened, offered])
     courier = replace(florist, role="courier", granted_at=LATER)
 
     assert (invited.roles, invited.offers[SHOP].role) == ({}, "florist")
-    assert ACCOUNT.state_after([opened, offered, florist, courier]).joined == {SHOP: NOW}
-    assert ACCOUNT.state_after([opened, florist, withdrawn, courier]).joined == {SHOP: LATER}
+    assert ACCOUNT.state_after([account_opened, offered, florist, courier]).joined == {SHOP: NOW}
+    assert ACCOUNT.state_after([account_opened, florist, withdrawn, courier]).joined == {
+        SHOP: LATER
+    }
 
 
-def test_an_account_has_one_role_in_a_place() -> None:
+def test_an_account_has_one_role_in_a_workspace() -> None:
     courier = granted(SHOP, "courier")
 
-    assert ACCOUNT.state_after([opened, florist, courier]).roles == {SHOP: "courier"}
-    left = ACCOUNT.state_after([opened, superadmin, florist, withdrawn]).roles
+    assert ACCOUNT.state_after([account_opened, florist, courier]).roles == {SHOP: "courier"}
+    left = ACCOUNT.state_after([account_opened, superadmin, florist, withdrawn]).roles
     assert left == {KIOSK: "superadmin"}
 
 

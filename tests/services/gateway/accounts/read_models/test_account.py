@@ -23,7 +23,7 @@ from services.gateway.accounts.handlers.address import digest_of
 from services.gateway.accounts.handlers.identity import open_person
 from services.gateway.accounts.read_models import account
 from services.gateway.accounts.read_models.account import by_address, by_id, by_number
-from services.gateway.accounts.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE
+from services.gateway.accounts.read_models.account_tables import ACCOUNT, ADDRESS, OFFER, ROLE
 from services.gateway.realms.shop.handlers.membership import accept, leave
 from services.gateway.sessions import read_models as session_rows
 from services.gateway.sessions.handlers import session as sessions
@@ -68,7 +68,7 @@ async def test_an_account_is_found_by_id_number_and_address(people: People) -> N
     assert await by_address(people.identity.pool, "0" * 64) is None
 
 
-async def test_an_address_leads_to_its_present_owner(people: People) -> None:
+async def test_an_address_has_its_present_owner(people: People) -> None:
     anna = await people.open("office@example.com")
     digest = digest_of(people.identity.seal, email("office@example.com"))
     await people.change_email(anna, ANNA)
@@ -83,7 +83,7 @@ async def test_an_address_leads_to_its_present_owner(people: People) -> None:
     assert found.account_id == boris.account_id
 
 
-async def test_a_place_is_listed_in_pages_without_those_who_are_removed(people: People) -> None:
+async def test_a_workspace_is_listed_in_pages_without_removed_accounts(people: People) -> None:
     made = await people.several(5)
     await people.open("other@example.com", Role(OTHER_CRM, "ENGINEER"))
     admin = await people.open("admin@example.com", Role(CRM, "ADMIN"))
@@ -160,7 +160,7 @@ async def test_a_refresh_is_seen_and_prolongs_the_session(people: People, clock:
     assert (one.opened_at, one.refreshed_at) == (NOW, clock())
 
 
-async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clock: Clock) -> None:
+async def test_the_last_login_is_known_once_there_was_one(people: People, clock: Clock) -> None:
     anna = (await people.enter_new()).account
     never = await people.open("never@example.com")
     clock.advance(days=1)

@@ -38,7 +38,9 @@ from tests.services.gateway.identities import (
 OFFICE = "office@example.com"
 
 
-async def test_of_twenty_who_register_one_address_at_once_one_wins(people: People) -> None:
+async def test_of_twenty_concurrent_registrations_of_an_address_one_succeeds(
+    people: People,
+) -> None:
     spellings = ["anna@example.com", "Anna@Example.com"] * 10
 
     results = await asyncio.gather(
@@ -98,8 +100,8 @@ async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) 
     assert [claim.generation for claim in claims if claim.account_id == boris.account_id] == [2]
 
 
-async def test_an_address_belongs_to_one_account_in_each_place(people: People) -> None:
-    """Nobody proved it: whoever wrote it first, in another place, keeps nobody out of theirs."""
+async def test_an_address_belongs_to_one_account_in_each_workspace(people: People) -> None:
+    """An unproved address of one workspace does not block accounts of others."""
     made = await asyncio.gather(
         *(people.open(ANNA, role) for role in (ENGINEER, STAFF) for _ in range(5)),
         return_exceptions=True,
@@ -123,7 +125,7 @@ async def test_an_address_belongs_to_one_account_in_each_place(people: People) -
 
 
 @pytest.mark.parametrize("leave", ["withdraw", "change", "remove"])
-async def test_an_address_is_free_again_in_the_place_that_its_owner_left(
+async def test_an_address_is_free_again_in_the_workspace_that_its_owner_left(
     people: People, leave: str
 ) -> None:
     await people.open(ANNA, ENGINEER)
@@ -143,7 +145,7 @@ async def test_an_address_is_free_again_in_the_place_that_its_owner_left(
     await people.enter(ANNA, workspace=CRM)
 
 
-async def test_a_role_in_another_place_brings_the_address_along(people: People) -> None:
+async def test_a_role_in_another_workspace_claims_the_address_there(people: People) -> None:
     await people.open(ANNA, ENGINEER)
     boris = await people.open(ANNA, STAFF)
     await people.grant(boris, Role(OTHER_KIOSK, "staff"))
@@ -174,7 +176,7 @@ async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(peop
     assert await find(people.identity, email(ANNA)) == anna.account_id
 
 
-async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
+async def test_of_concurrent_changes_one_holds_and_no_address_is_lost(people: People) -> None:
     anna = await people.open("first@example.com", password=None)
     changes = [f"anna{n}@example.com" for n in range(3)]
 
@@ -186,7 +188,7 @@ async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people
     assert owners == {one: anna.account_id if one == held else None for one in changes}
 
 
-async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
+async def test_of_ten_concurrent_set_ups_one_gives_a_superadmin(identity: Identity) -> None:
     assert not await accounts.is_set_up(identity, KIOSK)
 
     results = await asyncio.gather(
@@ -254,7 +256,9 @@ async def test_the_only_superadmin_of_a_tenant_stays(people: People) -> None:
 
 
 @pytest.mark.parametrize("role", [SUPERADMIN, ADMIN], ids=["kiosk", "crm"])
-async def test_superadmins_who_deactivate_each_other_leave_one(people: People, role: Role) -> None:
+async def test_of_superadmins_who_deactivate_each_other_one_remains(
+    people: People, role: Role
+) -> None:
     made = await people.several(5, role)
 
     results = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The page on which somebody lets a device in, also in the hands of those who would misuse it."""
+"""The page that approves a device, also under attack."""
 
 import re
 from html import unescape
@@ -19,11 +19,11 @@ from tests.services.gateway.device import (
     PAGE,
     Device,
     answered,
-    asking,
     csrf_of,
     is_in,
+    request_codes,
 )
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     CHIEF,
     KIOSKS,
     MANAGER,
@@ -31,9 +31,9 @@ from tests.services.gateway.house import (
     PASSWORD,
     STAFF,
     WEIGHER,
-    House,
+    Harness,
     bearer,
-    house_on,
+    harness_on,
     limit_of,
     some_email,
 )
@@ -69,15 +69,15 @@ async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(
     assert '<label for="user_code">' in empty.text
 
 
-async def test_behind_tls_the_cookie_stays_there(demo: House) -> None:
+async def test_with_tls_the_cookie_is_secure(demo: Harness) -> None:
     async with demo.another_client(base_url="https://gateway") as browser:
         page = await browser.get(PAGE)
 
     assert "Secure" in page.headers["Set-Cookie"].split("; ")
 
 
-async def test_it_shows_what_asks_and_where_before_anybody_answers(
-    demo: House, browser: AsyncClient, kiosk: Device
+async def test_the_page_displays_the_device_before_the_answer(
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
     typed, before = kiosk.user_code.lower().replace("-", " "), await demo.events(DeviceEnrolled)
 
@@ -91,10 +91,10 @@ async def test_it_shows_what_asks_and_where_before_anybody_answers(
     assert not await is_in(kiosk)
 
 
-async def test_whoever_manages_devices_answers_on_the_record_and_was_in_for_the_answer_only(
-    demo: House, browser: AsyncClient, kiosk: Device
+async def test_an_approval_is_recorded_and_its_session_ends_with_it(
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
-    anna, other = await demo.somebody(MANAGER), await asking(demo.client)
+    anna, other = await demo.create_account(MANAGER), await request_codes(demo.client)
 
     page = await answered(browser, kiosk.user_code, anna.person.email or "")
     await answered(browser, other.user_code, anna.person.email or "", "refuse")
@@ -119,53 +119,55 @@ async def test_whoever_manages_devices_answers_on_the_record_and_was_in_for_the_
 async def test_sessions_and_devices_are_listed_as_soon_as_they_are_in(database: str) -> None:
     """And no longer once they are out. Nothing carries read models on but waiting answers."""
     async with (
-        house_on(database, stale_wait_seconds=MOST_STALE_SECONDS) as house,
-        house.another_client() as browser,
+        harness_on(database, stale_wait_seconds=MOST_STALE_SECONDS) as harness,
+        harness.another_client() as browser,
     ):
-        person = (await house.account(Realm.KIOSK, "admin")).person
+        person = (await harness.account(Realm.KIOSK, "admin")).person
         for count in range(1, 6):
-            into = (await house.login(person.username or "")).json()
+            into = (await harness.login(person.username or "")).json()
             headers = bearer(into["access_token"])
-            device = await asking(house.client)
+            device = await request_codes(harness.client)
             await answered(browser, device.user_code, person.email or "")
             assert await is_in(device)
-            devices = await house.client.get(f"{SESSIONS}?of=devices", headers=headers)
-            own = await house.client.get(SESSIONS, headers=headers)
+            devices = await harness.client.get(f"{SESSIONS}?of=devices", headers=headers)
+            own = await harness.client.get(SESSIONS, headers=headers)
 
             assert len(devices.json()["sessions"]) == count
             assert [one["present"] for one in own.json()["sessions"]] == [True]
-            await house.client.post("/api/v1/auth/logout", headers=headers)
+            await harness.client.post("/api/v1/auth/logout", headers=headers)
 
 
 async def test_the_platforms_administrators_let_devices_in_anywhere(
-    demo: House, browser: AsyncClient, kiosk: Device
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
-    chief, other = await demo.email_of(CHIEF), await asking(demo.client)
+    chief, other = await demo.email_of(CHIEF), await request_codes(demo.client)
 
-    house = await answered(browser, other.user_code, chief, tenant="platform")
+    harness = await answered(browser, other.user_code, chief, tenant="platform")
     await answered(browser, kiosk.user_code, chief)
     await answered(browser, other.user_code, chief, tenant="shop-1")
 
-    assert house.status_code == 422
+    assert harness.status_code == 422
     assert await is_in(kiosk)
     assert await is_in(other)
     assert [e.tenant for e in await demo.events(DeviceEnrolled)][-2:] == ["demo", "shop-1"]
 
 
-async def test_who_registered_an_administrators_address_answers_for_nobody(
-    demo: House, browser: AsyncClient, kiosk: Device
+async def test_an_account_registered_with_an_administrators_address_cannot_approve(
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
-    address, bridge = some_email(), await asking(demo.client, BRIDGE)
+    address, bridge = some_email(), await request_codes(demo.client, BRIDGE)
     body = {"email": address, "password": "of a stranger"}
     assert (await demo.client.post("/auth/register", json=body)).status_code == 201
-    await demo.somebody(CHIEF, email=address)
+    await demo.create_account(CHIEF, email=address)
 
     for device in (kiosk, bridge):
         assert (await answered(browser, device.user_code, address)).status_code == 200
         assert await is_in(device)
 
 
-async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+async def test_a_manager_of_several_says(
+    demo: Harness, browser: AsyncClient, kiosk: Device
+) -> None:
     approver = await demo.email_of(MANAGER, Role(Workspace(Realm.KIOSK, "shop-2"), "admin"))
 
     unsaid = await answered(browser, kiosk.user_code, approver)
@@ -194,10 +196,10 @@ async def test_under_a_doors_prefix_page_and_cookie_stay_there(browser: AsyncCli
     [STAFF, WEIGHER, Role(Workspace(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
     ids=lambda role: f"{role.workspace.realm} {role.name}",
 )
-async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
-    demo: House, browser: AsyncClient, kiosk: Device, role: Role
+async def test_without_the_permission_to_manage_kiosks_the_refusal_is_that_of_a_stranger(
+    demo: Harness, browser: AsyncClient, kiosk: Device, role: Role
 ) -> None:
-    member, approver = await demo.somebody(role), await demo.email_of(MANAGER)
+    member, approver = await demo.create_account(role), await demo.email_of(MANAGER)
 
     pages = [
         await answered(browser, kiosk.user_code, email, **more)
@@ -221,7 +223,7 @@ async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
 
 
 async def test_a_code_is_answered_once_and_by_an_answer_only(
-    demo: House, browser: AsyncClient, kiosk: Device
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
     approver = await demo.email_of(MANAGER)
 
@@ -235,7 +237,7 @@ async def test_a_code_is_answered_once_and_by_an_answer_only(
 
 
 async def test_user_codes_cannot_be_tried_one_after_the_other(
-    demo: House, browser: AsyncClient, kiosk: Device
+    demo: Harness, browser: AsyncClient, kiosk: Device
 ) -> None:
     form = {"csrf": await csrf_of(browser), "user_code": kiosk.user_code}
     # Right ones cost no tries.
@@ -259,7 +261,7 @@ async def test_user_codes_cannot_be_tried_one_after_the_other(
     assert [e for e in await demo.events(LoginRefused) if e.reason == "user code"]
 
 
-async def test_nor_with_a_new_browser_each_time(demo: House, kiosk: Device) -> None:
+async def test_nor_with_a_new_browser_each_time(demo: Harness, kiosk: Device) -> None:
     address, statuses = "10.98.0.1", []
     for _ in range(MOST_WRONG_OF_NETWORK // MOST_WRONG + 1):
         async with demo.another_client(address=address) as one:
@@ -273,7 +275,9 @@ async def test_nor_with_a_new_browser_each_time(demo: House, kiosk: Device) -> N
     assert right.status_code == 200
 
 
-async def test_no_password_can_be_guessed(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+async def test_no_password_can_be_guessed(
+    demo: Harness, browser: AsyncClient, kiosk: Device
+) -> None:
     approver = await demo.email_of(MANAGER)
 
     tried = [
@@ -301,8 +305,8 @@ async def test_no_password_can_be_guessed(demo: House, browser: AsyncClient, kio
         ("its own", {"Origin": "http://gateway", "Sec-Fetch-Site": "same-origin"}, 200),
     ],
 )
-async def test_a_form_of_another_page_lets_nothing_in(
-    demo: House, browser: AsyncClient, kiosk: Device, csrf: str | None, headers: Any, status: int
+async def test_a_form_of_another_page_approves_nothing(
+    demo: Harness, browser: AsyncClient, kiosk: Device, csrf: str | None, headers: Any, status: int
 ) -> None:
     form = {"user_code": kiosk.user_code, "email": await demo.email_of(MANAGER)}
     form |= {"password": PASSWORD, "answer": "allow"}

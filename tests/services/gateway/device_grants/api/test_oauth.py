@@ -29,14 +29,14 @@ from tests.services.gateway.device import (
     TOKEN,
     LetIn,
     answered,
-    asking,
     error_of,
     later,
+    request_codes,
 )
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     KIOSKS,
     STAFF,
-    House,
+    Harness,
     bearer,
     claims_of,
     client_of,
@@ -48,7 +48,7 @@ from tests.services.gateway.house import (
 DISCOVERY = "/.well-known/oauth-authorization-server"
 
 
-async def test_discovery_says_where_everything_is(demo: House) -> None:
+async def test_discovery_says_where_everything_is(demo: Harness) -> None:
     answer = await demo.client.get(DISCOVERY)
 
     document = answer.json()
@@ -62,7 +62,7 @@ async def test_discovery_says_where_everything_is(demo: House) -> None:
     assert (await demo.client.post(document["token_endpoint"])).status_code == 400
 
 
-async def test_discovery_names_the_public_address_only(url: str, demo: House) -> None:
+async def test_discovery_names_the_public_address_only(url: str, demo: Harness) -> None:
     async with (
         gateway_on(url, public_url="https://till.example/") as known,
         client_of(known) as other,
@@ -85,14 +85,14 @@ RFC_9068 = dict.fromkeys(("exp", "sub", "client_id", "iat", "jti"), ESSENTIAL)
 # The name of the algorithm is to become that of the curve; the clients of today know the old one.
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 async def test_strict_clients_take_the_metadata_the_keys_and_the_tokens(url: str) -> None:
-    async with demo_on(url, public_url="https://till.example") as house:
-        document = (await house.client.get(DISCOVERY)).json()
-        keys = await house.client.get("/.well-known/jwks.json")
-        again = await house.client.get(
+    async with demo_on(url, public_url="https://till.example") as harness:
+        document = (await harness.client.get(DISCOVERY)).json()
+        keys = await harness.client.get("/.well-known/jwks.json")
+        again = await harness.client.get(
             "/.well-known/jwks.json", headers={"If-None-Match": f'"x",W/{keys.headers["ETag"]}'}
         )
-        ann = await house.account(Realm.KIOSK, STAFF.name)
-        token = (await house.login(str(ann.person.username))).json()["access_token"]
+        ann = await harness.account(Realm.KIOSK, STAFF.name)
+        token = (await harness.login(str(ann.person.username))).json()["access_token"]
 
     AuthorizationServerMetadata(document).validate()
     assert document["issuer"] == "https://till.example"
@@ -107,7 +107,7 @@ async def test_strict_clients_take_the_metadata_the_keys_and_the_tokens(url: str
     )
 
 
-async def test_a_device_is_told_what_to_show_and_how_often_to_ask(demo: House) -> None:
+async def test_a_device_gets_its_codes_and_the_interval_of_polls(demo: Harness) -> None:
     answer = await demo.client.post(ASK, data={"client_id": KIOSK, "scope": "kiosk:device"})
 
     given = answer.json()
@@ -149,8 +149,8 @@ def form(grant_type: str, **more: str) -> dict[str, str]:
         ),
     ],
 )
-async def test_what_is_not_asked_rightly_is_refused_by_its_code(
-    demo: House, sent: dict[str, str], error: str
+async def test_a_malformed_request_is_refused_by_its_code(
+    demo: Harness, sent: dict[str, str], error: str
 ) -> None:
     assert error_of(await demo.client.post(TOKEN, data=sent)) == (400, error)
 
@@ -165,7 +165,7 @@ async def test_what_is_not_asked_rightly_is_refused_by_its_code(
         {"content": b"&".join(b"f%d=1" % n for n in range(60))},
     ],
 )
-async def test_what_is_no_form_is_refused(demo: House, sent: dict[str, Any]) -> None:
+async def test_what_is_no_form_is_refused(demo: Harness, sent: dict[str, Any]) -> None:
     headers = {} if "json" in sent else {"Content-Type": "application/x-www-form-urlencoded"}
 
     for path in (TOKEN, ASK):
@@ -173,7 +173,7 @@ async def test_what_is_no_form_is_refused(demo: House, sent: dict[str, Any]) -> 
         assert error_of(answer) == (400, "invalid_request")
 
 
-async def test_our_clients_have_no_secret(demo: House) -> None:
+async def test_our_clients_have_no_secret(demo: Harness) -> None:
     sent = form("refresh_token", refresh_token="x")
 
     answer = await demo.client.post(TOKEN, data=sent, auth=(KIOSK, "secret"))
@@ -182,7 +182,7 @@ async def test_our_clients_have_no_secret(demo: House) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-async def test_one_address_does_not_fill_the_house_with_grants(demo: House) -> None:
+async def test_one_address_does_not_fill_the_house_with_grants(demo: Harness) -> None:
     answers = [await demo.client.post(ASK, data={"client_id": KIOSK}) for _ in range(11)]
 
     assert answers[9].status_code == 200
@@ -198,8 +198,8 @@ WORTHLESS = (400, "invalid_grant")
     ("client_id", "scope", "realm"),
     [(KIOSK, "kiosk:device", "kiosk"), (BRIDGE, "scales:bridge", "scales")],
 )
-async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
-    demo: House, let_in: LetIn, client_id: str, scope: str, realm: str
+async def test_an_approved_device_has_an_account_and_a_session_of_its_own(
+    demo: Harness, let_in: LetIn, client_id: str, scope: str, realm: str
 ) -> None:
     device = await let_in(client_id, device_name="Hall")
     got = await device.poll()
@@ -232,12 +232,12 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     assert (made.person.name or "").endswith(": Hall")
 
 
-async def test_who_asks_too_often_is_slowed_down_more_and_more(
-    demo: House, browser: AsyncClient, approver: str
+async def test_polls_that_come_too_soon_increase_the_interval(
+    demo: Harness, browser: AsyncClient, approver: str
 ) -> None:
     clock = Clock(demo.deps.identity.clock())
     async with client_of(demo.at(clock)) as client:
-        device = await asking(client)
+        device = await request_codes(client)
         first, soon = await device.poll(), await device.poll()
         clock.advance(seconds=6)
         still = await device.poll()
@@ -251,14 +251,16 @@ async def test_who_asks_too_often_is_slowed_down_more_and_more(
         assert (await device.poll()).status_code == 200
 
 
-async def test_a_refused_device_is_told(demo: House, browser: AsyncClient, approver: str) -> None:
-    device = await asking(demo.client)
+async def test_a_denied_device_gets_access_denied(
+    demo: Harness, browser: AsyncClient, approver: str
+) -> None:
+    device = await request_codes(demo.client)
     await answered(browser, device.user_code, approver, "refuse")
 
     assert [error_of(await device.poll()) for _ in range(2)] == [(400, "access_denied")] * 2
 
 
-async def test_a_device_that_is_taken_out_is_out(demo: House, let_in: LetIn) -> None:
+async def test_a_device_that_is_taken_out_is_out(demo: Harness, let_in: LetIn) -> None:
     device, late = await let_in(), await let_in()
     pair = (await device.poll()).json()
     for made in (await demo.events(DeviceEnrolled))[-2:]:
@@ -270,7 +272,7 @@ async def test_a_device_that_is_taken_out_is_out(demo: House, let_in: LetIn) -> 
 
 @pytest.mark.parametrize("client_id", [KIOSK, BRIDGE])
 async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minute(
-    demo: House, let_in: LetIn, client_id: str
+    demo: Harness, let_in: LetIn, client_id: str
 ) -> None:
     device = await let_in(client_id)
     first = (await device.poll()).json()["refresh_token"]
@@ -287,8 +289,8 @@ async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minut
     assert after.status_code == 200
 
 
-async def test_codes_and_what_devices_say_are_kept_sealed(demo: House) -> None:
-    device = await asking(demo.client, device_name="hall-of-fame")
+async def test_codes_and_what_devices_say_are_kept_sealed(demo: Harness) -> None:
+    device = await request_codes(demo.client, device_name="hall-of-fame")
 
     rows = str([dict(row) for row in await demo.deps.pool.fetch("SELECT * FROM device_grant")])
 
@@ -298,9 +300,9 @@ async def test_codes_and_what_devices_say_are_kept_sealed(demo: House) -> None:
 
 
 async def test_a_code_that_ran_out_is_worth_nothing_even_with_a_late_yes(
-    demo: House, browser: AsyncClient, approver: str, let_in: LetIn
+    demo: Harness, browser: AsyncClient, approver: str, let_in: LetIn
 ) -> None:
-    slow, forgotten = await let_in(), await asking(demo.client)
+    slow, forgotten = await let_in(), await request_codes(demo.client)
     for device in (slow, forgotten):
         await later(demo.deps, device.device_code, LIFETIME)
     late = await answered(browser, forgotten.user_code, approver)
@@ -309,7 +311,7 @@ async def test_a_code_that_ran_out_is_worth_nothing_even_with_a_late_yes(
     assert late.status_code == 422
 
 
-async def test_nobody_guesses_a_device_code_or_uses_it_as_another_client(let_in: LetIn) -> None:
+async def test_a_device_code_cannot_be_guessed_or_used_by_another_client(let_in: LetIn) -> None:
     device = await let_in()
 
     for guess in (
@@ -324,8 +326,8 @@ async def test_nobody_guesses_a_device_code_or_uses_it_as_another_client(let_in:
     assert error_of(await device.poll()) == WORTHLESS
 
 
-async def test_whoever_keeps_guessing_is_told_to_come_back_later(demo: House) -> None:
-    device = await asking(demo.client)
+async def test_repeated_guesses_get_a_retry_after(demo: Harness) -> None:
+    device = await request_codes(demo.client)
 
     guesses = [await device.poll(device_code=f"{n:043}") for n in range(11)]
 
@@ -335,11 +337,11 @@ async def test_whoever_keeps_guessing_is_told_to_come_back_later(demo: House) ->
     assert error_of(await device.poll()) == PENDING
 
 
-async def test_a_refresh_token_counts_for_its_client_only(demo: House, let_in: LetIn) -> None:
+async def test_a_refresh_token_counts_for_its_client_only(demo: Harness, let_in: LetIn) -> None:
     device = await let_in()
     ours = (await device.poll()).json()["refresh_token"]
-    anna = await demo.somebody(STAFF)
-    annas, _ = await demo.inside(anna, KIOSKS)
+    anna = await demo.create_account(STAFF)
+    annas, _ = await demo.log_in(anna, KIOSKS)
 
     assert error_of(await device.refresh(ours, client_id=BRIDGE)) == WORTHLESS
     assert error_of(await device.refresh(annas.refresh_token)) == WORTHLESS

@@ -34,9 +34,9 @@ from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
     REQUESTS,
     TRIES,
-    Way,
+    DeliveryMethod,
+    delivery_method_for,
     is_code,
-    way_for,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -140,39 +140,43 @@ def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
         (BRIDGE, "crm", "ADMIN", "demo", False),
     ],
 )
-def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
+def test_devices_are_managed_by_scope_and_workspace(
+    client: Any, realm: str, role: str, tenant: str, *, may: bool
+) -> None:
     assert client.is_managed_in(Workspace(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 
 def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:
-    house, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
+    harness, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
 
     for client in CLIENTS.values():
-        assert client.is_managed_in(house, scopes, "anybody")
-        assert not client.is_managed_in(house, scopes, PLATFORM)
-        assert not client.is_managed_in(house, frozenset(), "anybody")
+        assert client.is_managed_in(harness, scopes, "anybody")
+        assert not client.is_managed_in(harness, scopes, PLATFORM)
+        assert not client.is_managed_in(harness, frozenset(), "anybody")
 
 
 @pytest.mark.parametrize(
     ("has_bot", "has_chat", "is_known", "is_demo", "way"),
     [
-        (True, True, True, False, Way.TELEGRAM),
-        (True, True, False, False, Way.TELEGRAM),
-        (True, True, True, True, Way.TELEGRAM),
-        (True, False, True, False, Way.REGISTER),
-        (True, False, False, False, Way.REGISTER),
-        (True, False, False, True, Way.REGISTER),
-        (True, False, True, True, Way.SHOWN),
-        (False, True, True, False, Way.NONE),
-        (False, False, False, False, Way.NONE),
-        (False, False, False, True, Way.SHOWN),
-        (False, True, True, True, Way.SHOWN),
+        (True, True, True, False, DeliveryMethod.TELEGRAM),
+        (True, True, False, False, DeliveryMethod.TELEGRAM),
+        (True, True, True, True, DeliveryMethod.TELEGRAM),
+        (True, False, True, False, DeliveryMethod.REGISTER),
+        (True, False, False, False, DeliveryMethod.REGISTER),
+        (True, False, False, True, DeliveryMethod.REGISTER),
+        (True, False, True, True, DeliveryMethod.DISPLAYED),
+        (False, True, True, False, DeliveryMethod.NONE),
+        (False, False, False, False, DeliveryMethod.NONE),
+        (False, False, False, True, DeliveryMethod.DISPLAYED),
+        (False, True, True, True, DeliveryMethod.DISPLAYED),
     ],
 )
-def test_a_code_is_shown_in_the_demo_only(
-    *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool, way: Way
+def test_a_code_is_displayed_in_the_demo_only(
+    *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool, way: DeliveryMethod
 ) -> None:
-    found = way_for(has_bot=has_bot, has_chat=has_chat, is_known=is_known, is_demo=is_demo)
+    found = delivery_method_for(
+        has_bot=has_bot, has_chat=has_chat, is_known=is_known, is_demo=is_demo
+    )
 
     assert found is way
 

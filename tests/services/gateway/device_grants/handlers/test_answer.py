@@ -96,7 +96,7 @@ async def test_an_unrecorded_answer_may_be_given_again(identity: Identity, *, al
     assert await count_of(identity, DeviceEnrolled if allow else DeviceRefused) == 1
 
 
-async def test_a_device_that_could_not_be_let_in_just_now_comes_again(identity: Identity) -> None:
+async def test_an_approved_device_can_poll_again_after_a_failure(identity: Identity) -> None:
     codes, found = await waiting_device(identity)
     await answer_grant(identity, found, MANAGER, allow=True)
 
@@ -106,7 +106,7 @@ async def test_a_device_that_could_not_be_let_in_just_now_comes_again(identity: 
     assert (await redeem(identity, codes.device_code, CLIENT)).role == "kiosk"
 
 
-async def test_no_other_answer_counts_while_it_is_unknown_whether_a_device_was_let_in(
+async def test_no_other_answer_counts_while_the_outcome_of_one_is_unknown(
     identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, found = await waiting_device(identity)

@@ -89,7 +89,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("url", "allowed"), PLACES, ids=[url for url, _ in PLACES])
-async def test_each_door_lets_in_the_pages_its_own_contract_lists(
+async def test_each_door_allows_the_origins_of_its_own_contract(
     url: str, allowed: list[str]
 ) -> None:
     settings = gateway_settings("http://127.0.0.1:1", cors_origins=None)
@@ -103,7 +103,7 @@ async def test_each_door_lets_in_the_pages_its_own_contract_lists(
 
 
 @pytest.mark.parametrize("origin", ["null", PAGE + ".evil.example", PAGE + ":8443", "http:"])
-async def test_an_origin_that_only_looks_alike_is_not_allowed(origin: str) -> None:
+async def test_a_similar_origin_is_not_allowed(origin: str) -> None:
     async with client() as c:
         answer = await c.get("/", headers={"Origin": origin})
 
@@ -124,7 +124,7 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(status: in
     assert "Origin" in answer.headers["vary"]
 
 
-async def test_if_everybody_is_allowed_nobody_is_allowed_with_credentials() -> None:
+async def test_if_all_origins_are_allowed_credentials_are_not() -> None:
     async with client(None, "*") as c:
         answer = await c.get("/", headers={"Origin": "https://any.example"})
 
@@ -198,9 +198,7 @@ async def test_every_answer_is_safe_to_show_and_a_page_in_no_frame() -> None:
         ("http://gateway/", "http", LOOPBACK, False),
     ],
 )
-async def test_only_who_comes_over_https_is_told_to_stay_there(
-    url: str, proto: str, trusted: Any, told: bool
-) -> None:
+async def test_hsts_is_sent_over_https_only(url: str, proto: str, trusted: Any, told: bool) -> None:
     async with client(trusted=trusted) as c:
         answer = await c.get(url, headers={"X-Forwarded-Proto": proto} if proto else {})
 

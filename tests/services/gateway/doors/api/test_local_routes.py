@@ -14,7 +14,7 @@ from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.domain.door import enter
 from services.gateway.doors.domain.doors import DOORS, with_hosts
 from tests.services.gateway.app import KEY, PAGE, Opener, Service
-from tests.services.gateway.house import House, Member, bearer
+from tests.services.gateway.harness import Harness, Member, bearer
 
 LOGINS = {
     "scales": ("/auth/register", "/auth/login"),
@@ -64,7 +64,7 @@ async def test_nothing_else_of_ours_is_at_a_door(open_gateway: Opener) -> None:
 @pytest.mark.parametrize(
     "path", ["/crm%2fapi/v1/auth/token", "/crm/%2e%2e/scales/auth/login", "/crm//auth/login"]
 )
-async def test_no_spelling_leads_past_the_table(gateway: AsyncClient, path: str) -> None:
+async def test_no_encoding_of_a_path_bypasses_the_table(gateway: AsyncClient, path: str) -> None:
     answer = await gateway.post(f"http://gateway{path}", data={"nothing": "in it"})
 
     assert answer.status_code in (400, 404)
@@ -117,26 +117,26 @@ USERS, REFRESH, LOGOUT = "/api/v1/users", "/api/v1/auth/refresh", "/api/v1/auth/
 
 
 @pytest.fixture
-async def admin(house: House) -> Member:
+async def admin(harness: Harness) -> Member:
     """Of the crm."""
-    return await house.member(Realm.CRM, "ADMIN")
+    return await harness.member(Realm.CRM, "ADMIN")
 
 
 @pytest.fixture
-async def boss(house: House) -> Member:
+async def boss(harness: Harness) -> Member:
     """Of the kiosks."""
-    return await house.member(Realm.KIOSK, SUPERADMIN)
+    return await harness.member(Realm.KIOSK, SUPERADMIN)
 
 
-async def test_a_token_in_the_body_is_the_crms_one_in_a_cookie_the_kiosks(house: House) -> None:
-    engineer = await house.account(Realm.CRM, "ENGINEER")
-    staff = await house.account(Realm.KIOSK, "staff")
-    pair = (await house.token(str(engineer.person.email))).json()
-    await house.login(str(staff.person.username))
+async def test_a_token_in_the_body_is_the_crms_one_in_a_cookie_the_kiosks(harness: Harness) -> None:
+    engineer = await harness.account(Realm.CRM, "ENGINEER")
+    staff = await harness.account(Realm.KIOSK, "staff")
+    pair = (await harness.token(str(engineer.person.email))).json()
+    await harness.login(str(staff.person.username))
 
-    by_body = await house.client.post(REFRESH, json={"refresh_token": pair["refresh_token"]})
-    by_cookie = await house.client.post(REFRESH)
-    by_cookie_and_nothing = await house.client.post(REFRESH, json={})
+    by_body = await harness.client.post(REFRESH, json={"refresh_token": pair["refresh_token"]})
+    by_cookie = await harness.client.post(REFRESH)
+    by_cookie_and_nothing = await harness.client.post(REFRESH, json={})
 
     assert by_body.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
     assert "set-cookie" not in by_body.headers
@@ -144,8 +144,8 @@ async def test_a_token_in_the_body_is_the_crms_one_in_a_cookie_the_kiosks(house:
         assert answer.json().keys() == {"access_token", "token_type", "expires_in", "user"}
 
 
-async def test_without_a_token_each_is_told_so_in_its_own_way(house: House) -> None:
-    post = house.client.post
+async def test_without_a_token_each_door_refuses_in_its_own_shape(harness: Harness) -> None:
+    post = harness.client.post
 
     assert (await post(REFRESH, json={})).status_code == 422
     assert (await post(f"/crm{REFRESH}")).status_code == 422
@@ -158,7 +158,7 @@ async def test_without_a_token_each_is_told_so_in_its_own_way(house: House) -> N
     assert (await post(LOGOUT, headers=bearer("nonsense"))).status_code == 200
 
 
-async def test_the_realm_of_the_token_says_whose_users_are_meant_and_only_at_its_own_doors(
+async def test_the_realm_of_the_token_selects_the_users_at_its_own_doors_only(
     admin: Member, boss: Member
 ) -> None:
     crm, kiosk = (await admin.get(USERS)).json(), (await boss.get(USERS)).json()
@@ -184,19 +184,23 @@ async def test_the_realm_of_the_token_says_whose_users_are_meant_and_only_at_its
 
 
 @pytest.mark.parametrize(("realm", "role"), [(Realm.SHOP, "admin"), (Realm.SCALES, "user")])
-async def test_who_is_of_neither_is_nobody_at_both(house: House, realm: Realm, role: str) -> None:
-    other = await house.member(realm, role)
+async def test_a_token_of_a_third_realm_is_refused_at_both(
+    harness: Harness, realm: Realm, role: str
+) -> None:
+    other = await harness.member(realm, role)
 
     for method, path in (("GET", USERS), ("POST", USERS), ("GET", f"{USERS}/me")):
         assert (await other.ask(method, path, {})).status_code == 401
 
 
-async def test_a_forged_realm_chooses_a_door_and_opens_none(house: House, admin: Member) -> None:
+async def test_a_forged_realm_chooses_a_door_and_opens_none(
+    harness: Harness, admin: Member
+) -> None:
     head, _, signature = admin.headers["Authorization"].removeprefix("Bearer ").split(".")
     forged = f"{head}.eyJraW5kIjoia2lvc2sifQ.{signature}"
 
     for path in (f"{USERS}/", "/api/v1/auth/me"):
-        answer = await house.client.get(path, headers=bearer(forged))
+        answer = await harness.client.get(path, headers=bearer(forged))
         assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
 
 
@@ -214,21 +218,21 @@ async def test_a_bound_host_has_its_door(open_gateway: Opener, service: Service,
         other = await gateway.get("/", headers={"Host": "gateway.shop.example"})
 
     assert statuses == [200, 200, 404]
-    assert [request.path for request in service.asked] == ["/", "/api/v1/dashboard/state"]
-    assert service.asked[0].headers["X-Forwarded-Host"] == host
+    assert [request.path for request in service.requests] == ["/", "/api/v1/dashboard/state"]
+    assert service.requests[0].headers["X-Forwarded-Host"] == host
     # Other hosts stay as they are.
     assert other.json()["name"] == "Scanner Logger API"
 
 
 @pytest.mark.parametrize(("proxies", "asked"), [(("127.0.0.0/8",), 1), ((), 0)])
-async def test_only_a_trusted_proxy_may_say_which_host_was_asked(
+async def test_only_a_trusted_proxy_may_set_the_host(
     open_gateway: Opener, service: Service, proxies: tuple[str, ...], asked: int
 ) -> None:
     async with open_gateway(hosts=SCAN_HOST, trusted_proxies=proxies) as gateway:
         headers = {"Origin": PAGE, "X-Forwarded-Host": "scan.shop.example"}
         await gateway.get("/ping", headers=headers)
 
-    assert len(service.asked) == asked
+    assert len(service.requests) == asked
 
 
 SCOPE = {"client": ("10.0.0.9", 1234), "scheme": "http"}

@@ -17,7 +17,7 @@ from tests.services.gateway.app import KEY, PAGE, Keys, Service, open_app
 STATE = "/api/v1/dashboard/state"
 
 
-async def test_every_route_says_who_may_ask(service: Service, keys: Keys) -> None:
+async def test_every_route_declares_its_permission(service: Service, keys: Keys) -> None:
     async with open_app(service, keys) as app:
         assert undeclared_routes(cast(FastAPI, app)) == []
 
@@ -93,7 +93,7 @@ NETWORK = ("10.0.0.0/8",)
         ),
     ],
 )
-async def test_only_those_who_run_it_see_its_metrics(
+async def test_only_metrics_networks_read_the_metrics(
     service: Service, keys: Keys, client: str, headers: Any, different: Any, status: int
 ) -> None:
     async with open_app(service, keys, **different) as app, client_of(app, address=client) as c:
@@ -135,7 +135,7 @@ async def test_without_its_database_it_is_not_ready_and_says_so(gateway: AsyncCl
     assert checks == {"database": False, "revocations": True, **behind}
 
 
-async def test_one_trace_leads_through_to_the_service(service: Service, keys: Keys) -> None:
+async def test_one_trace_continues_at_the_service(service: Service, keys: Keys) -> None:
     spans = InMemorySpanExporter()
     telemetry = traces.set_up("gateway", exporter=spans)
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -145,7 +145,7 @@ async def test_one_trace_leads_through_to_the_service(service: Service, keys: Ke
     (span,) = spans.get_finished_spans()
     assert span.name == "GET /api/v1/dashboard/state"
     assert span.parent is not None
-    passed = traces.parse(service.asked[0].headers["traceparent"])
+    passed = traces.parse(service.requests[0].headers["traceparent"])
     assert passed.trace_id == span.context.trace_id == traces.parse(parent).trace_id
     assert passed.span_id == span.context.span_id
 

@@ -64,9 +64,9 @@ async def test_request_and_answer_arrive_as_they_are_with_nothing_added(service:
 
     assert (status, body) == (200, b'{"ok": true}')
     assert headers[b"x-consistency-token"] == b"7"
-    assert service.asked[0].raw_path == "/a%20b?c=%D0%B0"
+    assert service.requests[0].raw_path == "/a%20b?c=%D0%B0"
     assert service.bodies == [b"{}", b""]
-    assert set(service.asked[1].headers) == {"Host"}
+    assert set(service.requests[1].headers) == {"Host"}
 
 
 async def test_connections_are_used_again(service: Service) -> None:
@@ -74,7 +74,7 @@ async def test_connections_are_used_again(service: Service) -> None:
         for _ in range(3):
             await relayed(upstream)
 
-    assert len({request.transport for request in service.asked}) == 1
+    assert len({request.transport for request in service.requests}) == 1
 
 
 async def test_compressed_answers_and_redirects_stay_as_they_are(service: Service) -> None:
@@ -89,7 +89,44 @@ async def test_compressed_answers_and_redirects_stay_as_they_are(service: Servic
 
     assert (status, body) == (302, b"not really gzip")
     assert headers[b"location"] == b"/elsewhere"
-    assert all("Cookie" not in request.headers for request in service.asked)
+    assert all("Cookie" not in request.headers for request in service.requests)
+
+
+@pytest.mark.parametrize("header", [("X-A", "b\r\nX-C: d"), ("X-A", "b\nc"), ("X-A\rB", "c")])
+async def test_a_header_with_a_line_break_is_not_sent(
+    service: Service, header: tuple[str, str]
+) -> None:
+    async with connect(service.url) as upstream:
+        with pytest.raises(ValueError, match="line break"):
+            await relayed(upstream, replace(POST, headers=[header]))
+
+    assert service.requests == []
+
+
+async def test_interim_answers_are_skipped() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\nx")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+        await asyncio.sleep(0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with tcp_server(answer) as url, connect(url) as upstream:
+        status, headers, body = await relayed(upstream, POST)
+
+    assert (status, headers, body) == (200, {b"content-length": b"2"}, b"ok")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("GET", None, None), ("POST", None, "0"), ("POST", b"", "0"), ("PUT", b"xy", "2")],
+)
+async def test_the_length_of_the_body_is_sent(
+    service: Service, method: str, body: bytes | None, length: str | None
+) -> None:
+    async with connect(service.url) as upstream:
+        await relayed(upstream, request(method, body=body))
+
+    assert service.requests[0].headers.get("Content-Length") == length
 
 
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
@@ -199,11 +236,11 @@ async def test_a_long_upload_is_not_taken_for_a_slow_service(
 async def test_only_a_safe_request_is_sent_again_and_only_once(method: str, tries: int) -> None:
     counted = count()
 
-    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def disconnect(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         next(counted)
 
-    async with tcp_server(hang_up) as url, connect(url) as upstream:
+    async with tcp_server(disconnect) as url, connect(url) as upstream:
         with pytest.raises(UpstreamBroke):
             await relayed(upstream, request(method))
 
@@ -211,7 +248,7 @@ async def test_only_a_safe_request_is_sent_again_and_only_once(method: str, trie
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_the_same_holds_on_a_connection_that_was_good_before(method: str) -> None:
+async def test_the_same_holds_on_a_connection_that_was_used_before(method: str) -> None:
     counted = count()
 
     async def once_good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -245,7 +282,7 @@ async def test_the_same_holds_on_a_connection_that_was_good_before(method: str) 
         ),
     ],
 )
-async def test_nonsense_or_half_an_answer_never_looks_like_a_whole_one(
+async def test_a_malformed_or_partial_answer_is_never_taken_for_a_complete_one(
     answer: bytes, fault: type[Exception]
 ) -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

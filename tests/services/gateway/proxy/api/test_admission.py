@@ -1,4 +1,4 @@
-"""Whoever logged in comes in by their token, and reads answers in the words their client knows."""
+"""Access tokens are accepted at the doors, and refusals have the shape of each door."""
 
 import asyncio
 from dataclasses import replace
@@ -16,7 +16,7 @@ from services.gateway.doors.domain.door import Limit, Rule, match_route
 from services.gateway.doors.domain.doors import DOORS, SCALES
 from tests.services.gateway.app import KEY, PAGE, Keys, Service, open_app
 from tests.services.gateway.doorstep import ANNA, SESSION, Doorstep, access_token, doorstep
-from tests.services.gateway.house import bearer
+from tests.services.gateway.harness import bearer
 from tests.services.gateway.live import LIVE, PATIENCE, ROOM, Live, connected, refused
 from tests.services.gateway.test_bootstrap import served
 
@@ -26,8 +26,8 @@ OTHER_SESSION = SESSION.replace("1", "2")
 
 
 def passed(service: Service) -> dict[str, Any]:
-    """The claims of the pass that the service was shown last."""
-    shown = service.asked[-1].headers["Authorization"].removeprefix("Bearer ")
+    """The claims of the internal token that the service received last."""
+    shown = service.requests[-1].headers["Authorization"].removeprefix("Bearer ")
     claims: dict[str, Any] = jwt.decode(shown, options={"verify_signature": False})
     return claims | {"typ": jwt.get_unverified_header(shown)["typ"]}
 
@@ -46,10 +46,10 @@ async def test_an_access_token_is_swapped_for_a_pass_that_carries_the_session(
     assert (claims["typ"], claims["aud"], claims["sid"]) == ("internal", "ingest", SESSION)
     assert (claims["sub"], claims["tenant"], claims["kind"]) == (str(ANNA), "demo", "crm")
     assert claims["scope"] == "crm:all scan:read"
-    assert token not in str(service.asked[-1].headers)
+    assert token not in str(service.requests[-1].headers)
 
 
-async def test_where_both_are_shown_the_key_counts_and_the_scheme_is_spelled_as_one_likes(
+async def test_a_key_counts_before_a_token_and_the_scheme_is_case_insensitive(
     step: Doorstep, service: Service
 ) -> None:
     for key, scheme, expected in (
@@ -106,7 +106,7 @@ async def test_a_token_opens_only_what_its_scopes_say(step: Doorstep, service: S
 
     assert (scan.status_code, scan.json()) == (403, {"detail": "You may not do this"})
     assert crm.json()["error"]["code"] == "FORBIDDEN"
-    assert service.asked == []
+    assert service.requests == []
 
 
 async def test_no_session_or_account_opens_nothing(step: Doorstep, service: Service) -> None:
@@ -117,7 +117,7 @@ async def test_no_session_or_account_opens_nothing(step: Doorstep, service: Serv
 
     assert await status(step, token) == 401
     assert await status(step, step.token(session=OTHER_SESSION, subject="somebody")) == 401
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
 async def test_accounts_and_tenants_are_counted_by_themselves(service: Service, keys: Keys) -> None:
@@ -132,7 +132,7 @@ async def test_accounts_and_tenants_are_counted_by_themselves(service: Service, 
     assert statuses == [200, 200, 429, 200, 429, 200]
 
 
-async def test_a_websocket_ends_with_the_session_behind_it(service: Service, keys: Keys) -> None:
+async def test_a_websocket_ends_with_its_session(service: Service, keys: Keys) -> None:
     key, service.answer = SigningKey.generate(), Live()
     different: dict[str, Any] = {"signing_key": key.to_pem(), "websocket_recheck_seconds": 0.02}
     async with open_app(service, keys, doors=(ROOM,), **different) as app, served(app) as url:
@@ -166,7 +166,7 @@ async def _tagged(request: web.BaseRequest) -> web.StreamResponse:
     return web.json_response({}, headers={"ETag": '"1"', "Link": '<?cursor=x>; rel="next"'})
 
 
-async def test_who_has_an_answer_is_told_so_in_no_words(service: Service, keys: Keys) -> None:
+async def test_a_known_entity_tag_gets_a_304(service: Service, keys: Keys) -> None:
     service.answer = _tagged
     async with doorstep(service, keys, doors=CONDITIONS) as step:
         headers = {**bearer(step.token("scales:read")), "Origin": PAGE}
@@ -183,7 +183,7 @@ async def test_who_has_an_answer_is_told_so_in_no_words(service: Service, keys: 
 
 
 @pytest.mark.parametrize(("tags", "status"), [('"1", W/"x"', 200), ('"0"', 412)])
-async def test_a_change_is_made_of_what_was_seen_only(
+async def test_a_change_is_based_on_the_history_that_was_read(
     service: Service, keys: Keys, tags: str, status: int
 ) -> None:
     service.answer = _tagged
@@ -221,7 +221,7 @@ async def test_a_slow_route_has_time_of_its_own_and_no_more(
         answer = await step.client.request(method, f"/scales{path}", headers=headers)
 
     assert answer.status_code == status
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
 def test_those_that_speak_to_a_scale_before_they_answer_are_slow() -> None:

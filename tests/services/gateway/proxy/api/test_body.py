@@ -107,7 +107,7 @@ async def test_the_rest_of_a_refused_body_is_read_within_reason() -> None:
         assert client.left == []
 
 
-async def test_who_announces_far_too_much_or_hangs_up_is_not_waited_for() -> None:
+async def test_a_far_too_large_or_broken_body_is_not_drained() -> None:
     client = Client(b"untouched")
     await BodyReader("POST", LENGTH, client).drain(4)
     assert client.left

@@ -72,7 +72,9 @@ async def reader(published: Service, open_gateway: Opener) -> AsyncIterator[Asyn
         yield client
 
 
-async def test_a_document_says_who_may_do_what(reader: AsyncClient, published: Service) -> None:
+async def test_a_document_has_the_scope_of_each_operation(
+    reader: AsyncClient, published: Service
+) -> None:
     document = (await reader.get("/scan/openapi.json")).json()
     for path in ("/scan/docs", "/scan/openapi.json"):
         await reader.get(path)
@@ -89,7 +91,7 @@ async def test_a_document_says_who_may_do_what(reader: AsyncClient, published: S
     ]
     assert document["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
     # A service is asked once a minute.
-    assert [request.path for request in published.asked] == ["/internal/openapi.json"]
+    assert [request.path for request in published.requests] == ["/internal/openapi.json"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ async def test_a_door_without_a_service_tells_of_its_logins(
     document = (await reader.get(f"/{door}/openapi.json")).json()
 
     assert document["paths"][path]["post"]["security"] == []
-    assert published.asked == []
+    assert published.requests == []
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def joined(service: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, Any
     return door_document(DOOR, service, own, base="/crm", version="1")
 
 
-def test_only_what_a_rule_lets_through_is_described() -> None:
+def test_only_permitted_operations_are_described() -> None:
     paths = {
         "/visits/{visit_id}": {"get": {}, "delete": {}, "parameters": ["kept"]},
         "/visits/{visit_id}/secret": {"get": {}},
@@ -252,6 +254,6 @@ def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
     assert joint["paths"]["/users"]["post"]["x"] == ref("User")
 
 
-def test_an_operation_says_who_may_use_it() -> None:
+def test_an_operation_has_its_security() -> None:
     for scope, security in ((None, []), ("", [{TOKEN: []}]), ("a:b", [{TOKEN: ["a:b"]}])):
         assert with_security({}, scope, schemes=[TOKEN]) == {"security": security}

@@ -37,7 +37,7 @@ async def test_a_scanner_sends_its_batch(gateway: AsyncClient, service: Service,
     assert before.status_code == 200
     assert readable(before)
     assert readable(answer)
-    (asked,) = service.asked
+    (asked,) = service.requests
     assert (asked.path, asked.headers["Content-Type"]) == (BATCH, "application/json")
     assert service.bodies == [b'{"events":[]}']
 
@@ -47,13 +47,15 @@ async def test_a_dashboard_asks_for_its_state(gateway: AsyncClient, service: Ser
 
     assert answer.status_code == 200
     assert readable(answer)
-    assert service.asked[0].raw_path == f"{STATE}?date=2025-10-31&operator=%D0%B0%26b"
+    assert service.requests[0].raw_path == f"{STATE}?date=2025-10-31&operator=%D0%B0%26b"
 
 
 @pytest.mark.parametrize(
     "key", [None, "", "wrong", KEY[:-1], KEY + "k", "x" * 10_000], ids=range(6)
 )
-async def test_only_good_keys_open(gateway: AsyncClient, service: Service, key: str | None) -> None:
+async def test_only_valid_keys_are_accepted(
+    gateway: AsyncClient, service: Service, key: str | None
+) -> None:
     headers = {"Origin": PAGE} | ({} if key is None else {"X-API-Key": key})
 
     answer = await gateway.post(BATCH, headers=headers, json={"events": []})
@@ -61,7 +63,7 @@ async def test_only_good_keys_open(gateway: AsyncClient, service: Service, key: 
     assert answer.status_code == 401
     assert answer.json() == {"detail": "Invalid or missing API key"}
     assert readable(answer)
-    assert service.asked == []
+    assert service.requests == []
 
 
 async def test_a_key_opens_only_what_it_is_for(gateway: AsyncClient, service: Service) -> None:
@@ -74,15 +76,15 @@ async def test_a_key_opens_only_what_it_is_for(gateway: AsyncClient, service: Se
     assert (reading.status_code, writing.status_code, removing.status_code) == (200, 403, 403)
     assert set(writing.json()) == {"detail"}
     assert readable(writing)
-    assert len(service.asked) == 1
+    assert len(service.requests) == 1
 
 
-async def test_a_service_can_check_who_calls(open_gateway: Opener, service: Service) -> None:
+async def test_a_service_can_verify_the_caller(open_gateway: Opener, service: Service) -> None:
     async with open_gateway(issuer="the-gateway") as gateway:
         await gateway.get(STATE, headers={"X-API-Key": READER})
         published = tokens.keys_from_jwks((await gateway.get("/.well-known/jwks.json")).json())
 
-    bearer = service.asked[0].headers["Authorization"].removeprefix("Bearer ")
+    bearer = service.requests[0].headers["Authorization"].removeprefix("Bearer ")
     now = datetime.now(UTC)
     claims = tokens.verify(bearer, published, audience="ingest", issuer="the-gateway", now=now)
     assert (claims.tenant, {*claims.scopes}) == ("other", {"scan:read"})
@@ -93,16 +95,18 @@ async def test_a_service_can_check_who_calls(open_gateway: Opener, service: Serv
 async def test_no_token_goes_where_none_is_needed(gateway: AsyncClient, service: Service) -> None:
     await gateway.get("/scan/ping", headers={"Authorization": "Bearer forged"})
 
-    assert service.asked[0].path == "/ping"
-    assert "Authorization" not in service.asked[0].headers
+    assert service.requests[0].path == "/ping"
+    assert "Authorization" not in service.requests[0].headers
 
 
-async def test_a_request_keeps_or_gets_an_id(gateway: AsyncClient, service: Service) -> None:
+async def test_a_request_has_the_clients_id_or_a_new_one(
+    gateway: AsyncClient, service: Service
+) -> None:
     kept = await gateway.get(STATE, headers=SCANNER | {"X-Request-Id": "scan-42"})
     refused = [(await gateway.post(BATCH)).headers["x-request-id"] for _ in range(2)]
 
     assert kept.headers.get_list("x-request-id") == ["scan-42"]
-    assert service.asked[0].headers.getall("X-Request-Id") == ["scan-42"]
+    assert service.requests[0].headers.getall("X-Request-Id") == ["scan-42"]
     assert all(len(one) > 8 for one in refused)
     assert refused[0] != refused[1]
 
@@ -135,11 +139,11 @@ async def test_an_address_that_is_none_reads_as_it_always_did_and_never_reaches_
         assert answered == (answer.headers["location"] if status == 307 else answer.json())
     assert answer.headers.get("allow") == ("POST" if status == 405 else None)
     assert readable(answer)
-    assert service.asked == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
-async def test_a_body_that_is_no_json_is_said_so_before_anybody_asks_for_the_key(
+async def test_a_body_that_is_not_json_is_refused_before_the_key_is_checked(
     gateway: AsyncClient, service: Service, key: str
 ) -> None:
     gateway.headers = SCANNER | {"X-API-Key": key}
@@ -155,7 +159,7 @@ async def test_a_body_that_is_no_json_is_said_so_before_anybody_asks_for_the_key
     others.append(await gateway.get(STATE))
 
     assert [answer.status_code for answer in others] == [401] * 5
-    assert service.asked == []
+    assert service.requests == []
 
 
 def final(answer: Response) -> bool:
@@ -167,7 +171,7 @@ def final(answer: Response) -> bool:
 async def test_a_service_in_trouble_is_worth_another_try(
     open_gateway: Opener, service: Service, failure: str, status: int
 ) -> None:
-    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def disconnect(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
 
     async def never(_: web.BaseRequest) -> web.StreamResponse:
@@ -175,7 +179,7 @@ async def test_a_service_in_trouble_is_worth_another_try(
         raise AssertionError
 
     service.answer = never
-    async with tcp_server(hang_up) as url:
+    async with tcp_server(disconnect) as url:
         urls = {"away": "http://127.0.0.1:1", "hangs up": url, "late": service.url}
         limit = {"answer_seconds": 0.2} if failure == "late" else {}
         async with open_gateway(ingest_url=urls[failure], **limit) as gateway:
@@ -207,7 +211,7 @@ async def test_a_large_body_within_the_limit_arrives_whole(
     assert answer.json() == 1_048_576
 
 
-async def test_too_many_questions_are_told_when_to_come_back(open_gateway: Opener) -> None:
+async def test_too_many_requests_get_a_retry_after(open_gateway: Opener) -> None:
     async with open_gateway(rate_limit_dashboard="5/hour") as gateway:
         answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(6)]
         writing = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
@@ -234,7 +238,7 @@ async def test_too_many_questions_are_told_when_to_come_back(open_gateway: Opene
         ("ingest", 100 * 3 * 66),
     ],
 )
-async def test_by_default_nobody_who_works_behind_one_address_is_slowed_down(
+async def test_the_default_limits_have_room_for_many_people_behind_one_address(
     limit: str, requests: int
 ) -> None:
     limits = Limits({Limit(limit): Settings.model_fields[f"rate_limit_{limit}"].default})

@@ -29,7 +29,7 @@ from services.gateway.proxy.stores import (
 )
 from tests.services.gateway.app import KEY, READER, Keys, Service
 from tests.services.gateway.doorstep import door
-from tests.services.gateway.house import gateway_on
+from tests.services.gateway.harness import gateway_on
 
 ORDERS: Final = "/orders"
 SHOP: Final = door(
@@ -45,7 +45,7 @@ SHOP: Final = door(
 
 
 class Till:
-    """The service: takes every order, says which it was, and answers as it is told to."""
+    """The service: takes orders, numbers them, and answers as configured."""
 
     def __init__(self) -> None:
         self.orders: list[bytes] = []
@@ -86,7 +86,7 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(
+async def open_shop(
     database: str, service_url: str, keys: Keys, **different: Any
 ) -> AsyncIterator[Shop]:
     """The shop in front of a service."""
@@ -107,7 +107,7 @@ def till(service: Service) -> Till:
 @pytest.fixture
 async def shop(database: str, service: Service, keys: Keys) -> AsyncIterator[Shop]:
     """One on a migrated database."""
-    async with opened(database, service.url, keys) as made:
+    async with open_shop(database, service.url, keys) as made:
         yield made
 
 
@@ -152,7 +152,7 @@ async def started(shop: Shop, till: Till) -> asyncio.Task[object]:
     return task
 
 
-async def test_the_same_again_in_the_meantime_is_told_to_wait(shop: Shop, till: Till) -> None:
+async def test_a_concurrent_repetition_has_to_wait(shop: Shop, till: Till) -> None:
     first = await started(shop, till)
 
     meanwhile = await shop.order()
@@ -204,7 +204,7 @@ async def test_neither_key_nor_request_stands_in_the_table(shop: Shop, till: Til
     assert "my-own-key" not in str(row)
 
 
-async def test_a_claim_that_its_process_left_behind_runs_out(shop: Shop, till: Till) -> None:
+async def test_a_claim_of_a_crashed_process_expires(shop: Shop, till: Till) -> None:
     (await started(shop, till)).cancel()
     till.free.set()
 
@@ -247,7 +247,7 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
 
-    async with tcp_server(half) as url, opened(database, url, keys) as shop:
+    async with tcp_server(half) as url, open_shop(database, url, keys) as shop:
         idempotency_store = [await shop.order() for _ in range(2)]
 
     assert [answer.status_code for answer in idempotency_store] == [502, 409]
@@ -256,12 +256,12 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
     assert asked == 1
 
 
-async def test_a_service_that_is_away_did_nothing_and_may_be_asked_again(
+async def test_an_unreachable_service_did_nothing_and_may_be_retried(
     database: str, service: Service, keys: Keys, till: Till
 ) -> None:
     statuses = []
     for url in ("http://127.0.0.1:1", service.url):
-        async with opened(database, url, keys) as shop:
+        async with open_shop(database, url, keys) as shop:
             statuses.append((await shop.order()).status_code)
 
     assert statuses == [503, 201]
@@ -271,7 +271,7 @@ async def test_a_service_that_was_too_slow_may_still_be_at_work(
     database: str, service: Service, keys: Keys, till: Till
 ) -> None:
     till.free.clear()
-    async with opened(database, service.url, keys, answer_seconds=0.2) as shop:
+    async with open_shop(database, service.url, keys, answer_seconds=0.2) as shop:
         slow, again = await shop.order(), await shop.order()
 
     assert (slow.status_code, again.status_code) == (504, 409)

@@ -22,13 +22,15 @@ async def proxied(open_gateway: Opener) -> AsyncIterator[AsyncClient]:
         yield gateway
 
 
-def asked(method: str, uri: str, key: str = KEY, **more: str) -> dict[str, str]:
+def verification(method: str, uri: str, key: str = KEY, **more: str) -> dict[str, str]:
     headers = {"X-Forwarded-Method": method, "X-Forwarded-Uri": uri, "X-API-Key": key}
     return headers | {name.replace("_", "-"): value for name, value in more.items()}
 
 
-async def test_who_may_pass_is_told_to_the_service(proxied: AsyncClient, service: Service) -> None:
-    answer = await proxied.get(VERIFY, headers=asked("POST", f"/scan{BATCH}?x=1"))
+async def test_the_verdict_has_the_caller_for_the_service(
+    proxied: AsyncClient, service: Service
+) -> None:
+    answer = await proxied.get(VERIFY, headers=verification("POST", f"/scan{BATCH}?x=1"))
 
     assert (answer.status_code, answer.content) == (200, b"")
     headers = answer.headers
@@ -38,21 +40,21 @@ async def test_who_may_pass_is_told_to_the_service(proxied: AsyncClient, service
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (claims["sub"], claims["aud"]) == (headers["x-subject"], "ingest")
     assert headers["cache-control"] == "no-store"
-    assert service.asked == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        (asked("GET", STATE, key="wrong"), 401),
-        (asked("POST", BATCH, key=READER), 403),
-        (asked("GET", "/nowhere"), 404),
-        (asked("GET", VERIFY), 404),
-        (asked("GET", "/scan/nowhere"), 404),
-        (asked("GET", "/scan/../metrics"), 400),
-        (asked("PUT", STATE), 405),
+        (verification("GET", STATE, key="wrong"), 401),
+        (verification("POST", BATCH, key=READER), 403),
+        (verification("GET", "/nowhere"), 404),
+        (verification("GET", VERIFY), 404),
+        (verification("GET", "/scan/nowhere"), 404),
+        (verification("GET", "/scan/../metrics"), 400),
+        (verification("PUT", STATE), 405),
         # The host that was asked decides the door.
-        (asked("GET", "/ping", X_Forwarded_Host="crm.shop.example"), 404),
+        (verification("GET", "/ping", X_Forwarded_Host="crm.shop.example"), 404),
     ],
 )
 async def test_refusals_say_why(proxied: AsyncClient, headers: dict[str, str], status: int) -> None:
@@ -66,20 +68,20 @@ async def test_refusals_say_why(proxied: AsyncClient, headers: dict[str, str], s
 @pytest.mark.parametrize(
     "headers",
     [
-        asked("GET", "/scan/ping", key=""),
-        asked("GET", "/ping", key="", X_Forwarded_Host="scan.shop.example"),
-        asked("GET", "/ping", key="", Host="scan.shop.example"),
+        verification("GET", "/scan/ping", key=""),
+        verification("GET", "/ping", key="", X_Forwarded_Host="scan.shop.example"),
+        verification("GET", "/ping", key="", Host="scan.shop.example"),
     ],
     ids=("prefix", "forwarded host", "host"),
 )
-async def test_an_open_route_names_nobody(proxied: AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_public_route_has_no_caller(proxied: AsyncClient, headers: dict[str, str]) -> None:
     answer = await proxied.get(VERIFY, headers=headers)
 
     assert answer.status_code == 200
     assert {"authorization", "x-tenant"}.isdisjoint(answer.headers)
 
 
-async def test_envoy_asks_behind_our_path_by_the_clients_method(proxied: AsyncClient) -> None:
+async def test_envoy_sends_the_original_path_below_ours(proxied: AsyncClient) -> None:
     good = await proxied.post(f"{VERIFY}/scan{BATCH}?x=1", headers={"X-API-Key": KEY})
     bad = await proxied.get(f"{VERIFY}/scan{BATCH}", headers={"X-API-Key": KEY})
 
@@ -89,7 +91,7 @@ async def test_envoy_asks_behind_our_path_by_the_clients_method(proxied: AsyncCl
 async def test_limits_count_the_client_and_not_the_proxy(open_gateway: Opener) -> None:
     async with open_gateway(**OURS, rate_limit_dashboard="1/hour") as gateway:
         answers = [
-            await gateway.get(VERIFY, headers=asked("GET", STATE, X_Forwarded_For=client))
+            await gateway.get(VERIFY, headers=verification("GET", STATE, X_Forwarded_For=client))
             for client in ("10.0.0.1", "10.0.0.2", "10.0.0.1")
         ]
 
@@ -99,14 +101,14 @@ async def test_limits_count_the_client_and_not_the_proxy(open_gateway: Opener) -
 @pytest.mark.parametrize(
     ("networks", "client"), [((), "127.0.0.1"), (("127.0.0.1/32",), "10.0.0.9")]
 )
-async def test_for_everybody_else_nothing_is_there(
+async def test_for_other_clients_the_path_does_not_exist(
     service: Service, keys: Keys, networks: tuple[str, ...], client: str
 ) -> None:
     async with (
         open_app(service, keys, verify_networks=networks) as app,
         client_of(app, address=client) as c,
     ):
-        answer = await c.get(VERIFY, headers=asked("GET", STATE))
+        answer = await c.get(VERIFY, headers=verification("GET", STATE))
 
     assert answer.status_code == 404
     assert "authorization" not in answer.headers

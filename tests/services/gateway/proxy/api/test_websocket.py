@@ -52,15 +52,17 @@ async def test_messages_go_both_ways_as_they_are(room: Room, service: Service) -
 
     assert (first.type, first.data) == (aiohttp.WSMsgType.TEXT, "GRÜSSE")
     assert (second.type, second.data) == (aiohttp.WSMsgType.BINARY, b"\xff\x01\x00")
-    assert service.asked[0].rel_url.raw_path_qs == f"{LIVE}?since=7"
+    assert service.requests[0].rel_url.raw_path_qs == f"{LIVE}?since=7"
 
 
-async def test_the_service_is_shown_a_pass_and_not_the_key(room: Room, service: Service) -> None:
+async def test_the_service_gets_an_internal_token_and_not_the_key(
+    room: Room, service: Service
+) -> None:
     headers = WITH_KEY | {"Authorization": "Bearer mine", "X-Tenant": "other", "Cookie": "a=b"}
     async with room.open() as url, connected(f"{url}/room{LIVE}", headers):
         pass
 
-    shown = service.asked[0].headers
+    shown = service.requests[0].headers
     token = shown["Authorization"].removeprefix("Bearer ")
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (claims["tenant"], claims["aud"]) == ("demo", "ingest")
@@ -90,13 +92,13 @@ async def test_the_subprotocol_is_what_the_service_chose(room: Room) -> None:
     ],
     ids=range(10),
 )
-async def test_who_may_not_pass_is_told_before_the_handshake_is_done(
+async def test_an_unauthorised_client_is_refused_before_the_handshake(
     room: Room, service: Service, path: str, headers: dict[str, str], status: int
 ) -> None:
     async with room.open() as url:
         assert await refused(f"{url}{path}", headers) == status
 
-    assert service.asked == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize("origin", [PAGE, "the gateway's own"])
@@ -158,7 +160,7 @@ async def test_a_refusal_can_be_read(
     ],
     ids=range(10),
 )
-async def test_the_client_is_told_why_a_socket_ends(
+async def test_the_client_gets_the_close_code_of_the_service(
     room: Room, live: Live, keys: Keys, settings: Any, messages: list[str], code: int, reason: Any
 ) -> None:
     async with room.open(**settings) as url:
@@ -178,7 +180,9 @@ async def test_the_client_is_told_why_a_socket_ends(
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4321])
-async def test_the_service_is_told_why_the_client_closed(room: Room, live: Live, code: int) -> None:
+async def test_the_service_gets_the_close_code_of_the_client(
+    room: Room, live: Live, code: int
+) -> None:
     async with room.open() as url:
         async with connected(f"{url}{LIVE}") as socket:
             await socket.close(code=code)
@@ -228,7 +232,7 @@ async def test_a_client_that_vanishes_is_gone_for_the_service_too(room: Room, li
 
 
 @pytest.mark.parametrize("how", ["vanishes", "answers no ping"])
-async def test_a_service_that_is_gone_does_not_look_finished(keys: Keys, how: str) -> None:
+async def test_an_answer_of_a_lost_service_is_not_complete(keys: Keys, how: str) -> None:
     async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shaken(reader, writer)
         while await reader.read(100) and how != "vanishes":
@@ -282,7 +286,7 @@ async def test_what_the_service_refuses_or_does_not_answer_is_refused(
     async with Room(behind, keys).open(**limit) as url:
         assert await refused(f"{url}{LIVE}", WITH_KEY) == status
 
-    assert len(service.asked) == (answer != "away")
+    assert len(service.requests) == (answer != "away")
 
 
 async def test_an_open_socket_does_not_hold_up_the_end(room: Room, live: Live) -> None:

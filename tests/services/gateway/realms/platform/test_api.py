@@ -7,21 +7,28 @@ import pytest
 from libs.errors import Unauthenticated
 from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.administration.handlers import administration
-from tests.services.gateway.house import CHIEF, MANAGER, PASSWORD, PLATFORM_WORKSPACE, House, bearer
+from tests.services.gateway.harness import (
+    CHIEF,
+    MANAGER,
+    PASSWORD,
+    PLATFORM_WORKSPACE,
+    Harness,
+    bearer,
+)
 
 AT = "/api/v1/platform"
 KEYS = "/api/v1/keys"
 KEY: dict[str, Any] = {"name": "office", "scopes": ["scan:read"]}
 
 
-async def logged_in(demo: House, email: str, password: str = PASSWORD, path: str = AT) -> Any:
+async def logged_in(demo: Harness, email: str, password: str = PASSWORD, path: str = AT) -> Any:
     body = {"email": email, "password": password}
     return await demo.client.post(f"{path}/login", json=body)
 
 
 @pytest.mark.parametrize("prefix", ["", "/crm"])
 async def test_an_administrator_logs_in_makes_keys_goes_on_and_out(
-    demo: House, prefix: str
+    demo: Harness, prefix: str
 ) -> None:
     first = await logged_in(demo, await demo.email_of(CHIEF), path=prefix + AT)
     assert (first.status_code, first.headers["Cache-Control"]) == (200, "no-store")
@@ -45,9 +52,9 @@ async def test_an_administrator_logs_in_makes_keys_goes_on_and_out(
     assert listed.status_code == 401
 
 
-async def test_only_they_get_in_and_nobody_learns_why_not(demo: House) -> None:
-    chief = await demo.somebody(CHIEF)
-    gone = await demo.somebody(CHIEF)
+async def test_only_they_log_in_and_refusals_are_alike(demo: Harness) -> None:
+    chief = await demo.create_account(CHIEF)
+    gone = await demo.create_account(CHIEF)
     await demo.catch_up()
     await administration.deactivate(
         demo.deps.identity, gone.account_id, reason="test", actor="test"
@@ -69,7 +76,7 @@ async def test_only_they_get_in_and_nobody_learns_why_not(demo: House) -> None:
     assert (await logged_in(demo, str(chief.person.email))).status_code == 200
 
 
-async def test_a_password_is_not_tried_without_end(demo: House) -> None:
+async def test_a_password_is_not_tried_without_end(demo: Harness) -> None:
     email = await demo.email_of(CHIEF)
 
     statuses = [(await logged_in(demo, email, f"guess {n}")).status_code for n in range(12)]
@@ -78,10 +85,10 @@ async def test_a_password_is_not_tried_without_end(demo: House) -> None:
     assert statuses[-1] == 429
 
 
-async def test_a_refresh_token_counts_in_its_own_realm(demo: House) -> None:
-    manager = await demo.somebody(MANAGER)
-    into, _ = await demo.inside(manager, MANAGER.workspace)
-    chief, _ = await demo.inside(await demo.somebody(CHIEF), PLATFORM_WORKSPACE)
+async def test_a_refresh_token_counts_in_its_own_realm(demo: Harness) -> None:
+    approver = await demo.create_account(MANAGER)
+    into, _ = await demo.log_in(approver, MANAGER.workspace)
+    chief, _ = await demo.log_in(await demo.create_account(CHIEF), PLATFORM_WORKSPACE)
 
     refused = await demo.client.post(f"{AT}/refresh", json={"refresh_token": into.refresh_token})
     at_crm = {"refresh_token": chief.refresh_token}

@@ -69,7 +69,7 @@ DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
 
 
 @pytest.mark.parametrize(
-    ("places", "owned", "used", "entered"),
+    ("workspaces", "owned", "used", "entered"),
     [
         ([], (), {}, None),
         ([A, B], (), {}, A),
@@ -80,7 +80,7 @@ DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
         ([A, B], ("shop-c",), {"shop-b": DAYS[0]}, B),
     ],
 )
-def test_a_login_leads_to_the_shop_owned_or_last_used(
+def test_a_login_enters_the_own_shop_or_the_last_used(
     workspaces: list[Workspace],
     owned: tuple[str, ...],
     used: dict[str, datetime],
@@ -121,7 +121,7 @@ def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:
 
 
 @given(shop_role=STANDINGS)
-def test_a_name_says_all_of_a_standing(shop_role: ShopRole) -> None:
+def test_the_name_of_a_role_encodes_its_permissions_and_status(shop_role: ShopRole) -> None:
     read = parse_shop_role(shop_role.name)
 
     assert read is not None
@@ -167,7 +167,7 @@ def test_names_are_short_where_nothing_is_unusual(shop_role: ShopRole, name: str
     assert shop_role.name == name
 
 
-def test_a_role_that_is_switched_off_may_nothing_and_keeps_its_permissions() -> None:
+def test_an_inactive_role_has_no_scopes_but_keeps_its_permissions() -> None:
     off = ShopRole(role="manager", active=False)
 
     assert off.allowed == frozenset()

@@ -10,14 +10,14 @@ from libs.postgres.doorbell import Doorbell
 from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.bootstrap import make_revocations
 from services.gateway.sessions.handlers import session as sessions
-from tests.services.gateway.house import House
+from tests.services.gateway.harness import Harness
 
 CRM = Workspace(Realm.CRM, "demo")
 
 
-async def test_a_session_goes_on_until_it_is_revoked(demo: House) -> None:
-    anna = await demo.somebody(Role(CRM, "ENGINEER"))
-    into, headers = await demo.inside(anna, CRM)
+async def test_a_session_goes_on_until_it_is_revoked(demo: Harness) -> None:
+    anna = await demo.create_account(Role(CRM, "ENGINEER"))
+    into, headers = await demo.log_in(anna, CRM)
     path = f"/internal/sessions/{into.session_id}"
     async with demo.another_client(address="127.0.0.1") as service:
 
@@ -40,9 +40,11 @@ async def test_a_session_goes_on_until_it_is_revoked(demo: House) -> None:
         await demo.deps.verifier.principal(headers["Authorization"])
 
 
-async def test_a_session_that_was_revoked_is_known_to_every_process_by_the_row(demo: House) -> None:
-    anna = await demo.somebody(Role(CRM, "ENGINEER"))
-    into, _ = await demo.inside(anna, CRM)
+async def test_a_session_that_was_revoked_is_known_to_every_process_by_the_row(
+    demo: Harness,
+) -> None:
+    anna = await demo.create_account(Role(CRM, "ENGINEER"))
+    into, _ = await demo.log_in(anna, CRM)
 
     await sessions.log_out(demo.deps.identity, into.refresh_token)
 
@@ -50,10 +52,10 @@ async def test_a_session_that_was_revoked_is_known_to_every_process_by_the_row(d
     assert await demo.deps.pool.fetchval(stored, str(into.session_id)) == 1
 
 
-async def test_a_row_that_was_never_written_is_made_up_for_by_the_read_model(demo: House) -> None:
+async def test_a_revocation_without_its_row_is_found_in_the_read_model(demo: Harness) -> None:
     """The process that revoked died before it wrote the row."""
-    anna = await demo.somebody(Role(CRM, "ENGINEER"))
-    into, _ = await demo.inside(anna, CRM)
+    anna = await demo.create_account(Role(CRM, "ENGINEER"))
+    into, _ = await demo.log_in(anna, CRM)
     await sessions.log_out(demo.deps.identity, into.refresh_token)
     await demo.deps.pool.execute("DELETE FROM revoked_session")
     another = make_revocations(demo.deps.settings, demo.deps.pool, Doorbell("nowhere", "gateway"))

@@ -14,7 +14,7 @@ from services.gateway.sessions.handlers import session as sessions
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from tests.services.gateway.device import BRIDGE, LetIn
 from tests.services.gateway.device import is_in as answers
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     CHIEF,
     KIOSKS,
     MANAGER,
@@ -23,7 +23,7 @@ from tests.services.gateway.house import (
     SCALES,
     STAFF,
     WEIGHER,
-    House,
+    Harness,
     some_email,
 )
 
@@ -32,23 +32,23 @@ KIOSK = Role(KIOSKS, "kiosk")
 Headers = dict[str, str]
 
 
-async def listed(demo: House, headers: Headers, query: str = "") -> list[str]:
+async def session_ids(demo: Harness, headers: Headers, query: str = "") -> list[str]:
     answer = await demo.client.get(SESSIONS + query, headers=headers)
     assert answer.status_code == 200, answer.text
     return [one["session_id"] for one in answer.json()["sessions"]]
 
 
-async def is_in(demo: House, headers: Headers) -> bool:
+async def is_in(demo: Harness, headers: Headers) -> bool:
     """Whether a session opens anything."""
     status = (await demo.client.get(SESSIONS, headers=headers)).status_code
     assert status in (200, 401)
     return status == 200
 
 
-async def test_people_see_their_sessions_in_all_realms(demo: House) -> None:
-    anna = await demo.somebody(STAFF, WEIGHER)
-    there, _ = await demo.inside(anna, SCALES, device="phone")
-    here, headers = await demo.inside(anna, KIOSKS, device="till")
+async def test_people_see_their_sessions_in_all_realms(demo: Harness) -> None:
+    anna = await demo.create_account(STAFF, WEIGHER)
+    there, _ = await demo.log_in(anna, SCALES, device="phone")
+    here, headers = await demo.log_in(anna, KIOSKS, device="till")
     await demo.header_of(STAFF)
     await demo.catch_up()
 
@@ -61,10 +61,10 @@ async def test_people_see_their_sessions_in_all_realms(demo: House) -> None:
     ]
 
 
-async def test_a_session_that_is_ended_opens_nothing(demo: House) -> None:
-    anna = await demo.somebody(STAFF)
-    lost, on_phone = await demo.inside(anna, KIOSKS)
-    here, headers = await demo.inside(anna, KIOSKS)
+async def test_a_session_that_is_ended_opens_nothing(demo: Harness) -> None:
+    anna = await demo.create_account(STAFF)
+    lost, on_phone = await demo.log_in(anna, KIOSKS)
+    here, headers = await demo.log_in(anna, KIOSKS)
 
     for _ in range(2):
         ended = await demo.client.delete(f"{SESSIONS}/{lost.session_id}", headers=headers)
@@ -78,11 +78,11 @@ async def test_a_session_that_is_ended_opens_nothing(demo: House) -> None:
     assert not await is_in(demo, headers)
 
 
-async def test_all_others_are_ended_or_those_of_one_device(demo: House) -> None:
-    anna = await demo.somebody(STAFF, WEIGHER)
-    _, headers = await demo.inside(anna, KIOSKS, device="till")
+async def test_all_others_are_ended_or_those_of_one_device(demo: Harness) -> None:
+    anna = await demo.create_account(STAFF, WEIGHER)
+    _, headers = await demo.log_in(anna, KIOSKS, device="till")
     for workspace, device in ((KIOSKS, "phone"), (KIOSKS, "phone"), (SCALES, "tablet")):
-        await demo.inside(anna, workspace, device=device)
+        await demo.log_in(anna, workspace, device=device)
     other = await demo.header_of(STAFF)
     await demo.catch_up()
 
@@ -90,13 +90,13 @@ async def test_all_others_are_ended_or_those_of_one_device(demo: House) -> None:
         answer = await demo.client.delete(SESSIONS + query, headers=headers)
         await demo.catch_up()
         assert answer.json() == {"revoked": ended}
-        assert len(await listed(demo, headers)) == left
-    assert len(await listed(demo, other)) == 1
+        assert len(await session_ids(demo, headers)) == left
+    assert len(await session_ids(demo, other)) == 1
 
 
-async def test_nobody_ends_somebody_elses_session(demo: House) -> None:
-    anna = await demo.somebody(STAFF)
-    annas, on_annas = await demo.inside(anna, KIOSKS)
+async def test_a_session_of_another_account_cannot_be_ended(demo: Harness) -> None:
+    anna = await demo.create_account(STAFF)
+    annas, on_annas = await demo.log_in(anna, KIOSKS)
 
     for caller in (await demo.header_of(STAFF), await demo.header_of(CHIEF)):
         theirs, nobodys = [
@@ -109,37 +109,39 @@ async def test_nobody_ends_somebody_elses_session(demo: House) -> None:
     assert await is_in(demo, on_annas)
 
 
-async def test_only_who_manages_devices_sees_and_ends_them(demo: House, let_in: LetIn) -> None:
+async def test_only_managers_of_devices_list_and_end_their_sessions(
+    demo: Harness, let_in: LetIn
+) -> None:
     elsewhere = Role(Workspace(Realm.KIOSK, "other"), "admin")
-    kiosk, bridge = await demo.somebody(KIOSK), await let_in(BRIDGE)
-    of_kiosk, on_kiosk = await demo.inside(kiosk, KIOSKS, "Kiosk: hall")
+    kiosk, bridge = await demo.create_account(KIOSK), await let_in(BRIDGE)
+    of_kiosk, on_kiosk = await demo.log_in(kiosk, KIOSKS, "Kiosk: hall")
     assert await answers(bridge)
     of_bridge = (await demo.events(SessionOpened))[-1]
     owner = await profile(demo.deps.identity, (await demo.events(DeviceEnrolled))[-1].enrolled_by)
-    _, weigher = await demo.inside(owner, SCALES)
+    _, weigher = await demo.log_in(owner, SCALES)
     await demo.catch_up()
     path, of_weigher = [f"{SESSIONS}/{one.session_id}" for one in (of_kiosk, of_bridge)]
     roles = (MANAGER, WEIGHER, CHIEF, STAFF, elsewhere)
-    manager, another, chief, staff, stranger = [await demo.header_of(one) for one in roles]
+    approver, another, chief, staff, stranger = [await demo.header_of(one) for one in roles]
 
     # Whoever registers at the scales looks after the bridges that they let in themselves.
     for caller, kiosk_seen, bridge_seen in (
-        (manager, True, False),
+        (approver, True, False),
         (weigher, False, True),
         (another, False, False),
         (chief, True, True),
     ):
-        seen = await listed(demo, caller, "?of=devices")
+        seen = await session_ids(demo, caller, "?of=devices")
         assert (str(of_kiosk.session_id) in seen) is kiosk_seen
         assert (str(of_bridge.session_id) in seen) is bridge_seen
     for caller, query in ((staff, ""), (stranger, ""), (stranger, "&tenant=demo")):
-        assert await listed(demo, caller, f"?of=devices{query}") == []
+        assert await session_ids(demo, caller, f"?of=devices{query}") == []
     for caller in (staff, stranger, weigher, another):
         assert (await demo.client.delete(path, headers=caller)).status_code == 404
-    for caller in (staff, stranger, manager, another):
+    for caller in (staff, stranger, approver, another):
         assert (await demo.client.delete(of_weigher, headers=caller)).status_code == 404
     assert await is_in(demo, on_kiosk)
-    assert (await demo.client.delete(path, headers=manager)).status_code == 204
+    assert (await demo.client.delete(path, headers=approver)).status_code == 204
     assert (await demo.client.delete(of_weigher, headers=weigher)).status_code == 204
     assert not await is_in(demo, on_kiosk)
 
@@ -148,11 +150,11 @@ def passwords(old: str = PASSWORD, new: str = NEW_PASSWORD) -> dict[str, str]:
     return {"old_password": old, "new_password": new}
 
 
-async def change(demo: House, headers: Headers, body: dict[str, str]) -> Response:
+async def change(demo: Harness, headers: Headers, body: dict[str, str]) -> Response:
     return await demo.client.post(CHANGE, json=body, headers=headers)
 
 
-async def enter(demo: House, address: str, password: str, workspace: Workspace = KIOSKS) -> None:
+async def enter(demo: Harness, address: str, password: str, workspace: Workspace = KIOSKS) -> None:
     where = {
         "realm": workspace.realm,
         "tenant": workspace.tenant,
@@ -162,13 +164,13 @@ async def enter(demo: House, address: str, password: str, workspace: Workspace =
     await log_in(demo.deps.identity, **where, address=email(address), attempts=None)
 
 
-async def test_a_new_password_ends_all_sessions(demo: House) -> None:
+async def test_a_new_password_ends_all_sessions(demo: Harness) -> None:
     address = some_email()
-    anna = await demo.somebody(STAFF, WEIGHER, email=address)
-    elsewhere, on_scales = await demo.inside(anna, SCALES)
+    anna = await demo.create_account(STAFF, WEIGHER, email=address)
+    elsewhere, on_scales = await demo.log_in(anna, SCALES)
     await demo.catch_up()
     # So new that no read model knows of it.
-    _, headers = await demo.inside(anna, KIOSKS)
+    _, headers = await demo.log_in(anna, KIOSKS)
 
     answer = await change(demo, headers, passwords())
 
@@ -183,10 +185,10 @@ async def test_a_new_password_ends_all_sessions(demo: House) -> None:
         await enter(demo, address, NEW_PASSWORD, workspace)
 
 
-async def test_a_password_is_not_guessed_with_a_token(demo: House) -> None:
+async def test_a_password_is_not_guessed_with_a_token(demo: Harness) -> None:
     address = some_email()
-    anna = await demo.somebody(STAFF, email=address)
-    _, headers = await demo.inside(anna, KIOSKS)
+    anna = await demo.create_account(STAFF, email=address)
+    _, headers = await demo.log_in(anna, KIOSKS)
 
     guesses = [await change(demo, headers, passwords(old=f"guess {n}")) for n in range(11)]
 
@@ -208,7 +210,7 @@ async def test_a_password_is_not_guessed_with_a_token(demo: House) -> None:
         passwords() | {"account_id": "somebody else"},
     ],
 )
-async def test_what_is_no_change_is_not_repeated(demo: House, body: dict[str, str]) -> None:
+async def test_what_is_no_change_is_not_repeated(demo: Harness, body: dict[str, str]) -> None:
     answer = await change(demo, await demo.header_of(STAFF), body)
 
     assert answer.status_code == 422

@@ -48,7 +48,7 @@ CRM = Workspace("crm", "demo")
 open_it = OpenSession(
     session_id=ID, account_id=ANNA, workspace=CRM, device="phone", now=NOW, lifetime=DAY
 )
-opened = SessionOpened(
+session_opened = SessionOpened(
     session_id=ID,
     account_id=ANNA,
     realm="crm",
@@ -73,8 +73,8 @@ def reused(at: datetime) -> SessionRevoked:
 
 
 ended = replace(revoked, reason="password", revoked_at=refresh.now)
-with_long_device = replace(opened, device="x" * MAX_DEVICE)
-rotated: list[GatewayEvent] = [opened, refreshed]
+with_long_device = replace(session_opened, device="x" * MAX_DEVICE)
+rotated: list[GatewayEvent] = [session_opened, refreshed]
 rotated_twice = [*rotated, replace(refreshed, generation=3)]
 next_day = replace(refresh, rotation=2, now=NOW + DAY)
 refreshed_next_day = replace(
@@ -83,23 +83,23 @@ refreshed_next_day = replace(
 
 
 @decisions(
-    ("opens", [], open_it, [opened]),
-    ("opens once", [opened], open_it, SessionExists),
+    ("opens", [], open_it, [session_opened]),
+    ("opens once", [session_opened], open_it, SessionExists),
     ("a long device is cut", [], replace(open_it, device="x" * 1000), [with_long_device]),
     ("refreshed though unknown", [], refresh, SessionOver),
-    ("the current token gives the next", [opened], refresh, [refreshed]),
+    ("the current token gives the next", [session_opened], refresh, [refreshed]),
     ("the one before in the grace", rotated, replace(refresh, now=last_second), NOTHING),
     ("the one before after the grace", rotated, replace(refresh, now=too_late), [reused(too_late)]),
     ("the one before that at once", rotated_twice, refresh, [reused(refresh.now)]),
-    ("a token never given", [opened], replace(refresh, rotation=2), SessionOver),
-    ("ran out", [opened], replace(refresh, now=NOW + DAY), SessionOver),
+    ("a token never given", [session_opened], replace(refresh, rotation=2), SessionOver),
+    ("ran out", [session_opened], replace(refresh, now=NOW + DAY), SessionOver),
     ("refreshed, and did not run out", rotated, next_day, [refreshed_next_day]),
-    ("refreshed after revoked", [opened, revoked], refresh, SessionOver),
-    ("ended by the account", [opened], replace(refresh, ended="password"), [ended]),
-    ("revoked", [opened], revoke, [revoked]),
-    ("revoked twice", [opened, revoked], replace(revoke, reason="logout"), NOTHING),
-    ("revoked by another", [opened], replace(revoke, account_id=EVE), SessionUnknown),
-    ("revoked by its token", [opened], lost, [revoked]),
+    ("refreshed after revoked", [session_opened, revoked], refresh, SessionOver),
+    ("ended by the account", [session_opened], replace(refresh, ended="password"), [ended]),
+    ("revoked", [session_opened], revoke, [revoked]),
+    ("revoked twice", [session_opened, revoked], replace(revoke, reason="logout"), NOTHING),
+    ("revoked by another", [session_opened], replace(revoke, account_id=EVE), SessionUnknown),
+    ("revoked by its token", [session_opened], lost, [revoked]),
     ("unknown, revoked", [], revoke, SessionUnknown),
     ("unknown, revoked by its token", [], lost, SessionUnknown),
 )
@@ -138,7 +138,7 @@ def withdrawn(tenant: str) -> RoleWithdrawn:
 def test_an_account_may_end_its_sessions(since: list[GatewayEvent], reason: str | None) -> None:
     account = ACCOUNT.state_after([account_opened, engineer, *since])
 
-    assert ended_by(account, SESSION.state_after([opened])) == reason
+    assert ended_by(account, SESSION.state_after([session_opened])) == reason
 
 
 Steps = list[tuple[int, int]]
@@ -148,7 +148,7 @@ steps = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=40)
 
 @given(steps)
 def test_in_whatever_order_tokens_come_only_the_last_two_ever_open(steps: Steps) -> None:
-    history: list[GatewayEvent] = [opened]
+    history: list[GatewayEvent] = [session_opened]
     now, rotated_at, rotation, over = NOW, None, 1, False
     for seconds, behind in steps:
         now += seconds * SECOND

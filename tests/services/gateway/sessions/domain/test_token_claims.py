@@ -4,10 +4,10 @@ from typing import Any
 
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.sessions.api.realm_route import claims_in
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     CHIEF,
     PASSWORD,
-    House,
+    Harness,
     bearer,
     claims_of,
     some_email,
@@ -29,25 +29,25 @@ def door_claims(token: str) -> dict[str, Any]:
     return {n: v for n, v in claims.items() if n not in OURS - {"sub"} and n != "subject"}
 
 
-async def test_at_the_scales_sub_is_the_number_that_registering_answered(house: House) -> None:
+async def test_at_the_scales_sub_is_the_number_that_registering_answered(harness: Harness) -> None:
     email = some_email()
     body = {"email": email, "password": PASSWORD}
-    made = (await house.client.post("/auth/register", json=body)).json()
+    made = (await harness.client.post("/auth/register", json=body)).json()
     form = {"username": email, "password": PASSWORD}
 
-    token = (await house.client.post("/auth/login", data=form)).json()["access_token"]
+    token = (await harness.client.post("/auth/login", data=form)).json()["access_token"]
 
     assert door_claims(token) == {"sub": str(made["id"])}
     # Ours go by the account's own id, as ever.
-    mine = await house.client.get("/api/v1/sessions", headers=bearer(token))
+    mine = await harness.client.get("/api/v1/sessions", headers=bearer(token))
     assert mine.status_code == 200
-    assert claims_of(house.deps, token).subject == payload_of(token)["subject"] != str(made["id"])
+    assert claims_of(harness.deps, token).subject == payload_of(token)["subject"] != str(made["id"])
 
 
-async def test_at_the_crm_a_token_says_who_and_in_which_role(house: House) -> None:
-    who = await house.account(Realm.CRM, "SUPERVISOR")
+async def test_a_token_of_the_crm_has_the_user_and_the_role(harness: Harness) -> None:
+    who = await harness.account(Realm.CRM, "SUPERVISOR")
 
-    pair = (await house.token(str(who.person.email))).json()
+    pair = (await harness.token(str(who.person.email))).json()
 
     claims = door_claims(pair["access_token"])
     scopes = claims.pop("scopes")
@@ -57,12 +57,12 @@ async def test_at_the_crm_a_token_says_who_and_in_which_role(house: House) -> No
     assert scopes == payload_of(pair["access_token"])["scope"].split()
 
 
-async def test_at_the_kiosks_a_token_says_the_user_by_number_and_name(house: House) -> None:
-    staff, kiosk = [await house.account(Realm.KIOSK, role) for role in ("staff", "kiosk")]
+async def test_at_the_kiosks_a_token_says_the_user_by_number_and_name(harness: Harness) -> None:
+    staff, kiosk = [await harness.account(Realm.KIOSK, role) for role in ("staff", "kiosk")]
     body = {"username": kiosk.person.username, "password": PASSWORD, "device_id": "hall-1"}
 
-    of_staff = (await house.login(str(staff.person.username))).json()["access_token"]
-    of_kiosk = (await house.client.post("/api/v1/kiosk/login", json=body)).json()["access_token"]
+    of_staff = (await harness.login(str(staff.person.username))).json()["access_token"]
+    of_kiosk = (await harness.client.post("/api/v1/kiosk/login", json=body)).json()["access_token"]
 
     assert door_claims(of_staff) == {
         "sub": str(staff.account_id),
@@ -81,9 +81,9 @@ async def test_at_the_kiosks_a_token_says_the_user_by_number_and_name(house: Hou
         "type": "kiosk_access_token",
         "device_id": "hall-1",
     }
-    assert kid == house.deps.signing_keys.current.kid
+    assert kid == harness.deps.signing_keys.current.kid
     path = "/api/v1/kiosk/token/prepare-deny-list"
-    deny = (await house.client.post(path, headers=bearer(of_kiosk))).json()
+    deny = (await harness.client.post(path, headers=bearer(of_kiosk))).json()
     assert deny["deny_list_preparation"]["jti"] == payload_of(of_kiosk)["jti"]
 
 
@@ -100,8 +100,8 @@ async def test_at_the_shop_sub_is_the_shop_and_before_that_pending(door: Door) -
     assert claims == {"sub": str(made["shop_id"]), "phone": anna.phone}
 
 
-async def test_the_platforms_own_tokens_say_nothing_more(demo: House) -> None:
-    _, headers = await demo.inside(await demo.somebody(CHIEF), CHIEF.workspace)
+async def test_the_platforms_own_tokens_say_nothing_more(demo: Harness) -> None:
+    _, headers = await demo.log_in(await demo.create_account(CHIEF), CHIEF.workspace)
 
     token = headers["Authorization"].removeprefix("Bearer ")
 

@@ -48,7 +48,7 @@ from tests.services.gateway.identities import (
         ("kiosk@example.com", PASSWORD, "role"),
     ],
 )
-async def test_every_failure_looks_the_same_costs_one_check_and_is_recorded_with_its_reason(
+async def test_all_failures_are_alike_cost_one_check_and_are_recorded_with_their_reason(
     people: People, address: str | None, password: str, reason: str
 ) -> None:
     counted = Counted(cost=CHEAP)
@@ -203,7 +203,7 @@ async def test_sessions_end_before_read_models_know(people: People, clock: Clock
         await people.assert_shut_out()
 
 
-async def test_a_session_is_good_for_its_own_account_in_its_own_place(people: People) -> None:
+async def test_a_session_is_valid_for_its_account_in_its_workspace(people: People) -> None:
     anna = await people.enter_new()
     boris = await people.open(BORIS)
 

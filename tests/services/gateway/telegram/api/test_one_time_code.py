@@ -28,7 +28,7 @@ from services.gateway.telegram.handlers.one_time_code import verify_code
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import TOKEN
 from tests.services.gateway.code_context import BOT_NAME, some_phone
-from tests.services.gateway.house import client_of, gateway_on, limit_of
+from tests.services.gateway.harness import client_of, gateway_on, limit_of
 from tests.services.gateway.shop_door import AUTH, Door, Someone
 
 ASK, VERIFY = f"{AUTH}/request-otp", f"{AUTH}/verify-otp"
@@ -52,7 +52,7 @@ async def test_a_code_comes_by_telegram(door: Door) -> None:
     assert outcome == Verified()
 
 
-async def test_who_is_unknown_is_told_how_to_register(door: Door) -> None:
+async def test_an_unknown_phone_gets_instructions_to_register(door: Door) -> None:
     answer = await door.post("request-otp/", {"phone": some_phone()})
 
     body = answer.json()
@@ -161,7 +161,7 @@ async def test_what_is_no_json_is_a_422_too(door: Door) -> None:
         assert isinstance(answer.json()["detail"], str)
 
 
-async def test_too_many_requests_send_nothing_and_are_said_in_the_words_the_page_looks_for(
+async def test_too_many_requests_send_nothing_and_have_the_text_that_the_page_searches(
     door: Door,
 ) -> None:
     anna = await door.linked()
@@ -179,8 +179,8 @@ def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 1_000_000:06}"
 
 
-async def guess(door: Door, who: Someone, code: str) -> Response:
-    """Show a code from an address that nobody used before."""
+async def try_code(door: Door, who: Someone, code: str) -> Response:
+    """Try a code from a new address."""
     async with client_of(door.deps) as client:
         shown = {"phone": who.phone, "otp_code": code}
         return await client.post(f"{AUTH}/verify-otp", json=shown)
@@ -190,7 +190,7 @@ async def test_guesses_from_many_addresses_end_the_code_and_not_the_phone(door: 
     anna = await door.linked()
     right = await door.code(anna)
 
-    answers = await asyncio.gather(*(guess(door, anna, wrong(right)) for _ in range(10)))
+    answers = await asyncio.gather(*(try_code(door, anna, wrong(right)) for _ in range(10)))
     late = await door.show(anna, right)
     another = await door.show(anna, await door.code(anna))
 
@@ -203,8 +203,8 @@ async def test_guesses_from_many_addresses_end_the_code_and_not_the_phone(door: 
     assert another.status_code == 200
 
 
-async def test_who_guesses_slows_only_themselves(door: Door) -> None:
-    """A stranger behind the shop's address keeps nobody out who was in there before."""
+async def test_guesses_affect_their_own_network_only(door: Door) -> None:
+    """Guesses from the shop's address do not block members who logged in from it before."""
     bella, _ = await door.registered()
     strangers = [await door.show(Someone(), "123456") for _ in range(40)]
     await door.log_in(bella)
@@ -228,7 +228,7 @@ async def guessed_elsewhere(door: Door, who: Someone) -> str:
     return sent
 
 
-async def test_after_many_guesses_the_owner_confirms_a_new_place_in_telegram(door: Door) -> None:
+async def test_after_many_guesses_the_owner_confirms_a_new_network_in_telegram(door: Door) -> None:
     anna = await door.linked()
     await door.log_in(anna)
     sent = [
@@ -267,7 +267,7 @@ async def test_refused_codes_are_recorded_once_a_minute_without_code_or_phone(do
     assert recorded[0].digest == door.deps.identity.seal.digest("phone", anna.phone)
 
 
-async def test_a_wrong_code_does_not_say_who_is_known(door: Door) -> None:
+async def test_a_wrong_code_does_not_reveal_whether_the_phone_is_known(door: Door) -> None:
     (anna, _), nobody = await door.registered(), await door.linked()
     for who in (anna, nobody):
         await door.code(who)

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from services.gateway.telegram.domain.bot_update import (
     MAX_DATA,
     BotCommand,
-    Choice,
-    Chosen,
+    ButtonAction,
+    ButtonPressed,
     ConfirmLogin,
     ForeignContact,
     Help,
     Keyboard,
+    LinkStatus,
     OwnContact,
-    ShopEntry,
+    ShopListing,
     Shops,
-    SomethingElse,
     Start,
-    Status,
-    TypedNumber,
+    TypedPhone,
+    UnknownMessage,
     confirmation_text,
     masked,
     read,
@@ -56,16 +56,16 @@ START = update(text="/start")["message"]
         ("/start login", Start),
         ("/start@cvety_bot", Start),
         (" /help ", Help),
-        ("/status", Status),
+        ("/status", LinkStatus),
         ("/shops", Shops),
-        ("/starting", SomethingElse),
-        *((f"/login{odd}", SomethingElse) for odd in ("", "_0123abc", "_0123abcde", "_0123abcG")),
-        ("привет", SomethingElse),
-        ("", SomethingElse),
-        ("+7 701 123-45-67", TypedNumber),
-        ("87011234567", TypedNumber),
-        ("8 (701) 123 45 67", TypedNumber),
-        ("123", SomethingElse),
+        ("/starting", UnknownMessage),
+        *((f"/login{odd}", UnknownMessage) for odd in ("", "_0123abc", "_0123abcde", "_0123abcG")),
+        ("привет", UnknownMessage),
+        ("", UnknownMessage),
+        ("+7 701 123-45-67", TypedPhone),
+        ("87011234567", TypedPhone),
+        ("8 (701) 123 45 67", TypedPhone),
+        ("123", UnknownMessage),
     ],
 )
 def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
@@ -73,7 +73,7 @@ def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
 
 
 PRESSED = {"id": "7", "from": {"id": ANNA}, "data": "accept shop-1"}
-CHOSEN = Chosen(telegram_id=ANNA, callback="7", choice=Choice.ACCEPT, tenant="shop-1")
+CHOSEN = ButtonPressed(telegram_id=ANNA, callback="7", action=ButtonAction.ACCEPT, tenant="shop-1")
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ CHOSEN = Chosen(telegram_id=ANNA, callback="7", choice=Choice.ACCEPT, tenant="sh
         ({"id": 7}, None),
     ],
 )
-def test_a_button_is_read_strictly(changed: dict[str, Any], meant: Chosen | None) -> None:
+def test_a_button_is_read_strictly(changed: dict[str, Any], meant: ButtonPressed | None) -> None:
     assert read({"update_id": 1, "callback_query": PRESSED | changed}) == meant
 
 
-def test_a_shop_has_a_button_for_each_thing_to_do() -> None:
+def test_a_shop_has_a_button_for_each_action() -> None:
     shown = [
-        ShopEntry(tenant="shop-1", name="Розы", invited=False),
-        ShopEntry(tenant="shop-2", name="Сад", invited=True),
-        ShopEntry(tenant="x" * MAX_DATA, name="Длинный", invited=True),
+        ShopListing(tenant="shop-1", name="Розы", invited=False),
+        ShopListing(tenant="shop-2", name="Сад", invited=True),
+        ShopListing(tenant="x" * MAX_DATA, name="Длинный", invited=True),
     ]
 
     data = [button.data for button in shops_reply(shown).buttons]
@@ -169,7 +169,7 @@ def test_nothing_that_is_sent_breaks_the_reading(sent: object) -> None:
     number, command = update_id(sent), read(sent)
 
     assert number is None or number >= 0
-    if not isinstance(command, Shops | Chosen | ConfirmLogin | None):
+    if not isinstance(command, Shops | ButtonPressed | ConfirmLogin | None):
         assert reply_to(command).text
 
 
@@ -178,13 +178,13 @@ def test_what_is_no_number_of_an_update_is_none(number: object) -> None:
     assert update_id({"update_id": number}) is None
 
 
-@pytest.mark.parametrize("command", [Start, ForeignContact, TypedNumber, Status])
-def test_without_a_proved_phone_people_are_asked_for_their_contact(command: Any) -> None:
+@pytest.mark.parametrize("command", [Start, ForeignContact, TypedPhone, LinkStatus])
+def test_without_a_proved_phone_the_contact_is_requested(command: Any) -> None:
     assert reply_to(command(telegram_id=ANNA)).keyboard is Keyboard.ASK_CONTACT
 
 
 def test_the_status_shows_enough_of_the_phone_to_recognise_it() -> None:
-    reply = reply_to(Status(telegram_id=ANNA), linked="+77011234567")
+    reply = reply_to(LinkStatus(telegram_id=ANNA), linked="+77011234567")
 
     assert "+7•••4567" in reply.text
     assert "+77011234567" not in reply.text
@@ -192,5 +192,5 @@ def test_the_status_shows_enough_of_the_phone_to_recognise_it() -> None:
 
 
 @pytest.mark.parametrize(("phone", "shown"), [("+77011234567", "+7•••4567"), ("+7701123", "•••")])
-def test_little_of_a_phone_is_shown(phone: str, shown: str) -> None:
+def test_most_of_a_phone_is_masked(phone: str, shown: str) -> None:
     assert masked(phone) == shown

@@ -88,7 +88,9 @@ SECOND = timedelta(seconds=1)
     [(MAX_AGE, True), (MAX_AGE + SECOND, False), (-AHEAD, True), (-AHEAD - SECOND, False)],
     ids=["a day later", "too late", "slightly early", "too early"],
 )
-def test_it_is_good_for_a_day_and_never_before_its_time(moved: timedelta, *, good: bool) -> None:
+def test_init_data_is_valid_for_a_day_and_not_before_its_time(
+    moved: timedelta, *, good: bool
+) -> None:
     if good:
         assert read(GOOD, NOW + moved).auth_date == NOW
     else:

@@ -28,7 +28,7 @@ from services.gateway.telegram.domain.one_time_code import (
     Verified,
     Wrong,
 )
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from tests.services.gateway.code_context import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.device_grants.domain.test_grant import GRANT
 
@@ -41,10 +41,10 @@ OUTCOMES: dict[str, Verified | Expired | TooMany] = {
 
 
 @dataclass(frozen=True)
-class Desk:
+class CodeDriver:
     """The store, with a phone no other test has; each call comes from a new address by default."""
 
-    codes: Codes
+    codes: CodeStore
     clock: Clock
     phone: str
 
@@ -70,7 +70,7 @@ class Desk:
         )
 
     async def log_in(self, address: str) -> Outcome:
-        """Ask for a code and try it; confirm that it is them, if that is what is asked for."""
+        """Request a code and try it; confirm the request if that is required."""
         if isinstance(await self.request(address=address), Unconfirmed):
             given: dict[str, Any] = {"telegram_id": self.owner, "now": self.clock()}
             nonce = await self.codes.ask_confirmation(self.phone, address=address, **given)
@@ -79,8 +79,8 @@ class Desk:
             assert await self.request(address=address) is None
         return await self.attempt(address=address)
 
-    async def guess(self, address: str) -> int:
-        """Ask for a code and guess as long as it is worth anything; how often it was."""
+    async def guess_until_refused(self, address: str) -> int:
+        """Request codes and guess until attempts are refused; how many were accepted."""
         for guesses in range(100):
             if guesses % TRIES == 0:
                 await self.request(address=address)
@@ -90,11 +90,13 @@ class Desk:
 
 
 @pytest.fixture
-def context(pool: Pool, clock: Clock) -> Desk:
-    return Desk(Codes(pool, seal=SEAL, key=CODE_KEY), clock, some_phone())
+def context(pool: Pool, clock: Clock) -> CodeDriver:
+    return CodeDriver(CodeStore(pool, seal=SEAL, key=CODE_KEY), clock, some_phone())
 
 
-async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(context: Desk) -> None:
+async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(
+    context: CodeDriver,
+) -> None:
     assert await context.request() is None
 
     outcomes = await asyncio.gather(*(context.attempt() for _ in range(20)))
@@ -119,7 +121,9 @@ async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(context:
         ),
     ],
 )
-async def test_a_code_is_right_in_its_time_and_within_its_tries(context: Desk, steps: str) -> None:
+async def test_a_code_is_right_in_its_time_and_within_its_tries(
+    context: CodeDriver, steps: str
+) -> None:
     """`+A` requests code A, `A=4` tries it and expects 4 remaining tries, `60s` go by.
 
     Each comes from a new address, or from the one after `@`.
@@ -139,11 +143,11 @@ async def test_a_code_is_right_in_its_time_and_within_its_tries(context: Desk, s
             assert outcome == (OUTCOMES.get(expected) or Wrong(remaining=int(expected))), step
 
 
-async def test_a_network_slows_only_itself(context: Desk) -> None:
+async def test_a_network_slows_only_itself(context: CodeDriver) -> None:
     shop, home = some_address(), some_address()
     assert await context.log_in(shop) == Verified()
 
-    guesses = await context.guess(home)
+    guesses = await context.guess_until_refused(home)
     others = await asyncio.gather(
         *(context.attempt(phone=some_phone(), address=shop) for _ in range(50))
     )
@@ -158,19 +162,21 @@ async def test_a_network_slows_only_itself(context: Desk) -> None:
     assert await context.log_in(some_address()) == Verified()
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=("elsewhere", "behind the same address"))
+@pytest.mark.parametrize(
+    "same_network", [False, True], ids=("elsewhere", "behind the same address")
+)
 async def test_no_day_sees_a_hundred_guesses_and_no_hour_a_locked_out_owner(
-    context: Desk, *, inside: bool
+    context: CodeDriver, *, same_network: bool
 ) -> None:
     home, day, guesses = some_address(), timedelta(days=1), []
     assert await context.log_in(home) == Verified()
 
     for hour in range(60):
         # As soon as what was counted is forgotten, and all the time in between.
-        for address in [home] * inside + [some_address() for _ in range(5)]:
-            guesses += [context.clock()] * await context.guess(address)
+        for address in [home] * same_network + [some_address() for _ in range(5)]:
+            guesses += [context.clock()] * await context.guess_until_refused(address)
         new = hour % 20 == 19
-        if new or not inside:
+        if new or not same_network:
             context.clock.advance(minutes=15)
             assert await context.log_in(some_address() if new else home) == Verified(), hour
             guesses += [context.clock()] * TRIES * new
@@ -180,8 +186,10 @@ async def test_no_day_sees_a_hundred_guesses_and_no_hour_a_locked_out_owner(
     assert max(sum(at <= one < at + day for one in guesses) for at in guesses) < 100
 
 
-async def test_a_login_is_confirmed_by_the_owner_once_and_for_one_network(context: Desk) -> None:
-    while await context.guess(some_address()):
+async def test_a_login_is_confirmed_by_the_owner_once_and_for_one_network(
+    context: CodeDriver,
+) -> None:
+    while await context.guess_until_refused(some_address()):
         continue
     new, eve = some_address(), some_address()
     given: dict[str, Any] = {"telegram_id": context.owner, "now": context.clock()}
@@ -203,8 +211,8 @@ async def test_a_login_is_confirmed_by_the_owner_once_and_for_one_network(contex
     assert await context.attempt(address=new) == Verified()
 
 
-async def test_a_code_that_is_shown_to_whoever_asks_is_not_guessed(context: Desk) -> None:
-    while await context.guess(some_address()):
+async def test_attempts_on_a_displayed_code_are_not_guesses(context: CodeDriver) -> None:
+    while await context.guess_until_refused(some_address()):
         continue
     at: dict[str, Any] = {"address": some_address(), "now": context.clock()}
 
@@ -213,7 +221,7 @@ async def test_a_code_that_is_shown_to_whoever_asks_is_not_guessed(context: Desk
     assert await context.codes.attempt(context.phone, CODE, **at) == Verified()
 
 
-async def test_the_right_code_gives_the_tries_back(context: Desk) -> None:
+async def test_the_right_code_gives_the_tries_back(context: CodeDriver) -> None:
     home = some_address()
     for _ in range(10):
         await context.request(address=home)
@@ -221,14 +229,14 @@ async def test_the_right_code_gives_the_tries_back(context: Desk) -> None:
         assert await context.attempt(address=home) == Verified()
 
 
-async def test_the_code_of_one_phone_opens_no_other(context: Desk) -> None:
+async def test_the_code_of_one_phone_opens_no_other(context: CodeDriver) -> None:
     await context.request()
     await context.request(OTHER, phone=some_phone())
 
     assert await context.attempt(OTHER) == Wrong(remaining=2)
 
 
-async def test_ten_requests_a_minute_of_a_phone_from_one_network(context: Desk) -> None:
+async def test_ten_requests_a_minute_of_a_phone_from_one_network(context: CodeDriver) -> None:
     eve = some_address()
     requests = [context.request(OTHER, address=eve) for _ in range(REQUESTS.most)]
     assert set(await asyncio.gather(*requests)) == {None}
@@ -241,7 +249,7 @@ async def test_ten_requests_a_minute_of_a_phone_from_one_network(context: Desk) 
     assert await context.request(address=eve) is None
 
 
-async def test_one_address_asks_for_so_many_phones_and_no_more(context: Desk) -> None:
+async def test_one_address_asks_for_so_many_phones_and_no_more(context: CodeDriver) -> None:
     eve = some_address()
     requests = [context.request(None, phone=some_phone(), address=eve) for _ in range(40)]
 
@@ -250,7 +258,7 @@ async def test_one_address_asks_for_so_many_phones_and_no_more(context: Desk) ->
     assert len(refused) == 40 - REQUESTS_OF_NETWORK.most
 
 
-async def test_the_rows_give_away_no_phone_address_or_code(context: Desk, pool: Pool) -> None:
+async def test_the_rows_give_away_no_phone_address_or_code(context: CodeDriver, pool: Pool) -> None:
     address = some_address()
     await context.request(address=address)
     await context.attempt(OTHER, address=address)
@@ -266,7 +274,7 @@ async def test_the_rows_give_away_no_phone_address_or_code(context: Desk, pool: 
     assert not any(secret in row for row in rows for secret in secrets)
 
 
-async def test_what_is_over_is_forgotten(context: Desk, pool: Pool) -> None:
+async def test_what_is_over_is_forgotten(context: CodeDriver, pool: Pool) -> None:
     await pool.execute("DELETE FROM one_time_count")
     for _ in range(5):
         gone = some_phone()
@@ -324,7 +332,7 @@ async def test_a_right_try_is_given_back(pool: Pool, clock: Clock) -> None:
         await attempt_limit.give_back(pool, "test", "vera")
 
 
-async def test_no_try_slips_through_when_many_are_made_at_once(pool: Pool, clock: Clock) -> None:
+async def test_concurrent_attempts_do_not_exceed_the_limit(pool: Pool, clock: Clock) -> None:
     taken = await asyncio.gather(*(take(pool, "mob", clock, most=3) for _ in range(10)))
 
     assert taken.count(None) == 3

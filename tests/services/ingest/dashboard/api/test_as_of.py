@@ -1,4 +1,4 @@
-"""What supervisors see, as it was known at an earlier instant."""
+"""Dashboard queries of the past (`as_of`)."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,10 @@ Ask = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def ask(ingest: Service) -> Ask:
-    """Asks with a short feed for the answer without the time it was given."""
+    """Queries with a short feed; the response is without its time."""
     short = ingest.built(feed_length=FEED)
 
-    async def answered(path: str = STATE, *, at: datetime | None = None, **params: str) -> Any:
+    async def state_at(path: str = STATE, *, at: datetime | None = None, **params: str) -> Any:
         past = {} if at is None else {"as_of": at.isoformat()}
         async with client_of(short, dict(ingest.viewer.headers)) as viewer:
             answer = await viewer.get(path, params=params | past)
@@ -39,11 +39,11 @@ def ask(ingest: Service) -> Ask:
         del body["generatedAt"]
         return body
 
-    return answered
+    return state_at
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_instant_is_answered_as_it_was_answered_then(
+async def test_every_instant_gets_the_response_it_had_then(
     ingest: Service, ask: Ask, seed: int
 ) -> None:
     random = Random(seed)
@@ -67,7 +67,9 @@ async def test_every_instant_is_answered_as_it_was_answered_then(
                 assert await ask(path, at=instant, **params) == answer, (path, params, instant)
 
 
-async def test_the_feed_of_a_day_is_not_crowded_out_by_the_next(ingest: Service, ask: Ask) -> None:
+async def test_the_feed_of_a_day_is_not_displaced_by_the_next_day(
+    ingest: Service, ask: Ask
+) -> None:
     ingest.clock.now = datetime(2025, 10, 31, 21, 4, tzinfo=UTC)
     await ingest.send(*(sent(n, ingest.clock.now - timedelta(minutes=10)) for n in range(3)))
     ingest.clock.advance(seconds=1)
@@ -91,7 +93,7 @@ async def test_without_a_date_the_day_is_that_of_the_instant(ingest: Service, as
     assert (await ask())["summary"]["items"] == 0
 
 
-async def test_an_instant_yet_to_come_is_the_present(ingest: Service, ask: Ask) -> None:
+async def test_a_future_instant_means_now(ingest: Service, ask: Ask) -> None:
     await ingest.send(event(1))
 
     assert await ask(as_of="2099-01-01T00:00:00Z") == await ask()
@@ -103,7 +105,7 @@ async def test_the_ends_of_the_calendar_are_empty(ask: Ask, day: str) -> None:
         assert (await ask(path, date=day, as_of="2025-10-31T12:00:00Z"))["clients"] == []
 
 
-async def test_looking_back_leaves_the_present_alone(ingest: Service, ask: Ask) -> None:
+async def test_a_query_of_the_past_does_not_change_the_present(ingest: Service, ask: Ask) -> None:
     await ingest.send(event(1))
     ingest.clock.advance(minutes=1)
     before = await ask()
@@ -114,7 +116,9 @@ async def test_looking_back_leaves_the_present_alone(ingest: Service, ask: Ask) 
         assert await ask() == before
 
 
-async def test_an_operator_last_seen_on_another_day_is_known(ingest: Service, ask: Ask) -> None:
+async def test_the_last_scan_of_an_operator_on_another_day_is_found(
+    ingest: Service, ask: Ask
+) -> None:
     await ingest.send(sent(1, ingest.clock.now - timedelta(days=1)))
     ingest.clock.advance(minutes=10)
     # More than are read first, and all recorded at once.
@@ -128,9 +132,9 @@ async def test_an_operator_last_seen_on_another_day_is_known(ingest: Service, as
     assert await ask(date="2025-10-30", at=instant) == live
 
 
-async def test_one_too_many_to_look_back_is_asked_to_come_again(ingest: Service) -> None:
+async def test_one_query_of_the_past_too_many_is_503_with_a_time_to_retry(ingest: Service) -> None:
     past = {"as_of": "2025-10-31T00:00:00Z"}
-    async with ingest.deps.looking_back:
+    async with ingest.deps.as_of_slots:
         refused = await ingest.viewer.get(STATE, params=past)
         present = await ingest.viewer.get(STATE)
 

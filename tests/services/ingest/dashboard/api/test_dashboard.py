@@ -1,4 +1,4 @@
-"""What supervisors see: the day at a glance, row by row, and box by box."""
+"""The dashboard: its state, the rows of the log, and the boxes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ async def test_an_empty_day_has_every_field(ingest: Service) -> None:
     assert (boxes["clients"], boxes["totalItems"], boxes["totalBoxes"]) == ([], 0, 0)
 
 
-async def test_a_scan_is_shown_everywhere_in_the_clients_words(ingest: Service) -> None:
+async def test_a_scan_appears_everywhere_with_the_names_of_the_client(ingest: Service) -> None:
     await ingest.record(a_scan(7, scanned_at=datetime(2025, 10, 31, 5, 2, 5, tzinfo=UTC)))
     ingest.clock.advance(seconds=45)
 
@@ -89,7 +89,7 @@ async def test_an_operator_is_online_for_five_minutes(
     assert (operator["online"], operator["onlineAgeSec"]) == (online, int(seconds))
 
 
-async def test_what_a_dashboard_did_makes_no_operator_online(ingest: Service) -> None:
+async def test_removals_on_a_dashboard_make_no_operator_online(ingest: Service) -> None:
     await ingest.record(a_scan(1, kind="REMOVE", source="dashboard"))
 
     (operator,) = (await ingest.get(STATE))["operators"]
@@ -97,7 +97,7 @@ async def test_what_a_dashboard_did_makes_no_operator_online(ingest: Service) ->
     assert (operator["online"], operator["lastSeenMs"]) == (False, NOON_MS)
 
 
-async def test_operators_come_online_first_then_by_items_then_by_name(ingest: Service) -> None:
+async def test_operators_are_ordered_by_online_items_and_name(ingest: Service) -> None:
     long_ago = datetime(2025, 10, 31, 6, tzinfo=UTC)
     await ingest.record(
         *(a_scan(n, operator="zoe", received_at=long_ago) for n in range(3)),
@@ -111,7 +111,7 @@ async def test_operators_come_online_first_then_by_items_then_by_name(ingest: Se
     assert [one["operator"] for one in operators] == ["anna", "clara", "boris", "zoe"]
 
 
-async def test_the_feed_is_as_long_as_the_setting_says(ingest: Service) -> None:
+async def test_the_feed_has_the_length_of_the_setting(ingest: Service) -> None:
     await ingest.record(*(a_scan(n) for n in range(101)))
 
     state = await ingest.get(STATE)
@@ -120,12 +120,12 @@ async def test_the_feed_is_as_long_as_the_setting_says(ingest: Service) -> None:
 
 
 async def test_filters_are_echoed_as_they_were_written(ingest: Service) -> None:
-    asked = {"date": "31.10.2025", "date_end": "2025-11-01", "operator": "anna", "city": "—"}
+    params = {"date": "31.10.2025", "date_end": "2025-11-01", "operator": "anna", "city": "—"}
 
-    assert (await ingest.get(STATE, **asked))["filters"] == asked | {"client": None}
+    assert (await ingest.get(STATE, **params))["filters"] == params | {"client": None}
 
 
-async def test_raw_shows_a_scan_in_full(ingest: Service) -> None:
+async def test_raw_has_a_scan_in_full(ingest: Service) -> None:
     three_ahead = datetime(2025, 10, 31, 12, tzinfo=UTC)
     changes: dict[str, Any] = {"skewed": True, "box": "a/b/7", "details": None}
     await ingest.record(a_scan(7, scanned_at=three_ahead, effective_at=NOON, **changes))
@@ -142,7 +142,7 @@ async def test_raw_shows_a_scan_in_full(ingest: Service) -> None:
     }
 
 
-async def test_raw_counts_all_that_matches_and_shows_a_page(ingest: Service) -> None:
+async def test_raw_counts_all_matches_and_returns_a_page(ingest: Service) -> None:
     await ingest.record(*(a_scan(n, kind="ERROR" if n % 2 else "ITEM") for n in range(20)))
 
     first = await ingest.get(RAW, type="ERROR", limit=4)
@@ -160,7 +160,7 @@ async def test_raw_counts_all_that_matches_and_shows_a_page(ingest: Service) -> 
 MINUTE = timedelta(minutes=1)
 
 
-async def test_a_batch_from_a_clock_ahead_is_shown_in_the_order_of_that_clock(
+async def test_a_batch_from_a_clock_ahead_is_listed_in_the_order_of_that_clock(
     ingest: Service,
 ) -> None:
     ahead = NOON_MS + 600_000
@@ -180,7 +180,7 @@ async def test_a_batch_from_a_clock_ahead_is_shown_in_the_order_of_that_clock(
     assert [line.split(";")[2] for line in exported.splitlines()[1:]] == newest_first[::-1]
 
 
-async def test_a_box_is_shown_in_full(ingest: Service) -> None:
+async def test_a_box_has_all_its_fields(ingest: Service) -> None:
     await ingest.record(
         a_scan(1, kind="BOX", code="ivancov/8"),
         a_scan(2, scanned_at=NOON + MINUTE),
@@ -241,7 +241,7 @@ async def test_an_open_box_was_never_closed(ingest: Service) -> None:
     assert {box[name] for name in ("openedAt", "closedAt", "closedBy", "openedAtMs")} == {None}
 
 
-async def test_a_page_shows_some_and_counts_all(ingest: Service) -> None:
+async def test_a_page_has_some_boxes_and_the_totals_of_all(ingest: Service) -> None:
     await ingest.record(*(a_scan(n, kind="BOX", box=f"ivancov/{n}") for n in range(1, 13)))
     await ingest.record(*(a_scan(100 + n, client="petrov", box="petrov/1") for n in range(5)))
 

@@ -1,11 +1,11 @@
-"""What changed between two states of a dashboard."""
+"""The difference between two states of a dashboard."""
 
 from typing import Any
 
 from msgspec.structs import replace
 
 from services.ingest.dashboard.api.state_diff import carry_over, difference
-from services.ingest.scans.api.answers import Client, FeedRow, Filters, Operator, State, Summary
+from services.ingest.scans.api.responses import Client, FeedRow, Filters, Operator, State, Summary
 
 
 def operator(name: str, items: int = 1, age: int = 0) -> Operator:
@@ -21,7 +21,7 @@ def row(uuid: str) -> FeedRow:
     return FeedRow("now", "anna", "ITEM", "ivancov", "Novosem", "8", "777", uuid, 1000, "")
 
 
-def state(**told: Any) -> State:
+def state(**fields: Any) -> State:
     empty = State(
         "then",
         [],
@@ -33,10 +33,10 @@ def state(**told: Any) -> State:
         [],
         [],
     )
-    return replace(empty, **told)
+    return replace(empty, **fields)
 
 
-def test_only_rows_that_differ_come_each_with_its_place_and_what_is_gone_is_named() -> None:
+def test_only_changed_rows_are_sent_with_their_positions_and_removed_ones_are_named() -> None:
     old = state(
         operators=[operator("anna"), operator("boris"), operator("dora")],
         clients=[client("ivancov")],
@@ -57,7 +57,7 @@ def test_only_rows_that_differ_come_each_with_its_place_and_what_is_gone_is_name
     assert (cells.gone.operators, cells.gone.feed) == (["dora"], ["2"])
 
 
-def test_growing_older_is_no_change() -> None:
+def test_the_age_alone_is_no_change() -> None:
     cells = difference(
         state(operators=[operator("anna", age=1)], generated_at="then"),
         state(operators=[operator("anna", age=9)], generated_at="now"),
@@ -67,14 +67,14 @@ def test_growing_older_is_no_change() -> None:
     assert not cells
 
 
-def test_a_list_or_the_sums_come_whole_if_they_changed() -> None:
+def test_a_changed_list_or_summary_is_sent_whole() -> None:
     cells = difference(state(cities_list=["Rostov"]), state(cities_list=[]))
 
     assert cells
     assert cells.cities_list == []
 
 
-def test_names_that_look_alike_need_the_whole_state() -> None:
+def test_repeated_keys_need_the_whole_state() -> None:
     # Somebody is called as nobody is shown.
     twins = state(operators=[operator("—"), operator("—", 2)])
 
@@ -82,13 +82,13 @@ def test_names_that_look_alike_need_the_whole_state() -> None:
     assert difference(state(), twins) is None
 
 
-def test_what_is_remembered_shares_what_did_not_change() -> None:
+def test_states_in_memory_share_unchanged_rows() -> None:
     old = state(operators=[operator("anna"), operator("boris")], feed=[row("1")])
     new = state(operators=[operator("boris", 2), operator("anna", age=9)], feed=[row("1")])
 
-    kept = carry_over(old, new)
+    shared = carry_over(old, new)
 
-    assert kept.operators[1] is old.operators[0]
-    assert kept.operators[0] is new.operators[0]
-    assert kept.feed[0] is old.feed[0]
-    assert not difference(kept, new)
+    assert shared.operators[1] is old.operators[0]
+    assert shared.operators[0] is new.operators[0]
+    assert shared.feed[0] is old.feed[0]
+    assert not difference(shared, new)

@@ -1,4 +1,4 @@
-"""The dashboard as it changes: a listener always knows what asking anew would answer."""
+"""The live dashboard: the events of a stream always add up to the queried state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,8 +14,7 @@ from fastapi import FastAPI
 
 from libs.testing.event_stream import Listener, open_stream, read
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.ingest.dashboard.api import live, overview
-from services.ingest.dashboard.api import subscription as watch
+from services.ingest.dashboard.api import live, overview, subscription
 from tests.services.ingest.listening import STREAM, applied, at, follow, items
 from tests.services.ingest.service import STATE, Service, served
 from tests.services.ingest.shift import a_step, sent
@@ -52,18 +51,18 @@ def scan(ingest: Service) -> Scan:
     return send
 
 
-async def test_first_comes_the_state_then_what_a_scan_changes(
+async def test_the_first_event_is_the_state_and_the_next_ones_are_changes(
     listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     await scan(1)
     await scan(2, operator="boris", client="petrov")
-    asked = await ingest.get(STATE)
+    params = await ingest.get(STATE)
     async with listen() as listener:
         first = await listener.next()
         await scan(3)
         state, events = await follow(listener, first.data, items(3))
 
-    assert (first.name, first.data) == ("state", asked)
+    assert (first.name, first.data) == ("state", params)
     assert {event.name for event in events} == {"cells"}
     assert len({first.id, *(event.id for event in events)}) == 1 + len(events)
     changes = [event.data for event in events]
@@ -76,7 +75,7 @@ async def test_first_comes_the_state_then_what_a_scan_changes(
     assert at(state, fresh["generatedAt"]) == fresh
 
 
-async def test_the_answer_is_neither_stored_nor_gathered_and_its_heart_beats(
+async def test_a_stream_is_neither_cached_nor_buffered_and_has_heartbeats(
     listen: Listen,
 ) -> None:
     async with listen() as listener:
@@ -92,7 +91,7 @@ async def test_the_answer_is_neither_stored_nor_gathered_and_its_heart_beats(
     assert retry.data == 2000
 
 
-async def test_a_listener_who_comes_back_gets_exactly_what_was_missed(
+async def test_a_client_that_reconnects_gets_exactly_the_missed_changes(
     listen: Listen, scan: Scan
 ) -> None:
     await scan(1)
@@ -121,7 +120,7 @@ async def test_a_listener_who_comes_back_gets_exactly_what_was_missed(
 async def test_an_id_that_is_unknown_foreign_or_too_old_gets_the_state(
     listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "KEPT", 3)
+    monkeypatch.setattr(subscription, "MAX_STATES", 3)
     await scan(1)
     async with listen() as listener:
         first = await listener.next()
@@ -143,19 +142,19 @@ async def test_an_id_that_is_unknown_foreign_or_too_old_gets_the_state(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_was_sent_adds_up_to_what_is_asked(
+async def test_the_sent_events_add_up_to_the_queried_state(
     listen: Listen, ingest: Service, seed: int
 ) -> None:
     random = Random(seed)
-    asked = random.choice([{}, {"client": "ivancov"}, {"date": "2025-10-30"}])
+    params = random.choice([{}, {"client": "ivancov"}, {"date": "2025-10-30"}])
     state: dict[str, Any] = {}
     seen, last_id = set(), None
     for _ in range(4):
         # Now and then the line breaks.
-        async with listen(last_id=last_id, **asked) as listener:
+        async with listen(last_id=last_id, **params) as listener:
             for _ in range(6):
                 await a_step(random, ingest)
-                fresh = await ingest.get(STATE, **asked)
+                fresh = await ingest.get(STATE, **params)
                 while not state or at(state, fresh["generatedAt"]) != fresh:
                     event = await listener.next()
                     state, last_id = applied(state, event), event.id
@@ -202,7 +201,7 @@ async def test_after_midnight_the_new_day_is_sent(
     assert {event.name for event in (*late, *known)} == {"cells"}
 
 
-async def test_tenants_hear_only_of_themselves(
+async def test_a_tenant_receives_only_its_own_changes(
     lively: FastAPI, listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     await scan(1)
@@ -225,21 +224,21 @@ async def test_tenants_hear_only_of_themselves(
     assert (stolen.name, stolen.data["summary"]["items"]) == ("state", 1)
 
 
-async def test_many_who_ask_the_same_cost_one_query(
+async def test_many_streams_of_one_query_read_it_once(
     listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[str | None] = []
     really = overview.read_overview
 
-    async def counted(connection: Any, question: Any, **how: Any) -> Any:
-        queries.append(question.client)
-        return await really(connection, question, **how)
+    async def counted(connection: Any, scan_filter: Any, **how: Any) -> Any:
+        queries.append(scan_filter.client)
+        return await really(connection, scan_filter, **how)
 
     monkeypatch.setattr(live, "read_overview", counted)
     await scan(1)
 
-    async def watch_it(ready: asyncio.Barrier, **asked: str) -> None:
-        async with listen(**asked) as listener:
+    async def watch(ready: asyncio.Barrier, **params: str) -> None:
+        async with listen(**params) as listener:
             state = (await listener.next()).data
             await ready.wait()
             await follow(listener, state, items(2))
@@ -247,8 +246,8 @@ async def test_many_who_ask_the_same_cost_one_query(
     ready = asyncio.Barrier(26)
     async with asyncio.TaskGroup() as group:
         for _ in range(24):
-            group.create_task(watch_it(ready))
-        group.create_task(watch_it(ready, client="ivancov"))
+            group.create_task(watch(ready))
+        group.create_task(watch(ready, client="ivancov"))
         await ready.wait()
         assert sorted(queries, key=str) == [None, "ivancov"]
         await scan(2)
@@ -257,7 +256,7 @@ async def test_many_who_ask_the_same_cost_one_query(
     assert len(queries) <= 2 + 2 * 6
 
 
-async def test_a_slow_listener_skips_what_is_past_and_ends_up_right(
+async def test_a_slow_client_skips_states_and_ends_with_the_right_one(
     listen: Listen, scan: Scan
 ) -> None:
     async with (
@@ -285,7 +284,7 @@ async def test_a_stream_ends_after_its_time_and_when_the_process_does(ingest: Se
         await listener.next("end")
 
 
-async def test_one_too_many_to_listen_is_asked_to_come_again(ingest: Service) -> None:
+async def test_one_stream_too_many_is_503_with_a_time_to_retry(ingest: Service) -> None:
     full = lively_app(ingest, max_streams=1)
     async with open_stream(full, ingest.viewer, STREAM) as listener:
         await listener.next()
@@ -298,7 +297,7 @@ async def test_one_too_many_to_listen_is_asked_to_come_again(ingest: Service) ->
     assert again.status == 200
 
 
-async def test_a_database_that_is_away_for_a_while_is_waited_for(
+async def test_a_stream_continues_after_the_database_was_unavailable(
     ingest: Service, scan: Scan
 ) -> None:
     away = False
@@ -347,11 +346,11 @@ async def test_a_stop_ends_a_stream_at_once_and_cleanly(ingest: Service) -> None
 
     assert answer.status == 200
     assert answer.headers.getall("cache-control") == ["no-store"]
-    names = [read(each.decode().removesuffix("\n\n")).name for each in events]
+    names = [read(event.decode().removesuffix("\n\n")).name for event in events]
     assert (names, rest) == (["retry", "state"], b"")
 
 
-async def test_a_listener_who_hangs_up_is_no_longer_served(ingest: Service) -> None:
+async def test_a_client_that_disconnects_is_not_served_any_more(ingest: Service) -> None:
     async with streamed(ingest, ingest.app, asyncio.Event()) as answer:
         await answer.content.readuntil(b"\n\n")
         watching = ingest.app.state.live.viewers

@@ -1,4 +1,4 @@
-"""Who did what on which day, and when was each operator heard of last?"""
+"""The read models `activity` and `presence`."""
 
 from datetime import date, timedelta
 from importlib import import_module
@@ -12,16 +12,16 @@ from services.ingest.dashboard.read_models import activity
 from services.ingest.dashboard.read_models.activity import Activity, Counts
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.read_models import scan_count
-from tests.services.ingest.history import NOON, TODAY, a_scan, asking, audit, record, removed
+from tests.services.ingest.history import NOON, TODAY, a_filter, a_scan, audit, record, removed
 
 
 async def answer(pool: Pool, days: Days = TODAY, **filters: Any) -> Activity:
-    return await activity.answer(pool, asking(days, **filters))
+    return await activity.read_activity(pool, a_filter(days, **filters))
 
 
 async def total(pool: Pool, kind: str | None = None, **filters: Any) -> int:
-    question = asking(**filters)
-    return (await scan_count.window(pool, question, kind=kind, limit=1, offset=0))[0]
+    scan_filter = a_filter(**filters)
+    return (await scan_count.window(pool, scan_filter, kind=kind, limit=1, offset=0))[0]
 
 
 async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
@@ -37,40 +37,40 @@ async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
     )
     await record(pool, a_scan(1), tenant="other")
 
-    found = await answer(pool)
+    counters = await answer(pool)
 
-    assert found.operators == {
+    assert counters.operators == {
         "anna": Counts(items=1, opens=1, closes=1, auto_closes=1, errors=1),
         "boris": Counts(items=1),
     }
-    assert found.clients == {
+    assert counters.clients == {
         "ivancov": Counts(items=2, opens=1, auto_closes=1),
         "petrov": Counts(closes=1),
         "": Counts(errors=1),
     }
-    assert sorted(found.cities) == ["Novosem", "Rostov"]
+    assert sorted(counters.cities) == ["Novosem", "Rostov"]
     assert (await total(pool), await total(pool, "TELEPORT")) == (7, 1)
 
 
-async def test_every_combination_of_filters_narrows_the_answer(pool: Pool) -> None:
+async def test_every_combination_of_filters_narrows_the_result(pool: Pool) -> None:
     names = [*product(("anna", ""), ("ivancov", ""), ("Novosem", ""))]
     await record(
         pool, *(a_scan(n, operator=o, client=c, city=t) for n, (o, c, t) in enumerate(names))
     )
 
-    for wanted in product(("anna", "", None), ("ivancov", "", None), ("Novosem", "", None)):
-        asked: dict[str, Any] = dict(zip(("operator", "client", "city"), wanted, strict=True))
+    for values in product(("anna", "", None), ("ivancov", "", None), ("Novosem", "", None)):
+        filters: dict[str, Any] = dict(zip(("operator", "client", "city"), values, strict=True))
         expected = [
             one
             for one in names
-            if all(want in (None, has) for want, has in zip(wanted, one, strict=True))
+            if all(want in (None, has) for want, has in zip(values, one, strict=True))
         ]
-        found = await answer(pool, **asked)
-        assert await total(pool, **asked) == len(expected)
-        assert sum(counts.items for counts in found.clients.values()) == len(expected)
-        assert set(found.operators) == set(found.last) == {o for o, _, _ in expected}
-        assert set(found.clients) == {c for _, c, _ in expected}
-        assert set(found.cities) == {t for _, _, t in expected}
+        counters = await answer(pool, **filters)
+        assert await total(pool, **filters) == len(expected)
+        assert sum(counts.items for counts in counters.clients.values()) == len(expected)
+        assert set(counters.operators) == set(counters.last) == {o for o, _, _ in expected}
+        assert set(counters.clients) == {c for _, c, _ in expected}
+        assert set(counters.cities) == {t for _, _, t in expected}
 
 
 async def test_a_range_of_days_adds_up_and_others_stay_out(pool: Pool) -> None:
@@ -86,7 +86,7 @@ async def test_a_range_of_days_adds_up_and_others_stay_out(pool: Pool) -> None:
     assert (await answer(pool, three)).clients["ivancov"].items == 4
 
 
-async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanned(
+async def test_the_last_scan_is_the_newest_received_then_the_newest_scanned(
     pool: Pool,
 ) -> None:
     later = NOON + timedelta(seconds=1)
@@ -103,27 +103,27 @@ async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanne
     assert last.received_at == later
 
 
-async def test_a_removed_item_is_subtracted_where_it_was_counted(pool: Pool) -> None:
+async def test_a_removed_item_is_subtracted_from_its_counters(pool: Pool) -> None:
     yesterday = a_scan(3, scanned_at=NOON - timedelta(days=1))
     await record(pool, a_scan(1), a_scan(2), yesterday, a_scan(4, kind="BOX"))
     await record(pool, removed(a_scan(1)), removed(yesterday))
 
-    found = await answer(pool)
+    counters = await answer(pool)
 
-    assert found.clients == {"ivancov": Counts(items=1, opens=1, removed=1)}
-    assert found.removed == 1
+    assert counters.clients == {"ivancov": Counts(items=1, opens=1, removed=1)}
+    assert counters.removed == 1
     assert (await total(pool), await total(pool, "ITEM")) == (2, 1)
 
 
-async def test_who_has_nothing_left_is_named_no_longer_but_counted_as_removed(pool: Pool) -> None:
-    gone = a_scan(1, operator="boris", client="petrov", city="Rostov")
-    await record(pool, gone, a_scan(2), removed(gone))
+async def test_an_operator_without_scans_is_missing_but_counted_as_removed(pool: Pool) -> None:
+    removed_scan = a_scan(1, operator="boris", client="petrov", city="Rostov")
+    await record(pool, removed_scan, a_scan(2), removed(removed_scan))
 
-    found = await answer(pool)
+    counters = await answer(pool)
 
-    assert set(found.operators) == set(found.last) == {"anna"}
-    assert (set(found.clients), found.cities) == ({"ivancov"}, ["Novosem"])
-    assert found.removed == 1
+    assert set(counters.operators) == set(counters.last) == {"anna"}
+    assert (set(counters.clients), counters.cities) == ({"ivancov"}, ["Novosem"])
+    assert counters.removed == 1
     assert await answer(pool, operator="boris") == Activity(
         operators={}, last={}, clients={}, cities=[], removed=1
     )
@@ -140,8 +140,8 @@ async def test_an_audit_counts_on_the_day_of_the_removal(pool: Pool) -> None:
 
 async def test_every_change_of_a_row_is_marked_with_its_transaction(pool: Pool) -> None:
     async def marked() -> int:
-        found: int = await pool.fetchval("SELECT changed FROM activity WHERE kind = 'ITEM'")
-        return found
+        counters: int = await pool.fetchval("SELECT changed FROM activity WHERE kind = 'ITEM'")
+        return counters
 
     marks = []
     for event in (a_scan(1), a_scan(2), removed(a_scan(1))):
@@ -152,7 +152,7 @@ async def test_every_change_of_a_row_is_marked_with_its_transaction(pool: Pool) 
     assert marks[0] < marks[1] < marks[2] == await marked()
 
 
-async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batches(
+async def test_totals_equal_the_sums_of_the_rows_for_any_batches(
     pool: Pool,
 ) -> None:
     chance = Random(7)
@@ -176,8 +176,8 @@ async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batche
         del events[:size]
 
     summing = import_module("services.ingest.migrations.versions.0007_activity_total")
-    kept = await pool.fetch("DELETE FROM activity_total RETURNING *")
+    totals = await pool.fetch("DELETE FROM activity_total RETURNING *")
     await pool.execute(summing.FILL.format(latest=summing.LATEST))
     summed = await pool.fetch("TABLE activity_total")
-    assert sorted(map(tuple, kept)) == sorted(map(tuple, summed))
-    assert len(kept) == 3 + 3 + 2
+    assert sorted(map(tuple, totals)) == sorted(map(tuple, summed))
+    assert len(totals) == 3 + 3 + 2

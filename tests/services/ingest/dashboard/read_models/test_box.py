@@ -1,4 +1,4 @@
-"""Which boxes were worked on, what is in them, and how do they stand?"""
+"""The read model `box`: contents and status of boxes."""
 
 import re
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from contracts.ingest import IngestEvent, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
 from libs.testing.read_models import rows_of
-from services.ingest.dashboard.read_models import box, box_queries
-from services.ingest.dashboard.read_models.box import FoundBox, Total
+from services.ingest.dashboard.read_models import box
+from services.ingest.dashboard.read_models.box import BoxOnDay, Total
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.domain.filter import ScanFilter
 from tests.services.ingest import folded
@@ -23,8 +23,8 @@ from tests.services.ingest.history import (
     NOON,
     TODAY,
     ZONE,
+    a_filter,
     a_scan,
-    asking,
     fill,
     from_a_clock_ahead,
     record,
@@ -35,20 +35,20 @@ MIGRATIONS = "services.ingest.migrations.versions"
 DAY = TODAY.first
 
 
-async def test_items_are_cut_and_counted_nevertheless(
+async def test_a_truncated_list_of_items_has_its_full_count(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await record(pool, *(a_scan(n, box=f"ivancov/{n % 2}") for n in range(20)))
-    monkeypatch.setattr(box, "ITEMS_AT_MOST", 12)
+    monkeypatch.setattr(box, "MAX_ITEMS", 12)
 
     for most, listed in ((0, [0, 0]), (3, [3, 3]), (100, [10, 2])):
-        found = await box.answer(pool, asking(), limit=1000, items=most)
-        assert [len(one.items) for one in found.boxes] == listed
-        assert [one.tally.items for one in found.boxes] == [10, 10]
+        page = await box.read_boxes(pool, a_filter(), limit=1000, items=most)
+        assert [len(one.items) for one in page.boxes] == listed
+        assert [one.tally.items for one in page.boxes] == [10, 10]
 
 
 QUESTIONS = [
-    asking(days, operator=operator, client=client, city=city)
+    a_filter(days, operator=operator, client=client, city=city)
     for days, operator, client, city in product(
         (
             TODAY,
@@ -82,7 +82,7 @@ def a_week(random: Random) -> tuple[list[ScanRecorded], set[ScanRecorded]]:
     return scans, set(random.sample(items, len(items) // 4))
 
 
-def as_folded(found: Sequence[FoundBox]) -> list[dict[str, Any]]:
+def as_folded(page: Sequence[BoxOnDay]) -> list[dict[str, Any]]:
     same = ("client", "city", "label", "day", "operators", "status", "continued")
     return [
         {
@@ -92,15 +92,15 @@ def as_folded(found: Sequence[FoundBox]) -> list[dict[str, Any]]:
             "last_at": one.tally.last_at,
             "items": [row["scan_id"] for row in one.items],
         }
-        for one in found
+        for one in page
     ]
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_question_is_answered_as_by_folding_every_event(pool: Pool, seed: int) -> None:
+async def test_every_query_gives_the_result_of_folding_every_event(pool: Pool, seed: int) -> None:
     random = Random(seed)
-    scans, gone = a_week(random)
-    events: list[IngestEvent] = [*scans, *map(removed, gone)]
+    scans, removed_items = a_week(random)
+    events: list[IngestEvent] = [*scans, *map(removed, removed_items)]
     random.shuffle(events)
     while events:
         size = random.randrange(1, 60)
@@ -109,28 +109,26 @@ async def test_every_question_is_answered_as_by_folding_every_event(pool: Pool, 
     about_boxes = [scan for scan in scans if scan.kind != "REMOVE"]
 
     brought_along = 0
-    for question in QUESTIONS:
-        expected = folded.boxes(about_boxes, gone, question, ZONE)
+    for scan_filter in QUESTIONS:
+        expected = folded.boxes(about_boxes, removed_items, scan_filter, ZONE)
         pages = [
-            await box.answer(pool, question, limit=9, offset=offset, items=100)
+            await box.read_boxes(pool, scan_filter, limit=9, offset=offset, items=100)
             for offset in range(0, len(expected) + 9, 9)
         ]
-        found = [one for page in pages for one in page.boxes]
-        assert as_folded(found) == expected, question
+        page = [one for page in pages for one in page.boxes]
+        assert as_folded(page) == expected, scan_filter
         total = Total(sum(one["count"] for one in expected), len(expected))
         assert {page.total() for page in pages} == {total}
-        brought_along += sum(one.continued for one in found)
+        brought_along += sum(one.continued for one in page)
     assert brought_along
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_boxes_are_as_their_devices_left_them_whatever_their_clocks_say(
-    pool: Pool, seed: int
-) -> None:
+async def test_boxes_have_the_status_of_their_devices_with_any_clock(pool: Pool, seed: int) -> None:
     random, boxes = Random(seed), dict[str, bool]()
     for operator, seconds in (("anna", 600), ("boris", 0), ("vera", 90), ("gleb", 8000)):
-        scans, own = from_a_clock_ahead(random, operator, seconds=seconds)
-        boxes |= own
+        scans, held_open = from_a_clock_ahead(random, operator, seconds=seconds)
+        boxes |= held_open
         for n in range(0, len(scans), 20):
             await record(pool, *scans[n : n + 20])
 
@@ -147,9 +145,9 @@ async def test_boxes_are_as_their_devices_left_them_whatever_their_clocks_say(
     )
     boxes |= {"put right": False, "taken over": False}
 
-    found = await box.answer(pool, asking(), limit=1000)
+    page = await box.read_boxes(pool, a_filter(), limit=1000)
 
-    assert {one.label: one.status.is_open for one in found.boxes} == boxes
+    assert {one.label: one.status.is_open for one in page.boxes} == boxes
 
     before = await rows_of(pool, ("box",))
     await pool.execute(
@@ -184,7 +182,7 @@ FIRST_BOXES: dict[str, list[Any]] = {
 }
 
 
-async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
+async def test_queries_for_boxes_use_indexes_and_a_full_day_is_complete(
     pool: Pool, database: str
 ) -> None:
     await fill(database, BOXES, ITEMS, "ANALYZE box, scan_log")
@@ -194,16 +192,16 @@ async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
         rows = await pool.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *values)
         return "\n".join(row[0] for row in rows)
 
-    cuts = {"client": ["client-0"], "city": ["city-0"], "skip": [0], "take": [500]}
-    question = asking(tenant="tenant-0")
+    slices = {"client": ["client-0"], "city": ["city-0"], "skip": [0], "take": [500]}
+    scan_filter = a_filter(tenant="tenant-0")
     one_client = ScanFilter(tenant="tenant-0", days=TODAY, client="client-0")
-    near = box_queries.days_of("tenant-0", range(-7, 0))
+    near = box.tallies_query("tenant-0", range(-7, 0))
     plans = {
-        "totals": await plan(box_queries.totals(question), days=[DAY]),
-        "client": await plan(box_queries.totals(one_client), days=[DAY]),
-        "page": await plan(box_queries.page(question), days=[DAY], **cuts),
+        "totals": await plan(box.totals_query(scan_filter), days=[DAY]),
+        "client": await plan(box.totals_query(one_client), days=[DAY]),
+        "page": await plan(box.page_query(scan_filter), days=[DAY], **slices),
         "near": await plan(near, **FIRST_BOXES),
-        "items": await plan(box_queries.contents(question), take=[200] * 250, **FIRST_BOXES),
+        "items": await plan(box.contents_query(scan_filter), take=[200] * 250, **FIRST_BOXES),
     }
     for name, lines in plans.items():
         # Spellings of names are few: whole they are as soon read.
@@ -214,9 +212,9 @@ async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
         assert name == "totals" or "Index Cond" in lines
     assert "client = " in plans["client"].partition("Index Cond")[2].partition("\n")[0]
 
-    found = await box.answer(pool, question, limit=5000, items=1000)
-    assert (found.total().boxes, len(found.boxes)) == (1000, 1000)
-    assert sum(len(one.items) for one in found.boxes) == 4000
+    page = await box.read_boxes(pool, scan_filter, limit=5000, items=1000)
+    assert (page.total().boxes, len(page.boxes)) == (1000, 1000)
+    assert sum(len(one.items) for one in page.boxes) == 4000
     noon = datetime(2025, 10, 31, 12, tzinfo=UTC)
-    assert {one.status.opened_at for one in found.boxes} == {noon}
-    assert {one.tally.last_at - noon for one in found.boxes} == {timedelta()}
+    assert {one.status.opened_at for one in page.boxes} == {noon}
+    assert {one.tally.last_at - noon for one in page.boxes} == {timedelta()}

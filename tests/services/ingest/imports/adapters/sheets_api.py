@@ -51,7 +51,7 @@ class SheetsApi:
     spreadsheet_id: str = "1AbC-d_E"
     spare: int = 3
     troubles: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     tokens: int = 0
     url: str = ""
 
@@ -62,7 +62,7 @@ class SheetsApi:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        account = {
+        result = {
             "type": "service_account",
             "client_email": MAIL,
             "private_key": pem.decode(),
@@ -70,7 +70,7 @@ class SheetsApi:
             "token_uri": f"{self.url}/token",
         }
         path = home / "account.json"
-        path.write_text(json.dumps(account | changes))
+        path.write_text(json.dumps(result | changes))
         return path
 
 
@@ -111,7 +111,7 @@ def _token(api: SheetsApi, form: Mapping[str, Any]) -> web.Response:
 
 
 def _guarded(api: SheetsApi, request: web.Request) -> web.Response | None:
-    api.asked.append(unquote(request.path_qs))
+    api.requested.append(unquote(request.path_qs))
     if request.headers.get("Authorization") != f"Bearer token-{api.tokens}":
         return _refusal(401)
     if api.troubles:
@@ -138,16 +138,16 @@ def _metadata(api: SheetsApi) -> dict[str, Any]:
 
 
 def _values(api: SheetsApi, request: web.Request) -> web.Response:
-    asked = RANGE.fullmatch(request.match_info["range"])
-    if asked is None or (grid := api.sheets.get(asked[1].replace("''", "'"))) is None:
+    requested = RANGE.fullmatch(request.match_info["range"])
+    if requested is None or (grid := api.sheets.get(requested[1].replace("''", "'"))) is None:
         return _refusal(400)
-    first, last = int(asked[2]), int(asked[3])
+    first, last = int(requested[2]), int(requested[3])
     if last > len(grid) + api.spare:
         return _refusal(400)
     render = request.query.get("valueRenderOption", "FORMATTED_VALUE")
     dates = request.query.get("dateTimeRenderOption", "SERIAL_NUMBER")
     rows = [[_rendered(cell, render, dates) for cell in row] for row in grid[first - 1 : last]]
-    answer: dict[str, Any] = {"range": asked[0], "majorDimension": "ROWS"}
+    answer: dict[str, Any] = {"range": requested[0], "majorDimension": "ROWS"}
     if cut := _cut([_cut(row) for row in rows]):
         answer["values"] = cut
     return web.json_response(answer)

@@ -1,4 +1,4 @@
-"""Spreadsheets are read through gspread and imported, from a server with Google's protocol."""
+"""Google spreadsheets are read through gspread and imported, from a fake server."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from contracts.ingest import ScanRecorded
 from services.ingest import bootstrap
 from services.ingest.imports.adapters import google_sheets
 from services.ingest.imports.adapters.google_sheets import open_spreadsheet
-from services.ingest.imports.adapters.table import Choice, Row, Unreadable
+from services.ingest.imports.adapters.table import Row, Unreadable, WorksheetChoice
 from services.ingest.imports.domain.sheet import COLUMNS
 from services.ingest.imports.domain.spreadsheet import Lost
 from services.ingest.imports.handlers.importing import Source
@@ -28,7 +28,7 @@ OCTOBER: Grid = [
     [],
     ["2", "", "", "", 2042469234860],
 ]
-ALL = Choice(prefix="raw_log_")
+ALL = WorksheetChoice(prefix="raw_log_")
 
 
 class Slept(list[float]):
@@ -50,7 +50,7 @@ async def api() -> AsyncIterator[SheetsApi]:
 
 
 async def read(
-    api: SheetsApi, key: Path, choice: Choice = ALL, *, slept: Any = None, **given: Any
+    api: SheetsApi, key: Path, choice: WorksheetChoice = ALL, *, slept: Any = None, **given: Any
 ) -> dict[str, Sequence[Row]]:
     given = {"api": api.url, "pause": Slept() if slept is None else slept} | given
     name = given.pop("spreadsheet_id", api.spreadsheet_id)
@@ -68,9 +68,9 @@ async def refusal(api: SheetsApi, key: Path, **given: Any) -> str:
 
 
 async def test_the_months_are_read_as_they_are_stored(api: SheetsApi, tmp_path: Path) -> None:
-    found = await read(api, api.credentials(tmp_path))
+    rows = await read(api, api.credentials(tmp_path))
 
-    assert found == {
+    assert rows == {
         "raw_log_2025_10": [
             (1, COLUMNS),
             (2, ("1", 45961.5, "ITEM", "anna")),
@@ -86,36 +86,38 @@ async def test_a_date_is_a_date_and_a_number_of_the_same_size_a_number(tmp_path:
     moment = datetime.fromisoformat("2025-12-05 08:02:05")
     rows: Grid = [["uuid"], ["5/12", moment, 45996, True], [moment - timedelta(days=45996)]]
     async with serving(SheetsApi({"raw_log_x": rows})) as api:
-        found = (await read(api, api.credentials(tmp_path)))["raw_log_x"]
+        rows = (await read(api, api.credentials(tmp_path)))["raw_log_x"]
 
     lost = Lost("is a time without a date")
-    assert found[1:] == [(2, ("5/12", moment, 45996, True)), (3, (lost,))]
+    assert rows[1:] == [(2, ("5/12", moment, 45996, True)), (3, (lost,))]
 
 
 async def test_other_worksheets_are_read_if_they_are_named(api: SheetsApi, tmp_path: Path) -> None:
     key = api.credentials(tmp_path)
 
-    assert list(await read(api, key, Choice(names=["Настройки"]))) == ["Настройки"]
-    assert "no worksheet begins with" in await refusal(api, key, choice=Choice(prefix="2025"))
-    assert "there is no worksheet x" in await refusal(api, key, choice=Choice(names=["x"]))
+    assert list(await read(api, key, WorksheetChoice(names=["Настройки"]))) == ["Настройки"]
+    assert "no worksheet begins with" in await refusal(
+        api, key, choice=WorksheetChoice(prefix="2025")
+    )
+    assert "there is no worksheet x" in await refusal(api, key, choice=WorksheetChoice(names=["x"]))
 
 
 async def test_many_rows_come_in_few_requests_and_small_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(google_sheets, "ROWS_ASKED_FOR", 10)
+    monkeypatch.setattr(google_sheets, "REQUEST_ROWS", 10)
     monkeypatch.setattr(google_sheets, "PAGE", 4)
-    rows = [[str(number)] for number in range(2, 33)]
-    async with serving(SheetsApi({"raw_log_it's": [["uuid"], *rows]}, spare=30)) as api:
-        found = await read(api, api.credentials(tmp_path))
+    stored = [[str(number)] for number in range(2, 33)]
+    async with serving(SheetsApi({"raw_log_it's": [["uuid"], *stored]}, spare=30)) as api:
+        rows = await read(api, api.credentials(tmp_path))
 
-    assert found["raw_log_it's"] == [(1, ("uuid",)), *((n, (str(n),)) for n in range(2, 33))]
-    assert [one.partition("!")[2].partition("?")[0] for one in api.asked if "!" in one] == [
+    assert rows["raw_log_it's"] == [(1, ("uuid",)), *((n, (str(n),)) for n in range(2, 33))]
+    assert [one.partition("!")[2].partition("?")[0] for one in api.requested if "!" in one] == [
         *("1:1", "2:11", "12:21", "22:31", "32:41", "42:51", "52:61", "62:62")
     ]
 
 
-async def test_a_busy_api_is_left_alone_as_long_as_it_wishes(
+async def test_a_busy_api_is_retried_after_the_time_it_demands(
     api: SheetsApi, tmp_path: Path
 ) -> None:
     slept = Slept()
@@ -123,20 +125,20 @@ async def test_a_busy_api_is_left_alone_as_long_as_it_wishes(
     api.troubles = [(429, {"Retry-After": "17"}), (429, {"Retry-After": until}), (429, {})]
     api.troubles += [(503, {}), (429, {"Retry-After": "86400"})]
 
-    found = await read(api, api.credentials(tmp_path), slept=slept, clock=lambda: NOON)
+    rows = await read(api, api.credentials(tmp_path), slept=slept, clock=lambda: NOON)
 
-    assert len(found) == 2
-    assert slept == [17, 33, 4, 8, google_sheets.LONGEST_WAIT]
+    assert len(rows) == 2
+    assert slept == [17, 33, 4, 8, google_sheets.MAX_WAIT]
 
 
-async def test_an_api_that_stays_busy_is_given_up(api: SheetsApi, tmp_path: Path) -> None:
+async def test_a_permanently_busy_api_is_unreadable(api: SheetsApi, tmp_path: Path) -> None:
     api.troubles, slept = [(429, {})] * 100, Slept()
 
     assert "try again later" in await refusal(api, api.credentials(tmp_path), slept=slept)
     assert len(slept) == google_sheets.ATTEMPTS - 1
 
 
-async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path) -> None:
+async def test_an_unreachable_api_is_unreadable(tmp_path: Path) -> None:
     async with serving(SheetsApi({})) as api:
         key = api.credentials(tmp_path)
 
@@ -144,21 +146,22 @@ async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(403, "not shared"), (404, "no spreadsheet"), (400, "does not understand")]
+    ("status", "words"),
+    [(403, "not shared"), (404, "no spreadsheet"), (400, "does not understand")],
 )
 async def test_a_refusal_is_one_sentence(
-    api: SheetsApi, tmp_path: Path, status: int, said: str
+    api: SheetsApi, tmp_path: Path, status: int, words: str
 ) -> None:
     api.troubles, slept = [(status, {})], Slept()
 
     reason = await refusal(api, api.credentials(tmp_path), slept=slept)
 
-    assert said in reason
+    assert words in reason
     assert "fake" not in reason
     assert slept == []
 
 
-async def test_a_token_that_ran_out_is_renewed(api: SheetsApi, tmp_path: Path) -> None:
+async def test_an_expired_token_is_renewed(api: SheetsApi, tmp_path: Path) -> None:
     api.troubles = [(401, {})]
 
     assert len(await read(api, api.credentials(tmp_path))) == 2
@@ -179,7 +182,7 @@ async def test_an_unknown_id_and_unknown_credentials_are_refused(
 @pytest.mark.parametrize(
     "content", [None, "", "{}", "[]", "не JSON", '{"type": "authorized_user"}']
 )
-async def test_a_file_that_holds_no_credentials_is_named_so(
+async def test_a_file_without_credentials_is_reported(
     api: SheetsApi, tmp_path: Path, content: str | None
 ) -> None:
     key = tmp_path / "key.json"
@@ -231,9 +234,9 @@ async def test_the_months_of_a_spreadsheet_are_imported_once(store: Store, tmp_p
         # One file of the same month, so that what both hold is skipped.
         path = a_csv(tmp_path / "raw_log_2025_11.csv", [a_row(5, code='="2042469234860"')])
 
-        accounts = [numbers((await importer(one)).accounts[0]) for one in (source, source, path)]
+        results = [numbers((await importer(one)).results[0]) for one in (source, source, path)]
 
-    assert accounts == [(4, 3, 0, 1), (4, 0, 3, 1), (1, 0, 1, 0)]
+    assert results == [(4, 3, 0, 1), (4, 0, 3, 1), (1, 0, 1, 0)]
     scans = await events_in(store, ScanRecorded)
     assert {scan.code for scan in scans} == {"0042", "3", "2042469234860"}
     assert {scan.details for scan in scans} == {None, "товар"}
@@ -250,7 +253,7 @@ async def test_without_gspread_the_refusal_names_what_to_install(
     )
     package = sys.modules["services.ingest.imports.adapters"]
     monkeypatch.delattr(package, "google_sheets", raising=False)
-    opened = bootstrap.open_spreadsheet(SETTINGS, "id", tmp_path / "key.json", ALL, Slept())
+    spreadsheet = bootstrap.open_spreadsheet(SETTINGS, "id", tmp_path / "key.json", ALL, Slept())
 
     with pytest.raises(Unreadable, match=r"pip install 'tillstream\[sheets\]'"):
-        await opened.__aenter__()
+        await spreadsheet.__aenter__()

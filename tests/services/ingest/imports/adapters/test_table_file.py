@@ -1,4 +1,4 @@
-"""Files are taken for what they are, CSV or workbook, and read whole or refused in one sentence."""
+"""Files are read by their content, CSV or workbook, or refused with one sentence."""
 
 import gzip
 import shutil
@@ -12,18 +12,18 @@ import pytest
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from services.ingest.imports.adapters import csv_file, xlsx_file
-from services.ingest.imports.adapters.table import Choice, Row, Unreadable
+from services.ingest.imports.adapters.table import Row, Unreadable, WorksheetChoice
 from services.ingest.imports.adapters.table_file import open_file
 from services.ingest.imports.domain.sheet import COLUMNS
 from services.ingest.imports.domain.spreadsheet import Lost
 from tests.services.ingest.importing import file_with
 
-EVERYTHING = Choice()
+EVERYTHING = WorksheetChoice()
 MOMENT = datetime.fromisoformat("2025-10-31 08:02:05")
 SHEET = "raw_log_2025_10"
 
 
-async def read(path: Path, choice: Choice = EVERYTHING) -> dict[str, list[Row]]:
+async def read(path: Path, choice: WorksheetChoice = EVERYTHING) -> dict[str, list[Row]]:
     """The rows of every worksheet, the header too."""
     async with open_file(path, choice) as worksheets:
         return {
@@ -32,7 +32,7 @@ async def read(path: Path, choice: Choice = EVERYTHING) -> dict[str, list[Row]]:
         }
 
 
-async def refusal(path: Path, choice: Choice = EVERYTHING) -> str:
+async def refusal(path: Path, choice: WorksheetChoice = EVERYTHING) -> str:
     with pytest.raises(Unreadable) as unreadable:
         await read(path, choice)
     return str(unreadable.value)
@@ -44,13 +44,13 @@ def csv(home: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def book(home: Path, **sheets: list[list[Any]]) -> Path:
     """A workbook as Excel would save it."""
-    path, made = home / "log.xlsx", openpyxl.Workbook()
-    made.remove(made.worksheets[0])
+    path, workbook = home / "log.xlsx", openpyxl.Workbook()
+    workbook.remove(workbook.worksheets[0])
     for name, rows in sheets.items():
-        sheet = made.create_sheet(name)
+        sheet = workbook.create_sheet(name)
         for row in rows:
             sheet.append(row)
-    made.save(path)
+    workbook.save(path)
     return path
 
 
@@ -96,7 +96,7 @@ async def test_the_kind_follows_from_the_content_not_from_the_name(tmp_path: Pat
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251", "utf-16"])
 @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-async def test_a_csv_is_read_whatever_wrote_it(
+async def test_a_csv_of_any_program_is_read(
     tmp_path: Path, encoding: str, delimiter: str, end: str
 ) -> None:
     lines = [["uuid", "ts", "details"], ["1", "a;b,c\td", "товар"], ["2", "", 'q"']]
@@ -111,7 +111,7 @@ WHOLE = "uuid;city;source\n1;Кострома;pwa\n2;Ярославль;pwa\n3;�
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251", "utf-16"])
-async def test_a_torn_file_is_never_read_as_one_with_shorter_texts(
+async def test_an_incomplete_file_is_never_read_with_shorter_texts(
     tmp_path: Path, encoding: str
 ) -> None:
     whole = (await read(csv(tmp_path, WHOLE, encoding)))[SHEET]
@@ -162,7 +162,7 @@ async def test_a_cell_in_another_encoding_than_its_file_is_damaged(
 
 
 @pytest.mark.parametrize("text", ["№ 5", "Я", "«5»", "5 °", "—", "é", "🌻"])
-async def test_few_letters_of_utf_8_are_never_read_as_those_of_windows(
+async def test_few_letters_of_utf_8_are_never_read_as_windows_1251(
     tmp_path: Path, text: str
 ) -> None:
     lines = "uuid;city;source\n" + f"1;{text};pwa\n" * 3
@@ -205,7 +205,7 @@ async def test_many_rows_come_in_pages(
     assert (pages, worksheet.rows) == ([4, 4, 2], 10)
 
 
-async def test_cells_of_a_workbook_are_what_they_are(tmp_path: Path) -> None:
+async def test_cells_of_a_workbook_are_read_by_their_type(tmp_path: Path) -> None:
     path = book(
         tmp_path,
         a=[
@@ -222,25 +222,25 @@ async def test_cells_of_a_workbook_are_what_they_are(tmp_path: Path) -> None:
     ]
 
 
-async def test_what_a_workbook_escapes_is_read_as_what_it_stands_for(tmp_path: Path) -> None:
+async def test_escapes_of_a_workbook_are_decoded(tmp_path: Path) -> None:
     texts = ["01_x001D_21", "_x005F_x001D_", "a_x000d_", "_xD83C__xDF3B_", "_x00_", "_X001D_"]
-    path, made = book(tmp_path, a=[["uuid"], texts]), openpyxl.Workbook()
+    path, workbook = book(tmp_path, a=[["uuid"], texts]), openpyxl.Workbook()
 
     ((_, cells),) = (await read(path))["a"][1:]
     assert cells == ("01\x1d21", "_x001D_", "a\r", "🌻", "_x00_", "_X001D_")
 
-    made.worksheets[0].append(["uuid", 42])
-    made.worksheets[0]["B1"].number_format = "00000"
-    made.save(path)
+    workbook.worksheets[0].append(["uuid", 42])
+    workbook.worksheets[0]["B1"].number_format = "00000"
+    workbook.save(path)
     ((_, header),) = (await read(path))["Sheet"]
     assert header == ("uuid", "00042")
 
 
-async def test_gaps_between_rows_keep_their_numbers(tmp_path: Path) -> None:
-    path, made = tmp_path / "log.xlsx", openpyxl.Workbook()
-    made.worksheets[0]["A3"] = "uuid"
-    made.worksheets[0]["B7"] = "x"
-    made.save(path)
+async def test_rows_behind_a_gap_have_their_own_numbers(tmp_path: Path) -> None:
+    path, workbook = tmp_path / "log.xlsx", openpyxl.Workbook()
+    workbook.worksheets[0]["A3"] = "uuid"
+    workbook.worksheets[0]["B7"] = "x"
+    workbook.save(path)
 
     ((header, *rows),) = (await read(path)).values()
 
@@ -248,7 +248,7 @@ async def test_gaps_between_rows_keep_their_numbers(tmp_path: Path) -> None:
     assert [row for row in rows if row[1]] == [(7, (None, "x"))]
 
 
-async def test_a_size_that_the_file_understates_cuts_nothing_off(tmp_path: Path) -> None:
+async def test_a_stored_size_that_is_too_small_truncates_nothing(tmp_path: Path) -> None:
     path, wrong = book(tmp_path, a=[["uuid", "ts"], ["1", "x"], ["2", "y"]]), tmp_path / "x.xlsx"
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(wrong, "w") as new:
         for part in old.namelist():
@@ -258,25 +258,25 @@ async def test_a_size_that_the_file_understates_cuts_nothing_off(tmp_path: Path)
 
 
 async def test_days_are_counted_from_where_the_workbook_does(tmp_path: Path) -> None:
-    path, made = tmp_path / "mac.xlsx", openpyxl.Workbook()
-    made.epoch = CALENDAR_MAC_1904
-    made.worksheets[0].append(["uuid", MOMENT])
-    made.save(path)
+    path, workbook = tmp_path / "mac.xlsx", openpyxl.Workbook()
+    workbook.epoch = CALENDAR_MAC_1904
+    workbook.worksheets[0].append(["uuid", MOMENT])
+    workbook.save(path)
 
     async with open_file(path, EVERYTHING) as (worksheet,):
         assert worksheet.header == ("uuid", MOMENT)
         assert worksheet.day_zero == CALENDAR_MAC_1904
 
 
-async def test_all_worksheets_with_rows_are_read_or_those_that_are_chosen(tmp_path: Path) -> None:
+async def test_all_worksheets_with_rows_are_read_or_the_selected_ones(tmp_path: Path) -> None:
     path = book(tmp_path, raw_log_10=[["a"]], raw_log_11=[["b"]], Sheet3=[], other=[["c"]])
 
     assert list(await read(path)) == ["raw_log_10", "raw_log_11", "other"]
-    assert list(await read(path, Choice(prefix="raw_"))) == ["raw_log_10", "raw_log_11"]
-    assert list(await read(path, Choice(names=["other"]))) == ["other"]
-    assert "there is no worksheet x" in await refusal(path, Choice(names=["x"]))
-    assert "no worksheet begins with y" in await refusal(path, Choice(prefix="y"))
-    assert "empty" in await refusal(path, Choice(names=["Sheet3"]))
+    assert list(await read(path, WorksheetChoice(prefix="raw_"))) == ["raw_log_10", "raw_log_11"]
+    assert list(await read(path, WorksheetChoice(names=["other"]))) == ["other"]
+    assert "there is no worksheet x" in await refusal(path, WorksheetChoice(names=["x"]))
+    assert "no worksheet begins with y" in await refusal(path, WorksheetChoice(prefix="y"))
+    assert "empty" in await refusal(path, WorksheetChoice(names=["Sheet3"]))
 
 
 async def test_a_damaged_workbook_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the rows of the old log say (§6), one sentence for each way they used to go wrong."""
+"""The scans of the rows of the old log (§6), and the faults of rows."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -53,22 +53,22 @@ def row(**changes: Cell) -> list[Cell]:
 
 
 def old_row(*more: Cell) -> list[Cell]:
-    """A row of ten cells, as there were before there were details."""
+    """A row of ten cells, from the time before the column `details`."""
     cells = row()
     del cells[8]
     return [*cells, *more]
 
 
 def scan(cells: list[Cell], of: Sheet | None = None) -> ScanRecorded:
-    found = scan_of(of or sheet(), cells, now=NOW)
-    assert isinstance(found, ScanRecorded), found
-    return found
+    result = scan_of(of or sheet(), cells, now=NOW)
+    assert isinstance(result, ScanRecorded), result
+    return result
 
 
 def fault(cells: list[Cell], of: Sheet | None = None) -> str:
-    found = scan_of(of or sheet(), cells, now=NOW)
-    assert isinstance(found, Fault), found
-    return found.code
+    result = scan_of(of or sheet(), cells, now=NOW)
+    assert isinstance(result, Fault), result
+    return result.code
 
 
 def test_a_row_becomes_the_scan_that_a_device_would_have_sent() -> None:
@@ -115,8 +115,8 @@ def test_a_column_that_may_be_missing_is_empty(column: str) -> None:
 
 def test_a_row_may_end_early_and_without_a_receipt_the_scans_own_time_counts() -> None:
     for cells in (row()[:4], row(receivedAt="")):
-        found = scan(cells)
-        assert (found.received_at, found.skewed) == (scan(row()).scanned_at, False)
+        result = scan(cells)
+        assert (result.received_at, result.skewed) == (scan(row()).scanned_at, False)
 
 
 def test_a_source_that_is_empty_is_the_pwa() -> None:
@@ -145,17 +145,17 @@ REJECTED: dict[str, tuple[list[Cell], str]] = {
 
 
 @pytest.mark.parametrize(("cells", "code"), REJECTED.values(), ids=REJECTED)
-def test_a_row_that_cannot_be_believed_is_rejected(cells: list[Cell], code: str) -> None:
+def test_an_implausible_row_is_rejected(cells: list[Cell], code: str) -> None:
     assert fault(cells) == code
 
 
 def test_in_a_csv_a_row_that_ends_early_or_is_damaged_anywhere_is_rejected_whole() -> None:
-    dressed = sheet([*COLUMNS, "note"], dressed=True)
-    assert scan([*row(), ""], dressed) == scan(row())
+    escaped = sheet([*COLUMNS, "note"], escaped=True)
+    assert scan([*row(), ""], escaped) == scan(row())
     for cells in ([*row()], [*row()[:-1]], [*row()[:4]]):
-        assert fault(cells, dressed) == "cut_short"
-    assert fault([*row(), Lost("is damaged", "damaged", "\udce2")], dressed) == "damaged"
-    assert fault(row(city=Lost("is damaged", "damaged")), dressed) == "damaged"
+        assert fault(cells, escaped) == "cut_short"
+    assert fault([*row(), Lost("is damaged", "damaged", "\udce2")], escaped) == "damaged"
+    assert fault(row(city=Lost("is damaged", "damaged")), escaped) == "damaged"
 
 
 @pytest.mark.parametrize("column", sorted(set(LIMITS) - {"details"}))
@@ -185,12 +185,12 @@ def test_a_bad_uuid_is_replaced_by_the_same_one_at_every_run() -> None:
 
 def test_a_bad_uuid_gives_the_same_id_from_a_csv_and_from_a_workbook() -> None:
     real = row(uuid="x", ts=REAL_DATE, code=2042469234860.0, details=None)
-    dressed = row(uuid="x", code='="2042469234860"')
+    escaped = row(uuid="x", code='="2042469234860"')
 
-    assert scan(real).scan_id == scan(dressed, sheet(dressed=True)).scan_id
+    assert scan(real).scan_id == scan(escaped, sheet(escaped=True)).scan_id
 
 
-def test_empty_cells_beyond_the_names_and_numbers_as_barcodes_do_no_harm() -> None:
+def test_empty_unnamed_cells_and_numeric_barcodes_are_accepted() -> None:
     assert scan([*row(), "", None, " "]) == scan(row())
     for code in (2042469234860, 2.04246923486e12):
         assert scan(row(code=code)).code == "2042469234860"
@@ -208,7 +208,7 @@ def test_a_new_row_of_october_is_read_as_it_was_meant(details: Cell, source: Cel
     assert scan(cells, OCTOBER) == scan(cells)
 
 
-def test_so_is_one_with_a_real_date_or_without_its_last_cells() -> None:
+def test_a_new_row_of_october_may_have_a_date_cell_or_end_early() -> None:
     for received in (45961.5, REAL_DATE.replace(hour=12), ""):
         cells = row(receivedAt=received, details="x" if received == "" else "")
         assert scan(cells, OCTOBER) == scan(cells)
@@ -222,18 +222,18 @@ def test_a_row_of_october_that_fits_neither_way_is_rejected() -> None:
     assert as_texts(OCTOBER, cells) == as_texts(sheet(), cells)
 
 
-AGAIN = sheet([*COLUMNS, "log_events"], dressed=True)
+AGAIN = sheet([*COLUMNS, "log_events"], escaped=True)
 """A list of rejected rows."""
 
 
 @pytest.mark.parametrize("column", ["box", "code"])
 @pytest.mark.parametrize("spoilt", [REAL_DATE, True, 12.5, 1e19, 1_234_567_890_123_450], ids=repr)
-def test_a_rejected_row_that_was_not_mended_is_rejected_again(spoilt: Cell, column: str) -> None:
+def test_an_uncorrected_row_is_rejected_again(spoilt: Cell, column: str) -> None:
     assert fault(row(**{column: spoilt}))
     assert fault([*as_texts(sheet(), row(**{column: spoilt}))], AGAIN)
 
 
-def test_moments_in_it_are_those_of_the_row() -> None:
+def test_times_in_a_rejected_row_are_those_of_the_row() -> None:
     second = REAL_DATE.replace(second=9)
     for moments in ((REAL_DATE, second), (45961.33478009259, 45961.33482638889)):
         cells = row(ts=moments[0], receivedAt=moments[1], code="0042")
@@ -242,7 +242,7 @@ def test_moments_in_it_are_those_of_the_row() -> None:
     assert scan([*as_texts(sheet(), exact)], AGAIN) == scan(exact)
 
 
-def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
+def test_a_rejected_row_is_written_with_all_its_cells() -> None:
     cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
 
     assert as_texts(sheet(), cells)[6:] == [

@@ -1,4 +1,4 @@
-"""What cells say, what they must not be taken to say, and how a text is written in one."""
+"""Texts and times of cells, and the escaping of texts."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from services.ingest.imports.domain.cell import (
     LONGEST,
-    barcode,
     escape_formula,
-    fitted,
-    is_cut,
-    scanned,
+    is_truncated,
+    truncated,
     unescape_formula,
+    unwrap_barcode,
+    wrap_barcode,
 )
 from services.ingest.imports.domain.spreadsheet import (
     DAY_ZERO,
@@ -53,7 +53,7 @@ def moment(cell: Cell, zone: ZoneInfo = ZONE) -> datetime:
     ],
     ids=repr,
 )
-def test_every_way_to_write_a_moment_is_read_as_moscow_time(cell: Cell) -> None:
+def test_every_format_of_a_time_is_read_as_moscow_time(cell: Cell) -> None:
     assert moment(cell) == datetime(2025, 10, 31, 5, 2, 5, tzinfo=UTC)
 
 
@@ -62,7 +62,7 @@ def test_day_and_month_are_never_swapped() -> None:
 
 
 @pytest.mark.parametrize("cell", ["27.11.2026 9:01", " 27.11.2026, 09:01", "2026-11-27T09:01"])
-def test_a_moment_whose_seconds_a_spreadsheet_does_not_show_is_none(cell: Cell) -> None:
+def test_a_time_without_seconds_is_refused(cell: Cell) -> None:
     with pytest.raises(Unfit) as unfit:
         moment(cell)
 
@@ -81,14 +81,14 @@ def test_in_its_own_history_moscow_was_not_always_three_hours_ahead() -> None:
      float("nan"), float("inf"), True, "", None, Lost("is a formula")],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_moment_is_not_made_one(cell: Cell) -> None:
+def test_a_value_that_is_no_time_is_refused(cell: Cell) -> None:
     with pytest.raises(Unfit) as unfit:
         moment(cell)
 
     assert unfit.value.code == "bad_time"
 
 
-def test_of_an_hour_that_comes_twice_it_is_the_first_and_a_skipped_one_never_was() -> None:
+def test_a_repeated_hour_is_the_first_one_and_a_skipped_one_is_refused() -> None:
     assert moment("26.10.2025 02:30:00", BERLIN) == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
     assert moment("2025-10-26T02:30:00+01:00", BERLIN) == datetime(2025, 10, 26, 1, 30, tzinfo=UTC)
     with pytest.raises(Unfit) as unfit:
@@ -110,9 +110,9 @@ def test_of_an_hour_that_comes_twice_it_is_the_first_and_a_skipped_one_never_was
         (None, ""),
     ],
 )
-def test_a_number_keeps_all_its_digits_and_a_text_all_its_letters(cell: Cell, text: str) -> None:
-    assert text_of(cell, "code", dressed=False) == text
-    assert code_of(cell, dressed=True) == text
+def test_all_digits_of_a_number_and_all_letters_of_a_text_are_read(cell: Cell, text: str) -> None:
+    assert text_of(cell, "code", escaped=False) == text
+    assert code_of(cell, escaped=True) == text
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_number_keeps_all_its_digits_and_a_text_all_its_letters(cell: Cell, te
         (True, "became_a_truth_value"),
     ],
 )
-def test_what_a_spreadsheet_has_spoilt_is_not_guessed(cell: Cell, code: str) -> None:
+def test_a_spoilt_value_is_refused(cell: Cell, code: str) -> None:
     with pytest.raises(Unfit) as unfit:
-        text_of(cell, "box", dressed=False)
+        text_of(cell, "box", escaped=False)
 
     assert unfit.value.code == code
 
@@ -146,31 +146,31 @@ def test_what_a_spreadsheet_has_spoilt_is_not_guessed(cell: Cell, code: str) -> 
      "4\xa0600\xa0000\xa0000\xa0017", "#REF!", "#Н/Д", "########"],
     ids=ascii,
 )  # fmt: skip
-def test_a_bare_code_in_a_csv_that_a_spreadsheet_may_have_rounded_is_not_taken(cell: str) -> None:
+def test_a_bare_code_in_a_csv_that_may_be_rounded_is_refused(cell: str) -> None:
     with pytest.raises(Unfit) as unfit:
-        code_of(cell, dressed=True)
+        code_of(cell, escaped=True)
 
     assert unfit.value.code == "lost_digits"
-    assert code_of(f'="{cell}"', dressed=True) == cell
-    assert code_of(cell, dressed=False) == cell
+    assert code_of(f'="{cell}"', escaped=True) == cell
+    assert code_of(cell, escaped=False) == cell
 
 
 @pytest.mark.parametrize(
     "code", ["4600000000017", "00012345678901234500", "123456789012345678", "12E5", "-", "1 000"]
 )
 def test_any_other_bare_code_is_the_code(code: str) -> None:
-    assert code_of(code, dressed=True) == code
+    assert code_of(code, escaped=True) == code
 
 
-def test_a_dress_is_taken_off_only_where_one_is_worn() -> None:
-    assert text_of("'=1+1", "box", dressed=True) == "=1+1"
-    assert text_of("'=1+1", "box", dressed=False) == "'=1+1"
-    assert text_of("'tis", "box", dressed=True) == "'tis"
-    assert code_of('="20""42"', dressed=True) == '20"42'
-    assert code_of('="20""42"', dressed=False) == '="20""42"'
+def test_texts_are_unescaped_only_in_an_escaped_table() -> None:
+    assert text_of("'=1+1", "box", escaped=True) == "=1+1"
+    assert text_of("'=1+1", "box", escaped=False) == "'=1+1"
+    assert text_of("'tis", "box", escaped=True) == "'tis"
+    assert code_of('="20""42"', escaped=True) == '20"42'
+    assert code_of('="20""42"', escaped=False) == '="20""42"'
 
 
-def test_space_is_as_good_as_nothing() -> None:
+def test_a_cell_of_space_is_blank() -> None:
     blank: list[Cell] = [None, "", " \t\xa0\n"]
     full: list[Cell] = [0, False, "0", Lost("is a formula")]
 
@@ -182,7 +182,7 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 )
 
 
-def test_what_begins_like_a_formula_gets_an_apostrophe_and_all_else_stays_as_it_is() -> None:
+def test_a_text_that_begins_like_a_formula_gets_an_apostrophe() -> None:
     for first in "=+-@\t\r\n＝＋－＠":
         assert escape_formula(f"{first}1+1").startswith(f"'{first}")
     for text in ("", "ivancov/8", "a=1", "a@b", "5-7", "a - b", "с +7 999 до -5 ", "'", "'quoted'",
@@ -204,46 +204,46 @@ def test_what_begins_like_a_formula_gets_an_apostrophe_and_all_else_stays_as_it_
         ('x,"=1"', 'x,"\'=1"'),
     ],
 )
-def test_so_does_what_would_begin_a_cell_if_the_file_were_cut_there(text: str, cell: str) -> None:
+def test_a_formula_behind_a_possible_separator_gets_an_apostrophe(text: str, cell: str) -> None:
     assert escape_formula(text) == cell
     assert unescape_formula(cell) == text
-    assert barcode(text) == '="{}"'.format(cell.replace('"', '""'))
+    assert wrap_barcode(text) == '="{}"'.format(cell.replace('"', '""'))
 
 
-def test_an_apostrophe_that_was_there_is_not_taken_for_ours() -> None:
+def test_an_apostrophe_of_the_text_is_read_back() -> None:
     assert escape_formula("'=1") == "''=1"
     assert unescape_formula("''=1") == "'=1"
 
 
 def test_a_barcode_is_a_formula_that_yields_a_text() -> None:
-    assert barcode("2042469234860") == '="2042469234860"'
-    assert barcode('1"&A1&"') == '="1""&A1&"""'
-    assert barcode("") == ""
+    assert wrap_barcode("2042469234860") == '="2042469234860"'
+    assert wrap_barcode('1"&A1&"') == '="1""&A1&"""'
+    assert wrap_barcode("") == ""
     for cell in ("2042469234860", '="1"+1', '="1""', "=1", ""):  # without the wrapper
-        assert scanned(cell) == cell
+        assert unwrap_barcode(cell) == cell
 
 
 @given(TEXTS)
-def test_every_text_comes_back_and_no_cell_is_a_formula_of_its_own(text: str) -> None:
-    cell, code = escape_formula(text), barcode(text)
+def test_every_text_is_read_back_and_no_cell_is_a_formula(text: str) -> None:
+    cell, code = escape_formula(text), wrap_barcode(text)
 
     assert unescape_formula(cell) == text
     assert not cell.startswith(tuple("=+-@\t\r"))
-    assert scanned(code) == text
+    assert unwrap_barcode(code) == text
     assert '"' not in code[2:-1].replace('""', "")
 
 
 @given(st.integers(0, 3), st.sampled_from(["x", "🌻", "x🌻"]))
-def test_a_text_that_no_cell_holds_says_how_long_it_is(more: int, letter: str) -> None:
+def test_a_truncated_text_ends_with_its_length(more: int, letter: str) -> None:
     units = len(letter.encode("utf-16-le")) // 2
     longest, text = LONGEST // units, letter * (LONGEST // units + more)
 
-    cell = fitted(text)
+    cell = truncated(text)
 
     assert len(cell.encode("utf-16-le")) // 2 <= LONGEST
-    assert is_cut(cell) == (more > 0)
-    assert more or fitted(letter * longest) == letter * longest
+    assert is_truncated(cell) == (more > 0)
+    assert more or truncated(letter * longest) == letter * longest
     if more:
         assert f"{len(text)} characters" in cell
         with pytest.raises(Unfit, match="export it as CSV"):
-            text_of(cell, "details", dressed=False)
+            text_of(cell, "details", escaped=False)

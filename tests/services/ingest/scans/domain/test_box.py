@@ -1,4 +1,4 @@
-"""How a box stands, whatever order its events come in."""
+"""The status of a box, in any order of its events."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from services.ingest.scans.domain.box import (
     CARRY,
-    Around,
     BoxAction,
+    BoxHistory,
     BoxStatus,
     BoxTransition,
     Tally,
     box_status,
+    merge_operators,
     number,
     number_key,
-    tally,
-    together,
+    tally_event,
 )
 from tests.services.ingest.folded import one_by_one
 from tests.services.ingest.history import a_scan, from_a_clock_ahead
@@ -40,14 +40,14 @@ def at(minutes: int) -> datetime:
 def tally_of(*events: tuple[int, str]) -> Tally:
     """The tally of scans so many minutes after 23:00, all on one day."""
     tallies = [
-        tally(a_scan(number, kind=kind, scanned_at=at(minutes)))
+        tally_event(a_scan(number, kind=kind, scanned_at=at(minutes)))
         for number, (minutes, kind) in enumerate(events)
     ]
     return reduce(add, [one for one in tallies if one is not None])
 
 
-def stands(*events: tuple[int, str]) -> BoxStatus:
-    return box_status(Around(day=tally_of(*events)))[0]
+def status_of(*events: tuple[int, str]) -> BoxStatus:
+    return box_status(BoxHistory(day=tally_of(*events)))[0]
 
 
 OPENED = BoxStatus(opened_at=at(0))
@@ -77,10 +77,10 @@ def closed(minutes: int, by: BoxAction = BoxAction.CLOSE) -> BoxStatus:
         *("an item before the opening", "a closing before the opening", "which then comes"),
     ],
 )
-def test_a_box_is_as_its_last_opening_and_closing_say(
+def test_the_last_transition_decides_whether_a_box_is_open(
     events: list[tuple[int, str]], expected: BoxStatus
 ) -> None:
-    found = stands(*events)
+    found = status_of(*events)
 
     assert found == expected
     assert found.is_open == (expected.closed_at is None)
@@ -91,33 +91,33 @@ LONG = tally_of((0, "BOX")), tally_of((1500, "ITEM")), tally_of((3000, "AUTO_CLO
 END = closed(3000, BoxAction.AUTO_CLOSE)
 SHUT, ITEM = tally_of((0, "BOX"), (9, "CLOSE")), tally_of((600, "ITEM"))
 ANEW = tally_of((600, "BOX"), (610, "CLOSE"))
-DAYS: dict[str, tuple[Around, BoxStatus, bool]] = {
-    "its operator moved on": (Around(day=LONG[0], after=LONG[1:2]), OPENED, False),
-    "closed after midnight": (Around(day=BEFORE, after=(AFTER,)), closed(100), False),
-    "opened before midnight": (Around(before=(BEFORE,), day=AFTER), closed(100), True),
-    "open over days, the first": (Around(day=LONG[0], after=LONG[1:]), END, False),
-    "open over days": (Around(before=LONG[:1], day=LONG[1], after=LONG[2:]), END, True),
-    "open over days, the last": (Around(before=LONG[:2], day=LONG[2]), END, True),
-    "opened anew later": (Around(day=LONG[0], after=(ANEW,)), OPENED, False),
+DAYS: dict[str, tuple[BoxHistory, BoxStatus, bool]] = {
+    "its operator moved on": (BoxHistory(day=LONG[0], after=LONG[1:2]), OPENED, False),
+    "closed after midnight": (BoxHistory(day=BEFORE, after=(AFTER,)), closed(100), False),
+    "opened before midnight": (BoxHistory(before=(BEFORE,), day=AFTER), closed(100), True),
+    "open over days, the first": (BoxHistory(day=LONG[0], after=LONG[1:]), END, False),
+    "open over days": (BoxHistory(before=LONG[:1], day=LONG[1], after=LONG[2:]), END, True),
+    "open over days, the last": (BoxHistory(before=LONG[:2], day=LONG[2]), END, True),
+    "opened anew later": (BoxHistory(day=LONG[0], after=(ANEW,)), OPENED, False),
     "opened anew": (
-        Around(before=LONG[:1], day=ANEW),
+        BoxHistory(before=LONG[:1], day=ANEW),
         BoxStatus(opened_at=at(600), closed_at=at(610), closed_by=BoxAction.CLOSE),
         False,
     ),
-    "closed before, not brought along": (Around(before=(SHUT,), day=ITEM), BoxStatus(), False),
+    "closed before, not brought along": (BoxHistory(before=(SHUT,), day=ITEM), BoxStatus(), False),
     "closed is closed": (
-        Around(day=SHUT, after=(tally_of((600, "AUTO_CLOSE")),)),
+        BoxHistory(day=SHUT, after=(tally_of((600, "AUTO_CLOSE")),)),
         closed(9),
         False,
     ),
 }
 
 
-@pytest.mark.parametrize(("around", "expected", "continued"), DAYS.values(), ids=DAYS)
-def test_a_box_is_the_same_over_midnight_until_it_is_closed_or_opened_anew(
-    around: Around, expected: BoxStatus, continued: bool
+@pytest.mark.parametrize(("history", "expected", "continued"), DAYS.values(), ids=DAYS)
+def test_a_box_continues_over_midnight_until_it_is_closed_or_opened_again(
+    history: BoxHistory, expected: BoxStatus, continued: bool
 ) -> None:
-    assert box_status(around) == (expected, continued)
+    assert box_status(history) == (expected, continued)
 
 
 def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
@@ -125,12 +125,12 @@ def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
     other = BoxTransition(at(0), at(2), UUID(int=1), BoxAction.CLOSE, at(0))
     later_id = BoxTransition(at(0), at(2), UUID(int=2), BoxAction.BOX, at(0))
 
-    for key in (BoxTransition.on_device, BoxTransition.as_counted):
+    for key in (BoxTransition.on_device, BoxTransition.by_effective_time):
         assert key(one) < key(other) < key(later_id)
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 3 * 3600))
-def test_a_box_is_as_its_device_left_it_however_far_the_clock_is_ahead(
+def test_a_box_has_the_status_of_its_device_however_far_the_clock_is_ahead(
     random: Random, seconds: int
 ) -> None:
     scans, boxes = from_a_clock_ahead(random, "anna", seconds=seconds)
@@ -138,35 +138,38 @@ def test_a_box_is_as_its_device_left_it_however_far_the_clock_is_ahead(
 
     found: dict[str, Tally] = {}
     for scan in scans:
-        told = tally(scan)
-        assert told is not None
-        found[scan.box] = found[scan.box] + told if scan.box in found else told
+        added = tally_event(scan)
+        assert added is not None
+        found[scan.box] = found[scan.box] + added if scan.box in found else added
 
-    stands = {label: box_status(Around(day=one))[0] for label, one in found.items()}
-    assert {label: one.is_open for label, one in stands.items()} == boxes
-    for one in stands.values():
+    status_of = {label: box_status(BoxHistory(day=one))[0] for label, one in found.items()}
+    assert {label: one.is_open for label, one in status_of.items()} == boxes
+    for one in status_of.values():
         assert one.opened_at is not None
         assert one.closed_at is None or one.opened_at <= one.closed_at
 
 
 @pytest.mark.parametrize("minutes", [2, 5, 60])
-def test_a_clock_that_was_put_right_meanwhile_leaves_no_box_open(minutes: int) -> None:
+def test_a_clock_corrected_meanwhile_leaves_no_box_open(minutes: int) -> None:
     opened = a_scan(9, kind="BOX", scanned_at=at(600), effective_at=at(0), received_at=at(0))
     later = {"scanned_at": at(minutes), "received_at": at(minutes)}
-    turns = [tally(replace(opened, skewed=True)), tally(a_scan(1, kind="CLOSE", **later))]
+    turns = [
+        tally_event(replace(opened, skewed=True)),
+        tally_event(a_scan(1, kind="CLOSE", **later)),
+    ]
 
     for one, other in permutations(one for one in turns if one is not None):
-        assert box_status(Around(day=one + other))[0] == closed(minutes)
+        assert box_status(BoxHistory(day=one + other))[0] == closed(minutes)
 
 
-def test_who_takes_over_with_the_device_closes_what_was_opened_on_it() -> None:
+def test_another_operator_of_the_device_closes_the_box() -> None:
     at_once = {"received_at": at(0), "effective_at": at(0), "skewed": True}
-    opened = tally(a_scan(9, kind="BOX", scanned_at=at(10), **at_once))
-    shut = tally(a_scan(1, kind="CLOSE", operator="boris", scanned_at=at(11), **at_once))
+    opened = tally_event(a_scan(9, kind="BOX", scanned_at=at(10), **at_once))
+    shut = tally_event(a_scan(1, kind="CLOSE", operator="boris", scanned_at=at(11), **at_once))
 
-    day = together(one for one in (shut, opened) if one is not None)
+    day = merge_operators(one for one in (shut, opened) if one is not None)
 
-    assert not box_status(Around(day=day))[0].is_open
+    assert not box_status(BoxHistory(day=day))[0].is_open
 
 
 AHEAD = {"scanned_at": at(600), "skewed": True}
@@ -182,27 +185,27 @@ AHEAD = {"scanned_at": at(600), "skewed": True}
     ],
     ids=["opened before", "closed before", "closed behind", "opened behind"],
 )
-def test_what_two_operators_did_is_ordered_by_the_time_that_counts(
+def test_transitions_of_two_operators_are_ordered_by_effective_time(
     anna: dict[str, Any], boris: dict[str, Any], is_open: bool
 ) -> None:
     boris = {"operator": "boris", "scanned_at": at(10)} | boris
-    both = [tally(a_scan(1, **anna)), tally(a_scan(2, **boris))]
+    both = [tally_event(a_scan(1, **anna)), tally_event(a_scan(2, **boris))]
 
     for order in (both, both[::-1]):
-        day = together(one for one in order if one is not None)
-        assert box_status(Around(day=day))[0].is_open == is_open
+        day = merge_operators(one for one in order if one is not None)
+        assert box_status(BoxHistory(day=day))[0].is_open == is_open
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])
-def test_what_is_not_about_a_box_makes_none(changes: dict[str, str]) -> None:
-    assert tally(a_scan(1, **changes)) is None
+def test_scans_without_a_box_have_no_tally(changes: dict[str, str]) -> None:
+    assert tally_event(a_scan(1, **changes)) is None
 
 
 @pytest.mark.parametrize(
     ("label", "expected"),
     [("ivancov/8", "8"), ("a/b/7", "b/7"), ("8", "8"), ("ivancov/", ""), ("/8", "8")],
 )
-def test_a_number_is_what_stands_behind_the_first_slash(label: str, expected: str) -> None:
+def test_the_number_is_the_part_behind_the_first_slash(label: str, expected: str) -> None:
     assert number(label) == expected
 
 
@@ -222,7 +225,7 @@ EVENTS = st.tuples(
 
 
 @given(st.lists(EVENTS, min_size=1, max_size=14), st.randoms(use_true_random=False), st.data())
-def test_tallies_say_what_the_events_say_one_by_one(
+def test_tallies_give_the_same_result_as_single_events(
     events: list[tuple[int, int, int, str]], random: Random, data: st.DataObject
 ) -> None:
     scans = [
@@ -239,18 +242,17 @@ def test_tallies_say_what_the_events_say_one_by_one(
     while batches:
         size = random.randrange(1, 5)
         for day in {scan.effective_at.date() for scan in batches[:size]}:
-            parts = [tally(s) for s in batches[:size] if s.effective_at.date() == day]
+            parts = [tally_event(s) for s in batches[:size] if s.effective_at.date() == day]
             batch = reduce(add, [part for part in parts if part is not None])
             days[day] = days[day] + batch if day in days else batch
         batches = batches[size:]
 
-    asked = data.draw(st.sampled_from(sorted(days)))
-    near = {day: days[day] for day in sorted(days) if abs((day - asked).days) <= CARRY}
-    around = Around(
-        before=tuple(one for day, one in near.items() if day < asked),
-        day=near[asked],
-        after=tuple(one for day, one in near.items() if day > asked),
+    drawn = data.draw(st.sampled_from(sorted(days)))
+    near = {day: days[day] for day in sorted(days) if abs((day - drawn).days) <= CARRY}
+    history = BoxHistory(
+        before=tuple(one for day, one in near.items() if day < drawn),
+        day=near[drawn],
+        after=tuple(one for day, one in near.items() if day > drawn),
     )
 
-    assert box_status(around) == one_by_one(scans, asked, ZoneInfo("UTC"))
-    assert sum(one.items for one in days.values()) == sum(s.kind == "ITEM" for s in scans)
+    assert box_status(history) == one_by_one(scans, drawn, ZoneInfo("UTC"))

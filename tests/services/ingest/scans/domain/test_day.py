@@ -1,4 +1,4 @@
-"""Which day a moment falls on."""
+"""The business day of a moment."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -12,15 +12,15 @@ ZONES = ("Europe/Moscow", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu",
 
 
 @pytest.mark.parametrize("name", ZONES)
-def test_a_moment_falls_on_the_day_the_zone_says_whatever_was_asked_before(name: str) -> None:
+def test_the_day_of_a_moment_does_not_depend_on_earlier_calls(name: str) -> None:
     zone, random = ZoneInfo(name), Random(name)
     # Clocks changed here one minute after midnight.
     around = [datetime(2006, 10, 29, 2, tzinfo=UTC), datetime(2011, 12, 30, 9, tzinfo=UTC)]
     for _ in range(3000):
         moment = random.choice(around) + timedelta(minutes=random.randrange(-3000, 3000))
-        asked = moment.astimezone(random.choice([UTC, zone]))
+        local = moment.astimezone(random.choice([UTC, zone]))
 
-        assert day_of(asked, zone) == moment.astimezone(zone).date(), moment
+        assert day_of(local, zone) == moment.astimezone(zone).date(), moment
 
 
 def test_the_ends_of_the_calendar_have_days_too() -> None:

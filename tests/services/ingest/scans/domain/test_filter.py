@@ -1,4 +1,4 @@
-"""What a question means: its days, its instant, its filters; and how moments are written."""
+"""Filters: days, instants, names; and formatted times."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,18 +11,18 @@ from services.ingest.scans.domain.day import (
     BadDate,
     Days,
     day_of,
-    days_asked,
+    format_time,
     parse_day,
+    parse_days,
     unix_ms,
-    written,
 )
-from services.ingest.scans.domain.filter import display_name, parse
+from services.ingest.scans.domain.filter import display_name, parse_value
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from tests.services.ingest.history import TODAY, ZONE
 
 
 def ask(first: str | None, last: str | None = None) -> Days:
-    return days_asked(first, last, today=TODAY.first, longest=92)
+    return parse_days(first, last, today=TODAY.first, max_days=92)
 
 
 def october(first: int, last: int) -> Days:
@@ -30,7 +30,7 @@ def october(first: int, last: int) -> Days:
 
 
 @pytest.mark.parametrize("text", ["2025-10-31", "31.10.2025"])
-def test_both_ways_to_write_a_date_are_read(text: str) -> None:
+def test_both_formats_of_a_date_are_read(text: str) -> None:
     assert parse_day(text) == date(2025, 10, 31)
 
 
@@ -39,7 +39,7 @@ def test_both_ways_to_write_a_date_are_read(text: str) -> None:
     ["", "today", "20251031", "2025-10-32", "31.02.2025", "2025-W44-5", "31/10/2025", "1.1.2025",
      "2025-10-31T10:00", "٢٠٢٥-10-31", "0000-01-01", " 2025-10-31", "2025-10-31\n"],
 )  # fmt: skip
-def test_anything_else_is_a_bad_date(text: str) -> None:
+def test_other_texts_are_bad_dates(text: str) -> None:
     with pytest.raises(BadDate):
         parse_day(text)
 
@@ -61,7 +61,7 @@ def test_days_are_those_from_a_date_to_an_end(
     assert ask(first, last) == days
 
 
-def test_a_range_may_be_as_long_as_the_cap_and_no_longer() -> None:
+def test_a_range_may_be_as_long_as_the_limit() -> None:
     assert len(ask("2025-08-01", "2025-10-31")) == 92
     with pytest.raises(BadDate):
         ask("2025-07-31", "2025-10-31")
@@ -103,8 +103,10 @@ def test_a_moment_lies_within_the_instants_of_its_day(second: int, zone: str) ->
     assert begins <= moment < ends
 
 
-def test_a_moment_is_written_with_minutes_that_are_no_months() -> None:
-    assert written(datetime(2025, 10, 31, 10, 39, 30, tzinfo=UTC), ZONE) == "31.10.2025 13:39:30"
+def test_a_formatted_time_shows_minutes_where_minutes_belong() -> None:
+    assert (
+        format_time(datetime(2025, 10, 31, 10, 39, 30, tzinfo=UTC), ZONE) == "31.10.2025 13:39:30"
+    )
 
 
 def test_milliseconds_are_rounded_down() -> None:
@@ -135,7 +137,7 @@ def test_an_instant_is_read_with_its_offset_to_the_microsecond(text: str, instan
      "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "2025-10-31T12:00:00.Z",
      " 2025-10-31T12:00:00Z"],
 )  # fmt: skip
-def test_what_is_no_instant_is_refused(text: str) -> None:
+def test_an_invalid_instant_is_refused(text: str) -> None:
     with pytest.raises(BadInstant):
         parse_instant(text)
 
@@ -143,10 +145,10 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"), [(None, None), ("", None), ("—", ""), ("anna", "anna"), (" ", " ")]
 )
-def test_nothing_typed_filters_nothing_and_a_dash_means_no_name(
+def test_an_empty_filter_matches_everything_and_a_dash_the_empty_name(
     typed: str | None, meant: str | None
 ) -> None:
-    assert parse(typed) == meant
+    assert parse_value(typed) == meant
 
 
 def test_an_empty_name_is_shown_as_a_dash() -> None:

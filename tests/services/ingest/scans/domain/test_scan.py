@@ -1,4 +1,4 @@
-"""The rules one event of a batch is judged by: its id, its time, its texts."""
+"""The rules for one event of a batch: id, time, texts."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,14 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.scans.domain.scan import Fault, Reading, judge, parse_uuid, read, same_content
+from services.ingest.scans.domain.scan import (
+    Fault,
+    Reading,
+    parse_event,
+    parse_uuid,
+    same_content,
+    validate,
+)
 from tests.services.ingest.history import FLOOR, NOON, NOON_MS, a_scan, event, uuid
 
 LATER = NOON + timedelta(hours=1)
@@ -28,32 +35,32 @@ EVERY_TEXT = pytest.mark.parametrize("name", LONGEST)
 
 
 def outcome(value: object) -> ScanRecorded | Fault:
-    reading = read(value)
+    reading = parse_event(value)
     if isinstance(reading, Fault):
         return reading
-    return judge(reading, received_at=NOON, not_before=FLOOR)
+    return validate(reading, received_at=NOON, not_before=FLOOR)
 
 
 def accepted(**changes: Any) -> ScanRecorded:
-    found = outcome(event(**changes))
-    assert isinstance(found, ScanRecorded), found
-    return found
+    result = outcome(event(**changes))
+    assert isinstance(result, ScanRecorded), result
+    return result
 
 
 def refused(**changes: Any) -> str:
     """The code of the fault, which names the id if that could be read."""
-    found = outcome(event(**changes))
-    assert isinstance(found, Fault), found
+    result = outcome(event(**changes))
+    assert isinstance(result, Fault), result
     if "uuid" not in changes:
-        assert found.scan_id == UUID(uuid(1))
-    return found.code
+        assert result.scan_id == UUID(uuid(1))
+    return result.code
 
 
 def again(value: dict[str, Any]) -> ScanRecorded:
     """The same, received an hour later."""
-    reading = read(value)
+    reading = parse_event(value)
     assert isinstance(reading, Reading)
-    scan = judge(reading, received_at=LATER, not_before=FLOOR)
+    scan = validate(reading, received_at=LATER, not_before=FLOOR)
     assert isinstance(scan, ScanRecorded)
     return scan
 
@@ -116,7 +123,7 @@ def test_a_whole_number_of_milliseconds_is_a_time_also_as_a_text(ts: object) -> 
      "-5", "9" * 30, "١٧٦١٩٠١٢٠٠٠٠٠"],
     ids=repr,
 )  # fmt: skip
-def test_anything_else_is_no_time(ts: object) -> None:
+def test_other_values_are_no_time(ts: object) -> None:
     assert refused(ts=ts) == "bad_ts"
 
 
@@ -130,7 +137,7 @@ def test_timestamp_stands_in_for_a_missing_ts() -> None:
 @pytest.mark.parametrize(
     "ts", [-1, 0, NOON_MS // 1000, FLOOR_MS - 1, 253_402_300_800_000, 10**30, -(10**30)]
 )
-def test_a_moment_out_of_the_world_is_implausible(ts: int) -> None:
+def test_a_time_out_of_range_is_implausible(ts: int) -> None:
     assert refused(ts=ts) == "implausible_ts"
 
 
@@ -148,7 +155,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
     ],
     ids=["the floor itself", "a day behind", "a minute ahead", "further ahead", "the year 9999"],
 )
-def test_a_clock_is_believed_up_to_a_minute_ahead_and_kept_as_it_is(
+def test_a_clock_up_to_a_minute_ahead_is_accepted_and_stored_unchanged(
     ts: int, effective_at: Any, skewed: bool
 ) -> None:
     scan = accepted(ts=ts)
@@ -175,14 +182,14 @@ def test_content_is_the_same_however_often_it_is_received() -> None:
     assert not same_content(first, accepted())
 
 
-def test_texts_that_are_left_out_have_a_meaning() -> None:
+def test_missing_texts_have_defaults() -> None:
     for absent in (*ABSENT, ""):
         for name in ("client", "city", "box", "code"):
             assert getattr(accepted(**{name: absent}), name) == ""
-    for given, kept in ((None, None), (..., None), ("", ""), ("x", "x")):
-        assert accepted(details=given).details == kept
-    for given, kept in ((..., "pwa"), ("", "pwa"), ("scanner", "scanner")):
-        assert accepted(source=given).source == kept
+    for given, stored in ((None, None), (..., None), ("", ""), ("x", "x")):
+        assert accepted(details=given).details == stored
+    for given, stored in ((..., "pwa"), ("", "pwa"), ("scanner", "scanner")):
+        assert accepted(source=given).source == stored
     assert (accepted(type="").kind, accepted(operator="").operator) == ("", "")
 
 
@@ -202,11 +209,11 @@ def test_a_text_must_be_a_text_that_is_not_too_long(name: str) -> None:
 
 @EVERY_TEXT
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "\udfff"], ids=ascii)
-def test_what_no_database_can_store_is_a_fault(name: str, text: str) -> None:
+def test_a_text_that_no_database_can_store_is_a_fault(name: str, text: str) -> None:
     assert refused(**{name: text}) == "unstorable_text"
 
 
-def test_unknown_types_and_fields_and_hostile_texts_are_welcome() -> None:
+def test_unknown_types_and_fields_and_hostile_texts_are_accepted() -> None:
     assert accepted(type="TELEPORT", day="2025-10-31", synced=False).kind == "TELEPORT"
     for text in ("'; DROP TABLE events; --", "<script>alert(1)</script>"):
         assert accepted(operator=text, code=text).code == text

@@ -1,4 +1,4 @@
-"""Large bodies are cut into events: as small ones are read, in little memory and in pieces."""
+"""Large bodies are split into the same events as small ones, in little memory and in steps."""
 
 import asyncio
 import gc
@@ -17,10 +17,10 @@ from services.ingest.scans.handlers.body import (
     LARGE_BODY,
     BadRequest,
     Event,
-    cut_batch,
     read_batch,
     read_uuids,
     reading_of,
+    split_batch,
     value_of,
 )
 from services.ingest.scans.handlers.scan import record_batch
@@ -37,7 +37,7 @@ def many(part: bytes, size: int = SIZE) -> bytes:
 
 async def cut(body: bytes) -> Sequence[Event] | str:
     try:
-        return await cut_batch(body)
+        return await split_batch(body)
     except BadRequest as error:
         return str(error.details[0]["type"])
 
@@ -81,7 +81,7 @@ _body = st.builds(
 @given(body=_body)
 @example(body=b'{"events":[{"code":"\\\\"}],"x":"\\\\\\"]"}')
 @example(body=b'\xef\xbb\xbf {"events" : [ {"code":"a\tb","ts":NaN} , [] ] } \n')
-async def test_a_batch_is_cut_as_it_would_be_read(body: bytes) -> None:
+async def test_a_large_batch_is_split_into_the_same_events(body: bytes) -> None:
     assert outcomes(await cut(body)) == outcomes(read(body))
 
 
@@ -106,9 +106,9 @@ NO_KINDS: Final = {
 }
 
 
-async def kind_of(found: Awaitable[Sequence[Event] | str]) -> str:
+async def kind_of(outcome: Awaitable[Sequence[Event] | str]) -> str:
     """The kind of refusal, which may come only when the events are read."""
-    events = await found
+    events = await outcome
     try:
         return events if isinstance(events, str) else repr([reading_of(one) for one in events])
     except BadRequest as error:
@@ -116,7 +116,7 @@ async def kind_of(found: Awaitable[Sequence[Event] | str]) -> str:
 
 
 @pytest.mark.parametrize("body", NO_BATCH, ids=lambda body: f"{body[:24]!r} {len(body)}")
-async def test_what_is_no_batch_is_none_if_it_is_large_either(body: bytes) -> None:
+async def test_a_large_body_that_is_no_batch_is_refused_in_the_same_way(body: bytes) -> None:
     large, small = await kind_of(cut(body)), await kind_of(asyncio.to_thread(read, body))
 
     assert {large, small} <= NO_KINDS
@@ -168,7 +168,7 @@ async def in_little_memory(work: Awaitable[object], size: int) -> int:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_a_large_body_takes_little_memory_and_stops_nobody_else(
+async def test_a_large_body_takes_little_memory_and_blocks_no_other_request(
     store: Store, name: str
 ) -> None:
     body = HOSTILE[name]
@@ -179,7 +179,7 @@ async def test_a_large_body_takes_little_memory_and_stops_nobody_else(
     assert turns > 90 or name == "brackets alone"
 
 
-async def test_so_does_a_large_list_of_uuids() -> None:
+async def test_a_large_list_of_uuids_takes_little_memory_too() -> None:
     for part in (b"1", b"[]", b'"%s"' % uuid(1).encode()):
         await in_little_memory(read_uuids(b'{"uuids":%s}' % many(part)), SIZE)
     spelled = uuid(1).encode()
@@ -194,7 +194,7 @@ async def send(store: Store, body: bytes) -> Any:
     return await record_batch(store, body, metadata=DEMO, received_at=NOON, not_before=FLOOR)
 
 
-async def test_the_scans_of_a_large_batch_are_stored_however_long_what_is_ignored(
+async def test_the_scans_of_a_batch_with_long_ignored_fields_are_stored(
     store: Store,
 ) -> None:
     long = "ы" * 60_000
@@ -206,7 +206,7 @@ async def test_the_scans_of_a_large_batch_are_stored_however_long_what_is_ignore
     assert (first.inserted, len(again.duplicates), first.errors) == (30, 30, ())
 
 
-async def test_of_an_event_that_is_too_long_to_read_the_start_is_kept_once(store: Store) -> None:
+async def test_the_start_of_a_too_long_event_is_stored_once(store: Store) -> None:
     hurt = '{"ts":"ы","x":"%s"}' % ("y" * 2 * LARGE_BODY)
     body = b'{"events":[%s,%s]}' % (json.dumps(event(1)).encode(), hurt.encode())
 
@@ -218,13 +218,13 @@ async def test_of_an_event_that_is_too_long_to_read_the_start_is_kept_once(store
         == again.errors
         == ("event 1 (without uuid): the event is too long, and not read [too_long]",)
     )
-    (kept,) = await events_in(store, ScanQuarantined)
-    assert kept.raw.startswith('{"ts":"\\u044b","x":"yyy')
-    assert (len(kept.raw), kept.raw.isascii()) == (RAW_LIMIT, True)
-    assert kept.reason.endswith("only its start is kept")
+    (quarantined,) = await events_in(store, ScanQuarantined)
+    assert quarantined.raw.startswith('{"ts":"\\u044b","x":"yyy')
+    assert (len(quarantined.raw), quarantined.raw.isascii()) == (RAW_LIMIT, True)
+    assert quarantined.reason.endswith("only its start is kept")
 
 
-async def test_what_is_wrong_with_one_event_says_nothing_about_the_others_of_a_large_batch(
+async def test_a_fault_of_one_event_does_not_affect_the_others_of_a_large_batch(
     store: Store,
 ) -> None:
     padding = "x" * LARGE_BODY

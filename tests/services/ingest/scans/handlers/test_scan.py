@@ -1,4 +1,4 @@
-"""From the bytes of a batch to stored scans, and what a device is answered that asks for them."""
+"""From the bytes of a batch to stored scans, and `verify`."""
 
 import json
 from contextlib import suppress
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from contracts.ingest import ScanRecorded
-from services.ingest.scans.domain.scan import Fault, Reading, read
+from services.ingest.scans.domain.scan import Fault, Reading, parse_event
 from services.ingest.scans.handlers.body import (
     BadRequest,
-    load,
+    load_json,
     read_batch,
     read_uuids,
     reading_of,
@@ -35,7 +35,7 @@ async def codes(store: Store) -> set[str]:
     return {scan.code for scan in await events_in(store, ScanRecorded)}
 
 
-async def test_a_bad_event_sent_again_is_an_error_again_but_kept_once(store: Store) -> None:
+async def test_a_repeated_bad_event_is_an_error_again_but_stored_once(store: Store) -> None:
     bad = [event(1, ts=0), event(2, uuid="nonsense"), event(3, uuid=..., code="\0"), 7, "\ud800"]
     await send(store, *bad)
 
@@ -92,14 +92,14 @@ async def test_nesting_is_quarantined_or_refused_but_never_a_crash(
         assert counts(recorded) == (0, 0, 1)
 
 
-async def test_an_endless_bad_event_is_kept_as_far_as_kafka_can_carry(store: Store) -> None:
+async def test_a_very_long_bad_event_is_stored_up_to_the_limit_of_kafka(store: Store) -> None:
     await send(store, event(1, details="я" * 3_000_000))
 
     (recorded,) = [one async for page in store.log.read_all() for one in page]
     assert len(recorded.data) < 900_000
 
 
-async def test_what_a_device_can_send_a_real_log_can_hold(stores: list[Store]) -> None:
+async def test_a_real_log_stores_everything_a_device_can_send(stores: list[Store]) -> None:
     awkward = [
         event(1, code="\\u0000 \u2028 😀 '; DROP TABLE events; --"),
         event(2, code="\0"),
@@ -154,9 +154,9 @@ def outcomes(body: bytes) -> list[Reading | Fault]:
 @example(event=PLAIN | {"code": "\udc00"}, ascii_only=True)
 @example(event=PLAIN | {"x": "\ud800"}, ascii_only=True)
 @example(event=PLAIN | {"uuid": None, "details": None, "client": None}, ascii_only=True)
-def test_the_fast_way_reads_the_same_as_the_slow_way(event: Any, ascii_only: bool) -> None:
+def test_the_fast_decoder_reads_the_same_as_the_lenient_one(event: Any, ascii_only: bool) -> None:
     body = json.dumps({"events": [event]}, ensure_ascii=ascii_only)
-    slow = read(load(body)["events"][0])
+    slow = parse_event(load_json(body)["events"][0])
 
     (fast,) = outcomes(body.encode("utf-8", "surrogatepass"))
 
@@ -171,7 +171,7 @@ def has_surrogates(text: str) -> bool:
 
 
 @given(events=st.lists(_events | _odd, min_size=1, max_size=5))
-def test_what_is_wrong_with_one_event_says_nothing_about_the_others(events: list[Any]) -> None:
+def test_a_fault_of_one_event_does_not_affect_the_others(events: list[Any]) -> None:
     together = outcomes(batch(*events))
     alone = [outcomes(batch(event))[0] for event in events]
 
@@ -184,7 +184,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         outcomes(body)
 
 
-def test_the_common_event_takes_the_fast_way() -> None:
+def test_the_common_event_is_read_by_the_fast_decoder() -> None:
     (event,) = read_batch(batch(PLAIN | {"details": "", "source": "pwa", "box": "ivancov/8"}))
 
     assert isinstance(event, msgspec.Raw)
@@ -205,7 +205,7 @@ def test_the_common_event_takes_the_fast_way() -> None:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_a_hurt_event_leaves_its_neighbours_whole(hurt: bytes) -> None:
+def test_a_damaged_event_does_not_affect_its_neighbours(hurt: bytes) -> None:
     body = b'{"events":[%s,%s]}' % (json.dumps(PLAIN).encode(), hurt)
 
     sound, fault = outcomes(body)
@@ -215,7 +215,7 @@ def test_a_hurt_event_leaves_its_neighbours_whole(hurt: bytes) -> None:
     assert json.dumps(value_of(read_batch(body)[1])).isascii()
 
 
-def test_a_byte_order_mark_is_overlooked() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert outcomes(b"\xef\xbb\xbf" + batch(PLAIN)) == outcomes(batch(PLAIN))
 
 

@@ -1,4 +1,4 @@
-"""The items of a box, of the log itself: all of them, the latest first, whatever a page holds."""
+"""The items of a box from the log itself: all of them, the latest first, in pages."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -16,7 +16,7 @@ BOX, CODE = "ivancov/8", "2042469234860"
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_items_of_a_box_come_the_latest_first_and_no_moment_is_cut(
+async def test_the_items_of_a_box_come_the_latest_first_and_equal_times_on_one_page(
     stores: list[Store], reading_pool: Pool, seed: int
 ) -> None:
     random = Random(seed)
@@ -42,6 +42,6 @@ async def test_the_items_of_a_box_come_the_latest_first_and_no_moment_is_cut(
     assert all(len(page) >= logged_items.PAGE for page in pages[:-1])
     assert all(one == sorted(one, reverse=True) for one in moments)
     assert all(before[-1] > after[0] for before, after in pairwise(moments))
-    wanted = [one for one in scans if (one.kind, one.box, one.code) == ("ITEM", BOX, CODE)]
-    assert sorted(one for page in pages for one in page) == sorted(one.scan_id for one in wanted)
+    expected = [one for one in scans if (one.kind, one.box, one.code) == ("ITEM", BOX, CODE)]
+    assert sorted(one for page in pages for one in page) == sorted(one.scan_id for one in expected)
     assert ScanId(UUID(int=20_000)) not in when

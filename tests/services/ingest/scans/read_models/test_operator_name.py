@@ -1,4 +1,4 @@
-"""However an operator's name is spelled, it is one operator, shown as first written."""
+"""All spellings of a name are one operator, displayed as first received."""
 
 import unicodedata
 from datetime import timedelta
@@ -53,12 +53,12 @@ async def all_spellings(ingest: Service) -> None:
     await append(ingest.store, first)
 
 
-async def shown(ingest: Service, **asked: str) -> dict[str, Any]:
+async def displayed_names(ingest: Service, **params: str) -> dict[str, Any]:
     """The operators that each answer shows."""
-    state, boxes = await ingest.get(STATE, **asked), await ingest.get(BOXES, **asked)
+    state, boxes = await ingest.get(STATE, **params), await ingest.get(BOXES, **params)
     items = [one for c in boxes["clients"] for city in c["cities"] for one in city["boxes"]]
-    logs = (await ingest.get(RAW, **asked))["logs"]
-    csv = (await ingest.viewer.get(CSV, params=asked)).content.decode("utf-8-sig")
+    logs = (await ingest.get(RAW, **params))["logs"]
+    csv = (await ingest.viewer.get(CSV, params=params)).content.decode("utf-8-sig")
     return {
         "operators": {one["operator"]: one["itemsToday"] for one in state["operators"]},
         "list": set(state["operatorsList"]),
@@ -73,35 +73,35 @@ async def shown(ingest: Service, **asked: str) -> dict[str, Any]:
 async def test_all_spellings_are_one_operator_everywhere(ingest: Service) -> None:
     await all_spellings(ingest)
 
-    found = await shown(ingest)
+    names = await displayed_names(ingest)
 
-    everybody = {FIRST, *OTHERS}
-    assert found.pop("operators") == {FIRST: 4} | dict.fromkeys(OTHERS, 1)
-    assert found == dict.fromkeys(found, everybody)
+    everyone = {FIRST, *OTHERS}
+    assert names.pop("operators") == {FIRST: 4} | dict.fromkeys(OTHERS, 1)
+    assert names == dict.fromkeys(names, everyone)
 
 
-@pytest.mark.parametrize("asked", [*SPELLINGS, " Андрей Ким\n"], ids=ascii)
+@pytest.mark.parametrize("spelling", [*SPELLINGS, " Андрей Ким\n"], ids=ascii)
 async def test_a_filter_finds_the_operator_in_whatever_spelling(
-    ingest: Service, asked: str
+    ingest: Service, spelling: str
 ) -> None:
     await all_spellings(ingest)
 
-    found = await shown(ingest, operator=asked)
+    names = await displayed_names(ingest, operator=spelling)
 
-    assert found.pop("operators") == {FIRST: 4}
-    assert set(map(frozenset, found.values())) == {frozenset({FIRST})}
+    assert names.pop("operators") == {FIRST: 4}
+    assert set(map(frozenset, names.values())) == {frozenset({FIRST})}
 
 
-async def test_blanks_are_no_name(ingest: Service) -> None:
+async def test_a_name_of_blanks_is_empty(ingest: Service) -> None:
     await ingest.send(event(1, operator="   "), event(2, operator=""), event(3))
 
-    found = await shown(ingest, operator=" ")
+    names = await displayed_names(ingest, operator=" ")
 
-    assert found["operators"] == {"—": 2}
-    assert found["raw"] == {""}
+    assert names["operators"] == {"—": 2}
+    assert names["raw"] == {""}
 
 
-async def test_who_removed_is_one_person_too(ingest: Service) -> None:
+async def test_spellings_of_who_removed_are_one_operator(ingest: Service) -> None:
     await ingest.send(*(event(n) for n in range(1, 4)))
     for n, spelling in enumerate(("Вера  Я", "Вера Я", "Вера Я "), 1):
         ingest.clock.advance(seconds=1)
@@ -112,16 +112,16 @@ async def test_who_removed_is_one_person_too(ingest: Service) -> None:
     assert [one["deleted_by"] for one in deletions] == ["Вера  Я"] * 3
 
 
-async def test_of_one_batch_the_spelling_scanned_first_is_shown(ingest: Service) -> None:
+async def test_in_one_batch_the_spelling_scanned_first_is_displayed(ingest: Service) -> None:
     await ingest.send(
         event(1, ts=NOON_MS, operator="Анна"), event(2, ts=NOON_MS - 1, operator="Анна ")
     )
 
-    assert (await shown(ingest))["operators"] == {"Анна ": 2}
+    assert (await displayed_names(ingest))["operators"] == {"Анна ": 2}
 
 
-async def test_what_was_stored_under_each_spelling_is_known_of_the_past(ingest: Service) -> None:
-    """Scans had a stream of their own for each spelling, and are there for ever."""
+async def test_older_streams_of_each_spelling_are_read_for_the_past(ingest: Service) -> None:
+    """In older data every spelling has a stream of its own."""
     namespace = identity.namespace("demo")
     moments = [NOON - timedelta(days=2), NOON - timedelta(hours=1)]
     for n, (spelling, moment) in enumerate(zip(("Вера", " Вера"), moments, strict=True), 1):
@@ -137,8 +137,8 @@ async def test_what_was_stored_under_each_spelling_is_known_of_the_past(ingest: 
     ingest.clock.now = NOON
     await ingest.send(event(3, operator="Вера  "))
 
-    asked = {"date": "2025-10-29", "as_of": (NOON - timedelta(minutes=1)).isoformat()}
-    (past,) = (await ingest.get(STATE, **asked))["operators"]
+    params = {"date": "2025-10-29", "as_of": (NOON - timedelta(minutes=1)).isoformat()}
+    (past,) = (await ingest.get(STATE, **params))["operators"]
 
     assert (past["operator"], past["lastSeenMs"]) == ("Вера", NOON_MS - 3_600_000)
 
@@ -163,7 +163,7 @@ def spelled_scans(random: Random, length: int) -> list[Envelope[IngestEvent]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_is_counted_already_comes_together(
+async def test_older_rows_of_each_spelling_are_merged_by_a_migration(
     pool: Pool, database: str, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """As if all of it had been projected by today's rules."""

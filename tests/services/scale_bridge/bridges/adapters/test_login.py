@@ -1,5 +1,5 @@
-"""The daemon gets in by a code that a person types, stays in by tokens that are good once, and
-keeps who it is on its disk, whole and private."""
+"""The agent logs in by a code that a person types, refreshes its tokens, and stores its identity
+atomically, for its owner only."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,11 +21,11 @@ from services.scale_bridge.bridges.adapters.login import (
     CLIENT_ID,
     DEVICE_GRANT,
     Codes,
-    GatewayAway,
-    NotLetIn,
-    ask,
-    collect,
-    refreshed,
+    GatewayUnavailable,
+    NotAuthorized,
+    poll_tokens,
+    refresh_tokens,
+    request_codes,
 )
 
 ONE = bridge_identity.Identity(
@@ -39,7 +39,7 @@ PENDING, SLOW_DOWN = {"error": "authorization_pending"}, {"error": "slow_down"}
 
 
 class Gateway:
-    """Gives the `answers`, one after the other, and records the `requests` of a `client`."""
+    """Gives the `answers` in order, and records the `requests` of a `client`."""
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self.client = client
@@ -74,10 +74,10 @@ class Pauses(list[float]):
         self.append(seconds)
 
 
-async def test_it_asks_for_codes_under_its_name(gateway: Gateway) -> None:
+async def test_an_agent_requests_codes_under_its_name(gateway: Gateway) -> None:
     answer = {"user_code": "BCDF-GHJK", "verification_uri": "p", "device_code": "d"}
     gateway.answers = [(200, {**answer, "expires_in": 60})]
-    codes = await ask(gateway.client, gateway.url, "back room")
+    codes = await request_codes(gateway.client, gateway.url, "back room")
 
     assert (codes.user_code, codes.page_with_code, codes.pause) == ("BCDF-GHJK", "p", 5.0)
     assert "device_code" not in repr(codes)
@@ -85,10 +85,10 @@ async def test_it_asks_for_codes_under_its_name(gateway: Gateway) -> None:
     assert gateway.requests == [{**asked, "device_name": "back room"}]
 
 
-async def test_it_waits_for_a_yes_as_patiently_as_it_is_asked_to(gateway: Gateway) -> None:
+async def test_an_agent_polls_as_slowly_as_the_gateway_demands(gateway: Gateway) -> None:
     gateway.answers = [(400, PENDING), (400, SLOW_DOWN), (503, "away"), (200, IN)]
     pauses = Pauses()
-    tokens = await collect(gateway.client, gateway.url, CODES, pauses)
+    tokens = await poll_tokens(gateway.client, gateway.url, CODES, pauses)
 
     assert (tokens.access, tokens.refresh, tokens.seconds) == ("a", "r", 60.0)
     assert "refresh" not in repr(tokens)
@@ -98,17 +98,17 @@ async def test_it_waits_for_a_yes_as_patiently_as_it_is_asked_to(gateway: Gatewa
 
 
 @pytest.mark.parametrize("error", ["access_denied", "expired_token", "invalid_grant"])
-async def test_a_no_is_a_no(gateway: Gateway, error: str) -> None:
+async def test_a_refusal_ends_the_enrolment(gateway: Gateway, error: str) -> None:
     gateway.answers = [(400, {"error": error})]
-    with pytest.raises(NotLetIn, match=error):
-        await collect(gateway.client, gateway.url, CODES, Pauses())
+    with pytest.raises(NotAuthorized, match=error):
+        await poll_tokens(gateway.client, gateway.url, CODES, Pauses())
 
 
-async def test_it_does_not_wait_beyond_the_codes_life(gateway: Gateway) -> None:
+async def test_polling_ends_when_the_code_expires(gateway: Gateway) -> None:
     gateway.answers = [(400, PENDING)] * 20
     pauses = Pauses()
-    with pytest.raises(NotLetIn, match="expired_token"):
-        await collect(gateway.client, gateway.url, CODES, pauses)
+    with pytest.raises(NotAuthorized, match="expired_token"):
+        await poll_tokens(gateway.client, gateway.url, CODES, pauses)
 
     assert sum(pauses) == 60.0
 
@@ -116,28 +116,32 @@ async def test_it_does_not_wait_beyond_the_codes_life(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("status", "said", "fault"),
     [
-        *((200, {}, GatewayAway), (200, [], GatewayAway), (200, "no json", GatewayAway)),
-        (200, {**IN, "expires_in": "soon"}, GatewayAway),
-        (429, {"error": "temporarily_unavailable"}, GatewayAway),
-        (500, {"error": "invalid_grant"}, GatewayAway),
-        *((502, "bad gateway", GatewayAway), (307, "elsewhere", GatewayAway)),
-        (400, {"error": "invalid_grant"}, NotLetIn),
+        *(
+            (200, {}, GatewayUnavailable),
+            (200, [], GatewayUnavailable),
+            (200, "no json", GatewayUnavailable),
+        ),
+        (200, {**IN, "expires_in": "soon"}, GatewayUnavailable),
+        (429, {"error": "temporarily_unavailable"}, GatewayUnavailable),
+        (500, {"error": "invalid_grant"}, GatewayUnavailable),
+        *((502, "bad gateway", GatewayUnavailable), (307, "elsewhere", GatewayUnavailable)),
+        (400, {"error": "invalid_grant"}, NotAuthorized),
     ],
 )
-async def test_a_worthless_refresh_token_is_told_from_a_gateway_in_trouble(
+async def test_an_invalid_refresh_token_differs_from_a_failing_gateway(
     gateway: Gateway, status: int, said: Any, fault: type[Exception]
 ) -> None:
     gateway.answers = [(status, said)]
-    with pytest.raises(fault, match="invalid_grant" if fault is NotLetIn else None):
-        await refreshed(gateway.client, gateway.url, "r0")
+    with pytest.raises(fault, match="invalid_grant" if fault is NotAuthorized else None):
+        await refresh_tokens(gateway.client, gateway.url, "r0")
 
 
-async def test_a_gateway_that_is_not_there_is_away(client: aiohttp.ClientSession) -> None:
-    with pytest.raises(GatewayAway):
-        await refreshed(client, f"http://127.0.0.1:{free_port()}", "r0")
+async def test_an_unreachable_gateway_is_unavailable(client: aiohttp.ClientSession) -> None:
+    with pytest.raises(GatewayUnavailable):
+        await refresh_tokens(client, f"http://127.0.0.1:{free_port()}", "r0")
 
 
-async def test_a_line_that_takes_the_call_and_says_nothing_is_given_up(
+async def test_a_connection_without_an_answer_times_out(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent(_: web.BaseRequest) -> web.StreamResponse:
@@ -146,7 +150,7 @@ async def test_a_line_that_takes_the_call_and_says_nothing_is_given_up(
 
     monkeypatch.setattr(bridge_link, "OPEN_SECONDS", 0.1)
     async with http_server(silent) as gateway, asyncio.timeout(PATIENCE_SECONDS):
-        with pytest.raises(GatewayAway):
+        with pytest.raises(GatewayUnavailable):
             async with open_link(client, gateway, "a"):
                 pass
 
@@ -161,7 +165,7 @@ def test_an_identity_that_is_written_is_read(tmp_path: Path) -> None:
     assert "x07" not in repr(ONE)
 
 
-def test_what_a_crash_left_behind_is_in_the_way_of_nothing(tmp_path: Path) -> None:
+def test_files_of_a_crash_are_overwritten(tmp_path: Path) -> None:
     bridge_identity.write_identity(tmp_path, ONE)
     half = (tmp_path / bridge_identity.FILE).with_suffix(".json.new")
     half.write_bytes(b'{"gate')
@@ -175,14 +179,14 @@ def test_what_a_crash_left_behind_is_in_the_way_of_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("said", [None, b"", b"{}", b'{"gateway":1}', b"\xff"])
-def test_without_an_identity_it_is_not_enrolled(tmp_path: Path, said: bytes | None) -> None:
+def test_an_agent_without_an_identity_is_not_enrolled(tmp_path: Path, said: bytes | None) -> None:
     if said is not None:
         (tmp_path / bridge_identity.FILE).write_bytes(said)
     with pytest.raises(bridge_identity.NotEnrolled):
         bridge_identity.read_identity(tmp_path)
 
 
-def test_a_home_is_one_daemons_at_a_time(tmp_path: Path) -> None:
+def test_one_agent_at_a_time_uses_a_directory(tmp_path: Path) -> None:
     home = tmp_path / "a" / "b"
     with bridge_identity.home_of(home):
         assert home.stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""The service's door for daemons: who may knock, with which key, and what they may say."""
+"""The WebSocket and the key of agents: callers, keys and messages that are accepted."""
 
 import asyncio
 from base64 import b64encode
@@ -16,13 +16,13 @@ import pytest
 from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,
     SUPERSEDED,
     VERSION,
-    Heard,
     Heartbeat,
+    HeartbeatAnswer,
     Hello,
     Message,
     Part,
@@ -34,7 +34,7 @@ from services.scale_bridge.bridges.domain import (
     Welcome,
     Work,
 )
-from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain import failure_texts
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,
@@ -42,7 +42,7 @@ from tests.services.scale_bridge.remote import (
     PASSWORD,
     Remote,
     credentials,
-    open_daemon,
+    open_agent,
     open_remote,
 )
 
@@ -50,42 +50,42 @@ HELLO: Final = Hello(version=VERSION, program="test", holding=())
 KEY: Final = {"public_key": b64encode(public_of(generate_private())).decode(), "name": "back room"}
 
 
-class Daemon:
-    """One end of a conversation with the service."""
+class Agent:
+    """The agent's end of a connection."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
 
     async def send(self, message: Message) -> None:
-        await self.socket.send_str(bridge_wire.written(message))
+        await self.socket.send_str(wire.written(message))
 
     async def receive(self, seconds: float = PATIENCE_SECONDS) -> Message:
-        return bridge_wire.read(await self.socket.receive_str(timeout=seconds))
+        return wire.read(await self.socket.receive_str(timeout=seconds))
 
     async def close_code(self) -> int | None:
-        """Why the service closes the connection."""
+        """The code with which the service closes the connection."""
         while (await self.socket.receive(timeout=PATIENCE_SECONDS)).type is aiohttp.WSMsgType.TEXT:
             pass
         return self.socket.close_code
 
 
 @asynccontextmanager
-async def connected(remote: Remote, *, greets: bool = True) -> AsyncIterator[Daemon]:
-    """A connection of the daemon; welcomed if it `greets`."""
+async def connected(remote: Remote, *, greets: bool = True) -> AsyncIterator[Agent]:
+    """A connection of the agent; welcomed if it `greets`."""
     url = f"{remote.url}/scales/bridge"
     async with (
         aiohttp.ClientSession() as client,
         client.ws_connect(url, headers=credentials()) as socket,
     ):
-        daemon = Daemon(socket)
+        agent = Agent(socket)
         if greets:
-            await daemon.send(HELLO)
-            assert isinstance(await daemon.receive(), Welcome)
-        yield daemon
+            await agent.send(HELLO)
+            assert isinstance(await agent.receive(), Welcome)
+        yield agent
 
 
 async def put_key(remote: Remote, headers: dict[str, str] | None = None, **different: Any) -> int:
-    """Give the service the daemon's key; the status of the answer."""
+    """Register the agent's key; the status of the answer."""
     url = f"{remote.url}/scales/bridges/key"
     given = credentials() if headers is None else headers
     async with (
@@ -101,7 +101,7 @@ async def remote(database: str, tmp_path: Path) -> AsyncIterator[Remote]:
         yield remote
 
 
-async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
+async def test_an_agent_has_one_key(remote: Remote) -> None:
     other = b64encode(public_of(generate_private())).decode()
     for name in ("back room", "shop floor"):
         assert await put_key(remote, name=name) == 204
@@ -110,20 +110,20 @@ async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
         assert await put_key(remote, public_key=bad) == 422
 
 
-async def test_only_daemons_may_knock(remote: Remote) -> None:
-    """And those without a key get no work."""
+async def test_only_agents_may_connect(remote: Remote) -> None:
+    """An agent without a key gets no tasks."""
     async with aiohttp.ClientSession() as client:
         for headers, status in (({}, 401), (credentials(["scales:write"]), 403)):
             assert await put_key(remote, headers) == status
             with pytest.raises(aiohttp.WSServerHandshakeError) as no:
                 await client.ws_connect(f"{remote.url}/scales/bridge", headers=headers)
             assert no.value.status == status
-    async with connected(remote, greets=False) as daemon:
-        await daemon.send(HELLO)
-        assert await daemon.close_code() == MISUNDERSTOOD
+    async with connected(remote, greets=False) as agent:
+        await agent.send(HELLO)
+        assert await agent.close_code() == MISUNDERSTOOD
 
 
-async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
+async def test_an_invalid_message_ends_the_connection(
     remote: Remote,
 ) -> None:
     await put_key(remote)
@@ -131,31 +131,31 @@ async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
         *("", "{", "[]", "[" * 100_000, '{"v":1,"type":"Hello","data":{}}'),
         '{"v":2,"type":"Hello","data":{"version":2,"program":"","holding":[]}}',
         '{"v":1,"type":"Goodbye","data":{}}',
-        bridge_wire.written(Ready(room=3)),
-        bridge_wire.written(Welcome(version=1)),
+        wire.written(Ready(room=3)),
+        wire.written(Welcome(version=1)),
     ):
-        async with connected(remote, greets=False) as daemon:
-            await daemon.socket.send_str(text)
-            assert await daemon.close_code() == MISUNDERSTOOD, text[:100]
+        async with connected(remote, greets=False) as agent:
+            await agent.socket.send_str(text)
+            assert await agent.close_code() == MISUNDERSTOOD, text[:100]
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="0" * 32)
     for nonsense in (
-        Heard(),
+        HeartbeatAnswer(),
         Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
         Part(md5="x", number=1, of=2, data=b""),
         Part(md5="x", number=0, of=1, data=b"no catalogue"),
     ):
-        async with connected(remote) as daemon:
-            await daemon.send(nonsense)
-            assert await daemon.close_code() == MISUNDERSTOOD, nonsense
+        async with connected(remote) as agent:
+            await agent.send(nonsense)
+            assert await agent.close_code() == MISUNDERSTOOD, nonsense
 
 
-async def test_a_report_of_nothing_is_settled_and_forgotten(remote: Remote) -> None:
+async def test_a_report_of_an_unknown_task_is_settled(remote: Remote) -> None:
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done")
     of_nothing = Reported(operation_id=uuid4(), number=7, report=report, seconds_ago=0.0)
     await put_key(remote)
-    async with connected(remote) as daemon:
-        await daemon.send(of_nothing)
-        settled = await daemon.receive()
+    async with connected(remote) as agent:
+        await agent.send(of_nothing)
+        settled = await agent.receive()
 
     assert settled == Settled(operation_id=of_nothing.operation_id, number=7)
 
@@ -165,40 +165,40 @@ async def test_the_newest_connection_counts(remote: Remote) -> None:
     async with connected(remote) as old, connected(remote) as new:
         assert await old.close_code() == SUPERSEDED
         await new.send(Heartbeat(working=0, completed=0, last_completed_seconds_ago=None))
-        assert isinstance(await new.receive(), Heard)
+        assert isinstance(await new.receive(), HeartbeatAnswer)
 
 
-async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Remote) -> None:
+async def test_a_task_is_sent_once_and_again_to_an_agent_that_lost_it(remote: Remote) -> None:
     await put_key(remote)
     async with a_scale(3, password=PASSWORD) as scale:
         operation_id = await remote.order(await remote.register(scale), "fetch")
         works: list[Work] = []
         for _ in range(2):
-            async with connected(remote) as daemon:
-                await daemon.send(Ready(room=5))
-                work = await daemon.receive()
+            async with connected(remote) as agent:
+                await agent.send(Ready(room=5))
+                work = await agent.receive()
                 assert isinstance(work, Work)
                 assert (work.operation_id, work.kind) == (operation_id, "fetch")
                 works.append(work)
                 if len(works) == 1:
                     # Not before the claim has run out several times.
                     with pytest.raises(asyncio.TimeoutError):
-                        await daemon.receive(seconds=5)
+                        await agent.receive(seconds=5)
         assert works[0].password != works[1].password
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("upload", "unknown"), ("fetch", "failed")], ids=str)
-async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_that_it_did_not_begin(
+async def test_an_assigned_task_without_a_report_is_unknown(
     remote: Remote, kind: str, outcome: str
 ) -> None:
     async with a_scale(4, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
         await remote.set_price(device_id, 1, 5.5)
         operation_id = await remote.order(device_id, kind)
-        async with connected(remote) as daemon:
-            await daemon.send(Ready(room=1))
-            while not isinstance(await daemon.receive(), Work):
+        async with connected(remote) as agent:
+            await agent.send(Ready(room=1))
+            while not isinstance(await agent.receive(), Work):
                 pass
         hours = timedelta(hours=1)
         remote.context = replace(remote.context, clock=lambda: utc_now() + hours)
@@ -210,12 +210,12 @@ async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_tha
         await eventually(is_over)
         ended = await remote.end(operation_id)
         assert (ended.outcome, ended.code) == (outcome, "NoReport")
-        assert (wording.DOUBT in ended.detail) is (outcome == "unknown")
+        assert (failure_texts.UNKNOWN_OUTCOME_TEXT in ended.detail) is (outcome == "unknown")
         assert (await remote.copy(device_id)).dirty
 
 
-async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) -> None:
-    async def listed(**caller: Any) -> list[dict[str, Any]]:
+async def test_the_health_of_an_agent_is_its_exchanges_with_scales(remote: Remote) -> None:
+    async def list_agents(**caller: Any) -> list[dict[str, Any]]:
         headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
         url = f"{remote.url}/scales/bridges"
         async with aiohttp.ClientSession() as client, client.get(url, headers=headers) as answer:
@@ -223,20 +223,20 @@ async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) 
             return bridges
 
     async def field(name: str) -> list[Any]:
-        return [one[name] for one in await listed()]
+        return [one[name] for one in await list_agents()]
 
-    async with a_scale(3, "idle", password=PASSWORD) as scale, open_daemon(remote):
+    async with a_scale(3, "idle", password=PASSWORD) as scale, open_agent(remote):
         await eventually(lambda: field("connected"), [True])
         device_id = await remote.register(scale)
         assert (await remote.done(device_id, "fetch")).outcome == "failed"
-        [bridge] = await listed()
+        [bridge] = await list_agents()
         assert (bridge["id"], bridge["name"]) == (str(BRIDGE), "back room")
         assert (bridge["exchanges"], bridge["last_exchange_at"]) == (0, None)
         scale.faults.set([])
         assert (await remote.done(device_id, "fetch")).outcome == "done"
         await eventually(lambda: field("exchanges"), [1])
-        assert (await listed())[0]["last_exchange_at"] is not None
+        assert (await list_agents())[0]["last_exchange_at"] is not None
 
     await eventually(lambda: field("connected"), [False])
-    assert await listed(tenant="birch") == []
-    assert await listed(subject=uuid4()) == []
+    assert await list_agents(tenant="birch") == []
+    assert await list_agents(subject=uuid4()) == []

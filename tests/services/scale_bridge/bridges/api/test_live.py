@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, let in through a running gateway, killed and restarted."""
+"""The agent as a process of its own, enrolled at a running gateway, killed and restarted."""
 
 import re
 import signal
@@ -20,10 +20,10 @@ from libs.testing.programs import run_program
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from tests.services.gateway.device import CSRF, PAGE
-from tests.services.gateway.house import PASSWORD as OF_PEOPLE
-from tests.services.gateway.house import SCALES, WEIGHER, demo_on
+from tests.services.gateway.harness import PASSWORD as OF_PEOPLE
+from tests.services.gateway.harness import SCALES, WEIGHER, demo_on
 from tests.services.gateway.test_bootstrap import served
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, Line, Remote, open_remote
@@ -33,7 +33,7 @@ BRIDGE: Final = ("scale_bridge", "bridge", "--loopback", "--state")
 
 
 async def let_in(gateway: str, email: str, code: str) -> None:
-    """What a person does on the approval page."""
+    """Approve an agent on the gateway's page, as a person does."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as browser:
         async with browser.get(f"{gateway}{PAGE}") as page:
@@ -46,25 +46,25 @@ async def let_in(gateway: str, email: str, code: str) -> None:
             assert answer.status == 200, await answer.text()
 
 
-async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path: Path) -> None:
+async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_path: Path) -> None:
     migrate("gateway", database)
     home = tmp_path / "bridge"
     async with (
         open_remote(database, home) as remote,
-        demo_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as house,
-        served(house.app) as gateway,
+        demo_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as harness,
+        served(harness.app) as gateway,
         Line(home, int(gateway.rpartition(":")[2])) as line,
         a_scale(50, password=PASSWORD) as scale,
     ):
-        weigher = await house.somebody(WEIGHER)
+        weigher = await harness.create_account(WEIGHER)
         remote.tenant, remote.owner = SCALES.tenant, weigher.account_id
-        _, headers = await house.inside(weigher, SCALES)
+        _, headers = await harness.log_in(weigher, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
         async with run_program(*BRIDGE, str(home), *enrolment) as enrolling:
             code = await enrolling.wait_for_output(CODE)
             await let_in(gateway, str(weigher.person.email), code[0].decode())
             [enrolled] = [
-                e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
+                e for e in await events(harness.deps) if isinstance(e.event, DeviceEnrolled)
             ]
             react = enrolments().react_in_transaction
             assert react is not None
@@ -90,7 +90,7 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
 
 
 async def events(deps: Deps) -> list[Envelope[Any]]:
-    """All that the gateway ever announced."""
+    """All events of the gateway."""
     pages = [page async for page in deps.store.log.read_all()]
     return [envelope(one, deps.store.decode(one)) for page in pages for one in page]
 
@@ -109,7 +109,7 @@ async def is_connected(gateway: str, headers: dict[str, str], remote: Remote) ->
     return True
 
 
-async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path) -> None:
+async def test_a_refused_agent_ends_with_the_reason(tmp_path: Path) -> None:
     async with run_program(*BRIDGE, str(tmp_path / "nowhere")) as program:
         assert await program.wait_for_exit() == 1
     assert b"not enrolled" in program.output
@@ -118,7 +118,7 @@ async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path)
 @pytest.mark.parametrize(
     "bad", ["http://shop.example", "ftp://127.0.0.1", "https://", "https://a:b@shop.example"]
 )
-def test_a_gateway_must_be_spoken_to_in_secret(tmp_path: Path, bad: str) -> None:
+def test_the_address_of_the_gateway_must_be_https(tmp_path: Path, bad: str) -> None:
     done = CliRunner().invoke(app, [*BRIDGE[1:], str(tmp_path), "--enrol", "--gateway", bad])
 
     assert done.exit_code == 2

@@ -1,5 +1,5 @@
-"""A daemon does with scales what the service would do, for those who let it in; the line between
-service and daemon breaks, or one of them dies: work goes on, and ends once."""
+"""An agent executes operations like the service, for the account that enrolled it. If the
+connection breaks, or one side is killed, operations go on and end once."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ import pytest
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
 from libs.postgres.pool import acquire
 from libs.testing.polling import eventually
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of
 from services.scale_bridge.bridges.handlers.runner import Runner
@@ -22,10 +22,10 @@ from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
 from services.scale_bridge.devices.domain.validation_overrides import RULES
 from services.scale_bridge.devices.handlers import device, profile
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.document import Document
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from services.scale_bridge.operations.handlers import operation
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
@@ -36,7 +36,7 @@ from tests.services.scale_bridge.remote import (
     Remote,
     is_settled,
     job,
-    open_daemon,
+    open_agent,
     open_remote,
 )
 
@@ -53,10 +53,10 @@ async def line(remote: Remote) -> AsyncIterator[Line]:
         yield line
 
 
-async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remote) -> None:
+async def test_an_agent_reads_a_scale_and_sends_it_an_edit(remote: Remote) -> None:
     async with a_scale(40, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.done(device_id, "fetch")
             assert (ended.outcome, ended.code, ended.items) == ("done", "", 40)
             copy = await remote.copy(device_id)
@@ -79,13 +79,13 @@ async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remo
         ]
 
 
-async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands(
+async def test_the_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_tasks(
     remote: Remote,
 ) -> None:
     async with a_scale(6, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
         days = [f"{remote.context.clock():%d-%m-%y}"]
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.done(device_id, "refresh")
 
         days.append(f"{remote.context.clock():%d-%m-%y}")
@@ -95,9 +95,9 @@ async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands
         assert not (await remote.copy(device_id)).dirty
 
 
-async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) -> None:
+async def test_a_catalogue_larger_than_a_message_is_sent_both_ways(remote: Remote) -> None:
     async with a_scale(10_000, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             await remote.set_price(device_id, scale.base.products[-1]["pluNumber"], 3.25)
             ended = await remote.done(device_id, "upload", full=True)
@@ -111,18 +111,18 @@ async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) 
     [("", 60.0, "verified"), ("idle", 8.0, "unknown")],
     ids=["to a scale that answers", "to a dead one"],
 )
-async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back(
+async def test_an_agent_that_is_killed_ends_its_operation_after_a_restart(
     remote: Remote, fault: str, seconds: float, outcome: str
 ) -> None:
-    """Of a scale that is dead by then it does not claim that nothing happened."""
+    """If the scale is dead by then, the outcome is unknown."""
     async with a_scale(20, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             remote.context = replace(remote.context, operation_seconds=seconds)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
         scale.faults.set([fault] if fault else [])
-        async with open_daemon(remote):
+        async with open_agent(remote):
             ended = await remote.end(operation_id)
 
         assert ended.outcome == outcome
@@ -132,18 +132,18 @@ async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_b
             assert (ended.code, scale.base.products[0]["price"]) == ("", 5.5)
 
 
-async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: Remote) -> None:
+async def test_an_agent_gets_no_tasks_of_other_tenants_and_owners(remote: Remote) -> None:
     async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
         # It was theirs when they named it, and has been let in by another since.
-        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
+        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
-        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, OWNER)
+        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
-        async with open_daemon(remote) as runner:
+        async with open_agent(remote) as runner:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
             await eventually(lambda: holds_nothing(runner))
@@ -177,14 +177,14 @@ async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
     ],
     ids=["nan", "badhash", "dupplu"],
 )
-async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
+async def test_relaxed_rules_apply_in_the_service_and_the_agent(
     remote: Remote, faults: list[str], base: Document, rule: str
 ) -> None:
     """(R5)"""
     scales = a_scale(0, *faults, base=ProductBase(base), password=PASSWORD)
     async with scales as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(remote):
+        async with open_agent(remote):
             strict = await remote.done(device_id, "fetch")
             await relax(remote, device_id, *(name for name in RULES if name != rule))
             others = await remote.done(device_id, "fetch")
@@ -204,9 +204,9 @@ async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
 async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     remote: Remote, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """(R12) The daemon's files are its owner's only."""
+    """(R12) The agent's files are its owner's only."""
     messages: list[str] = []
-    write = bridge_wire.written
+    write = wire.written
     home = remote.home
 
     def written(message: Message) -> str:
@@ -216,9 +216,9 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     def contents() -> list[bytes]:
         return [file.read_bytes() for file in home.iterdir() if file.is_file()]
 
-    monkeypatch.setattr(bridge_wire, "written", written)
+    monkeypatch.setattr(wire, "written", written)
     async with a_scale(9, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
@@ -234,7 +234,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     assert {"Work", "Reported", "Part"} <= {text.split('"')[5] for text in messages}
     assert not [text for text in messages if PASSWORD in text]
     assert not [each for each in stored if PASSWORD.encode() in each]
-    assert "work kept" in captured.out + captured.err
+    assert "task stored" in captured.out + captured.err
     assert PASSWORD not in captured.out + captured.err
     assert home.stat().st_mode & 0o777 == 0o700
     assert {*modes.values()} == {0o600}, modes
@@ -243,10 +243,8 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
 KILLS = 20
 
 
-async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
-    remote: Remote, line: Line
-) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
+async def test_tasks_go_on_after_the_connection_breaks(remote: Remote, line: Line) -> None:
+    async with a_scale(20, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
@@ -266,10 +264,8 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
 
 
 @pytest.mark.system
-async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
-    remote: Remote, line: Line
-) -> None:
-    async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as runner:
+async def test_repeated_disconnections_cause_no_second_end(remote: Remote, line: Line) -> None:
+    async with a_scale(300, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         cutting = asyncio.create_task(cut_often(line))
         ended = []
@@ -287,15 +283,15 @@ async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
 
 
 async def cut_often(line: Line) -> None:
-    """Cut the line many times, at random moments; then leave it alone."""
+    """Cut the connection many times at random moments."""
     chance = random.Random(11)
     for _ in range(25):
         await asyncio.sleep(chance.uniform(0.02, 0.8))
         line.cut()
 
 
-async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line: Line) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
+async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line) -> None:
+    async with a_scale(20, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
         remote.context = replace(remote.context, operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
@@ -317,18 +313,18 @@ async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line
 
 
 async def is_swept(remote: Remote, operation_id: OperationId) -> bool:
-    """Whether the service has given the operation up."""
+    """Whether the service has expired the operation."""
     await remote.sweep()
     return bool(await remote.ends(operation_id))
 
 
-async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
+async def test_another_process_applies_the_report_after_a_crash(
     database: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack, a_scale(20, password=PASSWORD) as scale:
         async with open_remote(database, tmp_path) as remote:
             line = await stack.enter_async_context(Line(tmp_path, remote.port))
-            runner = await stack.enter_async_context(open_daemon(line))
+            runner = await stack.enter_async_context(open_agent(line))
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
@@ -345,11 +341,11 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
 
 
 @pytest.mark.system
-async def test_a_daemon_killed_twenty_times_converges(remote: Remote) -> None:
-    """(SCL-12) At random moments: the truth comes out without a human."""
+async def test_an_agent_that_is_killed_twenty_times_converges(remote: Remote) -> None:
+    """(SCL-12) At random moments, without a person's help."""
     chance = random.Random(7)
     async with a_scale(60, password=PASSWORD) as scale:
-        async with open_daemon(remote):
+        async with open_agent(remote):
             device_id = await remote.read(scale)
         scale.faults.set(["slow:0.01"])
         ordered = []
@@ -357,12 +353,12 @@ async def test_a_daemon_killed_twenty_times_converges(remote: Remote) -> None:
             plu = scale.base.products[number]["pluNumber"]
             await remote.set_price(device_id, plu, 100.0 + number)
             ordered.append(await remote.order(device_id, "upload"))
-            async with open_daemon(remote) as runner:
+            async with open_agent(remote) as runner:
                 # Now and then before it has begun, now and then when all is over.
                 await eventually(lambda runner=runner: runner.running)  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0.0, 0.4))
         scale.faults.set([])
-        async with open_daemon(remote) as last_runner:
+        async with open_agent(remote) as last_runner:
             ended = [await remote.end(operation_id) for operation_id in ordered]
             last = await remote.done(device_id, "upload")
             await eventually(lambda: is_settled(last_runner))

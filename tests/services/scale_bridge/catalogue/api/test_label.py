@@ -5,13 +5,13 @@ from typing import Any
 from httpx import Response
 
 from contracts.scale_bridge import MessageEdited
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.service import Device, open_device
 
 
 def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
-    """Products, the first with a text, and lists that the service does not know."""
+    """A product base: products, the first with a text, and lists unknown to the service."""
     document = catalogue(items)
     document["products"][0]["message"] = 1
     document["messages"] = [
@@ -22,16 +22,16 @@ def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
 
 
 async def set_text(device: Device, message: int, value: str) -> Response:
-    """Edit a text; the answer."""
+    """Edit a text."""
     return await device.put(f"/messages/{message}", value=value)
 
 
 def texts(base: ProductBase) -> dict[int, str]:
-    """What the scale holds, by id."""
+    """The texts on the scale, by id."""
     return {one["id"]: one["value"] for one in base.document["messages"]}
 
 
-async def test_an_edited_text_comes_to_the_scale_and_is_verified_there(database: str) -> None:
+async def test_an_edited_text_is_sent_to_the_scale_and_verified(database: str) -> None:
     base = a_base()
     async with open_device(database, base=base) as device:
         before = await device.cached()
@@ -51,7 +51,7 @@ async def test_an_edited_text_comes_to_the_scale_and_is_verified_there(database:
         assert len(await device.service.events(MessageEdited)) == 1
 
 
-async def test_a_dropped_text_is_forgotten_by_the_scale(database: str) -> None:
+async def test_a_deleted_text_is_deleted_on_the_scale(database: str) -> None:
     base = a_base()
     async with open_device(database, base=base) as device:
         for message, status, code in (("1", 409, "MessageInUse"), ("77", 404, "MessageUnknown")):
@@ -70,7 +70,7 @@ async def test_a_dropped_text_is_forgotten_by_the_scale(database: str) -> None:
         assert (await device.post("/verify")).json()["outcome"] == "verified"
 
 
-async def test_everything_labels_refer_to_is_shown_typed(database: str) -> None:
+async def test_the_lists_that_labels_refer_to_are_returned_with_types(database: str) -> None:
     odd = [{"id": "101", "width": 58, "height": 40.5}, {"name": "no id"}, 7]
     base = a_base(2, 1, labelTemplates=odd, categories=[{"idCategory": 3, "name": "Хлеб"}])
     async with open_device(database, base=base, read=False) as device:
@@ -92,7 +92,7 @@ async def test_everything_labels_refer_to_is_shown_typed(database: str) -> None:
         assert good.json()["products"]["products"][0]["labelTemplate"] == "101"
 
 
-async def test_texts_have_revisions_that_can_be_compared_and_brought_back(database: str) -> None:
+async def test_texts_have_revisions_that_can_be_compared_and_restored(database: str) -> None:
     base = a_base(3, 2)
     async with open_device(database, base=base) as device:
         await set_text(device, 1, "Один")
@@ -118,7 +118,7 @@ async def test_texts_have_revisions_that_can_be_compared_and_brought_back(databa
         assert await device.is_listed_dirty() is False
 
 
-async def test_a_text_that_the_scale_did_not_take_is_noticed(database: str) -> None:
+async def test_a_text_that_the_scale_did_not_store_fails_the_upload(database: str) -> None:
     async with open_device(database, base=a_base()) as device:
         await set_text(device, 1, "Рожь")
         device.scale.faults.set(["lie"])
@@ -132,8 +132,8 @@ async def test_a_text_that_the_scale_did_not_take_is_noticed(database: str) -> N
         assert await device.is_listed_dirty() is False
 
 
-async def test_a_text_that_was_lost_on_the_scale_comes_back(database: str) -> None:
-    """As on a scale that keeps only the texts it was sent last."""
+async def test_a_text_that_was_lost_on_the_scale_is_sent_again(database: str) -> None:
+    """Some scales keep only the texts of the last upload."""
     base = a_base()
     async with open_device(database, base=base) as device:
         base.replace_document({**base.document, "messages": []})

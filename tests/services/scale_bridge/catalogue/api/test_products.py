@@ -1,5 +1,5 @@
-"""A catalogue is read, edited and sent as its clients know it (§1.1, R8, R9, R11); edits of a
-revision that is outdated by now are refused (SCL-3, RFC 9110 §13)."""
+"""A catalogue is read, edited and sent in the known format (§1.1, R8, R9, R11); conditional
+edits of an outdated revision are refused (SCL-3, RFC 9110 §13)."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.services.scale_bridge.service import (
 JSON: Final = {"Content-Type": "application/json"}
 
 
-async def test_a_scale_is_read_edited_and_written(database: str) -> None:
+async def test_a_scale_is_fetched_edited_and_uploaded(database: str) -> None:
     async with open_device(database, 5, read=False) as device:
         assert await device.is_listed_dirty() is False
         assert await device.read("/products/cached") == {"products": {"products": []}}
@@ -41,7 +41,7 @@ async def test_a_scale_is_read_edited_and_written(database: str) -> None:
         assert (read.outcome, sent.outcome) == ("done", "verified")
 
 
-async def test_what_is_unknown_cannot_be_edited_or_sent(database: str) -> None:
+async def test_an_unknown_catalogue_cannot_be_edited_or_sent(database: str) -> None:
     async with open_device(database, read=False) as device:
         early = await device.patch(1, price=1)
         unsent = await device.post("/upload")
@@ -53,7 +53,7 @@ async def test_what_is_unknown_cannot_be_edited_or_sent(database: str) -> None:
             assert answer.json()["detail"] == "Product not found (plu)"
 
 
-async def test_the_clients_own_body_is_taken(database: str) -> None:
+async def test_the_body_of_the_known_client_is_accepted(database: str) -> None:
     """(R11, R13)"""
     fields = {"name": "Сыр", "price": 599.9, "shelfLife": 7.0}
     fields |= {"manufactureDate": "", "sellByDate": ""}
@@ -75,7 +75,7 @@ BAD: Final[list[tuple[str, Any]]] = [
 
 
 async def test_a_bad_field_is_named_and_nothing_is_stored(database: str) -> None:
-    """(R11) In any spelling of what is no number."""
+    """(R11) In any notation of NaN."""
     async with open_device(database) as device:
         before = await device.cached()
         for name, value in BAD:
@@ -157,7 +157,7 @@ async def tag_of(device: Device) -> str:
     return (await cached(device)).headers["ETag"]
 
 
-async def test_every_answer_names_the_revision_it_shows(database: str) -> None:
+async def test_every_response_has_the_tag_of_its_revision(database: str) -> None:
     async with open_device(database, read=False) as device:
         empty = await cached(device)
         read = await device.get("/products")
@@ -172,7 +172,7 @@ async def test_every_answer_names_the_revision_it_shows(database: str) -> None:
         assert all(tag.startswith('"') and tag.endswith('"') for tag in tags)
 
 
-async def test_a_copy_that_is_known_is_not_sent_again(database: str) -> None:
+async def test_a_catalogue_with_a_known_tag_is_not_sent_again(database: str) -> None:
     async with open_device(database) as device:
         tag = await tag_of(device)
         for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
@@ -185,7 +185,7 @@ async def test_a_copy_that_is_known_is_not_sent_again(database: str) -> None:
         assert changed.headers["ETag"] != tag
 
 
-async def test_an_edit_of_the_present_revision_is_stored(database: str) -> None:
+async def test_an_edit_of_the_current_revision_is_stored(database: str) -> None:
     async with open_device(database) as device:
         first = await edit(device, 1, await tag_of(device), price=5)
         second = await edit(device, 2, f'"x", {first.headers["ETag"]}', price=6)
@@ -196,13 +196,13 @@ async def test_an_edit_of_the_present_revision_is_stored(database: str) -> None:
 
 
 async def test_any_other_revision_is_412_and_nothing_is_stored(database: str) -> None:
-    """RFC 9110 §13.2.1: but what is not there, or cannot be, is refused for that first."""
+    """RFC 9110 §13.2.1: an unknown product or a bad field is refused first."""
     async with open_device(database) as device:
         before = await cached(device)
         tag = before.headers["ETag"]
-        for wanted in ('"0"', "W/{}", "1", "", "garbage", '"0", W/{}'):
-            answer = await edit(device, 1, wanted.format(tag), price=5)
-            assert answer.status_code == 412, wanted
+        for tags in ('"0"', "W/{}", "1", "", "garbage", '"0", W/{}'):
+            answer = await edit(device, 1, tags.format(tag), price=5)
+            assert answer.status_code == 412, tags
             assert isinstance(answer.json()["detail"], str)
             assert answer.json()["code"] == "PreconditionFailed"
             assert answer.headers["ETag"] == tag
@@ -213,8 +213,8 @@ async def test_any_other_revision_is_412_and_nothing_is_stored(database: str) ->
         assert await device.service.events(ProductEdited) == []
 
 
-async def test_of_twenty_edits_of_one_revision_one_is_in_time(database: str) -> None:
-    """In two processes, whose edits do not wait for each other."""
+async def test_of_twenty_edits_of_one_revision_one_succeeds(database: str) -> None:
+    """In two processes, whose edits do not share a lock."""
     async with open_device(database, 20) as device:
         tag = await tag_of(device)
         async with (

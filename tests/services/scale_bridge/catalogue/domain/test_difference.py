@@ -1,5 +1,5 @@
-"""What differs between two catalogues, what is sent for it so that a scale shows the other, and
-what counts as showing it: of products, and of what is beside them."""
+"""The difference between two catalogues, the patch for a scale, and the read-back comparison:
+products and auxiliary lists."""
 
 from typing import Any
 
@@ -12,7 +12,12 @@ from services.scale_bridge.catalogue.domain.auxiliary_lists import (
     missing_entries,
     with_deletions,
 )
-from services.scale_bridge.catalogue.domain.difference import DERIVED, WHOLE, Change, difference
+from services.scale_bridge.catalogue.domain.difference import (
+    DERIVED,
+    WHOLE,
+    FieldChange,
+    difference,
+)
 from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
 
 
@@ -24,23 +29,26 @@ def test_products_are_added_removed_and_changed() -> None:
     before = of({"pluNumber": 1, "price": 5}, {"pluNumber": 2, "price": 6}, {"pluNumber": 3})
     after = of({"pluNumber": 4}, {"pluNumber": 3}, {"pluNumber": 1, "price": 7, "name": "Сыр"})
 
-    found = difference(before, after)
+    changes = difference(before, after)
 
-    assert found.added == {"4": {"pluNumber": 4}}
-    assert found.removed == {"2": {"pluNumber": 2, "price": 6}}
-    assert found.changed == {
-        "1": {"price": Change(before=5, after=7), "name": Change(before=None, after="Сыр")}
+    assert changes.added == {"4": {"pluNumber": 4}}
+    assert changes.removed == {"2": {"pluNumber": 2, "price": 6}}
+    assert changes.changed == {
+        "1": {
+            "price": FieldChange(before=5, after=7),
+            "name": FieldChange(before=None, after="Сыр"),
+        }
     }
-    assert found.keys == {"1", "2", "4"}
+    assert changes.keys == {"1", "2", "4"}
 
 
-def test_what_means_the_same_is_no_difference() -> None:
+def test_equal_values_in_other_types_are_no_difference() -> None:
     before = of({"pluNumber": 1, "id": 7, "code": "9", "price": 5, "shelfLifeInDays": 1})
     after = of({"pluNumber": "1", "id": "7", "code": 9, "price": 5.0, "shelfLifeInDays": 4})
 
     assert not difference(before, after, ignored=DERIVED)
     assert difference(before, after).changed == {
-        "1": {"shelfLifeInDays": Change(before=1, after=4)}
+        "1": {"shelfLifeInDays": FieldChange(before=1, after=4)}
     }
 
 
@@ -59,7 +67,7 @@ def a_catalogue(*products: dict[str, Any]) -> dict[str, Any]:
 WANTED = a_catalogue(a_product(1), a_product(2, price=12.0))
 
 
-def test_a_scale_shows_what_is_wanted_whatever_else_it_knows() -> None:
+def test_a_scale_with_additional_products_displays_the_desired_ones() -> None:
     read = a_catalogue(a_product(1, shelfLifeInDays=3), a_product(2, price=12), a_product(9))
 
     assert not wrong(WANTED, read)
@@ -73,10 +81,10 @@ def test_a_wrong_price_a_missing_product_and_a_deleted_one_are_wrong() -> None:
 
 
 def test_a_cleared_date_must_be_gone() -> None:
-    wanted = a_catalogue(a_product(1, sellByDate=""))
+    desired = a_catalogue(a_product(1, sellByDate=""))
 
-    assert wrong(wanted, a_catalogue(a_product(1, sellByDate="01-03-26"))) == {"1"}
-    assert not wrong(wanted, a_catalogue(a_product(1)))
+    assert wrong(desired, a_catalogue(a_product(1, sellByDate="01-03-26"))) == {"1"}
+    assert not wrong(desired, a_catalogue(a_product(1)))
     assert not wrong(a_catalogue(a_product(1)), a_catalogue(a_product(1, sellByDate="01-03-26")))
 
 
@@ -92,25 +100,25 @@ def test_entries_are_compared_by_their_ids_whatever_their_order() -> None:
     before = with_texts(text(1), text(2), categories=[{"idCategory": 1, "name": "a"}])
     after = with_texts(text("2"), text(3), text(1, "y"), categories=[{"idCategory": 1.0}])
 
-    assert difference(before, after).beside == {
+    assert difference(before, after).lists == {
         "messages": {
-            "1": Change(before=text(1), after=text(1, "y")),
-            "3": Change(before=None, after=text(3)),
+            "1": FieldChange(before=text(1), after=text(1, "y")),
+            "3": FieldChange(before=None, after=text(3)),
         },
         "categories": {
-            "1": Change(before={"idCategory": 1, "name": "a"}, after={"idCategory": 1.0})
+            "1": FieldChange(before={"idCategory": 1, "name": "a"}, after={"idCategory": 1.0})
         },
     }
 
 
-def test_what_cannot_be_told_apart_differs_as_a_whole() -> None:
+def test_lists_without_ids_differ_as_a_whole() -> None:
     before = with_texts(text(1), rates=[{"r": 1}], theme="dark")
     after = with_texts({"value": "x"}, rates=[{"r": 2}])
 
-    assert difference(before, after).beside == {
-        "messages": {WHOLE: Change(before=[text(1)], after=[{"value": "x"}])},
-        "rates": {WHOLE: Change(before=[{"r": 1}], after=[{"r": 2}])},
-        "theme": {WHOLE: Change(before="dark", after=None)},
+    assert difference(before, after).lists == {
+        "messages": {WHOLE: FieldChange(before=[text(1)], after=[{"value": "x"}])},
+        "rates": {WHOLE: FieldChange(before=[{"r": 1}], after=[{"r": 2}])},
+        "theme": {WHOLE: FieldChange(before="dark", after=None)},
     }
     assert not difference(before, dict(reversed(before.items())))
 
@@ -122,7 +130,7 @@ ONE_MORE = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
 
 
 @pytest.mark.parametrize(
-    ("known", "wanted", "sent"),
+    ("known", "desired", "sent"),
     [
         (PRICED, WANTED, a_catalogue(a_product(2, price=12.0))),
         (WANTED, WANTED, None),
@@ -142,33 +150,33 @@ ONE_MORE = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
         ({"messages": [], "products": []}, UNKNOWN_SHAPE, UNKNOWN_SHAPE),
     ],
     ids=[
-        *("only what differs", "nothing", "all to a scale nobody knows", "a product to forget"),
+        *("only what differs", "nothing", "all to an unknown scale", "a deleted product"),
         *("a text alone, though no product differs", "no text", "a product with its text only"),
         *("a product without its text", "a text to forget", "texts in an unknown shape"),
     ],
 )
-def test_what_is_sent(known: Any, wanted: Any, sent: Any) -> None:
-    assert differing(known, wanted) == sent
+def test_the_patch_for_a_known_catalogue(known: Any, desired: Any, sent: Any) -> None:
+    assert differing(known, desired) == sent
 
 
-def test_texts_to_forget_are_known_and_those_in_an_unknown_shape_are_not_missed() -> None:
+def test_deleted_texts_are_detected_and_malformed_ones_ignored() -> None:
     assert deleted_messages(differing(KNOWN, with_texts(text(1)))) == {"2"}
     assert not missing_entries(UNKNOWN_SHAPE, with_texts())
 
 
-def test_a_text_must_be_shown_as_it_is_wanted() -> None:
-    wanted = with_texts(text(1), text(2), text(3, deleted=True), text(4, ""))
+def test_a_text_must_be_displayed_as_desired() -> None:
+    desired = with_texts(text(1), text(2), text(3, deleted=True), text(4, ""))
     good = with_texts(text("4", None), text(2, font=1), text(9), text(1.0, deleted=False))
     bad = with_texts(text(1, "y"), text(2, deleted=True), text(3), text(4))
 
-    assert not missing_entries(wanted, good)
-    assert missing_entries(wanted, bad) == {("messages", str(number)) for number in (1, 2, 3, 4)}
-    assert missing_entries(wanted, {"products": []}) == {("messages", plu) for plu in "124"}
-    assert missing_entries(wanted, good, gone={"9", "8"}) == {("messages", "9")}
+    assert not missing_entries(desired, good)
+    assert missing_entries(desired, bad) == {("messages", str(number)) for number in (1, 2, 3, 4)}
+    assert missing_entries(desired, {"products": []}) == {("messages", plu) for plu in "124"}
+    assert missing_entries(desired, good, gone={"9", "8"}) == {("messages", "9")}
 
 
-def test_of_other_lists_only_what_was_changed_must_be_shown() -> None:
-    """A template that somebody took from the scale is no reason to call an upload failed."""
+def test_of_other_lists_only_changed_entries_are_compared() -> None:
+    """A template that was removed on the scale does not make an upload fail."""
     old = with_texts(labelTemplates=[{"id": 1, "width": 58}], lotsOfProduct=[{"id": 1}])
     new = with_texts(labelTemplates=[{"id": 1, "width": 60}], lotsOfProduct=[{"id": 1, "x": 2}])
 
@@ -178,13 +186,13 @@ def test_of_other_lists_only_what_was_changed_must_be_shown() -> None:
     assert not missing_entries(new, {**old, "labelTemplates": new["labelTemplates"]}, known=old)
 
 
-def test_what_only_the_scale_has_is_sent_to_be_forgotten_beside_all_others() -> None:
-    wanted, read = with_texts(text(1)), with_texts(text(2), text(3))
-    bad = missing_entries(wanted, read, gone={"2"})
+def test_texts_that_only_the_scale_has_are_deleted() -> None:
+    desired, read = with_texts(text(1)), with_texts(text(2), text(3))
+    bad = missing_entries(desired, read, gone={"2"})
 
     assert bad == {("messages", "1"), ("messages", "2")}
-    assert with_deletions(wanted, read, bad)["messages"] == [text(1), text(2, deleted=True)]
-    assert with_deletions(wanted, read, frozenset()) == wanted
+    assert with_deletions(desired, read, bad)["messages"] == [text(1), text(2, deleted=True)]
+    assert with_deletions(desired, read, frozenset()) == desired
 
 
 TEXTS = st.lists(
@@ -195,10 +203,10 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, TEXTS)
-def test_a_scale_that_merges_what_it_is_sent_shows_what_is_wanted(
-    known: list[Any], wanted: list[Any]
+def test_a_scale_that_merges_the_patch_displays_the_desired_catalogue(
+    known: list[Any], desired: list[Any]
 ) -> None:
-    before, after = [{**with_texts(*texts), "products": []} for texts in (known, wanted)]
+    before, after = [{**with_texts(*texts), "products": []} for texts in (known, desired)]
     patch = differing(before, after)
     merged = {one["id"]: one for one in [*known, *(patch or {}).get("messages", [])]}
     shows = [one for one in merged.values() if not one["deleted"]]
@@ -206,5 +214,5 @@ def test_a_scale_that_merges_what_it_is_sent_shows_what_is_wanted(
     assert not missing_entries(
         after, with_texts(*shows), known=before, gone=deleted_messages(patch)
     )
-    values = {one["id"]: one["value"] for one in wanted if not one["deleted"]}
+    values = {one["id"]: one["value"] for one in desired if not one["deleted"]}
     assert {one["id"]: one["value"] for one in shows} == values

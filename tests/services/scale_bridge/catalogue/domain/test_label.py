@@ -1,4 +1,4 @@
-"""What labels say beside products: texts are edited, products refer to what exists (R8, SCL-8)."""
+"""Texts of labels are edited, products refer to existing entries (R8, SCL-8)."""
 
 from typing import Any
 
@@ -7,12 +7,17 @@ import pytest
 from contracts.scale_bridge import MessageEdited, ProductEdited
 from libs.testing.decisions import decision_table, row
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.decisions import NothingCached, catalogue_with
 from services.scale_bridge.catalogue.domain.model import Limits
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
-from tests.services.scale_bridge.copies import a_product, edit, made, was_fetched, was_invalidated
+from tests.services.scale_bridge.catalogues import (
+    a_product,
+    edit,
+    made,
+    was_fetched,
+    was_invalidated,
+)
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
 GONE = {"id": 2, "value": "Состав: вода", "deleted": True}
@@ -83,7 +88,7 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
+def test_a_new_text_is_appended_even_to_a_missing_list() -> None:
     new = {"id": 9, "value": "x"}
 
     assert label.entries(after(was_put(2, "9", None, new)).current_document, "messages") == [
@@ -113,7 +118,7 @@ def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_product_refers_to_what_is_there(
+def test_a_product_refers_to_existing_entries(
     content: str, name: str, value: Any, stored: Any
 ) -> None:
     plu = "2" if content == "first" else "1"
@@ -124,7 +129,7 @@ def test_a_product_refers_to_what_is_there(
     assert type(edited.after[name]) is type(stored)
 
 
-def test_null_takes_a_text_from_a_label() -> None:
+def test_null_removes_the_reference_to_a_text() -> None:
     [edited] = CATALOGUE.decide(after(), edit("1", message=None))
 
     assert isinstance(edited, ProductEdited)
@@ -144,7 +149,7 @@ def test_null_takes_a_text_from_a_label() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_not_there_or_cannot_be_is_refused(content: str, name: str, value: Any) -> None:
+def test_an_invalid_or_missing_reference_is_refused(content: str, name: str, value: Any) -> None:
     with pytest.raises(BadFields) as refused:
         CATALOGUE.decide(after(content=content), edit("1", **{name: value}))
 

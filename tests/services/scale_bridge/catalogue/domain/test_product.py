@@ -1,5 +1,5 @@
-"""What a product's fields may be set to (R11, R13), what each model of scale can hold, what of a
-catalogue it cannot (SCL-8), and the dates on a label, by the shop's own calendar."""
+"""Edits of a product's fields (R11, R13), limits of models and problems of a catalogue (SCL-8),
+and the dates on a label in the shop's time zone."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.scale_bridge.catalogue.domain import model
-from services.scale_bridge.catalogue.domain.dates import is_date, refreshed, sell_by, written
+from services.scale_bridge.catalogue.domain.dates import format_date, is_date, refreshed, sell_by
 from services.scale_bridge.catalogue.domain.problems import (
     Problem,
     RuleKind,
@@ -16,8 +16,8 @@ from services.scale_bridge.catalogue.domain.problems import (
     problems,
 )
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, fault_in, patched
-from services.scale_bridge.driver.simulator.goods import product as goods
-from tests.services.scale_bridge.copies import a_product
+from services.scale_bridge.driver.simulator.domain.goods import product as goods
+from tests.services.scale_bridge.catalogues import a_product
 
 MILK = goods(4)
 
@@ -93,7 +93,7 @@ def test_a_plu_kept_as_text_stays_text() -> None:
         patched({"pluNumber": "4"}, {"pluNumber": 9}, others={"9"})
 
 
-def test_what_becomes_days_also_sets_the_days() -> None:
+def test_an_edit_of_the_shelf_life_also_sets_the_days() -> None:
     hours = {"shelfLife": 36, "shelfLifeType": "HOURS", "shelfLifeInDays": 2}
 
     assert patched(hours, {"shelfLife": 40}, others=())["shelfLifeInDays"] == 2
@@ -101,7 +101,7 @@ def test_what_becomes_days_also_sets_the_days() -> None:
     assert patched({"shelfLife": 3}, {"shelfLife": 4}, others=())["shelfLifeInDays"] == 4
 
 
-def test_junk_that_was_there_is_not_copied_into_the_days() -> None:
+def test_an_invalid_stored_shelf_life_is_not_copied_into_the_days() -> None:
     junk = {"shelfLife": "many", "shelfLifeType": "HOURS"}
 
     assert "shelfLifeInDays" not in patched(junk, {"shelfLifeType": "DAYS"}, others=())
@@ -112,7 +112,7 @@ SMALL = model.Limits(
 )
 
 
-def test_a_model_nobody_named_or_knows_allows_all_that_is_allowed() -> None:
+def test_an_unnamed_or_unknown_model_has_no_limits() -> None:
     assert model.limits_of("") is model.limits_of("gone") is model.PERMISSIVE
     for name, value in (("name", "м" * 200), ("price", 1e300), ("pluNumber", 999_999)):
         assert model.beyond(model.PERMISSIVE, name, value) is None
@@ -146,15 +146,15 @@ def test_each_limit_is_the_last_that_fits(name: str, fits: Any, too_much: Any) -
     assert "this model takes" in caught.value.reasons[name]
 
 
-def test_a_field_that_is_wrong_anyhow_is_no_matter_of_the_model() -> None:
+def test_an_invalid_field_is_not_reported_as_beyond_the_model() -> None:
     with pytest.raises(BadFields) as caught:
         patched(a_product(1), {"price": -1, "name": "longer"}, others=(), limits=SMALL)
     assert not isinstance(caught.value, BeyondModel)
     assert caught.value.reasons.keys() == {"price", "name"}
 
 
-def test_what_the_scale_has_already_may_be_sent_along() -> None:
-    """(§1.4: the client sends every field, also those that nobody changed)"""
+def test_unchanged_fields_may_exceed_the_limits() -> None:
+    """(§1.4: the client sends all fields, also unchanged ones)"""
     product = a_product(1, name="longer than five", price=1000)
     fields = {"name": "longer than five", "price": 1000, "shelfLife": 9}
 
@@ -162,7 +162,7 @@ def test_what_the_scale_has_already_may_be_sent_along() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("name", 5), ("price", "x"), ("pluNumber", "x")])
-def test_of_other_types_a_limit_says_nothing(name: str, value: Any) -> None:
+def test_limits_ignore_values_of_other_types(name: str, value: Any) -> None:
     assert model.beyond(SMALL, name, value) is None
 
 
@@ -177,9 +177,9 @@ def test_problems_name_plu_field_and_rule() -> None:
         "messages": [{"id": 3, "value": "milk, salt"}, {"id": 4, "value": "salt"}, "?", {}],
     }
 
-    found = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
+    listed = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
 
-    assert found == [
+    assert listed == [
         ("", "products", RuleKind.MODEL),
         ("", "messages.3", RuleKind.MODEL),
         ("1", "name", RuleKind.MODEL),
@@ -199,7 +199,7 @@ def test_a_good_catalogue_has_no_problems() -> None:
     assert fault_in("pluNumber", "9" * 5000) == "must be a whole number from 1 to 999999"
 
 
-def test_only_what_was_not_there_before_counts() -> None:
+def test_only_changed_values_are_checked_against_the_limits() -> None:
     before = {
         "products": [a_product(n, name="longer", price=1000) for n in (1, 2, 3)],
         "messages": [{"id": 1, "value": "milk, salt"}],
@@ -242,12 +242,12 @@ LIVES: list[tuple[dict[str, Any], str | None]] = [
 def test_a_product_is_sold_until_the_end_of_its_shelf_life(
     product: dict[str, Any], end: str | None
 ) -> None:
-    found = sell_by(product, NOON)
+    day = sell_by(product, NOON)
 
-    assert (written(found) if found else None) == end
+    assert (format_date(day) if day else None) == end
 
 
-def test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told() -> None:
+def test_only_the_two_dates_change_and_unusable_shelf_lives_are_skipped() -> None:
     lots = [{"id": 1, "manufactureDate": "01-01-20"}]
     bad = {"pluNumber": 2, "shelfLife": "soon", "sellByDate": "01-01-20"}
     document = {
@@ -255,10 +255,10 @@ def test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told(
         "products": [{"pluNumber": 1, "shelfLife": 1, "x": [1]}, bad, {"shelfLifeInDays": 0}],
     }
 
-    found = refreshed(document, NOON)
+    dated = refreshed(document, NOON)
 
     today = {"manufactureDate": "21-11-26", "sellByDate": "21-11-26"}
-    assert found.document == {
+    assert dated.document == {
         "lotsOfProduct": lots,
         "products": [
             {"pluNumber": 1, "shelfLife": 1, "x": [1], **today, "sellByDate": "22-11-26"},
@@ -266,12 +266,12 @@ def test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told(
             {"shelfLifeInDays": 0, **today},
         ],
     }
-    assert (found.changed, found.left_alone) == (2, 1)
-    again = refreshed(found.document, NOON)
-    assert (again.document, again.changed) == (found.document, 0)
+    assert (dated.changed, dated.left_alone) == (2, 1)
+    again = refreshed(dated.document, NOON)
+    assert (again.document, again.changed) == (dated.document, 0)
 
 
-def test_today_is_the_shops_day_and_not_the_servers() -> None:
+def test_today_is_the_day_in_the_shops_time_zone() -> None:
     late = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
 
     shop = refreshed({"products": [{"shelfLife": 0}]}, late.astimezone(MOSCOW))
@@ -281,7 +281,7 @@ def test_today_is_the_shops_day_and_not_the_servers() -> None:
     assert server.document["products"][0]["sellByDate"] == "20-11-26"
 
 
-def test_an_hour_is_an_hour_in_the_night_the_clocks_change() -> None:
+def test_an_hour_is_an_hour_when_clocks_change() -> None:
     before = datetime(2026, 10, 25, 0, 30, tzinfo=BERLIN)
 
     assert sell_by({"shelfLife": 24, "shelfLifeType": "HOURS"}, before) == date(2026, 10, 25)

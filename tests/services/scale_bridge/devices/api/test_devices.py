@@ -1,5 +1,5 @@
-"""Scales are registered, listed, changed and forgotten, in the words their clients know (§1); keys
-come and go, and their passwords stay readable, or are said not to be (R16, R17)."""
+"""Devices are registered, listed, changed and removed (§1); after a key rotation passwords stay
+readable, or are reported as unreadable (R16, R17)."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ def unlike(**different: Any) -> dict[str, Any]:
     return SCALE | different
 
 
-async def test_a_scale_is_registered_as_it_always_was(database: str) -> None:
+async def test_a_scale_is_registered_with_seven_keys(database: str) -> None:
     async with open_service(database) as service, service.client() as anna:
         answer = await anna.post("/devices", json=unlike(port="1112", unknown="ignored"))
         number = answer.json().pop("id")
@@ -87,7 +87,7 @@ VALUES: Final[dict[str, list[Any]]] = {
 REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUES[where]]
 
 
-async def test_what_no_scale_can_be_is_refused(database: str) -> None:
+async def test_an_invalid_device_is_refused(database: str) -> None:
     without_address = {"name": "cheese", "password": PASSWORD}
     async with open_service(database, allow_loopback=False) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(name="other"))).json()["id"]
@@ -108,7 +108,7 @@ async def test_what_no_scale_can_be_is_refused(database: str) -> None:
 
 
 async def test_a_name_is_used_once_by_one_owner(database: str) -> None:
-    """(S18) Until its scale is renamed or forgotten."""
+    """(S18) Until its device is renamed or removed."""
     async with (
         open_service(database) as service,
         service.client() as anna,
@@ -146,10 +146,10 @@ async def test_null_changes_nothing_and_a_description_can_be_emptied(database: s
         assert (emptied.json()["name"], emptied.json()["description"]) == ("cheese", "")
 
 
-async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
+async def test_only_an_agent_of_the_owner_can_be_named_and_it_can_be_removed(
     database: str,
 ) -> None:
-    """For whatever is wrong with one the answer is the same."""
+    """The response is the same for a missing agent and for another account's."""
     mine, boris_own, elsewhere = uuid4(), uuid4(), uuid4()
     async with open_service(database) as service, service.client() as anna:
         for tenant, bridge, owner in (
@@ -157,7 +157,7 @@ async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
             ("demo", boris_own, BORIS),
             ("other", elsewhere, ANNA),
         ):
-            await bridges.enrolled(service.deps.context.pool, tenant, bridge, owner)
+            await bridges.set_owner(service.deps.context.pool, tenant, bridge, owner)
         number = (await anna.post("/devices", json=SCALE)).json()["id"]
         events = len(await service.events())
         for bridge in (uuid4(), boris_own, elsewhere):
@@ -177,7 +177,7 @@ async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
             answer = await anna.put(f"/devices/{number}", json=body)
             assert answer.status_code == 200, answer.text
             assert "bridge" not in answer.json()
-            known = await device.own(service.deps.context, "demo", ANNA, number)
+            known = await device.load_owned(service.deps.context, "demo", ANNA, number)
             assert known.details.bridge == expected
 
 
@@ -204,19 +204,19 @@ async def test_at_another_address_the_catalogue_must_be_fetched_again(database: 
 
 
 def keys(*given: str) -> SecretStr:
-    """As they are set."""
+    """Sealing keys as a setting."""
     return SecretStr(",".join(given))
 
 
 async def rotated(service: Service, newest: str) -> Rotated:
-    """What the command line does."""
+    """Rotate the keys as the command does."""
     await service.caught_up()
     async with acquire(service.deps.context.pool) as connection:
         every = await device_model.every(connection)
     return await rotate(service.deps.context, Seal([newest]), every, actor="command line")
 
 
-async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) -> None:
+async def test_after_a_rotation_the_old_key_can_be_removed(database: str) -> None:
     secret, newer = "q7Zx", generate_key()
     async with a_scale(3, password=secret) as one, a_scale(3, password=secret) as two:
         async with open_service(database) as service, service.client() as anna:
@@ -233,8 +233,8 @@ async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) ->
             for device in devices:
                 await replace(device, service=service, owner=anna).fetch()
 
-    assert (first.sealed, first.fresh, first.lost) == (2, 0, [])
-    assert (again.sealed, again.fresh, again.lost) == (0, 2, [])
+    assert (first.sealed, first.current, first.unreadable) == (2, 0, [])
+    assert (again.sealed, again.current, again.unreadable) == (0, 2, [])
 
 
 async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
@@ -251,7 +251,7 @@ async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
                 assert (answer.status_code, answer.json()["code"]) == (503, "SecretUnreadable")
                 assert isinstance(answer.json()["detail"], str)
             await lost.set_price(2, 5)
-            assert len((await rotated(service, generate_key())).lost) == 1
+            assert len((await rotated(service, generate_key())).unreadable) == 1
             assert (await lost.put(password=PASSWORD)).status_code == 200
             await lost.fetch()
 

@@ -1,4 +1,4 @@
-"""What a scale is, which model, and which rules its catalogue may break (SCL-1, SCL-8, R5)."""
+"""The profile of a device, the limits of its model, and relaxed rules (SCL-1, SCL-8, R5)."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -10,8 +10,8 @@ from contracts.scale_bridge import CatalogueFetched, DeviceProfiled, ProductEdit
 from libs.clock import utc_now
 from services.scale_bridge.catalogue.domain.model import MODELS
 from services.scale_bridge.devices.domain.validation_overrides import RULES
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device
 
@@ -107,8 +107,8 @@ async def test_an_edit_beyond_the_model_is_422_and_nothing_is_stored(database: s
             assert (await device.patch(2, **fields)).status_code == 200
 
 
-async def test_what_was_there_before_the_model_was_known_stays_and_is_listed(database: str) -> None:
-    """Neither other fields nor uploads wait for it: limits are checked when they are edited."""
+async def test_values_from_before_the_model_was_known_stay_and_are_listed(database: str) -> None:
+    """Limits are checked for edited fields only, and never at upload."""
     async with open_device(database) as device:
         assert await problems(device) == []
         name = "м" * 60
@@ -124,7 +124,7 @@ async def test_what_was_there_before_the_model_was_known_stays_and_is_listed(dat
         assert device.scale.base.products[1]["name"] == name
 
 
-async def test_a_revision_beyond_the_model_is_not_brought_back(database: str) -> None:
+async def test_a_revision_beyond_the_model_is_not_restored(database: str) -> None:
     async with open_device(database) as device:
         await device.set_price(2, 20_000)
         await device.set_price(2, 5)
@@ -162,10 +162,10 @@ async def test_a_new_scale_must_follow_every_rule_until_some_are_relaxed(databas
 @pytest.mark.parametrize(
     ("fault", "rule"), [("badhash", "hash"), ("nan", "finite_numbers"), ("dupkeys", "unique_keys")]
 )
-async def test_what_one_rule_refuses_is_taken_once_exactly_that_one_is_relaxed(
+async def test_a_relaxed_rule_accepts_exactly_what_it_refused(
     database: str, fault: str, rule: str
 ) -> None:
-    """Relaxing one relaxes no other, and of another scale none."""
+    """Relaxing one rule relaxes no other, and none of another scale."""
     async with (
         open_device(database, 3, fault, read=False, breaker_failures=99) as device,
         a_scale(3, fault) as scale,
@@ -191,8 +191,8 @@ async def test_what_one_rule_refuses_is_taken_once_exactly_that_one_is_relaxed(
         await device.service.assert_one_end_each()
 
 
-async def test_a_number_that_is_none_becomes_null_and_is_listed(database: str) -> None:
-    """What is stored is JSON whatever is relaxed: read models, clients and scales can read it."""
+async def test_nan_becomes_null_and_is_listed(database: str) -> None:
+    """The stored catalogue is JSON, whatever is relaxed."""
     async with open_device(database, 3, "nan", read=False) as device:
         await relax(device, "finite_numbers")
         document = await device.fetch()
@@ -203,11 +203,11 @@ async def test_a_number_that_is_none_becomes_null_and_is_listed(database: str) -
         await device.set_price(plu, 7.5)
         device.scale.faults.set([])
         await device.upload()
-        shown = {one["pluNumber"]: one["price"] for one in device.scale.base.products}
-        assert shown[plu] == 7.5
+        prices = {one["pluNumber"]: one["price"] for one in device.scale.base.products}
+        assert prices[plu] == 7.5
 
 
-async def test_two_with_one_plu_can_be_read_and_mended(database: str) -> None:
+async def test_two_products_with_one_plu_can_be_fetched_and_corrected(database: str) -> None:
     document = catalogue(3)
     document["products"][2]["pluNumber"] = 1
     async with open_device(database, base=ProductBase(document), read=False) as device:

@@ -1,5 +1,5 @@
-"""A device is registered once, changes as a whole, and is gone for good; what it is, which rules
-are relaxed for it (R5, R9, R12), and when it is to be verified (SCL-14)."""
+"""A device is registered once, changed and removed; its profile, relaxed rules (R5, R9, R12) and
+reminders of the verification (SCL-14)."""
 
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
@@ -80,7 +80,7 @@ def relaxed(*rules: str, **different: Any) -> StrictnessSet:
 
 
 def remind(left: int, due_on: date = DUE) -> Remind:
-    """So many days before 1 December."""
+    """The command on the day `left` days before the verification."""
     return made(Remind, due_on=due_on, today=DUE - timedelta(days=left))
 
 
@@ -129,7 +129,7 @@ test_what_is_decided = decision_table(
 )
 
 
-def test_only_another_address_makes_another_scale_of_it() -> None:
+def test_only_a_change_of_the_address_moves_a_device() -> None:
     assert moves(DETAILS, replace(DETAILS, ip="10.0.0.6"))
     assert moves(DETAILS, replace(DETAILS, port=1112))
     assert not moves(DETAILS, replace(DETAILS, name="meat", password="other", description="x"))
@@ -148,7 +148,7 @@ def test_any_other_password_is_refused_and_not_repeated(password: str) -> None:
     assert not password or password not in str(caught.value)
 
 
-def test_a_change_of_address_keeps_what_the_scale_is() -> None:
+def test_a_change_of_the_address_keeps_the_profile() -> None:
     before = DEVICE.state_after([REGISTERED, described(), relaxed("hash"), due(30)])
     [changed] = DEVICE.decide(before, change(ip="10.0.0.6"))
 

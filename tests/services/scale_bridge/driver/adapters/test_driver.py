@@ -1,9 +1,8 @@
-"""The guarded driver: what it brings, how it ends in time and leaves no thread behind, to how many
-scales it speaks at once, and what it never says; and what each fault of a scale comes to, the
-outcome and what the scale has then (R2 to R6, R8, R11, R12, R16, R18, R20, R21, R25).
+"""The guarded driver: results, deadlines, threads, concurrency and logs; and for each fault of a
+scale the outcome and what the scale holds then (R2 to R6, R8, R11, R12, R16, R18, R20, R21, R25).
 
-Where a limit of the guard ends the operation it is short, and long for every other fault: how long
-the machine takes for the rest changes no outcome.
+The limits are short for the faults that they end, and long for all others, so that a slow machine
+changes no outcome.
 """
 
 import asyncio
@@ -16,13 +15,13 @@ import pytest
 import structlog
 
 from libs.testing.polling import eventually
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.driver import Driver, open_driver
-from services.scale_bridge.driver.adapters.line import Limits
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain import fault
-from services.scale_bridge.driver.simulator.faults import KINDS
-from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.domain.faults import KINDS
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
 
 
@@ -36,11 +35,11 @@ async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: i
         assert (fetched.document, fetched.items) == (catalogue(items), items)
         assert fetched.md5 == documents.digest(fetched.file)
         assert uploaded.items == items + 7
-        assert uploaded.size == len(documents.written(catalogue(items + 7)))
+        assert uploaded.size == len(documents.serialize(catalogue(items + 7)))
         assert scale.base.document == catalogue(items + 7)
 
 
-async def test_it_asks_in_the_drivers_own_order_and_nothing_twice(driver: Driver) -> None:
+async def test_commands_are_sent_in_the_drivers_order_and_once(driver: Driver) -> None:
     async with a_scale(3) as scale:
         await driver.fetch(endpoint(scale), PASSWORD)
         await driver.upload(endpoint(scale), PASSWORD, catalogue(3), clear=False)
@@ -52,13 +51,13 @@ async def test_it_asks_in_the_drivers_own_order_and_nothing_twice(driver: Driver
 @pytest.mark.parametrize(
     ("document", "clear", "left"),
     [
-        (documents.only(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
-        (documents.only(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
+        (documents.select(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
+        (documents.select(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
         ({"products": [{"id": 2, "code": 51, "deleted": True}]}, False, [1, 3, 4, 5]),
     ],
     ids=["cleared", "merged", "deleted"],
 )
-async def test_what_is_not_sent_goes_only_when_the_scale_is_cleared_and_what_is_deleted_goes(
+async def test_products_that_are_not_sent_are_removed_by_clear_and_deleted_ones_always(
     driver: Driver, document: dict[str, Any], clear: bool, left: list[int]
 ) -> None:
     async with a_scale(5) as scale:
@@ -67,7 +66,7 @@ async def test_what_is_not_sent_goes_only_when_the_scale_is_cleared_and_what_is_
         assert plus(scale.base.products) == left
 
 
-async def test_a_probe_says_what_the_scale_is_without_a_password(driver: Driver) -> None:
+async def test_a_probe_reads_model_and_serial_number_without_a_password(driver: Driver) -> None:
     async with a_scale(3, "pw", serial="725-77") as scale:
         info = await driver.probe(endpoint(scale))
 
@@ -75,7 +74,7 @@ async def test_a_probe_says_what_the_scale_is_without_a_password(driver: Driver)
         assert list(scale.transcript.steps()) == [Step.INFO]
 
 
-async def test_a_scale_without_the_probe_has_answered_all_the_same(driver: Driver) -> None:
+async def test_a_scale_that_does_not_know_the_probe_counts_as_reachable(driver: Driver) -> None:
     async with a_scale(3, "rc:17:78") as scale:
         with pytest.raises(fault.ScaleRefused) as caught:
             await driver.probe(endpoint(scale))
@@ -114,7 +113,7 @@ async def test_progress_is_reported_on_the_event_loop(driver: Driver) -> None:
     ],
     ids=["no products", "not finite", "duplicate PLU"],
 )
-async def test_what_is_no_catalogue_is_not_sent(
+async def test_an_invalid_catalogue_is_not_sent(
     driver: Driver, document: dict[str, Any], flaw: fault.Flaw
 ) -> None:
     async with a_scale(3) as scale:
@@ -126,7 +125,7 @@ async def test_what_is_no_catalogue_is_not_sent(
 
 
 @pytest.mark.parametrize("password", ["", "12345", "пять", "123"])
-async def test_a_password_that_no_scale_can_have_is_not_sent(driver: Driver, password: str) -> None:
+async def test_an_invalid_password_is_not_sent(driver: Driver, password: str) -> None:
     async with a_scale(3) as scale:
         with pytest.raises(fault.WrongPassword):
             await driver.fetch(endpoint(scale), password)
@@ -141,7 +140,7 @@ async def test_an_upload_state_lost_with_the_connection_changes_nothing(driver: 
         assert (await driver.fetch(endpoint(scale), PASSWORD)).document == priced(3, 4.0)
 
 
-async def test_no_password_and_no_word_of_the_driver_is_logged(
+async def test_no_password_and_no_text_of_the_driver_is_logged(
     driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -162,9 +161,9 @@ async def test_no_password_and_no_word_of_the_driver_is_logged(
 
 
 @pytest.mark.parametrize("given", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])
-async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: str) -> None:
+async def test_at_the_deadline_the_connection_is_closed_and_the_thread_released(given: str) -> None:
     patient = Limits(connect_seconds=60, reply_seconds=100)
-    async with open_driver(lines=2, limits=patient) as driver, a_scale(200, given) as scale:
+    async with open_driver(connections=2, limits=patient) as driver, a_scale(200, given) as scale:
         with pytest.raises(fault.Timeout):
             await driver.fetch(endpoint(scale), PASSWORD, 0.3)
 
@@ -173,7 +172,7 @@ async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: 
 
 async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
     async with a_scale(3, "mute:14") as scale:
-        async with open_driver(lines=4) as driver:
+        async with open_driver(connections=4) as driver:
             waiting = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
             await eventually(lambda: scale.open_connections == 1)
         with pytest.raises(fault.Timeout):
@@ -205,8 +204,8 @@ async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driv
         assert prices(scale) == {9.0}
 
 
-async def test_no_more_scales_are_spoken_to_at_once_than_there_are_lines() -> None:
-    async with open_driver(lines=2) as driver, a_scale(3, "mute:14") as dead:
+async def test_no_more_operations_run_at_once_than_connections_are_allowed() -> None:
+    async with open_driver(connections=2) as driver, a_scale(3, "mute:14") as dead:
         where = endpoint(dead)
         hanging = [asyncio.create_task(driver.fetch(where, PASSWORD, 600)) for _ in range(2)]
         await eventually(lambda: driver.busy == 2)
@@ -229,7 +228,7 @@ NEW_PRICE = 77.0
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what must come of it. `raised` None: the operation succeeds.
+    """A fault and the expected outcome. With `raised` None the operation succeeds.
 
     `imported` is what became of an upload; a reply may take `reply` seconds, all of it `deadline`.
     """
@@ -244,51 +243,51 @@ class Case:
     deadline: float = 60.0
 
 
-def each(given: str, raised: type[fault.ScaleFault] | None, **expected: Any) -> list[Case]:
-    """Faults that come to the same."""
+def cases(given: str, raised: type[fault.ScaleFault] | None, **expected: Any) -> list[Case]:
+    """Cases of faults with the same outcome."""
     return [Case(one, raised, **expected) for one in given.split()]
 
 
 FETCHES = [
-    *each("poll:3 hashbusy*2 hashshort*1 late:15:0.05 rstend slow:0.02", None),
-    *each("pw err15", fault.WrongPassword, result=0x7A),
+    *cases("poll:3 hashbusy*2 hashshort*1 late:15:0.05 rstend slow:0.02", None),
+    *cases("pw err15", fault.WrongPassword, result=0x7A),
     *(Case("busy", fault.ScaleBusy, 0xC7), Case("ac14", fault.ScaleBusy, 0xAC)),
     *(Case("rcchunk", fault.ScaleRefused, 0x7C), Case("rc:12/06:CB", fault.ScaleRefused, 0xCB)),
-    *each("poll:inf hashbusy hashshort", fault.Timeout, deadline=1.0),
-    *each("trunchang mute:14:1 mute:12/03 late:15:0.9 drip:0.1", fault.Timeout, reply=0.5),
-    *each("trunc trunc:14 fin:12/03 rst:12/07 idle power:12/07", fault.Disconnected),
+    *cases("poll:inf hashbusy hashshort", fault.Timeout, deadline=1.0),
+    *cases("trunchang mute:14:1 mute:12/03 late:15:0.9 drip:0.1", fault.Timeout, reply=0.5),
+    *cases("trunc trunc:14 fin:12/03 rst:12/07 idle power:12/07", fault.Disconnected),
     *(Case("off", fault.Unreachable), Case("off:drop", fault.Unreachable, reply=0.5)),
-    *each("huge zero", fault.BadAnswer),
+    *cases("huge zero", fault.BadAnswer),
     Case("badhash", fault.BadCatalogue, flaw=fault.Flaw.HASH),
-    *each("shortchunk dupchunk emptychunk", fault.BadCatalogue, flaw=fault.Flaw.CHUNK),
-    *each("badjson badutf8 bom", fault.BadCatalogue, flaw=fault.Flaw.NOT_JSON),
-    *each("scalar list", fault.BadCatalogue, flaw=fault.Flaw.NOT_AN_OBJECT),
+    *cases("shortchunk dupchunk emptychunk", fault.BadCatalogue, flaw=fault.Flaw.CHUNK),
+    *cases("badjson badutf8 bom", fault.BadCatalogue, flaw=fault.Flaw.NOT_JSON),
+    *cases("scalar list", fault.BadCatalogue, flaw=fault.Flaw.NOT_AN_OBJECT),
     Case("nan", fault.BadCatalogue, flaw=fault.Flaw.NOT_FINITE),
     Case("dupkeys", fault.BadCatalogue, flaw=fault.Flaw.DUPLICATE_KEY),
 ]
 
 UPLOADS = [
-    *each("rc:13/09:C7*2 rstend slow:0.02 donemsg", None, imported=True),
+    *cases("rc:13/09:C7*2 rstend slow:0.02 donemsg", None, imported=True),
     Case("lie", None, imported=False),
     *(Case("pw", fault.WrongPassword, 0x7A), Case("busy", fault.ScaleBusy, 0xC7)),
     *(Case("rc:13/02:C4", fault.ScaleRefused, 0xC4), Case("rc:13/03:CB", fault.ScaleRefused, 0xCB)),
-    *each("mute:13/02:1 drip:0.2", fault.Timeout, reply=0.5),
-    *each("fin:13/02 idle", fault.Disconnected),
+    *cases("mute:13/02:1 drip:0.2", fault.Timeout, reply=0.5),
+    *cases("fin:13/02 idle", fault.Disconnected),
     *(Case("off", fault.Unreachable), Case("check2", fault.ImportFailed)),
     Case("check2msg:цена не задана", fault.ImportFailed, says="цена не задана"),
     Case("badproduct:3:товар 3: плохо", fault.ImportFailed, says="товар 3: плохо"),
     Case("check7A", fault.UnknownOutcome, 0x7A, imported=True),
     Case("rc:13/09:BC", fault.UnknownOutcome, 0xBC, imported=True),
-    *each("check3 trunc huge:13/09 zero:13/09", fault.UnknownOutcome, imported=True),
-    *each("fin:13/09 rst:13/09", fault.UnknownOutcome, imported=True),
-    *each("checkinf", fault.UnknownOutcome, imported=True, deadline=3.0),
-    *each("lostack trunchang", fault.UnknownOutcome, imported=True, reply=2.0),
-    *each("mute:13/09:1 late:13/09:2.5", fault.UnknownOutcome, imported=True, reply=2.0),
-    *each("rst:13/03 power:13/09", fault.UnknownOutcome, imported=False),
+    *cases("check3 trunc huge:13/09 zero:13/09", fault.UnknownOutcome, imported=True),
+    *cases("fin:13/09 rst:13/09", fault.UnknownOutcome, imported=True),
+    *cases("checkinf", fault.UnknownOutcome, imported=True, deadline=3.0),
+    *cases("lostack trunchang", fault.UnknownOutcome, imported=True, reply=2.0),
+    *cases("mute:13/09:1 late:13/09:2.5", fault.UnknownOutcome, imported=True, reply=2.0),
+    *cases("rst:13/03 power:13/09", fault.UnknownOutcome, imported=False),
 ]
 
 
-def test_every_fault_a_simulator_can_have_is_tried_on_the_guard() -> None:
+def test_every_fault_of_the_simulator_is_tried_on_the_driver() -> None:
     tried = {case.given.replace("*", ":").split(":")[0] for case in (*FETCHES, *UPLOADS)}
 
     # What is half done when the power fails has a test of its own.
@@ -296,9 +295,12 @@ def test_every_fault_a_simulator_can_have_is_tried_on_the_guard() -> None:
 
 
 async def run(case: Case, *, upload: bool) -> None:
-    """Have a scale with the fault read or written, and see what comes of it."""
+    """Fetch from or upload to a scale with the fault, and check the outcome."""
     limits = Limits(connect_seconds=case.reply, reply_seconds=case.reply)
-    async with open_driver(lines=8, limits=limits) as driver, a_scale(ITEMS, case.given) as scale:
+    async with (
+        open_driver(connections=8, limits=limits) as driver,
+        a_scale(ITEMS, case.given) as scale,
+    ):
         where, until, desired = endpoint(scale), case.deadline, priced(ITEMS, NEW_PRICE)
         order: Any
         if upload:
@@ -315,28 +317,28 @@ async def run(case: Case, *, upload: bool) -> None:
             assert caught.value.result == case.result
             assert getattr(caught.value, "flaw", None) is case.flaw
             assert getattr(caught.value, "text", "") == case.says
-            assert_tells_nothing(caught.value, scale.port)
+            assert_text_is_safe(caught.value, scale.port)
         assert (prices(scale) == {NEW_PRICE}) is case.imported
         assert upload or scale.base.document == catalogue(ITEMS)
         await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
 
 
-def assert_tells_nothing(raised: fault.ScaleFault, port: int) -> None:
-    said = f"{raised} {raised.__cause__ or ''}"
-    assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in said]
+def assert_text_is_safe(raised: fault.ScaleFault, port: int) -> None:
+    text = f"{raised} {raised.__cause__ or ''}"
+    assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in text]
 
 
 @pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)
-async def test_a_fetch_ends_as_it_must_and_changes_nothing(case: Case) -> None:
+async def test_a_fetch_ends_as_expected_and_changes_nothing(case: Case) -> None:
     await run(case, upload=False)
 
 
 @pytest.mark.parametrize("case", UPLOADS, ids=lambda case: case.given)
-async def test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said(case: Case) -> None:
+async def test_an_upload_ends_as_expected_and_the_scale_holds_what_it_should(case: Case) -> None:
     await run(case, upload=True)
 
 
-async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome() -> None:
+async def test_a_reply_lost_before_the_last_chunk_is_no_unknown_outcome() -> None:
     limits = Limits(reply_seconds=0.5)
     async with open_driver(limits=limits) as driver, a_scale(300, "lostack") as scale:
         before = scale.base.document
@@ -362,7 +364,7 @@ async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver)
 
 @pytest.mark.parametrize("cut", ["13/02", "13/03", "13/09"])
 @pytest.mark.parametrize("clear", [True, False])
-async def test_whenever_the_power_fails_the_next_upload_sets_it_right(
+async def test_after_any_power_cut_the_next_upload_succeeds(
     driver: Driver, cut: str, clear: bool
 ) -> None:
     desired = priced(400, NEW_PRICE)

@@ -1,4 +1,4 @@
-"""Where a scale may be (R14)."""
+"""Allowed and forbidden addresses of a scale (R14)."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -50,7 +50,7 @@ def test_an_allowed_address_is_an_endpoint() -> None:
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "0.0.0.0", "239.1.1.1"])
-def test_no_setting_allows_metadata_or_what_is_no_hosts(address: str) -> None:
+def test_no_setting_allows_metadata_multicast_or_reserved_addresses(address: str) -> None:
     with pytest.raises(BadAddress):
         target(address, 1111, Policy(networks=parse_networks("0.0.0.0/0"), special=True))
 
@@ -61,7 +61,7 @@ def test_loopback_is_allowed_by_a_setting_of_its_own() -> None:
         target("127.0.0.1", 1111, ANY)
 
 
-def test_what_a_name_led_to_is_checked_like_any_address() -> None:
+def test_a_resolved_address_is_checked_like_any_other() -> None:
     assert target("Scale-3.Shop.", 1111, ANY) == "scale-3.shop"
     assert admit(IPv4Address("192.168.1.5"), 1111, ANY).port == 1111
     with pytest.raises(BadAddress):
@@ -71,7 +71,7 @@ def test_what_a_name_led_to_is_checked_like_any_address() -> None:
 @pytest.mark.parametrize(
     "name", ["-a.b", "a..b", "a_b", "a" * 64, ".".join(["abcd"] * 60), "a.0x1", "я.рф"]
 )
-def test_what_is_no_name_is_refused_where_names_are_allowed(name: str) -> None:
+def test_an_invalid_name_is_refused_where_names_are_allowed(name: str) -> None:
     with pytest.raises(BadAddress) as caught:
         target(name, 1111, ANY)
 
@@ -87,6 +87,6 @@ def test_lists_are_read_as_people_write_them() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "9-5", "x", "1-", "1 2"])
-def test_what_is_no_port_is_refused(text: str) -> None:
+def test_an_invalid_port_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="ports are written like"):
         parse_ports(text)

@@ -1,4 +1,4 @@
-"""The board over HTTP, once and as it changes; shops and groups (SCL-1, SCL-12, SCL-16)."""
+"""The board over HTTP, once and as a stream; shops and groups (SCL-1, SCL-12, SCL-16)."""
 
 import asyncio
 from typing import Any, Final
@@ -36,7 +36,7 @@ async def board(client: AsyncClient, **where: str) -> list[dict[str, Any]]:
 
 
 async def in_shops(client: AsyncClient, places: dict[str, tuple[str, str]]) -> dict[str, int]:
-    """Register devices in these shops and groups; their numbers."""
+    """Register devices in shops and groups; their numbers."""
     numbers = {name: await register(client, name) for name in places}
     for name, (shop, group) in places.items():
         body = {"shop": shop, "group": group}
@@ -44,8 +44,8 @@ async def in_shops(client: AsyncClient, places: dict[str, tuple[str, str]]) -> d
     return numbers
 
 
-async def test_the_dead_one_and_the_liar_are_named_with_their_reasons(database: str) -> None:
-    """The worst first."""
+async def test_a_dead_scale_and_a_lying_one_have_status_and_reason(database: str) -> None:
+    """The worst status comes first."""
     async with open_devices(database, 3, 3, 3, breaker_failures=99) as (good, liar, dead):
         for device, name in ((good, "Сыр"), (liar, "Лжец"), (dead, "Рыба")):
             await device.put(name=name)
@@ -150,7 +150,7 @@ async def test_scales_are_in_groups_and_groups_in_shops(database: str) -> None:
         assert first == {"id": numbers["Рыба"], "name": "Рыба", "state": "unknown"}
 
 
-async def test_the_board_shows_the_shop_and_group_that_are_named(database: str) -> None:
+async def test_the_board_can_be_filtered_by_shop_and_group(database: str) -> None:
     async with open_service(database) as service, service.client() as anna:
         numbers = await in_shops(anna, PLACES)
 
@@ -168,7 +168,7 @@ async def test_the_board_shows_the_shop_and_group_that_are_named(database: str) 
         assert await names(shop="Арбат") == {"Рыба", "Икра", "Булки"}
 
 
-async def test_the_stream_of_a_shop_has_scales_come_and_go(database: str) -> None:
+async def test_the_stream_of_a_shop_follows_scales_that_join_and_leave(database: str) -> None:
     async with open_service(database, **QUICK) as service, service.client() as anna:
         numbers = await in_shops(anna, {"Сыр": ("Арбат", ""), "Мясо": ("Тверская", "")})
         async with open_stream(service.app, anna, STREAM, shop="Арбат") as events:

@@ -1,5 +1,5 @@
-"""What a scale shows, showed and shall show (SCL-15, SCL-18), and where a price has arrived
-(SCL-16, N1), over HTTP."""
+"""What a scale shows, showed and shall show (SCL-15, SCL-18), and the delivery of prices (SCL-16,
+N1), over HTTP."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,8 +15,8 @@ from tests.services.scale_bridge.pricing import (
     announce,
     changed,
     delivery,
-    remember,
     states,
+    store_price,
     uploads,
 )
 from tests.services.scale_bridge.service import (
@@ -29,7 +29,7 @@ from tests.services.scale_bridge.service import (
 )
 
 
-async def shown(device: Device, plu: int, at: datetime | None = None) -> Any:
+async def displayed(device: Device, plu: int, at: datetime | None = None) -> Any:
     moment = {} if at is None else {"at": at.isoformat()}
     return await device.read("/shown", plu=str(plu), **moment)
 
@@ -43,9 +43,9 @@ async def test_what_a_scale_showed_at_an_instant_is_answered(database: str) -> N
         await device.set_price(2, 77.5)
         await device.upload()
 
-        unknown = await shown(device, 2, before)
-        early = await shown(device, 2, between)
-        late = await shown(device, 2)
+        unknown = await displayed(device, 2, before)
+        early = await displayed(device, 2, between)
+        late = await displayed(device, 2)
 
         assert (unknown["known"], unknown["shown"]) == (False, None)
         assert unknown["detail"]
@@ -57,7 +57,7 @@ async def test_what_a_scale_showed_at_an_instant_is_answered(database: str) -> N
 
 
 async def test_an_instant_may_be_written_in_any_zone(database: str) -> None:
-    """Without one it is the shop's; a plus that is not encoded is a plus."""
+    """Without a zone it is the shop's; a plus that is not encoded is a plus."""
     async with open_device(database, 1) as device:
         for zone in ("+03:00", "%2B03:00", "Z", ""):
             for days, known in ((1, True), (-1, False)):
@@ -66,7 +66,7 @@ async def test_an_instant_may_be_written_in_any_zone(database: str) -> None:
                 assert answer["known"] is known, (zone, days)
 
 
-async def test_drift_names_what_is_shown_otherwise(database: str) -> None:
+async def test_drift_lists_the_products_shown_otherwise_than_desired(database: str) -> None:
     """SCL-15: edited here, or changed on the scale itself."""
     async with open_device(database, 4, read=False) as device:
         nothing = {"revision": 0, "confirmed_revision": None, "verified_at": None, "count": 0}
@@ -93,7 +93,7 @@ async def test_drift_names_what_is_shown_otherwise(database: str) -> None:
         assert (one["plu"], one["fields"], one["shown"]["price"]) == ("1", ["price"], 1.0)
 
 
-async def test_a_moment_before_retention_is_gone(database: str) -> None:
+async def test_a_moment_before_the_retention_is_410(database: str) -> None:
     async with open_device(database, 1, shown_days=2) as device:
         long_ago, lately = (utc_now() - timedelta(days=days, hours=1) for days in (2, 1))
         gone, unknown = [
@@ -110,7 +110,7 @@ async def test_a_moment_before_retention_is_gone(database: str) -> None:
             assert since > long_ago
 
 
-async def test_what_is_retained_for_ever_is_never_gone(database: str) -> None:
+async def test_without_a_retention_no_moment_is_410(database: str) -> None:
     async with open_device(database, 1, shown_days=0) as device:
         answer = await device.get("/shown?plu=1&at=1990-01-01T00:00:00Z")
 
@@ -119,7 +119,7 @@ async def test_what_is_retained_for_ever_is_never_gone(database: str) -> None:
 
 
 async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(database: str) -> None:
-    """Each owner sees the own scales below it."""
+    """Each owner sees only their own scales."""
     async with (
         open_devices(database, 3, 3, 1) as devices,
         a_scale(3) as of_boris,
@@ -151,8 +151,8 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
             async with service.client(uuid4()) as another:
                 assert (await another.get(path)).json()["scales"] == []
 
-        shown = {scale.base.products[1]["price"] for scale in (devices[1].scale, of_boris)}
-        assert shown == {123.45}
+        prices = {scale.base.products[1]["price"] for scale in (devices[1].scale, of_boris)}
+        assert prices == {123.45}
         assert elsewhere.base.products[1]["price"] == before
         edits = await service.events(ProductEdited)
         sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
@@ -166,7 +166,7 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
 
 
 def assert_verified(answer: Any, change: PriceChanged) -> None:
-    """The price has arrived on both scales, step by step."""
+    """The price is verified on both scales, with the moment of each step."""
     assert answer["price"]["price_id"] == str(change.price_id)
     assert answer["price"]["price"] == 123.45
     assert answer["coming"] == []
@@ -180,10 +180,10 @@ def assert_verified(answer: Any, change: PriceChanged) -> None:
         assert scale["failed_at"] is None
 
 
-async def test_a_price_to_come_waits(database: str) -> None:
+async def test_a_future_price_waits(database: str) -> None:
     async with open_device(database) as device:
         to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
-        await remember(device.service, to_come)
+        await store_price(device.service, to_come)
 
         answer = await delivery(device.owner)
 
@@ -199,7 +199,7 @@ async def test_a_price_to_come_waits(database: str) -> None:
         assert [one["state"] for one in later.json()["scales"]] == ["waiting"]
 
 
-async def test_a_stream_shows_it_arrive(database: str) -> None:
+async def test_a_stream_shows_the_delivery_of_a_price(database: str) -> None:
     path = "/prices/51/delivery/stream"
     async with open_device(database, stream_poll_seconds=0.02) as device:
         service = device.service

@@ -1,5 +1,5 @@
-"""The board: every scale by name, its state with the reason, what it is, and when it is due to be
-verified (SCL-12, SCL-14, SCL-16); and which scales need an action, and which (SCL-9, SCL-15)."""
+"""The rows of the board: status, reason, profile and next verification of every scale (SCL-12,
+SCL-14, SCL-16); and the next action of recovery (SCL-9, SCL-15)."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -13,12 +13,12 @@ from libs.postgres.pool import Pool
 from services.scale_bridge.devices.read_models import profile
 from services.scale_bridge.monitoring.domain import State, device_status
 from services.scale_bridge.monitoring.read_models import board
-from services.scale_bridge.monitoring.read_models.board import Row
+from services.scale_bridge.monitoring.read_models.board import BoardRow
 from services.scale_bridge.monitoring.read_models.drift import counts
-from services.scale_bridge.schedules.domain.recovery import Rules, next_action
+from services.scale_bridge.schedules.domain.recovery import RecoveryRules, next_action
 from services.scale_bridge.schedules.read_models import health
-from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.schedules.read_models.health import IdleDevice
+from services.scale_bridge.transfer.domain.kinds import Kind
 from tests.services.scale_bridge.histories import (
     OWNER,
     History,
@@ -32,7 +32,7 @@ BASE = catalogue(product(1), product(2))
 DUE = date(2026, 6, 1)
 
 
-async def rows(pool: Pool, tenant: str = "demo") -> list[Row]:
+async def rows(pool: Pool, tenant: str = "demo") -> list[BoardRow]:
     async with pool.acquire() as connection:
         found = await board.rows(connection, tenant, owner=OWNER)
         pending = await counts(connection, tenant, [r.device_id for r in found if r.facts.valid])
@@ -42,8 +42,8 @@ async def rows(pool: Pool, tenant: str = "demo") -> list[Row]:
     ]
 
 
-async def only(pool: Pool, history: History) -> Row:
-    """The one scale, after what happened since the last time."""
+async def only(pool: Pool, history: History) -> BoardRow:
+    """The row of the only scale, after the new events are applied."""
     await history.project(pool)
     (row,) = await rows(pool)
     return row
@@ -70,8 +70,8 @@ CASES: dict[str, tuple[list[Any], State, str, tuple[int, int | None, int]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case: str) -> None:
-    """Last seen when an exchange was completed, not when one was tried (SCL-12)."""
+async def test_a_synced_scale_has_a_status_and_a_reason(pool: Pool, case: str) -> None:
+    """The last exchange is the last completed one (SCL-12)."""
     happened, state, reason, revisions = CASES[case]
     history = History()
     await history.synced(pool, BASE)
@@ -81,7 +81,7 @@ async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case
     assert device_status(facts).state is state
     assert reason in device_status(facts).reason
     assert (facts.revision, facts.confirmed, facts.pending) == revisions
-    assert facts.heard_at == minute(0)
+    assert facts.last_exchange == minute(0)
 
 
 async def test_owners_see_their_scales_by_number(pool: Pool) -> None:
@@ -108,14 +108,14 @@ def remind(history: History, days: int, *, of: int = 1) -> None:
 
 
 async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
-    """The numbers of scales to be reminded of, so many days before."""
+    """The numbers of scales with a reminder so many days before."""
     async with pool.acquire() as connection:
         found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
     numbers = {device_id(number): number for number in range(1, 9)}
     return sorted(numbers[one.device_id] for one in found)
 
 
-async def test_scales_that_are_due_and_were_not_reminded_of_are_listed(pool: Pool) -> None:
+async def test_scales_that_are_due_and_have_no_reminder_are_listed(pool: Pool) -> None:
     history = History()
     for number in (1, 2, 3, 4):
         history.registered(number)
@@ -130,7 +130,7 @@ async def test_scales_that_are_due_and_were_not_reminded_of_are_listed(pool: Poo
     assert len(await due(pool, 0, limit=1)) == 1
 
 
-async def test_another_day_counts_anew_and_a_removed_scale_does_not(pool: Pool) -> None:
+async def test_another_day_starts_anew_and_a_removed_scale_has_no_reminder(pool: Pool) -> None:
     history = History()
     for number in (1, 2):
         history.registered(number)
@@ -144,7 +144,7 @@ async def test_another_day_counts_anew_and_a_removed_scale_does_not(pool: Pool) 
     assert await due(pool, 27) == await due(pool, -4) == [1]
 
 
-async def test_a_profile_that_comes_before_its_scale_waits_for_it(pool: Pool) -> None:
+async def test_a_profile_may_arrive_before_its_device(pool: Pool) -> None:
     history = History()
     describe(history)
     await history.project(pool)
@@ -158,13 +158,13 @@ async def test_a_profile_that_comes_before_its_scale_waits_for_it(pool: Pool) ->
 LATER = minute(30)
 
 
-async def patients(pool: Pool, now: datetime = LATER) -> list[Patient]:
+async def patients(pool: Pool, now: datetime = LATER) -> list[IdleDevice]:
     async with pool.acquire() as connection:
-        return list(await health.quiet(connection, now))
+        return list(await health.idle_devices(connection, now))
 
 
 async def a_history(pool: Pool, *steps: Any) -> History:
-    """A scale that shows what it shall, and what happened since."""
+    """A scale that shows its catalogue, and later events."""
     history = History()
     await history.synced(pool, BASE)
     return history.happened(*steps)
@@ -195,17 +195,17 @@ SILENT = step("done", 2, "probe", "failed", "Unreachable", at=5, by="heal")
         pytest.param([SILENT, BACK], 30, Kind.VERIFY, id="it was without power"),
     ],
 )
-async def test_what_a_scale_needs(
+async def test_the_next_action_of_a_scale(
     pool: Pool, steps: list[Any], after: float, remedied: Kind | None
 ) -> None:
     await (await a_history(pool, *steps)).project(pool)
 
     (patient,) = await patients(pool, minute(after))
 
-    assert next_action(patient.health, minute(after), Rules()) is remedied
+    assert next_action(patient.health, minute(after), RecoveryRules()) is remedied
 
 
-async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool: Pool) -> None:
+async def test_a_removed_scale_or_one_with_a_running_operation_is_not_recovered(pool: Pool) -> None:
     history = await a_history(pool, step("queued", 2, at=29))
     await history.project(pool)
     assert await patients(pool) == []
@@ -216,7 +216,7 @@ async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool
     assert await patients(pool, minute(60)) == []
 
 
-async def test_failures_count_since_it_last_showed_what_it_shall(pool: Pool) -> None:
+async def test_failures_are_counted_since_the_scale_last_showed_its_catalogue(pool: Pool) -> None:
     history = await a_history(pool, EDITED)
     for number in range(2, 6):
         history.done(number, "upload", "failed", "NotShown", at=number)

@@ -1,5 +1,5 @@
-"""Desired versus last verified, per PLU (SCL-15); and how far a price is, from the log alone:
-verified by what was read, and by nothing else (SCL-16)."""
+"""Products shown otherwise than desired, by PLU (SCL-15); and the delivery of prices, which only a
+read verifies (SCL-16)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fi
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import ArticleLocation, Difference
 from services.scale_bridge.prices.domain import PriceState, State, price_state
-from services.scale_bridge.prices.read_models import delivery, price_delivery
-from services.scale_bridge.prices.read_models.delivery import Price, Row
+from services.scale_bridge.prices.read_models import price_delivery
+from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow, Price
 from tests.services.scale_bridge.histories import (
     NOON,
     OWNER,
@@ -32,7 +32,7 @@ BASE = catalogue(product(1, price=100, sellByDate=""), product(2), product(3))
 
 
 async def differences(pool: Pool, history: History) -> dict[str, Difference]:
-    """What differs by PLU, after what happened since the last time."""
+    """The differences by PLU, after the new events are applied."""
     await history.project(pool)
     async with pool.acquire() as connection:
         found = await drift.differences(connection, "demo", device_id(), limit=100)
@@ -43,15 +43,15 @@ async def differences(pool: Pool, history: History) -> dict[str, Difference]:
 
 @pytest.fixture
 async def synced(pool: Pool) -> History:
-    """A scale that was read, and shows what it shall."""
+    """A scale that was read and shows its catalogue."""
     history = History()
     await history.synced(pool, BASE)
     assert await differences(pool, history) == {}
     return history
 
 
-async def test_an_edit_is_drift_until_it_is_seen(pool: Pool, synced: History) -> None:
-    """SCL-15: also of dates, and of a field that is taken away."""
+async def test_an_edit_is_drift_until_a_read_shows_it(pool: Pool, synced: History) -> None:
+    """SCL-15: also edits of dates, and of a field that is removed."""
     synced.edited(2, 1, price=120.5, unknownField=[1])
     synced.edited(3, 2, name="Роза", shelfLifeType="DAYS")
     synced.dated(4, 3)
@@ -60,7 +60,7 @@ async def test_an_edit_is_drift_until_it_is_seen(pool: Pool, synced: History) ->
 
     assert {plu: one.revision for plu, one in found.items()} == {"1": 2, "2": 3, "3": 4}
     assert found["1"].desired == {**displayed_fields(product(1)), "price": 120.5}
-    assert found["1"].shown == displayed_fields(product(1))
+    assert found["1"].displayed == displayed_fields(product(1))
     synced.read(5, {plu: dict(one.desired or {}) for plu, one in found.items()}, by=2)
     assert await differences(pool, synced) == {}
 
@@ -90,16 +90,16 @@ STRANGE = {"name": "чужой", "price": 1}
     ],
     ids=["only one has it", "another PLU", "by value", "a cleared date", "another address"],
 )
-async def test_what_differs(
+async def test_differences_of_a_scale(
     pool: Pool, synced: History, steps: list[Any], expected: dict[str, Any]
 ) -> None:
     found = await differences(pool, synced.happened(*steps))
 
-    assert {plu: (one.desired, one.shown) for plu, one in found.items()} == expected
+    assert {plu: (one.desired, one.displayed) for plu, one in found.items()} == expected
     assert "9" not in found or found["9"].revision is None
 
 
-async def test_a_fetched_or_brought_back_catalogue_replaces_the_one_before(
+async def test_a_fetched_or_reverted_catalogue_replaces_the_previous_one(
     pool: Pool, synced: History
 ) -> None:
     synced.edited(2, 1, price=1.0)
@@ -111,7 +111,7 @@ async def test_a_fetched_or_brought_back_catalogue_replaces_the_one_before(
 
 
 async def test_a_catalogue_whose_content_was_deleted_does_not_stop_a_rebuild(pool: Pool) -> None:
-    """Those that are cleaned up were replaced later."""
+    """Its events were followed by another catalogue."""
     history = History()
     history.fetched(1, "gone")
     history.edited(2, 1, price=2.0)
@@ -121,7 +121,7 @@ async def test_a_catalogue_whose_content_was_deleted_does_not_stop_a_rebuild(poo
     assert len(await differences(pool, history)) == 3
 
 
-async def test_it_is_known_where_an_article_is_sold(pool: Pool) -> None:
+async def test_the_locations_of_an_article_are_listed(pool: Pool) -> None:
     twice: dict[str, Any] = catalogue(product(1), product(2, code="5001"))
     for tenant, number, document in (("demo", 1, twice), ("demo", 2, BASE), ("other", 3, BASE)):
         history = History(tenant)
@@ -129,7 +129,7 @@ async def test_it_is_known_where_an_article_is_sold(pool: Pool) -> None:
         await history.project(pool)
 
     async with pool.acquire() as connection:
-        found = await drift.holding(connection, "demo", 5001)
+        found = await drift.locations_of(connection, "demo", 5001)
 
     first = device_id(1)
     assert found == [
@@ -142,13 +142,13 @@ async def test_it_is_known_where_an_article_is_sold(pool: Pool) -> None:
 PRICE = Price(price_id=price_id(1), article=5001, price=7.0, valid_at=NOON, announced_at=NOON)
 OTHER_PRICE = replace(PRICE, price_id=price_id(2))
 
-QUEUED, SENDING = step("queued", 2, at=11), step("sending", 2, at=12, revision=2)
+QUEUED, SENDING = step("queued", 2, at=11), step("begun", 2, at=12, revision=2)
 APPLIED, READ = step("applied", 2, at=13, revision=2), step("read", 14, {"1": {"price": 7.0}}, by=2)
 ENDED = step("ended", 2, at=15, revision=2)
 
 
 async def a_history(pool: Pool, *steps: Any, changed: bool = True) -> History:
-    """A scale that was fetched, took the price (as revision 2 if that changed it), and so on."""
+    """A scale that was fetched and took the price, as revision 2 if it `changed`; then `steps`."""
     history = History()
     history.registered()
     history.fetched(1, await store_content(pool, catalogue(product(1), product(2))))
@@ -159,19 +159,21 @@ async def a_history(pool: Pool, *steps: Any, changed: bool = True) -> History:
     return history.happened(*steps)
 
 
-async def rows(pool: Pool, price: Price = PRICE) -> Sequence[Row]:
+async def rows(pool: Pool, price: Price = PRICE) -> Sequence[DeliveryRow]:
     async with pool.acquire() as connection:
-        return await delivery.rows(connection, "demo", OWNER, price)
+        return await price_delivery.rows(connection, "demo", OWNER, price)
 
 
-async def outcome(pool: Pool, history: History, price: Price = PRICE) -> tuple[Row, PriceState]:
-    """The one scale's row after what happened since the last time, and what follows from it."""
+async def outcome(
+    pool: Pool, history: History, price: Price = PRICE
+) -> tuple[DeliveryRow, PriceState]:
+    """The row of the only scale and its state, after the new events are applied."""
     await history.project(pool)
     [row] = await rows(pool, price)
     return row, price_state(row.facts)
 
 
-async def test_it_is_taken_then_sending_then_applied_then_verified(pool: Pool) -> None:
+async def test_a_price_is_taken_then_sending_then_applied_then_verified(pool: Pool) -> None:
     history = await a_history(pool)
     row, said = await outcome(pool, history)
     states = [said.state]
@@ -197,7 +199,7 @@ CASES: dict[str, tuple[list[Any], State, dict[str, Any]]] = {
         *(State.APPLIED, {}),
     ),
     "an upload of an earlier revision": (
-        [step("queued", 2, at=9), step("sending", 2, at=9), step("ended", 2, at=15)],
+        [step("queued", 2, at=9), step("begun", 2, at=9), step("ended", 2, at=15)],
         *(State.TAKEN, {}),
     ),
     "a liar": (
@@ -210,7 +212,7 @@ CASES: dict[str, tuple[list[Any], State, dict[str, Any]]] = {
     ),
     "shown no more": (
         [READ, step("read", 20, {"1": {"price": 1.0}}, by=3)],
-        *(State.FAILED, {"code": "NotShown", "shown_price": "1.0"}),
+        *(State.FAILED, {"code": "NotShown", "displayed_price": "1.0"}),
     ),
     "another PLU, which keeps its price": (
         [step("price_taken", 2, 77, 5.0, number=3), step("edited", 3, 1, pluNumber=77)],
@@ -260,7 +262,7 @@ async def test_a_later_price_is_not_overridden(pool: Pool) -> None:
     assert (row.overridden_by, other.facts.overridden_at) == ("anna", None)
 
 
-async def test_what_was_read_at_the_address_before_verifies_nothing(pool: Pool) -> None:
+async def test_a_read_at_an_earlier_address_verifies_no_price(pool: Pool) -> None:
     history = await a_history(pool, READ, step("invalidated", 3, at=20))
     history.fetched(4, await store_content(pool, catalogue(product(1, 7.0))))
     history.price_taken(4, 1, 7.0, at=30, changed=False)
@@ -268,14 +270,14 @@ async def test_what_was_read_at_the_address_before_verifies_nothing(pool: Pool) 
     assert (await outcome(pool, history))[1].state is State.TAKEN
 
 
-async def test_an_article_that_is_sold_no_more_is_gone(pool: Pool) -> None:
+async def test_the_price_of_an_article_no_longer_sold_is_gone(pool: Pool) -> None:
     history = await a_history(pool)
     history.fetched(3, await store_content(pool, catalogue(product(2))))
 
     assert (await outcome(pool, history))[1].state is State.GONE
 
 
-async def test_missing_prices_are_those_of_late_that_count(pool: Pool) -> None:
+async def test_missed_prices_are_recent_and_valid(pool: Pool) -> None:
     history = await a_history(pool)
     history.registered(2)
     history.fetched(1, await store_content(pool, catalogue(product(1), product(2))), of=2)

@@ -1,7 +1,5 @@
-"""Operations: uploads and others, what they send, who is blamed, how they are followed.
-
-What is sent, what is read back, and what the flag says then (R4, R8, R13, R15, R16, SCL-7);
-operations without a waiting client, and their attempts and progress (R22, R24)."""
+"""Operations over HTTP: what an upload sends and reads back, the dirty flag, and failures (R4, R8,
+R13, R15, R16, SCL-7); operations without a waiting client, attempts and progress (R22, R24)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,28 +11,28 @@ import pytest
 from contracts.scale_bridge import OperationSending
 from libs.postgres.pool import acquire
 from libs.testing.polling import eventually
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.operations.stores.progress import Moved
+from services.scale_bridge.operations.stores.progress import Transferred
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_daemon, open_remote
+from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_agent, open_remote
 from tests.services.scale_bridge.service import (
     BORIS,
     Device,
     a_device,
     open_device,
     open_service,
-    working_bridge,
+    running_worker,
 )
 
 
 def announced(device: Device) -> int:
-    """How many uploads the scale was announced."""
+    """How many uploads the scale was sent."""
     return list(device.scale.transcript.steps()).count(Step.ANNOUNCE)
 
 
-async def test_no_answer_says_where_a_scale_is(database: str) -> None:
+async def test_no_answer_contains_the_address_of_a_scale(database: str) -> None:
     async with open_device(database, 3, "off", read=False) as device:
         answer = await device.get("/products")
 
@@ -43,7 +41,7 @@ async def test_no_answer_says_where_a_scale_is(database: str) -> None:
         assert str(device.scale.port) not in answer.text
 
 
-async def test_the_product_a_scale_refuses_is_found_without_emptying_it(database: str) -> None:
+async def test_the_refused_product_is_identified_without_clearing_the_scale(database: str) -> None:
     async with open_device(database, 16, diagnose=True) as device:
         for plu in range(1, 17):
             await device.set_price(plu, 500.0 + plu)
@@ -67,7 +65,7 @@ async def test_a_wrong_password_blames_no_product(database: str) -> None:
         assert announced(device) == 1
 
 
-async def test_an_edit_during_a_transfer_leaves_the_flag_dirty(database: str) -> None:
+async def test_an_edit_during_an_upload_leaves_the_catalogue_dirty(database: str) -> None:
     async with open_device(database, 4, reply_seconds=30) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["slow:0.3"])
@@ -85,7 +83,7 @@ async def test_an_edit_during_a_transfer_leaves_the_flag_dirty(database: str) ->
         assert await device.is_listed_dirty() is False
 
 
-async def test_a_client_that_leaves_stops_nothing(database: str) -> None:
+async def test_an_operation_goes_on_when_the_client_disconnects(database: str) -> None:
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["slow:0.2"])
@@ -99,7 +97,7 @@ async def test_a_client_that_leaves_stops_nothing(database: str) -> None:
         assert await device.is_listed_dirty() is False
 
 
-async def test_only_what_differs_is_sent_unless_all_is_ordered(database: str) -> None:
+async def test_only_differences_are_sent_unless_the_upload_is_full(database: str) -> None:
     async with open_device(database, 300) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -113,7 +111,7 @@ async def test_only_what_differs_is_sent_unless_all_is_ordered(database: str) ->
         assert await device.is_listed_dirty() is False
 
 
-async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: str) -> None:
+async def test_changes_made_on_the_scale_are_corrected(database: str) -> None:
     async with open_device(database, 5) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -130,7 +128,7 @@ async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: st
         assert (await device.post("/verify")).json()["outcome"] == "verified"
 
 
-async def test_what_is_unknown_is_resolved_by_a_later_check(database: str) -> None:
+async def test_an_unknown_outcome_is_resolved_by_a_verification(database: str) -> None:
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["rst:13/09", "rst:14"])
@@ -146,7 +144,7 @@ async def test_what_is_unknown_is_resolved_by_a_later_check(database: str) -> No
 ITEMS = 600
 
 
-async def test_attempts_are_recorded_and_there_are_three_at_most(database: str) -> None:
+async def test_at_most_three_attempts_are_made_and_recorded(database: str) -> None:
     async with open_device(database, read=False) as device:
         device.scale.faults.set(["rst:14"])
         await device.get("/products")
@@ -156,14 +154,14 @@ async def test_attempts_are_recorded_and_there_are_three_at_most(database: str) 
         assert [end.attempts for end in await device.service.ends()] == [3]
 
 
-async def test_an_operation_of_each_kind_can_be_ordered_and_followed(database: str) -> None:
+async def test_an_operation_of_each_kind_can_be_queued_and_followed(database: str) -> None:
     async with a_scale(3) as scale, open_service(database) as service, service.client() as anna:
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
         kinds = ("fetch", "verify", "probe", "upload")
         orders = [await device.order(kind) for kind in kinds]
         assert [ordered.json()["status"] for ordered in orders] == ["queued"] * len(kinds)
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             jobs = [await device.ended(ordered) for ordered in orders]
             # Alone, for it edits what a verification that is under way compares with.
             jobs.append(await device.ended(await device.order("refresh")))
@@ -194,7 +192,7 @@ def _progress_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_progress_often")
-async def test_progress_is_answered_while_it_is_made_and_not_recorded(database: str) -> None:
+async def test_progress_of_a_running_operation_is_answered_and_no_event(database: str) -> None:
     async with open_device(database, ITEMS, "slow:0.3", read=False) as device:
         fetching = await device.order("fetch")
         fetched = await eventually(moving(device.owner, fetching.headers["Location"]))
@@ -225,17 +223,17 @@ async def test_progress_is_answered_while_it_is_made_and_not_recorded(database: 
 
 
 def moving(client: Any, path: str, *, known: str = "done_bytes") -> Callable[[], Awaitable[Any]]:
-    """The progress of an operation once something of it is known."""
+    """The progress of an operation once it has one."""
 
-    async def found() -> Any:
+    async def current() -> Any:
         so_far = (await client.get(path)).json()["progress"]
         return so_far if so_far and so_far[known] else None
 
-    return found
+    return current
 
 
 @pytest.mark.usefixtures("_progress_often")
-async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) -> None:
+async def test_the_progress_of_an_agent_is_answered_too(database: str, tmp_path: Path) -> None:
     async with (
         open_remote(database, tmp_path) as remote,
         a_scale(ITEMS, password=PASSWORD) as scale,
@@ -244,15 +242,15 @@ async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) ->
         scale.faults.set(["slow:0.3"])
         operation_id = await remote.order(device_id, "fetch")
 
-        async def moved() -> Moved | None:
+        async def moved() -> Transferred | None:
             async with acquire(remote.context.pool) as connection:
-                return await progress.of(connection, TENANT, operation_id)
+                return await progress.get(connection, TENANT, operation_id)
 
         async def is_moving() -> bool:
             so_far = await moved()
             return so_far is not None and so_far.done > 0
 
-        async with open_daemon(remote):
+        async with open_agent(remote):
             await eventually(is_moving)
             scale.faults.set([])
             assert (await remote.end(operation_id)).outcome == "done"

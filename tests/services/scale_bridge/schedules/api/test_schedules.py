@@ -1,4 +1,4 @@
-"""Schedules by interval or by a shop's clock, as they are set and shown (§1.1, R10, SCL-5)."""
+"""Schedules by interval or calendar over HTTP (§1.1, R10, SCL-5)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,13 +31,13 @@ NEVER: Final = {
 async def put_interval(
     client: AsyncClient, number: int, enabled: bool, minutes: Any, **more: Any
 ) -> Response:
-    """Set a schedule by interval, as its clients always did."""
+    """Set a schedule by interval."""
     body = {"enabled": enabled, "interval_minutes": minutes, **more}
     return await client.put(f"/devices/{number}/auto-update", json=body)
 
 
 def at(service: Service, written: str) -> Service:
-    """The API as it would be at another time."""
+    """The API with another clock."""
     now = datetime.fromisoformat(written)
     deps = replace(service.deps, clock=lambda: now)
     return replace(service, deps=deps, app=create_app(deps))
@@ -50,8 +50,8 @@ async def test_a_schedule_is_disabled_until_it_is_set(database: str) -> None:
         assert (await anna.get(f"/devices/{number}/schedule")).json() == UNSET
 
 
-async def test_a_new_scale_is_updated_by_itself_only_if_that_is_configured(database: str) -> None:
-    """S28: by the default interval, which clients see as well of a scale with a calendar."""
+async def test_a_new_scale_has_a_schedule_only_if_configured(database: str) -> None:
+    """S28: the default interval, which is also answered for a scale with a calendar."""
     configured: dict[str, Any] = {"scheduler_enabled": True, "scheduler_interval": 720}
     async with open_service(database, **configured) as service, service.client() as anna:
         number = await register(anna)
@@ -61,7 +61,7 @@ async def test_a_new_scale_is_updated_by_itself_only_if_that_is_configured(datab
             await anna.put(f"/devices/{number}/schedule", json=DAILY)
 
 
-async def test_what_is_set_is_answered_and_what_it_says_of_runs_is_ignored(database: str) -> None:
+async def test_settings_are_answered_and_fields_of_the_last_run_are_ignored(database: str) -> None:
     """R10, S11: up to a year."""
     async with open_service(database) as service, service.client() as anna:
         number = await register(anna)
@@ -73,7 +73,7 @@ async def test_what_is_set_is_answered_and_what_it_says_of_runs_is_ignored(datab
             assert (await anna.get(f"/devices/{number}/auto-update")).json() == answer.json()
 
 
-async def test_a_calendar_is_set_and_its_runs_are_named_by_both_clocks(database: str) -> None:
+async def test_the_runs_of_a_calendar_are_listed_in_its_zone_and_utc(database: str) -> None:
     """Over the night in which Berlin's clocks leave out 02:30."""
     async with open_service(database) as present:
         service = at(present, "2026-03-27T12:00:00+00:00")
@@ -105,8 +105,8 @@ async def test_a_calendar_is_set_and_its_runs_are_named_by_both_clocks(database:
     }
 
 
-async def test_what_was_answered_can_be_sent_back(database: str) -> None:
-    """Setting the same again shifts nothing."""
+async def test_an_answer_can_be_sent_back_unchanged(database: str) -> None:
+    """The same settings again change nothing."""
     async with open_service(database) as service, service.client() as anna:
         for body in (
             {**DAILY, "jitter_minutes": 30, "missed": "skip"},
@@ -119,7 +119,7 @@ async def test_what_was_answered_can_be_sent_back(database: str) -> None:
         assert len(await service.events(ScheduleSet)) == 2
 
 
-async def test_without_a_zone_it_is_the_services(database: str) -> None:
+async def test_the_default_zone_is_the_services(database: str) -> None:
     async with open_service(database) as service, service.client() as anna:
         body = {"enabled": True, "at": ["08:00"], "weekdays": ["sun"]}
         answer = (await anna.put(f"/devices/{await register(anna)}/schedule", json=body)).json()
@@ -131,8 +131,8 @@ async def test_without_a_zone_it_is_the_services(database: str) -> None:
     assert sundays[4] - sundays[0] == timedelta(days=28)
 
 
-async def test_clients_that_know_intervals_only_see_and_do_what_they_did(database: str) -> None:
-    """§1.1: the five keys; switched, and another interval ends the calendar."""
+async def test_clients_that_know_only_intervals_work_as_before(database: str) -> None:
+    """§1.1: five keys; another interval ends the calendar."""
     async with open_service(database) as present:
         service = at(present, "2026-06-01T10:00:00+00:00")
         async with service.client() as anna:
@@ -162,7 +162,7 @@ async def test_clients_that_know_intervals_only_see_and_do_what_they_did(databas
     assert [one["utc"][11:13] for one in last["upcoming"]] == ["11", "12", "13", "14", "15"]
 
 
-async def test_where_it_is_switched_off_for_every_scale_it_is_said(database: str) -> None:
+async def test_a_header_tells_that_schedules_are_off(database: str) -> None:
     """R10, S13."""
     interval = {"enabled": True, "every_minutes": 60}
     hourly = {"enabled": True, "interval_minutes": 60}

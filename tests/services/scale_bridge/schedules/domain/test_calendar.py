@@ -1,4 +1,4 @@
-"""Times of day by a shop's clock, also over nights in which that clock is changed (SCL-5)."""
+"""Runs at times of day in a zone, also in nights in which its clocks change (SCL-5)."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.just(0) | st.inte
 
 @cache
 def nights(name: str) -> Sequence[tuple[ZoneInfo, date]]:
-    """The days on which the zone's clocks are changed; of a zone that never does, some others."""
+    """The days on which the clocks of a zone change; some other days if they never do."""
     zone, found = ZoneInfo(name), []
     hour = datetime(2024, 1, 1, tzinfo=UTC)
     while hour.year < 2029:
@@ -47,17 +47,17 @@ def nights(name: str) -> Sequence[tuple[ZoneInfo, date]]:
 
 
 @cache
-def shown(zone: ZoneInfo, day: date) -> Sequence[datetime]:
-    """What clocks had shown at most by each minute, from three days before to five days after."""
+def latest_times(zone: ZoneInfo, day: date) -> Sequence[datetime]:
+    """The latest time that clocks have shown by each minute, from three days before on."""
     start = datetime.combine(day, time(), UTC) - 3 * DAY
     clocks = (start + number * MINUTE for number in range(8 * 1440))
     return list(accumulate((one.astimezone(zone).replace(tzinfo=None) for one in clocks), max))
 
 
-def seen(zone: ZoneInfo, night: date, day: date, at: time) -> datetime:
-    """When somebody who watches the clock says that it is time."""
+def first_shown(zone: ZoneInfo, night: date, day: date, at: time) -> datetime:
+    """The first minute at which the clock has shown a time."""
     start = datetime.combine(night, time(), UTC) - 3 * DAY
-    return start + bisect_left(shown(zone, night), datetime.combine(day, at)) * MINUTE
+    return start + bisect_left(latest_times(zone, night), datetime.combine(day, at)) * MINUTE
 
 
 NIGHT = st.sampled_from(ZONES).flatmap(lambda name: st.sampled_from(nights(name)))
@@ -72,18 +72,18 @@ DEVICES = st.integers(0, 2**64).map(lambda number: DeviceId(UUID(int=number)))
 EVERY_DAY = calendar(["08:00"], zone="Europe/Berlin")
 
 
-def test_there_are_nights_to_look_at() -> None:
+def test_there_are_nights_of_change_to_check() -> None:
     assert [len(nights(name)) for name in ZONES] == [10, 10, 10, 10, 2]
 
 
 @pytest.mark.parametrize("name", ZONES)
-def test_every_minute_of_every_night_of_change_is_met_as_the_clock_shows_it(name: str) -> None:
-    """What does not exist is the first moment that does, what exists twice the first of both."""
+def test_every_minute_of_every_night_of_change_is_the_moment_the_clock_shows(name: str) -> None:
+    """A time that is left out is the moment after the gap; one that is repeated, the first."""
     for zone, night in nights(name):
         for day in (night - DAY, night, night + DAY):
             for number in range(1440):
                 at = time(*divmod(number, 60))
-                assert moment(day, at, zone) == seen(zone, night, day, at), (day, at)
+                assert moment(day, at, zone) == first_shown(zone, night, day, at), (day, at)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_known_nights(name: str, day: str, at: str, expected: str) -> None:
 def test_each_time_of_each_day_has_one_run_and_none_is_lost(
     of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
 ) -> None:
-    """Strictly after now, in order, each within its spread and before the next time."""
+    """Runs are after now, in order, within their jitter and before the next time."""
     zone, day = night
     now = datetime.combine(day, time(), UTC) + minutes * MINUTE
     until = datetime.combine(day, time(), UTC) + 3 * DAY
     found = list(islice(runs(of, zone, device, since=now), 200))
-    wanted = {
-        seen(zone, day, one, time.fromisoformat(at))
+    desired = {
+        first_shown(zone, day, one, time.fromisoformat(at))
         for one in (day + number * DAY for number in range(-4, 6))
         if WEEKDAYS[one.weekday()] in of.weekdays
         for at in of.at
@@ -121,14 +121,14 @@ def test_each_time_of_each_day_has_one_run_and_none_is_lost(
     assert all(run.slot <= run.at <= run.slot + of.jitter_minutes * MINUTE for run in found)
     assert all(one.at < two.slot for one, two in pairwise(found))
     slots = {run.slot for run in found if now < run.slot < until}
-    assert slots == {slot for slot in wanted if now < slot < until}
+    assert slots == {slot for slot in desired if now < slot < until}
 
 
 @given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 2880))
-def test_whenever_it_is_asked_the_same_runs_come(
+def test_runs_do_not_depend_on_the_moment_of_the_question(
     of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
 ) -> None:
-    """No drift, and a restart shifts nothing."""
+    """A restart changes no run."""
     zone, day = night
     start = datetime.combine(day, time(), UTC) - DAY
     found = [run.at for run in islice(runs(of, zone, device, since=start), 60)]
@@ -144,7 +144,7 @@ def test_whenever_it_is_asked_the_same_runs_come(
 
 
 @given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 10_000))
-def test_what_was_missed_is_all_that_should_have_begun(
+def test_missed_runs_are_all_that_should_have_begun(
     of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
 ) -> None:
     zone, day = night
@@ -173,7 +173,7 @@ SLOT = moment(date(2026, 6, 1), time(8), BERLIN)
 
 
 def delays(of: ScheduleCalendar, scales: int) -> list[timedelta]:
-    """How long after eight each of so many scales begins."""
+    """The delays after eight o'clock of so many scales."""
     ids = (DeviceId(UUID(int=number)) for number in range(scales))
     return [next_run(of, BERLIN, device, now=JUNE) - SLOT for device in ids]
 
@@ -190,16 +190,16 @@ def test_a_scale_begins_at_another_minute_every_day() -> None:
     assert len({run.at - run.slot for run in some}) > 15
 
 
-def test_a_spread_never_reaches_the_next_time() -> None:
-    """Nor are scales that might have waited for longer all late together."""
+def test_the_jitter_never_reaches_the_next_time() -> None:
+    """Scales with a longer jitter are not all late together."""
     of = calendar(["08:00", "08:02"], zone="Europe/Berlin", jitter_minutes=120)
     late = delays(of, 200)
     assert max(late) < 2 * MINUTE
     assert len(set(late)) > 60
 
 
-def test_a_time_that_had_its_run_has_no_other_one() -> None:
-    """Also if it would be later by now, or a clock went back a little."""
+def test_a_time_that_had_its_run_gets_no_second_one() -> None:
+    """Also with another delay, or after a clock was set back."""
     before = SLOT - 30 * MINUTE
     assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before) == SLOT
     assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=SLOT) == SLOT + DAY

@@ -1,4 +1,4 @@
-"""A schedule: due, claimed, run, coalesced, shifted by its device only (R8, R10, S10 to S13)."""
+"""A schedule by interval: due, claimed, run, made up for (R8, R10, S10 to S13)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -109,10 +109,8 @@ def test_after_downtime_there_is_one_run_and_then_a_whole_interval() -> None:
 
 
 @given(st.integers(1, 60), st.integers(3, 9), st.sets(st.uuids(), min_size=6, max_size=6))
-def test_what_was_missed_of_many_scales_does_not_begin_at_once(
-    interval: int, missed: int, ids: set[UUID]
-) -> None:
-    """Nor does the run after it, and every scale has a whole interval in between (R10)."""
+def test_missed_runs_of_many_scales_are_spread(interval: int, missed: int, ids: set[UUID]) -> None:
+    """So is the run after it; every scale has a whole interval in between (R10)."""
     length = timedelta(minutes=interval)
     history = [replace(was_set(), interval_minutes=interval)]
     now = DUE + length * missed
@@ -133,27 +131,25 @@ def test_what_was_missed_of_many_scales_does_not_begin_at_once(
 @given(
     interval=st.integers(1, MOST_MINUTES), late=st.timedeltas(timedelta(0), timedelta(days=4000))
 )
-def test_the_next_run_is_the_first_on_the_beat_that_is_yet_to_come(
-    interval: int, late: timedelta
-) -> None:
+def test_the_next_run_keeps_the_rhythm(interval: int, late: timedelta) -> None:
     now, length = DUE + late, timedelta(minutes=interval)
     found = following(DUE, interval, now)
     assert now < found <= now + length
     assert (found - DUE) % length == timedelta(0)
 
 
-def test_a_failed_run_says_why_and_the_next_one_comes() -> None:
+def test_a_failed_run_has_a_reason_and_the_next_is_due() -> None:
     after = SCHEDULE.state_after([was_set(), claimed(), ran(error="Нет соединения с весами.")])
     assert (after.last_status, after.last_error) == ("ERROR", "Нет соединения с весами.")
     assert (after.is_due(hours(1.5)), after.is_due(hours(2))) == (False, True)
 
 
-def test_switched_off_during_a_run_it_still_ends() -> None:
+def test_a_run_ends_although_the_schedule_was_switched_off() -> None:
     after = SCHEDULE.state_after([was_set(), claimed(), was_set(enabled=False), ran()])
     assert (after.enabled, after.running, after.last_status) == (False, None, "OK")
 
 
-def test_workers_that_claim_the_same_run_mean_the_same_operation() -> None:
+def test_workers_that_claim_the_same_run_name_the_same_operation() -> None:
     assert run_id(DEVICE, DUE) == run_id(DEVICE, hours(1))
     assert run_id(DEVICE, DUE) != run_id(DEVICE, hours(2))
     assert run_id(DEVICE, DUE) != run_id(DeviceId(UUID(int=8)), DUE)

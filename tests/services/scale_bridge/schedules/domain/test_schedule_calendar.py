@@ -1,4 +1,4 @@
-"""A schedule by a calendar: claimed, made up for or skipped, timed anew, and back (SCL-5)."""
+"""A schedule by calendar: claimed, made up for or skipped, changed, ended (SCL-5)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,12 @@ from services.scale_bridge.schedules.domain.commands import (
     ScheduleCommand,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.history import Schedule
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE, SchedulingOff, upcoming
+from services.scale_bridge.schedules.domain.schedule import (
+    SCHEDULE,
+    Schedule,
+    SchedulingOff,
+    upcoming,
+)
 from tests.services.scale_bridge.calendars import (
     BERLIN,
     DEVICE,
@@ -85,7 +89,7 @@ test_what_is_decided = decision_table(
 )
 
 
-def test_a_time_that_had_its_run_gets_no_other_by_another_spread() -> None:
+def test_another_jitter_gives_a_time_no_second_run() -> None:
     spread = calendar(["08:00", "20:00"], zone="Europe/Berlin", jitter_minutes=120)
     (event,) = SCHEDULE.decide(_state(was_set(), RUN), by(spread, now="1 08:00"))
     assert isinstance(event, ScheduleSet)
@@ -93,7 +97,9 @@ def test_a_time_that_had_its_run_gets_no_other_by_another_spread() -> None:
     assert clock("1 20:00") <= event.next_run_at < clock("1 22:00")
 
 
-@pytest.mark.parametrize("command", [every(60), every(1440, over=True)], ids=["other", "over"])
+@pytest.mark.parametrize(
+    "command", [every(60), every(1440, ends_calendar=True)], ids=["other", "over"]
+)
 def test_another_interval_ends_the_calendar(command: SetSchedule) -> None:
     state = SCHEDULE.state_after([was_set(), *SCHEDULE.decide(_state(was_set()), command)])
     assert (state.calendar, state.interval_minutes) == (None, command.interval_minutes)
@@ -149,7 +155,7 @@ ACTIONS = st.lists(
 def test_no_time_of_a_day_ever_has_two_runs(
     actions: list[tuple[str, int]], missed: str, start: int, times: list[int]
 ) -> None:
-    """Whatever is set meanwhile, however long nobody looks, and if the clock goes back an hour."""
+    """Also after changes of the schedule, after downtimes, and when a clock is set back an hour."""
     at, jitter, state = [f"{hour:02}:30" for hour in times], 0, Schedule()
     now = datetime(2026, 10, 24, tzinfo=UTC) + start * MINUTE
     slots: list[datetime | None] = []

@@ -1,4 +1,4 @@
-"""Runs of auto-update, by interval or clock: begun once, done, recorded, alone (R7, R8, R10)."""
+"""Runs of schedules: claimed once, executed, recorded (R7, R8, R10)."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ METADATA: Final = Metadata(tenant="demo")
 
 
 def scheduling(service: Service) -> Scheduling:
-    """What a worker needs to begin runs that are due."""
+    """What a worker claims runs with."""
     context = service.deps.context
     return Scheduling(
         store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
@@ -57,7 +57,7 @@ async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
 
 
 async def begin_due(service: Service, now: str | datetime) -> int:
-    """Six workers look for due runs at once; how many runs began."""
+    """Six workers claim due runs at once; how many runs began."""
     at = clock(now) if isinstance(now, str) else now
     begun = await asyncio.gather(*(schedule.run_due(scheduling(service), at) for _ in range(6)))
     await service.caught_up()
@@ -65,7 +65,7 @@ async def begin_due(service: Service, now: str | datetime) -> int:
 
 
 async def wait_recorded(service: Service) -> None:
-    """Wait until one more run is recorded, after an operation that a bridge does."""
+    """Wait until one more run is recorded, after a worker executed its operation."""
     before = len(await service.events(ScheduleRan))
 
     async def recorded() -> bool:
@@ -77,8 +77,8 @@ async def wait_recorded(service: Service) -> None:
     await service.caught_up()
 
 
-async def test_a_due_run_is_begun_by_exactly_one_worker(database: str) -> None:
-    """R10, S12: many look at once, and again."""
+async def test_a_due_run_is_claimed_by_exactly_one_worker(database: str) -> None:
+    """R10, S12: several workers claim at once, and again."""
     async with open_service(database) as service, service.client() as anna:
         for _ in range(3):
             await put_interval(anna, await register(anna), True, 60)
@@ -95,7 +95,7 @@ async def test_a_due_run_is_begun_by_exactly_one_worker(database: str) -> None:
     assert {(one.kind, one.asked_by) for one in queued} == {("refresh", "schedule")}
 
 
-async def test_six_scales_whose_workers_were_away_do_not_catch_up_at_once(database: str) -> None:
+async def test_missed_runs_of_six_scales_are_spread(database: str) -> None:
     """R10"""
     async with open_service(database) as service, service.client() as anna:
         for _ in range(6):
@@ -109,8 +109,8 @@ async def test_six_scales_whose_workers_were_away_do_not_catch_up_at_once(databa
     assert {one.next_run_at - one.begins_at for one in claimed} == {timedelta(hours=1)}
 
 
-async def test_a_worker_that_claims_and_dies_leaves_the_run_to_the_next(database: str) -> None:
-    """R10, R25: a claim says what is to be ordered."""
+async def test_the_run_of_a_worker_that_died_is_queued_by_another(database: str) -> None:
+    """R10, R25: a claim names the operation."""
     async with open_service(database) as service, service.client() as anna:
         await put_interval(anna, await register(anna), True, 60)
         await service.caught_up()
@@ -144,7 +144,7 @@ async def test_a_removed_device_has_no_schedule(database: str) -> None:
         assert await service.events(ScheduleClaimed) == []
 
 
-async def test_no_other_change_shifts_a_schedule(database: str) -> None:
+async def test_changes_of_other_schedules_do_not_shift_a_run(database: str) -> None:
     """R10, S10."""
     async with (
         open_service(database) as service,
@@ -166,7 +166,7 @@ async def test_no_other_change_shifts_a_schedule(database: str) -> None:
 
 
 async def run_now(device: Device, *, hours: int = 1) -> Any:
-    """Have the schedule come due, and wait until its run is recorded; what is answered then."""
+    """Make the schedule due, and wait until its run is recorded; the answer then."""
     await put_interval(device.owner, device.number, True, 60)
     await device.service.caught_up()
     later = utc_now() + timedelta(hours=hours, minutes=1)
@@ -176,7 +176,7 @@ async def run_now(device: Device, *, hours: int = 1) -> Any:
 
 
 async def test_a_run_sets_dates_sends_them_and_keeps_pending_edits(database: str) -> None:
-    """R7, R8, R13, S4: nothing that was edited is lost, and the scale shows it afterwards."""
+    """R7, R8, R13, S4: the scale shows the edits afterwards."""
     async with open_device(database, 4) as device:
         await device.set_price(2, 55.5)
         zone = device.service.settings.zone
@@ -194,7 +194,7 @@ async def test_a_run_sets_dates_sends_them_and_keeps_pending_edits(database: str
         assert await device.is_listed_dirty() is False
 
 
-async def test_a_failed_run_says_so_and_leaves_it_dirty_until_the_next(database: str) -> None:
+async def test_a_failed_run_has_a_reason_and_leaves_the_catalogue_dirty(database: str) -> None:
     """R8, S5."""
     async with open_device(database, 4) as device:
         device.scale.faults.set(["pw"])
@@ -209,10 +209,10 @@ async def test_a_failed_run_says_so_and_leaves_it_dirty_until_the_next(database:
 
 
 @pytest.mark.parametrize("on", [True, False])
-async def test_the_worker_looks_for_what_is_due(
+async def test_the_worker_begins_due_runs(
     database: str, monkeypatch: pytest.MonkeyPatch, on: bool
 ) -> None:
-    """Also for what became of runs; and where it is switched off, for nothing else."""
+    """It records runs too; where schedules are off, it does nothing else."""
     async with open_service(database, scheduler_on=on, round_seconds=0.01) as service:
         async with service.client() as anna:
             number = await register(anna)
@@ -221,7 +221,7 @@ async def test_the_worker_looks_for_what_is_due(
         assert len(await service.events(ScheduleClaimed)) == int(on)
 
 
-async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_due(
+async def test_an_idle_worker_waits_for_projected_events_and_due_runs(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap, "RESTING_SECONDS", 3600.0)
@@ -246,7 +246,7 @@ async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_du
 
 
 async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the worker look three times."""
+    """Let the periodic task run three times."""
     stop, record_ended, rounds = asyncio.Event(), schedule.record_ended, 0
 
     async def counted(*args: Any) -> int:
@@ -261,7 +261,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 
-async def test_what_downtime_made_too_late_is_skipped_and_that_is_said_once(database: str) -> None:
+async def test_runs_missed_in_a_downtime_are_skipped_and_recorded_once(database: str) -> None:
     async with open_service(database) as service, service.client() as anna:
         number = await set_calendar(service, anna, STRICT)
     async with open_service(database) as service, service.client() as anna:
@@ -281,7 +281,7 @@ async def test_what_downtime_made_too_late_is_skipped_and_that_is_said_once(data
     assert (answer["last_status"], answer["last_run_utc"]) == (None, None)
 
 
-async def test_a_zone_that_is_not_known_any_more_holds_up_no_other(database: str) -> None:
+async def test_an_unknown_zone_stops_no_other_schedule(database: str) -> None:
     """Time zones come with the machine."""
     async with open_service(database) as service, service.client() as anna:
         _, lost = [await set_calendar(service, anna) for _ in range(2)]
@@ -300,7 +300,7 @@ async def test_a_zone_that_is_not_known_any_more_holds_up_no_other(database: str
 
 
 @pytest.mark.parametrize("name", ["Pacific/Kiritimati", "Etc/GMT+12"])
-async def test_today_is_the_day_of_the_clock_it_runs_by(database: str, name: str) -> None:
+async def test_today_is_the_day_in_the_zone_of_the_calendar(database: str, name: str) -> None:
     """R13: between these zones the day is never the same."""
     async with open_device(database, 4) as device:
         answer = await device.put("/schedule", enabled=True, at=["08:00"], zone=name)

@@ -1,5 +1,5 @@
-"""An operation with a scale, whoever does it: what may be said of each way it ends (R4, R16), and
-how often the scale is connected to for it (R3, R6)."""
+"""A task executed on a scale: the texts of its outcomes (R4, R16), and the connections it makes
+(R3, R6)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,58 +14,63 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock, MonotonicClock
 from services.scale_bridge.driver.adapters.driver import Driver
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
-from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
-from services.scale_bridge.transfer.domain import wording
-from services.scale_bridge.transfer.domain.breaker import Rules
-from services.scale_bridge.transfer.domain.commands import Kind, Outcome
-from services.scale_bridge.transfer.handlers.device_task import DeviceTask, ExecutionContext, Pacing
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
+from services.scale_bridge.transfer.domain import failure_texts
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.handlers.device_task import (
+    DeviceTask,
+    ExecutionContext,
+    RateLimiter,
+)
 from services.scale_bridge.transfer.handlers.perform import perform
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
+from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS, RateLimits
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
 
 
 class Listener:
-    """Hears how far it is, and wants it to go on."""
+    """A listener that never ends a task."""
 
     async def begun(self, attempt: int) -> None:
-        """Compare `ProgressListener`."""
+        """See `ProgressListener`."""
 
     async def applied(self, items: int) -> None:
-        """Compare `ProgressListener`."""
+        """See `ProgressListener`."""
 
 
 @dataclass
-class Counted:
-    """A pace that lets everything through at once, and counts it."""
+class NoLimit:
+    """A rate limiter that counts the connections and delays none."""
 
     reserved: int = 0
 
     async def reserve(self, _: object) -> float:
-        """Compare `Pacing`."""
+        """See `RateLimiter`."""
         self.reserved += 1
         return 0.0
 
 
 @dataclass
-class AgentTools:
-    """What an operation is done with. The breaker opens after `failures`."""
+class Bench:
+    """What tasks are executed with. The circuit breaker opens after `failures`."""
 
     driver: Driver
     clock: Clock = field(default_factory=Clock)
-    pace: Pacing = field(default_factory=Counted)
+    rate_limits: RateLimiter = field(default_factory=NoLimit)
     failures: int = 99
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     leases: LocalLeases = field(default_factory=LocalLeases)
 
     def __post_init__(self) -> None:
-        self.breakers = LocalBreakers(Rules(failures=self.failures), self.clock)
+        self.breakers = LocalBreakers(BreakerRules(failures=self.failures), self.clock)
 
-    async def do(self, scale: Simulator, kind: Kind = Kind.UPLOAD, **different: Any) -> Any:
-        """Do it with a scale of four products, whose prices are to be others."""
+    async def execute(self, scale: Simulator, kind: Kind = Kind.UPLOAD, **different: Any) -> Any:
+        """Execute a task that changes the prices of four products."""
         given: dict[str, Any] = {
             "operation_id": OperationId(BRIDGE),
             "device_id": DeviceId(BRIDGE),
@@ -74,14 +79,14 @@ class AgentTools:
             "port": scale.port,
             "password": PASSWORD,
             "seconds": 60.0,
-            "wanted": priced(4, 99.5),
+            "desired": priced(4, 99.5),
             "known": priced(4, 1.0),
         }
         execution = ExecutionContext(
             driver=self.driver,
             leases=self.leases,
             breakers=self.breakers,
-            pace=self.pace,
+            rate_limits=self.rate_limits,
             policy=Policy(special=True),
             holder="test",
             chance=lambda: 0.0,
@@ -90,36 +95,36 @@ class AgentTools:
         return await perform(execution, DeviceTask(**(given | different)), Listener())
 
 
-NOT_WHAT_IS_STORED = "Весы показывают не то, что сохранено."
-WAYS: list[tuple[tuple[str, ...], Outcome, str, str]] = [
-    (("off",), Outcome.FAILED, "Unreachable", wording.sentence("Unreachable")),
-    (("idle",), Outcome.FAILED, "Disconnected", wording.sentence("Disconnected")),
-    (("pw",), Outcome.FAILED, "WrongPassword", wording.sentence("WrongPassword")),
-    (("rst:13/02",), Outcome.FAILED, "Disconnected", wording.sentence("Disconnected")),
-    (("rst:13/03",), Outcome.FAILED, "NotShown", wording.UNCONFIRMED_NOT_SHOWN),
-    (("fin:13/03",), Outcome.FAILED, "NotShown", wording.UNCONFIRMED_NOT_SHOWN),
+NOT_AS_STORED = "Весы показывают не то, что сохранено."
+UPLOADS: list[tuple[tuple[str, ...], Outcome, str, str]] = [
+    (("off",), Outcome.FAILED, "Unreachable", failure_texts.sentence("Unreachable")),
+    (("idle",), Outcome.FAILED, "Disconnected", failure_texts.sentence("Disconnected")),
+    (("pw",), Outcome.FAILED, "WrongPassword", failure_texts.sentence("WrongPassword")),
+    (("rst:13/02",), Outcome.FAILED, "Disconnected", failure_texts.sentence("Disconnected")),
+    (("rst:13/03",), Outcome.FAILED, "NotShown", failure_texts.UNCONFIRMED_NOT_SHOWN),
+    (("fin:13/03",), Outcome.FAILED, "NotShown", failure_texts.UNCONFIRMED_NOT_SHOWN),
     (("rst:13/03*1",), Outcome.VERIFIED, "", ""),
     (
         ("rst:13/03", "rst:14"),
         Outcome.UNKNOWN,
         "UnknownOutcome",
-        wording.sentence("UnknownOutcome"),
+        failure_texts.sentence("UnknownOutcome"),
     ),
     (("rst:13/09",), Outcome.VERIFIED, "", ""),
     (
         ("rst:13/09", "rst:14"),
         Outcome.UNKNOWN,
         "UnknownOutcome",
-        wording.sentence("UnknownOutcome"),
+        failure_texts.sentence("UnknownOutcome"),
     ),
-    (("check2",), Outcome.FAILED, "ImportFailed", wording.sentence("ImportFailed")),
-    (("lie",), Outcome.FAILED, "NotShown", wording.CONFIRMED_NOT_SHOWN),
+    (("check2",), Outcome.FAILED, "ImportFailed", failure_texts.sentence("ImportFailed")),
+    (("lie",), Outcome.FAILED, "NotShown", failure_texts.CONFIRMED_NOT_SHOWN),
     (("lie*1",), Outcome.VERIFIED, "", ""),
-    (("rst:13/03*1", "lie"), Outcome.FAILED, "NotShown", wording.CONFIRMED_NOT_SHOWN),
+    (("rst:13/03*1", "lie"), Outcome.FAILED, "NotShown", failure_texts.CONFIRMED_NOT_SHOWN),
     (("rst:14",), Outcome.DONE, "", ""),
 ]
-"""By faults of the scale, how something is sent to it."""
-ON_READING: list[tuple[str, str]] = [
+"""The outcome of an upload, by the faults of the scale."""
+FETCHES: list[tuple[str, str]] = [
     ("off", "Unreachable"),
     ("idle", "Disconnected"),
     ("pw", "WrongPassword"),
@@ -131,30 +136,30 @@ ON_READING: list[tuple[str, str]] = [
     ("badhash", "BadCatalogue"),
     ("badjson", "BadCatalogue"),
 ]
-"""By a fault of the scale, how a reading of it fails: nothing was sent, whatever its stage."""
-ENDS: list[tuple[Kind, tuple[str, ...], Outcome, str, str]] = [
-    *((kind, *way) for kind in (Kind.UPLOAD, Kind.REFRESH) for way in WAYS),
+"""The code of a failed fetch, by a fault of the scale. Nothing was sent."""
+OUTCOMES: list[tuple[Kind, tuple[str, ...], Outcome, str, str]] = [
+    *((kind, *way) for kind in (Kind.UPLOAD, Kind.REFRESH) for way in UPLOADS),
     *(
-        (kind, (fault,), Outcome.FAILED, code, wording.sentence(code))
+        (kind, (fault,), Outcome.FAILED, code, failure_texts.sentence(code))
         for kind in (Kind.FETCH, Kind.VERIFY)
-        for fault, code in ON_READING
+        for fault, code in FETCHES
     ),
     (Kind.FETCH, ("rst:14*1",), Outcome.DONE, "", ""),
-    (Kind.VERIFY, ("rst:14*1",), Outcome.FAILED, "NotShown", NOT_WHAT_IS_STORED),
-    (Kind.VERIFY, (), Outcome.FAILED, "NotShown", NOT_WHAT_IS_STORED),
+    (Kind.VERIFY, ("rst:14*1",), Outcome.FAILED, "NotShown", NOT_AS_STORED),
+    (Kind.VERIFY, (), Outcome.FAILED, "NotShown", NOT_AS_STORED),
 ]
 
 
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end[0]} {' '.join(end[1])}")
-async def test_no_text_says_more_than_is_known(
-    driver: Driver, end: tuple[Kind, tuple[str, ...], Outcome, str, str]
+@pytest.mark.parametrize("case", OUTCOMES, ids=lambda case: f"{case[0]} {' '.join(case[1])}")
+async def test_a_text_claims_only_what_the_frames_prove(
+    driver: Driver, case: tuple[Kind, tuple[str, ...], Outcome, str, str]
 ) -> None:
-    kind, faults, *expected = end
+    kind, faults, *expected = case
     async with a_scale(4) as scale:
         scale.faults.set(faults)
         if "off" in faults:
             await scale.power_cut()
-        done = await AgentTools(driver).do(scale, kind)
+        done = await Bench(driver).execute(scale, kind)
         frames = list(scale.transcript.frames)
 
     assert [done.outcome, done.code, done.detail] == expected
@@ -171,34 +176,34 @@ async def test_no_text_says_more_than_is_known(
     assert done.doubtful or done.outcome is not Outcome.UNKNOWN
 
 
-@pytest.mark.parametrize("code", [*wording.SENTENCES, "SomethingNew"])
-def test_a_sentence_of_an_unknown_outcome_says_that_it_is_unknown(code: str) -> None:
-    known, unknown = wording.sentence(code), wording.sentence(code, Outcome.UNKNOWN)
+@pytest.mark.parametrize("code", [*failure_texts.SENTENCES, "SomethingNew"])
+def test_the_text_of_an_unknown_outcome_says_that_it_is_unknown(code: str) -> None:
+    known, unknown = failure_texts.sentence(code), failure_texts.sentence(code, Outcome.UNKNOWN)
 
-    assert wording.DOUBT not in known
-    assert wording.DOUBT in unknown or "не подтвердили" in unknown
+    assert failure_texts.UNKNOWN_OUTCOME_TEXT not in known
+    assert failure_texts.UNKNOWN_OUTCOME_TEXT in unknown or "не подтвердили" in unknown
     assert unknown.startswith(known)
 
 
 @pytest.mark.parametrize("kind", Kind)
-async def test_of_a_scale_that_is_silent_one_connection_is_made_per_cool_down(
+async def test_a_silent_scale_is_connected_to_once_per_cool_down(
     driver: Driver, kind: Kind
 ) -> None:
-    """(R6) However often an operation would try it otherwise."""
-    bench = AgentTools(driver, failures=1)
+    """(R6) However many attempts an operation would make otherwise."""
+    bench = Bench(driver, failures=1)
     async with a_scale(4, "idle") as scale:
-        assert (await bench.do(scale, kind)).code == "Disconnected"
+        assert (await bench.execute(scale, kind)).code == "Disconnected"
         for _ in range(3):
             before = scale.transcript.connections
             bench.clock.advance(seconds=31)
-            codes = [(await bench.do(scale, kind)).code for _ in range(3)]
+            codes = [(await bench.execute(scale, kind)).code for _ in range(3)]
             assert codes == ["Disconnected", "CircuitOpen", "CircuitOpen"]
             assert scale.transcript.connections == before + 1
         scale.faults.set(["idle*1"])
         bench.clock.advance(seconds=31)
-        assert (await bench.do(scale, kind)).code == "Disconnected"
+        assert (await bench.execute(scale, kind)).code == "Disconnected"
         bench.clock.advance(seconds=31)
-        assert (await bench.do(scale, kind)).code in ("", "NotShown")
+        assert (await bench.execute(scale, kind)).code in ("", "NotShown")
 
 
 @pytest.mark.parametrize(
@@ -213,50 +218,50 @@ async def test_of_a_scale_that_is_silent_one_connection_is_made_per_cool_down(
     ],
     ids=str,
 )
-async def test_every_connection_to_a_scale_is_paced(
+async def test_every_connection_to_a_scale_is_rate_limited(
     driver: Driver, kind: Kind, faults: list[str]
 ) -> None:
-    """(R3) First and repeated, to send, to read back, to find a culprit."""
-    pace = Counted()
+    """(R3) First and repeated ones, to send, to read back, and to search for a culprit."""
+    rate_limits = NoLimit()
     async with a_scale(4, *faults) as scale:
-        await AgentTools(driver, pace=pace).do(scale, kind, diagnose=True)
+        await Bench(driver, rate_limits=rate_limits).execute(scale, kind, diagnose=True)
 
-        assert scale.transcript.connections == pace.reserved > 1
+        assert scale.transcript.connections == rate_limits.reserved > 1
 
 
-class Dated:
-    """The driver, and when it began each exchange: by a clock that only waiting moves."""
+class Timed:
+    """The driver, and the time of each exchange, by a clock that advances only during waits."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self.seconds = MonotonicClock()
-        self.begun: list[float] = []
+        self.times: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Advance the clock."""
         self.seconds.advance(seconds)
 
     def __getattr__(self, name: str) -> Any:
         exchange = getattr(self._driver, name)
 
         async def called(*given: Any, **named: Any) -> Any:
-            self.begun.append(self.seconds())
+            self.times.append(self.seconds())
             return await exchange(*given, **named)
 
         return called
 
 
-def paced(driver: Driver, **more: Any) -> tuple[AgentTools, Dated]:
-    """A bench on which every wait is over at once, and what was done when."""
-    dated: Any = Dated(driver)
-    pace = LocalPace(CONNECTION_SECONDS, dated.seconds)
-    return AgentTools(dated, pace=pace, sleep=dated.sleep, **more), dated
+def with_clock(driver: Driver, **more: Any) -> tuple[Bench, Timed]:
+    """A bench on which no wait takes time, and the times of the exchanges."""
+    timed: Any = Timed(driver)
+    rate_limits = LocalRateLimits(CONNECTION_SECONDS, timed.seconds)
+    return Bench(timed, rate_limits=rate_limits, sleep=timed.sleep, **more), timed
 
 
-def assert_apart(dated: Dated, scale: Simulator) -> None:
-    """Every connection was made a second after the one before, or later."""
-    assert len(dated.begun) == scale.transcript.connections > 1
-    between = [later - one for one, later in pairwise(dated.begun)]
+def assert_apart(timed: Timed, scale: Simulator) -> None:
+    """Assert that any two connections are at least a second apart."""
+    assert len(timed.times) == scale.transcript.connections > 1
+    between = [later - one for one, later in pairwise(timed.times)]
     assert min(between) >= CONNECTION_SECONDS, between
 
 
@@ -265,57 +270,57 @@ def assert_apart(dated: Dated, scale: Simulator) -> None:
 async def test_attempts_of_one_operation_are_a_second_apart(
     driver: Driver, kind: Kind, fault: str
 ) -> None:
-    """(R3) Also where the wait before another attempt is shorter."""
-    bench, dated = paced(driver)
+    """(R3) Even where the wait before the next attempt is shorter."""
+    bench, timed = with_clock(driver)
     async with a_scale(4, fault) as scale:
-        await bench.do(scale, kind)
-        await bench.do(scale, kind)
-        assert_apart(dated, scale)
+        await bench.execute(scale, kind)
+        await bench.execute(scale, kind)
+        assert_apart(timed, scale)
 
 
 @pytest.mark.parametrize("kind", Kind)
 async def test_attempts_of_a_probing_operation_are_a_second_apart(
     driver: Driver, kind: Kind
 ) -> None:
-    """(R3, R6) The cool-down may be shorter than that, and a scale that answers is tried again."""
-    bench, dated = paced(driver, failures=1)
+    """(R3, R6) Even if the cool-down is shorter; a scale that replies is tried again."""
+    bench, timed = with_clock(driver, failures=1)
     async with a_scale(4, "idle") as scale:
-        await bench.do(scale, kind)
+        await bench.execute(scale, kind)
         scale.faults.set(["busy*2"])
         bench.clock.advance(seconds=31)
-        await bench.do(scale, kind)
-        assert_apart(dated, scale)
+        await bench.execute(scale, kind)
+        assert_apart(timed, scale)
 
 
-async def test_two_operations_at_once_are_a_second_apart(driver: Driver) -> None:
-    """(R3) The turn of one is over sooner than the other may connect."""
-    bench, dated = paced(driver)
+async def test_two_concurrent_operations_are_a_second_apart(driver: Driver) -> None:
+    """(R3) The lease of the first is released before the second may connect."""
+    bench, timed = with_clock(driver)
     async with a_scale(4) as scale:
         kinds = enumerate((Kind.UPLOAD, Kind.FETCH))
-        both = (bench.do(scale, kind, operation_id=UUID(int=number)) for number, kind in kinds)
+        both = (bench.execute(scale, kind, operation_id=UUID(int=number)) for number, kind in kinds)
         await asyncio.gather(*both)
-        assert_apart(dated, scale)
+        assert_apart(timed, scale)
 
 
-async def test_connections_are_reserved_one_after_the_other_by_all_who_ask(pool: Pool) -> None:
-    """(R3) Over all processes; each scale by itself."""
+async def test_concurrent_reservations_are_consecutive(pool: Pool) -> None:
+    """(R3) Over all processes, for each scale separately."""
     async with a_scale(1) as one, a_scale(1) as other:
-        paces = [Pace(pool, 60.0) for _ in range(4)]
-        waits = await asyncio.gather(*(pace.reserve(endpoint(one)) for pace in paces))
+        several = [RateLimits(pool, 60.0) for _ in range(4)]
+        waits = await asyncio.gather(*(limits.reserve(endpoint(one)) for limits in several))
         assert [round(wait / 60) for wait in sorted(waits)] == [0, 1, 2, 3]
-        assert round(await paces[0].reserve(endpoint(other))) == 0
-        assert {await Pace(pool, 0.0).reserve(endpoint(one)) for _ in range(3)} == {0.0}
+        assert round(await several[0].reserve(endpoint(other))) == 0
+        assert {await RateLimits(pool, 0.0).reserve(endpoint(one)) for _ in range(3)} == {0.0}
 
 
-async def test_a_daemon_paces_its_own_connections() -> None:
+async def test_an_agent_limits_the_rate_of_its_own_connections() -> None:
     """(R3)"""
     now = 0.0
-    pace = LocalPace(1.0, lambda: now)
+    rate_limits = LocalRateLimits(1.0, lambda: now)
     async with a_scale(1) as one, a_scale(1) as other:
-        waits = [await pace.reserve(endpoint(one)) for _ in range(3)]
+        waits = [await rate_limits.reserve(endpoint(one)) for _ in range(3)]
         assert waits == [0.0, 1.0, 2.0]
-        assert await pace.reserve(endpoint(other)) == 0.0
+        assert await rate_limits.reserve(endpoint(other)) == 0.0
         now = 2.5
-        assert await pace.reserve(endpoint(one)) == 0.5
+        assert await rate_limits.reserve(endpoint(one)) == 0.5
         now = 99.0
-        assert await pace.reserve(endpoint(one)) == 0.0
+        assert await rate_limits.reserve(endpoint(one)) == 0.0

@@ -12,13 +12,13 @@ from contracts.gateway import SessionRefreshed, SessionRevoked
 from libs.testing.clock import Clock
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from tests.services.gateway.app import PAGE
-from tests.services.gateway.house import (
+from tests.services.gateway.harness import (
     CHIEF,
     PASSWORD,
-    House,
+    Harness,
     bearer,
     client_of,
-    house_on,
+    harness_on,
     kiosk_error,
     some_email,
     some_name,
@@ -34,26 +34,26 @@ def somebody_new(**more: Any) -> dict[str, Any]:
     return {"username": some_name(), "password": PASSWORD, **more}
 
 
-async def body_of(house: House, role: str) -> dict[str, str]:
-    """What somebody new logs in with."""
-    who = await house.account(Realm.KIOSK, role)
+async def body_of(harness: Harness, role: str) -> dict[str, str]:
+    """The login of a new user."""
+    who = await harness.account(Realm.KIOSK, role)
     return {"username": str(who.person.username), "password": PASSWORD}
 
 
-async def logged_in(house: House, role: str = "staff", prefix: str = "") -> Response:
-    answer = await house.client.post(prefix + LOGIN, json=await body_of(house, role))
+async def logged_in(harness: Harness, role: str = "staff", prefix: str = "") -> Response:
+    answer = await harness.client.post(prefix + LOGIN, json=await body_of(harness, role))
     assert answer.status_code == 200, answer.text
     return answer
 
 
-async def refreshed(house: House, token: str, **headers: str) -> Response:
-    house.client.cookies.clear()
+async def refreshed(harness: Harness, token: str, **headers: str) -> Response:
+    harness.client.cookies.clear()
     headers |= {"Cookie": f"refresh_token={token}"}
-    return await house.client.post(REFRESH, headers=headers)
+    return await harness.client.post(REFRESH, headers=headers)
 
 
-async def test_the_first_who_comes_sets_up_and_is_in_at_once(house: House) -> None:
-    client = house.client
+async def test_the_first_set_up_succeeds_and_logs_in(harness: Harness) -> None:
+    client = harness.client
     before = (await client.get(STATUS)).json()
     body = somebody_new(email=some_email(), phone="8 800 555")
 
@@ -82,19 +82,19 @@ async def test_the_first_who_comes_sets_up_and_is_in_at_once(house: House) -> No
 
 
 async def test_a_superadmin_of_the_platform_closes_the_set_up(database: str) -> None:
-    async with house_on(database) as house:
-        await house.somebody(CHIEF)
+    async with harness_on(database) as harness:
+        await harness.create_account(CHIEF)
 
-        answer = await house.client.post(SETUP, json=somebody_new())
+        answer = await harness.client.post(SETUP, json=somebody_new())
 
         assert kiosk_error(answer) == (409, "SETUP_DONE")
-        assert (await house.client.get(STATUS)).json()["has_superadmin"] is True
+        assert (await harness.client.get(STATUS)).json()["has_superadmin"] is True
 
 
-async def test_where_there_is_a_setup_code_nobody_sets_up_without_it(url: str) -> None:
-    async with house_on(url, setup_code="open sesame") as house:
+async def test_a_configured_setup_code_is_required(url: str) -> None:
+    async with harness_on(url, setup_code="open sesame") as harness:
         none, wrong, right = [
-            await house.client.post(SETUP, json=somebody_new(), headers=headers)
+            await harness.client.post(SETUP, json=somebody_new(), headers=headers)
             for headers in ({}, {"X-Setup-Code": "open barley"}, {"X-Setup-Code": "open sesame"})
         ]
 
@@ -106,19 +106,21 @@ async def test_where_there_is_a_setup_code_nobody_sets_up_without_it(url: str) -
     "wrong",
     [{"username": "ab"}, {"password": "pw-1234"}, {"password": "x" * 73}, {"email": "nobody"}],
 )
-async def test_what_cannot_be_set_up_is_said_by_field(house: House, wrong: dict[str, str]) -> None:
+async def test_an_invalid_set_up_is_refused_by_field(
+    harness: Harness, wrong: dict[str, str]
+) -> None:
     body = somebody_new(**wrong)
 
-    answer = await house.client.post(SETUP, json=body)
+    answer = await harness.client.post(SETUP, json=body)
 
     assert kiosk_error(answer) == (422, "VALIDATION_ERROR")
     assert {"type", "loc", "msg"} <= answer.json()["detail"][0].keys()
     assert body["password"] not in answer.text
 
 
-async def test_staff_log_in_and_keep_a_cookie_that_scripts_cannot_read(house: House) -> None:
-    answer = await logged_in(house, "externalKitchen")
-    again = await house.client.post(REFRESH)
+async def test_staff_log_in_and_get_a_cookie_that_scripts_cannot_read(harness: Harness) -> None:
+    answer = await logged_in(harness, "externalKitchen")
+    again = await harness.client.post(REFRESH)
 
     for each in (answer, again):
         assert each.json().keys() == {"access_token", "token_type", "expires_in", "user"}
@@ -132,33 +134,33 @@ async def test_staff_log_in_and_keep_a_cookie_that_scripts_cannot_read(house: Ho
 
 
 async def test_at_the_doors_own_prefix_the_cookie_is_for_that_and_without_it_nothing_is_refreshed(
-    house: House,
+    harness: Harness,
 ) -> None:
-    answer = await logged_in(house, prefix="/kiosk")
+    answer = await logged_in(harness, prefix="/kiosk")
 
     assert f"path=/kiosk{REFRESH};" in answer.headers["set-cookie"].lower()
-    assert (await house.client.post(f"/kiosk{REFRESH}")).status_code == 200
-    assert kiosk_error(await house.client.post(REFRESH)) == (401, "INVALID_TOKEN")
+    assert (await harness.client.post(f"/kiosk{REFRESH}")).status_code == 200
+    assert kiosk_error(await harness.client.post(REFRESH)) == (401, "INVALID_TOKEN")
 
 
 async def test_the_cookie_is_for_https_and_not_for_every_page_that_may_read(url: str) -> None:
-    async with house_on(url, profile="local", cors_origins=("*",)) as house:
-        login = await logged_in(house)
+    async with harness_on(url, profile="local", cors_origins=("*",)) as harness:
+        login = await logged_in(harness)
         token = login.cookies["refresh_token"]
-        answer = await refreshed(house, token, Origin="https://evil.example")
+        answer = await refreshed(harness, token, Origin="https://evil.example")
 
     assert "; secure" in login.headers["set-cookie"].lower()
     assert kiosk_error(answer) == (403, "FORBIDDEN")
 
 
-async def test_only_staff_see_who_they_are(house: House) -> None:
-    staff = await house.member(Realm.KIOSK, "staff")
-    kiosk = await house.member(Realm.KIOSK, DEVICE)
-    engineer = await house.member(Realm.CRM, "ENGINEER")
+async def test_only_staff_can_read_their_own_user(harness: Harness) -> None:
+    staff = await harness.member(Realm.KIOSK, "staff")
+    kiosk = await harness.member(Realm.KIOSK, DEVICE)
+    engineer = await harness.member(Realm.CRM, "ENGINEER")
 
     me = (await staff.get(ME)).json()
     others = [
-        await house.client.get(ME, headers=headers)
+        await harness.client.get(ME, headers=headers)
         for headers in (kiosk.headers, engineer.headers, {}, bearer("a.b.c"))
     ]
 
@@ -186,32 +188,32 @@ async def test_only_staff_see_who_they_are(house: House) -> None:
     ],
 )
 async def test_only_our_own_pages_refresh_in_their_visitors_name(
-    house: House, headers: dict[str, str], allowed: bool
+    harness: Harness, headers: dict[str, str], allowed: bool
 ) -> None:
-    token = (await logged_in(house)).cookies["refresh_token"]
-    before = await changes(house)
+    token = (await logged_in(harness)).cookies["refresh_token"]
+    before = await changes(harness)
 
-    answer = await refreshed(house, token, **headers)
+    answer = await refreshed(harness, token, **headers)
 
     if allowed:
         assert answer.status_code == 200
     else:
         assert kiosk_error(answer) == (403, "FORBIDDEN")
         assert "set-cookie" not in answer.headers
-        assert await changes(house) == before
+        assert await changes(harness) == before
 
 
-async def changes(house: House) -> int:
+async def changes(harness: Harness) -> int:
     """How often any session was refreshed or ended."""
-    return sum([len(await house.events(e)) for e in (SessionRefreshed, SessionRevoked)])
+    return sum([len(await harness.events(e)) for e in (SessionRefreshed, SessionRevoked)])
 
 
 @PREFIXES
-async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix: str) -> None:
-    body = await body_of(house, DEVICE)
+async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(harness: Harness, prefix: str) -> None:
+    body = await body_of(harness, DEVICE)
 
-    answer = await house.client.post(f"{prefix}/login", json=body | {"device_id": "hall-1"})
-    await house.catch_up()
+    answer = await harness.client.post(f"{prefix}/login", json=body | {"device_id": "hall-1"})
+    await harness.catch_up()
 
     assert answer.status_code == 200
     given = answer.json()
@@ -231,7 +233,7 @@ async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix:
         "device_id": "hall-1",
     }
     assert "set-cookie" not in answer.headers
-    fresh = await house.client.post(
+    fresh = await harness.client.post(
         f"{prefix}/refresh", json={"refresh_token": given["refresh_token"]}
     )
     assert fresh.json()["user"]["device_id"] == "hall-1"
@@ -239,7 +241,7 @@ async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix:
     headers = bearer(given["access_token"])
 
     async def get(path: str) -> Any:
-        answer = await house.client.get(f"{prefix}{path}", headers=headers)
+        answer = await harness.client.get(f"{prefix}{path}", headers=headers)
         assert answer.status_code == 200
         return answer.json()
 
@@ -256,30 +258,30 @@ async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix:
     assert (status["status"], status["token_type"]) == ("authenticated", "stateless_jwt")
     assert status["last_login_at"] is not None
     assert (await get("/analytics/basic"))["success"] is True
-    deny = await house.client.post(f"{prefix}/token/prepare-deny-list", headers=headers)
+    deny = await harness.client.post(f"{prefix}/token/prepare-deny-list", headers=headers)
     assert deny.json()["deny_list_preparation"]["jti"]
     assert (await get("/health"))["service"] == "kiosk_authentication"
-    out = await house.client.post(f"{prefix}/logout", headers=headers)
+    out = await harness.client.post(f"{prefix}/logout", headers=headers)
     assert out.json()["kiosk_username"] == body["username"]
 
 
-async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(house: House) -> None:
-    wrong = await body_of(house, DEVICE) | {"password": "wrong"}
+async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(harness: Harness) -> None:
+    wrong = await body_of(harness, DEVICE) | {"password": "wrong"}
     for path, body in (
-        ("/api/v1/kiosk/login", await body_of(house, SUPERADMIN)),
+        ("/api/v1/kiosk/login", await body_of(harness, SUPERADMIN)),
         ("/api/v1/kiosk/login", wrong),
-        (LOGIN, await body_of(house, DEVICE)),
+        (LOGIN, await body_of(harness, DEVICE)),
         (LOGIN, somebody_new()),
     ):
-        answer = await house.client.post(path, json=body)
+        answer = await harness.client.post(path, json=body)
         assert kiosk_error(answer) == REFUSED
         assert "set-cookie" not in answer.headers
         if path == LOGIN:
             assert answer.json()["detail"] == "Incorrect username or password"
             assert answer.headers["www-authenticate"] == "Bearer"
 
-    staff = await house.member(Realm.KIOSK, SUPERADMIN)
-    kiosk = await house.member(Realm.KIOSK, DEVICE)
+    staff = await harness.member(Realm.KIOSK, SUPERADMIN)
+    kiosk = await harness.member(Realm.KIOSK, DEVICE)
     for who, method, path in (
         (staff, "GET", "kiosk/status"),
         (kiosk, "GET", "users/"),
@@ -290,7 +292,7 @@ async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(house: House) -> None
 
 @pytest.mark.parametrize(("seconds", "status"), [(35, 200), (59, 200), (61, 401)])
 async def test_a_kiosk_may_have_lost_an_answer_a_minute_ago(
-    demo: House, seconds: int, status: int
+    demo: Harness, seconds: int, status: int
 ) -> None:
     clock = Clock()
     async with client_of(demo.at(clock)) as client:

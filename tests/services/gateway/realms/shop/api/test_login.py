@@ -10,18 +10,18 @@ from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.administration.handlers import administration
 from tests.services.gateway.bot_api import open_bot_api
 from tests.services.gateway.code_context import some_phone
-from tests.services.gateway.house import bearer
-from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone, opened
+from tests.services.gateway.harness import bearer
+from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone, open_door
 
 
 async def works_at(door: Door, who: Someone, shop_id: int, role: str) -> None:
-    """Give somebody a role in a shop."""
+    """Grant a role in a shop."""
     account_id = await door.account_of(who)
     where = Role(workspace_of_shop(f"shop-{shop_id}"), role)
     await administration.grant_role(door.deps.identity, account_id, where, actor="test")
 
 
-async def test_whoever_registered_logs_in_to_the_same_shop(door: Door) -> None:
+async def test_after_a_registration_logins_enter_the_same_shop(door: Door) -> None:
     anna, made = await door.registered("Розы")
 
     again = await door.log_in(anna)
@@ -65,14 +65,14 @@ async def test_both_spellings_of_a_path_are_answered_directly(door: Door, path: 
     assert answers[0].status_code in {400, 401, 422}
 
 
-async def test_whoever_works_in_two_shops_enters_where_they_may_do_the_most(door: Door) -> None:
+async def test_a_member_of_two_shops_enters_the_one_with_the_higher_role(door: Door) -> None:
     (_, first), (bella, second) = await door.registered(), await door.registered()
     await works_at(door, bella, first["shop_id"], "courier")
 
     assert (await door.log_in(bella))["shop_id"] == second["shop_id"]
 
 
-async def test_whoever_is_switched_off_in_a_shop_does_not_enter_it(door: Door) -> None:
+async def test_a_deactivated_member_cannot_enter_the_shop(door: Door) -> None:
     anna, made = await door.registered()
     await works_at(door, anna, made["shop_id"], "manager off")
 
@@ -84,7 +84,7 @@ async def test_whoever_is_switched_off_in_a_shop_does_not_enter_it(door: Door) -
     assert (answer["is_new_user"], answer["shop_id"]) == (True, None)
 
 
-async def test_a_deactivated_account_is_told_so_after_its_code(door: Door) -> None:
+async def test_a_deactivated_account_is_refused_with_the_reason_after_its_code(door: Door) -> None:
     anna, _ = await door.registered()
     account_id = await door.account_of(anna)
     await administration.deactivate(door.deps.identity, account_id, reason="test", actor="test")
@@ -96,7 +96,7 @@ async def test_a_deactivated_account_is_told_so_after_its_code(door: Door) -> No
     assert (await door.refusals())[-1].reason == "deactivated"
 
 
-async def test_whoever_logs_out_is_out(door: Door) -> None:
+async def test_a_logout_ends_the_session(door: Door) -> None:
     anna, _ = await door.registered()
     other = dict(anna.headers)
     await door.log_in(anna)
@@ -121,12 +121,12 @@ async def test_a_new_telegram_account_of_a_phone_is_known_from_then_on(door: Doo
     await door.log_in(anna)
 
     assert (await door.who_is(anna)).json()["user"]["telegram_id"] == str(anna.telegram_id)
-    owner = await door.deps.code_context.who_has(anna.phone)
+    owner = await door.deps.code_context.owner_of_phone(anna.phone)
     assert owner.telegram_id == anna.telegram_id
 
 
 @pytest.mark.parametrize("path", [f"{AUTH}/current-user", f"{AUTH}/me", "/api/users/"])
-async def test_nobody_is_told_anything_without_a_token(door: Door, path: str) -> None:
+async def test_without_a_token_nothing_is_revealed(door: Door, path: str) -> None:
     answer = await door.client.get(path)
 
     assert answer.status_code == 401
@@ -152,7 +152,7 @@ def app_body(who: Someone, **different: Any) -> dict[str, Any]:
     return {"initData": who.init_data(), "phoneNumber": who.phone, **different}
 
 
-async def test_the_app_logs_in_whose_phone_is_proved(door: Door) -> None:
+async def test_the_app_logs_in_a_user_with_a_proved_phone(door: Door) -> None:
     anna, made = await door.registered()
 
     answer = await door.post("telegram-login", app_body(anna))
@@ -227,7 +227,7 @@ async def test_bad_init_data_is_refused(door: Door, path: str, shown: Any, statu
 
 
 async def test_how_old_init_data_may_be_is_a_setting(url: str) -> None:
-    async with open_bot_api() as api, opened(url, api, telegram_age_seconds=60) as door:
+    async with open_bot_api() as api, open_door(url, api, telegram_age_seconds=60) as door:
         anna, _ = await door.registered()
         old = await door.post("telegram-login", app_body(anna, initData=anna.init_data(age=120)))
         new = await door.post("telegram-login", app_body(anna))
@@ -235,13 +235,13 @@ async def test_how_old_init_data_may_be_is_a_setting(url: str) -> None:
     assert (old.status_code, new.status_code) == (401, 200)
 
 
-async def test_a_stranger_must_say_which_phone(door: Door) -> None:
+async def test_an_unlinked_user_must_give_a_phone(door: Door) -> None:
     for body in ({}, {"phoneNumber": "no phone"}):
         answer = await door.post("telegram-login", {"initData": Someone().init_data(), **body})
         assert answer.status_code == 400
 
 
-async def test_a_shop_is_registered_from_the_app_by_who_proves_the_phone(door: Door) -> None:
+async def test_a_shop_is_registered_from_the_app_with_a_proved_phone(door: Door) -> None:
     anna = await door.linked()
     body = {"telegram_id": str(anna.telegram_id), "phone": anna.phone, "shop_name": "Розы"}
 
@@ -257,7 +257,7 @@ async def test_a_shop_is_registered_from_the_app_by_who_proves_the_phone(door: D
 
 
 async def test_without_a_bot_there_are_no_logins_from_the_app(url: str) -> None:
-    async with open_bot_api() as api, opened(url, api, telegram_token=None) as door:
+    async with open_bot_api() as api, open_door(url, api, telegram_token=None) as door:
         answer = await door.post("telegram-login", app_body(Someone()))
 
     assert answer.status_code == 503

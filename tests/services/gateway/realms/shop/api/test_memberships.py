@@ -1,4 +1,4 @@
-"""A shop invites, and whoever is invited decides: where they are, and where they log in to."""
+"""Invitations to shops: accepting, declining, and the shop of a login."""
 
 import itertools
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ from services.gateway.accounts.domain.account import MOST_OFFERS
 from services.gateway.bot import handlers as bot
 from services.gateway.bot.api import SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret
-from services.gateway.telegram.domain.bot_update import GONE, STAYS
+from services.gateway.telegram.domain.bot_update import LAST_ADMIN, NOT_FOUND
 from tests.services.gateway.bot_api import TOKEN
 from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import AUTH, Door, Someone, projecting
@@ -36,7 +36,7 @@ async def anna(door: Door) -> Someone:
 
 @pytest.fixture
 async def stranger(door: Door) -> Someone:
-    """The admin of another shop, whom nobody asked for anything."""
+    """The admin of another shop."""
     return await door.admin()
 
 
@@ -45,14 +45,14 @@ async def shop_id_of(door: Door, who: Someone) -> int:
 
 
 async def shops(door: Door, who: Someone) -> list[tuple[str, bool, bool]]:
-    """Where somebody works and is invited to, as they see it: tenant, owned, invited."""
+    """The memberships of a person: tenant, owned, invited."""
     answer = await door.client.get(SHOPS, headers=who.headers)
     assert answer.status_code == 200, answer.text
     return [(one["tenant"], one["owned"], one["invited"]) for one in answer.json()["items"]]
 
 
 async def bot_reply(door: Door, who: Someone, **update: Any) -> Mapping[str, Any]:
-    """Somebody writes to the bot, or presses a button; what it says."""
+    """A message to the bot, or a pressed button; the reply."""
     sender = {"id": who.telegram_id}
     whole: dict[str, Any] = {"update_id": next(updates)}
     if "text" in update:
@@ -82,20 +82,20 @@ async def florist(door: Door) -> Someone:
     return (await door.hired(await door.admin()))[0]
 
 
-SOMEWHERE = pytest.mark.parametrize("somebody", [owner, florist], ids=lambda one: one.__name__)
+SOMEWHERE = pytest.mark.parametrize("account", [owner, florist], ids=lambda one: one.__name__)
 
 
 @SOMEWHERE
 @pytest.mark.parametrize("role", ["admin", "courier"])
-async def test_an_invitation_moves_nobody_and_tells_the_shop_nothing(
-    door: Door, stranger: Someone, somebody: Any, role: str
+async def test_an_invitation_changes_no_membership_and_reveals_nothing_to_the_shop(
+    door: Door, stranger: Someone, account: Any, role: str
 ) -> None:
-    who: Someone = await somebody(door)
+    who: Someone = await account(door)
     before, number = await shop_id_of(door, who), await door.number_of(who)
     opened_at = datetime.now().astimezone()
 
     hired = await door.hire(stranger, role, phone=who.phone)
-    listed = (await door.listed(stranger))[who.phone]
+    listed = (await door.staff_by_phone(stranger))[who.phone]
     unknown = await door.hire(stranger, role)
     path = f"/{listed['id']}"
     await door.staff(stranger, "PATCH", path, json={"role": "manager"})
@@ -116,7 +116,7 @@ async def test_an_invitation_moves_nobody_and_tells_the_shop_nothing(
 
 
 @pytest.mark.parametrize("way", ["code", "telegram-login", "florist-login"])
-async def test_who_works_nowhere_accepts_by_the_first_login(
+async def test_a_person_without_a_shop_accepts_by_the_first_login(
     door: Door, anna: Someone, stranger: Someone, way: str
 ) -> None:
     bella = await door.linked()
@@ -136,11 +136,11 @@ async def test_who_works_nowhere_accepts_by_the_first_login(
     # From now on nobody else can have them without being asked, and the number stays.
     await door.hire(stranger, "admin")
     assert (await door.log_in(bella))["shop_id"] == hired["shop_id"]
-    assert (await door.listed(anna))[bella.phone]["id"] == hired["id"]
+    assert (await door.staff_by_phone(anna))[bella.phone]["id"] == hired["id"]
 
 
 @pytest.mark.parametrize("by", ["route", "button"])
-async def test_who_works_elsewhere_accepts_and_can_leave(
+async def test_a_member_of_another_shop_accepts_and_can_leave(
     door: Door, anna: Someone, stranger: Someone, by: str
 ) -> None:
     bella, _ = await door.hired(anna)
@@ -180,7 +180,7 @@ async def test_who_works_elsewhere_accepts_and_can_leave(
     assert changed.status_code == 404
 
     async def is_gone() -> bool:
-        return bella.phone not in await door.listed(stranger)
+        return bella.phone not in await door.staff_by_phone(stranger)
 
     await eventually(is_gone, what="a list without whoever left")
 
@@ -199,11 +199,11 @@ async def test_the_shop_of_ones_own_comes_first(
     refused = await door.client.delete(f"{SHOPS}/shop-{home}", headers=anna.headers)
     assert refused.status_code == 400
     assert isinstance(refused.json()["detail"], str)
-    assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == STAYS
+    assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == LAST_ADMIN
 
 
 @pytest.mark.parametrize("way", ["code", "telegram-login"])
-async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
+async def test_the_first_login_accepts_the_oldest_invitation_only(
     door: Door, anna: Someone, stranger: Someone, way: str
 ) -> None:
     bella = await door.linked()
@@ -230,7 +230,7 @@ async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
 
 
 @pytest.mark.parametrize("of", ["florist", "owner"])
-async def test_who_is_switched_off_is_not_taken_by_an_invitation(
+async def test_a_deactivated_member_does_not_accept_an_invitation_by_login(
     door: Door, anna: Someone, stranger: Someone, of: str
 ) -> None:
     if of == "owner":
@@ -294,7 +294,7 @@ async def test_what_is_no_invitation_of_ones_own_is_not_accepted(
             )
             assert answer.status_code in {404, 422}, (tenant, path)
     for data in (f"accept {other}", f"leave {other}", "accept shop-0"):
-        assert (await bot_reply(door, bella, data=data))["text"] == GONE
+        assert (await bot_reply(door, bella, data=data))["text"] == NOT_FOUND
     assert (await door.change(stranger, declined["id"], {"role": "admin"})).status_code == 404
     # It may be asked again, and is known by the number the shop knew.
     assert (await door.hire(stranger, phone=bella.phone)).json()["id"] == declined["id"]
@@ -322,7 +322,7 @@ async def test_what_the_bot_could_not_do_is_done_when_telegram_sends_it_again(
     assert (there, False, False) in await shops(door, bella)
 
 
-async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone) -> None:
+async def test_a_shop_cannot_invite_without_limit(door: Door, stranger: Someone) -> None:
     bella = (await door.hire(stranger, phone=some_phone())).json()["id"]
 
     answers = [
@@ -333,7 +333,7 @@ async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone
     assert isinstance(answers[-1].json()["detail"], str)
     # It can be taken back all the same.
     await door.staff(stranger, "DELETE", f"/{bella}")
-    assert bella not in {one["id"] for one in (await door.listed(stranger)).values()}
+    assert bella not in {one["id"] for one in (await door.staff_by_phone(stranger)).values()}
 
 
 async def test_of_two_shops_that_invite_one_phone_at_once_both_do(

@@ -9,7 +9,7 @@ from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.realms.shop.handlers import pending_registration
 from services.gateway.realms.shop.handlers.pending_registration import AUDIENCE, TYPE
 from tests.services.gateway.code_context import some_phone
-from tests.services.gateway.house import bearer, claims_of
+from tests.services.gateway.harness import bearer, claims_of
 from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone
 
 
@@ -70,9 +70,9 @@ async def test_a_pending_token_registers_only_and_another_does_not(door: Door) -
     assert datetime.fromisoformat(shop["created_at"]).tzinfo is not None
 
 
-async def test_somebody_known_elsewhere_opens_a_shop_of_their_own(door: Door) -> None:
+async def test_an_account_of_another_realm_can_register_a_shop(door: Door) -> None:
     anna = Someone()
-    account_id = await door.opened(anna, Role(Workspace(Realm.CRM, "demo"), "ENGINEER"))
+    account_id = await door.open_account_of(anna, Role(Workspace(Realm.CRM, "demo"), "ENGINEER"))
 
     made = await door.register(anna)
 

@@ -28,11 +28,11 @@ async def anna(door: Door) -> Someone:
     return await door.admin()
 
 
-async def test_whoever_is_taken_on_is_listed_and_logs_in(door: Door, anna: Someone) -> None:
+async def test_a_hired_member_is_listed_and_logs_in(door: Door, anna: Someone) -> None:
     bella = await door.linked()
 
     answer = await door.hire(anna, phone=bella.phone, email="bella@shop.example", telegram_id=4242)
-    listed = (await door.listed(anna))[bella.phone]
+    listed = (await door.staff_by_phone(anna))[bella.phone]
     await door.log_in(bella)
     me = (await door.who_is(bella)).json()
 
@@ -95,7 +95,7 @@ async def test_two_shops_may_call_one_person_what_they_like(door: Door, anna: So
     assert first.json()["id"] != second.json()["id"]
     # What one shop wrote of her the other does not see.
     assert (second.json()["name"], second.json()["email"]) == ("Изабелла", None)
-    assert (await door.listed(anna))[phone]["name"] == "Белла"
+    assert (await door.staff_by_phone(anna))[phone]["name"] == "Белла"
 
 
 async def test_a_shop_cannot_send_somebodys_codes_elsewhere(door: Door, anna: Someone) -> None:
@@ -126,13 +126,15 @@ async def test_the_list_is_searched_filtered_and_paged(door: Door, anna: Someone
         (two, {"role": "courier"}),
         (two, {"is_active": "false"}),
     ):
-        assert (await door.listed(anna, **query)).keys() == {found}
+        assert (await door.staff_by_phone(anna, **query)).keys() == {found}
     page = (await door.staff(anna, "GET", "?skip=1&limit=1")).json()
     assert (len(page["items"]), page["total"]) == (1, 3)
     assert (await door.staff(anna, "GET", "?limit=101")).status_code == 422
 
 
-async def test_whoever_is_switched_off_stays_listed_and_is_out(door: Door, anna: Someone) -> None:
+async def test_a_deactivated_member_stays_listed_and_is_logged_out(
+    door: Door, anna: Someone
+) -> None:
     bella, number = await door.hired(anna)
 
     off = await door.staff(anna, "DELETE", f"/{number}")
@@ -158,7 +160,7 @@ async def test_another_shops_people_do_not_exist(door: Door, anna: Someone) -> N
     ]
 
     assert {answer.status_code for answer in answers} == {404}
-    assert other.phone not in await door.listed(anna)
+    assert other.phone not in await door.staff_by_phone(anna)
 
 
 async def test_another_role_has_its_permissions_and_no_sessions(door: Door, anna: Someone) -> None:
@@ -201,7 +203,7 @@ async def test_an_admin_is_not_switched_off_nor_restricted(door: Door, anna: Som
     assert (off.status_code, less.status_code) == (400, 400)
 
 
-async def test_nobody_makes_more_of_themselves(door: Door, anna: Someone) -> None:
+async def test_members_cannot_raise_their_own_privileges(door: Door, anna: Someone) -> None:
     bella, number = await door.hired(anna)
     await door.change(anna, number, {"users": True}, "/permissions")
     await door.log_in(bella)
@@ -219,7 +221,7 @@ async def test_nobody_makes_more_of_themselves(door: Door, anna: Someone) -> Non
 
     assert {answer.status_code for answer in answers} == {403}
     assert allowed.status_code == 200
-    assert (await door.listed(anna))[anna.phone]["role"] == "admin"
+    assert (await door.staff_by_phone(anna))[anna.phone]["role"] == "admin"
 
 
 async def test_an_admin_does_not_change_what_they_themselves_are(door: Door, anna: Someone) -> None:
@@ -232,7 +234,9 @@ async def test_an_admin_does_not_change_what_they_themselves_are(door: Door, ann
     assert (same.status_code, same.json()["name"]) == (200, "Анна")
 
 
-async def test_of_two_admins_who_take_each_other_out_one_remains(door: Door, anna: Someone) -> None:
+async def test_of_two_admins_who_deactivate_each_other_one_remains(
+    door: Door, anna: Someone
+) -> None:
     bella, number = await door.hired(anna, "admin")
     own = await door.number_of(anna)
     await door.known(bella)
@@ -246,7 +250,9 @@ async def test_of_two_admins_who_take_each_other_out_one_remains(door: Door, ann
 
 
 @pytest.mark.parametrize("role", ["manager", "florist", "courier"])
-async def test_who_may_not_manage_users_sees_none(door: Door, anna: Someone, role: str) -> None:
+async def test_without_the_permission_no_users_are_listed(
+    door: Door, anna: Someone, role: str
+) -> None:
     bella, number = await door.hired(anna, role)
 
     answers = [

@@ -53,7 +53,7 @@ async def test_of_many_registrations_at_once_one_counts(people: People, *, is_kn
     assert await registered(people) == [one for one in done if isinstance(one, str)]
 
 
-async def test_an_owner_who_is_switched_off_elsewhere_may_open_a_shop(people: People) -> None:
+async def test_a_member_deactivated_in_another_shop_may_register_one(people: People) -> None:
     account_id, made = await register_shop(people.identity, PHONE, **SHOP, telegram_id=7)
     off = Role(workspace_of_shop(made.tenant), "manager off")
     await people.grant(await profile(people.identity, account_id), off)

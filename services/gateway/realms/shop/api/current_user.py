@@ -1,0 +1,132 @@
+"""The current user and shop, and the logout (spec shop §2.1)."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from contracts.gateway import AccountId, SessionId, ShopRegistered
+from libs.http.auth import Principal, require_kind
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.accounts.handlers.identity import load, person_of
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
+from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.realms.shop.api.token import shop_refusals
+from services.gateway.realms.shop.handlers import staff as shop_staff
+from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
+from services.gateway.realms.shop.handlers.staff import StaffMember
+from services.gateway.sessions.handlers.session import revoke
+
+router = APIRouter(
+    prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[SESSIONS]
+)
+
+Staff = Annotated[Principal, Depends(require_kind(Realm.SHOP))]
+"""Everybody who is logged in to a shop, in whatever role (spec shop §2.5)."""
+
+DEFAULTS: Final = {
+    "email": None,
+    "address": None,
+    "description": None,
+    "whatsapp_number": None,
+    "shop_domain": None,
+    "shop_logo_url": None,
+    "business_hours": None,
+    "currency": "KZT",
+    "timezone": "Asia/Almaty",
+    "language": "ru",
+    "is_active": True,
+    "is_verified": False,
+    "plan": "basic",
+    "trial_ends_at": None,
+    "last_login_at": None,
+}
+"""Fields of a shop that the gateway does not know, with the values of a new shop (spec shop §3)."""
+
+
+@router.get("/current-user/", include_in_schema=False)
+@router.get("/current-user")
+async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
+    """The current user and shop; 404 if the user left the shop, 403 if deactivated."""
+    who = await _working(gateway, caller)
+    shop, founder = await _shop(gateway, caller.tenant)
+    return {
+        "user": {**user(who), "permissions": dict(who.shop_role.permissions)},
+        "shop": {
+            "id": shop.number if shop else None,
+            "name": shop.name if shop else caller.tenant,
+            "phone": founder.phone if founder else None,
+            "city": shop.city if shop else None,
+            "address": None,
+        },
+    }
+
+
+@router.get("/me/", include_in_schema=False)
+@router.get("/me")
+async def me(caller: Staff, gateway: Gateway) -> dict[str, Any]:
+    """The shop, as far as the gateway knows it: how it was registered, and by whom."""
+    await _working(gateway, caller)
+    shop, founder = await _shop(gateway, caller.tenant)
+    if shop is None:
+        raise ShopUnknown
+    telegram = founder.telegram_id if founder else None
+    registered = shop.registered_at.isoformat()
+    return {
+        **DEFAULTS,
+        "id": shop.number,
+        "name": shop.name,
+        "city": shop.city,
+        "phone": founder.phone if founder else None,
+        "telegram_id": str(telegram) if telegram else None,
+        "telegram_username": None,
+        "created_at": registered,
+        "updated_at": registered,
+    }
+
+
+@router.post("/logout/", status_code=204, include_in_schema=False)
+@router.post("/logout", status_code=204)
+async def logout(caller: Staff, gateway: Gateway) -> Response:
+    """End the session of the token: it opens nothing any more."""
+    if caller.session:
+        await revoke(
+            gateway.identity,
+            SessionId(UUID(caller.session)),
+            reason="logout",
+            actor=caller.subject,
+            account_id=AccountId(UUID(caller.subject)),
+        )
+    return Response(status_code=204)
+
+
+def user(who: StaffMember) -> dict[str, Any]:
+    """A member of a shop in the form of the clients."""
+    telegram = who.card.telegram_id
+    return {
+        "id": who.number,
+        "name": who.card.name,
+        "phone": who.phone,
+        "email": who.card.email,
+        "role": who.shop_role.role,
+        "is_active": who.active,
+        "telegram_id": str(telegram) if telegram else None,
+    }
+
+
+async def _working(gateway: Deps, caller: Principal) -> StaffMember:
+    account_id = AccountId(UUID(caller.subject))
+    with shop_refusals():
+        return await shop_staff.working(gateway.identity, account_id, caller.tenant)
+
+
+async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Person | None]:
+    """The shop and its founder, whose phone is the shop's; None for what is not known."""
+    shop = await shop_of(gateway.identity, tenant)
+    if shop is None:
+        return None, None
+    founder = (await load(gateway.identity, shop.account_id)).account
+    known = person_of(gateway.identity, shop.account_id, founder) if founder.known else None
+    return shop, known

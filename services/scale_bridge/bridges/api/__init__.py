@@ -1,1 +1,0 @@
-"""Requests of agents, and about them."""

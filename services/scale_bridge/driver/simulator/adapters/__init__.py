@@ -1,0 +1,1 @@
+"""Simulated scales that listen on ports of this machine."""

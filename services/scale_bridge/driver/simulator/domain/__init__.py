@@ -1,0 +1,1 @@
+"""Faults, goods and uploads of a simulated scale."""

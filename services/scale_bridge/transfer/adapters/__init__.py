@@ -1,1 +1,0 @@
-"""Drivers that report progress and keep a pace."""

@@ -1,0 +1,184 @@
+"""The commands that run simulated scales, one or several (R1)."""
+
+import asyncio
+import json
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from libs.testing.programs import Program, run_program
+from services.scale_bridge.driver.adapters.driver import Driver
+from services.scale_bridge.driver.domain.address import Endpoint
+from services.scale_bridge.driver.domain.fault import Unreachable
+from services.scale_bridge.driver.simulator.adapters.fleet import BadFleet, mixed, read_fleet
+from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
+from services.scale_bridge.driver.simulator.cli.simulator import CANNOT, MIXED_UP, add_simulator
+from services.scale_bridge.driver.simulator.domain.faults import KINDS
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
+from tests.services.scale_bridge.at_hand import PASSWORD, priced
+
+READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")
+ROW: Final = re.compile(r"│ (\S+) +│ ([\d.]+):(\d+) +│ (\d+) +│ (.*?) +│")
+TABLE_END: Final = re.compile("└".encode())
+FLEET: Final = """
+[[scales]]
+name = "flowers"
+items = 4
+
+[[scales]]
+name = "cheese"
+items = 3
+faults = ["lie", "slow:0.01"]
+
+[[scales]]
+name = "dead"
+faults = ["off"]
+"""
+
+
+async def endpoint_of(program: Program) -> Endpoint:
+    ready = await program.wait_for_output(READY)
+    return Endpoint(IPv4Address(ready[2].decode()), int(ready[3]))
+
+
+async def test_the_command_runs_a_scale_and_writes_products_and_transcript(
+    driver: Driver, tmp_path: Path
+) -> None:
+    base, frames = tmp_path / "base.json", tmp_path / "frames.jsonl"
+    files = ("--products", str(base), "--items", "12", "--transcript", str(frames))
+    faults = ("--fault", "poll:1", "--slow", "0.01")
+    async with run_program("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
+        where = await endpoint_of(program)
+        assert b"12 products, faults: poll slow" in program.output
+        assert (await driver.fetch(where, PASSWORD)).items == 12
+        await driver.upload(where, PASSWORD, priced(12, 3.0), clear=True)
+        assert await program.stop() == 0
+
+    assert json.loads(base.read_bytes()) == priced(12, 3.0)
+    lines = [json.loads(line) for line in frames.read_text().splitlines()]
+    assert [line["step"] for line in lines if line["direction"] == "in"] == [
+        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09")
+    ]
+    assert PASSWORD.encode().hex() not in frames.read_text()
+
+
+async def test_the_exit_status_reports_overlapping_operations() -> None:
+    async with run_program("scale_bridge", "simulator", "--port", "0") as program:
+        where = await endpoint_of(program)
+        talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]
+        for reader, writer in talks:
+            writer.write(bytes.fromhex("080000000206FF1431323334"))
+            await reader.readexactly(9)
+        code = await program.stop()
+        for _, writer in talks:
+            writer.close()
+
+    assert code == MIXED_UP
+
+
+def simulator(*arguments: str) -> Result:
+    app = typer.Typer()
+    add_simulator(app)
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fault", "nothing"], "no fault 'nothing'"),
+        (["--fault", "mute:77"], "no command '77'"),
+        (["--password", "12345"], "four ASCII characters"),
+        (["--port", "70000"], "--port"),
+        (["--state", "moon"], "--state"),
+    ],
+)
+def test_invalid_options_are_refused(arguments: list[str], says: str) -> None:
+    done = simulator(*arguments)
+
+    assert done.exit_code == 2
+    assert says in " ".join(re.sub(r"[│╭╮╰╯─]|\x1b\[[0-9;]*m", " ", done.output).split())
+
+
+def test_a_file_that_is_no_product_base_ends_the_command_untouched(tmp_path: Path) -> None:
+    fleet = typer.Typer()
+    add_fleet(fleet)
+    path = tmp_path / "well-1.json"
+    path.write_text("[]")
+
+    one = simulator("--port", "0", "--products", str(path))
+    several = CliRunner().invoke(fleet, ["--well", "1", "--bases", str(tmp_path)])
+
+    assert (one.exit_code, several.exit_code) == (CANNOT, CANNOT)
+    assert "The scale cannot be switched on" in one.output
+    assert "cannot be switched on" in several.output
+    assert path.read_text() == "[]"
+
+
+def test_it_lists_every_fault() -> None:
+    done = simulator("--list-faults")
+
+    assert done.exit_code == 0
+    assert all(name in done.output for name in KINDS)
+
+
+async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
+    driver: Driver, tmp_path: Path
+) -> None:
+    file, bases = tmp_path / "fleet.toml", tmp_path / "bases"
+    file.write_text(FLEET)
+
+    async with run_program("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
+        await program.wait_for_output(TABLE_END)
+        rows = ROW.finditer(program.output.decode())
+        where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
+        assert [*where] == ["flowers", "cheese", "dead"]
+        assert (await driver.fetch(where["flowers"], PASSWORD)).document == catalogue(4)
+        for name, items in (("flowers", 4), ("cheese", 3)):
+            await driver.upload(where[name], PASSWORD, priced(items, 5.0), clear=False)
+        with pytest.raises(Unreachable):
+            await driver.fetch(where["dead"], PASSWORD)
+        table = len(program.output)
+        assert await program.stop() == 0
+
+    assert b"flowers" in program.output[table:]
+    assert json.loads((bases / "flowers.json").read_bytes()) == priced(4, 5.0)
+    assert json.loads((bases / "cheese.json").read_bytes()) == catalogue(3)
+
+
+def test_a_mixed_fleet_has_consecutive_ports() -> None:
+    members = mixed(well=2, dead=1, slow=1, liars=1, first_port=4000)
+
+    names = ["well-1", "well-2", "dead-1", "slow-1", "liar-1"]
+    assert [(each.name, each.port) for each in members] == [
+        *zip(names, range(4000, 4005), strict=True)
+    ]
+    assert [each.dead for each in members] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("scales = 1", "tables"),
+        ("scales = []", "tables"),
+        ("scales = [", "no TOML"),
+        ("scales = [1]", "no table"),
+        ('[[scales]]\nname="a"\n[[scales]]\nname="a"', "same name"),
+        ("[[scales]]\nport=1", "name"),
+        ('[[scales]]\nname="../a"', "letters"),
+        ('[[scales]]\nname="a"\nport=70000', "port"),
+        ('[[scales]]\nname="a"\nport="x"', "port"),
+        ('[[scales]]\nname="a"\nitems=-1', "items"),
+        ('[[scales]]\nname="a"\npassword="12345"', "4 characters"),
+        ('[[scales]]\nname="a"\nfaults=["moody"]', "no fault 'moody'"),
+        ('[[scales]]\nname="a"\nfaults=1', "iterable"),
+        ('[[scales]]\nname="a"\ncolour="red"', "colour"),
+    ],
+)
+def test_an_invalid_fleet_is_refused_with_the_reason(text: str, says: str) -> None:
+    with pytest.raises(BadFleet, match=says):
+        read_fleet(text)
