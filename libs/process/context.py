@@ -146,14 +146,7 @@ async def open_api_context(
     """
     settings = context.settings
     async with AsyncExitStack() as stack:
-        reading = await open_pool(
-            settings.database_url.get_secret_value(),
-            role=application_role(service),
-            schema=service,
-            size=settings.pool_size,
-            application_name=f"{service} reading",
-            longest_statement=longest_statement,
-        )
+        reading = await _open_reading(service, settings, longest_statement)
         stack.push_async_callback(reading.close)
         level = consistency.Consistency(
             context.system,
@@ -163,11 +156,8 @@ async def open_api_context(
         )
         stack.push_async_callback(level.close)
         client = await stack.enter_async_context(open_client())
-        revocations = Revocations(
-            partial(revoked_sessions.load, context.system),
-            context.doorbell,
-            longest=MAX_INTERNAL_LIFETIME,
-        )
+        load = partial(revoked_sessions.load, context.system)
+        revocations = Revocations(load, context.doorbell, longest=MAX_INTERNAL_LIFETIME)
         yield extended(
             ApiContext,
             context,
@@ -177,6 +167,19 @@ async def open_api_context(
             consistency=level,
             telemetry=telemetry,
         )
+
+
+async def _open_reading(
+    service: str, settings: ApiSettings, longest_statement: timedelta | None
+) -> Pool:
+    return await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(service),
+        schema=service,
+        size=settings.pool_size,
+        application_name=f"{service} reading",
+        longest_statement=longest_statement,
+    )
 
 
 def _verifier(

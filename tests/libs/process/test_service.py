@@ -88,7 +88,9 @@ async def test_a_new_service_migrates_starts_and_is_ready(
     async with _bakery("migrate") as migration:
         assert await migration.wait_for_exit() == 0, migration.output
     async with _bakery("run") as program, aiohttp.ClientSession() as client:
-        [port] = (await program.wait_for_output(re.compile(rb"listening.*port\W+(\d+)"))).groups()
+        [port] = (
+            await program.wait_for_output(re.compile(rb'"port": (\d+), "event": "listening"'))
+        ).groups()
 
         async def is_ready() -> bool:
             async with client.get(f"http://127.0.0.1:{port.decode()}/ready") as answer:
