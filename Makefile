@@ -72,6 +72,12 @@ check: $(DEVELOPMENT) ## Format, lint, types, import laws, architecture tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/architecture
 
+.PHONY: routes
+routes: $(DEVELOPMENT) ## Write down the routes that services publish through the gateway
+	for service in ingest scale_bridge; do \
+		$(BIN)/python -m services.$$service routes > contracts/routes/$$service.json || exit 1; \
+	done
+
 .PHONY: fmt
 fmt: $(DEVELOPMENT) ## Put the code into its format
 	$(BIN)/ruff format .

@@ -95,11 +95,6 @@ def encoded(routes: Iterable[PublishedRoute]) -> str:
     return f"[\n{lines}\n]\n"
 
 
-def decoded(text: str) -> list[PublishedRoute]:
-    """The routes of a manifest's file. Raises TypeError and ValueError if it is none."""
-    return [PublishedRoute(**route) for route in json.loads(text)]
-
-
 def _short(route: PublishedRoute) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(route).items() if value is not False}
 

@@ -13,6 +13,7 @@ SERVICE = Service(
     settings=Settings,
     open_app=bootstrap.open_app,
     projections=bootstrap.projections,
+    routers=bootstrap.ROUTERS,
     open_tasks=bootstrap.open_tasks,
 )
 

@@ -62,6 +62,16 @@ SCAN_READ_MODELS: Final = ("activity", "presence", "scan_log", "box", "removal")
 """The read models that change when an import is undone."""
 LOG_CONNECTIONS: Final = 2
 """For reading the log and waiting for projections; appending uses a connection of its own."""
+ROUTERS: Final = (
+    events.router,
+    removal.router,
+    dashboard.router,
+    stream.router,
+    boxes.router,
+    export.router,
+    quarantine.router,
+    system.router,
+)
 
 
 @asynccontextmanager
@@ -163,16 +173,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     """The API; `checks` are added to the readiness checks of database and revocations."""
     app = http.create_app(
         title=SERVICE,
-        routers=[
-            events.router,
-            removal.router,
-            dashboard.router,
-            stream.router,
-            boxes.router,
-            export.router,
-            quarantine.router,
-            system.router,
-        ],
+        routers=ROUTERS,
         deps=deps,
         checks={
             "database": partial(system.check_database, deps.reading),

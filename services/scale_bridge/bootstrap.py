@@ -90,6 +90,26 @@ RESTING_SECONDS: Final = 5.0
 WORKER_CONNECTIONS: Final = 4
 """Database connections of the operation worker and of the periodic tasks. None is held while a
 scale is connected to (R20)."""
+ROUTERS: Final = (
+    # Before the devices: `/devices/board` is no device.
+    board.router,
+    profile.router,
+    shops.router,
+    strictness.router,
+    twin.router,
+    auto_update.router,
+    calendar.router,
+    fetch.router,
+    products.router,
+    upload.router,
+    operations.router,
+    prices.router,
+    revisions.router,
+    label.router,
+    barcode.router,
+    device.router,
+    bridge.router,
+)
 
 
 @asynccontextmanager
@@ -220,26 +240,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
     """The API; `checks` are further checks of its readiness."""
     app = http.create_app(
         title=SERVICE,
-        routers=[
-            # Before the devices: `/devices/board` is no device.
-            board.router,
-            profile.router,
-            shops.router,
-            strictness.router,
-            twin.router,
-            auto_update.router,
-            calendar.router,
-            fetch.router,
-            products.router,
-            upload.router,
-            operations.router,
-            prices.router,
-            revisions.router,
-            label.router,
-            barcode.router,
-            device.router,
-            bridge.router,
-        ],
+        routers=ROUTERS,
         deps=deps,
         checks={
             "database": partial(_check_database, deps.reading),

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
+from libs.http.manifest import traffic
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
@@ -95,6 +96,7 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
 
 
 @router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
@@ -119,6 +121,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
 
 
 @router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def bulk_remove(
     request: Request, ingest: Ingest, caller: Remover, key: Key = None
 ) -> Response:
@@ -141,6 +144,7 @@ async def bulk_remove(
 
 
 @router.delete("/events/{uuid}", dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from prometheus_client import Counter
 
 from libs.errors import Unavailable
+from libs.http.manifest import traffic
 from libs.postgres.pool import Connection
 from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
@@ -66,6 +67,7 @@ Full = Annotated[bool, Query()]
 
 
 @router.get("/csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@traffic("export")
 async def csv(
     ingest: Ingest,
     query: CurrentQuery,
@@ -105,6 +107,7 @@ async def csv(
 
 
 @router.get("/boxes-csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@traffic("export")
 async def boxes_csv(
     ingest: Ingest, query: CurrentQuery, held: ExportSlot, token: Token = None
 ) -> Response:
@@ -122,6 +125,7 @@ async def boxes_csv(
 
 
 @router.get("/excel", response_class=Response, responses={200: {"content": {XLSX: {}}}})
+@traffic("export")
 async def excel(
     ingest: Ingest,
     query: CurrentQuery,

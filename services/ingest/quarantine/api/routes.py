@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.errors import Refused
 from libs.http.auth import Principal, require
+from libs.http.manifest import traffic
 from libs.http.problems import problem_of
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
@@ -117,6 +118,7 @@ async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
 
 
 @router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
 
@@ -137,6 +139,7 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
 
 
 @router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Validate the event again as it arrived, after rules or settings have changed."""
     try:
@@ -147,6 +150,7 @@ async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Re
 
 
 @router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
@@ -162,6 +166,7 @@ async def drop(
 
 
 @router.post("/replay", dependencies=[UNTIL_VISIBLE])
+@traffic("removal")
 async def replay_many(
     request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
 ) -> Response:

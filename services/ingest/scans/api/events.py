@@ -9,6 +9,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
 from libs.http.lean_route import LeanRoute
+from libs.http.manifest import traffic
 from libs.http.visible import visible
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api import bodies
@@ -30,6 +31,7 @@ UNTIL_VISIBLE: Final = visible(
 
 
 @router.post("/batch", openapi_extra=bodies.BATCH, dependencies=[UNTIL_VISIBLE])
+@traffic("ingest")
 async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """Store up to 100 events (§2.3). 200 means: every one of them is durable, fit or not.
 
@@ -60,6 +62,7 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
 
 
 @router.post("/verify", openapi_extra=bodies.VERIFY)
+@traffic("ingest")
 async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
     """Say which of up to 1000 uuids are stored or in quarantine (§2.4), as they were spelled."""
     body = await request.body()

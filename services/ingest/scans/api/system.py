@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 
 from libs.http.auth import public
 from libs.http.health import CheckResult, run_checks
+from libs.http.manifest import traffic, unpublished
 from libs.postgres.pool import Pool, acquire
 from libs.telemetry.metrics import exposition
 from services.ingest.context import Deps, Ingest
@@ -31,6 +32,7 @@ router = APIRouter(tags=["system"], dependencies=[Depends(public)])
 
 
 @router.get("/")
+@traffic("none")
 async def root() -> dict[str, str]:
     """The API's name and links. Scanners call it to check the address."""
     return {
@@ -44,12 +46,14 @@ async def root() -> dict[str, str]:
 
 
 @router.get("/ping")
+@traffic("none")
 async def ping() -> dict[str, bool | str]:
     """Alive."""
     return {"ok": True, "message": "pong"}
 
 
 @router.get("/health")
+@traffic("none")
 async def health(ingest: Ingest) -> JSONResponse:
     """Whether the database answers; 503 if not."""
     results = await run_checks({"database": lambda: check_database(ingest.reading)})
@@ -63,6 +67,7 @@ async def health(ingest: Ingest) -> JSONResponse:
 
 
 @router.get("/metrics")
+@unpublished
 async def metrics(ingest: Ingest) -> Response:
     """Prometheus text; what waits in quarantine is counted now, if the database answers."""
     try:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from libs.http.manifest import traffic
 from services.scale_bridge.catalogue.api.document import tagged_response
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import OPERATIONS_VISIBLE, Reader, Scales, own_device
@@ -12,6 +13,7 @@ router = APIRouter(tags=["products"])
 
 
 @router.get("/devices/{device_id}/products", dependencies=[OPERATIONS_VISIBLE])
+@traffic(slow=True)
 async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     """Read the scale now. Its catalogue replaces the stored one, as a new revision."""
     device = await own_device(scales, caller, device_id)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.http import paging
 from libs.http.auth import Principal
+from libs.http.manifest import traffic
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import (
@@ -149,12 +150,14 @@ async def one(scales: Scales, caller: Reader, operation_id: UUID) -> Job:
 
 
 @router.post("/devices/{device_id}/verify", dependencies=[OPERATIONS_VISIBLE])
+@traffic(slow=True)
 async def verify(scales: Scales, caller: Writer, device_id: int) -> Any:
     """Read the scale and compare it with the stored catalogue. Changes nothing on the scale."""
     return await _waited(scales, caller, device_id, Kind.VERIFY)
 
 
 @router.post("/devices/{device_id}/probe", dependencies=[OPERATIONS_VISIBLE])
+@traffic(slow=True)
 async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
     """Read the model, serial number and version of the scale. Changes nothing on it."""
     return await _waited(scales, caller, device_id, Kind.PROBE)

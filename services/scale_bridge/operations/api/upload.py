@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from libs.http.manifest import traffic
 from services.scale_bridge.context import OPERATIONS_VISIBLE, Scales, Writer, own_device
 from services.scale_bridge.operations.api.run_and_wait import run_and_wait
 from services.scale_bridge.transfer.domain.kinds import Kind
@@ -11,6 +12,7 @@ router = APIRouter(tags=["upload"])
 
 
 @router.post("/devices/{device_id}/upload", dependencies=[OPERATIONS_VISIBLE])
+@traffic(slow=True)
 async def upload(scales: Scales, caller: Writer, device_id: int) -> Response:
     """Send the scale what differs from the stored catalogue, and read it back."""
     device = await own_device(scales, caller, device_id)

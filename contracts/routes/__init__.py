@@ -1,0 +1,19 @@
+"""The routes that each service publishes, which the gateway lets requests through to.
+
+`<service>.json` is generated from the routes themselves: `python -m services.<service> routes`. A
+route has a method, `(websocket)` for WebSockets; a path, in which `{}` is one segment; the scope it
+requires, null if it is public; and its rate class. A `slow` route waits for something outside, an
+`idempotent` one may be repeated under one `Idempotency-Key`.
+"""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+
+def published(service: str) -> list[dict[str, Any]]:
+    """The routes of a service, in the order in which it tries them."""
+    routes: list[dict[str, Any]] = json.loads(
+        files(__name__).joinpath(f"{service}.json").read_text(encoding="utf-8")
+    )
+    return routes
