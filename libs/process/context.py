@@ -3,7 +3,7 @@
 A service that holds more than that subclasses `ApiContext` and is given the opened frame.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -54,6 +54,10 @@ class Consistency(Protocol):
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
         """Whether the read models have what `tokens` name, in time."""
+        ...
+
+    async def positions(self) -> Mapping[str, Any]:
+        """The position of each read model: a value that differs whenever it moved."""
         ...
 
     async def caught_up(self, model: str, tenant: str) -> bool:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from rich.console import Console
 from starlette.middleware import Middleware
 
+from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
@@ -32,7 +33,7 @@ from libs.process.lifecycle import Task
 from libs.projections.projection import Projection
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.settings import ServiceSettings, SettingsFault
-from libs.telemetry.traces import Telemetry
+from libs.telemetry.traces import Telemetry, set_up
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
@@ -130,6 +131,24 @@ class Service(Generic[AnySettings]):
     ) -> AbstractAsyncContextManager[Context[AnySettings, Any]]:
         """What its commands work with; see `open_context`. Raises Unavailable."""
         return open_context(self.name, settings, self.events, purpose=purpose, size=size)
+
+    @asynccontextmanager
+    async def open_store(self, settings: AnySettings) -> AsyncIterator[EventStore[Any]]:
+        """The event log alone, for a command. Raises Unavailable."""
+        async with self.context(settings, purpose="command") as context:
+            yield context.store
+
+
+@asynccontextmanager
+async def open_command_context(service: Service[Any]) -> AsyncIterator[Any]:
+    """As `open_service_context`, for a command at the terminal: with its own telemetry."""
+    settings = service.read_settings()
+    telemetry = set_up(service.name, settings.otlp_endpoint)
+    try:
+        async with open_service_context(service, settings, telemetry) as context:
+            yield context
+    finally:
+        await telemetry.stop()
 
 
 @asynccontextmanager

@@ -77,6 +77,10 @@ class Projector:
         await self.catch_up()
         return True
 
+    async def positions(self) -> Mapping[str, int]:
+        """The position of the last event that was applied, for every read model."""
+        return {model.name: self.position for model in self.projections}
+
     async def caught_up(self, model: str, tenant: str) -> bool:
         """Catch up. Returns True."""
         return await self.wait_for_token(model, "now")

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from libs.process.context import ApiSettings
 from libs.settings import ServiceSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ApiSettings):
     """Read from `INGEST_…`, the time zone also from `TIMEZONE`.
 
     A changed `timezone` applies to new scans at once, and to old ones after a rebuild of
@@ -21,9 +22,6 @@ class Settings(ServiceSettings):
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
-
-    jwks_url: str = Field(pattern=r"^https?://")
-    issuer: str = Field(default="tillstream-gateway", min_length=1)
 
     timezone: str = "Europe/Moscow"
     not_before: date = date(2015, 1, 1)
@@ -39,7 +37,6 @@ class Settings(ServiceSettings):
     stream_idle_seconds: float = Field(default=5.0, gt=0, le=60)
     stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
     stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
-    stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
     visible_wait_seconds: float = Field(default=0.05, ge=0, le=1)
     sheets_api_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://")
 

@@ -12,9 +12,7 @@ import pytest
 
 IMPORTED = """
 import sys
-import services.{service}.__main__
-from services.{service} import bootstrap
-bootstrap.open_app, bootstrap.create_app
+import services.{service}.__main__, services.{service}.bootstrap, libs.process.service
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 

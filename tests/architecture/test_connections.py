@@ -20,7 +20,7 @@ from libs.process.service import Service, open_app, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing import databases
 from services.gateway.__main__ import SERVICE as GATEWAY
-from services.ingest.__main__ import SERVICE as INGEST
+from services.ingest.bootstrap import SERVICE as INGEST
 from services.scale_bridge.__main__ import SERVICE as SCALE_BRIDGE
 from tests.services.gateway.app import gateway_settings
 from tests.services.ingest.history import SETTINGS as INGEST_SETTINGS

@@ -12,11 +12,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from libs.messaging.worker import open_worker
 from libs.process.lifecycle import serve
+from libs.process.service import Service, open_app
 from libs.telemetry.traces import set_up
 from libs.testing.polling import eventually
-from services.gateway import bootstrap as gateway
+from services.gateway.__main__ import SERVICE as GATEWAY
 from services.gateway.settings import Settings as GatewaySettings
-from services.ingest import bootstrap as ingest
+from services.ingest.bootstrap import SERVICE as INGEST
 from services.ingest.settings import Settings as IngestSettings
 from tests.e2e.house import House, new_house
 from tests.e2e.scans import scan, send
@@ -24,21 +25,21 @@ from tests.e2e.scans import scan, send
 
 @asynccontextmanager
 async def running(
-    service: Any, settings: Any, exporter: InMemorySpanExporter
+    service: Service[Any], settings: Any, exporter: InMemorySpanExporter
 ) -> AsyncIterator[None]:
     """A service as `run` has it: its API and its worker, spans going to `exporter`."""
-    telemetry = set_up(service.SERVICE, exporter=exporter)
+    telemetry = set_up(service.name, exporter=exporter)
     stop, listening = asyncio.Event(), asyncio.Event()
     async with AsyncExitStack() as stack:
         worker = await stack.enter_async_context(
             open_worker(
                 settings,
-                service=service.SERVICE,
+                service=service.name,
                 projections=service.projections(settings),
                 telemetry=telemetry,
             )
         )
-        app = await stack.enter_async_context(service.open_app(settings, telemetry, worker.checks))
+        app = await stack.enter_async_context(open_app(service, settings, telemetry, worker.checks))
         http = serve(
             app,
             "127.0.0.1",
@@ -76,8 +77,8 @@ def ancestors(span: ReadableSpan, spans: Sequence[ReadableSpan]) -> list[Readabl
 async def test_one_trace_from_the_request_to_the_read_model(prepared: House) -> None:
     exporter, env = InMemorySpanExporter(), prepared.environment
     async with (
-        running(ingest, IngestSettings.from_env("INGEST", env), exporter),
-        running(gateway, GatewaySettings.from_env("GATEWAY", env), exporter),
+        running(INGEST, IngestSettings.from_env("INGEST", env), exporter),
+        running(GATEWAY, GatewaySettings.from_env("GATEWAY", env), exporter),
         prepared.client_with(prepared.key) as client,
     ):
         await send(client, scan())

@@ -18,12 +18,13 @@ from libs.http.revocations import Revocations
 from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.postgres.pool import Pool
 from libs.process.lifecycle import serve
+from libs.process.service import make_app
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.clock import Clock
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.read_models import Projector
-from services.ingest.bootstrap import create_app
+from services.ingest.bootstrap import SERVICE
 from services.ingest.context import Deps
 from services.ingest.dashboard.stores import PastCache
 from services.ingest.quarantine import read_models as quarantine
@@ -97,7 +98,7 @@ class Service:
         """The API with other settings, on the same log and read models."""
         changed = self.deps.settings.model_copy(update=settings)
         positions = positions or self.deps.positions
-        return create_app(replace(self.deps, settings=changed, positions=positions))
+        return make_app(SERVICE, replace(self.deps, settings=changed, positions=positions))
 
     def change(self, **deps: Any) -> None:
         """Replace something that the API was built with."""
@@ -141,6 +142,7 @@ async def open_service(
     read_models.on_commit = partial(doorbell.ring, PROJECTED)
     deps = Deps(
         settings=SETTINGS,
+        system=pool,
         store=store,
         reading=reading,
         clock=clock,
@@ -160,7 +162,7 @@ async def open_service(
             else partial(_items_in_memory, store)
         ),
     )
-    app = create_app(deps)
+    app = make_app(SERVICE, deps)
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(client_of(app, _headers(name, tenant, scopes)))

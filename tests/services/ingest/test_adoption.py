@@ -36,7 +36,7 @@ from libs.projections.runner import ProjectionRunner
 from libs.telemetry import logs
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.read_models import apply, clear, rows_of
-from services.ingest.__main__ import SERVICE
+from services.ingest.bootstrap import SERVICE
 from tests.libs.messaging.lab import running
 from tests.services.ingest.history import (
     PROJECTIONS,

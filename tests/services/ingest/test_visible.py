@@ -12,11 +12,12 @@ from pydantic import SecretStr
 
 from libs.http.visible import STALE
 from libs.messaging.worker import open_worker
+from libs.process.service import make_app, open_service_context
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.polling import eventually
 from libs.testing.visible import awaited_models
-from services.ingest.bootstrap import SERVICE, create_app, open_deps, projections
+from services.ingest.bootstrap import SERVICE, projections
 from tests.libs.messaging.lab import running
 from tests.services.ingest.history import SETTINGS, batch, event, uuid
 from tests.services.ingest.service import BATCH, BULK, READ, REMOVING, STATE, WRITE
@@ -50,17 +51,17 @@ async def open_ingest(database: str, **different: Any) -> AsyncIterator[Ingest]:
     settings = SETTINGS.model_copy(
         update={"database_url": SecretStr(database), "stale_wait_seconds": PATIENT} | different
     )
-    telemetry = set_up(SERVICE)
+    telemetry = set_up(SERVICE.name)
     async with (
-        open_deps(settings, telemetry) as deps,
+        open_service_context(SERVICE, settings, telemetry) as deps,
         open_worker(
-            settings, service=SERVICE, projections=projections(settings), telemetry=telemetry
+            settings, service=SERVICE.name, projections=projections(settings), telemetry=telemetry
         ) as worker,
     ):
-        app = create_app(replace(deps, verifier=verifier(SERVICE)))
+        app = make_app(SERVICE, replace(deps, verifier=verifier(SERVICE.name)))
         assert awaited_models(app) <= {model.name for model in projections(settings)}
         everything = bearer(
-            SERVICE,
+            SERVICE.name,
             subject="device-1",
             tenant="demo",
             scopes=(READ, WRITE, REMOVING),

@@ -22,6 +22,7 @@ from libs.clock import Clock, utc_now
 from services.ingest.imports.adapters.table import (
     PAGE,
     Pages,
+    Pause,
     Row,
     Unreadable,
     Worksheet,
@@ -52,7 +53,6 @@ _REFUSALS: Final = {
     404: "there is no spreadsheet with this id",
 }
 
-Pause = Callable[[float], Awaitable[None]]
 Result = TypeVar("Result")
 
 

@@ -1,6 +1,6 @@
 """Tables as the importer reads them: worksheets with pages of rows, from any kind of source."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,9 @@ Row: TypeAlias = tuple[int, tuple[Cell, ...]]
 """The number of a row, as a spreadsheet shows it, and its cells."""
 
 Pages: TypeAlias = AsyncGenerator[Sequence[Row], None]
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds, or until the import is broken off."""
 
 
 class Unreadable(Exception):

@@ -28,10 +28,9 @@ from contracts.ingest import IngestEvent
 from libs.clock import utc_now
 from libs.errors import Unavailable
 from libs.eventsourcing.store import EventStore, new_event_id
-from services.ingest.imports.adapters.table import Worksheet, WorksheetChoice
+from services.ingest.imports.adapters.table import Pause, Worksheet, WorksheetChoice
 from services.ingest.imports.adapters.table_file import open_file
 from services.ingest.imports.handlers.importing import (
-    Pause,
     ProgressListener,
     Report,
     Run,

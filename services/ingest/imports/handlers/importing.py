@@ -4,7 +4,7 @@ Rows that are in the log are skipped, so running the same import again continues
 one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from contracts.ingest import IngestEvent
 from libs.clock import Clock
 from libs.eventsourcing.log import LogUnavailable, Metadata
 from libs.eventsourcing.store import EventStore
-from services.ingest.imports.adapters.table import OpenTable, Row, Unreadable, Worksheet
+from services.ingest.imports.adapters.table import OpenTable, Pause, Row, Unreadable, Worksheet
 from services.ingest.imports.domain.cell import escape_formula
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.imports.domain.sheet import Sheet, WrongSheet, as_texts, sheet_of
@@ -31,7 +31,6 @@ from services.ingest.scans.domain.scan import Fault
 WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between two attempts to reach the log."""
 
-Pause: TypeAlias = Callable[[float], Awaitable[None]]
 ProgressListener: TypeAlias = Callable[[str, int, int | None], None]
 """Called with a worksheet's name, the rows done, and their total if it is known."""
 

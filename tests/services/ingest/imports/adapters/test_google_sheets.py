@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest import bootstrap
-from services.ingest.imports.adapters import google_sheets
+from services.ingest.imports.adapters import google_sheets, spreadsheet
 from services.ingest.imports.adapters.google_sheets import open_spreadsheet
 from services.ingest.imports.adapters.table import Row, Unreadable, WorksheetChoice
 from services.ingest.imports.domain.sheet import COLUMNS
@@ -228,7 +227,7 @@ async def test_the_months_of_a_spreadsheet_are_imported_once(store: Store, tmp_p
         settings = SETTINGS.model_copy(update={"sheets_api_url": api.url})
         key = api.credentials(tmp_path)
         opener = partial(
-            bootstrap.open_spreadsheet, settings, api.spreadsheet_id, key, ALL, importer.pause
+            spreadsheet.open_spreadsheet, settings, api.spreadsheet_id, key, ALL, importer.pause
         )
         source = Source(name="log", open=opener, rejects=tmp_path / "log.rejected.csv")
         # One file of the same month, so that what both hold is skipped.
@@ -253,7 +252,7 @@ async def test_without_gspread_the_refusal_names_what_to_install(
     )
     package = sys.modules["services.ingest.imports.adapters"]
     monkeypatch.delattr(package, "google_sheets", raising=False)
-    spreadsheet = bootstrap.open_spreadsheet(SETTINGS, "id", tmp_path / "key.json", ALL, Slept())
+    opening = spreadsheet.open_spreadsheet(SETTINGS, "id", tmp_path / "key.json", ALL, Slept())
 
     with pytest.raises(Unreadable, match=r"pip install 'tillstream\[sheets\]'"):
-        await spreadsheet.__aenter__()
+        await opening.__aenter__()
