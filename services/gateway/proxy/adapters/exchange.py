@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
 from yarl import URL
 
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -23,6 +24,27 @@ BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 def is_plain(target: str) -> bool:
     """Whether a target can be written to the request line without encoding it."""
     return target.isascii() and " " not in target and "#" not in target
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that gives out no connection on which something was received while it was idle.
+
+    aiohttp would take that for the answer to the next request.
+    """
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- as in aiohttp
+    ) -> Connection:
+        """A connection from the pool, or a new one."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            # A new connection has no parser yet, so it has no answers.
+            if connection.protocol is None or len(connection.protocol) == 0:
+                return connection
+            connection.close()
 
 
 class Answer:

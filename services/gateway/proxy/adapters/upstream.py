@@ -11,7 +11,7 @@ from yarl import URL
 
 from services.gateway.doors.adapters import returned
 from services.gateway.proxy.adapters.breaker import CircuitBreaker
-from services.gateway.proxy.adapters.exchange import Answer, Exchanges, is_plain
+from services.gateway.proxy.adapters.exchange import Answer, Connector, Exchanges, is_plain
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -245,7 +245,7 @@ async def open_upstream(
 ) -> AsyncIterator[Upstream]:
     """The client of the service at `origin` (scheme, host, port), closed at the end."""
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
+        connector=Connector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_timeout(deadlines),
         auto_decompress=False,

@@ -129,6 +129,36 @@ async def test_the_length_of_the_body_is_sent(
     assert service.requests[0].headers.get("Content-Length") == length
 
 
+async def aiter_of(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+@pytest.mark.parametrize(
+    "what", [POST, request("POST", body=aiter_of(b"x"))], ids=["whole", "streamed"]
+)
+async def test_what_a_service_sends_beyond_its_answer_is_never_the_answer_to_the_next_request(
+    what: UpstreamRequest,
+) -> None:
+    sent = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await sent.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nanother")
+
+    async with tcp_server(answer) as url, connect(url) as upstream:
+        await relayed(upstream)
+        [[(idle, _)]] = upstream._session.connector._conns.values()  # type: ignore[union-attr]
+        sent.set()
+        await eventually(lambda: len(idle) > 0)
+        _, _, body = await relayed(upstream, what)
+
+    assert body == b"ok"
+
+
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
     go_on = asyncio.Event()
 
