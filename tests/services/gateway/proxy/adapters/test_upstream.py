@@ -22,6 +22,7 @@ from services.gateway.proxy.adapters.upstream import (
     UpstreamAway,
     UpstreamBroke,
     UpstreamRequest,
+    UpstreamSlow,
     open_upstream,
 )
 from tests.services.gateway.app import Service
@@ -327,6 +328,43 @@ async def test_a_malformed_or_partial_answer_is_never_taken_for_a_complete_one(
 
     messages = [exchange.outgoing.get_nowait() for _ in range(exchange.outgoing.qsize())]
     assert all(message.get("more_body", True) for message in messages)
+
+
+@pytest.mark.parametrize(
+    "what", [POST, request("POST", body=aiter_of(b"x"))], ids=["whole", "streamed"]
+)
+async def test_a_part_that_cannot_be_read_is_not_waited_for_without_end(
+    what: UpstreamRequest,
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await started.wait()
+        writer.write(b"no chunk\r\n")
+        await reader.read()
+
+    started = asyncio.Event()
+    exchange = AsgiExchange()
+    deadlines = replace(PATIENT, idle=0.1)
+    async with tcp_server(answer) as url, connect(url, deadlines) as upstream:
+        relaying = asyncio.create_task(upstream.relay(what, exchange.receive, exchange.send))
+        await eventually(lambda: exchange.outgoing.qsize() == 2)
+        started.set()
+        with pytest.raises(AnswerCutShort):
+            await asyncio.wait_for(relaying, PATIENCE_SECONDS)
+
+
+async def test_a_first_part_that_cannot_be_read_is_not_waited_for_without_end() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.01)
+        writer.write(b"no chunk\r\n")
+        await reader.read()
+
+    async with tcp_server(answer) as url, connect(url, replace(PATIENT, idle=0.1)) as upstream:
+        with pytest.raises(UpstreamSlow):
+            await asyncio.wait_for(relayed(upstream, POST), PATIENCE_SECONDS)
 
 
 OPEN = "fail fail fail"
