@@ -135,6 +135,8 @@ class Exchanges:
                 message, content = await protocol.read()
         except HttpProcessingError as error:
             raise aiohttp.ClientPayloadError(error.message) from error
+        if message.code < 200:
+            raise aiohttp.ClientPayloadError(f"an answer with the status {message.code}")
         return Answer(connection, message.code, message.raw_headers, content)
 
 

@@ -367,6 +367,18 @@ async def test_a_first_part_that_cannot_be_read_is_not_waited_for_without_end() 
             await asyncio.wait_for(relayed(upstream, POST), PATIENCE_SECONDS)
 
 
+@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"099 Less"])
+async def test_an_answer_that_no_client_can_be_given_is_refused(status: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    async with tcp_server(answer) as url, connect(url) as upstream:
+        with pytest.raises(UpstreamBroke):
+            await relayed(upstream, POST)
+
+
 OPEN = "fail fail fail"
 
 
