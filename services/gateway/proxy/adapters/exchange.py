@@ -65,8 +65,15 @@ class Answer:
         self.content = content
 
     def release(self) -> None:
-        """Return the connection to the pool; call it when the body was read. Idempotent."""
-        self._connection.release()
+        """Return the connection to the pool; call it when the body was read. Idempotent.
+
+        Closes it if the service answered before all of the request was sent.
+        """
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self._connection.close()
+        else:
+            self._connection.release()
 
     def close(self) -> None:
         """Close the connection, and drop the rest of the body. Idempotent."""

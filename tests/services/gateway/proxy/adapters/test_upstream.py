@@ -379,6 +379,24 @@ async def test_an_answer_that_no_client_can_be_given_is_refused(status: bytes) -
             await relayed(upstream, POST)
 
 
+async def test_a_connection_with_an_unsent_rest_of_a_body_is_not_used_again() -> None:
+    answered = count()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % next(answered))
+        await asyncio.Event().wait()
+
+    async with (
+        tcp_server(answer) as url,
+        connect(url, replace(PATIENT, answer=1.0)) as upstream,
+    ):
+        await relayed(upstream, request("POST", body=bytes(2**25)))
+        _, _, body = await relayed(upstream)
+
+    assert body == b"1"
+
+
 OPEN = "fail fail fail"
 
 
