@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from libs.http.auth import Permission
-from libs.http.undeclared import required_access
+from libs.http.undeclared import declares_access, required_access
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ def unpublished(endpoint: Endpoint) -> Endpoint:
 def manifest(routers: Iterable[APIRouter]) -> list[PublishedRoute]:
     """The published routes, in the order in which the service tries them.
 
-    Raises TypeError if one demands something other than a scope.
+    Raises TypeError if one demands something other than a scope, or declares no access.
     """
     routes = [route for router in routers for route in router.routes]
     return [
@@ -115,6 +115,8 @@ def _methods(route: APIRoute | APIWebSocketRoute) -> Iterator[str]:
 
 
 def _scope(route: APIRoute | APIWebSocketRoute) -> str | None:
+    if not declares_access(route):
+        raise TypeError(f"{route.path} declares no access")
     demands = required_access(route)
     if demands is not None and not isinstance(demands, Permission):
         raise TypeError(f"{route.path} demands something other than a scope")

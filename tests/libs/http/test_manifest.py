@@ -80,3 +80,13 @@ def test_a_route_that_demands_something_else_than_a_scope_is_not_published() -> 
 
     with pytest.raises(TypeError, match="/me demands something other than a scope"):
         manifest([other])
+
+
+def test_a_route_that_does_not_say_who_may_use_it_is_not_published() -> None:
+    other = APIRouter()
+
+    @other.get("/till")
+    async def till() -> None: ...
+
+    with pytest.raises(TypeError, match="/till declares no access"):
+        manifest([other])
