@@ -101,6 +101,8 @@ def _short(route: PublishedRoute) -> Mapping[str, Any]:
 
 def _marked(traffic: Traffic) -> Callable[[Endpoint], Endpoint]:
     def mark(endpoint: Endpoint) -> Endpoint:
+        if _KEY in vars(endpoint):
+            raise TypeError(f"{endpoint.__qualname__} has its traffic declared already")
         setattr(endpoint, _KEY, traffic)
         return endpoint
 

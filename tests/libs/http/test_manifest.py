@@ -1,7 +1,7 @@
 """A service says once how its routes are reached; the gateway reads it."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, WebSocket
@@ -90,3 +90,12 @@ def test_a_route_that_does_not_say_who_may_use_it_is_not_published() -> None:
 
     with pytest.raises(TypeError, match="/till declares no access"):
         manifest([other])
+
+
+@pytest.mark.parametrize("declare", [traffic("none"), unpublished], ids=["traffic", "unpublished"])
+def test_a_route_cannot_be_published_and_unpublished(declare: Any) -> None:
+    @unpublished
+    async def oven() -> None: ...
+
+    with pytest.raises(TypeError, match="oven has its traffic declared already"):
+        declare(oven)
