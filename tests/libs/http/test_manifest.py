@@ -99,3 +99,20 @@ def test_a_route_cannot_be_published_and_unpublished(declare: Any) -> None:
 
     with pytest.raises(TypeError, match="oven has its traffic declared already"):
         declare(oven)
+
+
+def test_the_routes_of_a_router_in_a_router_are_published_with_what_both_demand() -> None:
+    inner, outer = APIRouter(), APIRouter(prefix="/shelf")
+
+    @inner.get("/{place}", dependencies=[Depends(public)])
+    async def place(place: int) -> None: ...
+
+    @inner.websocket("/smell", dependencies=[Depends(public)])
+    async def smell(socket: WebSocket) -> None: ...
+
+    outer.include_router(inner, prefix="/upper", dependencies=[Depends(require("bread:read"))])
+
+    assert [(route.method, route.path, route.scope) for route in manifest([outer])] == [
+        ("GET", "/shelf/upper/{}", "bread:read"),
+        (WEBSOCKET, "/shelf/upper/smell", "bread:read"),
+    ]
