@@ -93,13 +93,24 @@ async def test_compressed_answers_and_redirects_stay_as_they_are(service: Servic
     assert all("Cookie" not in request.headers for request in service.requests)
 
 
-@pytest.mark.parametrize("header", [("X-A", "b\r\nX-C: d"), ("X-A", "b\nc"), ("X-A\rB", "c")])
-async def test_a_header_with_a_line_break_is_not_sent(
-    service: Service, header: tuple[str, str]
+@pytest.mark.parametrize(
+    "what",
+    [
+        replace(POST, headers=[("X-A", "b\r\nX-C: d")]),
+        replace(POST, headers=[("X-A", "b\nc")]),
+        replace(POST, headers=[("X-A\rB", "c")]),
+        replace(POST, headers=[("X-A", "b\x0bc")]),
+        replace(POST, headers=[("X-A", "\x7f")]),
+        replace(POST, target="/?a\r\nX-C:d"),
+        replace(POST, target="/?a\x7f"),
+    ],
+)
+async def test_a_head_with_a_control_character_is_not_sent(
+    service: Service, what: UpstreamRequest
 ) -> None:
     async with connect(service.url) as upstream:
-        with pytest.raises(ValueError, match="line break"):
-            await relayed(upstream, replace(POST, headers=[header]))
+        with pytest.raises(ValueError, match="control character"):
+            await relayed(upstream, what)
 
     assert service.requests == []
 
@@ -115,6 +126,13 @@ async def test_interim_answers_are_skipped() -> None:
         status, headers, body = await relayed(upstream, POST)
 
     assert (status, headers, body) == (200, {b"content-length": b"2"}, b"ok")
+
+
+async def test_a_tab_and_letters_of_all_languages_are_sent_as_they_are(service: Service) -> None:
+    async with connect(service.url) as upstream:
+        await relayed(upstream, replace(POST, headers=[("X-A", "b\tя\xa0z")]))
+
+    assert service.requests[0].headers["X-A"] == "b\tя\xa0z"
 
 
 @pytest.mark.parametrize(
