@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 
 from libs.http.auth import Permission
-from libs.http.undeclared import required_access
+from libs.http.undeclared import declares_access, required_access
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -70,21 +70,21 @@ def unpublished(endpoint: Endpoint) -> Endpoint:
 def manifest(routers: Iterable[APIRouter]) -> list[PublishedRoute]:
     """The published routes, in the order in which the service tries them.
 
-    Raises TypeError if one demands something other than a scope.
+    Raises TypeError if one demands something other than a scope, or declares no access.
     """
-    routes = [route for router in routers for route in router.routes]
+    routes = iter_route_contexts([route for router in routers for route in router.routes])
     return [
         PublishedRoute(
             method=method,
-            path=_PARAMETER.sub("{}", route.path),
+            path=_PARAMETER.sub("{}", route.path or ""),
             scope=_scope(route),
             limit=of.limit,
             slow=of.slow,
             idempotent=of.idempotent,
         )
         for route in routes
-        if isinstance(route, APIRoute | APIWebSocketRoute)
-        and (of := getattr(route.endpoint, _KEY, Traffic())).published
+        if isinstance(route.original_route, APIRoute | APIWebSocketRoute)
+        and (of := getattr(route.original_route.endpoint, _KEY, Traffic())).published
         for method in _methods(route)
     ]
 
@@ -101,20 +101,24 @@ def _short(route: PublishedRoute) -> Mapping[str, Any]:
 
 def _marked(traffic: Traffic) -> Callable[[Endpoint], Endpoint]:
     def mark(endpoint: Endpoint) -> Endpoint:
+        if _KEY in vars(endpoint):
+            raise TypeError(f"{endpoint.__qualname__} has its traffic declared already")
         setattr(endpoint, _KEY, traffic)
         return endpoint
 
     return mark
 
 
-def _methods(route: APIRoute | APIWebSocketRoute) -> Iterator[str]:
-    if isinstance(route, APIWebSocketRoute):
+def _methods(route: Any) -> Iterator[str]:
+    if isinstance(route.original_route, APIWebSocketRoute):
         yield WEBSOCKET
     else:
         yield from sorted(route.methods or ())
 
 
-def _scope(route: APIRoute | APIWebSocketRoute) -> str | None:
+def _scope(route: Any) -> str | None:
+    if not declares_access(route):
+        raise TypeError(f"{route.path} declares no access")
     demands = required_access(route)
     if demands is not None and not isinstance(demands, Permission):
         raise TypeError(f"{route.path} demands something other than a scope")

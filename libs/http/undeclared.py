@@ -29,6 +29,11 @@ def required_access(context: Any) -> Permission | KindPermission | None:
     return next((call for call in calls if isinstance(call, Permission | KindPermission)), None)
 
 
+def declares_access(context: Any) -> bool:
+    """Whether a route declares a permission or `public`."""
+    return any(_declares(call) for call in _calls(context.dependant))
+
+
 def _routes(routes: list[BaseRoute]) -> Iterator[tuple[Any, str]]:
     for context in iter_route_contexts(routes):
         yield context, getattr(context, "path", None) or str(context.original_route)
@@ -38,7 +43,7 @@ def _declared(context: Any) -> bool:
     if not isinstance(context.original_route, APIRoute | APIWebSocketRoute):
         # Mounts and plain Starlette routes cannot declare anything.
         return False
-    return any(_declares(call) for call in _calls(context.dependant))
+    return declares_access(context)
 
 
 def _declares(call: object) -> bool:

@@ -1,7 +1,7 @@
 """A service says once how its routes are reached; the gateway reads it."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, WebSocket
@@ -80,3 +80,39 @@ def test_a_route_that_demands_something_else_than_a_scope_is_not_published() -> 
 
     with pytest.raises(TypeError, match="/me demands something other than a scope"):
         manifest([other])
+
+
+def test_a_route_that_does_not_say_who_may_use_it_is_not_published() -> None:
+    other = APIRouter()
+
+    @other.get("/till")
+    async def till() -> None: ...
+
+    with pytest.raises(TypeError, match="/till declares no access"):
+        manifest([other])
+
+
+@pytest.mark.parametrize("declare", [traffic("none"), unpublished], ids=["traffic", "unpublished"])
+def test_a_route_cannot_be_published_and_unpublished(declare: Any) -> None:
+    @unpublished
+    async def oven() -> None: ...
+
+    with pytest.raises(TypeError, match="oven has its traffic declared already"):
+        declare(oven)
+
+
+def test_the_routes_of_a_router_in_a_router_are_published_with_what_both_demand() -> None:
+    inner, outer = APIRouter(), APIRouter(prefix="/shelf")
+
+    @inner.get("/{place}", dependencies=[Depends(public)])
+    async def place(place: int) -> None: ...
+
+    @inner.websocket("/smell", dependencies=[Depends(public)])
+    async def smell(socket: WebSocket) -> None: ...
+
+    outer.include_router(inner, prefix="/upper", dependencies=[Depends(require("bread:read"))])
+
+    assert [(route.method, route.path, route.scope) for route in manifest([outer])] == [
+        ("GET", "/shelf/upper/{}", "bread:read"),
+        (WEBSOCKET, "/shelf/upper/smell", "bread:read"),
+    ]

@@ -6,6 +6,7 @@ take longer than the rest.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,15 +15,39 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
 from yarl import URL
 
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that are sent without a Content-Length if they have no body."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 
 def is_plain(target: str) -> bool:
     """Whether a target can be written to the request line without encoding it."""
     return target.isascii() and " " not in target and "#" not in target
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that gives out no connection on which something was received while it was idle.
+
+    aiohttp would take that for the answer to the next request.
+    """
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- as in aiohttp
+    ) -> Connection:
+        """A connection from the pool, or a new one."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            # A new connection has no parser yet, so it has no answers.
+            if connection.protocol is None or len(connection.protocol) == 0:
+                return connection
+            connection.close()
 
 
 class Answer:
@@ -43,8 +68,15 @@ class Answer:
         self.content = content
 
     def release(self) -> None:
-        """Return the connection to the pool; call it when the body was read. Idempotent."""
-        self._connection.release()
+        """Return the connection to the pool; call it when the body was read. Idempotent.
+
+        Closes it if the service answered before all of the request was sent.
+        """
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self._connection.close()
+        else:
+            self._connection.release()
 
     def close(self) -> None:
         """Close the connection, and drop the rest of the body. Idempotent."""
@@ -74,7 +106,7 @@ class Exchanges:
         """Send a request and wait for the head of its answer.
 
         Uses `connect`, `sock_connect` and `sock_read` of `limits`. Raises aiohttp.ClientError, and
-        ValueError before anything is sent if a header contains a line break.
+        ValueError before anything is sent if the head contains a control character.
         """
         head = _head(method, target, self._host, headers, body)
         try:
@@ -113,6 +145,8 @@ class Exchanges:
                 message, content = await protocol.read()
         except HttpProcessingError as error:
             raise aiohttp.ClientPayloadError(error.message) from error
+        if message.code < 200:
+            raise aiohttp.ClientPayloadError(f"an answer with the status {message.code}")
         return Answer(connection, message.code, message.raw_headers, content)
 
 
@@ -129,8 +163,7 @@ def _head(
     if body is not None or method not in BODILESS:
         lines.append(f"Content-Length: {len(body or b'')}")
     lines += ("", "")
-    text = "\r\n".join(lines)
-    ends = len(lines) - 1
-    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
-        raise ValueError("a header contains a line break")
-    return text.encode()
+    text = "".join(lines)
+    if not text.isprintable() and _CONTROL.search(text):
+        raise ValueError("the head contains a control character")
+    return "\r\n".join(lines).encode()

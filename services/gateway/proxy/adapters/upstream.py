@@ -11,7 +11,7 @@ from yarl import URL
 
 from services.gateway.doors.adapters import returned
 from services.gateway.proxy.adapters.breaker import CircuitBreaker
-from services.gateway.proxy.adapters.exchange import Answer, Exchanges, is_plain
+from services.gateway.proxy.adapters.exchange import Answer, Connector, Exchanges, is_plain
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -100,7 +100,7 @@ class Upstream:
                 raise
             answer, first = await self._start(request)
         try:
-            await self._send_answer(answer, first, receive, send)
+            await self._send_answer(answer, first, receive, send, self._idle_seconds(request))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AnswerCutShort(type(error).__name__) from error
         finally:
@@ -180,7 +180,7 @@ class Upstream:
         """
         answer = await self._ask(request)
         try:
-            return answer, await answer.content.readany()
+            return answer, await _next_part(answer.content, self._idle_seconds(request))
         except BaseException as error:
             _release(answer)
             if isinstance(error, TimeoutError):
@@ -189,7 +189,12 @@ class Upstream:
                 raise UpstreamBroke(type(error).__name__) from error
             raise
 
-    async def _send_answer(self, answer: Reply, first: bytes, receive: Receive, send: Send) -> None:
+    def _idle_seconds(self, request: UpstreamRequest) -> float:
+        return max(self._deadlines.idle, request.seconds or 0.0)
+
+    async def _send_answer(
+        self, answer: Reply, first: bytes, receive: Receive, send: Send, seconds: float
+    ) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -200,9 +205,8 @@ class Upstream:
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
-            await cancel_on_disconnect(
-                receive, _send_rest(answer.content, send, self._deadlines.idle)
-            )
+            rest = _send_rest(answer.content, send, seconds, self._deadlines.idle)
+            await cancel_on_disconnect(receive, rest)
 
 
 def _release(answer: Reply) -> None:
@@ -231,10 +235,18 @@ async def _extending_deadline(
             deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
-async def _send_rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> None:
-    while part := await content.readany():
+async def _next_part(content: aiohttp.StreamReader, seconds: float) -> bytes:
+    # After a chunk that it cannot read, aiohttp ends neither the body nor its own timeout.
+    async with asyncio.timeout(seconds):
+        return await content.readany()
+
+
+async def _send_rest(
+    content: aiohttp.StreamReader, send: Send, receive_seconds: float, send_seconds: float
+) -> None:
+    while part := await _next_part(content, receive_seconds):
         # A client that does not read must not block the service's connection.
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(send_seconds):
             await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -245,7 +257,7 @@ async def open_upstream(
 ) -> AsyncIterator[Upstream]:
     """The client of the service at `origin` (scheme, host, port), closed at the end."""
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
+        connector=Connector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_timeout(deadlines),
         auto_decompress=False,
