@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from itertools import count
 
@@ -16,45 +15,11 @@ from libs.testing.servers import AsgiExchange, tcp_server
 from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
-    Body,
-    Deadlines,
-    Upstream,
     UpstreamAway,
     UpstreamBroke,
-    UpstreamRequest,
-    UpstreamSlow,
-    open_upstream,
 )
 from tests.services.gateway.app import Service
-
-PATIENT = Deadlines(connect=PATIENCE_SECONDS, answer=PATIENCE_SECONDS, idle=PATIENCE_SECONDS)
-
-
-def connect(
-    url: str, deadlines: Deadlines = PATIENT, failures: int = 100
-) -> AbstractAsyncContextManager[Upstream]:
-    breaker = CircuitBreaker(failures=failures, seconds=60, now=MonotonicClock())
-    return open_upstream(url, connections=10, breaker=breaker, deadlines=deadlines)
-
-
-def request(method: str = "GET", target: str = "/", body: Body = None) -> UpstreamRequest:
-    return UpstreamRequest(method=method, target=target, headers=[], body=body)
-
-
-POST = request("POST", body=b"x")
-
-
-async def relayed(
-    upstream: Upstream, what: UpstreamRequest | None = None
-) -> tuple[int, dict[bytes, bytes], bytes]:
-    """The whole answer."""
-    exchange = AsgiExchange()
-    await upstream.relay(what or request(), exchange.receive, exchange.send)
-    start = await exchange.next()
-    body = b""
-    while (message := await exchange.next())["more_body"]:
-        body += message["body"]
-    return start["status"], dict(start["headers"]), body + message["body"]
+from tests.services.gateway.proxy.adapters.relaying import PATIENT, POST, connect, relayed, request
 
 
 async def test_request_and_answer_arrive_as_they_are_with_nothing_added(service: Service) -> None:
@@ -93,28 +58,6 @@ async def test_compressed_answers_and_redirects_stay_as_they_are(service: Servic
     assert all("Cookie" not in request.headers for request in service.requests)
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        replace(POST, headers=[("X-A", "b\r\nX-C: d")]),
-        replace(POST, headers=[("X-A", "b\nc")]),
-        replace(POST, headers=[("X-A\rB", "c")]),
-        replace(POST, headers=[("X-A", "b\x0bc")]),
-        replace(POST, headers=[("X-A", "\x7f")]),
-        replace(POST, target="/?a\r\nX-C:d"),
-        replace(POST, target="/?a\x7f"),
-    ],
-)
-async def test_a_head_with_a_control_character_is_not_sent(
-    service: Service, what: UpstreamRequest
-) -> None:
-    async with connect(service.url) as upstream:
-        with pytest.raises(ValueError, match="control character"):
-            await relayed(upstream, what)
-
-    assert service.requests == []
-
-
 async def test_interim_answers_are_skipped() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\nx")
@@ -128,13 +71,6 @@ async def test_interim_answers_are_skipped() -> None:
     assert (status, headers, body) == (200, {b"content-length": b"2"}, b"ok")
 
 
-async def test_a_tab_and_letters_of_all_languages_are_sent_as_they_are(service: Service) -> None:
-    async with connect(service.url) as upstream:
-        await relayed(upstream, replace(POST, headers=[("X-A", "b\tя\xa0z")]))
-
-    assert service.requests[0].headers["X-A"] == "b\tя\xa0z"
-
-
 @pytest.mark.parametrize(
     ("method", "body", "length"),
     [("GET", None, None), ("POST", None, "0"), ("POST", b"", "0"), ("PUT", b"xy", "2")],
@@ -146,36 +82,6 @@ async def test_the_length_of_the_body_is_sent(
         await relayed(upstream, request(method, body=body))
 
     assert service.requests[0].headers.get("Content-Length") == length
-
-
-async def aiter_of(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-@pytest.mark.parametrize(
-    "what", [POST, request("POST", body=aiter_of(b"x"))], ids=["whole", "streamed"]
-)
-async def test_what_a_service_sends_beyond_its_answer_is_never_the_answer_to_the_next_request(
-    what: UpstreamRequest,
-) -> None:
-    sent = asyncio.Event()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(2):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            await sent.wait()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nanother")
-
-    async with tcp_server(answer) as url, connect(url) as upstream:
-        await relayed(upstream)
-        [[(idle, _)]] = upstream._session.connector._conns.values()  # type: ignore[union-attr]
-        sent.set()
-        await eventually(lambda: len(idle) > 0)
-        _, _, body = await relayed(upstream, what)
-
-    assert body == b"ok"
 
 
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
@@ -346,73 +252,6 @@ async def test_a_malformed_or_partial_answer_is_never_taken_for_a_complete_one(
 
     messages = [exchange.outgoing.get_nowait() for _ in range(exchange.outgoing.qsize())]
     assert all(message.get("more_body", True) for message in messages)
-
-
-@pytest.mark.parametrize(
-    "what", [POST, request("POST", body=aiter_of(b"x"))], ids=["whole", "streamed"]
-)
-async def test_a_part_that_cannot_be_read_is_not_waited_for_without_end(
-    what: UpstreamRequest,
-) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-        await started.wait()
-        writer.write(b"no chunk\r\n")
-        await reader.read()
-
-    started = asyncio.Event()
-    exchange = AsgiExchange()
-    deadlines = replace(PATIENT, idle=0.1)
-    async with tcp_server(answer) as url, connect(url, deadlines) as upstream:
-        relaying = asyncio.create_task(upstream.relay(what, exchange.receive, exchange.send))
-        await eventually(lambda: exchange.outgoing.qsize() == 2)
-        started.set()
-        with pytest.raises(AnswerCutShort):
-            await asyncio.wait_for(relaying, PATIENCE_SECONDS)
-
-
-async def test_a_first_part_that_cannot_be_read_is_not_waited_for_without_end() -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        await asyncio.sleep(0.01)
-        writer.write(b"no chunk\r\n")
-        await reader.read()
-
-    async with tcp_server(answer) as url, connect(url, replace(PATIENT, idle=0.1)) as upstream:
-        with pytest.raises(UpstreamSlow):
-            await asyncio.wait_for(relayed(upstream, POST), PATIENCE_SECONDS)
-
-
-@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"099 Less"])
-async def test_an_answer_that_no_client_can_be_given_is_refused(status: bytes) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
-        await reader.read()
-
-    async with tcp_server(answer) as url, connect(url) as upstream:
-        with pytest.raises(UpstreamBroke):
-            await relayed(upstream, POST)
-
-
-async def test_a_connection_with_an_unsent_rest_of_a_body_is_not_used_again() -> None:
-    answered = count()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % next(answered))
-        await asyncio.Event().wait()
-
-    async with (
-        tcp_server(answer) as url,
-        connect(url, replace(PATIENT, answer=1.0)) as upstream,
-    ):
-        await relayed(upstream, request("POST", body=bytes(2**25)))
-        _, _, body = await relayed(upstream)
-
-    assert body == b"1"
 
 
 OPEN = "fail fail fail"
