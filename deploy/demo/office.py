@@ -110,7 +110,7 @@ class OfficeClient:
         where = {"ip": LOOPBACK, "port": scale.port}
         if known is None:
             fields = {"name": scale.name, **where, "password": PASSWORD}
-            # Somebody may have answered before the network failed: then it is there.
+            # The request may have been answered before the network failed: then it is there.
             answer = await self.insist("POST", "/devices", also=409, json=fields)
             return int(answer.body["id"]) if answer.well else await self._number(scale.name)
         if (known["ip"], known["port"]) != (LOOPBACK, scale.port):

@@ -35,7 +35,7 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",
-    # Nobody replicates from here: the least of the log, and no processes waiting to send it.
+    # No standby replicates from here: the least of the log, and no processes waiting to send it.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",

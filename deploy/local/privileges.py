@@ -12,8 +12,9 @@ LENT_USER = "nobody"
 
 
 def server_user(data_dir: Path) -> User | None:
-    """The user that runs the server: None for us; for root the owner of the data, else `nobody`.
+    """The user that runs the server: None for the present user.
 
+    Root lends the owner of the data, or the system's unprivileged user if root owns the data.
     Raises `CannotStart` when the data belongs to a user that we cannot become.
     """
     owner = data_dir.stat() if data_dir.exists() else None

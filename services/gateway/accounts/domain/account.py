@@ -57,7 +57,7 @@ class AccountUnknown(NotFound):
 
 
 class LastSuperadmin(Refused):
-    """The last superadmin must remain: nobody else may administrate this."""
+    """The last superadmin must remain: no other account can administrate this."""
 
 
 class AlreadySetUp(Refused):

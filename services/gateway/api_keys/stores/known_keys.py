@@ -93,7 +93,7 @@ class KnownKeys:
     def _fetched(self, hashed: str, done: asyncio.Task[Caller | None]) -> None:
         del self._fetching[hashed]
         if not done.cancelled():
-            done.exception()  # Retrieved, or asyncio logs it as lost when nobody waits.
+            done.exception()  # Without a waiter asyncio logs an exception that was not retrieved.
 
     async def _refresh(self, hashed: str) -> Caller | None:
         try:

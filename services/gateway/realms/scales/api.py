@@ -34,7 +34,7 @@ class Register(BaseModel):
 
 @router.post("/register", status_code=201)
 async def register(body: Register, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """Open an account: 201 with its number and address; 409 if somebody has the address."""
+    """Open an account: 201 with its number and address; 409 if another account has the address."""
     attempts = attempts_of(gateway, request)
     await attempts.count(Limit.REGISTRATION, "registration")
     workspace = Workspace(Realm.SCALES, gateway.settings.people_tenant)

@@ -73,9 +73,9 @@ async def mark_unverified(
     await catalogue.change(context, job.device_id, command, metadata)
 
 
-async def end(context: Context, job: Job, asked_by: str, result: Result) -> None:
-    """Record the end of a job's operation. Safe to repeat."""
-    await operation.end(context, job.operation_id, result, job_metadata(job, asked_by))
+async def end(context: Context, job: Job, actor: str, result: Result) -> None:
+    """Record the end of a job's operation, on behalf of `actor`. Safe to repeat."""
+    await operation.end(context, job.operation_id, result, job_metadata(job, actor))
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 
@@ -84,11 +84,11 @@ def failure(code: str) -> Result:
     return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
 
 
-def job_metadata(job: Job, asked_by: str, correlation_id: str | None = None) -> Metadata:
+def job_metadata(job: Job, actor: str, correlation_id: str | None = None) -> Metadata:
     """The metadata of events that follow from a job's operation."""
     return Metadata(
         tenant=job.tenant,
-        actor=asked_by,
+        actor=actor,
         correlation_id=correlation_id,
         causation_id=str(job.operation_id),
     )

@@ -191,7 +191,7 @@ async def all_users(caller: Reading, gateway: Gateway) -> list[dict[str, Any]]:
 @router.post("/", status_code=201, include_in_schema=False)
 @router.post("", status_code=201)
 async def create(body: NewUser, caller: Writing, gateway: Gateway) -> Any:
-    """A new user; 422 if somebody has the address."""
+    """A new user; 422 if another account has the address."""
     workspace = workspace_of(caller)
     person = Person(email=body.email, name=body.full_name)
     try:

@@ -29,7 +29,7 @@ File: TypeAlias = Annotated[
     ),
 ]
 Well: TypeAlias = Annotated[int, typer.Option(help="Scales without a fault.", min=0, max=200)]
-Dead: TypeAlias = Annotated[int, typer.Option(help="Nobody listens.", min=0, max=200)]
+Dead: TypeAlias = Annotated[int, typer.Option(help="Scales that do not answer.", min=0, max=200)]
 Slow: TypeAlias = Annotated[int, typer.Option(help="Slow to answer.", min=0, max=200)]
 Liars: TypeAlias = Annotated[
     int, typer.Option(help="Confirm uploads and import nothing.", min=0, max=200)
