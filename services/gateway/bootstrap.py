@@ -64,20 +64,7 @@ from services.gateway.proxy.api.door import Doors
 from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.readiness import readiness
 from services.gateway.proxy.stores import IdempotencyStore
-from services.gateway.realms import api as shared_auth
-from services.gateway.realms.crm.api import health as crm_health
-from services.gateway.realms.crm.api import login as crm_login
-from services.gateway.realms.crm.api import users as crm_users
-from services.gateway.realms.kiosk.api import device as kiosk_device
-from services.gateway.realms.kiosk.api import login as kiosk_login
-from services.gateway.realms.kiosk.api import setup as kiosk_setup
-from services.gateway.realms.kiosk.api import users as kiosk_users
-from services.gateway.realms.platform import api as platform_login
-from services.gateway.realms.scales import api as scales_login
-from services.gateway.realms.shop.api import current_user as shop_current_user
-from services.gateway.realms.shop.api import login as shop_login
-from services.gateway.realms.shop.api import memberships as shop_memberships
-from services.gateway.realms.shop.api import users as shop_users
+from services.gateway.realms import api as realms
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
 from services.gateway.sessions.api import session_check, sessions
@@ -94,30 +81,17 @@ SERVICE: Final = "gateway"
 CLIENT_KEY: Final = "scan clients"
 FORGET_SECONDS: Final = 3600.0
 ROUTERS: Final[tuple[APIRouter, ...]] = (
-    crm_login.router,
-    scales_login.router,
-    kiosk_login.router,
-    shop_login.router,
+    *realms.routers(),
     system.router,
     docs.router,
     one_time_code.router,
-    shop_current_user.router,
-    shop_memberships.router,
-    shop_users.router,
     bot_api.router,
-    crm_health.router,
     oauth.router,
     device_approval.router,
-    platform_login.router,
     api_keys.router,
     sessions.router,
     session_check.router,
     own_password.router,
-    shared_auth.router,
-    kiosk_setup.router,
-    kiosk_device.router,
-    kiosk_users.router,
-    crm_users.router,
 )
 """The routes that the gateway answers itself. The first that matches counts; the most frequent are
 first."""
