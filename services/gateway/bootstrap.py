@@ -22,9 +22,9 @@ from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
-from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import MARGIN, Revocations, following
 from libs.http.session_check import SessionCheck
+from libs.http.shapes import REDACTED_DETAIL
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
@@ -259,7 +259,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
-        problem_shape=redacted_detail_shape,
+        problem_shape=REDACTED_DETAIL,
         # Each door refuses large bodies in its own shape.
         max_body_bytes=sys.maxsize,
         body_timeout=BodyTimeout.from_settings(deps.settings),

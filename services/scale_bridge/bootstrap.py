@@ -44,7 +44,7 @@ from services.scale_bridge.bridges import reactions as enrolment
 from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
-from services.scale_bridge.context import ApiContext, Context, Hooks, problem_shape
+from services.scale_bridge.context import SHAPE, ApiContext, Context, Hooks
 from services.scale_bridge.devices.api import device, profile, strictness
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
@@ -248,7 +248,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
             **(checks or {}),
         },
         telemetry=deps.telemetry,
-        problem_shape=problem_shape,
+        problem_shape=SHAPE,
         max_body_bytes=deps.settings.max_body_bytes,
         body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,

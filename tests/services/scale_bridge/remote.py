@@ -32,7 +32,7 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.postgres.pool import Pool
 from libs.security.sealed_box import generate_private
 from libs.security.sealing import Seal, generate_key
@@ -258,7 +258,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
             routers=[bridge_api.router],
             deps=SimpleNamespace(context=remote.context, verifier=verifier(SERVICE)),
             checks={},
-            problem_shape=detail_shape,
+            problem_shape=DETAIL,
         )
         await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)
