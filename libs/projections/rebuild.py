@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from libs.eventsourcing.tail import START, Cursor, Page, read_towards
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.projections import checkpoints, versions
 from libs.projections.apply import ModelFailed, apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint
@@ -117,7 +118,7 @@ class Rebuild:
                         raise RebuildFailed(f"{model.name} is being rebuilt by another process")
                 yield connection
             finally:
-                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with suppress(*ANY_ERROR):
                     await connection.execute("SELECT pg_advisory_unlock_all(); RESET ALL")
 
     async def _resumable(self, connection: Any) -> ShardCheckpoints | None:
