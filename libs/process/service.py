@@ -17,6 +17,7 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
+from libs.http.live import StreamHub, StreamSettings
 from libs.http.problems import ProblemShape, rfc9457_shape
 from libs.http.revocations import following
 from libs.messaging.reaction import Reaction
@@ -88,8 +89,8 @@ class Service(Generic[AnySettings]):
     """What the processes and commands of a service are built from.
 
     `settings` are read from the environment under the service's name in capitals. `events` are
-    those of its log. `open_api` turns the frame's `ApiContext` into what its routes receive, and
-    `on_app` adds to the app; `longest_statement` is the limit of queries that set one of their own.
+    those of its log. `open_api` turns the frame's `ApiContext` into what its routes receive;
+    `longest_statement` is the limit of queries that set one of their own.
     `reactions` are those of its worker and `open_tasks` what else that does. With `revocation` the
     worker stores revoked sessions for its API processes.
 
@@ -104,7 +105,6 @@ class Service(Generic[AnySettings]):
     routers: Sequence[APIRouter] = ()
     manners: Callable[[AnySettings], Manners] = _plain_manners
     open_api: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
-    on_app: Callable[[FastAPI], None] | None = None
     longest_statement: timedelta | None = None
     reactions: Callable[[Any], Sequence[Reaction[Any]]] | None = None
     revocation: Revocation | None = None
@@ -196,8 +196,9 @@ def make_app(
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
-    if service.on_app is not None:
-        service.on_app(app)
+    if isinstance(settings := context.settings, StreamSettings):
+        positions = context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
     return app
 
 
