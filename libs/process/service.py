@@ -17,6 +17,7 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
+from libs.http.live import StreamHub, StreamSettings
 from libs.http.problems import ProblemShape, rfc9457_shape
 from libs.http.revocations import following
 from libs.messaging.reaction import Reaction
@@ -216,6 +217,9 @@ def make_app(
     app.version = manners.version or app.version
     for name, build in service.app_state.items():
         setattr(app.state, name, build(context))
+    if isinstance(settings := context.settings, StreamSettings):
+        positions = context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
     return app
 
 

@@ -1,9 +1,8 @@
 """Rebuilding read models beside the live ones, several in one pass over the log.
 
 A rebuild applies the log from its beginning to the tables of the next version, at a checkpoint of
-its own: if it is killed, the same command resumes it. It follows `MAIN` and never overtakes it.
-`MAIN` is locked for the last few events, so that both are at the same position when they are
-compared and when they are switched.
+its own: if it is killed, the same command resumes it. It never overtakes `MAIN`, which is locked
+for the last few events, so that both are at one position when compared and when switched.
 """
 
 import asyncio

@@ -76,8 +76,7 @@ async def register_shop(
     `telegram_id` is the Telegram account that proved it. An existing account gets the role, else
     one is opened. Raises ShopExists, also for concurrent registrations; NotAdmitted, Unavailable.
     """
-    known = await find(identity, people.phone(phone))
-    account_id = known or AccountId(new_event_id())
+    account_id = (known := await find(identity, people.phone(phone))) or AccountId(new_event_id())
     number = await next_number(identity.pool)
     shop = ShopRegistered(
         number=number,
