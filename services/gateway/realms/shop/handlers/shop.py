@@ -77,15 +77,7 @@ async def register_shop(
     one is opened. Raises ShopExists, also for concurrent registrations; NotAdmitted, Unavailable.
     """
     account_id = (known := await find(identity, people.phone(phone))) or AccountId(new_event_id())
-    number = await next_number(identity.pool)
-    shop = ShopRegistered(
-        number=number,
-        tenant=tenant_of(number),
-        account_id=account_id,
-        name=name,
-        city=city,
-        registered_at=identity.clock(),
-    )
+    shop = await _new_shop(identity, account_id, name=name, city=city)
 
     async def plan(account: Account) -> Plan:
         return await _plan_grant(identity, account, shop)
@@ -109,6 +101,20 @@ async def register_shop(
     except AddressTaken:
         raise ShopExists from None
     return account_id, shop
+
+
+async def _new_shop(
+    identity: Identity, account_id: AccountId, *, name: str, city: str
+) -> ShopRegistered:
+    number = await next_number(identity.pool)
+    return ShopRegistered(
+        number=number,
+        tenant=tenant_of(number),
+        account_id=account_id,
+        name=name,
+        city=city,
+        registered_at=identity.clock(),
+    )
 
 
 async def _plan_grant(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
