@@ -20,9 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 @cache
 def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
-    """The codec of these classes, shared by all callers, so that they can share decoded events (see
-    `libs.messaging.wire.ReceivedEvent`).
-    """
+    """The codec of these classes, shared by its callers: a page is decoded once for all of them."""
     return Codec(classes)
 
 

@@ -32,7 +32,7 @@ from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
 LOG_CONNECTIONS: Final = 2
-"""Connections of an API process that read the log; it writes on another one."""
+"""Connections that read the log, by default; one more writes."""
 
 
 class ApiSettings(ServiceSettings):

@@ -2,8 +2,9 @@
 
 from contextlib import AbstractAsyncContextManager
 
+from contracts.gateway import EVENTS
 from libs.process.commands import command_line
-from libs.process.service import Service
+from libs.process.service import Connections, Service
 from services.gateway import bootstrap
 from services.gateway.administration.cli.commands import account_commands, add_create_admin
 from services.gateway.api_keys.cli import key_commands
@@ -14,9 +15,11 @@ from services.gateway.settings import Settings
 SERVICE = Service(
     name=bootstrap.SERVICE,
     settings=Settings,
+    events=EVENTS,
     open_app=bootstrap.open_app,
     projections=bootstrap.projections,
-    open_tasks=bootstrap.open_tasks,
+    jobs=(bootstrap.delete_expired,),
+    connections=Connections(tasks=1),
 )
 
 

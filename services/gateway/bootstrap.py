@@ -1,7 +1,7 @@
 """Build the gateway and everything it holds."""
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,8 +28,8 @@ from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
-from libs.process.lifecycle import Task
-from libs.process.periodic import periodic
+from libs.process.context import Context
+from libs.process.periodic import Periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
@@ -309,15 +309,10 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     return app
 
 
-@asynccontextmanager
-async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
-    """The worker's periodic tasks: deletes revoked sessions whose tokens have all expired."""
-    pool = await _pool(settings, size=1, connect_now=False)
-    try:
-        forget = partial(all_revoked.delete_expired, pool)
-        yield [periodic("revoked sessions", forget, seconds=FORGET_SECONDS)]
-    finally:
-        await pool.close()
+def delete_expired(context: Context[Settings, GatewayEvent]) -> Periodic:
+    """The job of the worker that deletes revoked sessions whose tokens have all expired."""
+    run = partial(all_revoked.delete_expired, context.system)
+    return Periodic("revoked sessions", run, FORGET_SECONDS)
 
 
 def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
@@ -325,7 +320,7 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def _pool(settings: Settings, *, size: int, connect_now: bool = True) -> Pool:
+async def _pool(settings: Settings, *, size: int) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
@@ -334,7 +329,6 @@ async def _pool(settings: Settings, *, size: int, connect_now: bool = True) -> P
         application_name=SERVICE,
         # A key determines its tenant, so lookups read all tenants.
         tenant_scope=SYSTEM,
-        connect_now=connect_now,
     )
 
 

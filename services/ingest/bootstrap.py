@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
@@ -79,11 +78,6 @@ async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Dep
     )
 
 
-def show_live(app: FastAPI) -> None:
-    """Give the app the hub of its live dashboards."""
-    app.state.live = Live(app.state.deps)
-
-
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
     """The projections of all read models."""
     scan_projections = (
@@ -104,7 +98,7 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     manners=manners,
     open_api=open_deps,
-    on_app=show_live,
+    app_state={"live": Live},
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

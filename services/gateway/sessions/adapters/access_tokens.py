@@ -11,13 +11,9 @@ from uuid import UUID, uuid4
 
 from libs.clock import Clock
 from libs.security import tokens
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Workspace
+from services.gateway.accounts.domain.realm import DEVICES, Workspace
 
 AUDIENCE = "tillstream"
-ON_DEVICE, ON_BRIDGE = "device", "bridge"
-"""Keys of lifetimes, like a realm: tokens of a kiosk itself, and of a scale bridge."""
-DEVICES = {(Realm.KIOSK, DEVICE): ON_DEVICE, (Realm.SCALES, BRIDGE): ON_BRIDGE}
-"""The key of the lifetime by realm and role of a device."""
 
 
 @dataclass(frozen=True, slots=True)

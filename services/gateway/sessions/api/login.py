@@ -5,10 +5,10 @@ from typing import Final
 from fastapi import Request
 
 from services.gateway.accounts.domain.person import Address, BadAddress, email
-from services.gateway.accounts.domain.realm import Realm
+from services.gateway.accounts.domain.realm import DEVICES
 from services.gateway.context import Deps
 from services.gateway.doors.api.peer import peer_of
-from services.gateway.sessions.adapters.access_tokens import DEVICES, AccessToken
+from services.gateway.sessions.adapters.access_tokens import AccessToken
 from services.gateway.sessions.domain.token_claims import Bearer, claims_of
 from services.gateway.sessions.handlers.attempts import Attempts
 from services.gateway.sessions.handlers.session import LoggedIn
@@ -51,7 +51,7 @@ def access_of(
         logged_in.workspace,
         scopes=logged_in.scopes,
         session_id=logged_in.session_id,
-        lifetime_of=DEVICES.get((Realm(logged_in.workspace.realm), logged_in.role)),
+        lifetime_of=DEVICES.get((logged_in.workspace.realm, logged_in.role)),
         claims=claims_of(bearer),
     )
 

@@ -105,9 +105,7 @@ async def put(
 ) -> Described:
     """Change the given fields of a profile. 422 for a model that is not in the table."""
     loaded = await own_device(scales, caller, device_id)
-    saved = await handler.describe(
-        scales.context, loaded, _fields(body), request_metadata(request, caller)
-    )
+    saved = await handler.describe(scales, loaded, _fields(body), request_metadata(request, caller))
     return _present(scales, saved.loaded.device.profile)
 
 
@@ -120,7 +118,7 @@ async def find_problems(
 ) -> Problems:
     """The fields of the stored catalogue that break a rule or a limit of the model (R11)."""
     loaded = await own_device(scales, caller, device_id)
-    stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
+    stored = (await catalogue.load(scales, caller.tenant, loaded.device_id)).catalogue
     model = loaded.device.profile.model
     # In a thread: ten thousand products take long, and other requests are waiting.
     found = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
