@@ -61,7 +61,7 @@ class NewKey(BaseModel):
 async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> dict[str, Any]:
     """List the keys of a tenant, the revoked ones too, oldest first; new ones appear in moments."""
     owner = _tenant(gateway, admin, tenant)
-    found, used = await keys_of(gateway.pool, owner), await last_uses(gateway.pool, owner)
+    found, used = await keys_of(gateway.system, owner), await last_uses(gateway.system, owner)
     now = gateway.identity.clock()
     return {"tenant": owner, "keys": [_present(one, used, now) for one in found]}
 
@@ -99,10 +99,10 @@ async def show_key(
 ) -> dict[str, Any]:
     """Read one key; 404 if the tenant has no such key."""
     owner = _tenant(gateway, admin, tenant)
-    found = await key_of(gateway.pool, owner, key_id)
+    found = await key_of(gateway.system, owner, key_id)
     if found is None:
         raise KeyUnknown
-    used = await last_uses(gateway.pool, owner)
+    used = await last_uses(gateway.system, owner)
     return _present(found, used, gateway.identity.clock())
 
 

@@ -47,7 +47,7 @@ async def list_sessions(
         found = await _of_devices(gateway, caller, tenant)
     else:
         now = gateway.identity.clock()
-        found = [*await live_sessions(gateway.pool, UUID(caller.subject), now)]
+        found = [*await live_sessions(gateway.system, UUID(caller.subject), now)]
     return {"sessions": [_present(one, caller.session) for one in found]}
 
 
