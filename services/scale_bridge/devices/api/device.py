@@ -114,7 +114,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
-    """Change the given fields. At another address the catalogue must be fetched again (R9)."""
+    """Change the given fields of a scale. Another address invalidates the catalogue (R9)."""
     loaded = await own_device(scales, caller, device_id)
     fields = body.model_dump(exclude_none=True)
     try:
