@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from contracts.gateway import EVENTS, GatewayEvent
 from libs.http.health import Check
-from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import following
+from libs.http.shapes import REDACTED_DETAIL
 from libs.process.context import QueryContext, extended
 from libs.process.service import Manners, Service, make_app, open_service_context
 from libs.security.tokens import KeyRing
@@ -138,7 +138,7 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     # Each door refuses large bodies in its own shape.
     manners=lambda _: Manners(
-        shape=redacted_detail_shape, max_body_bytes=sys.maxsize, docs=False, published=False
+        shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False, published=False
     ),
     open_verifier=open_deps,
     all_tenants=True,

@@ -31,7 +31,7 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.security.sealed_box import generate_private
@@ -262,7 +262,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
             routers=[bridge_api.router],
             deps=SimpleNamespace(**vars(remote.context), verifier=verifier(SERVICE.name)),
             checks={},
-            problem_shape=detail_shape,
+            problem_shape=DETAIL,
         )
         await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)
