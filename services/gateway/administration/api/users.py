@@ -191,7 +191,7 @@ class Face:
     async def present(self, call: Call, users: Sequence[Any]) -> list[Shown]:
         """Users in the form of the clients."""
         ids = [one.account_id for one in users]
-        logins = await last_logins(call.gateway.pool, ids, workspace=call.workspace)
+        logins = await last_logins(call.gateway.system, ids, workspace=call.workspace)
         return [self.show(one, logins.get(one.account_id)) for one in users]
 
     def person(self, before: Person, body: Any) -> Person:

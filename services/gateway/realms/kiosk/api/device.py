@@ -172,6 +172,6 @@ async def _itself(gateway: Deps, caller: Principal, *names: str) -> Mapping[str,
     if "device_id" in names:
         fields["device_id"] = await device_of(gateway.identity, session_of(caller)) or None
     if "last_login_at" in names:
-        logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
+        logins = await last_logins(gateway.system, [account_id], workspace=workspace)
         fields["last_login_at"] = timestamp(logins.get(account_id))
     return {name: fields[name] for name in names}
