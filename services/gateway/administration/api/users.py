@@ -201,7 +201,9 @@ class Face:
         own = {self.traits[name]: value for name, value in given.items() if name in self.traits}
         others = {name: value for name, value in before.traits.items() if name not in own}
         stored = {
-            name: YES if value is True else str(value) for name, value in own.items() if value
+            name: YES if value is True else str(value)
+            for name, value in own.items()
+            if value not in (None, False)
         }
         return replace(before, **named, traits=others | stored)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Body
-from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
 from services.gateway.accounts.domain.account import AccountUnknown
 from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
@@ -25,7 +25,8 @@ Username: TypeAlias = Annotated[str, StringConstraints(min_length=3, max_length=
 Given: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A password at a login."""
 NewPassword: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=100)]
-Phone: TypeAlias = Annotated[str, Field(max_length=50)]
+Phone: TypeAlias = Annotated[str, Field(max_length=50), AfterValidator(lambda text: text or None)]
+"""A phone; an empty one is none."""
 
 MAX_PASSWORD_BYTES: Final = 72
 TRAITS: Final = {"phone": "kiosk.phone", "is_verified": "kiosk.verified"}
