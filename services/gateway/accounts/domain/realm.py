@@ -160,18 +160,6 @@ class Realm(StrEnum):
             most_access_minutes=10_080,
         ),
     )
-    COURIER = (
-        "courier",
-        RealmEntry(
-            roles={
-                "dispatcher": ("courier:deliveries", "courier:users"),
-                "courier": ("courier:deliveries",),
-            },
-            chief="dispatcher",
-            door="shop",
-            session_days=30,
-        ),
-    )
     PLATFORM = (
         "platform",
         RealmEntry(

@@ -1,1 +1,0 @@
-"""Requests of the couriers' app."""
