@@ -83,7 +83,7 @@ from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTok
 from services.gateway.sessions.api import session_check, sessions
 from services.gateway.sessions.handlers import session as session_handlers
 from services.gateway.sessions.stores import revoked as revoked_sessions
-from services.gateway.settings import Settings, seal_keys
+from services.gateway.settings import Settings
 from services.gateway.telegram.adapters import Bot, open_bot, webhook_secret
 from services.gateway.telegram.api import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeContext, owners
@@ -251,7 +251,7 @@ def make_identity(
 def make_code_context(settings: Settings, identity: Identity, bot: Bot | None) -> CodeContext:
     """The context of one-time codes and the bot. Codes are shown in `demo` and `test` only."""
     # The oldest key, as for digests: a new key in front does not invalidate codes in use.
-    key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
+    key = derive_key(settings.sealing_keys[-1], "one-time code")
     return CodeContext(
         codes=CodeStore(identity.pool, seal=identity.seal, key=key),
         links=TelegramLinks(identity.pool, seal=identity.seal),
