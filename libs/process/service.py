@@ -17,8 +17,9 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.problems import ProblemShape, rfc9457_shape
+from libs.http.live import StreamHub, StreamSettings
 from libs.http.revocations import following
+from libs.http.shapes import PROBLEM, ErrorShape
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -26,8 +27,9 @@ from libs.process.context import (
     LOG_CONNECTIONS,
     ApiContext,
     Context,
-    open_api_context,
     open_context,
+    open_query_context,
+    verified_by_gateway,
 )
 from libs.process.lifecycle import Task
 from libs.process.periodic import Periodic, task_of
@@ -64,11 +66,12 @@ class Manners:
     OpenAPI document shows, the first by default the service's name.
     """
 
-    shape: ProblemShape = rfc9457_shape
+    shape: ErrorShape = PROBLEM
     max_body_bytes: int | None = None
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
+    published: bool = True
     title: str | None = None
     version: str | None = None
 
@@ -99,9 +102,12 @@ class Service(Generic[AnySettings]):
 
     `settings` are read from the environment under the service's name in capitals; `events` are
     those of its log. `context` turns the frame's `Context` into what commands, reactions, tasks and
-    jobs work with, `open_api` its `ApiContext` into what routes receive. `longest_statement` is the
-    limit of queries that set one of their own. `app_state` holds what the app builds from its
-    context, such as the hub of its streams, by the name on `app.state`.
+    jobs work with, `open_api` its `ApiContext` into what routes receive. `open_verifier` makes that
+    of a `QueryContext` and the service's name: by default tokens are verified with the keys of the
+    gateway. `longest_statement` is the limit of queries that set one of their own; with
+    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
+    `app_state` holds what the app builds from its context, such as the hub of its streams, by the
+    name on `app.state`.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
     periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
@@ -118,9 +124,11 @@ class Service(Generic[AnySettings]):
     routers: Sequence[APIRouter] = ()
     manners: Callable[[AnySettings], Manners] = _plain_manners
     context: Callable[[Any], Any] = _unchanged
+    open_verifier: Callable[[Any, str], AbstractAsyncContextManager[Any]] = verified_by_gateway
     open_api: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext
     app_state: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     longest_statement: timedelta | None = None
+    all_tenants: bool = False
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
@@ -176,16 +184,18 @@ async def open_service_context(
     service: Service[Any], settings: Any, telemetry: Telemetry
 ) -> AsyncIterator[Any]:
     """What the routes of a service receive, closed at the end. Raises Unavailable."""
-    size = service.connections.api
+    size = settings.pool_size if service.all_tenants else service.connections.api
     async with (
         open_context(service.name, settings, service.events, size=size) as context,
-        open_api_context(
+        open_query_context(
             context,
             service.name,
             telemetry,
             models=[model.name for model in service.projections(settings)],
             longest_statement=service.longest_statement,
-        ) as api,
+            all_tenants=service.all_tenants,
+        ) as querying,
+        service.open_verifier(querying, service.name) as api,
         service.open_api(api) as extended,
     ):
         yield extended
@@ -211,12 +221,16 @@ def make_app(
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
+        published=manners.published,
         outer=manners.outer,
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
     for name, build in service.app_state.items():
         setattr(app.state, name, build(context))
+    if isinstance(settings := context.settings, StreamSettings):
+        positions = context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
     return app
 
 

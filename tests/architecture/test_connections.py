@@ -19,7 +19,7 @@ from libs.process.commands import _open_worker
 from libs.process.service import Service, open_app, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing import databases
-from services.gateway.__main__ import SERVICE as GATEWAY
+from services.gateway.bootstrap import SERVICE as GATEWAY
 from services.ingest.bootstrap import SERVICE as INGEST
 from services.scale_bridge.bootstrap import SERVICE as SCALE_BRIDGE
 from tests.services.gateway.app import gateway_settings

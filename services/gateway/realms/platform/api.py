@@ -51,7 +51,7 @@ class RefreshToken(BaseModel):
 async def login(
     body: Login, request: Request, response: Response, gateway: Gateway
 ) -> dict[str, Any]:
-    """An access and a refresh token; 401 whatever is wrong, 429 after too many tries."""
+    """Log in as an administrator of the platform; 401 whatever is wrong, 429 after too many."""
     try:
         logged_in = await log_in(
             gateway.identity,
@@ -69,7 +69,9 @@ async def login(
 
 @router.post("/refresh")
 async def refresh(body: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
-    """The next pair; 401 for an invalid token. A token that was used before ends the session."""
+    """Exchange a refresh token for the next pair; 401 for an invalid token.
+
+    A token that was used before ends the session."""
     try:
         logged_in = await session.refresh(
             gateway.identity, body.refresh_token, realm=Realm.PLATFORM

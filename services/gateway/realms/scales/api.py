@@ -64,7 +64,7 @@ async def login(
     password: Annotated[str, Form()],
     grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
 ) -> dict[str, Any]:
-    """A bearer token for an e-mail address and its password; 401 whatever is wrong with them."""
+    """Log in with an e-mail address and its password: a bearer token; 401 whatever is wrong."""
     response.headers["Cache-Control"] = "no-store"
     try:
         logged_in = await log_in(

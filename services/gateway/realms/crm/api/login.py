@@ -39,7 +39,7 @@ async def token(
     password: Annotated[str, Form()],
     grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
 ) -> Response:
-    """An access and a refresh token for an e-mail address and its password."""
+    """Log in with an e-mail address and its password: an access and a refresh token."""
     try:
         logged_in = await log_in(
             gateway.identity,

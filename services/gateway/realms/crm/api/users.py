@@ -237,13 +237,13 @@ async def change_user(user_id: UUID, body: Change, caller: Writing, gateway: Gat
 async def _users(
     gateway: Deps, workspace: Workspace, roles: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    page = await accounts.in_workspace(gateway.pool, workspace, roles=roles, limit=MOST)
+    page = await accounts.in_workspace(gateway.system, workspace, roles=roles, limit=MOST)
     members = [member_of(gateway.identity, row, workspace) for row in page.accounts]
     ids = [member.account_id for member in members]
-    logins = await last_logins(gateway.pool, ids, workspace=workspace)
+    logins = await last_logins(gateway.system, ids, workspace=workspace)
     return [user(member, logins.get(member.account_id)) for member in members]
 
 
 async def _present(gateway: Deps, member: Member, workspace: Workspace) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [member.account_id], workspace=workspace)
+    logins = await last_logins(gateway.system, [member.account_id], workspace=workspace)
     return user(member, logins.get(member.account_id))

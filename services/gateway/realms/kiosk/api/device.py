@@ -215,5 +215,5 @@ async def _device(gateway: Deps, caller: Principal) -> str | None:
 
 async def _last_login(gateway: Deps, caller: Principal) -> str | None:
     account_id = account_of(caller)
-    logins = await last_logins(gateway.pool, [account_id], workspace=workspace_of(caller))
+    logins = await last_logins(gateway.system, [account_id], workspace=workspace_of(caller))
     return timestamp(logins.get(account_id))

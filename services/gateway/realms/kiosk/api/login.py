@@ -75,7 +75,7 @@ async def me(caller: Annotated[Principal, Depends(staff())], gateway: Gateway) -
     """The caller as a UserResponse."""
     account_id, workspace = account_of(caller), workspace_of(caller)
     member = await load_member(gateway.identity, account_id, workspace)
-    logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
+    logins = await last_logins(gateway.system, [account_id], workspace=workspace)
     return user(member, logins.get(account_id))
 
 

@@ -153,10 +153,10 @@ async def all_users(
 ) -> list[dict[str, Any]]:
     """UserResponses by number, kiosks too."""
     workspace = workspace_of(caller)
-    page = await accounts.in_workspace(gateway.pool, workspace, limit=limit, offset=skip)
+    page = await accounts.in_workspace(gateway.system, workspace, limit=limit, offset=skip)
     members = [member_of(gateway.identity, row, workspace) for row in page.accounts]
     logins = await last_logins(
-        gateway.pool, [one.account_id for one in members], workspace=workspace
+        gateway.system, [one.account_id for one in members], workspace=workspace
     )
     return users(members, logins)
 
@@ -277,7 +277,7 @@ async def _create(
 
 async def _known(gateway: Deps, number: int) -> AccountId:
     """The account with this number. `load_member` checks that it is in the workspace."""
-    row = await accounts.by_number(gateway.pool, number)
+    row = await accounts.by_number(gateway.system, number)
     if row is None:
         raise AccountUnknown
     return row.account_id
@@ -291,5 +291,5 @@ async def _changed(
 
 
 async def _present(gateway: Deps, member: Member, workspace: Workspace) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [member.account_id], workspace=workspace)
+    logins = await last_logins(gateway.system, [member.account_id], workspace=workspace)
     return user(member, logins.get(member.account_id))

@@ -274,6 +274,6 @@ def _present(member: StaffMember, shop_id: int | None) -> dict[str, Any]:
         **user(member),
         "permissions": dict(member.shop_role.permissions),
         "shop_id": shop_id,
-        "created_at": member.opened_at.isoformat() if member.opened_at else None,
-        "updated_at": member.changed_at.isoformat() if member.changed_at else None,
+        "created_at": member.opened_at.isoformat(),
+        "updated_at": member.changed_at.isoformat(),
     }

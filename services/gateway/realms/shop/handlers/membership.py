@@ -33,15 +33,20 @@ from services.gateway.accounts.handlers.identity import (
     seal_person,
 )
 from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.administration.handlers.administration import has_another
 from services.gateway.realms.shop.domain import (
     Invitation,
     with_card,
     workspace_to_enter,
     workspaces_of_staff,
 )
-from services.gateway.realms.shop.handlers.card import open_invitation, seal_invitation
 from services.gateway.realms.shop.handlers.shop import owned_shops, shops_of
-from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, other_admins
+from services.gateway.realms.shop.handlers.staff import (
+    LastAdmin,
+    NotStaff,
+    open_invitation,
+    seal_invitation,
+)
 from services.gateway.sessions.handlers.session import revoke_all
 from services.gateway.sessions.read_models import last_used
 
@@ -146,8 +151,9 @@ async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
         account = (await load(identity, account_id)).account
         if workspace not in account.roles and workspace not in account.offers:
             raise NotStaff
+        admin = Role(workspace, ADMIN)
         is_admin = account.roles.get(workspace) == ADMIN
-        if is_admin and not await other_admins(identity, account_id, tenant):
+        if is_admin and not await has_another(identity, account_id, admin):
             raise LastAdmin
         await execute_with_facts(identity, account_id, plan, actor=actor)
     await revoke_all(identity, account_id, reason="revoked", actor=actor, workspace=workspace)
