@@ -64,6 +64,7 @@ CRM_CODES: Final[Mapping[int, str]] = {
     409: "CONFLICT",
     429: "RATE_LIMIT_EXCEEDED",
 }
+NOT_INSTALLED_SECONDS: Final = 60
 BAD_KEY: Final = "Invalid or missing API key"
 
 
@@ -82,6 +83,12 @@ def redirect(location: str) -> Fault:
 def not_found() -> Fault:
     """The path does not exist."""
     return Fault(404, "NotFound", NOT_FOUND)
+
+
+def not_installed(service: str) -> Fault:
+    """The service behind the door is not installed."""
+    detail = f"The service {service} is not installed here"
+    return Fault(503, "NotInstalled", detail, {"Retry-After": str(NOT_INSTALLED_SECONDS)})
 
 
 def method_not_allowed(allowed: tuple[str, ...]) -> Fault:

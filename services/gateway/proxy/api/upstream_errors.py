@@ -8,6 +8,7 @@ from services.gateway.doors.domain.door import (
     BadPath,
     Closed,
     NoSuchMethod,
+    NotInstalled,
     TrailingSlash,
     WebSocketOnly,
 )
@@ -19,6 +20,8 @@ def door_fault(error: Closed, query: bytes) -> fault.Fault:
     match error:
         case BadPath():
             return fault.bad_path()
+        case NotInstalled():
+            return fault.not_installed(error.service)
         case NoSuchMethod():
             return fault.method_not_allowed(error.allowed)
         case WebSocketOnly():
