@@ -1,6 +1,5 @@
 """The maintenance commands: rebuild read models, retry or drop parked streams."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from libs.errors import Unavailable
 from libs.messaging.categories import wire_name
 from libs.messaging.reaction import FEED_PREFIX, own_feeds
 from libs.postgres.pool import Pool, unavailable_if_lost
 from libs.postgres.rls import application_role
-from libs.process.database_command import open_service_pool
+from libs.process.database_command import (
+    AWAY,
+    Faults,
+    exit_with,
+    open_service_pool,
+    status_of,
+)
 from libs.process.service import Service, open_reactions
 from libs.projections import parking
 from libs.projections.compare import Progress, TableDiff
@@ -35,6 +39,14 @@ Tenant = Annotated[str, typer.Argument(help="The tenant, as `park list` shows it
 Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it.")]
 
 LINE_SECONDS: Final = 5.0
+
+FAULTS: Final[Faults] = {
+    **AWAY,
+    **dict.fromkeys((RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked), ""),
+    parking.VersionMismatch: "It stays parked: ",
+    parking.ShardsApart: "It stays parked: ",
+    parking.StillFailing: "It still fails and stays parked: ",
+}
 
 _OUTDATED: Final = """
 SELECT name, registered.version FROM projections AS registered
@@ -65,17 +77,17 @@ def rebuild_commands(service: Service[Any]) -> typer.Typer:
         options = _BuildOptions(
             names, accept_differences=accept_differences, switch=switch, anew=anew
         )
-        _exit_with(_build(service, options))
+        exit_with(_build(service, options), FAULTS)
 
     @app.command()
     def switch(names: Names) -> None:
         """Make the built models live, even if rows differ; keep the live ones as previous."""
-        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.switch()))
+        exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.switch()), FAULTS)
 
     @app.command()
     def back(names: Names) -> None:
         """Make the previous models live again; they catch up by themselves."""
-        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()))
+        exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()), FAULTS)
 
     return app
 
@@ -85,7 +97,8 @@ def rebuild_changed(service: Service[Any], names: Sequence[str]) -> int:
 
     An error is printed as one sentence. Safe to repeat.
     """
-    return status_of(_build(service, _BuildOptions(names, accept_differences=True, anew=True)))
+    options = _BuildOptions(names, accept_differences=True, anew=True)
+    return status_of(_build(service, options), FAULTS)
 
 
 async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> Mapping[str, int]:
@@ -105,7 +118,7 @@ def rebuild_outdated(service: Service[Any], *, newer_code: bool) -> int:
     read until they are replaced. An interrupted rebuild goes on at the next call. An error is
     printed as one sentence.
     """
-    return status_of(_rebuild_outdated(service, newer_code))
+    return status_of(_rebuild_outdated(service, newer_code), FAULTS)
 
 
 async def _rebuild_outdated(service: Service[Any], newer_code: bool) -> int:
@@ -135,36 +148,19 @@ def park_commands(service: Service[Any]) -> typer.Typer:
     @app.command("list")
     def list_parked() -> None:
         """Show every parked stream, why, and how many events wait in it."""
-        _exit_with(_list_parked(service))
+        exit_with(_list_parked(service), FAULTS)
 
     @app.command()
     def retry(name: Name, tenant: Tenant, stream: Stream) -> None:
         """Apply a stream's events in order and unpark it, or leave it parked if it fails."""
-        _exit_with(_change_parked(service, name, (tenant, stream), parking.retry, "applied"))
+        exit_with(_change_parked(service, name, (tenant, stream), parking.retry, "applied"), FAULTS)
 
     @app.command()
     def drop(name: Name, tenant: Tenant, stream: Stream) -> None:
         """Discard a stream's parked events; the log still has them."""
-        _exit_with(_change_parked(service, name, (tenant, stream), parking.drop, "given up"))
+        exit_with(_change_parked(service, name, (tenant, stream), parking.drop, "given up"), FAULTS)
 
     return app
-
-
-def _exit_with(program: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(status_of(program))
-
-
-def status_of(program: Coroutine[Any, Any, int]) -> int:
-    """Run a program. Returns its exit status, or 1 after printing an error as one sentence."""
-    try:
-        return asyncio.run(program)
-    except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
-        Console(stderr=True).print(str(error), markup=False)
-    except (parking.VersionMismatch, parking.ShardsApart) as error:
-        Console(stderr=True).print(f"It stays parked: {error}", markup=False)
-    except parking.StillFailing as error:
-        Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
-    return 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.problems import ProblemShape, rfc9457_shape
+from libs.http.live import StreamHub, StreamSettings
 from libs.http.revocations import following
+from libs.http.shapes import PROBLEM, ErrorShape
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -64,7 +65,7 @@ class Manners:
     `title` and `version` are what its OpenAPI document shows, by default the service's name.
     """
 
-    shape: ProblemShape = rfc9457_shape
+    shape: ErrorShape = PROBLEM
     max_body_bytes: int = MAX_BODY_BYTES
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
@@ -226,6 +227,9 @@ def make_app(
     app.version = manners.version or app.version
     for name, build in service.app_state.items():
         setattr(app.state, name, build(context))
+    if isinstance(settings := context.settings, StreamSettings):
+        positions = context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
     return app
 
 

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from contracts.gateway import EVENTS, GatewayEvent
 from libs.http.health import Check
-from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import following
+from libs.http.shapes import REDACTED_DETAIL
 from libs.process.context import QueryContext, extended
 from libs.process.service import Manners, Service, make_app, open_service_context
 from libs.security.tokens import KeyRing
@@ -37,19 +37,7 @@ from services.gateway.proxy.api import docs
 from services.gateway.proxy.api.door import add_doors
 from services.gateway.proxy.api.readiness import readiness
 from services.gateway.proxy.stores import IdempotencyStore
-from services.gateway.realms import api as shared_auth
-from services.gateway.realms.crm.api import health as crm_health
-from services.gateway.realms.crm.api import login as crm_login
-from services.gateway.realms.crm.api import users as crm_users
-from services.gateway.realms.kiosk.api import device as kiosk_device
-from services.gateway.realms.kiosk.api import login as kiosk_login
-from services.gateway.realms.kiosk.api import setup as kiosk_setup
-from services.gateway.realms.kiosk.api import users as kiosk_users
-from services.gateway.realms.platform import api as platform_login
-from services.gateway.realms.scales import api as scales_login
-from services.gateway.realms.shop.api import current_user, memberships
-from services.gateway.realms.shop.api import login as shop_login
-from services.gateway.realms.shop.api import users as shop_users
+from services.gateway.realms import api as realms
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import access_tokens, make_verifier
 from services.gateway.sessions.api import session_check, sessions
@@ -60,13 +48,18 @@ from services.gateway.telegram.adapters import open_configured_bot
 from services.gateway.telegram.api import one_time_code
 from services.gateway.telegram.handlers.one_time_code import make_code_context
 
-ROUTERS: Final = (  # The first that matches counts; the most frequent are first.
-    *(crm_login.router, scales_login.router, kiosk_login.router, shop_login.router),
-    *(system.router, docs.router, one_time_code.router, current_user.router, memberships.router),
-    *(shop_users.router, bot_api.router, crm_health.router, oauth.router, approval.router),
-    *(platform_login.router, api_keys.router, sessions.router, session_check.router),
-    *(own_password.router, shared_auth.router, kiosk_setup.router, kiosk_device.router),
-    *(kiosk_users.router, crm_users.router),
+ROUTERS: Final = (
+    *realms.routers(),
+    system.router,
+    docs.router,
+    one_time_code.router,
+    bot_api.router,
+    oauth.router,
+    approval.router,
+    api_keys.router,
+    sessions.router,
+    session_check.router,
+    own_password.router,
 )
 """The routes that the gateway answers itself."""
 
@@ -138,7 +131,7 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     # Each door refuses large bodies in its own shape.
     manners=lambda _: Manners(
-        shape=redacted_detail_shape, max_body_bytes=sys.maxsize, docs=False, published=False
+        shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False, published=False
     ),
     open_verifier=open_deps,
     all_tenants=True,

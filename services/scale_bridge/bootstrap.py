@@ -14,7 +14,7 @@ from services.scale_bridge.bridges import reactions as enrolment
 from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
-from services.scale_bridge.context import ApiContext, Context, Hooks, problem_shape
+from services.scale_bridge.context import SHAPE, ApiContext, Context, Hooks
 from services.scale_bridge.devices.api import device, profile, strictness
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
@@ -73,7 +73,7 @@ SERVICE: Final = Service(
     projections=lambda _: [model.projection() for model in READ_MODELS],
     routers=ROUTERS,
     manners=lambda settings: Manners(
-        shape=problem_shape,
+        shape=SHAPE,
         max_body_bytes=settings.max_body_bytes,
         docs=settings.debug,
         title="Scales API",

@@ -19,7 +19,7 @@ from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import Permission, Principal
-from libs.http.problems import Problem, encodable
+from libs.http.shapes import CODED, ErrorRow
 from libs.http.visible import visible
 from libs.postgres.pool import Pool
 from libs.process import context as frame
@@ -120,18 +120,10 @@ Reader = Annotated[Principal, Depends(Allowed("scales:read"))]
 Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
 
 
-def problem_shape(error: Problem) -> Response:
-    """`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
-    detail = (
-        error.fastapi_detail if error.fastapi_detail is not None else error.detail or error.title
-    )
-    if isinstance(detail, list):
-        detail = [{**fault, "input": None} for fault in detail]
-    headers = dict(error.headers)
-    if error.type == InvalidToken.__name__:
-        headers.pop("WWW-Authenticate", None)
-    body = {"detail": encodable(detail), "code": error.type}
-    return JSONResponse(body, error.status, headers=headers)
+SHAPE: Final = CODED.with_rows(
+    {InvalidToken: ErrorRow(401, "InvalidToken", "Invalid token", headers={})}
+)
+"""`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
 
 
 def unfit(*faults: tuple[tuple[str, ...], str]) -> HTTPException:

@@ -31,7 +31,7 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.security.sealed_box import generate_private
@@ -54,7 +54,6 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import DeviceFields
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
@@ -157,13 +156,15 @@ class Remote:
 
     async def register(self, simulator: Simulator) -> DeviceId:
         """Register a simulated scale that the agent drives."""
-        given = DeviceFields(
-            name=f"scale {uuid4()}",
-            ip=simulator.host,
-            port=simulator.port,
-            password=PASSWORD,
-            bridge=self.bridge,
-        )
+        given = {
+            "name": f"scale {uuid4()}",
+            "description": "",
+            "ip": simulator.host,
+            "port": simulator.port,
+            "protocol": "TCP",
+            "password": PASSWORD,
+            "bridge": self.bridge,
+        }
         saved = await device.register(self.context, self.owner, given, self.metadata)
         return saved.loaded.device_id
 
@@ -261,7 +262,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
             routers=[bridge_api.router],
             deps=SimpleNamespace(**vars(remote.context), verifier=verifier(SERVICE.name)),
             checks={},
-            problem_shape=detail_shape,
+            problem_shape=DETAIL,
         )
         await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)

@@ -82,7 +82,7 @@ class Doors:
         except Closed as error:
             if self._routed_locally(scope, error):
                 return await self._app(scope, receive, send)
-            refusal = door_fault(error, scope["query_string"])
+            refusal = door_fault(error)
             return await self._refuse(self._body_reader(scope, receive), send, error.shape, refusal)
         scope["route"] = route_match.rule
         return await self._forward(route_match, scope, receive, send)
@@ -109,7 +109,7 @@ class Doors:
         except NoDoor:
             return await refuse(scope, send, Shape.DETAIL, fault.not_found())
         except Closed as error:
-            return await refuse(scope, send, error.shape, door_fault(error, scope["query_string"]))
+            return await refuse(scope, send, error.shape, door_fault(error))
         return await self._websockets.forward(route_match, scope, receive, send)
 
     def _find(self, scope: Scope, method: str) -> RouteMatch:

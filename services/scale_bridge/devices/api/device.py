@@ -1,5 +1,6 @@
 """Scales: registered, listed, changed, removed (§1.1, 3 to 7)."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -23,7 +24,6 @@ from services.scale_bridge.context import (
 from services.scale_bridge.devices.handlers import device as handler
 from services.scale_bridge.devices.handlers.device import (
     BridgeUnknown,
-    DeviceFields,
     LoadedDevice,
     owner_of,
 )
@@ -85,15 +85,7 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         rows = await device.owned(connection, caller.tenant, owner)
     return [
-        Device(
-            id=row["number"],
-            name=row["name"],
-            description=row["description"],
-            ip=row["ip"],
-            port=row["port"],
-            protocol=row["protocol"],
-            cached_dirty=row["revision"] != row["confirmed"],
-        )
+        Device(id=row["number"], cached_dirty=row["revision"] != row["confirmed"], **row)
         for row in rows
     ]
 
@@ -101,7 +93,7 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 @router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
-    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
+    fields = body.model_dump(exclude_none=True)
     metadata = request_metadata(request, caller)
     try:
         saved = await handler.register(scales, owner_of(caller.subject), fields, metadata)
@@ -124,7 +116,7 @@ async def update(
 ) -> Device:
     """Change the given fields of a scale. Another address invalidates the catalogue (R9)."""
     loaded = await own_device(scales, caller, device_id)
-    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
+    fields = body.model_dump(exclude_none=True)
     try:
         saved = await handler.change(scales, loaded, fields, request_metadata(request, caller))
     except (BadAddress, BadPassword, BridgeUnknown) as error:
@@ -146,16 +138,7 @@ async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
 
 
 def _present(loaded: LoadedDevice, *, dirty: bool) -> Device:
-    details = loaded.details
-    return Device(
-        id=loaded.device.number,
-        name=details.name,
-        description=details.description,
-        ip=details.ip,
-        port=details.port,
-        protocol=details.protocol,
-        cached_dirty=dirty,
-    )
+    return Device(id=loaded.device.number, cached_dirty=dirty, **asdict(loaded.details))
 
 
 def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:

@@ -1,7 +1,4 @@
-"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14).
-
-A new field of a scale belongs here: the fields of `/devices` are those that its clients know.
-"""
+"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from contracts.scale_bridge import DeviceProfile
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import RuleKind, problems
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -24,7 +22,6 @@ from services.scale_bridge.context import (
     own_device,
     request_metadata,
 )
-from services.scale_bridge.devices.domain.profile import Profile
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.devices.handlers import profile as handler
 
@@ -136,7 +133,7 @@ def _fields(body: ProfileSet) -> Mapping[str, Any]:
     }
 
 
-def _present(scales: ApiContext, profile: Profile) -> Described:
+def _present(scales: ApiContext, profile: DeviceProfile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
     days = days_left(profile.next_verification, today)
     return Described(**asdict(profile), verification_days=days)

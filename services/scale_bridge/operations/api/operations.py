@@ -128,11 +128,9 @@ async def history(
                 connection, tenant, device.device_id, limit=limit + 1, offset=offset
             )
         )
-    page, more = paging.page_of(rows, limit)
-    if more:
-        last = page[-1]
-        next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
-        paging.link_next(request, response, next_)
+    page = paging.linked(
+        request, response, rows, limit, lambda row: (row["queued_at"], row["operation_id"])
+    )
     return [_job_of_row(row) for row in page]
 
 

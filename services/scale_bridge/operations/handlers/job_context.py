@@ -31,7 +31,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
-from services.scale_bridge.transfer.domain.kinds import KINDS, Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class JobContext:
     @property
     def is_first_half(self) -> bool:
         """Whether another task of the same operation follows this one."""
-        return KINDS[Kind(self.queued.kind)].first is self.device_task.kind
+        return self.device_task.kind != self.queued.kind
 
 
 async def load(context: Context, job: Job) -> JobContext | None:
@@ -105,7 +105,7 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
 
 
 async def _build(context: Context, job: Job, queued: OperationQueued) -> JobContext | None:
-    spec = KINDS[Kind(queued.kind)]
+    spec = Kind(queued.kind).spec
     # The device first: a catalogue that is loaded after it belongs to the same address.
     loaded = await device.load(context, job.tenant, job.device_id)
     copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
@@ -139,20 +139,19 @@ async def _device_task(
     document: Document | None,
 ) -> DeviceTask:
     """Raises SealBroken."""
-    kind = Kind(queued.kind)
-    spec, details = KINDS[kind], loaded.details
-    automatic = spec.automatic or queued.asked_by == BY_RECOVERY
+    kind, details = Kind(queued.kind), loaded.details
+    automatic = kind.spec.automatic or queued.asked_by == BY_RECOVERY
     return DeviceTask(
         operation_id=job.operation_id,
         device_id=job.device_id,
-        kind=spec.first if spec.first is not None and document is None else kind,
+        kind=Kind.FETCH if kind.spec.fetches_first and document is None else kind,
         address=details.ip,
         port=details.port,
         password=context.settings.seal().open(details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
         desired=document,
-        known=await _on_scale(context, job, copy) if spec.sends else None,
+        known=await _on_scale(context, job, copy) if kind.spec.sends else None,
         diagnose=context.settings.diagnose_auto if automatic else context.settings.diagnose,
         strictness=loaded.device.overrides.strictness,
     )

@@ -22,7 +22,7 @@ from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.administration.handlers.account import open_account, update_person
 from services.gateway.administration.handlers.administration import has_another
 from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
-from services.gateway.realms.shop.handlers.membership import change_invitation, invite
+from services.gateway.realms.shop.handlers.membership import invite
 from services.gateway.realms.shop.handlers.staff import (
     LastAdmin,
     NotStaff,
@@ -217,8 +217,8 @@ async def _reinvite(
     invitation = Invitation(phone=member.phone or "", card=card(member.card))
     account_id, actor = member.account_id, str(administrator.account_id)
     try:
-        await change_invitation(
-            identity, account_id, administrator.tenant, invitation, after, actor=actor
+        await invite(
+            identity, account_id, administrator.tenant, invitation, after, actor=actor, again=True
         )
     except OfferUnknown:
         raise NotStaff from None

@@ -73,44 +73,35 @@ async def invite(
     shop_role: ShopRole,
     *,
     actor: str,
+    again: bool = False,
 ) -> None:
-    """Invite an account to a shop. Raises ActsThere for a member or a pending invitation,
-    OfferedTooOften, AccountUnknown, Unavailable."""
+    """Invite an account to a shop, or change a pending invitation (`again`).
+
+    Raises ActsThere for a member or a pending invitation, with `again` OfferUnknown if it was
+    answered; OfferedTooOften, AccountUnknown, Unavailable.
+    """
     workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
-        if workspace in account.offers:
-            raise ActsThere
-        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
-
-    await execute_with_facts(identity, account_id, plan, actor=actor)
-
-
-async def change_invitation(
-    identity: Identity,
-    account_id: AccountId,
-    tenant: str,
-    invitation: Invitation,
-    shop_role: ShopRole,
-    *,
-    actor: str,
-) -> None:
-    """Change the role or card of an invitation. Raises OfferUnknown if it was answered,
-    OfferedTooOften, Unavailable."""
-    workspace = workspace_of_shop(tenant)
-
-    async def plan(account: Account) -> Plan:
-        if (offer := account.offers.get(workspace)) is None:
-            raise OfferUnknown
-        previous = open_invitation(identity, account_id, tenant, offer.sealed)
-        if (previous, offer.role) == (invitation, shop_role.name):
-            return None, ()
-        if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
-            # Withdrawing is possible beyond the limit of offers.
-            return DeclineOffer(
-                account_id=account_id, workspace=workspace, now=identity.clock()
-            ), ()
-        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
+        offer = account.offers.get(workspace)
+        if (offer is not None) != again:
+            raise OfferUnknown if again else ActsThere
+        if offer is not None:
+            before = open_invitation(identity, account_id, tenant, offer.sealed), offer.role
+            if before == (invitation, shop_role.name):
+                return None, ()
+            if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
+                # Withdrawing is possible beyond the limit of offers.
+                now = identity.clock()
+                return DeclineOffer(account_id=account_id, workspace=workspace, now=now), ()
+        command = OfferRole(
+            account_id=account_id,
+            role=Role(workspace, shop_role.name),
+            number=await next_number(identity.pool),
+            sealed=seal_invitation(identity, account_id, tenant, invitation),
+            now=identity.clock(),
+        )
+        return command, ()
 
     await execute_with_facts(identity, account_id, plan, actor=actor)
 
@@ -211,22 +202,6 @@ def first_shop(account: Account, role: str | None = None) -> Workspace | None:
     if any(workspace.realm == Realm.SHOP for workspace in account.roles):
         return None
     return oldest_offer(account.offers, role)
-
-
-async def _offer(
-    identity: Identity,
-    account_id: AccountId,
-    tenant: str,
-    invitation: Invitation,
-    shop_role: ShopRole,
-) -> OfferRole:
-    return OfferRole(
-        account_id=account_id,
-        role=Role(workspace_of_shop(tenant), shop_role.name),
-        number=await next_number(identity.pool),
-        sealed=seal_invitation(identity, account_id, tenant, invitation),
-        now=identity.clock(),
-    )
 
 
 def _is_open(offer: Offer) -> bool:

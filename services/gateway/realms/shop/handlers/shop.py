@@ -87,13 +87,29 @@ async def register_shop(
         city=city,
         registered_at=identity.clock(),
     )
+    if known is None:
+        await _open_account(identity, shop, phone, telegram_id)
+    else:
+        await _grant(identity, shop)
+    return account_id, shop
 
+
+async def _grant(identity: Identity, shop: ShopRegistered) -> None:
     async def plan(account: Account) -> Plan:
-        return await _plan_grant(identity, account, shop)
+        if not account.active:
+            raise NotAdmitted
+        # An account that works in other shops may register one of its own.
+        if await owned_shops(identity, shop.account_id, account):
+            raise ShopExists
+        now, role = shop.registered_at, _admin_of(shop)
+        return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
 
-    if known is not None:
-        await execute_with_facts(identity, account_id, plan, actor=str(account_id))
-        return account_id, shop
+    await execute_with_facts(identity, shop.account_id, plan, actor=str(shop.account_id))
+
+
+async def _open_account(
+    identity: Identity, shop: ShopRegistered, phone: str, telegram_id: int | None
+) -> None:
     # A Telegram account may belong to another account, for example by a former phone.
     free = telegram_id is not None and await is_available(identity, telegram_id)
     person = Person(phone=phone, telegram_id=telegram_id if free else None)
@@ -102,25 +118,17 @@ async def register_shop(
             identity,
             with_card(person, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id)),
             password=None,
-            roles=[Role(workspace_of_shop(shop.tenant), ADMIN)],
-            actor=str(account_id),
-            account_id=account_id,
+            roles=[_admin_of(shop)],
+            actor=str(shop.account_id),
+            account_id=shop.account_id,
             facts=_fact(shop),
         )
     except AddressTaken:
         raise ShopExists from None
-    return account_id, shop
 
 
-async def _plan_grant(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
-    if not account.active:
-        raise NotAdmitted
-    # An account that works in other shops may register one of its own.
-    if await owned_shops(identity, shop.account_id, account):
-        raise ShopExists
-    role = Role(workspace_of_shop(shop.tenant), ADMIN)
-    now = shop.registered_at
-    return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
+def _admin_of(shop: ShopRegistered) -> Role:
+    return Role(workspace_of_shop(shop.tenant), ADMIN)
 
 
 def _fact(shop: ShopRegistered) -> Sequence[Fact[GatewayEvent]]:
