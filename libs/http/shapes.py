@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from libs.errors import Refused
 from libs.http.body_limit import SMALL_BODY_BYTES, with_limit
 from libs.http.problems import EXPECTED, MAX_FAULTS, Problem, encodable, problem_of
+from libs.postgres.idempotency import KeyReused
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 INVALID: Final = "VALIDATION_ERROR"
@@ -209,6 +210,7 @@ TRACED: Final = ErrorShape(
     body=traced_body,
     rows={
         RequestValidationError: _traced_faults,
+        KeyReused: ErrorRow(409, "IDEMPOTENCY_CONFLICT", "The key belongs to another request"),
     },
     codes={status.value: status.name for status in HTTPStatus},
     headers={401: {**CHALLENGE, "Cache-Control": "no-store"}},

@@ -63,7 +63,6 @@ from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.door import Doors
 from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.readiness import readiness
-from services.gateway.proxy.stores import IdempotencyStore
 from services.gateway.realms import api as shared_auth
 from services.gateway.realms.crm.api import health as crm_health
 from services.gateway.realms.crm.api import login as crm_login
@@ -205,7 +204,6 @@ def make_deps(
         webhook_secret=webhook_secret(settings.bot_token) if settings.bot_token else None,
         telemetry=telemetry,
         doors=with_hosts(settings.doors_by_host()),
-        idempotency_store=IdempotencyStore(pool),
         key_uses=key_uses.KeyUses(pool),
         keys=_known_keys(settings, pool),
         internal_tokens=_internal_tokens(settings, signing_keys),

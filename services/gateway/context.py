@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from services.gateway.doors.stores import Limits
     from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
     from services.gateway.proxy.adapters.upstream import Upstream
-    from services.gateway.proxy.stores import IdempotencyStore
     from services.gateway.sessions.adapters.access_tokens import AccessTokens
     from services.gateway.settings import Settings
     from services.gateway.telegram.handlers.one_time_code import CodeContext
@@ -46,7 +45,6 @@ class Deps:
     doors: tuple[Door, ...]
     keys: KnownKeys
     key_uses: KeyUses
-    idempotency_store: IdempotencyStore
     internal_tokens: InternalTokenIssuer
     access_tokens: AccessTokens
     limits: Limits
