@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
@@ -19,8 +18,6 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.ingest.context import Deps
 from services.ingest.dashboard.api import boxes, dashboard, stream
-from services.ingest.dashboard.api.live import Live
-from services.ingest.dashboard.api.overview import PROJECTIONS
 from services.ingest.dashboard.read_models import activity, box, presence
 from services.ingest.dashboard.stores import PastCache
 from services.ingest.exports.api import export
@@ -65,11 +62,6 @@ def manners(settings: Settings) -> Manners:
 @asynccontextmanager
 async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Deps]:
     """What the routes of ingest receive."""
-
-    async def positions() -> object:
-        moved = await api.consistency.positions()
-        return [moved.get(name) for name in PROJECTIONS]
-
     yield extended(
         Deps,
         api,
@@ -77,14 +69,8 @@ async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Dep
         export_slots=asyncio.Semaphore(api.settings.export_slots),
         as_of_slots=asyncio.Semaphore(api.settings.as_of_slots),
         past_cache=PastCache(),
-        positions=positions,
         items_in_box=partial(logged_items.of_box, api.reading),
     )
-
-
-def show_live(app: FastAPI) -> None:
-    """Give the app the hub of its live dashboards."""
-    app.state.live = Live(app.state.deps)
 
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
@@ -107,7 +93,6 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     manners=manners,
     open_api=open_deps,
-    on_app=show_live,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -72,7 +72,8 @@ class Door:
     and it is the audience of internal tokens; empty if there is none. `rules` are the service's
     paths. `repeated` is a part of paths that some clients send twice. `hosts` are host names in
     lower case that are bound to this door. `origins` are the default origins for CORS: pages on a
-    developer's machine.
+    developer's machine. `about` explains the door and its login to client developers, in Markdown.
+    `form_login` is the path of a login by a form (OAuth 2, password), empty if there is none.
     """
 
     name: str
@@ -85,6 +86,8 @@ class Door:
     rules: tuple[Rule, ...]
     hosts: frozenset[str] = frozenset()
     origins: tuple[str, ...] = ()
+    about: str = ""
+    form_login: str = ""
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:

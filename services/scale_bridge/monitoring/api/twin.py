@@ -158,7 +158,7 @@ async def drifting(
     """
     loaded, after = await own_device(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, loaded.device_id, scales.clock()
-    copy = (await catalogue.load(scales.context, tenant, device)).catalogue
+    copy = (await catalogue.load(scales, tenant, device)).catalogue
     await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_connection(scales.reading, tenant) as connection:
         differing = await drift.differences(

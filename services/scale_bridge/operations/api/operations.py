@@ -99,9 +99,9 @@ async def queue(
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.enqueue(scales.context, request)
+    await handler.enqueue(scales, request)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
-    return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
+    return _job(operation_id, await handler.load(scales, caller.tenant, operation_id))
 
 
 @router.get("/devices/{device_id}/operations")
@@ -174,7 +174,7 @@ async def _job_of(
     scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     its_id, owner = OperationId(operation_id), owner_of(caller.subject)
-    state = await handler.load_owned(scales.context, caller.tenant, its_id, device_id, owner)
+    state = await handler.load_owned(scales, caller.tenant, its_id, device_id, owner)
     job = _job(its_id, state)
     return job if state.ended else await _with_progress(scales, caller.tenant, job)
 
