@@ -79,7 +79,7 @@ def _cells(
     columns: Sequence[Column], rows: Iterable[Any], formats: Mapping[Kind, Format]
 ) -> Iterable[Sequence[str | int]]:
     pairs = [(column.value, formats[column.kind]) for column in columns]
-    return ([format(value(row)) for value, format in pairs] for row in rows)
+    return ([as_cell(value(row)) for value, as_cell in pairs] for row in rows)
 
 
 def _lines(rows: Iterable[Sequence[str | int]]) -> bytes:
