@@ -79,7 +79,7 @@ def _cells(
     columns: Sequence[Column], rows: Iterable[Any], formats: Mapping[Kind, Format]
 ) -> Iterable[Sequence[str | int]]:
     pairs = [(column.value, formats[column.kind]) for column in columns]
-    return ([as_cell(value(row)) for value, as_cell in pairs] for row in rows)
+    return ([text_of(value(row)) for value, text_of in pairs] for row in rows)
 
 
 def _lines(rows: Iterable[Sequence[str | int]]) -> bytes:

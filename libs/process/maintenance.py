@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ from libs.process.database_command import (
     open_service_pool,
     status_of,
 )
+from libs.process.service import Service, open_reactions
 from libs.projections import parking
 from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
@@ -31,10 +32,6 @@ from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.shards import StreamKey
 from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 from libs.settings import ServiceSettings
-from libs.telemetry import traces
-
-if TYPE_CHECKING:
-    from libs.process.service import Service
 
 Name = Annotated[str, typer.Argument(help="The name, as `park list` shows it.")]
 Names = Annotated[list[str], typer.Argument(help="The read models' names.")]
@@ -58,7 +55,7 @@ WHERE registered.state = 'live' AND registered.version < code.version ORDER BY n
 """
 
 
-def rebuild_commands(service: "Service[Any]") -> typer.Typer:
+def rebuild_commands(service: Service[Any]) -> typer.Typer:
     """`rebuild build | switch | back`."""
     app = typer.Typer(no_args_is_help=True, help="Build read models anew beside the live ones.")
 
@@ -95,7 +92,7 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
     return app
 
 
-def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
+def rebuild_changed(service: Service[Any], names: Sequence[str]) -> int:
     """Rebuild read models that are known to differ, and switch to them. Returns an exit status.
 
     An error is printed as one sentence. Safe to repeat.
@@ -114,7 +111,7 @@ async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> 
     return {row["name"]: row["version"] for row in rows}
 
 
-def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
+def rebuild_outdated(service: Service[Any], *, newer_code: bool) -> int:
     """Rebuild read models whose position in the log is not known. Returns an exit status.
 
     With `newer_code` also those that an older version of their code filled. The old rows can be
@@ -124,7 +121,7 @@ def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
     return status_of(_rebuild_outdated(service, newer_code), FAULTS)
 
 
-async def _rebuild_outdated(service: "Service[Any]", newer_code: bool) -> int:
+async def _rebuild_outdated(service: Service[Any], newer_code: bool) -> int:
     settings = service.read_settings()
     async with owner_pool(service) as pool:
         outdated = await _find_outdated(pool, service.projections(settings))
@@ -144,7 +141,7 @@ async def _rebuild_outdated(service: "Service[Any]", newer_code: bool) -> int:
     return await _build(service, _BuildOptions(now, accept_differences=True, samples=False))
 
 
-def park_commands(service: "Service[Any]") -> typer.Typer:
+def park_commands(service: Service[Any]) -> typer.Typer:
     """`park list | retry | drop`."""
     app = typer.Typer(no_args_is_help=True, help="Streams set aside because they failed.")
 
@@ -177,7 +174,7 @@ class _BuildOptions:
     samples: bool = True
 
 
-async def _build(service: "Service[Any]", options: _BuildOptions) -> int:
+async def _build(service: Service[Any], options: _BuildOptions) -> int:
     console, names = Console(), " ".join(options.names)
     with _progress(console) as progress:
         async with _rebuild(service, options.names, progress) as rebuild:
@@ -195,7 +192,7 @@ async def _build(service: "Service[Any]", options: _BuildOptions) -> int:
 
 
 async def _with_rebuild(
-    service: "Service[Any]",
+    service: Service[Any],
     names: Sequence[str],
     action: Callable[[Rebuild], Coroutine[Any, Any, None]],
 ) -> int:
@@ -205,7 +202,7 @@ async def _with_rebuild(
     return 0
 
 
-async def _list_parked(service: "Service[Any]") -> int:
+async def _list_parked(service: Service[Any]) -> int:
     async with owner_pool(service) as pool:
         streams = await parking.list_parked(pool)
     # People copy the streams, so a long one is folded and never cut.
@@ -220,7 +217,7 @@ async def _list_parked(service: "Service[Any]") -> int:
 
 
 async def _change_parked(
-    service: "Service[Any]",
+    service: Service[Any],
     name: str,
     key: StreamKey,
     action: Callable[[Pool, Projection[Any], StreamKey], Coroutine[Any, Any, int]],
@@ -238,7 +235,7 @@ async def _change_parked(
 
 @asynccontextmanager
 async def _rebuild(
-    service: "Service[Any]", names: Sequence[str], progress: Progress
+    service: Service[Any], names: Sequence[str], progress: Progress
 ) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
@@ -248,34 +245,30 @@ async def _rebuild(
             yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)
 
 
-def owner_pool(service: "Service[Any]") -> AbstractAsyncContextManager[Pool]:
+def owner_pool(service: Service[Any]) -> AbstractAsyncContextManager[Pool]:
     """A pool with the rights of the login itself, without a statement timeout."""
     return open_service_pool(
         service, "maintenance", size=4, as_owner=True, statement_timeout=timedelta(0)
     )
 
 
-def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -> Projection[Any]:
+def _projection(service: Service[Any], settings: ServiceSettings, name: str) -> Projection[Any]:
     return _named(name, service.projections(settings))
 
 
 @asynccontextmanager
 async def _projection_or_feed(
-    service: "Service[Any]", settings: ServiceSettings, name: str
+    service: Service[Any], settings: ServiceSettings, name: str
 ) -> AsyncIterator[Projection[Any]]:
     """The read model of this name, or the inbox feed of a reaction to the service's own facts.
 
     A feed needs the reactions, which are opened for as long as the block lasts.
     """
-    if service.open_reactions is None or not name.startswith(FEED_PREFIX):
+    if not service.reactions or not name.startswith(FEED_PREFIX):
         yield _projection(service, settings, name)
         return
-    telemetry = traces.set_up(service.name, settings.otlp_endpoint)
-    try:
-        async with service.open_reactions(settings, telemetry) as reactions:
-            yield _named(name, own_feeds(wire_name(service.name), reactions))
-    finally:
-        await telemetry.stop()
+    async with open_reactions(service, settings) as reactions:
+        yield _named(name, own_feeds(wire_name(service.name), reactions))
 
 
 def _named(name: str, projections: Sequence[Projection[Any]]) -> Projection[Any]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.errors import Refused
 from libs.http.auth import Principal, require
 from libs.http.manifest import traffic
+from libs.http.paging import Offset
 from libs.http.problems import problem_of
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
@@ -51,7 +52,6 @@ UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log",
 Mender = Annotated[Principal, Depends(require("scan:remove"))]
 Chosen = Literal["open", "mended", "dropped", "all"]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class Dropping(BaseModel):
