@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import typer
 from fastapi import APIRouter, FastAPI
+from prometheus_client import Gauge
 from rich.console import Console
 from starlette.middleware import Middleware
 
@@ -17,7 +18,7 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.live import StreamHub, StreamSettings
+from libs.http.live import StreamHub
 from libs.http.problems import ProblemShape, rfc9457_shape
 from libs.http.revocations import following
 from libs.messaging.reaction import Reaction
@@ -90,9 +91,10 @@ class Service(Generic[AnySettings]):
 
     `settings` are read from the environment under the service's name in capitals. `events` are
     those of its log. `open_api` turns the frame's `ApiContext` into what its routes receive;
-    `longest_statement` is the limit of queries that set one of their own.
-    `reactions` are those of its worker and `open_tasks` what else that does. With `revocation` the
-    worker stores revoked sessions for its API processes.
+    `longest_statement` is the limit of queries that set one of their own. `reactions` are those of
+    its worker and `open_tasks` what else that does. `streams` counts the streams of a service with
+    live queries, whose settings are `StreamSettings` too. With `revocation` the worker stores
+    revoked sessions for its API processes.
 
     `open_app` and `open_reactions` replace what the frame builds. `package` holds the migrations,
     by default `services.<name>`.
@@ -105,6 +107,7 @@ class Service(Generic[AnySettings]):
     routers: Sequence[APIRouter] = ()
     manners: Callable[[AnySettings], Manners] = _plain_manners
     open_api: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
+    streams: Gauge | None = None
     longest_statement: timedelta | None = None
     reactions: Callable[[Any], Sequence[Reaction[Any]]] | None = None
     revocation: Revocation | None = None
@@ -196,9 +199,9 @@ def make_app(
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
-    if isinstance(settings := context.settings, StreamSettings):
-        positions = context.consistency.positions
-        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
+    if service.streams is not None:
+        settings, positions = context.settings, context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, positions, service.streams)
     return app
 
 

@@ -24,6 +24,7 @@ from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
+from libs.http.live import StreamHub
 from libs.http.revocations import Revocations, following
 from libs.http.session_check import SessionCheck, at_gateway
 from libs.messaging.reaction import Reaction
@@ -51,7 +52,6 @@ from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.monitoring.api import board, shops, twin
-from services.scale_bridge.monitoring.api.board_feed import BoardFeed
 from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as RETENTION_SECONDS
 from services.scale_bridge.monitoring.handlers import Retention
 from services.scale_bridge.monitoring.read_models import display_history
@@ -254,7 +254,8 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION
-    app.state.board_feed = BoardFeed(deps)
+    positions = deps.consistency.positions
+    app.state.live = StreamHub(deps.doorbell, deps.settings, positions, board.STREAMS)
     return app
 
 

@@ -3,7 +3,7 @@
 No subject is imported here; their types are imported for the type checker only.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
@@ -25,6 +25,7 @@ from libs.http.revocations import Revocations
 from libs.http.visible import visible
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
+from libs.process.context import Consistency
 from libs.security.sealing import Seal
 from libs.telemetry.traces import Telemetry, current_traceparent
 
@@ -96,20 +97,6 @@ class Context:
     diagnose_auto: bool = False
     default_interval: int | None = None
     rules: dict[str, tuple["Rules", int]] = field(default_factory=dict)
-
-
-class Consistency(Protocol):
-    """Waits for read models to have the events of a token."""
-
-    async def wait_visible(
-        self, models: Sequence[str], tokens: Sequence[str], within: float
-    ) -> bool:
-        """Whether the read models have the events of the tokens within so many seconds."""
-        ...
-
-    async def caught_up(self, model: str, tenant: str) -> bool:
-        """Whether a read model has all present events of a tenant before a deadline."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

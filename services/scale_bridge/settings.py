@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator
 
 from libs.currency import minor_unit_digits
+from libs.http.live import StreamSettings
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
 from services.scale_bridge.driver.adapters.connection import Limits
@@ -17,7 +18,7 @@ from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 
-class Settings(ServiceSettings):
+class Settings(StreamSettings, ServiceSettings):
     """Read from `SCALE_BRIDGE_…`; the names of the original service (§1.5) are accepted too.
 
     `seal_keys` (or `FERNET_KEY`) are url-safe base64 of 32 bytes each, newest first, separated by
@@ -97,12 +98,6 @@ class Settings(ServiceSettings):
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
     idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
     round_seconds: float = Field(default=1.0, gt=0, le=60)
-
-    max_streams: int = Field(default=100, ge=1, le=10_000)
-    stream_poll_seconds: float = Field(default=1.0, gt=0, le=10)
-    stream_idle_seconds: float = Field(default=2.0, gt=0, le=60)
-    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
-    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
 
     @field_validator("seal_keys")
     @classmethod
