@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.process.context import ApiContext, extended
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
@@ -49,7 +49,7 @@ ROUTERS: Final = (
 def manners(settings: Settings) -> Manners:
     """The bodies that ingest accepts, and the shape of its refusals."""
     return Manners(
-        shape=detail_shape,
+        shape=DETAIL,
         max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
         outer=[Middleware(normalize_paths)],

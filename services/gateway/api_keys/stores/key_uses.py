@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.gateway.doors.domain.caller import Caller
 
 SECONDS: Final = 60.0
-AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+AWAY: Final = (Unavailable, *ANY_ERROR)
 
 WRITE: Final = """
     INSERT INTO key_use AS known (tenant, key_id, last_used)

@@ -4,6 +4,7 @@ Of catalogues, only the revision numbers are projected (R19).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -146,9 +147,10 @@ def _collect(
 ) -> None:
     match envelope.event:
         case DeviceRegistered() | DeviceChanged() as event:
-            details = {name: getattr(event, name) for name in _DETAILS if hasattr(event, name)}
             row = devices.setdefault((envelope.tenant, event.device_id), {})
-            row.update(details, version=envelope.version, removed=False)
+            row.update(asdict(event.details), version=envelope.version, removed=False)
+            if isinstance(event, DeviceRegistered):
+                row.update(number=event.number, owner=event.owner)
         case DeviceRemoved(device_id=device_id):
             row = devices.setdefault((envelope.tenant, device_id), {})
             row.update(version=envelope.version, removed=True, bridge=None)

@@ -13,7 +13,6 @@ from uuid import UUID
 from contracts.envelope import Envelope
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent, VerificationDue
 from libs.projections.projection import Connection
-from services.scale_bridge.devices.domain.profile import profile_of
 from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 PROFILED: Final = """
@@ -69,7 +68,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     for envelope in events:
         match envelope.event:
             case DeviceProfiled() as event:
-                profile = profile_of(event)
+                profile = event.profile
                 key = envelope.tenant, event.device_id
                 # In the order of the columns of `PROFILED`.
                 profiled[key] = (

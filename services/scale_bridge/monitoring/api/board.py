@@ -170,7 +170,7 @@ async def board(scales: Scales, caller: Reader, located: Located) -> Response:
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def stream(scales: Scales, caller: Reader, located: Located) -> Response:
-    """First an event `board` with all scales, then events `scales` with changed ones and `gone`.
+    """The board as a stream: an event `board` with all scales, then `scales` (changed) and `gone`.
 
     It ends after a configured time, and with the session of the caller; then reconnect.
     """

@@ -62,7 +62,7 @@ async def of_article(
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def stream(scales: Scales, caller: Reader, article: Article) -> Response:
-    """The same as a stream of events `delivery`, one for every change."""
+    """The delivery of a price as a stream: an event `delivery` for every change."""
     await _of_article(scales, caller, article)
     return EventStream(LiveDelivery(scales, caller, article), caller)
 
