@@ -10,11 +10,10 @@ from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
-from libs.http.shapes import DETAIL
 from libs.process.context import ApiContext, extended
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
-from services.ingest.context import Deps
+from services.ingest.context import SHAPE, Deps
 from services.ingest.dashboard.api import boxes, dashboard, stream
 from services.ingest.dashboard.read_models import activity, box, presence
 from services.ingest.dashboard.stores import PastCache
@@ -67,12 +66,13 @@ SERVICE: Final = Service(
         *(export.router, quarantine.router, system.router),
     ),
     manners=lambda settings: Manners(
-        shape=DETAIL,
+        shape=SHAPE,
         max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
         outer=[Middleware(normalize_paths)],
     ),
     api_context=api_context,
+    streams=stream.STREAMS,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

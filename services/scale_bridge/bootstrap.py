@@ -19,7 +19,6 @@ from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.monitoring import handlers as retention
 from services.scale_bridge.monitoring.api import board, shops, twin
-from services.scale_bridge.monitoring.api.board_feed import BoardFeed
 from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.api import fetch, operations, upload
@@ -67,7 +66,7 @@ SERVICE: Final = Service(
         catalogues=CatalogueCache(),
         completions=CompletionWaiter(frame.store, frame.doorbell),
     ),
-    app_state={"board_feed": BoardFeed},
+    streams=board.STREAMS,
     connections=Connections(api=3, tasks=4),
     reactions=(shop.announcements, shop.prices, lambda _: enrolment.enrolments()),
     tasks=(worker.open_task,),
