@@ -52,13 +52,6 @@ async def ping() -> dict[str, bool | str]:
     return {"ok": True, "message": "pong"}
 
 
-@router.get("/version")
-@traffic("none")
-async def version() -> dict[str, str]:
-    """The version of the API."""
-    return {"version": VERSION}
-
-
 @router.get("/health")
 @traffic("none")
 async def health(ingest: Ingest) -> JSONResponse:
