@@ -71,7 +71,6 @@ class Manners:
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
-    published: bool = True
     title: str | None = None
     version: str | None = None
 
@@ -105,7 +104,8 @@ class Service(Generic[AnySettings]):
     jobs work with, `open_api` its `ApiContext` into what routes receive. `open_verifier` makes that
     of a `QueryContext` and the service's name: by default tokens are verified with the keys of the
     gateway. `longest_statement` is the limit of queries that set one of their own; with
-    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
+    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections. The
+    gateway publishes the routes and the document of services that are `published`.
     `app_state` holds what the app builds from its context, such as the hub of its streams, by the
     name on `app.state`.
 
@@ -129,6 +129,7 @@ class Service(Generic[AnySettings]):
     app_state: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     longest_statement: timedelta | None = None
     all_tenants: bool = False
+    published: bool = True
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
@@ -221,7 +222,7 @@ def make_app(
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
-        published=manners.published,
+        published=service.published,
         outer=manners.outer,
     )
     app.title = manners.title or app.title
