@@ -2,8 +2,7 @@
 
 `<service>.json` is generated from the routes themselves: `python -m services.<service> routes`. A
 route has a method, `(websocket)` for WebSockets; a path, in which `{}` is one segment; the scope it
-requires, null if it is public; and its rate class. A `slow` route waits for something outside, an
-`idempotent` one may be repeated under one `Idempotency-Key`.
+requires, null if it is public; and its rate class. A `slow` route waits for something outside.
 """
 
 import json

@@ -55,13 +55,6 @@ class Seal:
             raise SealBroken("sealed for something else")
         return text
 
-    def reseal(self, sealed: str) -> str:
-        """Seal the same text again with the newest key. Raises `SealBroken`."""
-        try:
-            return self._fernet.rotate(sealed.encode("utf-8", "surrogatepass")).decode()
-        except InvalidToken as error:
-            raise SealBroken("no key of ours opens it") from error
-
     def digest(self, kind: str, text: str) -> str:
         """HMAC-SHA256 as 64 hexadecimal digits: an index key for `text` that does not reveal it.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, create_model, field_validator
 
-from libs.security.sealing import SealSettings, derive_key
+from libs.security.sealing import Seal, SealSettings, derive_key
 from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
 from libs.settings import ServiceSettings, checked
 from services.gateway.accounts.domain.realm import DEVICES, Realm, Term, Workspace

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from libs.currency import minor_unit_digits
+from libs.http.live import StreamSettings
 from libs.process.context import ApiSettings
 from libs.security.sealing import SealSettings
 from libs.settings import ServiceSettings, TimeZoneSettings, checked
@@ -17,7 +18,7 @@ from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 
-class Settings(SealSettings, TimeZoneSettings, ApiSettings):
+class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     """Read from `SCALE_BRIDGE_…`; the names of the original service (§1.5) are accepted too.
 
     `seal_keys` (or `FERNET_KEY`) seal the scales' passwords. "Today" on labels (R13) is the day of
@@ -91,12 +92,6 @@ class Settings(SealSettings, TimeZoneSettings, ApiSettings):
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
     idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
     round_seconds: float = Field(default=1.0, gt=0, le=60)
-
-    max_streams: int = Field(default=100, ge=1, le=10_000)
-    stream_poll_seconds: float = Field(default=1.0, gt=0, le=10)
-    stream_idle_seconds: float = Field(default=2.0, gt=0, le=60)
-    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
-    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
 
     @property
     def default_interval(self) -> int | None:

@@ -148,27 +148,6 @@ def websocket_only() -> Fault:
     return Fault(426, "UpgradeRequired", "This address speaks WebSocket", headers)
 
 
-def bad_idempotency_key() -> Fault:
-    """The `Idempotency-Key` is malformed."""
-    return Fault(400, "BadIdempotencyKey", "The Idempotency-Key is not acceptable")
-
-
-def in_flight(retry_after: int) -> Fault:
-    """The same request is still being answered."""
-    headers = {"Retry-After": str(retry_after)}
-    return Fault(409, "InFlight", "The same request is still being answered", headers)
-
-
-def already_done() -> Fault:
-    """The request was done before; its answer was not stored."""
-    return Fault(409, "AlreadyDone", "This was done before; its answer was not kept")
-
-
-def another_request() -> Fault:
-    """The `Idempotency-Key` was used for a different request."""
-    return Fault(422, "IdempotencyKeyReused", "The Idempotency-Key belongs to another request")
-
-
 def rate_limit(remaining: Remaining) -> dict[str, str]:
     """The header fields of a rate limit, by draft-ietf-httpapi-ratelimit-headers."""
     return rate_limit_headers(

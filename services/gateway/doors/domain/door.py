@@ -52,16 +52,14 @@ class Limit(StrEnum):
 class Rule:
     """A route of a door. In `path`, `{}` is one segment and a final `/*` any number of them.
 
-    Without a `scope` the route is public. `idempotent` stores responses to an `Idempotency-Key`:
-    they must not contain secrets. `slow` allows a longer time to answer, for routes that wait for
-    something outside of the service.
+    Without a `scope` the route is public. `slow` allows a longer time to answer, for routes that
+    wait for something outside of the service.
     """
 
     methods: tuple[str, ...]
     path: str
     scope: str | None
     limit: Limit
-    idempotent: bool = False
     slow: bool = False
 
 

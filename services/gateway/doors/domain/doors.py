@@ -18,7 +18,6 @@ def rules_of(service: str) -> tuple[Rule, ...]:
             path=route["path"],
             scope=route["scope"],
             limit=Limit(route["limit"]),
-            idempotent=route.get("idempotent", False),
             slow=route.get("slow", False),
         )
         for route in published(service)

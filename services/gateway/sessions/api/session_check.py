@@ -1,6 +1,6 @@
 """The internal route by which services check a session: see `libs.http.session_check`.
 
-Only networks that may read the metrics reach it, see `InternalOnly` in `services.gateway.proxy.api.door`.
+Only networks that may read the metrics reach it: see `proxy.api.door.InternalOnly`.
 """
 
 from uuid import UUID

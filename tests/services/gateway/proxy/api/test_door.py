@@ -191,7 +191,7 @@ async def test_routes_of_the_gateway_itself_answer_with_and_without_a_slash(
 ) -> None:
     answer = await gateway.post(f"/scales/auth/login{slash}", json={})
 
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "username"])
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
