@@ -20,7 +20,7 @@ FILES = sorted((ROOT / "contracts" / "routes").glob("*.json"))
 
 
 def routers(service: str) -> Any:
-    return importlib.import_module(f"services.{service}.bootstrap").ROUTERS
+    return importlib.import_module(f"services.{service}.bootstrap").SERVICE.routers
 
 
 @pytest.mark.parametrize("service", [file.stem for file in FILES])
