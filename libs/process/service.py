@@ -15,7 +15,7 @@ from rich.console import Console
 from starlette.middleware import Middleware
 
 from libs.eventsourcing.store import EventStore
-from libs.http.app import MAX_BODY_BYTES, create_app
+from libs.http.app import create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
 from libs.http.live import StreamHub
@@ -63,11 +63,12 @@ class Connections:
 class Manners:
     """How a service answers: see `libs.http.app.create_app`.
 
-    `title` and `version` are what its OpenAPI document shows, by default the service's name.
+    `max_body_bytes` are by default those of the settings. `title` and `version` are what its
+    OpenAPI document shows, the first by default the service's name.
     """
 
     shape: ErrorShape = PROBLEM
-    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_bytes: int | None = None
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
@@ -216,7 +217,7 @@ def make_app(
         },
         telemetry=context.telemetry,
         problem_shape=manners.shape,
-        max_body_bytes=manners.max_body_bytes,
+        max_body_bytes=manners.max_body_bytes or context.settings.max_body_bytes,
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
