@@ -46,7 +46,9 @@ ROUTERS: Final = (
     system.router,
 )
 
-SHAPE: Final = DETAIL.with_rows({KeyReused: ErrorRow(422, text=str(KeyReused()))})
+SHAPE: Final = DETAIL.with_rows(
+    {KeyReused: ErrorRow(422, text=str(KeyReused())), **quarantine.REFUSALS}
+)
 
 
 def manners(settings: Settings) -> Manners:
