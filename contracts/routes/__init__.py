@@ -11,8 +11,7 @@ from typing import Any
 
 
 def published(service: str) -> list[dict[str, Any]]:
-    """The routes of a service, in the order in which it tries them."""
-    routes: list[dict[str, Any]] = json.loads(
-        files(__name__).joinpath(f"{service}.json").read_text(encoding="utf-8")
-    )
+    """The routes of a service, in the order in which it tries them; none before it has any."""
+    file = files(__name__).joinpath(f"{service}.json")
+    routes: list[dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.is_file() else []
     return routes

@@ -56,9 +56,3 @@ def create_log(op: Operations, *, application_role: str) -> None:
     for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
         op.execute(statement)
     op.execute(f'GRANT SELECT, INSERT ON events TO "{application_role}"')
-
-
-def drop_log(op: Operations) -> None:
-    """Undo `create_log`, losing every event."""
-    op.execute("DROP TABLE events")
-    op.execute("DROP FUNCTION refuse_change()")

@@ -147,22 +147,9 @@ def create_inbox(op: Operations, *, application_role: str) -> None:
     create(op, (INBOX, *INBOX_INDEXES), ("inbox",), application_role)
 
 
-def drop_inbox(op: Operations) -> None:
-    """Undo `create_inbox`; unfinished messages are lost."""
-    op.execute("DROP TABLE inbox")
-
-
 def create_subscriptions(op: Operations, *, application_role: str) -> None:
     """Add fences to the inbox, and create the tables of subscriptions."""
     create(op, (*FENCED, *SUBSCRIPTIONS), TABLES, application_role)
-
-
-def drop_subscriptions(op: Operations) -> None:
-    """Undo `create_subscriptions`; unreadable records are lost."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")
-    op.execute("DELETE FROM inbox WHERE record IS NOT NULL")
-    op.execute("ALTER TABLE inbox DROP COLUMN fence, DROP COLUMN record, DROP COLUMN sequence")
 
 
 def carry_over_subscriptions(op: Operations) -> None:

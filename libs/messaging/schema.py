@@ -123,17 +123,3 @@ def create_messaging(op: Operations, *, application_role: str) -> None:
 def add_incarnations(op: Operations, *, application_role: str) -> None:
     """Give the log an id and an incarnation, and add the tables for sending a topic again."""
     create(op, INCARNATIONS, ("relay_topics", "relay_republish"), application_role)
-
-
-def drop_incarnations(op: Operations) -> None:
-    """Undo `add_incarnations`."""
-    op.execute("DROP TABLE relay_republish")
-    op.execute("DROP TABLE relay_topics")
-    op.execute("ALTER TABLE relay DROP COLUMN log_id, DROP incarnation, DROP database")
-    op.execute("ALTER TABLE relay RENAME COLUMN batch TO tick")
-
-
-def drop_messaging(op: Operations) -> None:
-    """Undo `create_messaging`."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")

@@ -61,9 +61,3 @@ def create_projections(op: Operations, *, application_role: str) -> None:
     The caller must switch row-level security of `parked_events` on.
     """
     create(op, (CHECKPOINTS, PROJECTIONS, PARKED), TABLES, application_role)
-
-
-def drop_projections(op: Operations) -> None:
-    """Undo `create_projections`."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")

@@ -95,6 +95,7 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     manners=manners,
     open_api=open_deps,
+    streams=stream.STREAMS,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -56,6 +56,7 @@ NOT_AUTHENTICATED: Final = "Not authenticated"
 BAD_TOKEN: Final = "Invalid token"  # noqa: S105 - a message
 NOT_FOUND: Final = "Not Found"
 METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
+NOT_INSTALLED_SECONDS: Final = 60
 BAD_KEY: Final = "Invalid or missing API key"
 SHAPES: Final[Mapping[Shape, ErrorShape]] = {
     Shape.DETAIL: DETAIL,
@@ -77,6 +78,12 @@ def bad_path() -> Fault:
 def not_found() -> Fault:
     """The path does not exist."""
     return Fault(404, "NotFound", NOT_FOUND)
+
+
+def not_installed(service: str) -> Fault:
+    """The service behind the door is not installed."""
+    detail = f"The service {service} is not installed here"
+    return Fault(503, "NotInstalled", detail, {"Retry-After": str(NOT_INSTALLED_SECONDS)})
 
 
 def method_not_allowed(allowed: tuple[str, ...]) -> Fault:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-from libs.eventsourcing.schema import create_log, drop_log
-from libs.messaging.schema import create_messaging, drop_messaging
+from libs.eventsourcing.schema import create_log
+from libs.messaging.schema import create_messaging
 from libs.postgres.rls import application_role, enable_tenant_rls
 
 revision = "0001"
@@ -17,9 +17,3 @@ def upgrade() -> None:
     create_log(op, application_role=ROLE)
     enable_tenant_rls(op, "events")
     create_messaging(op, application_role=ROLE)
-
-
-def downgrade() -> None:
-    """Drop them, losing every event."""
-    drop_messaging(op)
-    drop_log(op)

@@ -27,8 +27,3 @@ def upgrade() -> None:
     op.execute("CREATE INDEX api_key_hash ON api_key (hash, issued_at DESC)")
     enable_tenant_rls(op, "api_key")
     grant(op, "api_key", "SELECT", "INSERT", "UPDATE", "DELETE")
-
-
-def downgrade() -> None:
-    """Drop it; it can be rebuilt from the log."""
-    op.execute("DROP TABLE api_key")

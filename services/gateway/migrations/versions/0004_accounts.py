@@ -70,10 +70,3 @@ def upgrade() -> None:
         op.execute(index)
     op.execute("CREATE SEQUENCE account_number")
     op.execute(f"GRANT USAGE ON SEQUENCE account_number TO {application_role('gateway')}")
-
-
-def downgrade() -> None:
-    """Drop them. The tables can be rebuilt from the log; the sequence would count anew."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")
-    op.execute("DROP SEQUENCE account_number")

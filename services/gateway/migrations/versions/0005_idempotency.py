@@ -39,9 +39,3 @@ def upgrade() -> None:
     for table in TABLES:
         enable_tenant_rls(op, table)
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-
-
-def downgrade() -> None:
-    """Drop them; a repeated request is then done once more."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")

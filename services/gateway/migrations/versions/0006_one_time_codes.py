@@ -51,9 +51,3 @@ def upgrade() -> None:
     op.execute("CREATE INDEX telegram_once_until ON telegram_once (until)")
     for table in TABLES:
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-
-
-def downgrade() -> None:
-    """Drop them; people share their contact with the bot again."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")

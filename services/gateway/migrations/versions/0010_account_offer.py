@@ -29,8 +29,3 @@ def upgrade() -> None:
     op.execute(
         "CREATE INDEX account_offer_place ON account_offer (tenant, realm, of_tenant, number)"
     )
-
-
-def downgrade() -> None:
-    """Drop it; who is invited is listed nowhere, and can still accept."""
-    op.execute("DROP TABLE account_offer")

@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.messaging.schema import add_incarnations, drop_incarnations
+from libs.messaging.schema import add_incarnations
 from libs.postgres.rls import application_role
 
 revision: Final = "0013_incarnation"
@@ -14,8 +14,3 @@ down_revision: Final = "0012_follow_log"
 def upgrade() -> None:
     """Every record says which log it is from, and since which restore."""
     add_incarnations(op, application_role=application_role("gateway"))
-
-
-def downgrade() -> None:
-    """Records say it no longer."""
-    drop_incarnations(op)

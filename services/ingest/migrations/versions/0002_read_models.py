@@ -85,9 +85,3 @@ def upgrade() -> None:
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
     for index in INDEXES:
         op.execute(index)
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")

@@ -34,8 +34,3 @@ def upgrade() -> None:
     op.execute(BOX)
     enable_tenant_rls(op, "box")
     grant(op, "box", "SELECT", "INSERT", "UPDATE", "DELETE")
-
-
-def downgrade() -> None:
-    """Drop the table."""
-    op.execute("DROP TABLE box")

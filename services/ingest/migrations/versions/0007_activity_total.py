@@ -63,8 +63,3 @@ def upgrade() -> None:
     grant(op, "activity_total", "SELECT", "INSERT", "UPDATE", "DELETE")
     op.execute(HOLD)
     op.execute(FILL.format(latest=LATEST))
-
-
-def downgrade() -> None:
-    """Drop the sums; `activity` has all they say."""
-    op.execute("DROP TABLE activity_total")

@@ -42,8 +42,3 @@ def upgrade() -> None:
     grant(op, "scan_count", "SELECT", "INSERT", "UPDATE", "DELETE")
     op.execute(HOLD)
     op.execute(FILL)
-
-
-def downgrade() -> None:
-    """Drop the counts; `scan_log` has all they say."""
-    op.execute("DROP TABLE scan_count")

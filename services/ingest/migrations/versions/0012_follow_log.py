@@ -6,7 +6,7 @@ from alembic import op
 
 from libs.postgres.rls import application_role, enable_tenant_rls
 from libs.projections.adoption import adopt_read_models
-from libs.projections.schema import create_projections, drop_projections
+from libs.projections.schema import create_projections
 
 revision: Final = "0012"
 down_revision: Final = "0011"
@@ -18,8 +18,3 @@ def upgrade() -> None:
     enable_tenant_rls(op, "parked_events")
     # It goes by the device's clock where it went by the time that counts.
     adopt_read_models(op, changed=["activity"])
-
-
-def downgrade() -> None:
-    """Drop the places: read models must be rebuilt."""
-    drop_projections(op)

@@ -7,8 +7,6 @@ from alembic import op
 from libs.messaging.inbox_schema import (
     create_inbox,
     create_subscriptions,
-    drop_inbox,
-    drop_subscriptions,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls
 
@@ -22,9 +20,3 @@ def upgrade() -> None:
     create_inbox(op, application_role=role)
     enable_tenant_rls(op, "inbox")
     create_subscriptions(op, application_role=role)
-
-
-def downgrade() -> None:
-    """Drop them; what waited in the inbox is lost."""
-    drop_subscriptions(op)
-    drop_inbox(op)

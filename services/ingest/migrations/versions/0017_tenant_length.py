@@ -13,8 +13,3 @@ down_revision: Final = "0015"
 def upgrade() -> None:
     """Refuse longer ones from now on."""
     op.execute(TENANT_LENGTH)
-
-
-def downgrade() -> None:
-    """Take them again."""
-    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")

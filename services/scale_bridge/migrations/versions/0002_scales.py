@@ -148,10 +148,3 @@ def upgrade() -> None:
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
     for index in INDEXES:
         op.execute(index)
-
-
-def downgrade() -> None:
-    """Drop the tables, losing the catalogues."""
-    for table in TABLES | SHARED:
-        op.execute(f"DROP TABLE {table}")
-    op.execute("DROP SEQUENCE device_number")

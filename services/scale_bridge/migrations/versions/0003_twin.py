@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.messaging.inbox_schema import create_inbox, drop_inbox
+from libs.messaging.inbox_schema import create_inbox
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
 
 revision: Final = "0003_twin"
@@ -85,10 +85,3 @@ def upgrade() -> None:
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
     create_inbox(op, application_role=application_role("scale_bridge"))
     enable_tenant_rls(op, "inbox")
-
-
-def downgrade() -> None:
-    """Drop them; what waited in the inbox is lost."""
-    drop_inbox(op)
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")

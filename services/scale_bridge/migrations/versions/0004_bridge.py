@@ -57,9 +57,3 @@ def upgrade() -> None:
         enable_tenant_rls(op, table)
         grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
     op.execute("CREATE INDEX handed_operation ON handed (tenant, operation_id)")
-
-
-def downgrade() -> None:
-    """Drop them: every daemon's work ends as unknown."""
-    for table in reversed(TABLES.keys()):
-        op.execute(f"DROP TABLE {table}")

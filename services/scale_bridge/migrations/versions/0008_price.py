@@ -63,10 +63,3 @@ def upgrade() -> None:
     for index in INDEXES:
         op.execute(index)
     op.execute("ALTER TABLE catalogue_copy ADD COLUMN taken jsonb")
-
-
-def downgrade() -> None:
-    """Drop them: what scales are found to show counts again, whatever the shop said."""
-    op.execute("ALTER TABLE catalogue_copy DROP COLUMN taken")
-    for table in reversed(TABLES.keys()):
-        op.execute(f"DROP TABLE {table}")

@@ -19,8 +19,3 @@ def upgrade() -> None:
         ) WITH (fillfactor = 50)
     """)
     grant(op, "pace", "SELECT", "INSERT", "UPDATE", "DELETE")
-
-
-def downgrade() -> None:
-    """Drop it: no scale is spared any more."""
-    op.execute("DROP TABLE pace")

@@ -13,8 +13,3 @@ down_revision: Final = "0013_revoked_sessions"
 def upgrade() -> None:
     """Refuse longer tenants from now on."""
     op.execute(TENANT_LENGTH)
-
-
-def downgrade() -> None:
-    """Accept longer tenants again."""
-    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")

@@ -135,5 +135,6 @@ async def test_the_longest_removal_fits_into_the_log(stores: list[Store]) -> Non
     assert done
     assert len(done.audit.removed) == 1000
     namespace = identity.namespace("demo")
-    recorded = await store.log.find([identity.item_removal(namespace, scans[0].scan_id)])
+    first = identity.scan_event(namespace, scans[0].scan_id)
+    recorded = await store.log.find([identity.removal_of(first)])
     assert len(recorded) == 1
