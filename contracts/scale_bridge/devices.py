@@ -1,48 +1,93 @@
-"""Events about scales: registration, profile, verification and validation overrides."""
+"""Events about scales: registration, profile, verification and validation overrides.
 
+A device has two nested values. A new field of a device is a field of one of them, with a default:
+`DeviceDetails`, if the service needs it to reach the scale, else `DeviceProfile`.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, NewType
+from typing import Any, ClassVar, Final, NewType, TypeAlias
 from uuid import UUID
 
 DEVICES: Final = "scale-bridge.device"
 
 DeviceId = NewType("DeviceId", UUID)
 
+_Data: TypeAlias = dict[str, Any]
+_Upcasts: TypeAlias = Mapping[int, Callable[[_Data], _Data]]
+
+_DETAILS: Final = ("name", "description", "ip", "port", "protocol", "password", "bridge")
+_PROFILE: Final = ("shop", "group", "price_list", "model", "serial_number", "next_verification")
+
+
+def _with_nested_details(data: _Data) -> _Data:
+    """Version 2: the fields of the details, which stood beside the others, are one value."""
+    return _nested(data, "details", _DETAILS)
+
+
+def _with_nested_profile(data: _Data) -> _Data:
+    """Version 2: the fields of the profile, which stood beside the others, are one value."""
+    return _nested(data, "profile", _PROFILE)
+
+
+def _nested(data: _Data, name: str, fields: tuple[str, ...]) -> _Data:
+    others = {field: value for field, value in data.items() if field not in fields}
+    return others | {name: {field: data[field] for field in fields}}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceRegistered:
-    """A scale was registered. `password` is sealed, `owner` is an account.
+class DeviceDetails:
+    """How a scale is named and reached. `password` is sealed.
 
-    `number` is its id for clients. `bridge` is the agent that connects to it, None if the service
-    itself does.
+    `bridge` is the agent that connects to it, None if the service itself does.
     """
 
-    device_id: DeviceId
-    number: int
-    owner: UUID
     name: str
     description: str
     ip: str
     port: int
     protocol: str
     password: str
-    bridge: UUID | None
+    bridge: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceProfile:
+    """What the owner says about a scale; an empty text is unknown.
+
+    `model` determines its limits. The next verification is due on the day `next_verification`.
+    """
+
+    shop: str = ""
+    group: str = ""
+    price_list: str = ""
+    model: str = ""
+    serial_number: str = ""
+    next_verification: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceRegistered:
+    """A scale was registered. `owner` is an account, `number` its id for clients."""
+
+    schema_version: ClassVar[int] = 2
+    upcasts: ClassVar[_Upcasts] = {1: _with_nested_details}
+    device_id: DeviceId
+    number: int
+    owner: UUID
+    details: DeviceDetails
     registered_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceChanged:
-    """A scale was changed. The event has all fields that may change; `password` is sealed."""
+    """A scale was changed. The event has all details."""
 
+    schema_version: ClassVar[int] = 2
+    upcasts: ClassVar[_Upcasts] = {1: _with_nested_details}
     device_id: DeviceId
-    name: str
-    description: str
-    ip: str
-    port: int
-    protocol: str
-    password: str
-    bridge: UUID | None
+    details: DeviceDetails
     changed_at: datetime
 
 
@@ -56,18 +101,12 @@ class DeviceRemoved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceProfiled:
-    """The profile of a scale was set. The event has all of its fields; an empty text is unknown.
+    """The profile of a scale was set. The event has all of it."""
 
-    `model` determines its limits. The next verification is due on the day `next_verification`.
-    """
-
+    schema_version: ClassVar[int] = 2
+    upcasts: ClassVar[_Upcasts] = {1: _with_nested_profile}
     device_id: DeviceId
-    shop: str
-    group: str
-    price_list: str
-    model: str
-    serial_number: str
-    next_verification: date | None
+    profile: DeviceProfile
     profiled_by: str
     profiled_at: datetime
 

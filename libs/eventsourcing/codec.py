@@ -20,9 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 @cache
 def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
-    """The codec of these classes, shared by all callers, so that they can share decoded events (see
-    `libs.messaging.wire.ReceivedEvent`).
-    """
+    """The codec of these classes, shared by its callers: a page is decoded once for all of them."""
     return Codec(classes)
 
 
@@ -37,14 +35,15 @@ class UndecodableEvent(Exception):
 class Codec(Generic[Event]):
     """The event classes of one service.
 
-    A class may have `schema_version: ClassVar[int]` (default 1). `upcasts` maps a name and an old
-    version to the function that makes the next version's data.
+    A class may have `schema_version: ClassVar[int]` (default 1), and `upcasts`, a `ClassVar` that
+    maps each old version to the function that makes the next version's data.
     """
 
-    def __init__(
-        self, classes: Iterable[type[Any]], upcasts: Mapping[tuple[str, int], Upcast] | None = None
-    ) -> None:
-        self._upcasts = upcasts or {}
+    def __init__(self, classes: Iterable[type[Any]]) -> None:
+        classes = tuple(classes)
+        self._upcasts: dict[str, Mapping[int, Upcast]] = {
+            kind.__name__: getattr(kind, "upcasts", {}) for kind in classes
+        }
         self._versions = {kind: int(getattr(kind, "schema_version", 1)) for kind in classes}
         self._decoders: dict[str, tuple[int, Callable[[bytes], Any]]] = {
             kind.__name__: (version, msgspec.json.Decoder(kind).decode)
@@ -72,21 +71,15 @@ class Codec(Generic[Event]):
             raise UnknownEvent(f"{name} version {schema_version}")
         try:
             if schema_version < current:
-                data = _upcast(name, schema_version, current, data, self._upcasts)
+                data = _upcast(data, self._upcasts[name], schema_version, current)
             return cast(Event, decode(data))
         except Exception as error:  # an upcast may raise anything, JSON a RecursionError
             raise UndecodableEvent(f"{name} version {schema_version}: {error}") from error
 
 
-def _upcast(
-    name: str,
-    written: int,
-    current: int,
-    data: bytes,
-    steps: Mapping[tuple[str, int], Upcast],
-) -> bytes:
+def _upcast(data: bytes, steps: Mapping[int, Upcast], written: int, current: int) -> bytes:
     """Convert `data` of version `written` to `current`. Raises KeyError if a step is missing."""
     value: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
     for version in range(written, current):
-        value = steps[name, version](value)
+        value = steps[version](value)
     return msgspec.json.encode(value)

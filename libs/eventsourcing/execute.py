@@ -1,30 +1,17 @@
 """Executing a command: read the stream, decide, append."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.log import Metadata, VersionConflict
-from libs.eventsourcing.store import EventStore
+from libs.eventsourcing.store import EventStore, Executed
 
 State = TypeVar("State")
 Command = TypeVar("Command")
 Event = TypeVar("Event")
 
 ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Executed(Generic[Event]):
-    """The events of a command, the stream's version after them, and their consistency token.
-
-    The token is None if nothing was appended.
-    """
-
-    events: list[Event]
-    version: int
-    token: str | None
 
 
 async def execute(
@@ -66,7 +53,7 @@ async def _once(
     # in the history either.
     history = await store.read(metadata.tenant, stream)
     if command_id and (first := await store.outcome_of(command_id, metadata.tenant, stream)):
-        return Executed(first.events, first.version, first.token)
+        return first
     if expected is not None and expected != history.version:
         raise VersionConflict(f"{stream} is at version {history.version}, not {expected}")
     events = aggregate.decide(aggregate.state_after(history.events), command)

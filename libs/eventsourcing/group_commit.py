@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from libs.failpoints import failpoint
+from libs.process.weighted_semaphore import WeightedSemaphore
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -60,7 +61,7 @@ class GroupCommit(Generic[Request, Result]):
         self._weight = weight
         self._limits = limits
         self._queue: deque[_Member[Request, Result]] = deque()
-        self._capacity = _Capacity(limits.queued_requests, limits.queued_bytes)
+        self._capacity = WeightedSemaphore(limits.queued_requests, limits.queued_bytes)
         self._drain: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Result:
@@ -69,7 +70,7 @@ class GroupCommit(Generic[Request, Result]):
         If the caller is cancelled, the request may still be written.
         """
         weight = self._weight(request)
-        await self._capacity.acquire(weight.bytes)
+        await self._capacity.acquire(1, weight.bytes)
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append(_Member(request, weight, outcome))
         if self._drain is None:
@@ -92,13 +93,13 @@ class GroupCommit(Generic[Request, Result]):
                     await self._commit(group)
                 finally:
                     for member in group:
-                        self._capacity.release(member.weight.bytes)
+                        self._capacity.release(1, member.weight.bytes)
         finally:
             self._drain = None
             # Not empty only if this task was cancelled: these will not be written.
             for member in self._queue:
                 member.outcome.cancel()
-                self._capacity.release(member.weight.bytes)
+                self._capacity.release(1, member.weight.bytes)
             self._queue.clear()
 
     def _next_group(self) -> list[_Member[Request, Result]]:
@@ -131,52 +132,3 @@ class GroupCommit(Generic[Request, Result]):
                 member.outcome.set_exception(outcome)
             else:
                 member.outcome.set_result(outcome)
-
-
-class _Capacity:
-    """A semaphore of requests and bytes, acquired in the order of the calls."""
-
-    def __init__(self, requests: int, size: int) -> None:
-        self._max_requests, self._max_bytes = requests, size
-        self._requests = self._used_bytes = 0
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    async def acquire(self, size: int) -> None:
-        """Wait for capacity. A request larger than all of it enters when there is no other."""
-        if not self._waiters and self._fits(size):
-            self._take(size)
-            return
-        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((size, admitted))
-        try:
-            await admitted
-        except asyncio.CancelledError:
-            if admitted.done() and not admitted.cancelled():
-                self.release(size)
-            else:
-                self._admit()
-            raise
-
-    def release(self, size: int) -> None:
-        """Give the capacity of a request back."""
-        self._requests -= 1
-        self._used_bytes -= size
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiters:
-            size, admitted = self._waiters[0]
-            if not admitted.done():
-                if not self._fits(size):
-                    return
-                self._take(size)
-                admitted.set_result(None)
-            self._waiters.popleft()
-
-    def _fits(self, size: int) -> bool:
-        fits = self._requests < self._max_requests and self._used_bytes + size <= self._max_bytes
-        return fits or not self._requests
-
-    def _take(self, size: int) -> None:
-        self._requests += 1
-        self._used_bytes += size

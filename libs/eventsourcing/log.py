@@ -167,24 +167,20 @@ class Log(Protocol):
         ...
 
     async def entries(
-        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
-    ) -> Sequence[Entry]:
-        """The tenant's events that occurred from `since` until before `until`, as `moment` sees
-        them, by the time they were recorded.
-        """
-        ...
-
-    async def later_entries(
         self,
         tenant: str,
         since: datetime,
         until: datetime,
         *,
-        after: Snapshot,
         moment: Snapshot,
-        also: str,
+        after: Snapshot | None = None,
+        also: str = "",
     ) -> Sequence[Entry]:
-        """The same without the events that `after` sees; those of type `also` are of any time."""
+        """The tenant's events that occurred from `since` until before `until`, as `moment` sees
+        them, by the time they were recorded.
+
+        With `after` those that it does not see; then the events of type `also` are of any time.
+        """
         ...
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:

@@ -32,7 +32,7 @@ from libs.eventsourcing.plan import (
     plan,
 )
 from libs.eventsourcing.schema import MAX_BYTES, MAX_NAME
-from libs.eventsourcing.snapshot import NOTHING, Snapshot
+from libs.eventsourcing.snapshot import Snapshot
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """The JSON escape of a NUL character, not that of a backslash followed by u0000."""
@@ -92,29 +92,23 @@ class MemoryLog:
             yield seen[start : start + page]
 
     async def entries(
-        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
-    ) -> Sequence[Entry]:
-        """See `Log.entries`."""
-        return await self.later_entries(tenant, since, until, after=NOTHING, moment=moment, also="")
-
-    async def later_entries(
         self,
         tenant: str,
         since: datetime,
         until: datetime,
         *,
-        after: Snapshot,
         moment: Snapshot,
-        also: str,
+        after: Snapshot | None = None,
+        also: str = "",
     ) -> Sequence[Entry]:
-        """See `Log.later_entries`."""
+        """See `Log.entries`."""
         entries = [
             Entry(event.position, event.event_id, event.type, event.recorded_at)
             for event in self._events
             if event.metadata.tenant == tenant
-            and (since <= event.occurred_at < until or event.type == also)
+            and (since <= event.occurred_at < until or (after and event.type == also))
             and moment.sees(event.xid)
-            and not after.sees(event.xid)
+            and not (after and after.sees(event.xid))
         ]
         return sorted(entries, key=lambda entry: (entry.recorded_at, entry.position))
 

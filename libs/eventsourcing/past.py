@@ -1,18 +1,12 @@
-"""Reading the log as of an earlier instant: the SQL of `Log.entries`, `Log.at` and `Log.newest`.
+"""The SQL that reads the log as of an earlier instant: `Log.entries`, `Log.at`, `Log.newest`.
 
 An event was known from its `recorded_at` on. That is the start of the transaction that wrote it, so
 events that were being written at an instant may be added to later answers for it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from libs.eventsourcing.log import Entry, RecordedEvent
-from libs.eventsourcing.rows import COLUMNS, recorded_events
-from libs.eventsourcing.snapshot import Snapshot
-
-Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+from libs.eventsourcing.rows import COLUMNS
 
 ENTRIES: Final = """
 SELECT position, event_id, type, recorded_at FROM events
@@ -49,40 +43,3 @@ INDEXES: Final = (
 )
 """For the migrations of services that read as of earlier instants. Inserts go to the right end of
 the first, and to one end for each stream of the second, so that few pages are written."""
-
-
-async def entries(
-    fetch: Fetch, tenant: str, since: datetime, until: datetime, moment: Snapshot
-) -> Sequence[Entry]:
-    """See `Log.entries`."""
-    rows = await fetch(ENTRIES, tenant, since, until, str(moment))
-    return [Entry(*row) for row in rows]
-
-
-async def later_entries(
-    fetch: Fetch,
-    tenant: str,
-    since: datetime,
-    until: datetime,
-    moment: Snapshot,
-    *,
-    after: Snapshot,
-    also: str,
-) -> Sequence[Entry]:
-    """See `Log.later_entries`."""
-    seen = str(after.xmin), str(after)
-    rows = await fetch(LATER_ENTRIES, tenant, since, until, str(moment), *seen, also)
-    return [Entry(*row) for row in rows]
-
-
-async def at(fetch: Fetch, positions: Sequence[int]) -> Sequence[RecordedEvent]:
-    """See `Log.at`."""
-    events = {event.position: event for event in recorded_events(await fetch(AT, positions))}
-    return [events[position] for position in positions]
-
-
-async def newest(
-    fetch: Fetch, tenant: str, streams: Sequence[str], known_at: datetime, limit: int
-) -> Sequence[RecordedEvent]:
-    """See `Log.newest`."""
-    return recorded_events(await fetch(NEWEST, tenant, streams, known_at, limit))

@@ -44,7 +44,7 @@ from libs.eventsourcing.plan import (
     optimistic_plan,
     plan,
 )
-from libs.eventsourcing.rows import COLUMNS, recorded_event
+from libs.eventsourcing.rows import COLUMNS, recorded_events
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import failpoint
 from libs.postgres.guarded_pool import CLOSE_SECONDS
@@ -160,11 +160,11 @@ class PostgresLog:
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
         """See `Log.find`."""
         rows = await self._fetch(_FIND, event_ids)
-        return {row["event_id"]: recorded_event(row) for row in rows}
+        return {event.event_id: event for event in recorded_events(rows)}
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """See `Log.read`."""
-        return [recorded_event(r) for r in await self._fetch(_READ, tenant, stream, after)]
+        return recorded_events(await self._fetch(_READ, tenant, stream, after))
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
@@ -175,39 +175,41 @@ class PostgresLog:
             rows = await self._fetch(READ_ALL, after, str(moment), page)
             if not rows:
                 return
-            yield [recorded_event(row) for row in rows]
+            yield recorded_events(rows)
             after = rows[-1]["position"]
 
     async def entries(
-        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
-    ) -> Sequence[Entry]:
-        """See `Log.entries`."""
-        return await past.entries(self._fetch, tenant, since, until, moment)
-
-    async def later_entries(
         self,
         tenant: str,
         since: datetime,
         until: datetime,
         *,
-        after: Snapshot,
         moment: Snapshot,
-        also: str,
+        after: Snapshot | None = None,
+        also: str = "",
     ) -> Sequence[Entry]:
-        """See `Log.later_entries`."""
-        return await past.later_entries(
-            self._fetch, tenant, since, until, moment, after=after, also=also
-        )
+        """See `Log.entries`."""
+        bounds = tenant, since, until, str(moment)
+        if after is None:
+            rows = await self._fetch(past.ENTRIES, *bounds)
+        else:
+            seen = str(after.xmin), str(after)
+            rows = await self._fetch(past.LATER_ENTRIES, *bounds, *seen, also)
+        return [Entry(*row) for row in rows]
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
         """See `Log.at`."""
-        return await past.at(self._fetch, positions)
+        events = {
+            one.position: one for one in recorded_events(await self._fetch(past.AT, positions))
+        }
+        return [events[position] for position in positions]
 
     async def newest(
         self, tenant: str, streams: Sequence[str], *, known_at: datetime, limit: int
     ) -> Sequence[RecordedEvent]:
         """See `Log.newest`."""
-        return await past.newest(self._fetch, tenant, streams, known_at, limit)
+        rows = await self._fetch(past.NEWEST, tenant, streams, known_at, limit)
+        return recorded_events(rows)
 
     async def now(self) -> Snapshot:
         """See `Log.now`."""

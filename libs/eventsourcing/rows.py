@@ -41,11 +41,6 @@ def _metadata(tenant: str, text: str) -> Metadata:
     return Metadata(tenant=tenant, **_decode(text))
 
 
-def recorded_event(row: asyncpg.Record) -> RecordedEvent:
-    """The event of a row of `COLUMNS`."""
-    return recorded_events([row])[0]
-
-
 def recorded_events(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
     """The events of rows of `COLUMNS`."""
     # Unpacked in the order of `COLUMNS`: look-ups by name would take a third of the time.

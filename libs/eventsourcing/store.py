@@ -41,12 +41,15 @@ class History(Generic[Event]):
 
 
 @dataclass(frozen=True, slots=True)
-class CommandResult(Generic[Event]):
-    """The events of an earlier command, the version after them, and their consistency token."""
+class Executed(Generic[Event]):
+    """The events of a command, the stream's version after them, and their consistency token.
+
+    The token is None if nothing was appended.
+    """
 
     events: list[Event]
     version: int
-    token: str
+    token: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +124,7 @@ class EventStore(Generic[Event]):
 
     async def outcome_of(
         self, command_id: UUID, tenant: str, stream: str
-    ) -> CommandResult[Event] | None:
+    ) -> Executed[Event] | None:
         """The outcome of an earlier append to `stream` with this `command_id`, if there was one.
 
         Raises EventIdReused if it was to another stream.
@@ -135,7 +138,7 @@ class EventStore(Generic[Event]):
         ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
         version = first.version + len(ours) - 1
         collect(ours[-1].token)
-        return CommandResult([self.decode(recorded) for recorded in ours], version, ours[-1].token)
+        return Executed([self.decode(recorded) for recorded in ours], version, ours[-1].token)
 
     def decode(self, recorded: RecordedEvent) -> Event:
         """The event as its class. Raises UnknownEvent, UndecodableEvent."""

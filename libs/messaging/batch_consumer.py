@@ -20,7 +20,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
-from libs.messaging.reader import NoSuchTopic, is_dead
+from libs.messaging.reader import NoSuchTopic, close_parts, is_dead
 from libs.messaging.topics import MAX_MESSAGE_BYTES
 from libs.process.concurrency import wait
 
@@ -135,7 +135,7 @@ class BatchConsumer:
                     await self._broker.stop()
                 except Exception as error:  # noqa: BLE001 -- it repeats the error that killed the consumer
                     log.info("consumer had died", consumer=self._name, error=str(error))
-                    await _close_parts(consumer)
+                    await close_parts(consumer)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Continue reading at `offset`; does nothing if the partition was reassigned."""
@@ -201,13 +201,6 @@ class BatchConsumer:
                     return records
 
         consumer.getmany = getmany
-
-
-async def _close_parts(consumer: Any) -> None:
-    """Close the connections that a dead consumer leaves open."""
-    for part in (consumer._fetcher, consumer._client) if consumer else ():
-        with suppress(KafkaError, RuntimeError):
-            await part.close()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from libs.messaging.batch_consumer import REVOKE_SECONDS, BatchConsumer, Consume
 from libs.messaging.dedup import Gap
 from libs.messaging.inbox_feed import InboxFeed, Stored
 from libs.messaging.reaction import Reaction
-from libs.messaging.reader import ConsumerDied, end_offsets, open_reader
+from libs.messaging.reader import ConsumerDied, open_reader
 from libs.messaging.topics import topic_name
 from libs.messaging.trouble import Trouble
 from libs.process.concurrency import reraise_cancellation, wait
@@ -364,8 +364,6 @@ async def _ensure_positions(
     if not new:
         return
     async with open_reader(bootstrap, new) as consumer:
-        partitions = [TopicPartition(*at) for at in await end_offsets(consumer)]
-        offsets = await consumer.beginning_offsets(partitions)
-    first_offsets = {(at.topic, at.partition): offset for at, offset in offsets.items()}
+        first_offsets = await consumer.beginning_offsets(consumer.assignment())
     async with pool.acquire() as connection:
         await positions.add(connection, reaction, first_offsets)

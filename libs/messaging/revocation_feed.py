@@ -7,7 +7,7 @@ up to which it is complete.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,8 @@ from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.http import revoked_sessions
 from libs.http.revocations import MARGIN
-from libs.messaging.reader import ConsumerDied, is_dead
+from libs.messaging import reader
+from libs.messaging.reader import ConsumerDied, NoSuchTopic, end_offsets, is_dead, open_reader
 from libs.messaging.wire import Unreadable, decode
 from libs.postgres.doorbell import REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -33,13 +34,13 @@ from libs.settings import ServiceSettings
 LEVEL_SECONDS = 10.0
 """Seconds between two requests for the end offsets, up to which the table is then complete."""
 RETRY_SECONDS = 1.0
-REQUEST_MS = 10_000
-CLOSE_SECONDS: Final = 5.0
+FETCH_WAIT_MS: Final = 1000
+"""How long the broker holds a fetch of an idle topic, and the requests queued after it."""
 
 log = structlog.get_logger("revocations")
 
 
-OUTAGES: Final = (KafkaError, OSError, TimeoutError, ConsumerDied, Unavailable)
+OUTAGES: Final = (KafkaError, OSError, TimeoutError, ConsumerDied, NoSuchTopic, Unavailable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +97,13 @@ class RevocationFeed:
     async def _read(self) -> None:
         """Read the topic to its end, then follow it. Raises what aiokafka raises, ConsumerDied."""
         time = asyncio.get_running_loop().time
-        async with _consumer(self._topic) as consumer:
+        opened = open_reader(
+            self._topic.bootstrap,
+            [self._topic.topic],
+            reset="earliest",
+            max_wait_ms=FETCH_WAIT_MS,
+        )
+        async with opened as consumer:
             requested_at, ends, was_level = time(), await self._rewind(consumer), False
             while True:
                 await self._read_up_to(consumer, ends)
@@ -110,7 +117,7 @@ class RevocationFeed:
                 was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
                 await revoked_sessions.delete_expired(self._pool)
-                requested_at, ends = time(), await _end_offsets(consumer)
+                requested_at, ends = time(), await end_offsets(consumer)
 
     def _log_trouble(self, trouble: str) -> None:
         """Log a new error once."""
@@ -122,7 +129,7 @@ class RevocationFeed:
         """Seek to the first record whose tokens may still be valid. Returns the end offsets."""
         consumer.pause(*consumer.assignment())
         # The end offsets first: a record between the two requests must not be skipped.
-        ends = await _end_offsets(consumer)
+        ends = await end_offsets(consumer)
         since = int((self._clock() - self._kept).timestamp() * 1000)
         starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
         for tp, end in ends.items():
@@ -135,7 +142,7 @@ class RevocationFeed:
     ) -> None:
         for tp, end in ends.items():
             while await _position(consumer, tp) < end:
-                if not await self._poll(consumer, REQUEST_MS / 1000):
+                if not await self._poll(consumer, reader.REQUEST_MS / 1000):
                     raise ConsumerDied
 
     async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> None:
@@ -201,56 +208,8 @@ async def open_revocation_feed(
             await pool.close()
 
 
-@asynccontextmanager
-async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group. It starts at the first record if its offset is gone."""
-    consumer = AIOKafkaConsumer(
-        topic.topic,
-        bootstrap_servers=topic.bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        request_timeout_ms=REQUEST_MS,
-        # How long the broker holds a fetch of an idle topic, and the requests queued after it.
-        fetch_max_wait_ms=1000,
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await _close(consumer)
-
-
-async def _close(consumer: AIOKafkaConsumer) -> None:
-    if not await _closes_cleanly(consumer.stop()):
-        # A dead consumer raises its error again and leaves its connections open.
-        for part in filter(None, (consumer._fetcher, consumer._client)):
-            await _closes_cleanly(part.close())
-
-
-async def _closes_cleanly(closing: Coroutine[Any, Any, None]) -> bool:
-    """Whether `closing` returns within `CLOSE_SECONDS` without an error.
-
-    It runs in a task of its own, so that its CancelledError does not cancel this task.
-    """
-    task = asyncio.ensure_future(closing)
-    await asyncio.wait([task], timeout=CLOSE_SECONDS)
-    if not task.done():
-        task.cancel()
-        return False
-    return not task.cancelled() and task.exception() is None
-
-
-async def _end_offsets(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """The end offset of each partition. Raises ConsumerDied if the topic is gone."""
-    async with asyncio.timeout(REQUEST_MS / 1000):
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
-    if not ends:
-        raise ConsumerDied
-    return ends
-
-
 async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
-    async with asyncio.timeout(REQUEST_MS / 1000):
+    async with asyncio.timeout(reader.REQUEST_MS / 1000):
         return int(await consumer.position(tp))
 
 

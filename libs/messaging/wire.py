@@ -22,15 +22,10 @@ Headers: TypeAlias = list[tuple[str, bytes]]
 Row: TypeAlias = Any
 """A row of the log: the values of `libs.eventsourcing.rows.TEXT_COLUMNS`, in that order."""
 
-CACHED_RECORDS: Final = 2048
-"""How many decoded records are cached for all readers of a topic in the process."""
-
 CACHED_HEADERS: Final = 1024
 """How many values of headers that many records share are cached."""
 
 _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
-
-_pack: Final = msgspec.msgpack.Encoder().encode
 
 METADATA: Final = ("actor", "correlation_id", "causation_id", "traceparent")
 """Headers with an event's metadata; those it does not have are left out."""
@@ -57,18 +52,12 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-class ReceivedEvent(msgspec.Struct):
-    """An event received from Kafka, with its sequence numbers.
-
-    All readers of a topic in the process share it, so the envelope that the first reader decodes
-    with the codec `read_by` is cached for the others.
-    """
+class ReceivedEvent(msgspec.Struct, frozen=True):
+    """An event received from Kafka, with its sequence numbers."""
 
     recorded: RecordedEvent
     relay_seq: int
     prev_seq: int
-    read_by: object = None
-    envelope: Any = None
 
 
 def label(log_id: str, incarnation: str) -> Headers:
@@ -90,28 +79,15 @@ def decode(record: Record) -> ReceivedEvent:
     """Decode a record. Raises Unreadable."""
     if record.value is None:
         raise Unreadable("a record without a value")
-    # Packed headers differ if a name, the order or the presence of a header differs, and are plain
-    # bytes, which the garbage collector does not track.
-    headers_packed = _pack(record.headers)
-    key = record.topic, record.partition, record.offset, record.value, headers_packed
-    if (cached := _received.get(key)) is not None:
-        return cached
     try:
         headers: dict[str, Any] = dict(record.headers)
-        received = ReceivedEvent(
+        return ReceivedEvent(
             _recorded(headers, record.value),
             _number(headers["relay_seq"]),
             _number(headers["prev_seq"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"header {error}") from error
-    if len(_received) >= CACHED_RECORDS:
-        del _received[next(iter(_received))]
-    _received[key] = received
-    return received
-
-
-_received: Final[dict[tuple[str, int, int, bytes, bytes], ReceivedEvent]] = {}
 
 
 def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:

@@ -1,53 +1,68 @@
-"""A semaphore with weights, for work whose memory is limited in bytes."""
+"""A semaphore with weights, for work that is limited in bytes or in several measures at once."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import add, le, sub
 
 
 class WeightedSemaphore:
-    """At most `capacity` is held at a time, in order of arrival. For one event loop.
+    """Of each measure at most its capacity is held at a time, in order of arrival.
 
-    A weight above the capacity counts as the capacity, so its holder is alone.
+    A weight above the capacity counts as the capacity, so its holder is alone. For one event loop.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._held = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+    def __init__(self, *capacities: int) -> None:
+        self._capacities = capacities
+        self._free = capacities
+        self._waiting: deque[tuple[tuple[int, ...], asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def hold(self, weight: int) -> AsyncIterator[None]:
-        """Hold `weight` of the capacity while the block runs."""
-        weight = min(weight, self._capacity)
-        await self._acquire(weight)
+    async def hold(self, *weights: int) -> AsyncIterator[None]:
+        """Hold a weight of each measure while the block runs."""
+        await self.acquire(*weights)
         try:
             yield
         finally:
-            self._held -= weight
-            self._admit()
+            self.release(*weights)
 
-    async def _acquire(self, weight: int) -> None:
-        if not self._waiting and self._held + weight <= self._capacity:
-            self._held += weight
+    async def acquire(self, *weights: int) -> None:
+        """Wait for a weight of each measure; `release` with the same weights must follow."""
+        weights = self._limited(weights)
+        if not self._waiting and self._take(weights):
             return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append((weight, waiter))
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((weights, admitted))
         try:
-            await waiter
+            await admitted
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._held -= weight
-            self._admit()
+            if admitted.done() and not admitted.cancelled():
+                self.release(*weights)
+            else:
+                self._admit()
             raise
+
+    def release(self, *weights: int) -> None:
+        """Give back what was acquired."""
+        self._free = tuple(map(add, self._free, self._limited(weights)))
+        self._admit()
 
     def _admit(self) -> None:
         while self._waiting:
-            weight, waiter = self._waiting[0]
-            if not waiter.done():
-                if self._held + weight > self._capacity:
+            weights, admitted = self._waiting[0]
+            if not admitted.done():
+                if not self._take(weights):
                     return
-                self._held += weight
-                waiter.set_result(None)
+                admitted.set_result(None)
             self._waiting.popleft()
+
+    def _take(self, weights: tuple[int, ...]) -> bool:
+        """Take the weights, if all of them are free."""
+        fits = all(map(le, weights, self._free))
+        if fits:
+            self._free = tuple(map(sub, self._free, weights))
+        return fits
+
+    def _limited(self, weights: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(map(min, weights, self._capacities))

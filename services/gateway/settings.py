@@ -1,21 +1,20 @@
 """The settings of the gateway."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, create_model, field_validator
 
 from libs.security.sealing import Seal, derive_key
 from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
 from libs.settings import ServiceSettings
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Term, Workspace
+from services.gateway.accounts.domain.realm import DEVICES, Realm, Term, Workspace
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
 from services.gateway.doors.stores import MEMORY, parse_limits
-from services.gateway.sessions.adapters.access_tokens import DEVICES
 
 MIN_KEY_LENGTH: Final = 20
 LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -32,7 +31,23 @@ def seal_keys(value: SecretStr) -> list[str]:
     return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
 
 
-class Settings(ServiceSettings):
+def _lifetimes() -> Iterator[tuple[str, tuple[type[float], Any]]]:
+    """The fields for the lifetimes of each realm's sessions and access tokens."""
+    for realm in Realm:
+        entry = realm.entry
+        days = Field(default=entry.session_days, gt=0, le=400)
+        minutes = Field(default=entry.access_minutes, gt=0, le=entry.most_access_minutes)
+        yield f"session_days_{realm}", (float, days)
+        yield f"access_minutes_{realm}", (float, minutes)
+
+
+if TYPE_CHECKING:
+    RealmSettings: TypeAlias = ServiceSettings
+else:
+    RealmSettings = create_model("RealmSettings", __base__=ServiceSettings, **dict(_lifetimes()))
+
+
+class Settings(RealmSettings):
     """Read from `GATEWAY_…`.
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
@@ -44,8 +59,8 @@ class Settings(ServiceSettings):
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
-    lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk or a
-    scale bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
+    lasts `session_days_<realm>` without a refresh, or `session_days_device` for a kiosk or a scale
+    bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
     A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
     waits for something outside, such as a scale. `public_url` is where clients find this gateway,
     and the issuer of access tokens; the default issuer is the address that this process listens at.
@@ -77,11 +92,6 @@ class Settings(ServiceSettings):
 
     # One connection may wait for an advisory lock while its holder writes by another.
     pool_size: int = Field(default=5, ge=2, le=100)
-    session_days_scales: float = Field(default=1, gt=0, le=400)
-    session_days_crm: float = Field(default=14, gt=0, le=400)
-    session_days_shop: float = Field(default=1, gt=0, le=400)
-    session_days_kiosk: float = Field(default=7, gt=0, le=400)
-    session_days_platform: float = Field(default=1, gt=0, le=400)
     session_days_device: float = Field(default=90, gt=0, le=400)
     refresh_grace_seconds: float = Field(default=10, ge=0, le=30)
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
@@ -92,13 +102,6 @@ class Settings(ServiceSettings):
     password_threads: int = Field(default=2, ge=1, le=32)
     people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     public_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
-    # The clients of the scales know no refresh: they log in for a day, as they always did. Nor do
-    # those of the shop, for half an hour.
-    access_minutes_scales: float = Field(default=1440, gt=0, le=10_080)
-    access_minutes_crm: float = Field(default=30, gt=0, le=60)
-    access_minutes_shop: float = Field(default=30, gt=0, le=60)
-    access_minutes_kiosk: float = Field(default=30, gt=0, le=60)
-    access_minutes_platform: float = Field(default=10, gt=0, le=60)
     # A kiosk counts on 30 days, though it refreshes every 45 minutes (spec kiosk §2.1).
     access_minutes_device: float = Field(default=43_200, gt=0, le=43_200)
     # A scale bridge refreshes by itself, by `expires_in`.
@@ -217,7 +220,7 @@ class Settings(ServiceSettings):
 
     @property
     def access_lifetimes(self) -> Mapping[str, timedelta]:
-        """The lifetime of access tokens by realm, or by kind of device: each needs a field."""
+        """The lifetime of access tokens by realm, or by kind of device: a kind needs a field."""
         return {
             kind: timedelta(minutes=getattr(self, f"access_minutes_{kind}"))
             for kind in (*Realm, *DEVICES.values())
@@ -225,13 +228,13 @@ class Settings(ServiceSettings):
 
     def term_of(self, workspace: Workspace, role: str) -> Term:
         """The term of sessions of a role in a workspace."""
-        kiosk = workspace.realm == Realm.KIOSK
-        device = (workspace.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
-        days = getattr(self, f"session_days_{'device' if device else workspace.realm}")
-        grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
+        realm, device = workspace.realm, (workspace.realm, role) in DEVICES
+        days = getattr(self, f"session_days_{'device' if device else realm}")
+        grace = getattr(self, f"refresh_grace_seconds_{realm}", self.refresh_grace_seconds)
         if device:
-            kind = "kiosk_device" if kiosk else "device"
-            grace = max(grace, getattr(self, f"refresh_grace_seconds_{kind}"))
+            of_devices = self.refresh_grace_seconds_device
+            name = f"refresh_grace_seconds_{realm}_device"
+            grace = max(grace, getattr(self, name, of_devices))
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 
     def doors_by_host(self) -> Mapping[str, str]:

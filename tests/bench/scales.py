@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from hashlib import md5
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -17,6 +18,7 @@ from scales import Scales  # type: ignore[import-untyped]
 
 from deploy.local import ports
 from deploy.local.server import Server
+from services.scale_bridge.driver.adapters import operation
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document, serialize
@@ -48,7 +50,7 @@ def _fetches(bench: Bench, loop: Loop, port: int, items: int) -> Iterator[Measur
     async def guarded() -> float:
         async with open_driver(connections=1) as driver:
             began = time.perf_counter()
-            fetched = await driver.fetch(_endpoint(port), PASSWORD)
+            fetched = await driver.run("fetch", operation.fetch, _endpoint(port), PASSWORD)
             assert fetched.items == items
             return time.perf_counter() - began
 
@@ -64,7 +66,8 @@ def _uploads(bench: Bench, loop: Loop, port: int, document: Document) -> Iterato
     async def guarded() -> float:
         async with open_driver(connections=1) as driver:
             began = time.perf_counter()
-            uploaded = await driver.upload(_endpoint(port), PASSWORD, document, clear=True)
+            sending = partial(operation.upload, document=document, clear=True)
+            uploaded = await driver.run("upload", sending, _endpoint(port), PASSWORD)
             assert uploaded.items == items
             return time.perf_counter() - began
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from libs.eventsourcing import insertion
-from libs.eventsourcing.rows import COLUMNS, TEXT_COLUMNS, recorded_event
+from libs.eventsourcing.rows import COLUMNS, TEXT_COLUMNS, recorded_events
 from libs.eventsourcing.tail import Cursor, Page, PageOf, current, read_page
 from libs.messaging import dedup, inbox, inbox_feed, relay, relay_batch
 from libs.messaging.batch_sender import BatchSender
@@ -124,7 +124,7 @@ def log_by_position() -> None:
 
     async def read_page(connection: Any, cursor: Cursor, **_: Any) -> PageOf[Any]:
         rows = await connection.fetch(query, cursor.after_position)
-        events = [recorded_event(row) for row in rows]
+        events = recorded_events(rows)
         last = events[-1].position if events else cursor.after_position
         moment = await current(connection)
         return PageOf(events, Cursor(published=moment, target=moment, after_position=last))

@@ -23,6 +23,8 @@ class BrokenOff(Exception):
 KILL_ROUNDS: Final = 50
 """What the numbers of rounds in the table of faults are meant for."""
 MUTATION_PATIENCE: Final = 1.5
+MUTATION_PLAYS: Final = 6
+"""How often a mutation is played at most: one play may happen not to need the guarantee."""
 
 
 async def play_fault(
@@ -34,6 +36,17 @@ async def play_fault(
 
 
 async def play_mutation(servers: Servers, mutation: Mutation, *, seed: int) -> Line:
+    """Play a mutation until the checker finds what it does, or a play itself goes wrong.
+
+    Every play has a seed of its own, from `seed` on; the line is the last one's.
+    """
+    lines = [await _play_once(servers, mutation, seed=seed)]
+    while len(lines) < MUTATION_PLAYS and not (lines[-1].good or lines[-1].outcome.complaints):
+        lines.append(await _play_once(servers, mutation, seed=seed + len(lines)))
+    return lines[-1]
+
+
+async def _play_once(servers: Servers, mutation: Mutation, *, seed: int) -> Line:
     plan = Plan(
         rounds=mutation.rounds, seed=seed, without=mutation.without, patience=MUTATION_PATIENCE
     )

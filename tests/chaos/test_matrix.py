@@ -5,15 +5,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, cast
 
 import pytest
 
 from libs.failpoints import POINTS
 from tests.chaos.patches import PATCHES
-from tests.chaos.run import play_fault, play_mutation
+from tests.chaos.plan import Outcome, Plan
+from tests.chaos.run import MUTATION_PLAYS, play_fault, play_mutation
 from tests.chaos.scenarios import FAULTS, KILLS, MUTATIONS, Fault, Mutation
 from tests.chaos.servers import Servers, open_servers
 
+CLEAN: Final = Outcome(events=945)
+FOUND: Final = Outcome(events=945, disordered=1)
 SHORT = [fault for fault in FAULTS if fault.short]
 
 
@@ -47,6 +51,30 @@ async def test_without_it_the_checker_finds_what_the_guarantee_prevents(
     line = await play_mutation(servers, mutation, seed=1)
 
     assert line.good, line
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "seeds", "good"),
+    [
+        ([CLEAN, FOUND], [7, 8], True),
+        ([CLEAN] * MUTATION_PLAYS, [*range(7, 7 + MUTATION_PLAYS)], False),
+        ([Outcome(complaints=("no client came up",)), FOUND], [7], False),
+    ],
+    ids=["found in the second play", "never found", "a play that went wrong"],
+)
+async def test_a_mutation_is_played_until_it_is_found_or_a_play_goes_wrong(
+    outcomes: list[Outcome], seeds: list[int], good: bool
+) -> None:
+    played = []
+
+    async def play(_: Servers, plan: Plan) -> Outcome:
+        played.append(plan.seed)
+        return outcomes[len(played) - 1]
+
+    mutation = Mutation("versions not compared", play, ("versions",), 4, "disordered")
+    line = await play_mutation(cast(Servers, None), mutation, seed=7)
+
+    assert (line.good, played) == (good, seeds)
 
 
 def test_every_fail_point_has_its_kill() -> None:

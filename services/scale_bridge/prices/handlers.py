@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -19,6 +20,7 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquire
+from libs.process.periodic import Periodic
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue, TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
@@ -46,6 +48,8 @@ from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
+MISSING_SECONDS: Final = 15.0
+"""How often recent prices are set on scales that missed them."""
 GATHER: Final = timedelta(seconds=1)
 """Prices come in groups: one upload sends all that came within this time."""
 AT_ONCE: Final = 8
@@ -55,25 +59,25 @@ RECENT: Final = timedelta(hours=1)
 
 
 async def store_price(
-    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, trace: str | None = None
 ) -> ShopPrice | None:
     """Store a price, also one that is not valid yet; None if it is in another currency.
 
     `trace` is the correlation id of the announcement. Raises BadFields for an invalid price,
     Unavailable.
     """
-    if change.currency != currency:
+    if change.currency != context.settings.currency:
         log.warning("price in another currency", price=str(change.price_id))
         return None
     price = shop_price_of(change, trace=trace)
     if price is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
-    await prices.save(context.pool, tenant, price)
+    await prices.save(context.system, tenant, price)
     return price
 
 
 async def change_price(
-    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, trace: str | None = None
 ) -> list[DeviceId]:
     """Set a price on every scale of the tenant that sells the article, and queue uploads.
 
@@ -81,9 +85,9 @@ async def change_price(
     currency changes nothing. Raises what `store_price` raises, LogUnavailable, and BeyondModel if
     the model of a scale cannot show the price (SCL-8): then all other scales have it.
     """
-    if await store_price(context, change, tenant=tenant, currency=currency, trace=trace) is None:
+    if await store_price(context, change, tenant=tenant, trace=trace) is None:
         return []
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         now = context.clock()
         current = await prices.current(connection, tenant, [change.article], now)
         locations = await drift.locations_of(connection, tenant, change.article)
@@ -141,7 +145,7 @@ async def _with_prices(
     }
     if not articles:
         return copy, {}
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         by_article = await prices.current(connection, tenant, articles, now)
     limits = await _limits(context, tenant, device_id)
     changes = await catalogue.changes_after(context, tenant, device_id, since)
@@ -168,10 +172,17 @@ async def _with_prices(
     return copy, by_article
 
 
+def catching_up(context: Context) -> Periodic:
+    """The job of workers that sets recent prices on scales that missed them."""
+    return Periodic(
+        "prices", partial(catch_up, context), max(context.settings.round_seconds, MISSING_SECONDS)
+    )
+
+
 async def catch_up(context: Context, *, limit: int = 500) -> int:
     """Set recent prices on scales that were not known to sell the article then; how many."""
     now = context.clock()
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
         current = {
             (one.tenant, one.article): price

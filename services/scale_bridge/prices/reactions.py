@@ -19,7 +19,7 @@ ANNOUNCED: Final = "price-heard"
 log = structlog.get_logger(__name__)
 
 
-def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
+def prices(context: Context) -> Reaction[ShopEvent]:
     """Apply a price once it is valid, unless a later one is valid by then."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
@@ -28,7 +28,6 @@ def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
             context,
             change,
             tenant=envelope.tenant,
-            currency=currency,
             trace=envelope.correlation_id,
         )
 
@@ -42,16 +41,14 @@ def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
     )
 
 
-def announcements(context: Context, *, currency: str) -> Reaction[ShopEvent]:
+def announcements(context: Context) -> Reaction[ShopEvent]:
     """Store a price as soon as it is announced: clients see which prices are coming."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
         trace = envelope.correlation_id
         try:
-            await price.store_price(
-                context, change, tenant=envelope.tenant, currency=currency, trace=trace
-            )
+            await price.store_price(context, change, tenant=envelope.tenant, trace=trace)
         except BadFields:
             # The reaction `prices` parks the same announcement.
             log.info("no price", price=str(change.price_id))

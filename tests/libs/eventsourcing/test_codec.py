@@ -8,11 +8,20 @@ import pytest
 from libs.eventsourcing.codec import Codec, UndecodableEvent, UnknownEvent
 
 
+def in_metres(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "metres": data["feet"] * 3 // 10}
+
+
+def with_zone(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "zone": data["area"].upper()}
+
+
 @dataclass(frozen=True, slots=True)
 class Moved:
     """Written in its third version today."""
 
     schema_version: ClassVar[int] = 3
+    upcasts: ClassVar = {1: with_zone, 2: in_metres}
     zone: str
     metres: int
     why: str = ""
@@ -25,15 +34,7 @@ class Left:
     zone: str
 
 
-def in_metres(data: dict[str, Any]) -> dict[str, Any]:
-    return {**data, "metres": data["feet"] * 3 // 10}
-
-
-def with_zone(data: dict[str, Any]) -> dict[str, Any]:
-    return {**data, "zone": data["area"].upper()}
-
-
-CODEC: Codec[Any] = Codec([Moved, Left], {("Moved", 1): with_zone, ("Moved", 2): in_metres})
+CODEC: Codec[Any] = Codec([Moved, Left])
 
 GOLDEN = {
     ("Moved", 1): b'{"area":"a","feet":10}',

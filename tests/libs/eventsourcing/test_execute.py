@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from libs.eventsourcing.execute import Executed, execute
+from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import (
     ANY,
     Appended,
@@ -22,7 +22,7 @@ from libs.eventsourcing.log import (
     VersionConflict,
 )
 from libs.eventsourcing.memory import MemoryLog
-from libs.eventsourcing.store import EventStore
+from libs.eventsourcing.store import EventStore, Executed
 from libs.eventsourcing.testing import Scenario
 from tests.libs.eventsourcing.shop import (
     CODEC,

@@ -16,7 +16,7 @@ from deploy.local.kafka import KafkaServer
 from libs.clock import utc_now
 from libs.http import revoked_sessions
 from libs.http.revocations import MARGIN
-from libs.messaging import revocation_feed
+from libs.messaging import reader, revocation_feed
 from libs.messaging.revocation_feed import RevocationFeed, RevocationTopic
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.postgres.doorbell import REVOKED, Doorbell
@@ -225,7 +225,7 @@ async def test_a_topic_that_is_created_later_is_read(
 async def test_it_survives_outages_and_reads_the_missed_records(
     own_kafka: KafkaServer, table: Table, feed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocation_feed, "REQUEST_MS", 3000)
+    monkeypatch.setattr(reader, "REQUEST_MS", 3000)
     topic = await topic_at(own_kafka.bootstrap)
     level = "SELECT level_at FROM revocations_level"
     async with feed(topic):

@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.messaging.wire import ReceivedEvent, Unreadable, decode
@@ -47,28 +46,6 @@ def test_a_decoded_record_equals_the_sent_event(event: RecordedEvent, seq: int, 
     delivered = decode(StoredRecord("t", 0, 0, event.stream.encode(), event.data, headers))
 
     assert delivered == ReceivedEvent(event, seq, prev)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (Metadata(tenant="demo", actor=""), Metadata(tenant="demo", traceparent="")),
-        (Metadata(tenant="demo", actor="x"), Metadata(tenant="demo", correlation_id="x")),
-        (Metadata(tenant="demo", actor="x"), Metadata(tenant="x", actor="demo")),
-    ],
-    ids=["empty texts", "another name", "values exchanged"],
-)
-def test_records_that_differ_only_in_names_of_headers_are_different(
-    one: Metadata, other: Metadata
-) -> None:
-    """A cache of decoded records once ignored the names."""
-    for metadata in (one, other):
-        event = structs.replace(recorded(1), metadata=metadata)
-        headers = encode_headers("lab", event, 1, 0)
-
-        delivered = decode(StoredRecord("t", 0, 0, b"k", event.data, headers))
-
-        assert delivered.recorded.metadata == metadata
 
 
 def test_the_headers_are_cloudevents() -> None:

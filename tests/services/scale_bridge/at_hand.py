@@ -2,16 +2,44 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
+from services.scale_bridge.driver.adapters import operation
+from services.scale_bridge.driver.adapters.driver import DEADLINE_SECONDS, Driver
+from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
 from services.scale_bridge.driver.domain.address import Endpoint
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
 from services.scale_bridge.driver.simulator.adapters.scale import Options
 from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
 
 PASSWORD = "1234"
+
+
+async def fetch(
+    driver: Driver, where: Endpoint, password: str, deadline: float = DEADLINE_SECONDS
+) -> Fetched:
+    return await driver.run("fetch", operation.fetch, where, password, deadline)
+
+
+async def upload(
+    driver: Driver,
+    where: Endpoint,
+    password: str,
+    document: Document,
+    *,
+    clear: bool,
+    deadline: float = DEADLINE_SECONDS,
+) -> Uploaded:
+    exchange = partial(operation.upload, document=document, clear=clear)
+    return await driver.run("upload", exchange, where, password, deadline)
+
+
+async def probe(driver: Driver, where: Endpoint) -> Info:
+    return await driver.run("probe", operation.probe, where)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from itertools import count
@@ -16,7 +17,11 @@ from contracts.scale_bridge import (
     CatalogueInvalidated,
     CatalogueReverted,
     DatesRefreshed,
+    DeviceChanged,
+    DeviceDetails,
     DeviceId,
+    DeviceProfile,
+    DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
     OperationApplied,
@@ -50,6 +55,13 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWNER = UUID(int=99)
 STREAMS = {"Operation": "operation", "Schedule": "schedule", "ProductsShown": "shown"}
 STREAMS |= {"Device": "device", "Verification": "device", "Strictness": "device"}
+
+NESTED: dict[type[Any], tuple[str, type[Any]]] = {
+    DeviceRegistered: ("details", DeviceDetails),
+    DeviceChanged: ("details", DeviceDetails),
+    DeviceProfiled: ("profile", DeviceProfile),
+}
+"""Events with a nested value: its field and its class."""
 
 
 def minute(number: float) -> datetime:
@@ -124,7 +136,7 @@ class History:
         self._projected = len(self.events)
 
     def add(self, kind: type[Any], /, *, of: int = 1, at: float = 0, **given: Any) -> None:
-        """Another event of a scale."""
+        """Another event of a scale. Fields of a nested value are given like those of the event."""
         usual = Usual(
             minute(at),
             device_id=device_id(of),
@@ -134,9 +146,13 @@ class History:
             article=0,
             price=1.0,
         )
+        if kind in NESTED:
+            name, value = NESTED[kind]
+            inner = {one: given.pop(one) for one in given.keys() - {f.name for f in fields(kind)}}
+            given[name] = usual(value, **inner)
         event = usual(kind, **given)
-        names = (STREAMS[start] for start in STREAMS if kind.__name__.startswith(start))
-        category = next(names, "catalogue")
+        categories = (STREAMS[start] for start in STREAMS if kind.__name__.startswith(start))
+        category = next(categories, "catalogue")
         subject = event.operation_id if category == "operation" else event.device_id
         stream, version = f"{category}-{subject}", None
         if kind is not ProductsShown:

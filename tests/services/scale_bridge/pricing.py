@@ -57,15 +57,15 @@ def record(event: RecordedEvent) -> StoredRecord:
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
     """React to a price once read models are up to date; the number of devices that took it."""
     await service.caught_up()
-    context = service.deps.context
-    taken = await price.change_price(context, change, tenant="demo", currency="RUB", trace=trace)
+    context = service.deps
+    taken = await price.change_price(context, change, tenant="demo", trace=trace)
     return len(taken)
 
 
 async def store_price(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also future ones, for devices that are read later."""
     for change in changes:
-        await price.store_price(service.deps.context, change, tenant="demo", currency="RUB")
+        await price.store_price(service.deps, change, tenant="demo")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:

@@ -103,7 +103,7 @@ async def assert_settled(device: Device) -> None:
         assert {**shown[49 + plu], **fields} == shown[49 + plu], plu
     assert (await device.post("/verify")).json()["outcome"] == "verified"
     # And for a process that begins with what is kept of the catalogue.
-    fresh = replace(device.service.deps.context, catalogues=CatalogueCache())
+    fresh = replace(device.service.deps, catalogues=CatalogueCache())
     copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).catalogue
     assert copy.document == await device.cached()
 
@@ -240,7 +240,7 @@ async def test_a_revision_is_not_brought_back_over_an_edit_that_came_meanwhile(
     async with open_device(database, 6) as device:
         await device.set_price(1, 5.0)
         # As another process has it, which does not wait for this one.
-        elsewhere = replace(device.service.deps.context, catalogues=CatalogueCache())
+        elsewhere = replace(device.service.deps, catalogues=CatalogueCache())
         edit = Edit(
             device_id=device_id_of(device.number),
             plu="2",
@@ -289,8 +289,8 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
     database: str,
 ) -> None:
     async with open_device(database, 3, reply_seconds=30) as device:
-        context, change = device.service.deps.context, changed()
-        await price.store_price(context, change, tenant="demo", currency="RUB")
+        context, change = device.service.deps, changed()
+        await price.store_price(context, change, tenant="demo")
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:1"])
         fetching = asyncio.create_task(device.fetch())

@@ -1,10 +1,10 @@
 """Realms, roles, and the scopes of each role."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from libs.errors import Refused
 from services.gateway.accounts.domain.shop_role import DEFAULTS, parse_shop_role
@@ -14,7 +14,7 @@ PLATFORM: Final = "platform"
 tenants. API keys are stored under their own tenant."""
 
 SUPERADMIN: Final = "superadmin"
-"""The highest role of the kiosks and the platform: see `CHIEFS`."""
+"""The highest role of the kiosks and the platform."""
 
 DEVICE: Final = "kiosk"
 """The role of a kiosk itself. Its sessions last longer than those of people."""
@@ -24,14 +24,167 @@ BRIDGE: Final = "bridge"
 those of a kiosk."""
 
 
-class Realm(StrEnum):
-    """A product with logins of its own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RealmEntry:
+    """The data of a realm.
 
-    SCALES = "scales"
-    CRM = "crm"
-    SHOP = "shop"
-    KIOSK = "kiosk"
-    PLATFORM = "platform"
+    `roles` are the scopes by role. The last account with the `chief` role in a workspace cannot be
+    removed or deactivated: only such an account can grant the role. `devices` are the roles of
+    devices, with the kind by which settings name the lifetime of their access tokens.
+
+    `session_days` and `access_minutes` are the defaults of the settings `session_days_<realm>` and
+    `access_minutes_<realm>`; `most_access_minutes` is the largest value of the latter.
+
+    The clients log in at `door`. `shares_paths`: another realm of this kind has routes at the same
+    paths at the root, where the caller's token decides.
+    """
+
+    roles: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    chief: str | None = None
+    devices: Mapping[str, str] = field(default_factory=dict)
+    door: str = ""
+    shares_paths: bool = False
+    session_days: float = 1
+    access_minutes: float = 30
+    most_access_minutes: float = 60
+
+
+_CRM_ENGINEER: Final = (
+    "objects:read",
+    "visits:read",
+    "visits:write",
+    "customers:read",
+    "customers:write",
+)
+_CRM_SUPERVISOR: Final = (
+    *_CRM_ENGINEER,
+    "objects:write",
+    "users:read",
+    "reports:read",
+    "reports:write",
+)
+_KIOSK_ADMIN: Final = (
+    "kiosk:staff",
+    "kiosk:can_manage_inventory",
+    "kiosk:can_manage_devices",
+    "kiosk:can_view_reports",
+    "kiosk:can_view_orders",
+    "kiosk:can_manage_kitchen",
+)
+_KIOSK_SUPERADMIN: Final = (
+    *_KIOSK_ADMIN,
+    "kiosk:can_create_users",
+    "kiosk:can_manage_users",
+    "kiosk:can_delete_users",
+    "kiosk:can_manage_roles",
+    "kiosk:can_manage_settings",
+    "kiosk:can_manage_branches",
+    "kiosk:can_refund",
+    "kiosk:full_system_access",
+)
+
+
+NO_ROLES: Final = RealmEntry()
+
+
+class Realm(StrEnum):
+    """A product with logins of its own: one row each.
+
+    What its clients send and read is in `services.gateway.realms`, in the package of its name. Of
+    realms that share paths the first answers requests that name none.
+    """
+
+    entry: RealmEntry
+
+    def __new__(cls, name: str, entry: RealmEntry = NO_ROLES) -> Self:
+        """The realm of this name; `Realm(name)` looks it up."""
+        realm = str.__new__(cls, name)
+        realm._value_ = name
+        realm.entry = entry
+        return realm
+
+    SHOP = (
+        "shop",
+        # spec shop §2.5; each scope is `shop:` and a key of the clients' permissions
+        RealmEntry(
+            roles={role: tuple(f"shop:{key}" for key in keys) for role, keys in DEFAULTS.items()},
+            door="shop",
+        ),
+    )
+    KIOSK = (
+        "kiosk",
+        RealmEntry(
+            # spec kiosk §2.2; each member of staff has `kiosk:staff`, a kiosk itself `kiosk:device`
+            roles={
+                SUPERADMIN: _KIOSK_SUPERADMIN,
+                "admin": _KIOSK_ADMIN,
+                "staff": ("kiosk:staff",),
+                "customer": ("kiosk:staff",),
+                "externalKitchen": ("kiosk:staff", "kiosk:can_manage_kitchen"),
+                "externalPostBox": ("kiosk:staff", "kiosk:can_verify_pickup"),
+                DEVICE: ("kiosk:device",),
+            },
+            chief=SUPERADMIN,
+            devices={DEVICE: "device"},
+            door="kiosk",
+            shares_paths=True,
+            session_days=7,
+        ),
+    )
+    CRM = (
+        "crm",
+        RealmEntry(
+            # spec crm §10; supervisors also read the warehouse's scans, administrators correct them
+            roles={
+                "ADMIN": (
+                    *(*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read"),
+                    *("scan:read", "scan:remove"),
+                ),
+                "SUPERVISOR": (*_CRM_SUPERVISOR, "scan:read"),
+                "ENGINEER": _CRM_ENGINEER,
+            },
+            chief="ADMIN",
+            door="crm",
+            shares_paths=True,
+            session_days=14,
+        ),
+    )
+    SCALES = (
+        "scales",
+        RealmEntry(
+            roles={"user": ("scales:read", "scales:write"), BRIDGE: ("scales:bridge",)},
+            devices={BRIDGE: "bridge"},
+            door="scales",
+            # The clients know no refresh: they log in for a day, as they always did.
+            access_minutes=1440,
+            most_access_minutes=10_080,
+        ),
+    )
+    PLATFORM = (
+        "platform",
+        RealmEntry(
+            roles={SUPERADMIN: ("accounts:*", "keys:*")}, chief=SUPERADMIN, access_minutes=10
+        ),
+    )
+
+
+SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    (realm, role): frozenset(scopes)
+    for realm in Realm
+    for role, scopes in realm.entry.roles.items()
+}
+"""The scopes of each role, by realm and role. A role that is missing does not exist."""
+
+
+CHIEFS: Final[Mapping[str, str]] = {
+    realm: realm.entry.chief for realm in Realm if realm.entry.chief is not None
+}
+"""The highest role by realm, for realms that protect the last account with it."""
+
+DEVICES: Final[Mapping[tuple[str, str], str]] = {
+    (realm, role): kind for realm in Realm for role, kind in realm.entry.devices.items()
+}
+"""The kind of device by realm and role."""
 
 
 class RoleUnknown(Refused):
@@ -70,91 +223,11 @@ class Term:
     grace: timedelta
 
 
-_CRM_ENGINEER: Final = (
-    "objects:read",
-    "visits:read",
-    "visits:write",
-    "customers:read",
-    "customers:write",
-)
-_CRM_SUPERVISOR: Final = (
-    *_CRM_ENGINEER,
-    "objects:write",
-    "users:read",
-    "reports:read",
-    "reports:write",
-)
-_KIOSK_ADMIN: Final = (
-    "kiosk:staff",
-    "kiosk:can_manage_inventory",
-    "kiosk:can_manage_devices",
-    "kiosk:can_view_reports",
-    "kiosk:can_view_orders",
-    "kiosk:can_manage_kitchen",
-)
-_KIOSK_SUPERADMIN: Final = (
-    *_KIOSK_ADMIN,
-    "kiosk:can_create_users",
-    "kiosk:can_manage_users",
-    "kiosk:can_delete_users",
-    "kiosk:can_manage_roles",
-    "kiosk:can_manage_settings",
-    "kiosk:can_manage_branches",
-    "kiosk:can_refund",
-    "kiosk:full_system_access",
-)
-
-
-def _shop_scopes(keys: Iterable[str]) -> frozenset[str]:
-    return frozenset(f"shop:{key}" for key in keys)
-
-
-SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
-    (realm, role): frozenset(scopes)
-    for realm, role, scopes in (
-        (Realm.SCALES, "user", ("scales:read", "scales:write")),
-        (Realm.SCALES, BRIDGE, ("scales:bridge",)),
-        # spec crm §10; supervisors also read the warehouse's scans, administrators correct them
-        (
-            Realm.CRM,
-            "ADMIN",
-            (
-                *(*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read"),
-                *("scan:read", "scan:remove"),
-            ),
-        ),
-        (Realm.CRM, "SUPERVISOR", (*_CRM_SUPERVISOR, "scan:read")),
-        (Realm.CRM, "ENGINEER", _CRM_ENGINEER),
-        # spec shop §2.5; each scope is `shop:` and a key of the clients' permissions
-        *((Realm.SHOP, role, _shop_scopes(keys)) for role, keys in DEFAULTS.items()),
-        # spec kiosk §2.2; every member of staff has `kiosk:staff`, a kiosk itself `kiosk:device`
-        (Realm.KIOSK, SUPERADMIN, _KIOSK_SUPERADMIN),
-        (Realm.KIOSK, "admin", _KIOSK_ADMIN),
-        (Realm.KIOSK, "staff", ("kiosk:staff",)),
-        (Realm.KIOSK, "customer", ("kiosk:staff",)),
-        (Realm.KIOSK, "externalKitchen", ("kiosk:staff", "kiosk:can_manage_kitchen")),
-        (Realm.KIOSK, "externalPostBox", ("kiosk:staff", "kiosk:can_verify_pickup")),
-        (Realm.KIOSK, DEVICE, ("kiosk:device",)),
-        (Realm.PLATFORM, SUPERADMIN, ("accounts:*", "keys:*")),
-    )
-}
-"""The scopes of each role, by realm and role. A role that is missing does not exist."""
-
-
-CHIEFS: Final[Mapping[str, str]] = {
-    Realm.CRM: "ADMIN",
-    Realm.KIOSK: SUPERADMIN,
-    Realm.PLATFORM: SUPERADMIN,
-}
-"""The highest role by realm. The last account with it in a workspace cannot be removed or
-deactivated: only such an account can grant the role."""
-
-
 def scopes_of(realm: str, role: str) -> frozenset[str]:
     """The scopes of a role; empty if the realm has no such role (any more)."""
     if realm == Realm.SHOP:
         shop_role = parse_shop_role(role)
-        return _shop_scopes(shop_role.allowed if shop_role else ())
+        return frozenset(f"shop:{key}" for key in (shop_role.allowed if shop_role else ()))
     return SCOPES.get((realm, role), frozenset())
 
 

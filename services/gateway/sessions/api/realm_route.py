@@ -15,7 +15,7 @@ from services.gateway.doors.api.cors import Scope
 from services.gateway.doors.api.local_routes import door_of
 
 BEARER: Final = re.compile(r"bearer [\w-]*\.([\w-]*)\.[\w-]*", re.ASCII | re.IGNORECASE)
-SHARING: Final = frozenset({Realm.CRM.value, Realm.KIOSK.value})
+SHARING: Final = frozenset(realm.value for realm in Realm if realm.entry.shares_paths)
 
 
 class RealmRoute(APIRoute):

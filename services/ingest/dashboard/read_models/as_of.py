@@ -160,8 +160,8 @@ async def _new_entries(
 ) -> list[Entry]:
     """The entries of these days that were appended since `after`."""
     log = as_of.store.log
-    entries = await log.later_entries(
-        as_of.tenant, since, until, after=after, moment=moment, also=ITEM_REMOVED
+    entries = await log.entries(
+        as_of.tenant, since, until, moment=moment, after=after, also=ITEM_REMOVED
     )
     removals = [entry.position for entry in entries if entry.type == ITEM_REMOVED]
     elsewhere = {

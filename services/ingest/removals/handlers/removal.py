@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
 from libs.errors import NotFound, Refused, Unavailable, Unfit
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
-from libs.eventsourcing.store import EventStore, Fact, new_event_id
+from libs.eventsourcing.store import EventStore, Executed, Fact, new_event_id
 from services.ingest.removals.domain import (
     Kind,
     LoggedScan,
@@ -204,9 +204,9 @@ async def _first_result(
     store: EventStore[IngestEvent], command_id: UUID, tenant: str
 ) -> Removed | None:
     outcome = await store.outcome_of(command_id, tenant, identity.removal_stream(command_id))
-    match outcome.events if outcome else []:
-        case [RemovalRecorded() as audit]:
-            return Removed(audit, outcome.token if outcome else "")
+    match outcome:
+        case Executed(events=[RemovalRecorded() as audit], token=token):
+            return Removed(audit, token or "")
         case _:
             return None
 

@@ -1,5 +1,6 @@
 """Scales: registered, listed, changed, removed (§1.1, 3 to 7)."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -23,7 +24,6 @@ from services.scale_bridge.context import (
 from services.scale_bridge.devices.handlers import device as handler
 from services.scale_bridge.devices.handlers.device import (
     BridgeUnknown,
-    DeviceFields,
     LoadedDevice,
     owner_of,
 )
@@ -85,15 +85,7 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         rows = await device.owned(connection, caller.tenant, owner)
     return [
-        Device(
-            id=row["number"],
-            name=row["name"],
-            description=row["description"],
-            ip=row["ip"],
-            port=row["port"],
-            protocol=row["protocol"],
-            cached_dirty=row["revision"] != row["confirmed"],
-        )
+        Device(id=row["number"], cached_dirty=row["revision"] != row["confirmed"], **row)
         for row in rows
     ]
 
@@ -101,13 +93,13 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 @router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
-    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
+    fields = body.model_dump(exclude_none=True)
     metadata = request_metadata(request, caller)
     try:
-        saved = await handler.register(scales.context, owner_of(caller.subject), fields, metadata)
+        saved = await handler.register(scales, owner_of(caller.subject), fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await scales.context.hooks.on_registered(scales.context, saved.loaded.device_id, metadata)
+    await scales.hooks.on_registered(scales, saved.loaded.device_id, metadata)
     return _present(saved.loaded, dirty=False)
 
 
@@ -122,13 +114,11 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
-    """Change the given fields. At another address the catalogue must be fetched again (R9)."""
+    """Change the given fields of a scale. Another address invalidates the catalogue (R9)."""
     loaded = await own_device(scales, caller, device_id)
-    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
+    fields = body.model_dump(exclude_none=True)
     try:
-        saved = await handler.change(
-            scales.context, loaded, fields, request_metadata(request, caller)
-        )
+        saved = await handler.change(scales, loaded, fields, request_metadata(request, caller))
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, loaded.device_id)
@@ -139,25 +129,16 @@ async def update(
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Remove a scale."""
     loaded = await own_device(scales, caller, device_id)
-    await handler.remove(scales.context, loaded, request_metadata(request, caller))
+    await handler.remove(scales, loaded, request_metadata(request, caller))
     return Response(status_code=204)
 
 
 async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
-    return (await catalogue.load(scales.context, tenant, device_id)).catalogue.dirty
+    return (await catalogue.load(scales, tenant, device_id)).catalogue.dirty
 
 
 def _present(loaded: LoadedDevice, *, dirty: bool) -> Device:
-    details = loaded.details
-    return Device(
-        id=loaded.device.number,
-        name=details.name,
-        description=details.description,
-        ip=details.ip,
-        port=details.port,
-        protocol=details.protocol,
-        cached_dirty=dirty,
-    )
+    return Device(id=loaded.device.number, cached_dirty=dirty, **asdict(loaded.details))
 
 
 def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:

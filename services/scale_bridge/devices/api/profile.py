@@ -1,7 +1,4 @@
-"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14).
-
-A new field of a scale belongs here: the fields of `/devices` are those that its clients know.
-"""
+"""The profile of a scale: shop, group, price list, model, verification (SCL-1, SCL-8, SCL-14)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from contracts.scale_bridge import DeviceProfile
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import RuleKind, problems
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -24,7 +22,6 @@ from services.scale_bridge.context import (
     own_device,
     request_metadata,
 )
-from services.scale_bridge.devices.domain.profile import Profile
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.devices.handlers import profile as handler
 
@@ -103,11 +100,9 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
-    """Change the given fields. 422 for a model that is not in the table."""
+    """Change the given fields of a profile. 422 for a model that is not in the table."""
     loaded = await own_device(scales, caller, device_id)
-    saved = await handler.describe(
-        scales.context, loaded, _fields(body), request_metadata(request, caller)
-    )
+    saved = await handler.describe(scales, loaded, _fields(body), request_metadata(request, caller))
     return _present(scales, saved.loaded.device.profile)
 
 
@@ -118,9 +113,9 @@ async def find_problems(
     device_id: int,
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
-    """The fields of the stored catalogue that break a rule of R11, or a limit of the model."""
+    """The fields of the stored catalogue that break a rule or a limit of the model (R11)."""
     loaded = await own_device(scales, caller, device_id)
-    stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
+    stored = (await catalogue.load(scales, caller.tenant, loaded.device_id)).catalogue
     model = loaded.device.profile.model
     # In a thread: ten thousand products take long, and other requests are waiting.
     found = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
@@ -138,7 +133,7 @@ def _fields(body: ProfileSet) -> Mapping[str, Any]:
     }
 
 
-def _present(scales: ApiContext, profile: Profile) -> Described:
+def _present(scales: ApiContext, profile: DeviceProfile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
     days = days_left(profile.next_verification, today)
     return Described(**asdict(profile), verification_days=days)

@@ -51,7 +51,7 @@ async def put(
     """Relax exactly these rules, from the next operation on."""
     loaded = await own_device(scales, caller, device_id)
     metadata = request_metadata(request, caller)
-    saved = await handler.relax(scales.context, loaded, body.relaxed, body.reason, metadata)
+    saved = await handler.relax(scales, loaded, body.relaxed, body.reason, metadata)
     return _present(saved.loaded.device.overrides)
 
 

@@ -1,17 +1,19 @@
-"""The device aggregate: a scale as its owner registered it, with address and sealed password.
+"""The device aggregate: a scale as its owner registered it, with its details and its profile.
 
-Profile, validation overrides and reminders of the verification are on the same stream. The modules
-`profile`, `validation_overrides` and `verification` decide on them.
+Validation overrides and reminders of the verification are on the same stream. The modules
+`validation_overrides` and `verification` decide on them.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 from uuid import UUID, uuid5
 
 from contracts.scale_bridge import (
     DeviceChanged,
+    DeviceDetails,
     DeviceId,
+    DeviceProfile,
     DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
@@ -19,15 +21,9 @@ from contracts.scale_bridge import (
     StrictnessSet,
     VerificationDue,
 )
-from libs.errors import NotFound, Refused
+from libs.errors import NotFound, Refused, Unfit
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.devices.domain.profile import (
-    UNKNOWN,
-    Profile,
-    SetProfile,
-    profile_of,
-    profiled,
-)
+from services.scale_bridge.catalogue.domain.model import MODELS
 from services.scale_bridge.devices.domain.validation_overrides import (
     NO_OVERRIDES,
     SetStrictness,
@@ -37,7 +33,7 @@ from services.scale_bridge.devices.domain.validation_overrides import (
 )
 from services.scale_bridge.devices.domain.verification import Remind, Reminder, reminded
 
-TCP: Final = "TCP"
+UNKNOWN: Final = DeviceProfile()
 _NUMBERED: Final = UUID("6b1c7f1e-6f0a-4c53-9d8e-0b6f5a3c2d41")
 
 
@@ -49,17 +45,8 @@ class DeviceKnown(Refused):
     """There is a device with this number."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Details:
-    """The fields that may change. `password` is sealed, `bridge` is the agent of the device."""
-
-    name: str
-    description: str
-    ip: str
-    port: int
-    protocol: str
-    password: str
-    bridge: UUID | None = None
+class ModelUnknown(Unfit):
+    """There is no such model in the table of models."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +58,9 @@ class Device:
 
     number: int = 0
     owner: UUID | None = None
-    details: Details | None = None
+    details: DeviceDetails | None = None
     removed: bool = False
-    profile: Profile = UNKNOWN
+    profile: DeviceProfile = UNKNOWN
     overrides: ValidationOverrides = NO_OVERRIDES
     reminded_of: frozenset[Reminder] = frozenset()
 
@@ -85,7 +72,7 @@ class Register:
     device_id: DeviceId
     number: int
     owner: UUID
-    details: Details
+    details: DeviceDetails
     now: datetime
 
 
@@ -94,7 +81,7 @@ class Change:
     """Replace the details."""
 
     device_id: DeviceId
-    details: Details
+    details: DeviceDetails
     now: datetime
 
 
@@ -103,6 +90,16 @@ class Remove:
     """Remove the device."""
 
     device_id: DeviceId
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetProfile:
+    """Replace the profile."""
+
+    device_id: DeviceId
+    profile: DeviceProfile
+    profiled_by: str
     now: datetime
 
 
@@ -115,14 +112,14 @@ def device_id_of(number: int) -> DeviceId:
     return DeviceId(uuid5(_NUMBERED, str(number)))
 
 
-def details_of(device: Device) -> Details:
+def details_of(device: Device) -> DeviceDetails:
     """The details of a registered device. Raises DeviceUnknown."""
     if device.details is None or device.removed:
         raise DeviceUnknown
     return device.details
 
 
-def moves(before: Details, after: Details) -> bool:
+def moves(before: DeviceDetails, after: DeviceDetails) -> bool:
     """Whether the address changes, so that the scale may be another one (R9)."""
     return (before.ip, before.port) != (after.ip, after.port)
 
@@ -133,7 +130,14 @@ def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
         case Register() if device.details is not None:
             raise DeviceKnown
         case Register():
-            return [_registered(command)]
+            registered = DeviceRegistered(
+                device_id=command.device_id,
+                number=command.number,
+                owner=command.owner,
+                details=command.details,
+                registered_at=command.now,
+            )
+            return [registered]
         case Remove() if device.removed:
             return []
         case Remove(device_id=device_id, now=now):
@@ -141,8 +145,8 @@ def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
             return [DeviceRemoved(device_id=device_id, removed_at=now)]
         case Change(details=details) if details == details_of(device):
             return []
-        case Change():
-            return [_changed(command)]
+        case Change(device_id=device_id, details=details, now=now):
+            return [DeviceChanged(device_id=device_id, details=details, changed_at=now)]
         case SetProfile() | SetStrictness() | Remind():
             details_of(device)
             return _described(device, command)
@@ -153,7 +157,7 @@ def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
 def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
     match command:
         case SetProfile():
-            return profiled(device.profile, command)
+            return _profiled(device.profile, command)
         case SetStrictness():
             return set_overrides(device.overrides, command)
         case Remind():
@@ -162,33 +166,33 @@ def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
             assert_never(command)
 
 
-def _registered(command: Register) -> DeviceRegistered:
-    return DeviceRegistered(
-        device_id=command.device_id,
-        number=command.number,
-        owner=command.owner,
-        registered_at=command.now,
-        **_fields(command.details),
-    )
-
-
-def _changed(command: Change) -> DeviceChanged:
-    return DeviceChanged(
-        device_id=command.device_id, changed_at=command.now, **_fields(command.details)
-    )
+def _profiled(profile: DeviceProfile, command: SetProfile) -> list[ScaleBridgeEvent]:
+    new = command.profile
+    if new.model not in MODELS:
+        raise ModelUnknown
+    if new == profile:
+        return []
+    return [
+        DeviceProfiled(
+            device_id=command.device_id,
+            profile=new,
+            profiled_by=command.profiled_by,
+            profiled_at=command.now,
+        )
+    ]
 
 
 def evolve(device: Device, event: ScaleBridgeEvent) -> Device:
     """See `Decider`."""
     match event:
-        case DeviceRegistered():
-            return Device(number=event.number, owner=event.owner, details=_details(event))
-        case DeviceChanged():
-            return replace(device, details=_details(event))
+        case DeviceRegistered(number=number, owner=owner, details=details):
+            return Device(number=number, owner=owner, details=details)
+        case DeviceChanged(details=details):
+            return replace(device, details=details)
         case DeviceRemoved():
             return replace(device, removed=True)
-        case DeviceProfiled():
-            return replace(device, profile=profile_of(event))
+        case DeviceProfiled(profile=profile):
+            return replace(device, profile=profile)
         case StrictnessSet():
             return replace(device, overrides=overrides_of(event))
         case VerificationDue(due_on=due_on, days=days):
@@ -196,15 +200,6 @@ def evolve(device: Device, event: ScaleBridgeEvent) -> Device:
         case _:
             # Catalogues, operations and schedules have streams of their own.
             return device
-
-
-def _details(event: DeviceRegistered | DeviceChanged) -> Details:
-    return Details(**_fields(event))
-
-
-def _fields(source: Details | DeviceRegistered | DeviceChanged) -> dict[str, Any]:
-    """The fields of `Details`, which both events have by the same names."""
-    return {field.name: getattr(source, field.name) for field in fields(Details)}
 
 
 DEVICE: Final = Decider(category="device", initial=Device(), decide=decide, evolve=evolve)

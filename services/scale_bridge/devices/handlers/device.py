@@ -4,11 +4,12 @@ Names are unique per owner (§1.3). A name is reserved before the event that use
 does not use it, because a command failed or the device was renamed, it may be taken over.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeAlias
 from uuid import UUID, uuid5
 
-from contracts.scale_bridge import DeviceId
+from contracts.scale_bridge import DeviceDetails, DeviceId
 from libs.errors import Refused, Unavailable, Unfit
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata, VersionConflict
@@ -21,9 +22,7 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.devices import stores
 from services.scale_bridge.devices.domain.device import (
     DEVICE,
-    TCP,
     Change,
-    Details,
     Device,
     DeviceUnknown,
     Register,
@@ -35,6 +34,10 @@ from services.scale_bridge.devices.domain.device import (
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.driver.domain.password import checked
+from services.scale_bridge.transfer.stores.breakers import Breakers
+
+Fields: TypeAlias = Mapping[str, Any]
+"""Fields of `DeviceDetails` by name. `password` is in the clear; an empty `bridge` is none."""
 
 ATTEMPTS: Final = 10
 _OWNERS: Final = UUID("2a0d8c3a-5b55-4d0e-a4a4-6b0f5b9a7d11")
@@ -52,21 +55,6 @@ class BridgeUnknown(Unfit):
     """There is no bridge of yours with this id."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeviceFields:
-    """The fields of a request; None leaves a field unchanged. `password` is in the clear.
-
-    With an empty `bridge` the service itself reaches the device.
-    """
-
-    name: str | None = None
-    description: str | None = None
-    ip: str | None = None
-    port: int | None = None
-    password: str | None = None
-    bridge: UUID | Literal[""] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedDevice:
     """A device, and the version of its stream."""
@@ -76,7 +64,7 @@ class LoadedDevice:
     version: int
 
     @property
-    def details(self) -> Details:
+    def details(self) -> DeviceDetails:
         """The details. Raises DeviceUnknown."""
         return details_of(self.device)
 
@@ -124,25 +112,19 @@ async def is_owned(context: Context, tenant: str, device_id: DeviceId, owner: UU
     return DEVICE.state_after(history.events).owner == owner
 
 
-async def register(context: Context, owner: UUID, given: DeviceFields, metadata: Metadata) -> Saved:
-    """Register a device.
+async def register(context: Context, owner: UUID, given: Fields, metadata: Metadata) -> Saved:
+    """Register a device. `given` has all fields, `bridge` may be absent.
 
     Raises NameTaken, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
-    password = checked(given.password or "")
-    await _check_address(context, given.ip or "", given.port or 0)
-    await _check_bridge(context, metadata.tenant, owner, given.bridge or None)
-    number = await stores.next_number(context.pool)
+    password = checked(given["password"])
+    await _check_address(context, given["ip"], given["port"])
+    bridge = given.get("bridge") or None
+    await _check_bridge(context, metadata.tenant, owner, bridge)
+    number = await stores.next_number(context.system)
     device_id = device_id_of(number)
-    details = Details(
-        name=given.name or "",
-        description=given.description or "",
-        ip=given.ip or "",
-        port=given.port or 0,
-        protocol=TCP,
-        password=context.seal.seal(password, str(device_id)),
-        bridge=given.bridge or None,
-    )
+    sealed = context.settings.seal().seal(password, str(device_id))
+    details = DeviceDetails(**{**given, "password": sealed, "bridge": bridge})
     if not await _take_name(context, metadata.tenant, owner, details.name, device_id):
         raise NameTaken
     command = Register(
@@ -154,7 +136,7 @@ async def register(context: Context, owner: UUID, given: DeviceFields, metadata:
 
 
 async def change(
-    context: Context, loaded: LoadedDevice, given: DeviceFields, metadata: Metadata
+    context: Context, loaded: LoadedDevice, given: Fields, metadata: Metadata
 ) -> Saved:
     """Change the given fields; a new address invalidates the catalogue (R9).
 
@@ -175,26 +157,21 @@ async def remove(context: Context, loaded: LoadedDevice, metadata: Metadata) -> 
     done = await execute(context.store, DEVICE, loaded.device_id, command, metadata=metadata)
     owner, name = loaded.device.owner, loaded.details.name
     if owner is not None:
-        await stores.release_name(context.pool, metadata.tenant, owner, name, loaded.device_id)
-    await catalogue_snapshots.delete(context.pool, metadata.tenant, loaded.device_id)
+        await stores.release_name(context.system, metadata.tenant, owner, name, loaded.device_id)
+    await catalogue_snapshots.delete(context.system, metadata.tenant, loaded.device_id)
     return done.token
 
 
 async def _details_after(
-    context: Context, tenant: str, loaded: LoadedDevice, given: DeviceFields
-) -> Details:
-    before = loaded.details
-    fields: dict[str, Any] = {
-        name: value
-        for name in ("name", "description", "ip", "port")
-        if (value := getattr(given, name)) is not None
-    }
-    if given.bridge is not None:
-        fields["bridge"] = given.bridge or None
-    if given.password is not None:
-        fields["password"] = _sealed(context, loaded, checked(given.password))
+    context: Context, tenant: str, loaded: LoadedDevice, given: Fields
+) -> DeviceDetails:
+    before, fields = loaded.details, dict(given)
+    if "bridge" in fields:
+        fields["bridge"] = fields["bridge"] or None
+    if "password" in fields:
+        fields["password"] = _sealed(context, loaded, checked(fields["password"]))
     after = replace(before, **fields)
-    if given.ip is not None or given.port is not None:
+    if given.keys() & {"ip", "port"}:
         await _check_address(context, after.ip, after.port)
     if after.bridge != before.bridge:
         await _check_bridge(context, tenant, loaded.device.owner, after.bridge)
@@ -205,16 +182,16 @@ def _sealed(context: Context, loaded: LoadedDevice, password: str) -> str:
     """The sealed password; the same password stays as it is sealed, so that nothing changes."""
     purpose = str(loaded.device_id)
     try:
-        if context.seal.open(loaded.details.password, purpose) == password:
+        if context.settings.seal().open(loaded.details.password, purpose) == password:
             return loaded.details.password
     except SealBroken:
         # The old one cannot be opened: it is replaced (R17).
         pass
-    return context.seal.seal(password, purpose)
+    return context.settings.seal().seal(password, purpose)
 
 
 async def _change(
-    context: Context, loaded: LoadedDevice, after: Details, metadata: Metadata
+    context: Context, loaded: LoadedDevice, after: DeviceDetails, metadata: Metadata
 ) -> Saved:
     before, owner = loaded.details, loaded.device.owner
     if owner is None:
@@ -236,7 +213,7 @@ async def _change(
         token = await _invalidate(context, device_id, metadata) or token
         await _reset_breaker(context, after)
     if renamed:
-        await stores.release_name(context.pool, tenant, owner, before.name, device_id)
+        await stores.release_name(context.system, tenant, owner, before.name, device_id)
     device = replace(loaded.device, details=after)
     return Saved(LoadedDevice(device_id, device, done.version), token)
 
@@ -246,9 +223,11 @@ async def _invalidate(context: Context, device_id: DeviceId, metadata: Metadata)
     return (await catalogue.change(context, device_id, command, metadata)).token
 
 
-async def _reset_breaker(context: Context, details: Details) -> None:
+async def _reset_breaker(context: Context, details: DeviceDetails) -> None:
     try:
-        await context.breakers.reset(await names.resolve(details.ip, details.port, context.policy))
+        await Breakers.of(context).reset(
+            await names.resolve(details.ip, details.port, context.settings.policy)
+        )
     except Unreachable:
         return
 
@@ -256,7 +235,7 @@ async def _reset_breaker(context: Context, details: Details) -> None:
 async def _check_address(context: Context, ip: str, port: int) -> None:
     """Raises BadAddress (R14)."""
     try:
-        await names.resolve(ip, port, context.policy)
+        await names.resolve(ip, port, context.settings.policy)
     except Unreachable:
         # A name that cannot be resolved now is allowed.
         return
@@ -268,7 +247,7 @@ async def _check_bridge(
     """Raises BridgeUnknown if the agent does not exist, or belongs to another account."""
     if bridge is None:
         return
-    if owner is None or await context.hooks.bridge_owner(context.pool, tenant, bridge) != owner:
+    if owner is None or await context.hooks.bridge_owner(context.system, tenant, bridge) != owner:
         raise BridgeUnknown
 
 
@@ -276,7 +255,7 @@ async def _take_name(
     context: Context, tenant: str, owner: UUID, name: str, device_id: DeviceId
 ) -> bool:
     """Reserve a name, by takeover if its holder does not use it; False if the name is in use."""
-    holder = await stores.take_name(context.pool, tenant, owner, name, device_id)
+    holder = await stores.take_name(context.system, tenant, owner, name, device_id)
     if holder is None:
         return True
     other, fresh = holder
@@ -286,5 +265,5 @@ async def _take_name(
     if in_use or (fresh and device.details is None):
         return False
     return await stores.take_over_name(
-        context.pool, tenant, owner, name, of=other, device_id=device_id
+        context.system, tenant, owner, name, of=other, device_id=device_id
     )

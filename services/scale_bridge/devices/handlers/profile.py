@@ -9,8 +9,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata, VersionConflict
 from services.scale_bridge.context import Context
-from services.scale_bridge.devices.domain.device import DEVICE
-from services.scale_bridge.devices.domain.profile import SetProfile
+from services.scale_bridge.devices.domain.device import DEVICE, SetProfile
 from services.scale_bridge.devices.domain.validation_overrides import SetStrictness
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.devices.handlers.device import LoadedDevice, Saved

@@ -44,7 +44,6 @@ from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.upsert import Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.devices.domain.profile import profile_of
 
 DEVICE: Final = Table(
     "device",
@@ -126,12 +125,14 @@ def _change(envelope: Envelope[ScaleBridgeEvent]) -> tuple[Upsert, dict[str, Any
     event: Any = envelope.event
     match event:
         case DeviceRegistered() | DeviceChanged():
-            details = {name: getattr(event, name, None) for name in _DETAILS}
-            statement, version, row = SAVE, "version", {**details, "removed": False}
+            first = {name: getattr(event, name, None) for name in ("number", "owner")}
+            row = {**asdict(event.details), **first, "removed": False}
+            statement, version = SAVE, "version"
         case DeviceRemoved():
             statement, version, row = SAVE, "version", {"removed": True}
         case DeviceProfiled():
-            statement, version, row = SAVE_PROFILE, "profile_version", _profile(event)
+            statement, version = SAVE_PROFILE, "profile_version"
+            row = {**asdict(event.profile), "shop_group": event.profile.group}
         case VerificationDue():
             statement, version = SAVE_REMINDER, "reminded_version"
             row = {"reminded_of": event.due_on, "reminded_days": event.days}
@@ -141,11 +142,6 @@ def _change(envelope: Envelope[ScaleBridgeEvent]) -> tuple[Upsert, dict[str, Any
             return None
     key = {"tenant": envelope.tenant, "device_id": event.device_id}
     return statement, {**key, version: envelope.version, **row}
-
-
-def _profile(event: DeviceProfiled) -> dict[str, Any]:
-    profile = asdict(profile_of(event))
-    return {**profile, "shop_group": profile["group"]}
 
 
 def _revisions(event: ScaleBridgeEvent) -> dict[str, Any]:

@@ -15,21 +15,18 @@ from typing import Final, Self, TypeVar
 
 import structlog
 
-from services.scale_bridge.driver.adapters import operation
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
-from services.scale_bridge.driver.adapters.operation import Call, Fetched, Info, Uploaded
+from services.scale_bridge.driver.adapters.operation import Call, Exchange
 from services.scale_bridge.driver.adapters.replies import Progress
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
-from services.scale_bridge.driver.domain.fault import Overloaded, ScaleFault, Timeout, WrongPassword
+from services.scale_bridge.driver.domain.fault import Overloaded, ScaleFault, Timeout
 
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_SECONDS: Final = 120.0
-PROBE_SECONDS: Final = 15.0
 GRACE_SECONDS: Final = 2.0
 """After its deadline an operation ends within this time (R2)."""
 
@@ -50,75 +47,47 @@ class Driver:
         return len(self._running)
 
     def with_progress(self, progress: Progress) -> Self:
-        """The same driver, threads and limits included, with another default for `progress`."""
+        """The same driver, threads and limits included, which reports the bytes transferred."""
         driver = copy.copy(self)
         driver._progress = progress
         return driver
 
-    async def fetch(
+    async def run(
         self,
+        name: str,
+        exchange: Exchange[Result],
         endpoint: Endpoint,
-        password: str,
+        password: str = "",
         deadline: float = DEADLINE_SECONDS,
-        *,
-        strictness: Strictness = STRICT,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """The scale's catalogue, if it is valid (R5). Safe to repeat. Raises ScaleFault.
+    ) -> Result:
+        """The result of an exchange with a scale, see `operation`; `deadline` is in seconds from
+        now.
 
-        `deadline` is in seconds from now. `progress` receives the bytes so far, without a total.
+        `name` is for the log. Raises ScaleFault. When cancelled, or stopped at the deadline, the
+        scale may have imported an upload or not (R4).
         """
-        report = _on_this_loop(progress or self._progress)
-        work = partial(operation.fetch, strictness=strictness, progress=report)
-        return await self._run("fetch", work, endpoint, _required(password), deadline)
-
-    async def upload(
-        self,
-        endpoint: Endpoint,
-        password: str,
-        document: Document,
-        *,
-        clear: bool,
-        deadline: float = DEADLINE_SECONDS,
-        progress: Progress | None = None,
-    ) -> Uploaded:
-        """Send a catalogue; with `clear` it replaces the scale's, else the scale merges it.
-
-        Returns only if the scale confirmed the import. Raises ScaleFault: after UnknownOutcome, or
-        when cancelled, the scale may have imported it or not (R4).
-        """
-        report = _on_this_loop(progress or self._progress)
-        work = partial(operation.upload, document=document, clear=clear, progress=report)
-        return await self._run("upload", work, endpoint, _required(password), deadline)
-
-    async def probe(self, endpoint: Endpoint, *, deadline: float = PROBE_SECONDS) -> Info:
-        """Model and versions of the scale (FF17); needs no password. Raises ScaleFault."""
-        return await self._run("probe", operation.probe, endpoint, "", deadline)
+        limit = Deadline(deadline)
+        logger = log.bind(operation=name, endpoint=str(endpoint))
+        call = Call(
+            endpoint=endpoint,
+            password=password,
+            limits=self._limits,
+            deadline=limit,
+            progress=_on_this_loop(self._progress),
+        )
+        try:
+            result = await self._in_thread(partial(exchange, call), limit)
+        except ScaleFault as fault:
+            elapsed = round(limit.elapsed, 3)
+            logger.info("scale failed", fault=fault.code, result=fault.result, seconds=elapsed)
+            raise
+        logger.info("scale answered", seconds=round(limit.elapsed, 3))
+        return result
 
     def stop(self) -> None:
         """Close the connection to every scale; waiting calls raise Timeout."""
         for deadline in self._running:
             deadline.stop()
-
-    async def _run(
-        self,
-        kind: str,
-        work: Callable[[Call], Result],
-        endpoint: Endpoint,
-        password: str,
-        seconds: float,
-    ) -> Result:
-        deadline = Deadline(seconds)
-        logger = log.bind(operation=kind, endpoint=str(endpoint))
-        call = Call(endpoint=endpoint, password=password, limits=self._limits, deadline=deadline)
-        try:
-            result = await self._in_thread(partial(work, call), deadline)
-        except ScaleFault as fault:
-            elapsed = round(deadline.elapsed, 3)
-            logger.info("scale failed", fault=fault.code, result=fault.result, seconds=elapsed)
-            raise
-        logger.info("scale answered", seconds=round(deadline.elapsed, 3))
-        return result
 
     async def _in_thread(self, work: Callable[[], Result], deadline: Deadline) -> Result:
         try:
@@ -165,13 +134,6 @@ async def open_driver(
     finally:
         driver.stop()
         await asyncio.to_thread(pool.shutdown, cancel_futures=True)
-
-
-def _required(password: str) -> str:
-    """The password; without one, the stage byte would take its position in the frame."""
-    if not password:
-        raise WrongPassword("No scale can have this password.")
-    return password
 
 
 def _on_this_loop(progress: Progress | None) -> Progress | None:

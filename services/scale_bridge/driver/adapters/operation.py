@@ -1,9 +1,12 @@
-"""One operation on one scale, in the thread of the caller."""
+"""The exchanges with one scale, each in the thread of the caller.
+
+`Driver.run` runs them. All raise ScaleFault, and Stopped.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.connection import Limits
@@ -12,7 +15,7 @@ from services.scale_bridge.driver.adapters.replies import Conversation, Progress
 from services.scale_bridge.driver.adapters.safe_driver import SafeScales, fault_of
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.document import Document, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
@@ -23,6 +26,7 @@ from services.scale_bridge.driver.domain.fault import (
 )
 from services.scale_bridge.driver.domain.password import BadPassword, checked
 from services.scale_bridge.driver.domain.plain_text import one_line
+from services.scale_bridge.driver.domain.wire import WITHOUT_PASSWORD, Step
 
 Result = TypeVar("Result")
 
@@ -63,17 +67,23 @@ class Info:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """The scale to call, and the limits of the call."""
+    """The scale to call, and the limits of the call. `progress` receives the bytes so far."""
 
     endpoint: Endpoint
     password: str
     limits: Limits
     deadline: Deadline
+    progress: Progress | None = None
 
 
-def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetched:
-    """Read the scale's catalogue; the scale does not change. Raises ScaleFault, Stopped."""
-    conversation = Conversation(strictness=strictness, progress=progress)
+Exchange: TypeAlias = Callable[[Call], Result]
+
+PROBE_SECONDS: Final = 15.0
+
+
+def fetch(call: Call, *, strictness: Strictness = STRICT) -> Fetched:
+    """Read the scale's catalogue, if it is valid (R5); the scale does not change."""
+    conversation = Conversation(strictness=strictness, progress=call.progress)
     file: bytes = _run(call, conversation, lambda scales: scales.get_products_json())
     if strictness.hash and not conversation.hash_is_right():
         raise BadCatalogue(Flaw.HASH, "The scale's file does not have the hash it announced.")
@@ -89,14 +99,15 @@ def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetc
     )
 
 
-def upload(call: Call, document: Document, *, clear: bool, progress: Progress | None) -> Uploaded:
-    """Send a catalogue; an invalid one is not sent. Raises ScaleFault, Stopped.
+def upload(call: Call, *, document: Document, clear: bool) -> Uploaded:
+    """Send a catalogue; with `clear` it replaces the scale's, else the scale merges it.
 
-    After UnknownOutcome and Stopped the scale may have imported the catalogue or not.
+    An invalid one is not sent. Returns only if the scale confirmed the import; after UnknownOutcome
+    and Stopped it may have imported the catalogue or not (R4).
     """
     documents.check(document)
     file = documents.serialize(document)
-    conversation = Conversation(total=len(file), progress=progress)
+    conversation = Conversation(total=len(file), progress=call.progress)
     try:
         _run(call, conversation, lambda scales: scales.send_json_products(document, clear))
     except (TransportFault, Stopped) as fault:
@@ -112,8 +123,8 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
 
 
 def probe(call: Call) -> Info:
-    """Read model and versions, without a password. Raises ScaleFault, Stopped."""
-    body: bytes = _run(call, Conversation(), lambda scales: scales.information())
+    """Read model and versions of the scale (FF17); needs no password."""
+    body = command(call, step=Step.INFO)
     try:
         fields = json.loads(body[7:].decode())
     except (ValueError, RecursionError):
@@ -131,12 +142,28 @@ def probe(call: Call) -> Info:
     )
 
 
+def command(call: Call, *, step: Step) -> bytes:
+    """The body of the reply to a command without data."""
+    reply: bytes = _run(
+        call,
+        Conversation(),
+        lambda scales: scales.command(step),
+        needs_password=int(step, 16) not in WITHOUT_PASSWORD,
+    )
+    return reply
+
+
 def _run(
-    call: Call, conversation: Conversation, exchange: Callable[[SafeScales], Result]
+    call: Call,
+    conversation: Conversation,
+    exchange: Callable[[SafeScales], Result],
+    *,
+    needs_password: bool = True,
 ) -> Result:
     scales: SafeScales | None = None
     try:
-        scales = _connected(call, conversation)
+        password = _password(call) if needs_password else ""
+        scales = _connected(call, password, conversation)
         return exchange(scales)
     except Exception as error:  # noqa: BLE001 -- the driver may raise anything
         # A confirmed import stays a success, whatever fails afterwards (R4, D7).
@@ -148,11 +175,15 @@ def _run(
             scales.close()
 
 
-def _connected(call: Call, conversation: Conversation) -> SafeScales:
+def _password(call: Call) -> str:
+    """A valid password: without one, the stage byte would take its position in the frame."""
     try:
-        password = checked(call.password) if call.password else ""
+        return checked(call.password)
     except BadPassword:
         raise WrongPassword("No scale can have this password.") from None
+
+
+def _connected(call: Call, password: str, conversation: Conversation) -> SafeScales:
     return SafeScales(
         call.endpoint,
         password,

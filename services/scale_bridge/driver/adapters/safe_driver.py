@@ -15,7 +15,14 @@ from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.replies import Conversation
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, ScaleFault
-from services.scale_bridge.driver.domain.wire import PREFIX_BYTES, read_request
+from services.scale_bridge.driver.domain.wire import (
+    PREFIX_BYTES,
+    WITHOUT_PASSWORD,
+    Step,
+    framed,
+    packet,
+    read_request,
+)
 
 PACKAGE: Final = "scales-mer725-driver"
 VERSION: Final = "0.1.3"
@@ -28,8 +35,6 @@ _METHODS: Final = (
     "_Scales__send",
     "_Scales__recv_tcp_frame",
     "_Scales__transceive",
-    "_Scales__packet_header_gen",
-    "_Scales__tcp_command_len_generator",
 )
 _REPLACED: Final = {
     "get_products_json": {"time", "sleep", "logging", "get_json_from_bytearray"},
@@ -104,7 +109,6 @@ _Scales: Any = _DRIVER.Scales
 _FIRST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 _PAUSE_FACTOR: Final = 1.6
-_INFORMATION: Final = b"\xff\x17"
 
 
 class SafeScales(_Scales):  # type: ignore[misc] # the driver ships no types
@@ -125,6 +129,7 @@ class SafeScales(_Scales):  # type: ignore[misc] # the driver ships no types
     ) -> None:
         self.fault: ScaleFault | Stopped | None = None
         self._endpoint = endpoint
+        self._password = password.encode()
         self._limits = limits
         self._deadline = deadline
         self._conversation = conversation
@@ -138,11 +143,11 @@ class SafeScales(_Scales):  # type: ignore[misc] # the driver ships no types
             auto_reconnect=False,
         )
 
-    def information(self) -> bytes:
-        """The body of the reply to FF17, a command that the driver does not have."""
-        packet = self._Scales__packet_header_gen(_INFORMATION) + _INFORMATION
-        prefix = self._Scales__tcp_command_len_generator(packet, self.command_len_bytes)
-        body: bytes = self._Scales__transceive(prefix + packet, "FF17")
+    def command(self, step: Step) -> bytes:
+        """The body of the reply to a command without data, which the driver does not have."""
+        code = int(step, 16)
+        password = b"" if code in WITHOUT_PASSWORD else self._password
+        body: bytes = self._Scales__transceive(framed(packet(code, password)), step)
         return body
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class Step(StrEnum):
 
 
 _STAGED: Final = frozenset({0x12, 0x13})
-_WITHOUT_PASSWORD: Final = frozenset({0x17})
+WITHOUT_PASSWORD: Final = frozenset({0x17})
 _STEPS: Final = {step.value: step for step in Step}
 
 
@@ -72,7 +72,7 @@ def read_request(body: bytes) -> Request:
     if body[1] != min(len(body) - 2, LONG):
         raise NotAPacket("the length byte is wrong")
     code = body[3]
-    password = b"" if code in _WITHOUT_PASSWORD else body[4 : 4 + PASSWORD_BYTES]
+    password = b"" if code in WITHOUT_PASSWORD else body[4 : 4 + PASSWORD_BYTES]
     rest = body[4 + len(password) :]
     staged = code in _STAGED
     name = f"{code:02X}/{rest[0]:02X}" if staged and rest else f"{code:02X}"

@@ -20,5 +20,5 @@ async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     failed = await run_and_wait(scales, caller, device.device_id, Kind.FETCH)
     if failed is not None:
         return failed
-    loaded = await catalogue.load(scales.context, caller.tenant, device.device_id)
+    loaded = await catalogue.load(scales, caller.tenant, device.device_id)
     return await tagged_response(loaded.catalogue)

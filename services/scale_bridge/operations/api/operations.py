@@ -99,9 +99,9 @@ async def queue(
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.enqueue(scales.context, request)
+    await handler.enqueue(scales, request)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
-    return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
+    return _job(operation_id, await handler.load(scales, caller.tenant, operation_id))
 
 
 @router.get("/devices/{device_id}/operations")
@@ -128,11 +128,9 @@ async def history(
                 connection, tenant, device.device_id, limit=limit + 1, offset=offset
             )
         )
-    page, more = paging.page_of(rows, limit)
-    if more:
-        last = page[-1]
-        next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
-        paging.link_next(request, response, next_)
+    page = paging.linked(
+        request, response, rows, limit, lambda row: (row["queued_at"], row["operation_id"])
+    )
     return [_job_of_row(row) for row in page]
 
 
@@ -176,7 +174,7 @@ async def _job_of(
     scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     its_id, owner = OperationId(operation_id), owner_of(caller.subject)
-    state = await handler.load_owned(scales.context, caller.tenant, its_id, device_id, owner)
+    state = await handler.load_owned(scales, caller.tenant, its_id, device_id, owner)
     job = _job(its_id, state)
     return job if state.ended else await _with_progress(scales, caller.tenant, job)
 

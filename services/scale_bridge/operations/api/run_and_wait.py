@@ -59,7 +59,7 @@ async def run_and_wait(
         asked_by=caller.subject,
         full=full,
     )
-    await operation.enqueue(scales.context, request)
+    await operation.enqueue(scales, request)
     ended = await scales.completions.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")

@@ -25,13 +25,13 @@ from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.domain import BY_RECOVERY, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import end, expire, failure, job_metadata
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
-from services.scale_bridge.transfer.domain.kinds import KINDS, Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class JobContext:
     @property
     def is_first_half(self) -> bool:
         """Whether another task of the same operation follows this one."""
-        return KINDS[Kind(self.queued.kind)].first is self.device_task.kind
+        return self.device_task.kind != self.queued.kind
 
 
 async def load(context: Context, job: Job) -> JobContext | None:
@@ -75,13 +75,13 @@ async def load(context: Context, job: Job) -> JobContext | None:
     except NotFound:
         # The row comes before the event; a row that stays without one is dropped.
         if context.clock() >= job.deadline_at:
-            await context.work.done(job.tenant, job.operation_id)
+            await WorkQueue.of(context).done(job.tenant, job.operation_id)
         else:
-            await context.work.later(job.tenant, job.operation_id, SOON_SECONDS)
+            await WorkQueue.of(context).later(job.tenant, job.operation_id, SOON_SECONDS)
         return None
     queued = queued_of(state)
     if state.ended is not None:
-        await context.work.done(job.tenant, job.operation_id)
+        await WorkQueue.of(context).done(job.tenant, job.operation_id)
         return None
     if state.holder is not None or context.clock() >= queued.deadline_at:
         await expire(context, job, state)
@@ -105,7 +105,7 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
 
 
 async def _build(context: Context, job: Job, queued: OperationQueued) -> JobContext | None:
-    spec = KINDS[Kind(queued.kind)]
+    spec = Kind(queued.kind).spec
     # The device first: a catalogue that is loaded after it belongs to the same address.
     loaded = await device.load(context, job.tenant, job.device_id)
     copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
@@ -118,7 +118,7 @@ async def _build(context: Context, job: Job, queued: OperationQueued) -> JobCont
     content = None
     if document is not None:
         content = await document_store.put(
-            context.pool, job.tenant, job.device_id, copy.revision, document
+            context.system, job.tenant, job.device_id, copy.revision, document
         )
     return JobContext(
         job=job,
@@ -139,21 +139,20 @@ async def _device_task(
     document: Document | None,
 ) -> DeviceTask:
     """Raises SealBroken."""
-    kind = Kind(queued.kind)
-    spec, details = KINDS[kind], loaded.details
-    automatic = spec.automatic or queued.asked_by == BY_RECOVERY
+    kind, details = Kind(queued.kind), loaded.details
+    automatic = kind.spec.automatic or queued.asked_by == BY_RECOVERY
     return DeviceTask(
         operation_id=job.operation_id,
         device_id=job.device_id,
-        kind=spec.first if spec.first is not None and document is None else kind,
+        kind=Kind.FETCH if kind.spec.fetches_first and document is None else kind,
         address=details.ip,
         port=details.port,
-        password=context.seal.open(details.password, str(job.device_id)),
+        password=context.settings.seal().open(details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
         desired=document,
-        known=await _on_scale(context, job, copy) if spec.sends else None,
-        diagnose=context.diagnose_auto if automatic else context.diagnose,
+        known=await _on_scale(context, job, copy) if kind.spec.sends else None,
+        diagnose=context.settings.diagnose_auto if automatic else context.settings.diagnose,
         strictness=loaded.device.overrides.strictness,
     )
 
@@ -163,8 +162,13 @@ async def _with_new_dates(context: Context, job: Job, queued: OperationQueued) -
 
     Dates that people set since the operation was queued stay.
     """
-    zone = await context.hooks.schedule_zone(context.store, context.pool, job.tenant, job.device_id)
-    now, since = context.clock().astimezone(zone or context.zone), queued.catalogue_revision
+    zone = await context.hooks.schedule_zone(
+        context.store, context.system, job.tenant, job.device_id
+    )
+    now, since = (
+        context.clock().astimezone(zone or context.settings.zone),
+        queued.catalogue_revision,
+    )
 
     async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
@@ -180,4 +184,6 @@ async def _on_scale(context: Context, job: Job, copy: Catalogue) -> Document | N
     """The catalogue that the scale held last; None if that is unknown or no longer stored."""
     if copy.on_scale is None:
         return None
-    return (await document_store.get(context.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)
+    return (await document_store.get(context.system, job.tenant, [copy.on_scale])).get(
+        copy.on_scale
+    )

@@ -4,10 +4,9 @@ A caller may wait for the end. It holds nothing meanwhile, neither a connection 
 and the operation goes on if the caller leaves (R20, R22).
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
 from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Queue, Result
 from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
@@ -46,10 +45,6 @@ class OperationRequest:
     causation_id: str | None = None
 
 
-Enqueue: TypeAlias = Callable[[OperationRequest], Awaitable[None]]
-"""Queues an operation. Raises NotFound for an unknown scale, Refused if it cannot be done."""
-
-
 def new_id() -> OperationId:
     """An id for a new operation."""
     return OperationId(new_event_id())
@@ -66,7 +61,7 @@ async def enqueue(context: Context, request: OperationRequest) -> None:
     Raises DeviceUnknown, LogUnavailable, Unavailable.
     """
     bridge = (await devices.load(context, request.tenant, request.device_id)).details.bridge
-    now, seconds = context.clock(), context.operation_seconds + request.after_seconds
+    now, seconds = context.clock(), context.settings.operation_seconds + request.after_seconds
     # Taken before the operation is queued: the fetch must not undo changes made from now on.
     revision = await _revision_before(context, request)
     command = Queue(
@@ -87,7 +82,7 @@ async def enqueue(context: Context, request: OperationRequest) -> None:
         deadline_at=now + timedelta(seconds=seconds),
     )
     # The row comes before the event: what is in the log is certain to be executed.
-    await context.work.put(job, bridge, now + timedelta(seconds=request.after_seconds))
+    await WorkQueue.of(context).put(job, bridge, now + timedelta(seconds=request.after_seconds))
     await _append_queued(context, request, command)
 
 
@@ -127,7 +122,7 @@ async def pending_fetches(
 
     Raises Unavailable, LogUnavailable.
     """
-    pending = await context.work.of_device(tenant, device_id)
+    pending = await WorkQueue.of(context).of_device(tenant, device_id)
     return frozenset([one for one in pending if await _may_adopt(context, tenant, one)])
 
 
@@ -163,7 +158,7 @@ async def end(
         metadata=metadata,
         command_id=_end_command(operation_id),
     )
-    await context.work.done(metadata.tenant, operation_id)
+    await WorkQueue.of(context).done(metadata.tenant, operation_id)
 
 
 async def _revision_before(context: Context, request: OperationRequest) -> int | None:

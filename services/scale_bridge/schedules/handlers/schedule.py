@@ -5,7 +5,7 @@ operation before it is queued, so a worker that dies after it loses nothing: ano
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final, TypeAlias
@@ -24,9 +24,12 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
+from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.handlers.operation import Enqueue, OperationRequest
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
 from services.scale_bridge.schedules.domain.commands import (
@@ -48,18 +51,24 @@ AT_ONCE: Final = 200
 """How many schedules one call deals with."""
 CLAIM_EXPIRES: Final = timedelta(seconds=10)
 """A claim without an operation after so long is one of a dead worker."""
+RESTING_SECONDS: Final = 5.0
+"""How often schedules are read while no event is projected."""
 BY_SCHEDULE: Final = "schedule"
 
 Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scheduling:
-    """The log, a pool in system scope, and the function that queues operations."""
+def scheduling(context: Context) -> Periodic:
+    """The job of workers that begins runs and records those that have ended."""
+    settings = context.settings
 
-    store: EventStore[ScaleBridgeEvent]
-    pool: Pool
-    enqueue: Enqueue
+    async def run() -> float | None:
+        if settings.scheduler_on:
+            await run_due(context, context.clock())
+        await record_ended(context, context.clock())
+        return await seconds_until_due(context, context.clock())
+
+    return Periodic("schedules", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
 async def put(
@@ -78,16 +87,16 @@ async def put(
 
 async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
     """Give a new device the installation's interval, if there is one. Safe to repeat."""
-    if context.default_interval is None:
+    if context.settings.default_interval is None:
         return
     command = SetSchedule(
         device_id=device_id,
         enabled=True,
-        interval_minutes=context.default_interval,
+        interval_minutes=context.settings.default_interval,
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    find = _finder(context.pool, metadata.tenant, device_id)
+    find = _finder(context.system, metadata.tenant, device_id)
     await _run(context.store, find, device_id, command, metadata)
 
 
@@ -114,71 +123,71 @@ async def zone(
         return None
 
 
-async def run_due(scheduling: Scheduling, now: datetime) -> int:
+async def run_due(context: Context, now: datetime) -> int:
     """Claim runs that are due and queue their operations; how many this call claimed.
 
     A run that fails does not stop the others.
     """
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.system) as connection:
         rows = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in rows:
         metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(scheduling.store, row, command, metadata)
+            claim = await _claim(context.store, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
                 after = max(0.0, (begins - now).total_seconds())
                 request = _request(row, claim.operation_id)
-                await scheduling.enqueue(replace(request, after_seconds=after))
+                await operation.enqueue(context, replace(request, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not begun", device=str(row.device_id), error=repr(error))
     return claimed
 
 
-async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
+async def seconds_until_due(context: Context, now: datetime) -> float | None:
     """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.system) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
-async def record_ended(scheduling: Scheduling, now: datetime) -> int:
+async def record_ended(context: Context, now: datetime) -> int:
     """Record runs that have ended, and queue runs whose worker died after the claim.
 
     Returns how many were recorded.
     """
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.system) as connection:
         rows = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
     for row in rows:
         try:
-            recorded += await _record_run(scheduling, row, now)
+            recorded += await _record_run(context, row, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not recorded", device=str(row.device_id), error=repr(error))
     return recorded
 
 
-async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -> bool:
-    store, run, since = scheduling.store, row.schedule.running, row.schedule.claimed_at
+async def _record_run(context: Context, row: ScheduleRow, now: datetime) -> bool:
+    store, run, since = context.store, row.schedule.running, row.schedule.claimed_at
     if run is None or since is None:
         return False
     history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
         went_well = ended.outcome in ("done", "verified")
-        return await _record(scheduling, row, run, None if went_well else ended.detail, now)
+        return await _record(context, row, run, None if went_well else ended.detail, now)
     if not history.events and now - since >= CLAIM_EXPIRES:
         try:
-            await scheduling.enqueue(_request(row, run))
+            await operation.enqueue(context, _request(row, run))
         except NotFound as error:
-            return await _record(scheduling, row, run, str(error), now)
+            return await _record(context, row, run, str(error), now)
     return False
 
 
 async def _record(
-    scheduling: Scheduling,
+    context: Context,
     row: ScheduleRow,
     run: OperationId,
     error: str | None,
@@ -187,8 +196,8 @@ async def _record(
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
     metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
     find = _of_row(row)
-    before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
-    await _run(scheduling.store, find, row.device_id, command, metadata)
+    before, _ = await _load(context.store, find, row.tenant, row.device_id)
+    await _run(context.store, find, row.device_id, command, metadata)
     return before.running == run
 
 

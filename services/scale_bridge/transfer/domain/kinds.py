@@ -1,19 +1,8 @@
-"""The kinds of operations on a scale: one table says what each of them does."""
+"""The kinds of operations on a scale: one row says what each of them does."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
-
-
-class Kind(StrEnum):
-    """The name of a kind, as it is stored and as clients write it."""
-
-    FETCH = "fetch"
-    UPLOAD = "upload"
-    VERIFY = "verify"
-    PROBE = "probe"
-    REFRESH = "refresh"
+from typing import Final, Self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +15,8 @@ class KindSpec:
     `reads`: once it is done, all products of the scale were read.
     `compares`: it works on the stored catalogue, which the scale is sent or compared with.
     `needs_catalogue`: it fails if no valid catalogue is stored.
+    `fetches_first`: if no valid catalogue is stored, a fetch is executed before it.
     `refreshes_dates`: it dates the products anew before it begins.
-    `first`: the kind that is executed before it if no valid catalogue is stored.
     `automatic`: failed imports are diagnosed only if `diagnose_auto` is set.
     """
 
@@ -36,25 +25,41 @@ class KindSpec:
     reads: bool = False
     compares: bool = False
     needs_catalogue: bool = False
+    fetches_first: bool = False
     refreshes_dates: bool = False
-    first: Kind | None = None
     automatic: bool = False
 
 
-KINDS: Final[Mapping[Kind, KindSpec]] = {
-    Kind.FETCH: KindSpec(adopts=True, reads=True),
-    Kind.UPLOAD: KindSpec(sends=True, compares=True, needs_catalogue=True),
-    Kind.VERIFY: KindSpec(reads=True, compares=True),
-    Kind.PROBE: KindSpec(),
-    Kind.REFRESH: KindSpec(
-        sends=True, compares=True, refreshes_dates=True, first=Kind.FETCH, automatic=True
-    ),
-}
-"""What differs between kinds. The exchange of each, and whether it is repeated, is in `perform`."""
+class Kind(StrEnum):
+    """The kinds by the names under which they are stored and clients write them.
 
-SENDS: Final = frozenset({kind for kind in Kind if KINDS[kind].sends})
-READS: Final = frozenset({kind for kind in Kind if KINDS[kind].reads})
-COMPARES: Final = frozenset({kind for kind in Kind if KINDS[kind].compares})
-ADOPTS: Final = frozenset({kind for kind in Kind if KINDS[kind].adopts})
-MAY_ADOPT: Final = ADOPTS | {kind for kind in Kind if KINDS[kind].first in ADOPTS}
-"""Kinds that adopt what they read, or begin with one that does."""
+    The exchange of each, and whether it is repeated, is in `perform`.
+    """
+
+    spec: KindSpec
+
+    def __new__(cls, name: str, spec: KindSpec = KindSpec()) -> Self:
+        """A row of the table."""
+        kind = str.__new__(cls, name)
+        kind._value_ = name
+        kind.spec = spec
+        return kind
+
+    FETCH = "fetch", KindSpec(adopts=True, reads=True)
+    UPLOAD = "upload", KindSpec(sends=True, compares=True, needs_catalogue=True)
+    VERIFY = "verify", KindSpec(reads=True, compares=True)
+    PROBE = "probe"
+    REFRESH = (
+        "refresh",
+        KindSpec(
+            sends=True, compares=True, fetches_first=True, refreshes_dates=True, automatic=True
+        ),
+    )
+
+
+SENDS: Final = frozenset({kind for kind in Kind if kind.spec.sends})
+READS: Final = frozenset({kind for kind in Kind if kind.spec.reads})
+COMPARES: Final = frozenset({kind for kind in Kind if kind.spec.compares})
+ADOPTS: Final = frozenset({kind for kind in Kind if kind.spec.adopts})
+MAY_ADOPT: Final = ADOPTS | {kind for kind in Kind if kind.spec.fetches_first}
+"""Kinds that adopt what they read, or begin with a fetch."""

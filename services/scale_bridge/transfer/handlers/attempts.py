@@ -1,12 +1,13 @@
 """Exchanges with a scale, repeated after transient faults until the deadline (R2, R3)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from services.scale_bridge.driver.adapters.driver import PROBE_SECONDS
-from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
+from services.scale_bridge.driver.adapters import operation
+from services.scale_bridge.driver.adapters.operation import Exchange, Fetched, Uploaded
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.fault import ScaleFault, Timeout
@@ -46,50 +47,24 @@ class Attempts:
 
     async def read(self) -> Fetched:
         """Fetch the catalogue of the scale."""
-
-        async def fetch() -> Fetched:
-            return await self.execution.driver.fetch(
-                self.endpoint,
-                self.device_task.password,
-                self.left,
-                strictness=self.device_task.strictness,
-            )
-
-        return await self._repeated(fetch)
+        exchange = partial(operation.fetch, strictness=self.device_task.strictness)
+        return await self.run("fetch", exchange)
 
     async def upload(self, document: Document, *, clear: bool) -> Uploaded:
         """Send a catalogue."""
-
-        async def upload() -> Uploaded:
-            return await self.execution.driver.upload(
-                self.endpoint, self.device_task.password, document, clear=clear, deadline=self.left
-            )
-
-        return await self._repeated(upload)
+        return await self.run("upload", partial(operation.upload, document=document, clear=clear))
 
     async def upload_once(self, document: Document) -> Uploaded:
         """Send a catalogue to be merged, in one attempt."""
-        return await self._once(
-            lambda: self.execution.driver.upload(
-                self.endpoint, self.device_task.password, document, clear=False, deadline=self.left
-            )
-        )
+        return await self._once("upload", partial(operation.upload, document=document, clear=False))
 
-    async def probe(self) -> Info:
-        """Read model and versions of the scale."""
-
-        async def probe() -> Info:
-            seconds = min(self.left, PROBE_SECONDS)
-            return await self.execution.driver.probe(self.endpoint, deadline=seconds)
-
-        return await self._repeated(probe)
-
-    async def _repeated(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def run(self, name: str, exchange: Exchange[Answer], seconds: float = math.inf) -> Answer:
+        """The answer to an exchange, of which each attempt takes at most `seconds`."""
         attempts = 0
         while True:
             attempts += 1
             try:
-                return await self._once(exchange)
+                return await self._once(name, exchange, seconds)
             except ScaleFault as fault:
                 chance = self.execution.chance()
                 next_ = decide_retry(
@@ -99,7 +74,9 @@ class Attempts:
                     raise
                 await self.execution.sleep(next_.after_seconds)
 
-    async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _once(
+        self, name: str, exchange: Exchange[Answer], seconds: float = math.inf
+    ) -> Answer:
         wait = await self.execution.rate_limits.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout
@@ -107,7 +84,13 @@ class Attempts:
         self.begun += 1
         await self.listener.begun(self.begun)
         try:
-            answer = await exchange()
+            answer = await self.execution.driver.run(
+                name,
+                exchange,
+                self.endpoint,
+                self.device_task.password,
+                min(self.left, seconds),
+            )
         except ScaleFault as fault:
             self.last = fault
             self.is_trial = self.is_trial and is_silent(fault)

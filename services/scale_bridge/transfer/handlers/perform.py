@@ -12,7 +12,7 @@ import structlog
 
 from libs.errors import Unavailable
 from services.scale_bridge.catalogue.domain.readback import shows
-from services.scale_bridge.driver.adapters import names
+from services.scale_bridge.driver.adapters import names, operation
 from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
@@ -111,7 +111,7 @@ async def _execute(attempts: Attempts) -> Performed:
         case Kind.VERIFY:
             return await _verify(attempts)
         case Kind.PROBE:
-            info = await attempts.probe()
+            info = await attempts.run("probe", operation.probe, operation.PROBE_SECONDS)
             detail = ", ".join(part for part in (info.model, info.serial, info.version) if part)
             return Performed(outcome=Outcome.DONE, detail=detail)
         case Kind.UPLOAD | Kind.REFRESH:

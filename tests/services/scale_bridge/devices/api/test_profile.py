@@ -56,7 +56,7 @@ async def test_a_profile_is_set_in_parts_and_cleared_by_null(database: str) -> N
 
         events = await device.service.events(DeviceProfiled)
         expected_places = [("Мясницкая, 8", ""), ("", "Сыры"), ("", "Сыры")]
-        assert [(one.shop, one.group) for one in events] == expected_places
+        assert [(one.profile.shop, one.profile.group) for one in events] == expected_places
         assert {one.profiled_by for one in events} == {str(ANNA)}
         assert (await device.read()).keys() == SEVEN
         assert (await device.owner.get("/devices")).json()[0].keys() == SEVEN

@@ -1,7 +1,7 @@
 """A device is registered once, changed and removed; its profile, relaxed rules (R5, R9, R12) and
 reminders of the verification (SCL-14)."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,8 @@ import pytest
 
 from contracts.scale_bridge import (
     DeviceChanged,
+    DeviceDetails,
+    DeviceProfile,
     DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
@@ -20,15 +22,15 @@ from libs.testing.decisions import decision_table, row
 from services.scale_bridge.devices.domain.device import (
     DEVICE,
     Change,
-    Details,
     DeviceKnown,
     DeviceUnknown,
+    ModelUnknown,
     Register,
     Remove,
+    SetProfile,
     device_id_of,
     moves,
 )
-from services.scale_bridge.devices.domain.profile import ModelUnknown, Profile, SetProfile
 from services.scale_bridge.devices.domain.validation_overrides import (
     RULES,
     ReasonMissing,
@@ -47,15 +49,15 @@ from tests.services.scale_bridge.usual import Usual
 
 ID = device_id_of(7)
 DUE = date(2026, 12, 1)
-DETAILS = Details(
+DETAILS = DeviceDetails(
     name="cheese", description="", ip="10.0.0.5", port=1111, protocol="TCP", password="sealed"
 )
-PROFILE = Profile(shop="A", group="cheese", model="M-ER 725", next_verification=DUE)
+PROFILE = DeviceProfile(shop="A", group="cheese", model="M-ER 725", next_verification=DUE)
 NOW = datetime(2026, 11, 1, 9, tzinfo=UTC)
 made = Usual(NOW, device_id=ID, number=7, owner=UUID(int=1), reason="old firmware")
 
 REGISTER = made(Register, details=DETAILS)
-REGISTERED, REMOVED = made(DeviceRegistered, **asdict(DETAILS)), made(DeviceRemoved)
+REGISTERED, REMOVED = made(DeviceRegistered, details=DETAILS), made(DeviceRemoved)
 REMOVE = made(Remove)
 
 
@@ -68,7 +70,7 @@ def describe(**different: Any) -> SetProfile:
 
 
 def described(**different: Any) -> DeviceProfiled:
-    return made(DeviceProfiled, **(asdict(PROFILE) | different))
+    return made(DeviceProfiled, profile=replace(PROFILE, **different))
 
 
 def relax(*rules: str, **different: Any) -> SetStrictness:
@@ -88,7 +90,7 @@ def due(days: int, due_on: date = DUE) -> VerificationDue:
     return made(VerificationDue, due_on=due_on, days=days)
 
 
-CHANGED = made(DeviceChanged, **asdict(DETAILS) | {"name": "meat", "port": 1112})
+CHANGED = made(DeviceChanged, details=replace(DETAILS, name="meat", port=1112))
 KNOWN, GONE = [REGISTERED], [REGISTERED, REMOVED]
 DESCRIBED, RELAXED = [REGISTERED, described()], [REGISTERED, relaxed("hash")]
 RELAXED_TWO = relaxed("hash", "unique_plus")

@@ -22,15 +22,25 @@ from services.scale_bridge.driver.domain import fault
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.domain.faults import KINDS
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
-from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
+from tests.services.scale_bridge.at_hand import (
+    PASSWORD,
+    a_scale,
+    endpoint,
+    fetch,
+    plus,
+    priced,
+    prices,
+    probe,
+    upload,
+)
 
 
 @pytest.mark.parametrize("items", [10, 1000, 10_000])
 @pytest.mark.parametrize("chunk_bytes", [60_000, 8192])
 async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: int) -> None:
     async with a_scale(items, creating=2, checking=2, chunk_bytes=chunk_bytes) as scale:
-        fetched = await driver.fetch(endpoint(scale), PASSWORD)
-        uploaded = await driver.upload(endpoint(scale), PASSWORD, catalogue(items + 7), clear=True)
+        fetched = await fetch(driver, endpoint(scale), PASSWORD)
+        uploaded = await upload(driver, endpoint(scale), PASSWORD, catalogue(items + 7), clear=True)
 
         assert (fetched.document, fetched.items) == (catalogue(items), items)
         assert fetched.md5 == documents.digest(fetched.file)
@@ -41,11 +51,11 @@ async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: i
 
 async def test_commands_are_sent_in_the_drivers_order_and_once(driver: Driver) -> None:
     async with a_scale(3) as scale:
-        await driver.fetch(endpoint(scale), PASSWORD)
-        await driver.upload(endpoint(scale), PASSWORD, catalogue(3), clear=False)
+        await fetch(driver, endpoint(scale), PASSWORD)
+        await upload(driver, endpoint(scale), PASSWORD, catalogue(3), clear=False)
 
-        fetch = [Step.CREATE, Step.CREATED, Step.HASH, Step.HASHED, Step.CHUNK]
-        assert [*scale.transcript.steps()] == [*fetch, Step.ANNOUNCE, Step.SEND, Step.CHECK]
+        reading = [Step.CREATE, Step.CREATED, Step.HASH, Step.HASHED, Step.CHUNK]
+        assert [*scale.transcript.steps()] == [*reading, Step.ANNOUNCE, Step.SEND, Step.CHECK]
 
 
 @pytest.mark.parametrize(
@@ -61,14 +71,14 @@ async def test_products_that_are_not_sent_are_removed_by_clear_and_deleted_ones_
     driver: Driver, document: dict[str, Any], clear: bool, left: list[int]
 ) -> None:
     async with a_scale(5) as scale:
-        await driver.upload(endpoint(scale), PASSWORD, document, clear=clear)
+        await upload(driver, endpoint(scale), PASSWORD, document, clear=clear)
 
         assert plus(scale.base.products) == left
 
 
 async def test_a_probe_reads_model_and_serial_number_without_a_password(driver: Driver) -> None:
     async with a_scale(3, "pw", serial="725-77") as scale:
-        info = await driver.probe(endpoint(scale))
+        info = await probe(driver, endpoint(scale))
 
         assert (info.model, info.serial, info.protocol) == ("M-ER 725 PM-15.2", "725-77", "0.16")
         assert list(scale.transcript.steps()) == [Step.INFO]
@@ -77,7 +87,7 @@ async def test_a_probe_reads_model_and_serial_number_without_a_password(driver: 
 async def test_a_scale_that_does_not_know_the_probe_counts_as_reachable(driver: Driver) -> None:
     async with a_scale(3, "rc:17:78") as scale:
         with pytest.raises(fault.ScaleRefused) as caught:
-            await driver.probe(endpoint(scale))
+            await probe(driver, endpoint(scale))
 
     assert caught.value.result == 0x78
 
@@ -90,13 +100,13 @@ async def test_progress_is_reported_on_the_event_loop(driver: Driver) -> None:
 
     async with a_scale(600, chunk_bytes=50_000) as scale:
         where = endpoint(scale)
-        fetched = await driver.fetch(where, PASSWORD, progress=progress)
+        fetched = await fetch(driver.with_progress(progress), where, PASSWORD)
         size = len(fetched.file)
         await eventually(lambda: len(reports), -(-size // 50_000))
         assert reports.pop() == (size, None, True)
         reports.clear()
-        uploaded = await driver.upload(
-            where, PASSWORD, catalogue(600), clear=True, progress=progress
+        uploaded = await upload(
+            driver.with_progress(progress), where, PASSWORD, catalogue(600), clear=True
         )
         await eventually(lambda: len(reports), -(-uploaded.size // 60_000))
 
@@ -118,7 +128,7 @@ async def test_an_invalid_catalogue_is_not_sent(
 ) -> None:
     async with a_scale(3) as scale:
         with pytest.raises(fault.BadCatalogue) as caught:
-            await driver.upload(endpoint(scale), PASSWORD, document, clear=True)
+            await upload(driver, endpoint(scale), PASSWORD, document, clear=True)
 
         assert caught.value.flaw is flaw
         assert scale.transcript.connections == 0
@@ -128,16 +138,16 @@ async def test_an_invalid_catalogue_is_not_sent(
 async def test_an_invalid_password_is_not_sent(driver: Driver, password: str) -> None:
     async with a_scale(3) as scale:
         with pytest.raises(fault.WrongPassword):
-            await driver.fetch(endpoint(scale), password)
+            await fetch(driver, endpoint(scale), password)
 
         assert scale.transcript.connections == 0
 
 
 async def test_an_upload_state_lost_with_the_connection_changes_nothing(driver: Driver) -> None:
     async with a_scale(3, state="connection", connections=1) as scale:
-        await driver.upload(endpoint(scale), PASSWORD, priced(3, 4.0), clear=False)
+        await upload(driver, endpoint(scale), PASSWORD, priced(3, 4.0), clear=False)
 
-        assert (await driver.fetch(endpoint(scale), PASSWORD)).document == priced(3, 4.0)
+        assert (await fetch(driver, endpoint(scale), PASSWORD)).document == priced(3, 4.0)
 
 
 async def test_no_password_and_no_text_of_the_driver_is_logged(
@@ -148,10 +158,10 @@ async def test_no_password_and_no_text_of_the_driver_is_logged(
     async with a_scale(3, "rst:13/02*1", password=secret) as scale:
         where = endpoint(scale)
         with structlog.testing.capture_logs() as logged:
-            await driver.fetch(where, secret)
+            await fetch(driver, where, secret)
             with pytest.raises(Exception, match="connection"):
-                await driver.upload(where, secret, document, clear=False)
-            await driver.upload(where, secret, document, clear=False)
+                await upload(driver, where, secret, document, clear=False)
+            await upload(driver, where, secret, document, clear=False)
 
     assert [record for record in caplog.records if record.name == "root"] == []
     events = ["scale answered", "scale failed", "scale answered"]
@@ -165,7 +175,7 @@ async def test_at_the_deadline_the_connection_is_closed_and_the_thread_released(
     patient = Limits(connect_seconds=60, reply_seconds=100)
     async with open_driver(connections=2, limits=patient) as driver, a_scale(200, given) as scale:
         with pytest.raises(fault.Timeout):
-            await driver.fetch(endpoint(scale), PASSWORD, 0.3)
+            await fetch(driver, endpoint(scale), PASSWORD, 0.3)
 
         await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
 
@@ -173,7 +183,7 @@ async def test_at_the_deadline_the_connection_is_closed_and_the_thread_released(
 async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
     async with a_scale(3, "mute:14") as scale:
         async with open_driver(connections=4) as driver:
-            waiting = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
+            waiting = asyncio.create_task(fetch(driver, endpoint(scale), PASSWORD))
             await eventually(lambda: scale.open_connections == 1)
         with pytest.raises(fault.Timeout):
             await waiting
@@ -183,7 +193,7 @@ async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
 
 async def test_a_cancelled_operation_leaves_no_thread_behind(driver: Driver) -> None:
     async with a_scale(3, "poll:inf") as scale:
-        task = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
+        task = asyncio.create_task(fetch(driver, endpoint(scale), PASSWORD))
         await eventually(lambda: scale.open_connections == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -194,8 +204,8 @@ async def test_a_cancelled_operation_leaves_no_thread_behind(driver: Driver) -> 
 
 async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driver) -> None:
     async with a_scale(3, "checkinf") as scale:
-        upload = driver.upload(endpoint(scale), PASSWORD, priced(3, 9.0), clear=False)
-        task = asyncio.create_task(upload)
+        sending = upload(driver, endpoint(scale), PASSWORD, priced(3, 9.0), clear=False)
+        task = asyncio.create_task(sending)
         await eventually(lambda: Step.CHECK in scale.transcript.steps())
         driver.stop()
         with pytest.raises(fault.UnknownOutcome):
@@ -207,18 +217,18 @@ async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driv
 async def test_no_more_operations_run_at_once_than_connections_are_allowed() -> None:
     async with open_driver(connections=2) as driver, a_scale(3, "mute:14") as dead:
         where = endpoint(dead)
-        hanging = [asyncio.create_task(driver.fetch(where, PASSWORD, 600)) for _ in range(2)]
+        hanging = [asyncio.create_task(fetch(driver, where, PASSWORD, 600)) for _ in range(2)]
         await eventually(lambda: driver.busy == 2)
         async with a_scale(3) as alive:
             with pytest.raises(fault.Overloaded):
-                await driver.fetch(endpoint(alive), PASSWORD, 0.2)
+                await fetch(driver, endpoint(alive), PASSWORD, 0.2)
             assert alive.transcript.connections == 0
 
             dead.faults.set([])
             for task in hanging:
                 task.cancel()
             await asyncio.gather(*hanging, return_exceptions=True)
-            assert (await driver.fetch(endpoint(alive), PASSWORD)).items == 3
+            assert (await fetch(driver, endpoint(alive), PASSWORD)).items == 3
         dead.transcript.overlaps.clear()
 
 
@@ -294,7 +304,7 @@ def test_every_fault_of_the_simulator_is_tried_on_the_driver() -> None:
     assert tried | {"torn"} == set(KINDS)
 
 
-async def run(case: Case, *, upload: bool) -> None:
+async def run(case: Case, *, uploads: bool) -> None:
     """Fetch from or upload to a scale with the fault, and check the outcome."""
     limits = Limits(connect_seconds=case.reply, reply_seconds=case.reply)
     async with (
@@ -303,14 +313,14 @@ async def run(case: Case, *, upload: bool) -> None:
     ):
         where, until, desired = endpoint(scale), case.deadline, priced(ITEMS, NEW_PRICE)
         order: Any
-        if upload:
-            order = driver.upload(where, PASSWORD, desired, clear=True, deadline=until)
+        if uploads:
+            order = upload(driver, where, PASSWORD, desired, clear=True, deadline=until)
         else:
-            order = driver.fetch(where, PASSWORD, until)
+            order = fetch(driver, where, PASSWORD, until)
         if case.raised is None:
             done = await order
             assert done.items == ITEMS
-            assert upload or done.document == catalogue(ITEMS)
+            assert uploads or done.document == catalogue(ITEMS)
         else:
             with pytest.raises(case.raised) as caught:
                 await order
@@ -319,7 +329,7 @@ async def run(case: Case, *, upload: bool) -> None:
             assert getattr(caught.value, "text", "") == case.says
             assert_text_is_safe(caught.value, scale.port)
         assert (prices(scale) == {NEW_PRICE}) is case.imported
-        assert upload or scale.base.document == catalogue(ITEMS)
+        assert uploads or scale.base.document == catalogue(ITEMS)
         await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
 
 
@@ -330,12 +340,12 @@ def assert_text_is_safe(raised: fault.ScaleFault, port: int) -> None:
 
 @pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)
 async def test_a_fetch_ends_as_expected_and_changes_nothing(case: Case) -> None:
-    await run(case, upload=False)
+    await run(case, uploads=False)
 
 
 @pytest.mark.parametrize("case", UPLOADS, ids=lambda case: case.given)
 async def test_an_upload_ends_as_expected_and_the_scale_holds_what_it_should(case: Case) -> None:
-    await run(case, upload=True)
+    await run(case, uploads=True)
 
 
 async def test_a_reply_lost_before_the_last_chunk_is_no_unknown_outcome() -> None:
@@ -343,7 +353,7 @@ async def test_a_reply_lost_before_the_last_chunk_is_no_unknown_outcome() -> Non
     async with open_driver(limits=limits) as driver, a_scale(300, "lostack") as scale:
         before = scale.base.document
         with pytest.raises(fault.Timeout):
-            await driver.upload(endpoint(scale), PASSWORD, priced(300, 5.0), clear=True)
+            await upload(driver, endpoint(scale), PASSWORD, priced(300, 5.0), clear=True)
 
         assert scale.base.document == before
 
@@ -352,12 +362,12 @@ async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver)
     desired = priced(ITEMS, NEW_PRICE)
     async with a_scale(ITEMS, "power:13/09", "torn") as scale:
         with pytest.raises(fault.UnknownOutcome):
-            await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
+            await upload(driver, endpoint(scale), PASSWORD, desired, clear=False)
 
         await eventually(lambda: scale.listening)
         changed = [item["price"] == NEW_PRICE for item in scale.base.products]
         assert changed == [True, True, False, False, False]
-        repeated = await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
+        repeated = await upload(driver, endpoint(scale), PASSWORD, desired, clear=False)
         assert repeated.items == ITEMS
         assert prices(scale) == {NEW_PRICE}
 
@@ -371,9 +381,9 @@ async def test_after_any_power_cut_the_next_upload_succeeds(
     async with a_scale(400, f"power:{cut}:0.05", "torn", checking=1) as scale:
         where = endpoint(scale)
         with pytest.raises((fault.Disconnected, fault.UnknownOutcome)):
-            await driver.upload(where, PASSWORD, desired, clear=clear)
+            await upload(driver, where, PASSWORD, desired, clear=clear)
         await eventually(lambda: scale.listening)
-        assert (await driver.fetch(where, PASSWORD)).document != desired
+        assert (await fetch(driver, where, PASSWORD)).document != desired
 
-        await driver.upload(where, PASSWORD, desired, clear=clear)
-        assert (await driver.fetch(where, PASSWORD)).document == desired
+        await upload(driver, where, PASSWORD, desired, clear=clear)
+        assert (await fetch(driver, where, PASSWORD)).document == desired

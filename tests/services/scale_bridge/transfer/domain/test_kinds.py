@@ -3,16 +3,10 @@
 from services.scale_bridge.transfer.domain.kinds import (
     ADOPTS,
     COMPARES,
-    KINDS,
     MAY_ADOPT,
     READS,
     SENDS,
-    Kind,
 )
-
-
-def test_every_kind_is_described() -> None:
-    assert KINDS.keys() == set(Kind)
 
 
 def test_kinds_by_what_they_do() -> None:

@@ -20,7 +20,7 @@ from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
 from services.scale_bridge.driver.simulator.cli.simulator import CANNOT, MIXED_UP, add_simulator
 from services.scale_bridge.driver.simulator.domain.faults import KINDS
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
-from tests.services.scale_bridge.at_hand import PASSWORD, priced
+from tests.services.scale_bridge.at_hand import PASSWORD, fetch, priced, upload
 
 READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")
 ROW: Final = re.compile(r"│ (\S+) +│ ([\d.]+):(\d+) +│ (\d+) +│ (.*?) +│")
@@ -55,8 +55,8 @@ async def test_the_command_runs_a_scale_and_writes_products_and_transcript(
     async with run_program("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
         where = await endpoint_of(program)
         assert b"12 products, faults: poll slow" in program.output
-        assert (await driver.fetch(where, PASSWORD)).items == 12
-        await driver.upload(where, PASSWORD, priced(12, 3.0), clear=True)
+        assert (await fetch(driver, where, PASSWORD)).items == 12
+        await upload(driver, where, PASSWORD, priced(12, 3.0), clear=True)
         assert await program.stop() == 0
 
     assert json.loads(base.read_bytes()) == priced(12, 3.0)
@@ -137,11 +137,11 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
         rows = ROW.finditer(program.output.decode())
         where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
         assert [*where] == ["flowers", "cheese", "dead"]
-        assert (await driver.fetch(where["flowers"], PASSWORD)).document == catalogue(4)
+        assert (await fetch(driver, where["flowers"], PASSWORD)).document == catalogue(4)
         for name, items in (("flowers", 4), ("cheese", 3)):
-            await driver.upload(where[name], PASSWORD, priced(items, 5.0), clear=False)
+            await upload(driver, where[name], PASSWORD, priced(items, 5.0), clear=False)
         with pytest.raises(Unreachable):
-            await driver.fetch(where["dead"], PASSWORD)
+            await fetch(driver, where["dead"], PASSWORD)
         table = len(program.output)
         assert await program.stop() == 0
 
