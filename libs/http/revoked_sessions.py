@@ -70,7 +70,7 @@ def create_revoked_sessions(op: Migration) -> None:
         op.execute(statement)
     for table in ("revoked_session", "revocations_level"):
         enable_system_rls(op, table)
-    grant(op, "revoked_session", "SELECT", "INSERT", "UPDATE", "DELETE")
+    grant(op, "revoked_session")
     grant(op, "revocations_level", "SELECT", "UPDATE")
 
 
