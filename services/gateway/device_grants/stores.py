@@ -7,13 +7,14 @@ minutes after it expires, so that the device learns the outcome.
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import TIMESTAMP, Column, Integer, MetaData, Table, Text, Uuid, delete, select
+from sqlalchemy import TIMESTAMP, Column, Integer, MetaData, Table, Text, Uuid, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.pool import Pool, acquire
+from libs.postgres.retention import prune
 from services.gateway.device_grants.domain.grant import (
     SLOWER_SECONDS,
     Grant,
@@ -37,7 +38,6 @@ GRANT: Final = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
 )
 REMEMBERED: Final = timedelta(minutes=10)
-PRUNED_AT_ONCE: Final = 100
 
 
 async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
@@ -53,7 +53,7 @@ async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
         expires_at=grant.expires_at,
     )
     async with acquire(pool) as connection, connection.transaction():
-        await _prune(connection, now)
+        await prune(connection, "device_grant", "expires_at", now - REMEMBERED)
         inserted = new.on_conflict_do_nothing().returning(GRANT.c.device)
         return await query.fetchval(connection, inserted) is not None
 
@@ -122,13 +122,6 @@ def _after(grant: Grant, verdict: Verdict, now: datetime) -> ClauseElement | Non
             return changed.values(polled_at=now, pause=grant.pause + SLOWER_SECONDS)
         case _:
             return None
-
-
-async def _prune(connection: Connection, now: datetime) -> None:
-    """Delete some old grants; locked ones are left for the next call."""
-    gone = select(GRANT.c.device).where(GRANT.c.expires_at <= now - REMEMBERED)
-    some = gone.limit(PRUNED_AT_ONCE).with_for_update(skip_locked=True)
-    await query.execute(connection, delete(GRANT).where(GRANT.c.device.in_(some)))
 
 
 def _grant(row: query.Row) -> Grant:

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquire
+from libs.postgres.sequences import Sequence
 
-NEXT: Final = "SELECT nextval('device_number')"
+NUMBERS: Final = Sequence("device_number")
 TAKE: Final = """
 INSERT INTO device_name (tenant, owner, name, device_id) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, owner, name) DO NOTHING
@@ -26,13 +27,6 @@ DELETE FROM device_name WHERE tenant = $1 AND owner = $2 AND name = $3 AND devic
 """
 FRESH: Final = timedelta(seconds=30)
 """For this time after its reservation a name may belong to a device that is not in the log yet."""
-
-
-async def next_number(pool: Pool) -> int:
-    """The next number of a device; the sequence has gaps. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        number: int = await connection.fetchval(NEXT)
-    return number
 
 
 async def take_name(

@@ -6,6 +6,7 @@ a phone is somebody's before they have an account.
 
 from alembic import op
 
+from libs.postgres.attempts import create_attempts
 from libs.postgres.rls import create_tables, drop_tables
 
 revision = "0006"
@@ -16,13 +17,6 @@ TABLES = {
         subject text PRIMARY KEY,
         hash text NOT NULL,
         expires_at timestamptz NOT NULL
-    )""",
-    "one_time_count": """(
-        kind text NOT NULL,
-        who text NOT NULL,
-        count integer NOT NULL CHECK (count >= 0),
-        until timestamptz NOT NULL,
-        PRIMARY KEY (kind, who)
     )""",
     "telegram_link": """(
         phone text PRIMARY KEY,
@@ -37,16 +31,16 @@ TABLES = {
 }
 INDEXES = (
     "CREATE INDEX one_time_code_expires_at ON one_time_code (expires_at)",
-    "CREATE INDEX one_time_count_until ON one_time_count (until)",
     "CREATE INDEX telegram_once_until ON telegram_once (until)",
 )
 
 
 def upgrade() -> None:
     """Create them. Phones, addresses, Telegram accounts are keyed digests; a link is sealed too."""
+    create_attempts(op)
     create_tables(op, TABLES, INDEXES)
 
 
 def downgrade() -> None:
     """Drop them; people share their contact with the bot again."""
-    drop_tables(op, *TABLES)
+    drop_tables(op, *TABLES, "one_time_count")

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.retention import prune
 from libs.security.sealing import Seal
 
 _TABLES: Final = MetaData()
@@ -33,7 +34,6 @@ ONCE: Final = Table(
 )
 UPDATES_REMEMBERED: Final = timedelta(days=2)
 """Telegram repeats an update for one day at most."""
-PRUNED_AT_ONCE: Final = 100
 
 
 class TelegramLinks:
@@ -56,7 +56,7 @@ class TelegramLinks:
                 return False
             if phone is not None:
                 await self._link(connection, phone, telegram_id, now)
-            await _prune(connection, now)
+            await prune(connection, "telegram_once", "until", now)
         return True
 
     async def is_known(self, update_id: int, *, now: datetime) -> bool:
@@ -140,10 +140,3 @@ async def _first(connection: Connection, what: str, until: datetime, now: dateti
         where=ONCE.c.until <= now,
     ).returning(ONCE.c.what)
     return await query.fetchval(connection, statement) is not None
-
-
-async def _prune(connection: Connection, now: datetime) -> None:
-    over = (select(ONCE.c.what).where(ONCE.c.until <= now).limit(PRUNED_AT_ONCE)).with_for_update(
-        skip_locked=True
-    )
-    await query.execute(connection, delete(ONCE).where(ONCE.c.what.in_(over)))

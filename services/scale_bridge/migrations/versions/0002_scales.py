@@ -8,6 +8,7 @@ from typing import Final
 
 from alembic import op
 
+from libs.postgres.leases import create_leases
 from libs.postgres.rls import create_sequence, create_tables, create_tenant_tables, drop_tables
 
 revision: Final = "0002_scales"
@@ -104,11 +105,6 @@ TABLES: Final = {
 }
 
 SHARED: Final = {
-    "lease": """(
-        endpoint text PRIMARY KEY,
-        holder text NOT NULL,
-        until timestamptz NOT NULL
-    ) WITH (fillfactor = 50)""",
     "breaker": """(
         endpoint text PRIMARY KEY,
         failures integer NOT NULL,
@@ -132,10 +128,11 @@ def upgrade() -> None:
     """Create the tables, those of tenants fenced."""
     create_sequence(op, "device_number")
     create_tenant_tables(op, TABLES, INDEXES)
+    create_leases(op)
     create_tables(op, SHARED)
 
 
 def downgrade() -> None:
     """Drop the tables, losing the catalogues."""
-    drop_tables(op, *TABLES, *SHARED)
+    drop_tables(op, *TABLES, *SHARED, "lease")
     op.execute("DROP SEQUENCE device_number")

@@ -1,10 +1,18 @@
-"""Exclusive leases on devices, shared by all processes (R1). A lease expires."""
+"""Exclusive leases by name, shared by all processes. A lease expires."""
 
 from datetime import timedelta
 from typing import Final
 
 from libs.postgres.pool import Pool, acquire
-from services.scale_bridge.driver.domain.address import Endpoint
+from libs.postgres.rls import Migration, create_tables
+
+TABLES: Final = {
+    "lease": """(
+        endpoint text PRIMARY KEY,
+        holder text NOT NULL,
+        until timestamptz NOT NULL
+    ) WITH (fillfactor = 50)"""
+}
 
 TAKE: Final = """
 INSERT INTO lease AS held (endpoint, holder, until) VALUES ($1, $2, now() + $3::interval)
@@ -19,28 +27,36 @@ WHERE endpoint = $1 AND holder = $2 AND until > now() RETURNING true
 RELEASE: Final = "DELETE FROM lease WHERE endpoint = $1 AND holder = $2"
 
 
+def create_leases(op: Migration) -> None:
+    """Create the table; its rows belong to no tenant."""
+    create_tables(op, TABLES)
+
+
 class Leases:
-    """Leases of `seconds`, by the clock of the database."""
+    """Leases of `seconds`, by the clock of the database. The text of a name is its key.
+
+    They are rows of the table `lease (endpoint, holder, until)`: see `create_leases`.
+    """
 
     def __init__(self, pool: Pool, seconds: float) -> None:
         self.seconds = seconds
         self._pool = pool
         self._length = timedelta(seconds=seconds)
 
-    async def take(self, endpoint: Endpoint, holder: str) -> bool:
+    async def take(self, name: object, holder: str) -> bool:
         """Take the lease; False if another holder has it. Raises Unavailable."""
-        return await self._extend(TAKE, endpoint, holder)
+        return await self._extend(TAKE, name, holder)
 
-    async def renew(self, endpoint: Endpoint, holder: str) -> bool:
+    async def renew(self, name: object, holder: str) -> bool:
         """Extend the lease; False if it has expired. Raises Unavailable."""
-        return await self._extend(RENEW, endpoint, holder)
+        return await self._extend(RENEW, name, holder)
 
-    async def release(self, endpoint: Endpoint, holder: str) -> None:
+    async def release(self, name: object, holder: str) -> None:
         """Release the lease; nothing if it has expired. Raises Unavailable."""
         async with acquire(self._pool) as connection:
-            await connection.execute(RELEASE, str(endpoint), holder)
+            await connection.execute(RELEASE, str(name), holder)
 
-    async def _extend(self, statement: str, endpoint: Endpoint, holder: str) -> bool:
+    async def _extend(self, statement: str, name: object, holder: str) -> bool:
         async with acquire(self._pool) as connection:
-            held = await connection.fetchval(statement, str(endpoint), holder, self._length)
+            held = await connection.fetchval(statement, str(name), holder, self._length)
         return bool(held)
