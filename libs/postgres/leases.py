@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Final
 
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from libs.postgres.rls import Migration, create_tables
 
 TABLES: Final = {
@@ -53,10 +54,8 @@ class Leases:
 
     async def release(self, name: object, holder: str) -> None:
         """Release the lease; nothing if it has expired. Raises Unavailable."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(RELEASE, str(name), holder)
+        await query.execute(self._pool, RELEASE, str(name), holder)
 
     async def _extend(self, statement: str, name: object, holder: str) -> bool:
-        async with acquire(self._pool) as connection:
-            held = await connection.fetchval(statement, str(name), holder, self._length)
+        held = await query.fetchval(self._pool, statement, str(name), holder, self._length)
         return bool(held)

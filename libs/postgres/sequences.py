@@ -1,6 +1,7 @@
 """Sequences of integers, the ids of objects at doors without UUIDs."""
 
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 
 
 class Sequence:
@@ -11,6 +12,5 @@ class Sequence:
 
     async def next(self, pool: Pool) -> int:
         """A new number; numbers may be skipped. Raises Unavailable."""
-        async with acquire(pool) as connection:
-            number: int = await connection.fetchval(self._next)
+        number: int = await query.fetchval(pool, self._next)
         return number

@@ -24,7 +24,7 @@ from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.postgres.pool import Pool, tenant_transaction
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
@@ -80,8 +80,7 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
     An expired key has a caller: check `Caller.is_over`. `pool` must be in system scope, for the key
     determines the tenant. Raises Unavailable.
     """
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
     return Caller(
@@ -98,8 +97,7 @@ async def is_revoked(pool: Pool, hashed: str) -> bool | None:
 
     `pool` must be in system scope. Raises Unavailable.
     """
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
     return None if row is None else row["revoked_at"] is not None
 
 

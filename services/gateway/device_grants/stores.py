@@ -64,8 +64,7 @@ async def find_waiting(pool: Pool, user_code_digest: str, now: datetime) -> Gran
     statement = select(GRANT).where(
         c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now
     )
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, statement)
+    row = await query.fetchrow(pool, statement)
     return _grant(row) if row is not None else None
 
 
@@ -78,8 +77,7 @@ async def claim(pool: Pool, user_code_digest: str, now: datetime) -> Grant | Non
         .values(answer=GrantStatus.ANSWERING)
         .returning(GRANT)
     )
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, claimed)
+    row = await query.fetchrow(pool, claimed)
     return _grant(row) if row is not None else None
 
 
@@ -88,8 +86,7 @@ async def set_status(
 ) -> None:
     """Set the status of a grant, and the tenant of the device. Raises Unavailable."""
     changed = GRANT.update().where(GRANT.c.device == device_digest)
-    async with acquire(pool) as connection:
-        await query.execute(connection, changed.values(answer=status, tenant=tenant))
+    await query.execute(pool, changed.values(answer=status, tenant=tenant))
 
 
 async def poll(

@@ -25,7 +25,7 @@ from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, S
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.filters import Filters, eq
-from libs.postgres.pool import Pool, acquire
+from libs.postgres.pool import Pool
 from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection, by_stream
 
@@ -151,8 +151,7 @@ async def open_by_code(pool: Pool) -> Mapping[str, int]:
         .where(QUARANTINE.c.status == Status.OPEN, QUARANTINE.c.code.is_not(None))
         .group_by(QUARANTINE.c.code)
     )
-    async with acquire(pool) as connection:
-        return {row["code"]: row["number"] for row in await query.fetch(connection, statement)}
+    return {row["code"]: row["number"] for row in await query.fetch(pool, statement)}
 
 
 def _matching(filters: QuarantineFilter) -> ColumnElement[bool]:

@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
+from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
 from libs.postgres.sequences import Sequence
 
@@ -50,8 +51,7 @@ async def take_over_name(
     pool: Pool, tenant: str, owner: UUID, name: str, *, of: DeviceId, device_id: DeviceId
 ) -> bool:
     """Move a name from the device `of`; False if that does not hold it now. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        moved = await connection.fetchval(TAKE_OVER, tenant, owner, name, of, device_id)
+    moved = await query.fetchval(pool, TAKE_OVER, tenant, owner, name, of, device_id)
     return moved is not None
 
 
@@ -59,5 +59,4 @@ async def release_name(
     pool: Pool, tenant: str, owner: UUID, name: str, device_id: DeviceId
 ) -> None:
     """Release a name; nothing if the device does not hold it. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute(RELEASE, tenant, owner, name, device_id)
+    await query.execute(pool, RELEASE, tenant, owner, name, device_id)

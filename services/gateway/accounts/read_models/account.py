@@ -160,8 +160,7 @@ async def in_workspace(
 async def holders(pool: Pool, role: Role) -> Sequence[AccountId]:
     """The active accounts with this role."""
     matching = (OURS, ACCOUNT.c.active, *_in(role.workspace, (role.name,)))
-    async with acquire(pool) as connection:
-        rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
+    rows = await query.fetch(pool, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
 
 
@@ -170,8 +169,7 @@ async def workspaces(pool: Pool) -> Sequence[Workspace]:
     held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
         ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
     )
-    async with acquire(pool) as connection:
-        rows = await query.fetch(connection, held.distinct())
+    rows = await query.fetch(pool, held.distinct())
     return [Workspace(row["realm"], row["of_tenant"]) for row in rows]
 
 

@@ -63,8 +63,7 @@ class TelegramLinks:
         """Whether the update was handled."""
         c = ONCE.c
         known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
-        async with acquire(self._pool) as connection:
-            return await query.fetchval(connection, known) is not None
+        return await query.fetchval(self._pool, known) is not None
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
         """Whether init data with this fingerprint is used for the first time (spec shop §2.4).
@@ -118,8 +117,7 @@ class TelegramLinks:
         )
 
     async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
-        async with acquire(self._pool) as connection:
-            row = await query.fetchrow(connection, select(LINK).where(column == digest))
+        row = await query.fetchrow(self._pool, select(LINK).where(column == digest))
         if row is None:
             return None
         content: Mapping[str, Any] = msgspec.json.decode(
