@@ -6,9 +6,11 @@ cached by the shape of the statement, so both are compiled only once.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, TypeAlias
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
+from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -16,6 +18,10 @@ from sqlalchemy.util import LRUCache
 
 from libs.postgres.pool import Connection, Pool, acquire
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Data = TypeVar("Data", bound="DataclassInstance")
 Row: TypeAlias = asyncpg.Record
 Source: TypeAlias = "Connection | Pool"
 Statement: TypeAlias = str | ClauseElement
@@ -78,6 +84,18 @@ def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, lis
         sql, names = state.statement, list(state.positiontup or ())
         values, processors = dict(state.parameters), {**processors, **state.processors}
     return sql, [_processed(processors.get(name), values[name]) for name in names or ()]
+
+
+def row_as(kind: type[Data], row: Row, **values: Any) -> Data:
+    """A dataclass from the columns named as its fields; `values` are of fields without a column."""
+    names = (field.name for field in fields(kind) if field.name not in values)
+    return kind(**{name: row[name] for name in names}, **values)
+
+
+def values_for(table: Table, event: Any, **values: Any) -> dict[str, Any]:
+    """The values of columns named as fields of the event; `values` are of other columns."""
+    names = (name for name in table.columns.keys() if hasattr(event, name))  # noqa: SIM118
+    return {name: getattr(event, name) for name in names} | values
 
 
 def listed_texts(values: Iterable[str]) -> str:

@@ -128,18 +128,8 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
 
 
 async def _insert(connection: Connection, tenant: str, issued: KeyIssued) -> None:
-    statement = insert(API_KEY).values(
-        tenant=tenant,
-        key_id=issued.key_id,
-        name=issued.name,
-        prefix=issued.prefix,
-        hash=issued.hash,
-        scopes=list(issued.scopes),
-        issued_at=issued.issued_at,
-        expires_at=issued.expires_at,
-        requests_per_minute=issued.requests_per_minute,
-    )
-    await query.execute(connection, statement)
+    values = query.values_for(API_KEY, issued, tenant=tenant, scopes=list(issued.scopes))
+    await query.execute(connection, insert(API_KEY).values(**values))
 
 
 async def _revoke(connection: Connection, tenant: str, revoked: KeyRevoked) -> None:
@@ -164,14 +154,4 @@ def projection() -> Projection[GatewayEvent]:
 
 
 def _key(row: query.Row) -> ApiKey:
-    return ApiKey(
-        key_id=row["key_id"],
-        name=row["name"],
-        prefix=row["prefix"],
-        scopes=tuple(row["scopes"]),
-        issued_at=row["issued_at"],
-        revoked_at=row["revoked_at"],
-        revoked_because=row["revoked_because"],
-        expires_at=row["expires_at"],
-        requests_per_minute=row["requests_per_minute"],
-    )
+    return query.row_as(ApiKey, row, scopes=tuple(row["scopes"]))

@@ -125,17 +125,10 @@ def projection() -> Projection[GatewayEvent]:
 
 
 def _insert_session(tenant: str, event: SessionOpened) -> ClauseElement:
-    return insert(SESSION).values(
-        tenant=tenant,
-        session_id=event.session_id,
-        account_id=event.account_id,
-        realm=event.realm,
-        of_tenant=event.tenant,
-        device=event.device,
-        opened_at=event.opened_at,
-        refreshed_at=event.opened_at,
-        expires_at=event.expires_at,
+    values = query.values_for(
+        SESSION, event, tenant=tenant, of_tenant=event.tenant, refreshed_at=event.opened_at
     )
+    return insert(SESSION).values(**values)
 
 
 def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> ClauseElement:
@@ -144,12 +137,4 @@ def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> Clau
 
 
 def _row(row: query.Row) -> SessionRow:
-    return SessionRow(
-        session_id=SessionId(row["session_id"]),
-        account_id=AccountId(row["account_id"]),
-        workspace=Workspace(row["realm"], row["of_tenant"]),
-        device=row["device"],
-        opened_at=row["opened_at"],
-        refreshed_at=row["refreshed_at"],
-        expires_at=row["expires_at"],
-    )
+    return query.row_as(SessionRow, row, workspace=Workspace(row["realm"], row["of_tenant"]))

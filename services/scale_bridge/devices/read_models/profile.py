@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from contracts.scale_bridge import DeviceId
+from libs.postgres import query
 from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 DUE: Final = """
@@ -32,11 +33,4 @@ async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
     """The devices with a due reminder, of all tenants that the connection can read."""
     until = today + timedelta(days=EARLIEST)
     rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
-    return [
-        Due(
-            tenant=row["tenant"],
-            device_id=DeviceId(row["device_id"]),
-            due_on=row["next_verification"],
-        )
-        for row in rows
-    ]
+    return [query.row_as(Due, row, due_on=row["next_verification"]) for row in rows]
