@@ -4,7 +4,7 @@ A report may come hours later, to another process than the one that sent the tas
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -62,28 +62,13 @@ class AgentAssignment:
 
 async def put(pool: Pool, tenant: str, bridge_id: UUID, assignment: AgentAssignment) -> None:
     """Store a task before it is sent. A task that is sent again replaces the earlier one."""
-    await query.execute(
-        pool,
-        PUT,
-        tenant,
-        bridge_id,
-        assignment.task_id,
-        assignment.operation_id,
-        assignment.device_id,
-        assignment.deadline_at,
-        assignment.kind,
-        assignment.address,
-        assignment.port,
-        assignment.revision,
-        assignment.content,
-        assignment.attempts,
-    )
+    await query.execute(pool, PUT, tenant, bridge_id, *astuple(assignment))
 
 
 async def get(pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID) -> AgentAssignment | None:
     """The task of an agent with an id."""
     row = await query.fetchrow(pool, GET, tenant, bridge_id, task_id)
-    return None if row is None else AgentAssignment(**dict(row))
+    return None if row is None else query.row_as(AgentAssignment, row)
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
