@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -117,6 +118,26 @@ class ServiceSettings(Settings):
         if info.data.get("profile") == "test" and not _is_loopback(value):
             raise ValueError("must be a loopback address in the profile test")
         return value
+
+
+class TimeZoneSettings(BaseModel):
+    """The settings of a service whose days begin at midnight somewhere."""
+
+    timezone: str = "Europe/Moscow"
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of days."""
+        return ZoneInfo(self.timezone)
 
 
 def _is_loopback(host: str) -> bool:

@@ -93,12 +93,6 @@ def create_sequence(op: Migration, name: str) -> None:
     op.execute(f"GRANT USAGE ON SEQUENCE {name} TO {application_role(_service(op))}")
 
 
-def drop_tables(op: Operations, *tables: str) -> None:
-    """Drop tables, the last one first."""
-    for table in reversed(tables):
-        op.execute(f"DROP TABLE {_plain(table)}")
-
-
 def create(op: Migration, statements: Iterable[str], *tables: str) -> None:
     """Run the statements, and let the service's role read and write the rows of new `tables`."""
     for statement in statements:

@@ -10,14 +10,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import typer
 from fastapi import APIRouter, FastAPI
+from prometheus_client import Gauge
 from rich.console import Console
 from starlette.middleware import Middleware
 
 from libs.eventsourcing.store import EventStore
-from libs.http.app import MAX_BODY_BYTES, create_app
+from libs.http.app import create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.live import StreamHub, StreamSettings
+from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
 from libs.messaging.reaction import Reaction
@@ -62,11 +63,12 @@ class Connections:
 class Manners:
     """How a service answers: see `libs.http.app.create_app`.
 
-    `title` and `version` are what its OpenAPI document shows, by default the service's name.
+    `max_body_bytes` are by default those of the settings. `title` and `version` are what its
+    OpenAPI document shows, the first by default the service's name.
     """
 
     shape: ErrorShape = PROBLEM
-    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_bytes: int | None = None
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
@@ -105,8 +107,7 @@ class Service(Generic[AnySettings]):
     of a `QueryContext` and the service's name: by default tokens are verified with the keys of the
     gateway. `longest_statement` is the limit of queries that set one of their own; with
     `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
-    `app_state` holds what the app builds from its context, such as the hub of its streams, by the
-    name on `app.state`.
+    `streams` counts the streams of live queries, whose settings are `StreamSettings` too.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
     periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
@@ -125,7 +126,7 @@ class Service(Generic[AnySettings]):
     context: Callable[[Any], Any] = _unchanged
     open_verifier: Callable[[Any, str], AbstractAsyncContextManager[Any]] = verified_by_gateway
     open_api: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext
-    app_state: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    streams: Gauge | None = None
     longest_statement: timedelta | None = None
     all_tenants: bool = False
     connections: Connections = Connections()
@@ -216,7 +217,7 @@ def make_app(
         },
         telemetry=context.telemetry,
         problem_shape=manners.shape,
-        max_body_bytes=manners.max_body_bytes,
+        max_body_bytes=manners.max_body_bytes or context.settings.max_body_bytes,
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
@@ -225,11 +226,9 @@ def make_app(
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
-    for name, build in service.app_state.items():
-        setattr(app.state, name, build(context))
-    if isinstance(settings := context.settings, StreamSettings):
-        positions = context.consistency.positions
-        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
+    if service.streams is not None:
+        settings, positions = context.settings, context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, positions, service.streams)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import BaseModel, SecretStr, field_validator
 
 KEY_BYTES: Final = 32
 LENGTH_BYTES: Final = 4
@@ -52,13 +53,6 @@ class Seal:
             raise SealBroken("sealed for something else")
         return text
 
-    def reseal(self, sealed: str) -> str:
-        """Seal the same text again with the newest key. Raises `SealBroken`."""
-        try:
-            return self._fernet.rotate(sealed.encode("utf-8", "surrogatepass")).decode()
-        except InvalidToken as error:
-            raise SealBroken("no key of ours opens it") from error
-
     def digest(self, kind: str, text: str) -> str:
         """HMAC-SHA256 as 64 hexadecimal digits: an index key for `text` that does not reveal it.
 
@@ -66,6 +60,35 @@ class Seal:
         cannot be guessed without the key, however short the text is.
         """
         return hmac.new(self._digest_key, _framed(kind, text), hashlib.sha256).hexdigest()
+
+
+class SealSettings(BaseModel):
+    """The settings of a service that seals texts.
+
+    `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas: the first
+    seals, all open.
+    """
+
+    seal_keys: SecretStr
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _can_seal(cls, value: SecretStr) -> SecretStr:
+        Seal(_keys(value))
+        return value
+
+    @property
+    def sealing_keys(self) -> list[str]:
+        """The keys, newest first."""
+        return _keys(self.seal_keys)
+
+    def seal(self) -> Seal:
+        """A seal with all keys."""
+        return Seal(self.sealing_keys)
+
+
+def _keys(value: SecretStr) -> list[str]:
+    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
 
 
 def generate_key() -> str:

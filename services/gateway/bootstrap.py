@@ -36,7 +36,6 @@ from services.gateway.proxy.adapters.upstream import open_upstreams
 from services.gateway.proxy.api import docs
 from services.gateway.proxy.api.door import add_doors
 from services.gateway.proxy.api.readiness import readiness
-from services.gateway.proxy.stores import IdempotencyStore
 from services.gateway.realms import api as realms
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import access_tokens, make_verifier
@@ -92,7 +91,6 @@ async def open_deps(frame: QueryContext[Settings, GatewayEvent], _: str) -> Asyn
             doors=with_hosts(settings.doors_by_host()),
             keys=KnownKeys(partial(api_key.caller_of, pool), fresh=fresh, stale=stale),
             key_uses=key_uses,
-            idempotency_store=IdempotencyStore(pool),
             internal_tokens=internal_tokens(settings, keys),
             access_tokens=access_tokens(settings, keys),
             limits=Limits(settings.rate_limits, storage=settings.rate_limit_storage_url),

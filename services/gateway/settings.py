@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, create_model, field_validator
 
-from libs.security.sealing import Seal, derive_key
+from libs.security.sealing import Seal, SealSettings, derive_key
 from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
 from libs.settings import ServiceSettings
 from services.gateway.accounts.domain.realm import DEVICES, Realm, Term, Workspace
@@ -24,11 +24,6 @@ BOT_TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}")
 NOWHERE: Final = "http://127.0.0.1:1"
 """An unused address: the door of a service that is not installed answers 503."""
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
-
-
-def seal_keys(value: SecretStr) -> list[str]:
-    """The keys of the setting, newest first."""
-    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
 
 
 def _lifetimes() -> Iterator[tuple[str, tuple[type[float], Any]]]:
@@ -47,7 +42,7 @@ else:
     RealmSettings = create_model("RealmSettings", __base__=ServiceSettings, **dict(_lifetimes()))
 
 
-class Settings(RealmSettings):
+class Settings(SealSettings, RealmSettings):
     """Read from `GATEWAY_…`.
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
@@ -57,8 +52,8 @@ class Settings(RealmSettings):
     empty for no limit. `rate_limit_storage` is a URL of `limits`, for several gateways that count
     together. `hosts` are `door=host name`.
 
-    `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
-    oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
+    Before the oldest of `seal_keys` is dropped it becomes `seal_digest_key`. `refresh_key` has the
+    same form. A session
     lasts `session_days_<realm>` without a refresh, or `session_days_device` for a kiosk or a scale
     bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
     A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
@@ -80,7 +75,6 @@ class Settings(RealmSettings):
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
     scale_bridge_url: str = Field(default=NOWHERE, pattern=r"^https?://[^/?#]+/?$")
     signing_key: SecretStr
-    seal_keys: SecretStr
     seal_digest_key: SecretStr | None = None
     refresh_key: SecretStr
     issuer: str = Field(default="tillstream-gateway", min_length=1)
@@ -155,12 +149,6 @@ class Settings(RealmSettings):
         KeyRing.from_pem(value.get_secret_value())
         return value
 
-    @field_validator("seal_keys")
-    @classmethod
-    def _can_seal(cls, value: SecretStr) -> SecretStr:
-        Seal(seal_keys(value))
-        return value
-
     @field_validator("refresh_key", "seal_digest_key")
     @classmethod
     def _is_a_base64_key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -214,7 +202,7 @@ class Settings(RealmSettings):
         """The seal of personal data, also for digests."""
         digest_key = self.seal_digest_key
         return Seal(
-            seal_keys(self.seal_keys),
+            self.sealing_keys,
             digest_key=digest_key.get_secret_value() if digest_key else None,
         )
 

@@ -11,7 +11,8 @@ from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
-from libs.http.shapes import DETAIL
+from libs.http.shapes import DETAIL, ErrorRow
+from libs.postgres.idempotency import KeyReused
 from libs.process.context import ApiContext, extended
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
@@ -45,11 +46,13 @@ ROUTERS: Final = (
     system.router,
 )
 
+SHAPE: Final = DETAIL.with_rows({KeyReused: ErrorRow(422, text=str(KeyReused()))})
+
 
 def manners(settings: Settings) -> Manners:
     """The bodies that ingest accepts, and the shape of its refusals."""
     return Manners(
-        shape=DETAIL,
+        shape=SHAPE,
         max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
         outer=[Middleware(normalize_paths)],
@@ -90,6 +93,7 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     manners=manners,
     open_api=open_deps,
+    streams=stream.STREAMS,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

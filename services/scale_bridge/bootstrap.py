@@ -20,7 +20,6 @@ from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.monitoring.api import board, shops, twin
-from services.scale_bridge.monitoring.api.board_feed import BoardFeed
 from services.scale_bridge.monitoring.handlers import retention
 from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import read_models as operation_history
@@ -81,7 +80,7 @@ SERVICE: Final = Service(
     ),
     context=lambda frame: extended(Context, frame, hooks=HOOKS, catalogues=CatalogueCache()),
     open_api=open_api,
-    app_state={"board_feed": BoardFeed},
+    streams=board.STREAMS,
     connections=Connections(api=3, tasks=4),
     reactions=(shop.announcements, shop.prices, lambda _: enrolment.enrolments()),
     tasks=(worker.open_task,),

@@ -272,7 +272,7 @@ async def open_upstream(
 
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
-    """One client per service behind a door, by the service's name."""
+    """One client per installed service behind a door, by the service's name."""
     deadlines = Deadlines(
         connect=settings.connect_seconds,
         answer=settings.answer_seconds,
@@ -280,7 +280,7 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
     )
     async with AsyncExitStack() as stack:
         upstreams = {}
-        for service in {door.service for door in DOORS if door.service}:
+        for service in {door.service for door in DOORS if door.rules}:
             opened = open_upstream(
                 settings.origin_of(service),
                 connections=settings.upstream_connections,

@@ -31,7 +31,7 @@ from services.gateway.proxy.adapters.upstream import (
     UpstreamRequest,
     UpstreamSlow,
 )
-from services.gateway.proxy.api import body, idempotency, verify
+from services.gateway.proxy.api import body, verify
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers
 from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.head import by_name, overlong
@@ -194,12 +194,6 @@ class _DoorRequest:
             peer,
             request_id=self.scope.get("request_id"),
         )
-        if (
-            self.route_match.rule.idempotent
-            and caller is not None
-            and idempotency.HEADER in headers
-        ):
-            return await self._forward_once(headers, caller, outgoing)
         content = await body.read(self.body_reader, limit=self.deps.settings.max_body_bytes)
         if isinstance(content, body.Body) and b"content-length" in headers:
             outgoing.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
@@ -242,23 +236,3 @@ class _DoorRequest:
             if isinstance(content, body.Body) and content.failure is not None:
                 raise content.failure from error
             raise upstream_fault(error) from error
-
-    async def _forward_once(
-        self, headers: dict[bytes, bytes], caller: Caller, outgoing: list[tuple[str, str]]
-    ) -> None:
-        settings = self.deps.settings
-        limit = min(idempotency.MAX_REQUEST_BYTES, settings.max_body_bytes)
-        slow = self.route_match.rule.slow
-        seconds = settings.slow_answer_seconds if slow else settings.answer_seconds
-        content = await body.whole(self.body_reader, limit=limit)
-        target = target_of(self.route_match.path, self.scope["query_string"])
-        fingerprint = idempotency.fingerprint_of(
-            caller, headers, self.scope["method"], target, content
-        )
-        await idempotency.once(
-            self.deps.idempotency_store,
-            fingerprint,
-            self.send,
-            lambda send: self._relay(outgoing, content, send),
-            seconds=settings.connect_seconds + seconds + settings.idle_seconds,
-        )
