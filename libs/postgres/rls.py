@@ -1,4 +1,4 @@
-"""Row-level security by tenant and rights of the application role, for migrations."""
+"""Tables in migrations: row-level security by tenant, and rights of the application role."""
 
 import re
 from collections.abc import Iterable, Mapping
