@@ -71,7 +71,6 @@ class Manners:
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
-    published: bool = True
     title: str | None = None
     version: str | None = None
 
@@ -105,7 +104,8 @@ class Service(Generic[AnySettings]):
     with, `api_context` its `ApiContext` into what routes and commands receive. `open_verifier`
     makes that of a `QueryContext` and the service's name: by default tokens are verified with the
     keys of the gateway. `longest_statement` is the limit of queries that set one of their own; with
-    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
+    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections. The
+    gateway publishes the routes and the document of services that are `published`.
     `streams` counts the streams of live queries, whose settings are `StreamSettings` too.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
@@ -128,6 +128,7 @@ class Service(Generic[AnySettings]):
     streams: Gauge | None = None
     longest_statement: timedelta | None = None
     all_tenants: bool = False
+    published: bool = True
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
@@ -201,7 +202,7 @@ def make_app(
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
-        published=manners.published,
+        published=service.published,
         outer=manners.outer,
     )
     app.title = manners.title or app.title
