@@ -66,7 +66,7 @@ SERVICE: Final = Service(
         *(export.router, quarantine.router, system.router),
     ),
     manners=lambda settings: Manners(
-        shape=SHAPE,
+        shape=SHAPE.with_rows(quarantine.REFUSALS),
         max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
         outer=[Middleware(normalize_paths)],
