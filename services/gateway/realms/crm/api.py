@@ -197,7 +197,7 @@ FACE: Final = Face(
     query=options,
     matches=matches,
     routes=(
-        Route("GET /me", Face.me, "me", "The caller, with the scopes of their role."),
+        Route("GET /me", Face.me, "me", "Read the user who is logged in, with scopes."),
         Route(
             *("POST /me/password", Face.own_password, "own_password"),
             "Change one's own password; 422 if the present one is wrong. Everybody logs in again.",
@@ -207,25 +207,25 @@ FACE: Final = Face(
         ),
         Route(
             *("GET /supervisors", Face.page, "supervisors"),
-            "All supervisors, inactive ones too, whose name or address holds `q`.",
+            "List all supervisors, inactive ones too, whose name or address holds `q`.",
             *(READ, Supervisors, list[Shown]),
         ),
         Route(
             *("GET ", Face.page, "all_users"),
-            "Everybody, oldest first, as a bare array of at most a thousand.",
+            "List all users, oldest first, as a bare array of at most a thousand.",
             *(READ, None, list[Shown]),
         ),
         Route(
             *("POST ", Face.create, "create"),
-            "A new user; 422 if another account has the address.",
+            "Create a user; 422 if another account has the address.",
             *(WRITE, NewUser, Any),
             status=201,
         ),
-        Route("GET /{user_id}", Face.one, "one", "A user.", WRITE),
+        Route("GET /{user_id}", Face.one, "one", "Read a user.", WRITE),
         Route(
             *("PATCH /{user_id}", Face.change, "change_user"),
-            "Change what is given; another role, password or `is_active: false` ends their "
-            "sessions.",
+            "Change the given fields of a user; another role, password or `is_active: false` ends "
+            "their sessions.",
             *(WRITE, Change, Any),
         ),
     ),
@@ -245,7 +245,7 @@ logins = APIRouter(
 async def token(
     request: Request, gateway: Gateway, form: Annotated[PasswordForm, Depends()]
 ) -> Response:
-    """An access and a refresh token for an e-mail address and its password."""
+    """Log in with an e-mail address and its password: an access and a refresh token."""
     try:
         return token_answer(
             gateway, await LOGIN.enter(gateway, request, form.username, form.password)
