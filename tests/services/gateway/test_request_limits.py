@@ -78,6 +78,7 @@ async def test_no_body_is_longer_than_our_route_takes(
         headers = {"Content-Type": kind}
         answer = await harness.client.post(path, content=filler * size, headers=headers)
         assert answer.status_code == 413
+        assert answer.json().keys() & {"detail", "error"}
 
 
 async def trickle() -> AsyncIterator[bytes]:
