@@ -13,8 +13,9 @@ from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
 from libs.http.idempotency import Attempt, Once, idempotent
 from libs.http.manifest import traffic
+from libs.http.metadata import request_metadata
 from libs.http.paging import Offset
-from libs.http.visible import visible
+from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
@@ -23,15 +24,7 @@ from services.ingest.removals.handlers import removal as handler
 from services.ingest.removals.handlers.removal import RemovalRequest
 from services.ingest.removals.read_models import removal
 from services.ingest.scans.api.presenters import log_row
-from services.ingest.scans.api.query_params import (
-    CONSISTENCY,
-    CurrentQuery,
-    Text,
-    Token,
-    request_metadata,
-    staleness,
-    without_nul,
-)
+from services.ingest.scans.api.query_params import CurrentQuery, Text, fresh, without_nul
 from services.ingest.scans.api.responses import Deletion, Deletions, Removed, json_response
 from services.ingest.scans.domain.day import format_time, unix_ms
 from services.ingest.scans.domain.filter import display_name
@@ -173,23 +166,21 @@ async def delete(
     return json_response({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
 
 
-@router.get("/deletions")
+@router.get("/deletions", dependencies=[fresh("removal")])
 async def deletions(
     ingest: Ingest,
     query: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Offset = 0,
-    token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who
     removed."""
     scan_filter, zone = query.scan_filter, ingest.settings.zone
-    headers = await staleness(ingest, token, "removal")
     async with tenant_transaction(ingest.reading, scan_filter.tenant) as connection:
         rows = await removal.page(connection, scan_filter, limit=limit, offset=offset)
         total = await removal.count(connection, scan_filter)
     items = [_deletion(row, zone) for row in rows]
-    return json_response(Deletions(items, total), headers)
+    return json_response(Deletions(items, total))
 
 
 def _deletion(row: Row, zone: ZoneInfo) -> Deletion:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.errors import Refused
 from libs.http.auth import Principal, require
 from libs.http.manifest import traffic
+from libs.http.metadata import request_metadata
 from libs.http.paging import Offset
 from libs.http.shapes import ErrorRow, Scope
-from libs.http.visible import visible
+from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
 from services.ingest.context import Deps, Ingest
 from services.ingest.quarantine import read_models as quarantine
@@ -29,15 +30,7 @@ from services.ingest.quarantine.handlers.correction import Correction, read_corr
 from services.ingest.quarantine.handlers.quarantine import QuarantineCommands, inspect
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.api import bodies
-from services.ingest.scans.api.query_params import (
-    CONSISTENCY,
-    Reader,
-    Text,
-    Token,
-    request_metadata,
-    staleness,
-    without_nul,
-)
+from services.ingest.scans.api.query_params import Reader, Text, fresh, without_nul
 from services.ingest.scans.api.responses import json_response
 from services.ingest.scans.domain.scan import parse_uuid
 from services.ingest.scans.handlers.body import BadRequest
@@ -79,7 +72,7 @@ async def path_id(id: str) -> UUID:
 Id = Annotated[UUID, Depends(path_id)]
 
 
-@router.get("")
+@router.get("", dependencies=[fresh("quarantine")])
 async def events(
     ingest: Ingest,
     reader: Reader,
@@ -87,10 +80,8 @@ async def events(
     status: Chosen = "open",
     limit: Limit = 100,
     offset: Offset = 0,
-    token: Token = None,
 ) -> Response:
     """Quarantined events, newest first, how many there are, and of each code (whatever `code`)."""
-    headers = await staleness(ingest, token, "quarantine")
     filters = QuarantineFilter(
         tenant=reader.tenant,
         status=None if status == "all" else Status(status),
@@ -103,7 +94,7 @@ async def events(
         )
     total = counts.get(filters.code, 0) if filters.code else sum(counts.values())
     summaries = [presenters.summary(row, ingest.settings.zone) for row in rows]
-    return json_response(presenters.Page(summaries, total, counts), headers)
+    return json_response(presenters.Page(summaries, total, counts))
 
 
 @router.get("/{id}")

@@ -1,7 +1,5 @@
 """HTTP of the delivery of prices, scale by scale; once, or as a stream (SCL-16)."""
 
-import asyncio
-from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -11,16 +9,15 @@ from msgspec import Raw
 from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
 from libs.http.live import Event, EventStream, LiveQuery
-from libs.http.visible import STALE
 from libs.postgres.pool import tenant_connection
-from services.scale_bridge.context import ApiContext, Reader, Scales
+from services.scale_bridge.context import ApiContext, Reader, Scales, fresh
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.api.delivery import Delivery, announced, delivery_of, plain
 from services.scale_bridge.prices.read_models import price_delivery
 
 router = APIRouter(tags=["prices"])
 
-READ_MODELS: Final = ("drift", "operation", "shown", "device")
+FRESH: Final = fresh("drift", "operation", "shown", "device")
 
 Article = Annotated[int, Path(ge=1, lt=10**18)]
 
@@ -29,12 +26,9 @@ class PriceUnknown(NotFound):
     """Price not found"""
 
 
-@router.get("/prices/deliveries")
-async def of_price(
-    response: Response, scales: Scales, caller: Reader, price_id: Annotated[UUID, Query()]
-) -> Delivery:
+@router.get("/prices/deliveries", dependencies=[FRESH])
+async def of_price(scales: Scales, caller: Reader, price_id: Annotated[UUID, Query()]) -> Delivery:
     """The delivery of a price to the caller's scales, by number; also of one that was replaced."""
-    await _fresh(response, scales, caller)
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         stored = await prices.one(connection, caller.tenant, price_id)
         price = (
@@ -47,12 +41,9 @@ async def of_price(
         return await delivery_of(connection, caller, price, scales.clock())
 
 
-@router.get("/prices/{article}/delivery")
-async def of_article(
-    response: Response, scales: Scales, caller: Reader, article: Article
-) -> Delivery:
+@router.get("/prices/{article}/delivery", dependencies=[FRESH])
+async def of_article(scales: Scales, caller: Reader, article: Article) -> Delivery:
     """The delivery of the valid price of an article; without one, of its next price."""
-    await _fresh(response, scales, caller)
     return await _of_article(scales, caller, article)
 
 
@@ -100,11 +91,3 @@ async def _of_article(scales: ApiContext, caller: Principal, article: int) -> De
         answer = await delivery_of(connection, caller, plain(price), now)
     later = [announced(one) for one in coming if one != price]
     return answer.model_copy(update={"coming": later})
-
-
-async def _fresh(response: Response, scales: ApiContext, caller: Principal) -> None:
-    """Wait for a bounded time until the read models have all events; else mark the answer stale."""
-    caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
-    fresh = await asyncio.gather(*map(caught_up, READ_MODELS))
-    if not all(fresh):
-        response.headers[STALE] = "1"
