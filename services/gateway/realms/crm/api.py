@@ -19,7 +19,6 @@ from starlette.routing import Match
 
 from libs.errors import NotFound, Unauthenticated
 from libs.http.auth import public
-from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.http.shapes import ENVELOPE, ErrorRow, ShapedRoute
 from libs.names import comparable
 from services.gateway.accounts.domain.account import LastSuperadmin, PasswordUnfit, WrongPassword
@@ -127,7 +126,6 @@ class CrmUserRoute(RealmRoute, ShapedRoute):
     """
 
     realm = Realm.CRM
-    max_body_bytes = SMALL_BODY_BYTES
     shape = replace(
         ENVELOPE.with_rows(
             {
@@ -237,7 +235,7 @@ logins = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm"],
     dependencies=[Depends(public), SESSIONS],
-    max_body_size=SMALL_BODY_BYTES,
+    route_class=ShapedRoute,
 )
 
 
