@@ -1,10 +1,10 @@
 """Settings, read from the environment once, at start, and checked as a whole."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -41,6 +41,18 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+def checked(check: Callable[[str], object]) -> AfterValidator:
+    """For fields whose text, secret or not, must pass `check`, which raises ValueError."""
+
+    def validate(value: Any) -> Any:
+        if value is not None:
+            check(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        return value
+
+    return AfterValidator(validate)
+
 
 Dsn = Annotated[SecretStr, AfterValidator(_postgres_url)]
 """The URL of a Postgres database. Masked, because it may contain a password."""
@@ -120,19 +132,17 @@ class ServiceSettings(Settings):
         return value
 
 
+def _zone(text: str) -> None:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
+
+
 class TimeZoneSettings(BaseModel):
     """The settings of a service whose days begin at midnight somewhere."""
 
-    timezone: str = "Europe/Moscow"
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
-        return value
+    timezone: Annotated[str, checked(_zone)] = "Europe/Moscow"
 
     @property
     def zone(self) -> ZoneInfo:

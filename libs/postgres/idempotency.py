@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import insert
 from libs.errors import Refused
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire, tenant_transaction
-from libs.postgres.rls import Migration, enable_tenant_rls, grant
+from libs.postgres.rls import Migration, create_tenant_tables
 
 KEPT_FOR: Final = timedelta(hours=24)
 SWEPT_AT_ONCE: Final = 20
@@ -172,27 +172,26 @@ class StoredAnswer:
     body: bytes | None
 
 
+_DEFINITION: Final = """(
+    tenant text NOT NULL,
+    caller text NOT NULL,
+    key bytea NOT NULL,
+    fingerprint bytea NOT NULL,
+    command_id uuid NOT NULL,
+    claim uuid NOT NULL,
+    in_flight_until timestamptz NOT NULL,
+    kept_until timestamptz NOT NULL,
+    status smallint,
+    headers text[],
+    body bytea,
+    PRIMARY KEY (tenant, caller, key)
+)"""
+_INDEX: Final = "CREATE INDEX idempotency_kept_until ON idempotency (kept_until)"
+
+
 def create_idempotency(op: Migration) -> None:
     """Create the table. It does not follow from the log: what is lost is forgotten."""
-    op.execute(
-        """CREATE TABLE idempotency (
-            tenant text NOT NULL,
-            caller text NOT NULL,
-            key bytea NOT NULL,
-            fingerprint bytea NOT NULL,
-            command_id uuid NOT NULL,
-            claim uuid NOT NULL,
-            in_flight_until timestamptz NOT NULL,
-            kept_until timestamptz NOT NULL,
-            status smallint,
-            headers text[],
-            body bytea,
-            PRIMARY KEY (tenant, caller, key)
-        )"""
-    )
-    op.execute("CREATE INDEX idempotency_kept_until ON idempotency (kept_until)")
-    enable_tenant_rls(op, "idempotency")
-    grant(op, "idempotency", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"idempotency": _DEFINITION}, [_INDEX])
 
 
 class IdempotencyStore:

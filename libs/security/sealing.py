@@ -4,12 +4,14 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import BaseModel, SecretStr, field_validator
+from pydantic import BaseModel, SecretStr
+
+from libs.settings import checked
 
 KEY_BYTES: Final = 32
 LENGTH_BYTES: Final = 4
@@ -69,26 +71,20 @@ class SealSettings(BaseModel):
     seals, all open.
     """
 
-    seal_keys: SecretStr
-
-    @field_validator("seal_keys")
-    @classmethod
-    def _can_seal(cls, value: SecretStr) -> SecretStr:
-        Seal(_keys(value))
-        return value
+    seal_keys: Annotated[SecretStr, checked(lambda text: Seal(_keys(text)))]
 
     @property
     def sealing_keys(self) -> list[str]:
         """The keys, newest first."""
-        return _keys(self.seal_keys)
+        return _keys(self.seal_keys.get_secret_value())
 
     def seal(self) -> Seal:
         """A seal with all keys."""
         return Seal(self.sealing_keys)
 
 
-def _keys(value: SecretStr) -> list[str]:
-    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
+def _keys(text: str) -> list[str]:
+    return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def generate_key() -> str:

@@ -128,11 +128,10 @@ SERVICE: Final = Service(
     projections=lambda _: (api_key.projection(), account.projection(), session.projection()),
     routers=ROUTERS,
     # Each door refuses large bodies in its own shape.
-    manners=lambda _: Manners(
-        shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False, published=False
-    ),
+    manners=lambda _: Manners(shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False),
     open_verifier=open_deps,
     all_tenants=True,
+    published=False,
     open_app=open_app,
     jobs=(revoked.expiry,),
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
 
@@ -46,4 +45,3 @@ class Deps(ApiContext["Settings", GatewayEvent]):
 
 
 Gateway = Annotated[Deps, Depends(running)]
-OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]

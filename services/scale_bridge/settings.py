@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from libs.currency import minor_unit_digits
 from libs.http.live import StreamSettings
 from libs.process.context import ApiSettings
 from libs.security.sealing import SealSettings
-from libs.settings import ServiceSettings, TimeZoneSettings
+from libs.settings import ServiceSettings, TimeZoneSettings, checked
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules
@@ -67,8 +67,8 @@ class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     clear_on_upload: bool = False
     read_back: bool = True
 
-    networks: str = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
-    ports: str = "1-65535"
+    networks: Annotated[str, checked(parse_networks)] = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
+    ports: Annotated[str, checked(parse_ports)] = "1-65535"
     allow_names: bool = False
     allow_loopback: bool = False
 
@@ -86,30 +86,12 @@ class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     revisions: int = Field(default=50, ge=1, le=1000)
     shown_days: float = Field(default=400, ge=0, le=36_500)
 
-    currency: str = "RUB"
+    currency: Annotated[str, checked(minor_unit_digits)] = "RUB"
     healing: bool = True
     heal_first_seconds: float = Field(default=15.0, gt=0, le=3600)
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
     idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
     round_seconds: float = Field(default=1.0, gt=0, le=60)
-
-    @field_validator("currency")
-    @classmethod
-    def _is_a_currency(cls, value: str) -> str:
-        minor_unit_digits(value)
-        return value
-
-    @field_validator("networks")
-    @classmethod
-    def _are_networks(cls, value: str) -> str:
-        parse_networks(value)
-        return value
-
-    @field_validator("ports")
-    @classmethod
-    def _are_ports(cls, value: str) -> str:
-        parse_ports(value)
-        return value
 
     @property
     def default_interval(self) -> int | None:

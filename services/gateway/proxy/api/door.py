@@ -10,8 +10,8 @@ from starlette.middleware import Middleware
 from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import App, Cors, Receive, Scope, Send
-from services.gateway.doors.api.local_routes import LocalRoutes
-from services.gateway.doors.api.peer import Peer, peer_of
+from services.gateway.doors.api.local_routes import LocalRoutes, door_of
+from services.gateway.doors.api.peer import Peer, is_in, peer_of
 from services.gateway.doors.api.target import raw_path, target_of
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
@@ -35,14 +35,18 @@ from services.gateway.proxy.api import body, verify
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers
 from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.head import by_name, overlong
-from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.upstream_errors import door_fault, upstream_fault
 from services.gateway.proxy.api.websocket import WebSockets, refuse
+from services.gateway.settings import Settings
 
 DRAINED_BODIES: Final = 4
 """The multiple of the largest body that is read of a refused client before it is cut off."""
 
 REMEMBERED_PATHS: Final = 256
+
+INTERNAL_PATHS: Final = frozenset({"/metrics"})
+INTERNAL: Final = "/internal/"
+FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +142,34 @@ class Doors:
         if not isinstance(refusal, fault.TooSlow):
             await body_reader.drain(DRAINED_BODIES * self._deps.settings.max_body_bytes)
         await fault.answer(send, shape, refusal)
+
+
+class InternalOnly:
+    """ASGI middleware: internal routes answer 404 to callers outside of `metrics_networks`.
+
+    It runs after `Doors`: a door's route of the same path is for the door's clients. A request
+    through a proxy that is not trusted is rejected, whatever the proxy's address.
+    """
+
+    def __init__(self, app: App, *, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_local = scope["type"] == "http" and door_of(scope) is None
+        path: str = scope["path"]
+        internal = is_local and (path.rstrip("/") in INTERNAL_PATHS or path.startswith(INTERNAL))
+        if internal and not self._is_internal_client(scope):
+            return await fault.answer(send, Shape.DETAIL, fault.not_found())
+        return await self._app(scope, receive, send)
+
+    def _is_internal_client(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        trusted = self._settings.trusted_proxies
+        client = scope.get("client")
+        if not FORWARDED.isdisjoint(headers) and not is_in(client[0] if client else "", trusted):
+            return False
+        return is_in(peer_of(scope, headers, trusted).address, self._settings.metrics_networks)
 
 
 def add_doors(app: FastAPI, deps: Deps) -> None:

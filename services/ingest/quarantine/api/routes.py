@@ -1,9 +1,10 @@
 """Requests about quarantined events: list, inspect, mend, replay and drop them."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from msgspec import to_builtins
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.errors import Refused
@@ -12,10 +13,10 @@ from libs.http.auth import require
 from libs.http.manifest import traffic
 from libs.http.metadata import metadata_of
 from libs.http.paging import Offset
-from libs.http.problems import problem_of
+from libs.http.shapes import ErrorRow, Scope
 from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
-from services.ingest.context import Deps, Ingest
+from services.ingest.context import Ingest
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import (
@@ -39,7 +40,6 @@ router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
 
 AT_ONCE: Final = 200
 """The most events that one request replays, well within a client's deadline."""
-REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
 
 UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
 
@@ -122,7 +122,7 @@ async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
 
 @router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def mend(request: Request, ingest: Ingest, commands: Commands, id: Id) -> Response:
+async def mend(request: Request, commands: Commands, id: Id) -> Response:
     """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
 
     Judged by the rules of scans as of when it was received. 422 says what is still wrong, 409 what
@@ -132,24 +132,21 @@ async def mend(request: Request, ingest: Ingest, commands: Commands, id: Id) -> 
         correction = read_correction(await request.body())
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
-    return await _mend(ingest, commands, id, correction)
+    return await _mend(commands, id, correction)
 
 
 @router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def replay(ingest: Ingest, commands: Commands, id: Id) -> Response:
+async def replay(commands: Commands, id: Id) -> Response:
     """Validate the event again as it arrived, after rules or settings have changed."""
-    return await _mend(ingest, commands, id, None)
+    return await _mend(commands, id, None)
 
 
 @router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def drop(ingest: Ingest, commands: Commands, id: Id, dropping: Dropping) -> Response:
+async def drop(commands: Commands, id: Id, dropping: Dropping) -> Response:
     """Drop the event: it will never be a scan. The reason is stored."""
-    try:
-        token = await commands.drop(id, dropping.reason)
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
+    token = await commands.drop(id, dropping.reason)
     return json_response(presenters.Done(True, "dropped"), {CONSISTENCY: token})
 
 
@@ -168,26 +165,25 @@ async def replay_many(ingest: Ingest, commands: Commands, replaying: Replaying) 
     return json_response(presenters.Replayed(ok=True, next=next_page, **results))
 
 
-async def _mend(
-    ingest: Deps, commands: QuarantineCommands, id: UUID, correction: Correction | None
-) -> Response:
-    try:
-        done = await commands.mend(id, correction)
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
+async def _mend(commands: QuarantineCommands, id: UUID, correction: Correction | None) -> Response:
+    done = await commands.mend(id, correction)
     return json_response(presenters.mended(done), {CONSISTENCY: done.token})
 
 
-def _refusal(refused: Refused, ingest: Deps) -> Response:
-    problem = problem_of(refused)
-    body, status = presenters.Refusal(problem.title, problem.type), problem.status
+def _row(refused: Refused, scope: Scope) -> ErrorRow:
+    """Why nothing was changed, with the faults or the decision made before."""
+    status, text = 409, str(type(refused).__doc__)
+    details: dict[str, Any] = {"code": type(refused).__name__}
     if isinstance(refused, AlreadyDecided):
-        body.decision = presenters.present_decision(refused.decision, ingest.settings.zone)
+        zone = scope["app"].state.deps.settings.zone
+        details["decision"] = to_builtins(presenters.present_decision(refused.decision, zone))
     elif isinstance(refused, StillWrong):
-        status, body.detail, body.code = 422, refused.fault.reason, refused.fault.code
-        body.wrong = presenters.wrong(refused.wrong)
+        status, text, details["code"] = 422, refused.fault.reason, refused.fault.code
+        details["wrong"] = to_builtins(presenters.wrong(refused.wrong))
     elif isinstance(refused, ReasonNeeded):
         status = 422
-    response = json_response(body)
-    response.status_code = status
-    return response
+    return ErrorRow(status, text=text, details=details)
+
+
+REFUSALS: Final = dict.fromkeys((AlreadyDecided, CutShort, ReasonNeeded, StillWrong), _row)
+"""The rows of these refusals in the shape of the service."""
