@@ -58,7 +58,7 @@ BY_SCHEDULE: Final = "schedule"
 Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 
-def scheduling(context: Context) -> Periodic:
+def job(context: Context) -> Periodic:
     """The job of workers that begins runs and records those that have ended."""
     settings = context.settings
 

@@ -10,4 +10,4 @@ down_revision = None
 
 def upgrade() -> None:
     """Create log, relay, checkpoints, inbox and revoked sessions."""
-    create_service_schema(op, "bakery")
+    create_service_schema(op)
