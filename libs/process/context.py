@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import ClientSession
-from fastapi import Request
 from pydantic import Field
+from starlette.requests import HTTPConnection
 
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.codec import Codec
@@ -36,11 +36,15 @@ LOG_CONNECTIONS: Final = 2
 
 
 class ApiSettings(ServiceSettings):
-    """What a service needs to let callers in, and how long a query waits for a token's writes."""
+    """What a service needs to let callers in, and how long a query waits for a token's writes.
+
+    A request body of more than `max_body_bytes` is refused.
+    """
 
     jwks_url: str = Field(pattern=r"^https?://")
     issuer: str = Field(default="tillstream-gateway", min_length=1)
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
 
 
 class Consistency(Protocol):
@@ -104,9 +108,9 @@ def extended(kind: Callable[..., AnyContext], base: Any, **own: Any) -> AnyConte
     return kind(**{each.name: getattr(base, each.name) for each in fields(base)}, **own)
 
 
-async def running(request: Request) -> Any:
+async def running(connection: HTTPConnection) -> Any:
     """The context an app was built with."""
-    return request.app.state.deps
+    return connection.app.state.deps
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from libs.eventsourcing.plan import LogPosition
-from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
+from libs.postgres import query
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
@@ -169,27 +169,17 @@ class Consistency:
         # Calls that come while the query runs need a later one: this one's snapshot may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with acquire(self._pool) as connection:
-            return _positions(await connection.fetch(_POSITIONS))
+        return _positions(await query.fetch(self._pool, _POSITIONS))
 
 
 def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
     cursors: dict[str, list[Cursor]] = {}
     for row in rows:
-        cursors.setdefault(row["name"], []).append(_cursor(row))
+        cursors.setdefault(row["name"], []).append(Cursor.of(row))
     return {
         row["name"]: Position(tuple(cursors[row["name"]]), row["checkpoint"] != MAIN, row["parked"])
         for row in rows
     }
-
-
-def _cursor(row: Any) -> Cursor:
-    return Cursor(
-        published=Snapshot.parse(row["published"]),
-        target=Snapshot.parse(row["target"]),
-        after_position=row["after_position"],
-        complete=row["complete"],
-    )
 
 
 async def _pause() -> None:

@@ -11,20 +11,27 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+import typer
 from fastapi import APIRouter, Depends
 
 from contracts.gateway import SESSIONS
+from deploy.local.ports import free_port
+from libs.errors import Refused
 from libs.http.auth import public
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.postgres import guarded_pool
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.process.context import ApiContext, extended, running
-from libs.process.service import make_app, open_service_context
-from libs.telemetry.traces import set_up
-from libs.testing.callers import client_of
+from libs.process.database_command import run_command
+from libs.process.lifecycle import Task
+from libs.process.periodic import Periodic
+from libs.process.service import open_tasks
 from libs.testing.databases import migrated
 from libs.testing.polling import eventually
 from libs.testing.programs import Program, run_program
+from libs.testing.services import ServiceKit, open_kit
 from tests.libs.process.toy.bootstrap import SERVICE
 from tests.libs.process.toy.settings import Settings
 
@@ -123,18 +130,104 @@ async def test_routes_receive_the_context_that_the_service_extends(
     async def loaves(context: Annotated[Any, Depends(running)]) -> dict[str, Any]:
         return {"oven": context.oven, "tenants": await context.reading.fetchval("SELECT 7")}
 
-    service = replace(SERVICE, routers=(router,), open_api=_with_oven)
+    service = replace(SERVICE, routers=(router,), api_context=_with_oven)
     settings = Settings.from_env("BAKERY", variables)
-    telemetry = set_up("bakery")
-    async with (
-        open_service_context(service, settings, telemetry) as context,
-        client_of(make_app(service, context)) as client,
-    ):
+    async with open_kit(ServiceKit, service, settings) as kit, kit.anonymous() as client:
         assert (await client.get("/loaves")).json() == {"oven": "hot", "tenants": 7}
         checks = {one["name"]: one["ok"] for one in (await client.get("/ready")).json()["checks"]}
         assert checks["database"]
         assert "revocations" in checks
-    await telemetry.stop()
+
+
+async def test_a_worker_runs_the_tasks_and_the_jobs_that_its_settings_switch_on(
+    pool: Pool, variables: Mapping[str, str]
+) -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def open_oven(context: Any) -> AsyncIterator[Task]:
+        async def heat(_: asyncio.Event) -> None:
+            seen.append(context)
+
+        yield heat
+        seen.append("closed")
+
+    def bake(context: Any) -> Periodic:
+        async def run() -> None:
+            seen.append(f"bakes in {context}")
+
+        return Periodic("bake", run, 60)
+
+    service = replace(
+        SERVICE,
+        context=lambda context: Oven(context.doorbell),
+        tasks=(open_oven,),
+        jobs=(bake, lambda _: None),
+        revocation=None,
+    )
+    async with open_tasks(service, Settings.from_env("BAKERY", variables)) as tasks:
+        stop = asyncio.Event()
+        running = [asyncio.ensure_future(task(stop)) for task in tasks]
+        await eventually(lambda: len(seen) == 2)
+        stop.set()
+        await asyncio.gather(*running)
+
+    assert [str(one) for one in seen] == ["the oven", "bakes in the oven", "closed"]
+
+
+@dataclass(frozen=True)
+class Oven:
+    """What the worker of a bakery that bakes works with."""
+
+    doorbell: Doorbell
+
+    def __str__(self) -> str:
+        return "the oven"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(0, ""), (3, ""), (1, "The dough is cold.")],
+    ids=["done", "own", "refused"],
+)
+def test_a_command_exits_with_its_own_status_or_with_1_if_refused(
+    variables: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    text: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    migrate("bakery", variables["DATABASE_URL"], migrations=SERVICE.migrations)
+
+    async def work(context: ApiContext[Settings, Any]) -> int:
+        assert await context.system.fetchval("SELECT 7") == 7
+        if text:
+            raise Refused(text)
+        return status
+
+    with pytest.raises(typer.Exit) as end:
+        run_command(SERVICE, work)
+
+    assert (end.value.exit_code, capsys.readouterr().err.strip()) == (status, text)
+
+
+def test_a_command_exits_with_1_if_the_database_is_away(
+    variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"DATABASE_URL": f"postgresql://a:b@127.0.0.1:{free_port()}/none"}
+    for name, value in {**variables, **away}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(guarded_pool, "CONNECT_SECONDS", 0.5)
+
+    async def work(_: Any) -> None:
+        raise AssertionError("there is no database")
+
+    with pytest.raises(typer.Exit) as end:
+        run_command(SERVICE, work)
+
+    assert end.value.exit_code == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +237,8 @@ class WithOven(ApiContext[Settings, Any]):
     oven: str
 
 
-@asynccontextmanager
-async def _with_oven(api: ApiContext[Settings, Any]) -> AsyncIterator[WithOven]:
-    yield extended(WithOven, api, oven="hot")
+def _with_oven(api: ApiContext[Settings, Any]) -> WithOven:
+    return extended(WithOven, api, oven="hot")
 
 
 def _bakery(*arguments: str) -> AbstractAsyncContextManager[Program]:

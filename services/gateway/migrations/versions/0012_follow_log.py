@@ -4,9 +4,8 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import application_role, enable_tenant_rls
 from libs.projections.adoption import adopt_read_models
-from libs.projections.schema import create_projections, drop_projections
+from libs.projections.schema import create_projections
 
 revision: Final = "0012_follow_log"
 down_revision: Final = "0011_fences"
@@ -14,11 +13,5 @@ down_revision: Final = "0011_fences"
 
 def upgrade() -> None:
     """Create the tables, and give the read models that are there their places."""
-    create_projections(op, application_role=application_role("gateway"))
-    enable_tenant_rls(op, "parked_events")
+    create_projections(op)
     adopt_read_models(op)
-
-
-def downgrade() -> None:
-    """Drop the places: read models must be rebuilt."""
-    drop_projections(op)

@@ -7,10 +7,7 @@ from alembic import op
 from libs.messaging.inbox_schema import (
     create_inbox,
     create_subscriptions,
-    drop_inbox,
-    drop_subscriptions,
 )
-from libs.postgres.rls import application_role, enable_tenant_rls
 
 revision: Final = "0014_inbox"
 down_revision: Final = "0013_incarnation"
@@ -18,13 +15,5 @@ down_revision: Final = "0013_incarnation"
 
 def upgrade() -> None:
     """Create the tables."""
-    role = application_role("gateway")
-    create_inbox(op, application_role=role)
-    enable_tenant_rls(op, "inbox")
-    create_subscriptions(op, application_role=role)
-
-
-def downgrade() -> None:
-    """Drop them; what waited in the inbox is lost."""
-    drop_subscriptions(op)
-    drop_inbox(op)
+    create_inbox(op)
+    create_subscriptions(op)

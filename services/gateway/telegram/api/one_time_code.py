@@ -5,18 +5,25 @@ from typing import Annotated, Any, Final, assert_never
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, StringConstraints
 
+from libs.errors import TooMany
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
+from libs.http.shapes import TEXT, ShapedRoute
 from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
-from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.domain.one_time_code import DeliveryMethod, Expired, Wrong
 from services.gateway.telegram.handlers import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeDelivery
 
+
+class CodeRoute(ShapedRoute):
+    """Answers in the shape of the shop's clients."""
+
+    shape = TEXT
+
+
 router = APIRouter(
-    prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[Depends(public)]
+    prefix="/api/auth", tags=["auth"], route_class=CodeRoute, dependencies=[Depends(public)]
 )
 
 Phone = Annotated[str, StringConstraints(pattern=r"^\+7[0-9]{10}$")]
@@ -40,7 +47,6 @@ class PhoneAsked(BaseModel):
     phone: Phone
 
 
-@router.post("/request-otp/", status_code=201, include_in_schema=False)
 @router.post("/request-otp", status_code=201)
 async def request_otp(
     body: PhoneAsked, request: Request, response: Response, gateway: Gateway

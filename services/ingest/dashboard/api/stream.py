@@ -5,12 +5,13 @@ sent when cells cannot express the change: after midnight, if the query has no d
 client that reconnects too late or to another process.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Header, Response
 from msgspec.structs import astuple
+from prometheus_client import Gauge
 
-from libs.http.live import Event, EventStream, LiveQuery
+from libs.http.live import STREAM, Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps, Ingest
 from services.ingest.dashboard.api.overview import PROJECTIONS, Overview, present, read_overview
@@ -25,6 +26,8 @@ from services.ingest.scans.api.responses import State
 from services.ingest.scans.domain.filter import ScanFilter
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
+
+STREAMS: Final = Gauge("ingest_streams", "Dashboards that are being watched")
 
 
 Dated: TypeAlias = tuple[ScanFilter, State]
@@ -69,9 +72,7 @@ class LiveDashboard(LiveQuery[Dated]):
         return new[0], carry_over(old[1], new[1])
 
 
-@router.get(
-    "/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
-)
+@router.get("/stream", **STREAM)
 async def stream(
     ingest: Ingest,
     reader: Reader,

@@ -4,13 +4,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0003"
 down_revision: Final = "0002"
 
-REMOVAL: Final = """
-CREATE TABLE removal (
+REMOVAL: Final = """(
     tenant text NOT NULL,
     day date NOT NULL,
     scan_id uuid NOT NULL,
@@ -42,24 +41,9 @@ CHANGES: Final = (
     "CREATE INDEX removal_newest ON removal (tenant, day DESC, removed_at DESC, scan_id)",
 )
 
-UNDONE: Final = (
-    "DROP TABLE removal",
-    "DROP INDEX scan_log_in_box",
-    "ALTER TABLE activity DROP COLUMN changed, DROP COLUMN removed",
-    "ALTER TABLE scan_log DROP COLUMN removed_at",
-)
-
 
 def upgrade() -> None:
     """Create the table, fenced by tenant, and let rows be removed."""
-    op.execute(REMOVAL)
-    enable_tenant_rls(op, "removal")
-    grant(op, "removal", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"removal": REMOVAL})
     for change in CHANGES:
-        op.execute(change)
-
-
-def downgrade() -> None:
-    """Forget what was removed; a rebuild brings the items back."""
-    for change in UNDONE:
         op.execute(change)

@@ -7,7 +7,7 @@ of a removal is a row too.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -34,20 +34,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import (
-    IngestEvent,
-    ItemRemoved,
-    RemovalRecorded,
-    ScanRecorded,
-)
+from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
-from services.ingest.scans.domain.scan import ITEM, as_scan
+from services.ingest.scans.domain.scan import ITEM, logged_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 from services.ingest.scans.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window
@@ -101,27 +96,31 @@ SCAN_LOG: Final = Table(
 """`day` is the day of `effective_at`. It is in the key so that the table can be partitioned by day,
 and so that inserts touch few pages of the index."""
 
+_SAVE: Final = upsert(
+    SCAN_LOG,
+    insert_only=[column.name for column in scan_columns()],
+    where="excluded.removed_at IS NOT NULL AND known.removed_at IS NULL"
+    " AND known.kind = excluded.kind",
+)
+_STORED: Final = _SAVE.sql(
+    returning="""known.tenant, known.day, known.received_at, known.operator, known.client,
+    known.city, known.kind, CASE
+        -- Updated: only rows that existed have an xmax.
+        WHEN known.xmax <> '0' THEN -1
+        WHEN known.removed_at IS NULL THEN 1
+        ELSE 0
+    END AS live"""
+)
 UPSERT: Final = f"""
 WITH stored AS (
-    INSERT INTO scan_log AS known
-    SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
-        $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
-    ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
-    WHERE excluded.removed_at IS NOT NULL AND known.removed_at IS NULL
-        AND known.kind = excluded.kind
-    RETURNING known.tenant, known.day, known.received_at, known.operator, known.client, known.city,
-        known.kind, CASE
-            -- Updated: only rows that existed have an xmax.
-            WHEN known.xmax <> '0' THEN -1
-            WHEN known.removed_at IS NULL THEN 1
-            ELSE 0
-        END AS live
+{_STORED}
 ), minutes AS (
     SELECT tenant, day, date_bin('1 minute', received_at, 'epoch') AS since, operator, client, city,
         kind, sum(live)::bigint AS live
     FROM stored GROUP BY 1, 2, 3, 4, 5, 6, 7
-), named AS ({operator_name.upsert(first=17)})
+), named AS (
+{operator_name.SAVE.sql(first=len(_SAVE.columns) + 1)}
+)
 INSERT INTO scan_count AS known
 SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
 UNION ALL
@@ -154,9 +153,11 @@ async def project(
     rows: dict[tuple[object, ...], tuple[object, ...]] = {}
     spellings: operator_name.Spellings = {}
     for envelope in events:
-        if logged := _logged(envelope.event):
-            scan, removed_at = logged
-            row = _row(envelope.tenant, scan, removed_at, zone)
+        if scan := logged_scan(envelope.event):
+            removal = envelope.event if isinstance(envelope.event, ItemRemoved) else None
+            removed_at = removal and removal.removed_at
+            day = day_of(scan.effective_at, zone)
+            row = (envelope.tenant, day, scan.scan_id, *scan_values(scan), removed_at)
             moments = scan.received_at, scan.scanned_at
             operator_name.add(spellings, envelope.tenant, scan.operator, moments)
             known = rows.setdefault(row[:3], row)
@@ -164,9 +165,8 @@ async def project(
             if removed_at and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
-        await connection.execute(
-            UPSERT, *columns(rows.values()), *operator_name.parameters(spellings)
-        )
+        names = operator_name.SAVE.parameters(operator_name.rows_of(spellings))
+        await connection.execute(UPSERT, *_SAVE.parameters(rows.values()), *names)
 
 
 async def page(
@@ -197,31 +197,6 @@ async def page(
         parameters["hour"] = within.since - timedelta(minutes=HOUR)
     page_query = _page(filters, kind is not None, within is not None, grouped)
     return await query.fetch(connection, page_query, **parameters)
-
-
-def _logged(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
-    """The scan of an event, and when it was removed."""
-    match event:
-        case ScanRecorded():
-            return event, None
-        case ItemRemoved(scan=scan, removed_at=removed_at):
-            return scan, removed_at
-        case RemovalRecorded():
-            return as_scan(event), None
-        case _:
-            return None
-
-
-def _row(
-    tenant: str, scan: ScanRecorded, removed_at: datetime | None, zone: ZoneInfo
-) -> tuple[object, ...]:
-    return (
-        tenant,
-        day_of(scan.effective_at, zone),
-        scan.scan_id,
-        *scan_values(scan),
-        removed_at,
-    )
 
 
 @cache

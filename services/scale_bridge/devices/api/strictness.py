@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
 )
 from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
@@ -46,11 +46,10 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
 
 @router.put("/devices/{device_id}/strictness", dependencies=[DEVICES_VISIBLE])
 async def put(
-    request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, body: StrictnessSet
 ) -> Strictness:
     """Relax exactly these rules, from the next operation on."""
     loaded = await own_device(scales, caller, device_id)
-    metadata = request_metadata(request, caller)
     saved = await handler.relax(scales, loaded, body.relaxed, body.reason, metadata)
     return _present(saved.loaded.device.overrides)
 

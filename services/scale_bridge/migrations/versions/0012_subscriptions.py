@@ -7,9 +7,7 @@ from alembic import op
 from libs.messaging.inbox_schema import (
     carry_over_subscriptions,
     create_subscriptions,
-    drop_subscriptions,
 )
-from libs.postgres.rls import application_role
 
 revision: Final = "0012_subscriptions"
 down_revision: Final = "0011_incarnation"
@@ -17,10 +15,5 @@ down_revision: Final = "0011_incarnation"
 
 def upgrade() -> None:
     """Create the tables, and move the positions of readers of other services' topics there."""
-    create_subscriptions(op, application_role=application_role("scale_bridge"))
+    create_subscriptions(op)
     carry_over_subscriptions(op)
-
-
-def downgrade() -> None:
-    """Drop them: reactions read their topics from the beginning, and do nothing twice."""
-    drop_subscriptions(op)
