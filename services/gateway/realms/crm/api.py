@@ -25,7 +25,7 @@ from services.gateway.accounts.domain.account import LastSuperadmin, PasswordUnf
 from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import Realm, scopes_of
 from services.gateway.accounts.handlers.address import AddressTaken
-from services.gateway.administration.api.users import Face, Route, Shown, user_router
+from services.gateway.administration.api.users import Face, Route, UserBody, user_router
 from services.gateway.administration.handlers.member import ActsElsewhere, Member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
@@ -189,7 +189,7 @@ FACE: Final = Face(
     path="/api/v1/users",
     route_class=CrmUserRoute,
     show=user,
-    own=lambda member: {"scopes": sorted(scopes_of(Realm.CRM, member.role))},
+    caller_fields=lambda member: {"scopes": sorted(scopes_of(Realm.CRM, member.role))},
     fields={"email": "email", "full_name": "name"},
     traits=TRAITS,
     query=options,
@@ -206,12 +206,12 @@ FACE: Final = Face(
         Route(
             *("GET /supervisors", Face.page, "supervisors"),
             "List all supervisors, inactive ones too, whose name or address holds `q`.",
-            *(READ, Supervisors, list[Shown]),
+            *(READ, Supervisors, list[UserBody]),
         ),
         Route(
             *("GET ", Face.page, "all_users"),
             "List all users, oldest first, as a bare array of at most a thousand.",
-            *(READ, None, list[Shown]),
+            *(READ, None, list[UserBody]),
         ),
         Route(
             *("POST ", Face.create, "create"),

@@ -15,7 +15,7 @@ from services.gateway.accounts.domain.person import Address, BadAddress, Person,
 from services.gateway.accounts.domain.realm import DEVICE, Realm
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile
-from services.gateway.administration.api.users import YES, Call, Face, Route, Shown, user_router
+from services.gateway.administration.api.users import YES, Call, Face, Route, UserBody, user_router
 from services.gateway.administration.handlers.member import Member, MemberChanges, load_member
 from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
@@ -107,7 +107,7 @@ def name_of(person: Person) -> str:
     return person.username or person.email or ""
 
 
-def brief(one: Member | Profile, role: str) -> Shown:
+def brief(one: Member | Profile, role: str) -> UserBody:
     """The `user` beside a token or a message."""
     return {
         "user_id": one.number,
@@ -118,7 +118,7 @@ def brief(one: Member | Profile, role: str) -> Shown:
     }
 
 
-def user(member: Member, last_login: datetime | None) -> Shown:
+def user(member: Member, last_login: datetime | None) -> UserBody:
     """A UserResponse."""
     changed = member.changed_at if member.changed_at != member.opened_at else None
     return {
@@ -140,7 +140,7 @@ class KioskFace(Face):
             raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
         await super().remove(call, user_id)
 
-    async def set_status(self, call: Call, username: str, body: bool | Status) -> Shown:
+    async def set_status(self, call: Call, username: str, body: bool | Status) -> UserBody:
         """Activate or deactivate a user."""
         active = body if isinstance(body, bool) else body.is_active
         address = parse_username(username)
@@ -183,7 +183,7 @@ FACE: Final = KioskFace(
         ),
         Route(
             *("GET /", Face.page, "all_users", "List all users by number, kiosks too."),
-            *(MANAGE, Paging, list[Shown]),
+            *(MANAGE, Paging, list[UserBody]),
         ),
         Route(
             *("PATCH /status/{username}", KioskFace.set_status, "set_status"),
