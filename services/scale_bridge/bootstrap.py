@@ -344,7 +344,6 @@ async def open_reactions(
 def reactions(settings: Settings, context: Context) -> Sequence[Reaction[Any]]:
     """The reactions to prices of the shop and to agents enrolled at the gateway."""
     return (
-        shop.announcements(context, currency=settings.currency),
         shop.prices(context, currency=settings.currency),
         enrolment.enrolments(),
     )
