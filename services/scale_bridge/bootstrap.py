@@ -45,18 +45,18 @@ from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import ApiContext, Context, Hooks, problem_shape
-from services.scale_bridge.devices.api import device, profile, strictness
+from services.scale_bridge.devices.api import device, profile
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.driver.adapters.driver import open_driver
-from services.scale_bridge.monitoring.api import board, shops, twin
+from services.scale_bridge.monitoring.api import board, twin
 from services.scale_bridge.monitoring.api.board_feed import BoardFeed
 from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as RETENTION_SECONDS
 from services.scale_bridge.monitoring.handlers import Retention
 from services.scale_bridge.monitoring.read_models import display_history
+from services.scale_bridge.operations import api as operations
 from services.scale_bridge.operations import read_models as operation_history
-from services.scale_bridge.operations.api import fetch, operations, upload
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
 from services.scale_bridge.operations.handlers.worker import OperationWorker
@@ -67,7 +67,6 @@ from services.scale_bridge.prices.api import prices
 from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.api import auto_update, calendar
 from services.scale_bridge.schedules.handlers import recovery, schedule
-from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
@@ -94,14 +93,14 @@ ROUTERS: Final = (
     # Before the devices: `/devices/board` is no device.
     board.router,
     profile.router,
-    shops.router,
-    strictness.router,
+    board.shops_router,
+    profile.strictness_router,
     twin.router,
     auto_update.router,
     calendar.router,
-    fetch.router,
+    operations.fetch_router,
     products.router,
-    upload.router,
+    operations.upload_router,
     operations.router,
     prices.router,
     revisions.router,
@@ -319,15 +318,12 @@ def periodic_tasks(
 
 def _run_schedules(settings: Settings, context: Context) -> Callable[[], Awaitable[float | None]]:
     """Begins and records runs; returns the seconds until the next is due."""
-    scheduling = Scheduling(
-        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
-    )
 
     async def run_schedules() -> float | None:
         if settings.scheduler_on:
-            await schedule.run_due(scheduling, context.clock())
-        await schedule.record_ended(scheduling, context.clock())
-        return await schedule.seconds_until_due(scheduling, context.clock())
+            await schedule.run_due(context, context.clock())
+        await schedule.record_ended(context, context.clock())
+        return await schedule.seconds_until_due(context, context.clock())
 
     return run_schedules
 

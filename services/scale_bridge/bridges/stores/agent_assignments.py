@@ -4,7 +4,7 @@ A report may come hours later, to another process than the one that sent the tas
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -42,7 +42,8 @@ DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentAssignment:
-    """A task as it was sent. `content` and `revision` are of the desired catalogue.
+    """A task as it was sent, in the order of the columns. `content` and `revision` are of the
+    desired catalogue.
 
     `attempts` is how often its operation had begun before.
     """
@@ -62,21 +63,7 @@ class AgentAssignment:
 async def put(pool: Pool, tenant: str, bridge_id: UUID, assignment: AgentAssignment) -> None:
     """Store a task before it is sent. A task that is sent again replaces the earlier one."""
     async with acquire(pool) as connection:
-        await connection.execute(
-            PUT,
-            tenant,
-            bridge_id,
-            assignment.task_id,
-            assignment.operation_id,
-            assignment.device_id,
-            assignment.deadline_at,
-            assignment.kind,
-            assignment.address,
-            assignment.port,
-            assignment.revision,
-            assignment.content,
-            assignment.attempts,
-        )
+        await connection.execute(PUT, tenant, bridge_id, *astuple(assignment))
 
 
 async def get(pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID) -> AgentAssignment | None:

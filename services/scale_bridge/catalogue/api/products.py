@@ -13,7 +13,7 @@ from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, if_match
+from services.scale_bridge.catalogue.handlers.catalogue import ChangedMeanwhile, if_match
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
     Reader,

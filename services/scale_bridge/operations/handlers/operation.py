@@ -4,10 +4,9 @@ A caller may wait for the end. It holds nothing meanwhile, neither a connection 
 and the operation goes on if the caller leaves (R20, R22).
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -19,9 +18,17 @@ from libs.eventsourcing.store import new_event_id
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
-from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
+from services.scale_bridge.operations.domain import (
+    OPERATION,
+    Apply,
+    Begin,
+    End,
+    Operation,
+    OperationUnknown,
+    Queue,
+    Result,
+)
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Queue, Result
 from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
 _ENDED: Final = "ended"
@@ -44,10 +51,6 @@ class OperationRequest:
     after_seconds: float = 0.0
     correlation_id: str | None = None
     causation_id: str | None = None
-
-
-Enqueue: TypeAlias = Callable[[OperationRequest], Awaitable[None]]
-"""Queues an operation. Raises NotFound for an unknown scale, Refused if it cannot be done."""
 
 
 def new_id() -> OperationId:

@@ -95,13 +95,13 @@ class Work:
         """Claim jobs that are free, or whose claim has run out."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
-        return [_job(row) for row in rows]
+        return [Job(**dict(row)) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
         """Claim free jobs of all bridges that are past their deadline."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
-        return [_job(row) for row in rows]
+        return [Job(**dict(row)) for row in rows]
 
     async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:
         """Seconds until a job may be claimed, below 0 if one may be now; None without jobs."""
@@ -135,13 +135,3 @@ class Work:
         async with acquire(self._pool) as connection:
             number: int = await connection.fetchval(COUNT)
         return number
-
-
-def _job(row: object) -> Job:
-    values: dict[str, object] = dict(row)  # type: ignore[call-overload]
-    return Job(
-        tenant=str(values["tenant"]),
-        operation_id=OperationId(UUID(str(values["operation_id"]))),
-        device_id=DeviceId(UUID(str(values["device_id"]))),
-        deadline_at=values["deadline_at"],  # type: ignore[arg-type]
-    )

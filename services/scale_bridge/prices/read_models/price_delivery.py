@@ -36,6 +36,7 @@ from contracts.scale_bridge import (
 from libs.postgres import query
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.catalogue.domain.catalogue import plu_after
+from services.scale_bridge.catalogue.domain.shop_price import Price
 from services.scale_bridge.monitoring.domain import NOT_TRIED
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.prices.domain import DeliveryFacts, Transfer
@@ -168,15 +169,7 @@ async def missed(
 ) -> Sequence[Missed]:
     """Products without a price that became valid, or was stored, after `since`; of all tenants."""
     rows = await connection.fetch(MISSED, since, now, limit)
-    return [
-        Missed(
-            tenant=row["tenant"],
-            device_id=DeviceId(UUID(str(row["device_id"]))),
-            plu=row["plu"],
-            article=row["article"],
-        )
-        for row in rows
-    ]
+    return [Missed(**dict(row)) for row in rows]
 
 
 _OWN: Final = """
@@ -271,17 +264,6 @@ KNOWN: Final = """
 SELECT article, price, valid_at, announced_at FROM price_delivery
 WHERE tenant = $1 AND price_id = $2 LIMIT 1
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Price:
-    """A price as the shop announced it, in the currency's major units."""
-
-    price_id: UUID
-    article: int
-    price: float
-    valid_at: datetime
-    announced_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

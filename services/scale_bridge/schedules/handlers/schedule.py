@@ -4,11 +4,10 @@ Several workers may see the same run due: the log lets one of them claim it (R10
 operation before it is queued, so a worker that dies after it loses nothing: another one queues it.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import Final, TypeAlias
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -26,20 +25,22 @@ from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.handlers.operation import Enqueue, OperationRequest
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.domain.commands import (
+from services.scale_bridge.schedules.domain.schedule import (
+    SCHEDULE,
     ClaimRun,
     RecordRun,
+    Schedule,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE, Schedule
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -49,17 +50,6 @@ AT_ONCE: Final = 200
 CLAIM_EXPIRES: Final = timedelta(seconds=10)
 """A claim without an operation after so long is one of a dead worker."""
 BY_SCHEDULE: Final = "schedule"
-
-Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scheduling:
-    """The log, a pool in system scope, and the function that queues operations."""
-
-    store: EventStore[ScaleBridgeEvent]
-    pool: Pool
-    enqueue: Enqueue
 
 
 async def put(
@@ -72,8 +62,8 @@ async def put(
 
     Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
-    find = _finder(pool, metadata.tenant, command.device_id)
-    return await _run(store, find, command.device_id, command, metadata)
+    known = await _find(pool, metadata.tenant, command.device_id)
+    return await _run(store, known, command.device_id, command, metadata)
 
 
 async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
@@ -87,15 +77,15 @@ async def set_default(context: Context, device_id: DeviceId, metadata: Metadata)
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    find = _finder(context.pool, metadata.tenant, device_id)
-    await _run(context.store, find, device_id, command, metadata)
+    await _run(context.store, None, device_id, command, metadata)
 
 
 async def get(
     store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
 ) -> Schedule:
     """The schedule as the log has it; a disabled one if it was never set."""
-    return (await _load(store, _finder(pool, tenant, device_id), tenant, device_id))[0]
+    known = await _find(pool, tenant, device_id)
+    return (await _load(store, known, tenant, device_id))[0]
 
 
 async def zone(
@@ -105,8 +95,7 @@ async def zone(
 
     None too if the system no longer knows the zone. Raises Unavailable, LogUnavailable.
     """
-    find = _finder(pool, tenant, device_id)
-    calendar = (await _load(store, find, tenant, device_id))[0].calendar
+    calendar = (await get(store, pool, tenant, device_id)).calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
     except UnknownZone:
@@ -114,71 +103,71 @@ async def zone(
         return None
 
 
-async def run_due(scheduling: Scheduling, now: datetime) -> int:
+async def run_due(context: Context, now: datetime) -> int:
     """Claim runs that are due and queue their operations; how many this call claimed.
 
     A run that fails does not stop the others.
     """
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.pool) as connection:
         rows = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in rows:
         metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(scheduling.store, row, command, metadata)
+            claim = await _claim(context.store, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
                 after = max(0.0, (begins - now).total_seconds())
                 request = _request(row, claim.operation_id)
-                await scheduling.enqueue(replace(request, after_seconds=after))
+                await operation.enqueue(context, replace(request, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not begun", device=str(row.device_id), error=repr(error))
     return claimed
 
 
-async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
+async def seconds_until_due(context: Context, now: datetime) -> float | None:
     """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.pool) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
-async def record_ended(scheduling: Scheduling, now: datetime) -> int:
+async def record_ended(context: Context, now: datetime) -> int:
     """Record runs that have ended, and queue runs whose worker died after the claim.
 
     Returns how many were recorded.
     """
-    async with acquire(scheduling.pool) as connection:
+    async with acquire(context.pool) as connection:
         rows = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
     for row in rows:
         try:
-            recorded += await _record_run(scheduling, row, now)
+            recorded += await _record_run(context, row, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not recorded", device=str(row.device_id), error=repr(error))
     return recorded
 
 
-async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -> bool:
-    store, run, since = scheduling.store, row.schedule.running, row.schedule.claimed_at
+async def _record_run(context: Context, row: ScheduleRow, now: datetime) -> bool:
+    store, run, since = context.store, row.schedule.running, row.schedule.claimed_at
     if run is None or since is None:
         return False
     history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
-        went_well = ended.outcome in ("done", "verified")
-        return await _record(scheduling, row, run, None if went_well else ended.detail, now)
+        error = None if ended.outcome in SUCCEEDED else ended.detail
+        return await _record(context, row, run, error, now)
     if not history.events and now - since >= CLAIM_EXPIRES:
         try:
-            await scheduling.enqueue(_request(row, run))
+            await operation.enqueue(context, _request(row, run))
         except NotFound as error:
-            return await _record(scheduling, row, run, str(error), now)
+            return await _record(context, row, run, str(error), now)
     return False
 
 
 async def _record(
-    scheduling: Scheduling,
+    context: Context,
     row: ScheduleRow,
     run: OperationId,
     error: str | None,
@@ -186,9 +175,8 @@ async def _record(
 ) -> bool:
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
     metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    find = _of_row(row)
-    before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
-    await _run(scheduling.store, find, row.device_id, command, metadata)
+    before, _ = await _load(context.store, row, row.tenant, row.device_id)
+    await _run(context.store, row, row.device_id, command, metadata)
     return before.running == run
 
 
@@ -196,8 +184,8 @@ async def _claim(
     store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, metadata: Metadata
 ) -> ScheduleClaimed | None:
     """Claim a run; None if it is not due or another worker has claimed it."""
-    find, device_id = _of_row(row), row.device_id
-    schedule, version = await _load(store, find, row.tenant, device_id)
+    device_id = row.device_id
+    schedule, version = await _load(store, row, row.tenant, device_id)
     events = _decide(schedule, command)
     if not events:
         return None
@@ -212,13 +200,13 @@ async def _claim(
 
 async def _run(
     store: EventStore[ScaleBridgeEvent],
-    find: Find,
+    known: ScheduleRow | None,
     device_id: DeviceId,
     command: ScheduleCommand,
     metadata: Metadata,
 ) -> Schedule:
     for _ in range(ATTEMPTS):
-        schedule, version = await _load(store, find, metadata.tenant, device_id)
+        schedule, version = await _load(store, known, metadata.tenant, device_id)
         events = _decide(schedule, command)
         if not events:
             return schedule
@@ -242,10 +230,12 @@ def _decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEve
 
 
 async def _load(
-    store: EventStore[ScaleBridgeEvent], find: Find, tenant: str, device_id: DeviceId
+    store: EventStore[ScaleBridgeEvent],
+    known: ScheduleRow | None,
+    tenant: str,
+    device_id: DeviceId,
 ) -> tuple[Schedule, int]:
     """The schedule and its version: the row of the read model, and the later events of the log."""
-    known = await find()
     schedule, version = (known.schedule, known.version) if known else (Schedule(), 0)
     later = await store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
     events = [store.decode(recorded) for recorded in later]
@@ -253,21 +243,10 @@ async def _load(
     return reduce(SCHEDULE.evolve, events, schedule), version
 
 
-def _finder(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
-    """Finds the row in the scope of the tenant, whatever the scope of the pool."""
-
-    async def find() -> ScheduleRow | None:
-        async with tenant_transaction(pool, tenant) as connection:
-            return await schedules.find(connection, tenant, device_id)
-
-    return find
-
-
-def _of_row(row: ScheduleRow) -> Find:
-    async def find() -> ScheduleRow | None:
-        return row
-
-    return find
+async def _find(pool: Pool, tenant: str, device_id: DeviceId) -> ScheduleRow | None:
+    """The row in the scope of the tenant, whatever the scope of the pool."""
+    async with tenant_transaction(pool, tenant) as connection:
+        return await schedules.find(connection, tenant, device_id)
 
 
 def _request(row: ScheduleRow, run: OperationId) -> OperationRequest:

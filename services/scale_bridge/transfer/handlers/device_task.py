@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from contracts.scale_bridge import DeviceId, OperationId
@@ -12,9 +12,12 @@ from services.scale_bridge.driver.domain.address import Endpoint, Policy
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import Verdict
-from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.failure_texts import sentence, sentence_of
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.failure_texts import (
+    sentence,
+    sentence_of,
+    with_unknown_outcome,
+)
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome, broken_off
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,3 +129,11 @@ def failed_by(fault: ScaleFault, *, doubtful: bool = False) -> Performed:
         result=fault.result,
         doubtful=doubtful,
     )
+
+
+def doubted(performed: Performed, kind: str) -> Performed:
+    """The same; a failure of a kind that sends may have changed the scale all the same."""
+    if performed.outcome is not Outcome.FAILED or broken_off(kind) is not Outcome.UNKNOWN:
+        return performed
+    detail = with_unknown_outcome(performed.detail)
+    return replace(performed, outcome=Outcome.UNKNOWN, detail=detail, doubtful=True)

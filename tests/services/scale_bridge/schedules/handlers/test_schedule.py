@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -18,9 +17,8 @@ from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import periodic_tasks
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.schedule import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.handlers import schedule
-from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
 from tests.services.scale_bridge.schedules.api.test_schedules import put_interval
 from tests.services.scale_bridge.service import (
@@ -33,14 +31,6 @@ from tests.services.scale_bridge.service import (
 )
 
 METADATA: Final = Metadata(tenant="demo")
-
-
-def scheduling(service: Service) -> Scheduling:
-    """What a worker claims runs with."""
-    context = service.deps.context
-    return Scheduling(
-        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
-    )
 
 
 async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) -> int:
@@ -59,7 +49,7 @@ async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
 async def begin_due(service: Service, now: str | datetime) -> int:
     """Six workers claim due runs at once; how many runs began."""
     at = clock(now) if isinstance(now, str) else now
-    begun = await asyncio.gather(*(schedule.run_due(scheduling(service), at) for _ in range(6)))
+    begun = await asyncio.gather(*(schedule.run_due(service.deps.context, at) for _ in range(6)))
     await service.caught_up()
     return sum(begun)
 
@@ -70,7 +60,7 @@ async def wait_recorded(service: Service) -> None:
 
     async def recorded() -> bool:
         await service.caught_up()
-        await schedule.record_ended(scheduling(service), utc_now())
+        await schedule.record_ended(service.deps.context, utc_now())
         return len(await service.events(ScheduleRan)) > before
 
     await eventually(recorded)
@@ -85,7 +75,7 @@ async def test_a_due_run_is_claimed_by_exactly_one_worker(database: str) -> None
         await service.caught_up()
         soon = utc_now() + timedelta(minutes=61)
         for _ in range(2):
-            workers = [schedule.run_due(scheduling(service), soon) for _ in range(6)]
+            workers = [schedule.run_due(service.deps.context, soon) for _ in range(6)]
             assert sum(await asyncio.gather(*workers)) in (0, 3)
         claimed = await service.events(ScheduleClaimed)
         queued = await service.events(OperationQueued)
@@ -109,19 +99,22 @@ async def test_missed_runs_of_six_scales_are_spread(database: str) -> None:
     assert {one.next_run_at - one.begins_at for one in claimed} == {timedelta(hours=1)}
 
 
-async def test_the_run_of_a_worker_that_died_is_queued_by_another(database: str) -> None:
+async def test_the_run_of_a_worker_that_died_is_queued_by_another(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R10, R25: a claim names the operation."""
     async with open_service(database) as service, service.client() as anna:
         await put_interval(anna, await register(anna), True, 60)
         await service.caught_up()
-        alive = scheduling(service)
+        alive = service.deps.context
         soon = utc_now() + timedelta(minutes=61)
 
-        async def die(_: Any) -> None:
+        async def die(*_: Any) -> None:
             raise ConnectionError
 
-        dying = Scheduling(store=alive.store, pool=alive.pool, enqueue=die)
-        assert await schedule.run_due(dying, soon) == 0
+        with monkeypatch.context() as dying:
+            dying.setattr(operation, "enqueue", die)
+            assert await schedule.run_due(alive, soon) == 0
         await service.caught_up()
         await schedule.record_ended(alive, soon)
         assert await service.events(OperationQueued) == []
@@ -160,7 +153,7 @@ async def test_changes_of_other_schedules_do_not_shift_a_run(database: str) -> N
         await put_interval(anna, number, True, 60)
         await service.caught_up()
 
-        assert await schedule.run_due(scheduling(service), began + timedelta(minutes=60)) == 1
+        assert await schedule.run_due(service.deps.context, began + timedelta(minutes=60)) == 1
         (claimed,) = await service.events(ScheduleClaimed)
         assert claimed.next_run_at < began + timedelta(minutes=120)
 
@@ -170,7 +163,7 @@ async def run_now(device: Device, *, hours: int = 1) -> Any:
     await put_interval(device.owner, device.number, True, 60)
     await device.service.caught_up()
     later = utc_now() + timedelta(hours=hours, minutes=1)
-    assert await schedule.run_due(scheduling(device.service), later)
+    assert await schedule.run_due(device.service.deps.context, later)
     await wait_recorded(device.service)
     return await device.read("/auto-update")
 

@@ -19,8 +19,7 @@ from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.transfer.domain import failure_texts
 from services.scale_bridge.transfer.domain.breaker import BreakerRules
-from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
