@@ -25,6 +25,7 @@ from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, S
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection, by_stream
 
 QUARANTINE: Final = Table(
@@ -48,24 +49,12 @@ QUARANTINE: Final = Table(
 LISTED_LENGTH: Final = 1000
 """The characters of an event in a list: a page of whole events could be huge."""
 
-UPSERT: Final = """
-INSERT INTO quarantine AS known
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-    $7::timestamptz[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::uuid[])
-ORDER BY 1, 2
-ON CONFLICT (tenant, quarantine_id) DO UPDATE SET
-    scan_id = coalesce(known.scan_id, excluded.scan_id),
-    code = coalesce(known.code, excluded.code),
-    reason = coalesce(known.reason, excluded.reason),
-    raw = coalesce(known.raw, excluded.raw),
-    received_at = coalesce(known.received_at, excluded.received_at),
-    status = CASE known.status WHEN 'open' THEN excluded.status ELSE known.status END,
-    decided_at = coalesce(known.decided_at, excluded.decided_at),
-    decided_by = coalesce(known.decided_by, excluded.decided_by),
-    decision = coalesce(known.decision, excluded.decision),
-    mended_as = coalesce(known.mended_as, excluded.mended_as)
-"""
-
+_DECISION: Final = ("decided_at", "decided_by", "decision", "mended_as")
+SAVE: Final = upsert(
+    QUARANTINE,
+    keep=("scan_id", "code", "reason", "raw", "received_at", "status", *_DECISION),
+    absent={"status": "open"},
+)
 _Row: TypeAlias = dict[str, object]
 
 
@@ -99,23 +88,14 @@ def projection() -> Projection[IngestEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
-    """Store a row for every quarantined event, with the decision about it.
-
-    One statement, in the order of the ids, so two transactions cannot deadlock.
-    """
-    rows: dict[tuple[str, UUID], _Row] = {}
+    """Store a row for every quarantined event, with the decision about it."""
+    rows = []
     for envelope in events:
         if change := _row_change(envelope):
             quarantine_id, fields = change
-            rows.setdefault((envelope.tenant, quarantine_id), {}).update(fields)
-    if rows:
-        names = [column.name for column in QUARANTINE.columns][2:]
-        arrays = [
-            [row.get(name, Status.OPEN if name == "status" else None) for row in rows.values()]
-            for name in names
-        ]
-        tenants, ids = zip(*rows, strict=True)
-        await connection.execute(UPSERT, tenants, ids, *arrays)
+            key = {"tenant": envelope.tenant, "quarantine_id": quarantine_id}
+            rows.append({**key, "status": Status.OPEN, **fields})
+    await SAVE.put(connection, rows)
 
 
 async def page(

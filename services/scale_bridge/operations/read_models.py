@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -31,6 +31,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection, by_stream
 
 OPERATION: Final = Table(
@@ -59,23 +60,14 @@ OPERATION: Final = Table(
 """`version` is the version of the operation's stream; `began_at` is of the first attempt."""
 
 _NAMES: Final = [column.name for column in OPERATION.columns][4:]
-_KEPT: Final = [name for name in _NAMES if name not in ("stage", "attempts")]
 
-SAVE: Final = f"""
-INSERT INTO operation AS known (tenant, operation_id, device_id, version, {", ".join(_NAMES)})
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::boolean[],
-    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[],
-    $14::text[], $15::bigint[], $16::int[], $17::timestamptz[], $18::timestamptz[],
-    $19::timestamptz[]) ORDER BY 1, 2
-ON CONFLICT (tenant, operation_id) DO UPDATE SET
-    version = excluded.version,
-    stage = excluded.stage,
-    attempts = greatest(excluded.attempts, known.attempts),
-    {", ".join(f"{name} = coalesce(excluded.{name}, known.{name})" for name in _KEPT)}
-WHERE excluded.version > known.version
-"""  # noqa: S608 -- names of columns
-
-_Row: TypeAlias = dict[str, Any]
+SAVE: Final = upsert(
+    OPERATION,
+    newer="version",
+    coalesce=[name for name in _NAMES if name not in ("stage", "attempts")],
+    greatest="attempts",
+    insert_only="device_id",
+)
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
@@ -92,20 +84,18 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
     """Insert or update the rows of the operations that the events are about."""
-    rows: dict[tuple[str, UUID, UUID], _Row] = {}
+    rows = []
     for envelope in events:
         match envelope.event:
             case (
                 OperationQueued() | OperationSending() | OperationApplied() | OperationEnded()
             ) as event:
-                key = (envelope.tenant, event.operation_id, event.device_id)
-                row = rows.setdefault(key, {"attempts": 0})
-                row.update(_row(event), version=envelope.version)
+                key = {"tenant": envelope.tenant, "operation_id": event.operation_id}
+                more = {"device_id": event.device_id, "version": envelope.version, "attempts": 0}
+                rows.append({**key, **more, **_row(event)})
             case _:
                 pass
-    if rows:
-        given = [[row.get(name) for row in rows.values()] for name in ("version", *_NAMES)]
-        await connection.execute(SAVE, *zip(*rows, strict=True), *given)
+    await SAVE.put(connection, rows)
 
 
 def _row(
@@ -124,9 +114,7 @@ def _row(
             return {**applied, "stage": "applied"}
         case OperationEnded():
             names = [name for name in _NAMES if hasattr(event, name)]
-            result = {name: getattr(event, name) for name in names}
-            # None does not overwrite what OperationApplied said.
-            return {k: v for k, v in result.items() if v is not None} | {"stage": "ended"}
+            return {name: getattr(event, name) for name in names} | {"stage": "ended"}
 
 
 _LATEST: Final = (

@@ -9,20 +9,25 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid
 
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.postgres.upsert import upsert
 from services.gateway.doors.domain.caller import Caller
 
 SECONDS: Final = 60.0
 AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
-WRITE: Final = """
-    INSERT INTO key_use AS known (tenant, key_id, last_used)
-    SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
-    ON CONFLICT (tenant, key_id) DO UPDATE
-    SET last_used = greatest(known.last_used, excluded.last_used)"""
+KEY_USE: Final = Table(
+    "key_use",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("key_id", Uuid, primary_key=True),
+    Column("last_used", DateTime(timezone=True)),
+)
+WRITE: Final = upsert(KEY_USE, greatest="last_used")
 READ: Final = "SELECT key_id, last_used FROM key_use"
 
 log = structlog.get_logger(__name__)
@@ -62,10 +67,9 @@ class KeyUses:
         seen, self._seen = self._seen, {}
         if not seen:
             return
-        tenants, ids = zip(*seen, strict=True)
         try:
             async with acquire(self._pool) as connection:
-                await connection.execute(WRITE, tenants, ids, list(seen.values()))
+                await WRITE.put(connection, ((*key, at) for key, at in seen.items()))
         except AWAY as error:
             log.warning("uses of keys not written", reason=type(error).__name__)
             self._seen = seen | self._seen

@@ -44,7 +44,7 @@ from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanReco
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
@@ -171,8 +171,10 @@ async def project(
 ) -> None:
     """Count scans and removals."""
     if rows := _rows(events, zone):
-        flat = ((*key, *added, *newest) for key, (added, newest) in rows.items())
-        await connection.execute(_UPSERT, *columns(flat), *columns(_totals(rows)))
+        # In the order of the columns: `removed` is the last one.
+        flat = ((*key, count, *newest, removed) for key, ((count, removed), newest) in rows.items())
+        totals = _SAVE_TOTAL.parameters(_totals(rows))
+        await connection.execute(_SAVE_BOTH, *_SAVE.parameters(flat), *totals)
 
 
 async def read_activity(connection: Any, scan_filter: ScanFilter) -> Activity:
@@ -295,51 +297,17 @@ def _day() -> Select[Any]:
     )
 
 
-def _upsert(
-    table: str, key: str, counters: str, last: str, types: str, also: str = "", first: int = 1
-) -> str:
-    """The statement that adds to the counters of a table; its parameters begin at `first`.
-
-    Rows are locked in the order of the key, so two transactions cannot deadlock.
-    """
-    arrays = ", ".join(f"${n}::{one}[]" for n, one in enumerate(types.split(), first))
-    ordinals = ", ".join(str(n) for n, _ in enumerate(key.split(", "), 1))
-    added = ", ".join(f"{one} = known.{one} + excluded.{one}" for one in counters.split(", "))
-
-    def last_of(row: str) -> str:
-        return ", ".join(f"{row}.{name}" for name in last.split(", "))
-
-    return f"""
-INSERT INTO {table} AS known ({key}, {counters}, {last})
-SELECT * FROM unnest({arrays}) ORDER BY {ordinals}
-ON CONFLICT ({key}) DO UPDATE SET {added}{also},
-    ({last}) = (
-        SELECT {last} FROM (VALUES ({last_of("known")}), ({last_of("excluded")})) AS either ({last})
-        ORDER BY last_received_at DESC, last_at DESC, last_scan_id DESC LIMIT 1
-    )
-"""  # noqa: S608
-
-
-_COLUMNS: Final = (
-    "text date text text text text" + 2 * " bigint" + " timestamptz timestamptz uuid text"
+_SAVE: Final = upsert(
+    ACTIVITY, add=("count", "removed"), latest={LATEST: "last_box"}, default="changed"
 )
-_UPSERT_ACTIVITY: Final = _upsert(
-    "activity",
-    "tenant, day, operator, client, city, kind",
-    "count, removed",
-    "last_received_at, last_at, last_scan_id, last_box",
-    _COLUMNS,
-    also=", changed = excluded.changed",
+_SAVE_TOTAL: Final = upsert(
+    TOTAL,
+    add=("count", "removed", *KINDS.values()),
+    latest={LATEST: ("last_client", "last_city", "last_box")},
 )
-_UPSERT_TOTAL: Final = _upsert(
-    "activity_total",
-    "tenant, day, dimension, name",
-    ", ".join(("count", "removed", *KINDS.values())),
-    "last_received_at, last_at, last_scan_id, last_client, last_city, last_box",
-    "text date text text" + 7 * " bigint" + " timestamptz timestamptz uuid text text text",
-    first=len(_COLUMNS.split()) + 1,
+_SAVE_BOTH: Final = (
+    f"WITH counted AS ({_SAVE.sql()}) {_SAVE_TOTAL.sql(first=len(_SAVE.columns) + 1)}"
 )
-_UPSERT: Final = f"WITH counted AS ({_UPSERT_ACTIVITY}) {_UPSERT_TOTAL}"
 """Writes both tables in one round trip."""
 
 

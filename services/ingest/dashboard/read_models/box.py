@@ -38,12 +38,11 @@ from contracts.ingest import IngestEvent
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
 from libs.postgres.query import Row
 from libs.projections.projection import Connection, Projection
 from services.ingest.dashboard.read_models.box_tally import (
     BOX,
-    UPSERT,
+    SAVE,
     merged_columns,
     read_tally,
     tally_columns,
@@ -139,12 +138,11 @@ async def project(
                 boxes[key].append(envelope.event)
             else:
                 boxes[key] = [envelope.event]
-    if boxes:
-        rows = (
-            (*key, number_key(key[4]), *tally_columns(tally_events(scans)))
-            for key, scans in boxes.items()
-        )
-        await connection.execute(UPSERT, *columns(rows))
+    rows = (
+        (*key, number_key(key[4]), *tally_columns(tally_events(scans)))
+        for key, scans in boxes.items()
+    )
+    await SAVE.put(connection, rows)
 
 
 async def read_boxes(

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from libs.postgres.query import Row
+from libs.postgres.upsert import upsert
 from services.ingest.scans.domain.box import BACKLOG, BoxAction, BoxTransition, Tally
 from services.ingest.scans.read_models.changed import TransactionId
 
@@ -54,26 +55,14 @@ BOX: Final = Table(
 """`day` is that of `effective_at`. `number_key` and the transitions sort byte by byte. `changed`
 is the transaction that wrote the row last, for readers that follow changes by snapshots."""
 
-UPSERT: Final = """
-INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
-    last_at, opened_at, first_turn, last_turn, first_ahead, last_ahead)
-SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
-    $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-    $12::text[], $13::text[], $14::text[], $15::text[])
-ORDER BY 1, 2, 3, 4, 5, 6
-ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
-    items = known.items + excluded.items,
-    first_at = least(known.first_at, excluded.first_at),
-    last_at = greatest(known.last_at, excluded.last_at),
-    opened_at = greatest(known.opened_at, excluded.opened_at),
-    first_turn = least(known.first_turn, excluded.first_turn),
-    last_turn = greatest(known.last_turn, excluded.last_turn),
-    first_ahead = least(known.first_ahead, excluded.first_ahead),
-    last_ahead = greatest(known.last_ahead, excluded.last_ahead),
-    changed = excluded.changed
-"""
-"""Rows are locked in the order of the key, so two transactions cannot deadlock. `least` and
-`greatest` ignore nulls."""
+SAVE: Final = upsert(
+    BOX,
+    add="items",
+    least=("first_at", "first_turn", "first_ahead"),
+    greatest=("last_at", "opened_at", "last_turn", "last_ahead"),
+    insert_only="number_key",
+    default="changed",
+)
 
 
 def tally_columns(tally: Tally) -> tuple[object, ...]:

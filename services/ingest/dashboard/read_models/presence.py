@@ -16,6 +16,7 @@ from contracts.ingest import IngestEvent, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 
 PRESENCE: Final = Table(
@@ -26,12 +27,7 @@ PRESENCE: Final = Table(
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
 )
 
-UPSERT: Final = """
-INSERT INTO presence AS known
-SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[]) ORDER BY 1, 2
-ON CONFLICT (tenant, operator) DO UPDATE SET last_seen_at = excluded.last_seen_at
-WHERE excluded.last_seen_at > known.last_seen_at
-"""
+SAVE: Final = upsert(PRESENCE, newer="last_seen_at")
 
 
 def projection() -> Projection[IngestEvent]:
@@ -47,16 +43,9 @@ def projection() -> Projection[IngestEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
     """Store the latest receive time of each operator."""
-    latest: dict[tuple[str, str], datetime] = {}
-    for envelope in events:
-        if life := sign_of_life(envelope.event):
-            operator, moment = life
-            key = (envelope.tenant, comparable(operator))
-            if key not in latest or moment > latest[key]:
-                latest[key] = moment
-    if latest:
-        tenants, operators = zip(*latest, strict=True)
-        await connection.execute(UPSERT, tenants, operators, list(latest.values()))
+    signs = ((one.tenant, sign) for one in events if (sign := sign_of_life(one.event)))
+    rows = ((tenant, comparable(operator), at) for tenant, (operator, at) in signs)
+    await SAVE.put(connection, rows)
 
 
 def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:

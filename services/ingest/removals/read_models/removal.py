@@ -28,7 +28,7 @@ from contracts.ingest import IngestEvent, ItemRemoved
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
+from libs.postgres.upsert import insert_missing
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter, hide_id
@@ -50,14 +50,7 @@ REMOVAL: Final = Table(
 )
 """`day` is the day of `removed_at`; `operator` is the one of the scan."""
 
-UPSERT: Final = """
-INSERT INTO removal
-SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::uuid[], $5::timestamptz[],
-    $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-    $13::text[], $14::text[], $15::text[], $16::timestamptz[], $17::timestamptz[],
-    $18::timestamptz[], $19::boolean[]) ORDER BY 1, 3
-ON CONFLICT DO NOTHING
-"""
+SAVE: Final = insert_missing(REMOVAL)
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
@@ -78,13 +71,14 @@ async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
     """Store a row for every removed item."""
-    rows = [
-        _row(envelope.tenant, envelope.event, zone)
-        for envelope in events
-        if isinstance(envelope.event, ItemRemoved)
-    ]
-    if rows:
-        await connection.execute(UPSERT, *columns(rows))
+    await SAVE.put(
+        connection,
+        (
+            _row(envelope.tenant, envelope.event, zone)
+            for envelope in events
+            if isinstance(envelope.event, ItemRemoved)
+        ),
+    )
 
 
 async def page(

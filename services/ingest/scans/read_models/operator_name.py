@@ -4,7 +4,7 @@ All other tables hold the `libs.names.comparable` name, which all spellings shar
 spelling that was received first, then scanned first, in whatever order the events arrive.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +27,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection
 
 OPERATOR_NAME: Final = Table(
@@ -44,31 +44,7 @@ OPERATOR_NAME: Final = Table(
 Spellings: TypeAlias = dict[tuple[str, str, str], tuple[datetime, datetime]]
 """Tenant, operator, spelling → received, scanned."""
 
-# The spelling is nearly always known: checking first needs no lock and no write.
-_UPSERT: Final = """
-INSERT INTO operator_name AS known
-SELECT * FROM unnest({arrays})
-    AS new (tenant, operator, spelling, received_at, scanned_at)
-WHERE NOT EXISTS (
-    SELECT 1 FROM operator_name AS old
-    WHERE (old.tenant, old.operator, old.spelling) = (new.tenant, new.operator, new.spelling)
-        AND (old.received_at, old.scanned_at) <= (new.received_at, new.scanned_at)
-)
-ORDER BY 1, 2, 3
-ON CONFLICT (tenant, operator, spelling) DO UPDATE
-SET received_at = excluded.received_at, scanned_at = excluded.scanned_at
-WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.scanned_at)
-"""
-
-
-def upsert(first: int = 1) -> str:
-    """The statement that stores `Spellings`; its parameters begin at `first`."""
-    kinds = ("text", "text", "text", "timestamptz", "timestamptz")
-    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, first))
-    return _UPSERT.format(arrays=arrays)
-
-
-UPSERT: Final = upsert()
+SAVE: Final = upsert(OPERATOR_NAME, older=("received_at", "scanned_at"), read_first=True)
 
 
 def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
@@ -80,13 +56,12 @@ def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, d
 
 async def store(connection: Connection, spellings: Spellings) -> None:
     """Store the first times of each spelling."""
-    if spellings:
-        await connection.execute(UPSERT, *parameters(spellings))
+    await SAVE.put(connection, rows_of(spellings))
 
 
-def parameters(spellings: Spellings) -> Sequence[Any]:
-    """The parameters of `upsert`."""
-    return columns((*key, *moments) for key, moments in spellings.items())
+def rows_of(spellings: Spellings) -> Iterator[tuple[Any, ...]]:
+    """The rows of `OPERATOR_NAME`."""
+    return ((*key, *moments) for key, moments in spellings.items())
 
 
 async def display_names(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:

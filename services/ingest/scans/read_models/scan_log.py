@@ -43,7 +43,7 @@ from contracts.ingest import (
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
-from libs.postgres.columns import columns
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
@@ -101,27 +101,31 @@ SCAN_LOG: Final = Table(
 """`day` is the day of `effective_at`. It is in the key so that the table can be partitioned by day,
 and so that inserts touch few pages of the index."""
 
+_SAVE: Final = upsert(
+    SCAN_LOG,
+    insert_only=[column.name for column in scan_columns()],
+    where="excluded.removed_at IS NOT NULL AND known.removed_at IS NULL"
+    " AND known.kind = excluded.kind",
+)
+_STORED: Final = _SAVE.sql(
+    returning="""known.tenant, known.day, known.received_at, known.operator, known.client,
+    known.city, known.kind, CASE
+        -- Updated: only rows that existed have an xmax.
+        WHEN known.xmax <> '0' THEN -1
+        WHEN known.removed_at IS NULL THEN 1
+        ELSE 0
+    END AS live"""
+)
 UPSERT: Final = f"""
 WITH stored AS (
-    INSERT INTO scan_log AS known
-    SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
-        $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
-    ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
-    WHERE excluded.removed_at IS NOT NULL AND known.removed_at IS NULL
-        AND known.kind = excluded.kind
-    RETURNING known.tenant, known.day, known.received_at, known.operator, known.client, known.city,
-        known.kind, CASE
-            -- Updated: only rows that existed have an xmax.
-            WHEN known.xmax <> '0' THEN -1
-            WHEN known.removed_at IS NULL THEN 1
-            ELSE 0
-        END AS live
+{_STORED}
 ), minutes AS (
     SELECT tenant, day, date_bin('1 minute', received_at, 'epoch') AS since, operator, client, city,
         kind, sum(live)::bigint AS live
     FROM stored GROUP BY 1, 2, 3, 4, 5, 6, 7
-), named AS ({operator_name.upsert(first=17)})
+), named AS (
+{operator_name.SAVE.sql(first=len(_SAVE.columns) + 1)}
+)
 INSERT INTO scan_count AS known
 SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
 UNION ALL
@@ -164,9 +168,8 @@ async def project(
             if removed_at and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
-        await connection.execute(
-            UPSERT, *columns(rows.values()), *operator_name.parameters(spellings)
-        )
+        names = operator_name.SAVE.parameters(operator_name.rows_of(spellings))
+        await connection.execute(UPSERT, *_SAVE.parameters(rows.values()), *names)
 
 
 async def page(

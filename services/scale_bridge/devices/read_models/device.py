@@ -3,9 +3,9 @@
 Of catalogues, only the revision numbers are projected (R19).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -32,16 +32,20 @@ from contracts.scale_bridge import (
     CatalogueReverted,
     DatesRefreshed,
     DeviceChanged,
+    DeviceDetails,
+    DeviceProfile,
+    DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
     MessageEdited,
     ProductEdited,
     ScaleBridgeEvent,
+    VerificationDue,
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
+from libs.postgres.upsert import Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.devices.read_models import profile
 
 DEVICE: Final = Table(
     "device",
@@ -73,43 +77,41 @@ DEVICE: Final = Table(
     Column("reminded_days", Integer),
 )
 """`version` is that of the device's stream. `catalogue_version` and the two columns after it come
-from the catalogue's stream. `profile` writes the columns from `profile_version` on."""
+from the catalogue's stream, the columns from `profile_version` on from the last events of these
+kinds: other events on the device's stream do not change them."""
 
-UPSERT: Final = """
-INSERT INTO device AS known (tenant, device_id, version, number, owner, name, description, ip, port,
-    protocol, bridge, removed)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[], $6::text[],
-    $7::text[], $8::text[], $9::int[], $10::text[], $11::uuid[], $12::boolean[]) ORDER BY 1, 2
-ON CONFLICT (tenant, device_id) DO UPDATE SET
-    version = excluded.version,
-    number = coalesce(excluded.number, known.number),
-    owner = coalesce(excluded.owner, known.owner),
-    name = coalesce(excluded.name, known.name),
-    description = coalesce(excluded.description, known.description),
-    ip = coalesce(excluded.ip, known.ip),
-    port = coalesce(excluded.port, known.port),
-    protocol = coalesce(excluded.protocol, known.protocol),
-    bridge = excluded.bridge,
-    removed = excluded.removed
-WHERE excluded.version > known.version
-"""
 
-CATALOGUE_STATE: Final = """
-INSERT INTO device AS known (tenant, device_id, catalogue_version, revision, confirmed)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]) ORDER BY 1, 2
-ON CONFLICT (tenant, device_id) DO UPDATE SET
-    catalogue_version = excluded.catalogue_version,
-    revision = greatest(excluded.revision, known.revision),
-    confirmed = coalesce(nullif(excluded.confirmed, -1), known.confirmed)
-WHERE excluded.catalogue_version > known.catalogue_version
-"""
-"""A `confirmed` of -1 leaves the column unchanged."""
+def _columns_of(value: type[DeviceDetails | DeviceProfile]) -> list[str]:
+    """The columns that have the name of a field of a nested value."""
+    return [field.name for field in fields(value) if field.name in DEVICE.c]
+
 
 UNCHANGED: Final = -1
+"""A `confirmed` that leaves the column unchanged."""
 
-_Key: TypeAlias = tuple[str, UUID]
-_Row: TypeAlias = dict[str, Any]
-_DETAILS: Final = ("number", "owner", "name", "description", "ip", "port", "protocol", "bridge")
+_DETAILS: Final = ("number", "owner", *_columns_of(DeviceDetails))
+SAVE: Final = upsert(
+    DEVICE,
+    *("version", *_DETAILS, "removed"),
+    newer="version",
+    coalesce=[name for name in _DETAILS if name != "bridge"],
+)
+SAVE_CATALOGUE: Final = upsert(
+    DEVICE,
+    *("catalogue_version", "revision", "confirmed"),
+    newer="catalogue_version",
+    greatest="revision",
+    coalesce="confirmed",
+    absent={"confirmed": UNCHANGED},
+)
+SAVE_PROFILE: Final = upsert(
+    DEVICE,
+    *("profile_version", "shop_group", *_columns_of(DeviceProfile)),
+    newer="profile_version",
+)
+SAVE_REMINDER: Final = upsert(
+    DEVICE, "reminded_version", "reminded_of", "reminded_days", newer="reminded_version"
+)
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
@@ -125,62 +127,50 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
     """Project one row per device: details, profile, and revisions of the catalogue."""
-    await profile.project(connection, events)
-    devices: dict[_Key, _Row] = {}
-    catalogues: dict[_Key, _Row] = {}
-    for envelope in events:
-        _collect(devices, catalogues, envelope)
-    if devices:
-        rows = devices.values()
-        columns = [[row.get(name) for row in rows] for name in ("version", *_DETAILS, "removed")]
-        await connection.execute(UPSERT, *zip(*devices, strict=True), *columns)
-    if catalogues:
-        columns = [[row[n] for row in catalogues.values()] for n in ("version", *_REVISIONS)]
-        await connection.execute(CATALOGUE_STATE, *zip(*catalogues, strict=True), *columns)
+    await put_all(connection, (change for one in events if (change := _change(one))))
 
 
-_REVISIONS: Final = ("revision", "confirmed")
-
-
-def _collect(
-    devices: dict[_Key, _Row], catalogues: dict[_Key, _Row], envelope: Envelope[ScaleBridgeEvent]
-) -> None:
-    match envelope.event:
-        case DeviceRegistered() | DeviceChanged() as event:
-            row = devices.setdefault((envelope.tenant, event.device_id), {})
-            row.update(asdict(event.details), version=envelope.version, removed=False)
-            if isinstance(event, DeviceRegistered):
-                row.update(number=event.number, owner=event.owner)
-        case DeviceRemoved(device_id=device_id):
-            row = devices.setdefault((envelope.tenant, device_id), {})
-            row.update(version=envelope.version, removed=True, bridge=None)
-        case _:
-            change = _revisions(envelope.event)
-            if change is not None:
-                key, revisions = (envelope.tenant, change[0]), change[1]
-                row = catalogues.setdefault(key, {"revision": 0, "confirmed": UNCHANGED})
-                row["version"] = envelope.version
-                row.update(revisions)
-
-
-def _revisions(event: ScaleBridgeEvent) -> tuple[UUID, Mapping[str, int]] | None:
+def _change(envelope: Envelope[ScaleBridgeEvent]) -> tuple[Upsert, dict[str, Any]] | None:
+    event: Any = envelope.event
     match event:
-        case CatalogueFetched():
-            return event.device_id, {"revision": event.revision, "confirmed": event.revision}
-        case (
-            ProductEdited()
-            | MessageEdited()
-            | DatesRefreshed()
-            | CatalogueReverted()
-            | CatalogueInvalidated()
-        ) as changed:
-            return changed.device_id, {"revision": changed.revision}
-        case CatalogueConfirmed():
-            return event.device_id, {"confirmed": event.revision}
-        case CatalogueDoubted():
-            return event.device_id, {"confirmed": 0}
+        case DeviceRegistered(details=details) | DeviceChanged(details=details):
+            row = {name: getattr(event, name, None) for name in ("number", "owner")}
+            statement, version, row = SAVE, "version", {**row, **asdict(details), "removed": False}
+        case DeviceRemoved():
+            statement, version, row = SAVE, "version", {"removed": True}
+        case DeviceProfiled():
+            row = {**asdict(event.profile), "shop_group": event.profile.group}
+            statement, version = SAVE_PROFILE, "profile_version"
+        case VerificationDue():
+            statement, version = SAVE_REMINDER, "reminded_version"
+            row = {"reminded_of": event.due_on, "reminded_days": event.days}
+        case _ if revisions := _revisions(event):
+            statement, version, row = SAVE_CATALOGUE, "catalogue_version", revisions
         case _:
             return None
+    key = {"tenant": envelope.tenant, "device_id": event.device_id}
+    return statement, {**key, version: envelope.version, **row}
+
+
+def _revisions(event: ScaleBridgeEvent) -> dict[str, Any]:
+    """The columns `revision` and `confirmed`; empty for events that change neither."""
+    match event:
+        case CatalogueFetched(revision=revision):
+            return {"revision": revision, "confirmed": revision}
+        case (
+            ProductEdited(revision=revision)
+            | MessageEdited(revision=revision)
+            | DatesRefreshed(revision=revision)
+            | CatalogueReverted(revision=revision)
+            | CatalogueInvalidated(revision=revision)
+        ):
+            return {"revision": revision, "confirmed": UNCHANGED}
+        case CatalogueConfirmed(revision=revision):
+            return {"revision": 0, "confirmed": revision}
+        case CatalogueDoubted():
+            return {"revision": 0, "confirmed": 0}
+        case _:
+            return {}
 
 
 _OWN: Final = (

@@ -25,6 +25,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
+from libs.postgres.upsert import insert_missing, upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
 from services.scale_bridge.transfer.domain.kinds import READS, Outcome
@@ -64,31 +65,9 @@ READING: Final = Table(
 )
 """`kind` is read, written or lost; `told_by` the operation, or the event of the lost address."""
 
-SAVE: Final = """
-INSERT INTO shown (tenant, device_id, plu, seen_at, operation_id, product)
-SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
-    AS given (tenant, device_id, plu, seen_at, operation_id, product) ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT DO NOTHING
-"""
-
-SAVE_LAST: Final = """
-INSERT INTO showing AS known (tenant, device_id, plu, seen_at, operation_id, product)
-SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
-    AS given (tenant, device_id, plu, seen_at, operation_id, product) ORDER BY 1, 2, 3
-ON CONFLICT (tenant, device_id, plu) DO UPDATE SET seen_at = excluded.seen_at,
-    operation_id = excluded.operation_id, product = excluded.product
-WHERE (excluded.seen_at, excluded.operation_id) > (known.seen_at, known.operation_id)
-"""
-
-SAVE_READING: Final = """
-INSERT INTO reading (tenant, device_id, at, told_by, kind)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::text[])
-ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT DO NOTHING
-"""
-
+SAVE: Final = insert_missing(DISPLAYED)
+SAVE_LAST: Final = upsert(DISPLAYED_LAST, newer=("seen_at", "operation_id"))
+SAVE_READING: Final = insert_missing(READING)
 
 READ: Final = "read"
 WRITTEN: Final = "written"
@@ -189,15 +168,10 @@ def projection() -> Projection[ScaleBridgeEvent]:
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
     """Insert what every read found changed, and the readings of the scale as a whole."""
     points = [row for envelope in events for row in _points(envelope)]
-    if points:
-        await connection.execute(SAVE, *zip(*points, strict=True))
-        last: dict[tuple[str, UUID, str], _ShownRow] = {}
-        for point in sorted(points, key=lambda point: point[3:5]):
-            last[point[:3]] = point
-        await connection.execute(SAVE_LAST, *zip(*last.values(), strict=True))
-    readings = [row for envelope in events if (row := _reading(envelope)) is not None]
-    if readings:
-        await connection.execute(SAVE_READING, *zip(*readings, strict=True))
+    await SAVE.put(connection, points)
+    await SAVE_LAST.put(connection, points)
+    readings = (row for envelope in events if (row := _reading(envelope)))
+    await SAVE_READING.put(connection, readings)
 
 
 async def at(

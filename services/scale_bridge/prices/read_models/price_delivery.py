@@ -7,7 +7,7 @@ events.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -34,6 +34,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.postgres import query
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.catalogue.domain.catalogue import plu_after
 from services.scale_bridge.catalogue.domain.shop_price import Price
@@ -66,15 +67,11 @@ a later price, or `BY_MOVE` for a change of the scale's address."""
 BY_LATER: Final = "price"
 BY_MOVE: Final = "address changed"
 
-TAKE: Final = """
-INSERT INTO price_delivery AS known (tenant, device_id, plu, price_id, version, article, price,
-    changed, revision, valid_at, announced_at, taken_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-ON CONFLICT (tenant, device_id, plu, price_id) DO UPDATE SET version = excluded.version,
-    changed = excluded.changed, revision = excluded.revision, taken_at = excluded.taken_at,
-    overridden_at = NULL, overridden_by = NULL
-WHERE excluded.version > known.version
-"""
+TAKE: Final = upsert(
+    PRICE_DELIVERY,
+    newer="version",
+    insert_only=("article", "price", "valid_at", "announced_at"),
+)
 OVERTAKE: Final = """
 UPDATE price_delivery SET version = $5, overridden_at = $6, overridden_by = 'price'
 WHERE tenant = $1 AND device_id = $2 AND plu = $3 AND price_id <> $4 AND version < $5
@@ -160,8 +157,8 @@ async def _take(
 ) -> None:
     key = tenant, taken.device_id, taken.plu, taken.price_id
     await connection.execute(OVERTAKE, *key, version, taken.taken_at)
-    names = ("article", "price", "changed", "revision", "valid_at", "announced_at", "taken_at")
-    await connection.execute(TAKE, *key, version, *(getattr(taken, name) for name in names))
+    row = {"tenant": tenant, "version": version, **asdict(taken)}
+    await TAKE.put(connection, [row])
 
 
 async def missed(

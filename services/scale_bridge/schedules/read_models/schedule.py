@@ -41,6 +41,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.schedules.domain.schedule import Schedule, evolve
 
@@ -75,22 +76,10 @@ SELECT schedule.* FROM schedule
 JOIN unnest($1::text[], $2::uuid[]) AS asked (tenant, device_id) USING (tenant, device_id)
 """
 
-SAVE: Final = f"""
-INSERT INTO schedule AS known (tenant, device_id, removed, version, {", ".join(_FIELDS)})
-SELECT tenant, device_id, false, version, {", ".join(_FIELDS)}
-FROM unnest($1::text[], $2::uuid[], $3::int[], $4::boolean[], $5::int[], $6::timestamptz[],
-    $7::uuid[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[],
-    $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::int[], $17::text[])
-    AS given (tenant, device_id, version, {", ".join(_FIELDS)}) ORDER BY 1, 2
-ON CONFLICT (tenant, device_id) DO UPDATE SET version = excluded.version,
-    {", ".join(f"{name} = excluded.{name}" for name in _FIELDS)}
-"""  # noqa: S608 -- names of columns
-
-REMOVE: Final = """
-INSERT INTO schedule AS known (tenant, device_id, removed, version, enabled)
-SELECT *, true, 0, false FROM unnest($1::text[], $2::uuid[]) ORDER BY 1, 2
-ON CONFLICT (tenant, device_id) DO UPDATE SET removed = true
-"""
+SAVE: Final = upsert(SCHEDULE, "removed", "version", *_FIELDS, insert_only="removed")
+REMOVE: Final = upsert(
+    SCHEDULE, "removed", "version", "enabled", insert_only=("version", "enabled")
+)
 
 _Key: TypeAlias = tuple[str, UUID]
 
@@ -131,7 +120,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     if by_device:
         await _save(connection, by_device)
     if removed:
-        await connection.execute(REMOVE, *zip(*sorted(removed), strict=True))
+        await REMOVE.put(connection, [(*key, True, 0, False) for key in removed])
 
 
 async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
@@ -165,8 +154,8 @@ async def _save(
     for key, envelopes in by_device.items():
         before = known[key].schedule if key in known else Schedule()
         after = reduce(evolve, (envelope.event for envelope in envelopes), before)
-        saved.append((*key, envelopes[-1].version, *_columns(after)))
-    await connection.execute(SAVE, *zip(*saved, strict=True))
+        saved.append((*key, False, envelopes[-1].version, *_columns(after)))
+    await SAVE.put(connection, saved)
 
 
 def _columns(schedule: Schedule) -> list[Any]:
