@@ -1,10 +1,11 @@
-"""Which devices does an owner have, at which address, and is the stored catalogue confirmed?
+"""Which devices are there, is the stored catalogue of each confirmed, and its verification due?
 
 Of catalogues, only the revision numbers are projected (R19).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from contracts.scale_bridge import (
     DatesRefreshed,
     DeviceChanged,
     DeviceDetails,
+    DeviceId,
     DeviceProfile,
     DeviceProfiled,
     DeviceRegistered,
@@ -46,6 +48,7 @@ from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.upsert import Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
+from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 DEVICE: Final = Table(
     "device",
@@ -199,3 +202,30 @@ async def every(connection: Any) -> Sequence[tuple[str, UUID]]:
     """Tenant and id of every device the connection may see."""
     rows = await query.fetch(connection, _EVERY)
     return [(row["tenant"], UUID(str(row["device_id"]))) for row in rows]
+
+
+DUE: Final = """
+SELECT tenant, device_id, next_verification AS due_on FROM device
+WHERE next_verification <= $1 AND NOT removed AND number IS NOT NULL
+    AND (reminded_of IS DISTINCT FROM next_verification
+        OR reminded_days > (SELECT min(days) FROM unnest($2::int[]) AS each (days)
+            WHERE days >= next_verification - $3::date))
+ORDER BY next_verification, device_id LIMIT $4
+"""
+"""A device is due if the nearest reminder of its verification was not announced."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """A device whose verification is due on a day."""
+
+    tenant: str
+    device_id: DeviceId
+    due_on: date
+
+
+async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
+    """The devices with a due reminder, of all tenants that the connection can read."""
+    until = today + timedelta(days=EARLIEST)
+    rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
+    return [Due(**dict(row)) for row in rows]
