@@ -9,9 +9,9 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
 from libs.http.health import Check, health_router
 from libs.http.lean_route import LeanRoutes, lean_routes_of
-from libs.http.problems import ProblemShape, add_problems, rfc9457_shape
-from libs.http.routing import HeadAsGet, SlashRedirect
+from libs.http.routing import HeadAsGet, ignore_trailing_slash
 from libs.http.schema import schema_router
+from libs.http.shapes import PROBLEM, ErrorShape, add_problems
 from libs.http.visible import VisibleAnswers
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
@@ -26,7 +26,7 @@ def create_app(
     deps: object | None,
     checks: Mapping[str, Check],
     telemetry: Telemetry | None = None,
-    problem_shape: ProblemShape = rfc9457_shape,
+    problem_shape: ErrorShape = PROBLEM,
     max_body_bytes: int = MAX_BODY_BYTES,
     longer_bodies: Mapping[str, int] | None = None,
     body_timeout: BodyTimeout | None = None,
@@ -64,7 +64,7 @@ def create_app(
 def _edge(
     service: str,
     telemetry: Telemetry | None,
-    shape: ProblemShape,
+    shape: ErrorShape,
     max_body_bytes: int,
     longer_bodies: Mapping[str, int] | None,
     body_timeout: BodyTimeout,
@@ -89,10 +89,11 @@ def _add_routes(app: FastAPI, routers: Iterable[APIRouter]) -> None:
         app.router.routes.extend(router.routes)
 
 
-def _add_inner_middleware(app: FastAPI, shape: ProblemShape) -> None:
-    """Add what runs inside `Edge`: visibility, lean routes, slash redirects and HEAD."""
+def _add_inner_middleware(app: FastAPI, shape: ErrorShape) -> None:
+    """Add what runs inside `Edge`: visibility, lean routes, both spellings of paths, and HEAD."""
     app.user_middleware.append(Middleware(VisibleAnswers))
     if lean := lean_routes_of(app.routes):
         app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=shape))
-    app.router.default = SlashRedirect(app.router)
+    app.router.redirect_slashes = False
+    ignore_trailing_slash(app.routes)
     app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)

@@ -14,8 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from libs.http.body_limit import limited
 from libs.http.body_timeout import BodyTimeout, TimedBody
-from libs.http.problems import ProblemShape, answer
+from libs.http.shapes import ErrorShape, answer
 from libs.postgres.pool import is_connection_lost
 from libs.telemetry.traces import Telemetry
 
@@ -115,7 +116,7 @@ class Edge:
         *,
         service: str,
         telemetry: Telemetry,
-        shape: ProblemShape,
+        shape: ErrorShape,
         max_body_bytes: int,
         body_timeout: BodyTimeout,
         longer_bodies: Mapping[str, int] | None = None,
@@ -165,9 +166,10 @@ class Edge:
             if head.names_several_hosts:
                 raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
-            limit = self.longer_bodies.get(scope["path"], self.max_body_bytes)
-            limited = _limited(timed, head, limit)
-            await self.app(scope, limited, reply.send)
+            path = scope["path"]
+            limit = self.longer_bodies.get(path.rstrip("/"), self.max_body_bytes)
+            receive_limited = limited(timed, head.text(b"content-length"), limit)
+            await self.app(scope, receive_limited, reply.send)
         except Exception as raised:
             error = BodyBroken() if isinstance(raised, ClientDisconnect) else raised
             if not isinstance(error, HTTPException) and not is_connection_lost(error):
@@ -175,7 +177,7 @@ class Edge:
             if reply.status is not None:
                 # The response has started; the server must cut the connection.
                 raise
-            response = answer(self.shape, error, scope["request_id"])
+            response = answer(self.shape, error, scope)
             await response(scope, receive, reply.send)
 
     def _record(self, scope: Scope, method: str, reply: "_Reply", span: Span) -> None:
@@ -248,21 +250,3 @@ class _Reply:
 
 def _request_id(given: str | None) -> str:
     return given if given is not None and REQUEST_ID.fullmatch(given) else str(uuid7())
-
-
-def _limited(receive: Receive, head: Head, limit: int) -> Receive:
-    """`receive` that raises 413 as soon as the body is, or declares to be, longer than `limit`."""
-    declared = head.text(b"content-length") or "0"
-    if declared.isdecimal() and int(declared[:20]) > limit:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    received = 0
-
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        return message
-
-    return counted

@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.http.problems import EXPECTED, ProblemShape, answer
+from libs.http.problems import EXPECTED
+from libs.http.shapes import ErrorShape, answer
 
 Resolve: TypeAlias = Callable[[Request], Awaitable[Any]]
 
@@ -54,7 +55,7 @@ class LeanRoutes:
     All others go to `app`, also other spellings of a path and methods that a route does not have.
     """
 
-    def __init__(self, app: ASGIApp, *, routes: Iterable[LeanRoute], shape: ProblemShape) -> None:
+    def __init__(self, app: ASGIApp, *, routes: Iterable[LeanRoute], shape: ErrorShape) -> None:
         self._app = app
         self._shape = shape
         self._routes: Mapping[tuple[str, str], LeanRoute] = {
@@ -72,7 +73,7 @@ class LeanRoutes:
         try:
             response = await route.respond(Request(scope, receive))
         except EXPECTED as error:
-            response = answer(self._shape, error, scope.get("request_id"))
+            response = answer(self._shape, error, scope)
         await response(scope, receive, send)
 
 

@@ -1,29 +1,88 @@
-"""Paging: `cursor` continues after the last entry of a page, whatever was added since.
+"""The styles of paging: by number of the page, by entries to skip, by offset, and by cursor.
 
-The body is the list itself. The header `Link` names the next page (RFC 8288), relative to the
-request, so that it is right behind every prefix.
+The first three are dependencies that make a `Slice` of a request: `page: Annotated[Slice,
+by_number(limit=20, most=1000)]`; 422 for what is out of bounds. A `cursor` continues after the last
+entry of a page, whatever was added since: the body is the list itself, and the header `Link` names
+the next page (RFC 8288), relative to the request, so that it is right behind every prefix.
 """
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from fastapi import HTTPException, Query, Request, Response
+from fastapi import Depends, HTTPException, Query, Request, Response
 
 Item = TypeVar("Item")
 
 LINK: Final = "Link"
 LONGEST: Final = 2048
+MOST_SKIPPED: Final = 10_000_000
 TEXT: Final = re.compile(r"[^\x00]+")
 
 Cursor = Annotated[str | None, Query(max_length=LONGEST)]
+Number = Annotated[int, Query(ge=1, le=MOST_SKIPPED)]
+Offset = Annotated[int, Query(ge=0, le=MOST_SKIPPED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of a list that a client wants: `limit` entries after the first `offset` ones."""
+
+    limit: int
+    offset: int
+
+    def numbered(self, items: Sequence[Any], total: int) -> dict[str, Any]:
+        """The answer with the number of the page and of all pages, 0 for an empty list."""
+        return {
+            "items": items,
+            "page": self.offset // self.limit + 1,
+            "limit": self.limit,
+            "total": total,
+            "pages": -(-total // self.limit),
+        }
+
+
+def by_number(*, limit: int, most: int) -> Any:
+    """`page` from 1, and `limit` (`most` at most), by default the given one (spec crm §1.1)."""
+    default, bounds = limit, Query(ge=1, le=most)
+
+    async def params(page: Number = 1, limit: Annotated[int, bounds] = default) -> Slice:
+        return Slice(limit, (page - 1) * limit)
+
+    return Depends(params)
+
+
+def by_skip(*, limit: int, most: int, numbered: bool = False) -> Any:
+    """`skip` and `limit` (spec shop §1); with `numbered` also `page` from 1, which overrides."""
+    default, bounds = limit, Query(ge=1, le=most)
+
+    async def params(skip: Offset = 0, limit: Annotated[int, bounds] = default) -> Slice:
+        return Slice(limit, skip)
+
+    async def params_with_page(
+        first: Annotated[Slice, Depends(params)], page: Number | None = None
+    ) -> Slice:
+        return first if page is None else Slice(first.limit, (page - 1) * first.limit)
+
+    return Depends(params_with_page if numbered else params)
+
+
+def by_offset(*, limit: int, most: int) -> Any:
+    """`limit` and `offset` (spec kiosk §1)."""
+    default, bounds = limit, Query(ge=1, le=most)
+
+    async def params(limit: Annotated[int, bounds] = default, offset: Offset = 0) -> Slice:
+        return Slice(limit, offset)
+
+    return Depends(params)
 
 
 def cursor_of(*position: object) -> str:
@@ -56,17 +115,22 @@ def text(cursor: str | None) -> str | None:
     return position if TEXT.fullmatch(position) else _raise_invalid()
 
 
-def page_of(items: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
-    """The first `limit` items, and whether there are more; read `items` with `limit + 1`."""
-    return items[:limit], len(items) > limit
-
-
-def link_next(request: Request, response: Response, cursor: str) -> None:
-    """Set the link to the next page: the same request after `cursor`."""
-    parameters = [(name, value) for name, value in request.query_params.multi_items()]
-    kept = [(name, value) for name, value in parameters if name not in ("cursor", "offset")]
-    query = urlencode([*kept, ("cursor", cursor)])
-    response.headers[LINK] = f'<?{query}>; rel="next"'
+def linked(
+    request: Request,
+    response: Response,
+    items: Sequence[Item],
+    limit: int,
+    position: Callable[[Item], tuple[object, ...]],
+) -> Sequence[Item]:
+    """The first `limit` of `items`, which were read with one more; if there is one more, `Link`
+    leads to it: the same request after the `position` of the last entry."""
+    page = items[:limit]
+    if page and len(items) > limit:
+        parameters = request.query_params.multi_items()
+        kept = [(name, value) for name, value in parameters if name not in ("cursor", "offset")]
+        query = urlencode([*kept, ("cursor", cursor_of(*position(page[-1])))])
+        response.headers[LINK] = f'<?{query}>; rel="next"'
+    return page
 
 
 def _parts(cursor: str, *, of: int) -> list[str]:

@@ -1,18 +1,14 @@
-"""Exceptions as HTTP responses: RFC 9457, or the shape that the clients of a door know."""
+"""What exceptions mean to clients, before the meaning takes a shape: see `libs.http.shapes`."""
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http.client import responses as PHRASES  # noqa: N812 - a constant under a plain name
 from string import capwords
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import structlog
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from libs.errors import (
@@ -43,8 +39,6 @@ MAX_FAULTS = 100
 DEPTH = 16
 DIGITS = 300
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
@@ -52,7 +46,7 @@ class Problem:
 
     `type` is the stable code, `title` the sentence for people. `fastapi_detail` is what FastAPI
     itself would answer under `detail`: a text, the list of faults of a 422, or the detail of an
-    `HTTPException`.
+    `HTTPException`. `details` are further fields that a shape may have.
     """
 
     type: str
@@ -62,49 +56,17 @@ class Problem:
     fastapi_detail: Any = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def content(self) -> Any:
+        """What FastAPI would answer, otherwise the most specific sentence."""
+        return self.fastapi_detail if self.fastapi_detail is not None else self.detail or self.title
 
-ProblemShape: TypeAlias = Callable[[Problem], Response]
-"""Makes the response of a problem. The request id is in its header in any shape."""
-
-
-def rfc9457_shape(problem: Problem) -> Response:
-    """RFC 9457: `type`, `title`, `status`, `detail`, `request_id`, and `errors` of a 422.
-
-    The default. Services whose clients know another shape give theirs to `create_app`.
-    """
-    body: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
-    if problem.detail is not None:
-        body["detail"] = problem.detail
-    faults = problem.fastapi_detail
-    if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(faults, list):
-        body["errors"] = [_without_input(fault) for fault in faults[:MAX_FAULTS]]
-    if problem.request_id is not None:
-        body["request_id"] = problem.request_id
-    return JSONResponse(
-        encodable(body),
-        problem.status,
-        headers=dict(problem.headers),
-        media_type="application/problem+json",
-    )
-
-
-def detail_shape(problem: Problem) -> Response:
-    """`{"detail": ...}` as plain FastAPI answers it."""
-    detail = problem.fastapi_detail
-    if detail is None:
-        detail = problem.detail or problem.title
-    return JSONResponse(
-        {"detail": encodable(detail)}, problem.status, headers=dict(problem.headers)
-    )
-
-
-def redacted_detail_shape(problem: Problem) -> Response:
-    """`detail_shape` without the values that were sent, which may be passwords."""
-    detail = problem.fastapi_detail
-    if isinstance(detail, list):
-        detail = [{**fault, "input": None} for fault in detail]
-    return detail_shape(replace(problem, fastapi_detail=detail))
+    @property
+    def faults(self) -> list[Any]:
+        """The faults that FastAPI would answer, if any."""
+        return self.fastapi_detail if isinstance(self.fastapi_detail, list) else []
 
 
 def problem_of(error: Exception) -> Problem:
@@ -133,24 +95,6 @@ def problem_of(error: Exception) -> Problem:
 def status_of(error: Refused) -> int:
     """The status of the nearest class that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-
-
-def answer(shape: ProblemShape, error: Exception, request_id: str | None) -> Response:
-    """The shaped answer to an exception, carrying the request's id."""
-    problem = problem_of(error)
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        log.warning("unavailable", error=type(error.__cause__ or error).__name__)
-    return shape(replace(problem, request_id=request_id))
-
-
-def add_problems(app: FastAPI, shape: ProblemShape = rfc9457_shape) -> None:
-    """Answer every expected exception of the app in one shape."""
-
-    async def handle(request: Request, error: Exception) -> Response:
-        return answer(shape, error, request.scope.get("request_id"))
-
-    for kind in EXPECTED:
-        app.add_exception_handler(kind, handle)
 
 
 def encodable(value: Any, depth: int = DEPTH) -> Any:
@@ -229,8 +173,3 @@ def _unavailable(seconds: int) -> Problem:
 def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: error.get(name) for name in ("type", "loc", "msg", "input")}
     return kept | ({"ctx": error["ctx"]} if "ctx" in error else {})
-
-
-def _without_input(fault: Mapping[str, Any]) -> dict[str, Any]:
-    # Repeating the input would make a large response of a small request.
-    return {name: fault[name] for name in ("type", "loc", "msg")}

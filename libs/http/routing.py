@@ -1,21 +1,19 @@
 """What the router answers beside the declared methods and paths: HEAD and trailing slashes.
 
 HEAD gets the response to GET without its body (RFC 9110 §9.3.2). A path that differs from a route
-by a trailing slash is redirected. Starlette's own redirect repeats the host of the request, which
-an attacker may have chosen and a cache may keep for others; this one contains a path only.
+by a trailing slash is answered like the route, not redirected: some clients do not repeat a body or
+their credentials at another address.
 """
 
-from http import HTTPStatus
+import re
+from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
-from starlette.responses import Response
-from starlette.routing import Match, Router
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
-ENCODED: Final = "!$%&'()*+,-./:;<=>?@[]_~"
-"""The characters that stay in a path or query that is percent-encoded already."""
 
 
 class HeadAsGet:
@@ -69,37 +67,17 @@ class _Head:
             raise _CutOff
 
 
-class SlashRedirect:
-    """A router's default for unknown paths: 307 to the other spelling, or the default before."""
+def ignore_trailing_slash(routes: Sequence[BaseRoute]) -> None:
+    """Let the HTTP routes match their path with and without a slash at its end.
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self._default = router.default
-        router.redirect_slashes = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        location = self._location(scope) if scope["type"] == "http" else None
-        if location is None:
-            await self._default(scope, receive, send)
-            return
-        answer = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"location": location})
-        await answer(scope, receive, send)
-
-    def _location(self, scope: Scope) -> str | None:
-        other = dict(scope, path=_toggled(scope["path"]))
-        if not other["path"] or not any(self._has(route, other) for route in self._router.routes):
-            return None
-        raw: Any = scope.get("raw_path") or quote(scope["path"])
-        path = _toggled(quote(raw, safe=ENCODED).partition("?")[0])
-        query = quote(scope["query_string"], safe=ENCODED)
-        # Two leading slashes would be followed by a host.
-        return "/" + path.lstrip("/") + (f"?{query}" if query else "")
-
-    @staticmethod
-    def _has(route: Any, scope: dict[str, Any]) -> bool:
-        return route.matches(scope)[0] is not Match.NONE
-
-
-def _toggled(path: str) -> str:
-    """The path with a trailing slash if it has none, else without; empty for the root."""
-    return path.rstrip("/") if path.endswith("/") else f"{path}/"
+    The path as declared stays the one that documents show. A route whose last parameter takes
+    slashes itself stays as it is.
+    """
+    for context in iter_route_contexts(routes):
+        # A route of an included router has its path in the context of its inclusion.
+        route: Any = context._route_context or context.route
+        path = context.path or "/"
+        if not isinstance(context.original_route, Route) or path == "/" or ":path}" in path:
+            continue
+        without_slash, _, _ = compile_path(path.rstrip("/"))
+        route.path_regex = re.compile(without_slash.pattern.removesuffix("$") + "/?$")

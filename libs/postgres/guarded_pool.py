@@ -31,6 +31,15 @@ LOST = (
 """Errors of asyncpg when the server is away, closing, starting or full. Safe to retry, unless a
 commit was in progress: then its outcome is unknown."""
 
+ANY_ERROR = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""All that a statement may raise, whether the server is away or refuses it."""
+
 
 class GuardedPool(asyncpg.Pool):
     """A pool with a circuit breaker before the server; closing it takes bounded time."""

@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.errors import Unavailable
-from libs.postgres.guarded_pool import LOST, GuardedPool, RoleConnection
+from libs.postgres.guarded_pool import ANY_ERROR, LOST, GuardedPool, RoleConnection
 from libs.postgres.liveness import SERVER_SETTINGS
 
 # Texts, because asyncpg's classes are generic to the type checker only.
@@ -241,7 +241,7 @@ _releases: set[asyncio.Future[None]] = set()
 
 async def _release(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
     # A connection that cannot be reset is terminated by the pool.
-    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with suppress(*ANY_ERROR):
         await pool.release(connection)
 
 

@@ -1,7 +1,7 @@
 """The commands of every service: run, migrate, rebuild read models, retry what failed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from libs.http.app import create_app
 from libs.http.health import Check
 from libs.http.manifest import encoded, manifest
 from libs.messaging.categories import wire_name
-from libs.messaging.reaction import Reaction, own_feeds
+from libs.messaging.reaction import own_feeds
 from libs.postgres.revisions import MigrationFault
 from libs.process import maintenance
 from libs.process.inbox_commands import inbox_commands
@@ -117,8 +117,7 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
         async with AsyncExitStack() as stack:
             if "worker" in parts:
                 tasks, checks = await _open_worker(service, settings, telemetry, stack)
-                more = open_tasks(service, settings, telemetry)
-                tasks += await stack.enter_async_context(more)
+                tasks += await stack.enter_async_context(open_tasks(service, settings))
             if "api" in parts:
                 api = open_app(service, settings, telemetry, checks)
                 app, port = await stack.enter_async_context(api), settings.http_port
@@ -145,8 +144,7 @@ async def _open_worker(
     from libs.messaging.reactor import open_reactors
     from libs.messaging.worker import open_worker
 
-    opened = open_reactions(service, settings, telemetry)
-    reactions: Sequence[Reaction[Any]] = await stack.enter_async_context(opened)
+    reactions = await stack.enter_async_context(open_reactions(service, settings))
     feeds = own_feeds(wire_name(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(

@@ -32,7 +32,7 @@ from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
 LOG_CONNECTIONS: Final = 2
-"""Connections of an API process that read the log; it writes on another one."""
+"""Connections that read the log, by default; one more writes."""
 
 
 class ApiSettings(ServiceSettings):
@@ -83,14 +83,20 @@ class Context(Generic[AnySettings, AnyEvent]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiContext(Context[AnySettings, AnyEvent]):
-    """What routes work with. `reading` shows one tenant at a time and serves queries only."""
+class QueryContext(Context[AnySettings, AnyEvent]):
+    """What queries work with. `reading` shows one tenant at a time and serves queries only."""
 
     reading: Pool
-    verifier: TokenVerifier
-    revocations: Revocations
     consistency: Consistency
     telemetry: Telemetry
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiContext(QueryContext[AnySettings, AnyEvent]):
+    """What routes work with: queries, and the verification of their callers' tokens."""
+
+    verifier: TokenVerifier
+    revocations: Revocations
 
 
 def extended(kind: Callable[..., AnyContext], base: Any, **own: Any) -> AnyContext:
@@ -135,23 +141,26 @@ async def open_context(
 
 
 @asynccontextmanager
-async def open_api_context(
-    context: Context[AnyApiSettings, AnyEvent],
+async def open_query_context(
+    context: Context[Any, AnyEvent],
     service: str,
     telemetry: Telemetry,
     *,
     models: Sequence[str],
     longest_statement: timedelta | None = None,
-) -> AsyncIterator[ApiContext[AnyApiSettings, AnyEvent]]:
+    all_tenants: bool = False,
+) -> AsyncIterator[QueryContext[Any, AnyEvent]]:
     """What an API process holds beside its log. Raises Unavailable.
 
-    Tokens are verified with the keys of the gateway. `models` are the names of the read models that
-    queries wait for; `longest_statement` as in `open_pool`.
+    `models` are the names of the read models that queries wait for; `longest_statement` as in
+    `open_pool`. With `all_tenants` queries use the connections of `context.system`.
     """
     settings = context.settings
     async with AsyncExitStack() as stack:
-        reading = await _open_reading(service, settings, longest_statement)
-        stack.push_async_callback(reading.close)
+        reading = context.system
+        if not all_tenants:
+            reading = await _open_reading(service, settings, longest_statement)
+            stack.push_async_callback(reading.close)
         level = consistency.Consistency(
             context.system,
             models,
@@ -159,22 +168,25 @@ async def open_api_context(
             doorbell=context.doorbell,
         )
         stack.push_async_callback(level.close)
-        client = await stack.enter_async_context(open_client())
-        load = partial(revoked_sessions.load, context.system)
-        revocations = Revocations(load, context.doorbell, longest=MAX_INTERNAL_LIFETIME)
         yield extended(
-            ApiContext,
-            context,
-            reading=reading,
-            verifier=_verifier(service, settings, client, revocations),
-            revocations=revocations,
-            consistency=level,
-            telemetry=telemetry,
+            QueryContext, context, reading=reading, consistency=level, telemetry=telemetry
         )
 
 
+@asynccontextmanager
+async def verified_by_gateway(
+    context: QueryContext[AnyApiSettings, AnyEvent], service: str
+) -> AsyncIterator[ApiContext[AnyApiSettings, AnyEvent]]:
+    """A context whose callers' tokens are verified with the keys of the gateway."""
+    async with open_client() as client:
+        load = partial(revoked_sessions.load, context.system)
+        revocations = Revocations(load, context.doorbell, longest=MAX_INTERNAL_LIFETIME)
+        verifier = _verifier(service, context.settings, client, revocations)
+        yield extended(ApiContext, context, verifier=verifier, revocations=revocations)
+
+
 async def _open_reading(
-    service: str, settings: ApiSettings, longest_statement: timedelta | None
+    service: str, settings: ServiceSettings, longest_statement: timedelta | None
 ) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),

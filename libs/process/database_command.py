@@ -1,10 +1,10 @@
 """Helpers of commands that work on a service's database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import typer
 from rich.console import Console
@@ -17,14 +17,25 @@ if TYPE_CHECKING:
     from libs.process.service import Service
 
 
-def exit_with(program: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run a program and exit with its status; if the database is away, print so and exit with 1."""
+Faults: TypeAlias = Mapping[type[Exception], str]
+"""The errors that are printed as one sentence, each with how the sentence begins."""
+
+AWAY: Final[Faults] = {Unavailable: ""}
+
+
+def status_of(program: Coroutine[Any, Any, int], faults: Faults = AWAY) -> int:
+    """Run a program. Returns its exit status, or 1 after printing one of `faults`."""
     try:
-        status = asyncio.run(program)
-    except Unavailable as error:
-        Console(stderr=True).print(str(error), markup=False)
-        status = 1
-    raise typer.Exit(status)
+        return asyncio.run(program)
+    except tuple(faults) as error:
+        beginning = next(faults[kind] for kind in faults if isinstance(error, kind))
+        Console(stderr=True).print(f"{beginning}{error}", markup=False)
+        return 1
+
+
+def exit_with(program: Coroutine[Any, Any, int], faults: Faults = AWAY) -> NoReturn:
+    """Run a program and exit with its status, as `status_of`."""
+    raise typer.Exit(status_of(program, faults))
 
 
 @asynccontextmanager

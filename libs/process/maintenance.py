@@ -1,12 +1,11 @@
 """The maintenance commands: rebuild read models, retry or drop parked streams."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -14,12 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from libs.errors import Unavailable
 from libs.messaging.categories import wire_name
 from libs.messaging.reaction import FEED_PREFIX, own_feeds
 from libs.postgres.pool import Pool, unavailable_if_lost
 from libs.postgres.rls import application_role
-from libs.process.database_command import open_service_pool
+from libs.process.database_command import (
+    AWAY,
+    Faults,
+    exit_with,
+    open_service_pool,
+    status_of,
+)
+from libs.process.service import Service, open_reactions
 from libs.projections import parking
 from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
@@ -27,10 +32,6 @@ from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.shards import StreamKey
 from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 from libs.settings import ServiceSettings
-from libs.telemetry import traces
-
-if TYPE_CHECKING:
-    from libs.process.service import Service
 
 Name = Annotated[str, typer.Argument(help="The name, as `park list` shows it.")]
 Names = Annotated[list[str], typer.Argument(help="The read models' names.")]
@@ -39,6 +40,14 @@ Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it
 
 LINE_SECONDS: Final = 5.0
 
+FAULTS: Final[Faults] = {
+    **AWAY,
+    **dict.fromkeys((RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked), ""),
+    parking.VersionMismatch: "It stays parked: ",
+    parking.ShardsApart: "It stays parked: ",
+    parking.StillFailing: "It still fails and stays parked: ",
+}
+
 _OUTDATED: Final = """
 SELECT name, registered.version FROM projections AS registered
 JOIN unnest($1::text[], $2::int[]) AS code (name, version) USING (name)
@@ -46,7 +55,7 @@ WHERE registered.state = 'live' AND registered.version < code.version ORDER BY n
 """
 
 
-def rebuild_commands(service: "Service[Any]") -> typer.Typer:
+def rebuild_commands(service: Service[Any]) -> typer.Typer:
     """`rebuild build | switch | back`."""
     app = typer.Typer(no_args_is_help=True, help="Build read models anew beside the live ones.")
 
@@ -68,27 +77,28 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
         options = _BuildOptions(
             names, accept_differences=accept_differences, switch=switch, anew=anew
         )
-        _exit_with(_build(service, options))
+        exit_with(_build(service, options), FAULTS)
 
     @app.command()
     def switch(names: Names) -> None:
         """Make the built models live, even if rows differ; keep the live ones as previous."""
-        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.switch()))
+        exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.switch()), FAULTS)
 
     @app.command()
     def back(names: Names) -> None:
         """Make the previous models live again; they catch up by themselves."""
-        _exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()))
+        exit_with(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()), FAULTS)
 
     return app
 
 
-def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
+def rebuild_changed(service: Service[Any], names: Sequence[str]) -> int:
     """Rebuild read models that are known to differ, and switch to them. Returns an exit status.
 
     An error is printed as one sentence. Safe to repeat.
     """
-    return status_of(_build(service, _BuildOptions(names, accept_differences=True, anew=True)))
+    options = _BuildOptions(names, accept_differences=True, anew=True)
+    return status_of(_build(service, options), FAULTS)
 
 
 async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> Mapping[str, int]:
@@ -101,17 +111,17 @@ async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> 
     return {row["name"]: row["version"] for row in rows}
 
 
-def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
+def rebuild_outdated(service: Service[Any], *, newer_code: bool) -> int:
     """Rebuild read models whose position in the log is not known. Returns an exit status.
 
     With `newer_code` also those that an older version of their code filled. The old rows can be
     read until they are replaced. An interrupted rebuild goes on at the next call. An error is
     printed as one sentence.
     """
-    return status_of(_rebuild_outdated(service, newer_code))
+    return status_of(_rebuild_outdated(service, newer_code), FAULTS)
 
 
-async def _rebuild_outdated(service: "Service[Any]", newer_code: bool) -> int:
+async def _rebuild_outdated(service: Service[Any], newer_code: bool) -> int:
     settings = service.read_settings()
     async with owner_pool(service) as pool:
         outdated = await _find_outdated(pool, service.projections(settings))
@@ -131,43 +141,26 @@ async def _rebuild_outdated(service: "Service[Any]", newer_code: bool) -> int:
     return await _build(service, _BuildOptions(now, accept_differences=True, samples=False))
 
 
-def park_commands(service: "Service[Any]") -> typer.Typer:
+def park_commands(service: Service[Any]) -> typer.Typer:
     """`park list | retry | drop`."""
     app = typer.Typer(no_args_is_help=True, help="Streams set aside because they failed.")
 
     @app.command("list")
     def list_parked() -> None:
         """Show every parked stream, why, and how many events wait in it."""
-        _exit_with(_list_parked(service))
+        exit_with(_list_parked(service), FAULTS)
 
     @app.command()
     def retry(name: Name, tenant: Tenant, stream: Stream) -> None:
         """Apply a stream's events in order and unpark it, or leave it parked if it fails."""
-        _exit_with(_change_parked(service, name, (tenant, stream), parking.retry, "applied"))
+        exit_with(_change_parked(service, name, (tenant, stream), parking.retry, "applied"), FAULTS)
 
     @app.command()
     def drop(name: Name, tenant: Tenant, stream: Stream) -> None:
         """Discard a stream's parked events; the log still has them."""
-        _exit_with(_change_parked(service, name, (tenant, stream), parking.drop, "given up"))
+        exit_with(_change_parked(service, name, (tenant, stream), parking.drop, "given up"), FAULTS)
 
     return app
-
-
-def _exit_with(program: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(status_of(program))
-
-
-def status_of(program: Coroutine[Any, Any, int]) -> int:
-    """Run a program. Returns its exit status, or 1 after printing an error as one sentence."""
-    try:
-        return asyncio.run(program)
-    except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
-        Console(stderr=True).print(str(error), markup=False)
-    except (parking.VersionMismatch, parking.ShardsApart) as error:
-        Console(stderr=True).print(f"It stays parked: {error}", markup=False)
-    except parking.StillFailing as error:
-        Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
-    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +174,7 @@ class _BuildOptions:
     samples: bool = True
 
 
-async def _build(service: "Service[Any]", options: _BuildOptions) -> int:
+async def _build(service: Service[Any], options: _BuildOptions) -> int:
     console, names = Console(), " ".join(options.names)
     with _progress(console) as progress:
         async with _rebuild(service, options.names, progress) as rebuild:
@@ -199,7 +192,7 @@ async def _build(service: "Service[Any]", options: _BuildOptions) -> int:
 
 
 async def _with_rebuild(
-    service: "Service[Any]",
+    service: Service[Any],
     names: Sequence[str],
     action: Callable[[Rebuild], Coroutine[Any, Any, None]],
 ) -> int:
@@ -209,7 +202,7 @@ async def _with_rebuild(
     return 0
 
 
-async def _list_parked(service: "Service[Any]") -> int:
+async def _list_parked(service: Service[Any]) -> int:
     async with owner_pool(service) as pool:
         streams = await parking.list_parked(pool)
     # People copy the streams, so a long one is folded and never cut.
@@ -224,7 +217,7 @@ async def _list_parked(service: "Service[Any]") -> int:
 
 
 async def _change_parked(
-    service: "Service[Any]",
+    service: Service[Any],
     name: str,
     key: StreamKey,
     action: Callable[[Pool, Projection[Any], StreamKey], Coroutine[Any, Any, int]],
@@ -242,7 +235,7 @@ async def _change_parked(
 
 @asynccontextmanager
 async def _rebuild(
-    service: "Service[Any]", names: Sequence[str], progress: Progress
+    service: Service[Any], names: Sequence[str], progress: Progress
 ) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
@@ -252,34 +245,30 @@ async def _rebuild(
             yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)
 
 
-def owner_pool(service: "Service[Any]") -> AbstractAsyncContextManager[Pool]:
+def owner_pool(service: Service[Any]) -> AbstractAsyncContextManager[Pool]:
     """A pool with the rights of the login itself, without a statement timeout."""
     return open_service_pool(
         service, "maintenance", size=4, as_owner=True, statement_timeout=timedelta(0)
     )
 
 
-def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -> Projection[Any]:
+def _projection(service: Service[Any], settings: ServiceSettings, name: str) -> Projection[Any]:
     return _named(name, service.projections(settings))
 
 
 @asynccontextmanager
 async def _projection_or_feed(
-    service: "Service[Any]", settings: ServiceSettings, name: str
+    service: Service[Any], settings: ServiceSettings, name: str
 ) -> AsyncIterator[Projection[Any]]:
     """The read model of this name, or the inbox feed of a reaction to the service's own facts.
 
     A feed needs the reactions, which are opened for as long as the block lasts.
     """
-    if service.open_reactions is None or not name.startswith(FEED_PREFIX):
+    if not service.reactions or not name.startswith(FEED_PREFIX):
         yield _projection(service, settings, name)
         return
-    telemetry = traces.set_up(service.name, settings.otlp_endpoint)
-    try:
-        async with service.open_reactions(settings, telemetry) as reactions:
-            yield _named(name, own_feeds(wire_name(service.name), reactions))
-    finally:
-        await telemetry.stop()
+    async with open_reactions(service, settings) as reactions:
+        yield _named(name, own_feeds(wire_name(service.name), reactions))
 
 
 def _named(name: str, projections: Sequence[Projection[Any]]) -> Projection[Any]:

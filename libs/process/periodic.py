@@ -20,61 +20,63 @@ Job: TypeAlias = Callable[[], Awaitable[object]]
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoorbellTrigger:
-    """Starts the next run when a topic rings.
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A job that runs every so many seconds.
 
-    Without a ring the next run starts after the seconds that the last run returned, at most
-    `longest`. While rings of other processes do not arrive, the job runs at its own period.
+    With a `topic` of the doorbell, runs are at least `seconds` apart, and the job rests while the
+    topic does not ring and nothing is due: `run` returns the seconds until something is due, or
+    None. It rests at most `longest` seconds, since a ring may be lost.
     """
 
-    doorbell: Doorbell
-    topic: str
-    longest: float
+    name: str
+    run: Job
+    seconds: float
+    topic: str | None = None
+    longest: float = 0.0
 
-    def idle(self, due: object) -> float:
-        """How long to wait for a ring, in seconds, after a run that returned `due`."""
-        if not self.doorbell.is_listening:
+    def rest(self, doorbell: Doorbell, due: object) -> float:
+        """How long to wait for a ring, in seconds, after a run that returned `due`.
+
+        While rings of other processes do not arrive, the job runs at its own period.
+        """
+        if not doorbell.is_listening:
             return 0.0
         return min(due, self.longest) if isinstance(due, float) else self.longest
 
 
-def periodic(
-    name: str, job: Job, *, seconds: float, trigger: DoorbellTrigger | None = None
-) -> Task:
-    """A task that runs `job` every so many seconds until it is stopped.
+def task_of(job: Periodic, doorbell: Doorbell) -> Task:
+    """A task that runs a job until it is stopped; a run in progress is finished.
 
-    With a `trigger`, runs are at least `seconds` apart, and the job rests while nothing rings and
-    nothing is due: it returns the seconds until something is due, or None. A run that fails is
-    logged, and the next one starts after a growing pause. A run in progress is finished when the
-    task is stopped.
+    A run that fails is logged, and the next one starts after a growing pause.
     """
 
     async def run(stop: asyncio.Event) -> None:
-        pause, woken = seconds, asyncio.Event()
-        remove = trigger.doorbell.add_listener(woken.set, trigger.topic) if trigger else None
+        pause, woken = job.seconds, asyncio.Event()
+        topics = [] if job.topic is None else [job.topic]
+        remove = doorbell.add_listener(woken.set, *topics)
         try:
             while not stop.is_set():
                 woken.clear()
-                due, pause = await _run_once(name, job, pause, seconds)
-                idle = trigger.idle(due) - pause if trigger and pause == seconds else 0.0
+                due, pause = await _run_once(job, pause)
+                rests = topics and pause == job.seconds
+                idle = job.rest(doorbell, due) - pause if rests else 0.0
                 if not await wait(stop, pause) and idle > 0:
                     await wait_for_either(stop, woken, idle)
         finally:
-            if remove is not None:
-                remove()
+            remove()
 
     return run
 
 
-async def _run_once(name: str, job: Job, pause: float, seconds: float) -> tuple[object, float]:
+async def _run_once(job: Periodic, pause: float) -> tuple[object, float]:
     """The job's result, None if it failed, and the shortest pause before the next run."""
     try:
-        return await job(), seconds
+        return await job.run(), job.seconds
     except Exception as error:  # noqa: BLE001 -- whatever it was, there is a next run
         reraise_cancellation(error)
-        pause = min(max(pause, seconds) * 2, max(LAST_BACKOFF, seconds))
+        pause = min(max(pause, job.seconds) * 2, max(LAST_BACKOFF, job.seconds))
         away = isinstance(error, Unavailable) or is_connection_lost(error)
         write = log.warning if away else log.exception
-        write("periodic job failed", job=name, error=type(error).__name__, retry_in=pause)
+        write("periodic job failed", job=job.name, error=type(error).__name__, retry_in=pause)
         return None, pause

@@ -1,12 +1,12 @@
 """A service as data: what it is made of, from which its processes and commands are built."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import typer
 from fastapi import APIRouter, FastAPI
@@ -17,8 +17,9 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.problems import ProblemShape, rfc9457_shape
+from libs.http.live import StreamHub, StreamSettings
 from libs.http.revocations import following
+from libs.http.shapes import PROBLEM, ErrorShape
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -26,10 +27,12 @@ from libs.process.context import (
     LOG_CONNECTIONS,
     ApiContext,
     Context,
-    open_api_context,
     open_context,
+    open_query_context,
+    verified_by_gateway,
 )
 from libs.process.lifecycle import Task
+from libs.process.periodic import Periodic, task_of
 from libs.projections.projection import Projection
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.settings import ServiceSettings, SettingsFault
@@ -40,15 +43,19 @@ AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 OpenApp: TypeAlias = Callable[
     [AnySettings, Telemetry, Mapping[str, Check]], AbstractAsyncContextManager[Any]
 ]
-OpenTasks: TypeAlias = Callable[
-    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Task]]
-]
-OpenReactions: TypeAlias = Callable[
-    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Reaction[Any]]]
-]
 
-REACTION_CONNECTIONS: Final = 2
-"""Connections on which the reactions of a worker carry out commands."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connections:
+    """The most connections of the log in each part of a service, beside one that writes.
+
+    `tasks` are shared by the tasks and the periodic jobs of a worker; its reactions have their own,
+    on which they carry out commands.
+    """
+
+    api: int = LOG_CONNECTIONS
+    tasks: int = LOG_CONNECTIONS
+    reactions: int = LOG_CONNECTIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +65,12 @@ class Manners:
     `title` and `version` are what its OpenAPI document shows, by default the service's name.
     """
 
-    shape: ProblemShape = rfc9457_shape
+    shape: ErrorShape = PROBLEM
     max_body_bytes: int = MAX_BODY_BYTES
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
+    published: bool = True
     title: str | None = None
     version: str | None = None
 
@@ -83,34 +91,49 @@ def _nothing(_: Any) -> Sequence[Any]:
     return ()
 
 
+def _unchanged(context: Any) -> Any:
+    return context
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service(Generic[AnySettings]):
     """What the processes and commands of a service are built from.
 
-    `settings` are read from the environment under the service's name in capitals. `events` are
-    those of its log. `open_api` turns the frame's `ApiContext` into what its routes receive, and
-    `on_app` adds to the app; `longest_statement` is the limit of queries that set one of their own.
-    `reactions` are those of its worker and `open_tasks` what else that does. With `revocation` the
-    worker stores revoked sessions for its API processes.
+    `settings` are read from the environment under the service's name in capitals; `events` are
+    those of its log. `context` turns the frame's `Context` into what commands, reactions, tasks and
+    jobs work with, `open_api` its `ApiContext` into what routes receive. `open_verifier` makes that
+    of a `QueryContext` and the service's name: by default tokens are verified with the keys of the
+    gateway. `longest_statement` is the limit of queries that set one of their own; with
+    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
+    `app_state` holds what the app builds from its context, such as the hub of its streams, by the
+    name on `app.state`.
 
-    `open_app` and `open_reactions` replace what the frame builds. `package` holds the migrations,
-    by default `services.<name>`.
+    The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
+    periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
+    revoked sessions for the API processes.
+
+    `open_app` replaces what the frame builds. `package` holds the migrations, by default
+    `services.<name>`.
     """
 
     name: str
     settings: type[AnySettings]
-    events: Sequence[type] = ()
+    events: Sequence[type[Any]] = ()
     projections: Callable[[AnySettings], Sequence[Projection[Any]]] = _nothing
     routers: Sequence[APIRouter] = ()
     manners: Callable[[AnySettings], Manners] = _plain_manners
-    open_api: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
-    on_app: Callable[[FastAPI], None] | None = None
+    context: Callable[[Any], Any] = _unchanged
+    open_verifier: Callable[[Any, str], AbstractAsyncContextManager[Any]] = verified_by_gateway
+    open_api: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext
+    app_state: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     longest_statement: timedelta | None = None
-    reactions: Callable[[Any], Sequence[Reaction[Any]]] | None = None
+    all_tenants: bool = False
+    connections: Connections = Connections()
+    reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
+    tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
+    jobs: Sequence[Callable[[Any], Periodic | None]] = ()
     revocation: Revocation | None = None
-    open_tasks: OpenTasks[AnySettings] | None = None
     open_app: OpenApp[AnySettings] | None = None
-    open_reactions: OpenReactions[AnySettings] | None = None
     package: str = ""
 
     @property
@@ -126,16 +149,20 @@ class Service(Generic[AnySettings]):
             Console(stderr=True).print(f"{self.name} cannot start:\n{fault}", markup=False)
             raise typer.Exit(2) from fault
 
-    def context(
-        self, settings: AnySettings, *, purpose: str = "log", size: int = LOG_CONNECTIONS
-    ) -> AbstractAsyncContextManager[Context[AnySettings, Any]]:
-        """What its commands work with; see `open_context`. Raises Unavailable."""
-        return open_context(self.name, settings, self.events, purpose=purpose, size=size)
+    @asynccontextmanager
+    async def open_context(
+        self, settings: AnySettings, *, purpose: str = "command", size: int = LOG_CONNECTIONS
+    ) -> AsyncIterator[Any]:
+        """What commands, reactions, tasks and jobs work with. Raises Unavailable."""
+        async with open_context(
+            self.name, settings, self.events, purpose=purpose, size=size
+        ) as context:
+            yield self.context(context)
 
     @asynccontextmanager
     async def open_store(self, settings: AnySettings) -> AsyncIterator[EventStore[Any]]:
         """The event log alone, for a command. Raises Unavailable."""
-        async with self.context(settings, purpose="command") as context:
+        async with self.open_context(settings) as context:
             yield context.store
 
 
@@ -156,20 +183,21 @@ async def open_service_context(
     service: Service[Any], settings: Any, telemetry: Telemetry
 ) -> AsyncIterator[Any]:
     """What the routes of a service receive, closed at the end. Raises Unavailable."""
-    async with AsyncExitStack() as stack:
-        context = await stack.enter_async_context(service.context(settings))
-        api: Any = await stack.enter_async_context(
-            open_api_context(
-                context,
-                service.name,
-                telemetry,
-                models=[model.name for model in service.projections(settings)],
-                longest_statement=service.longest_statement,
-            )
-        )
-        if service.open_api is not None:
-            api = await stack.enter_async_context(service.open_api(api))
-        yield api
+    size = settings.pool_size if service.all_tenants else service.connections.api
+    async with (
+        open_context(service.name, settings, service.events, size=size) as context,
+        open_query_context(
+            context,
+            service.name,
+            telemetry,
+            models=[model.name for model in service.projections(settings)],
+            longest_statement=service.longest_statement,
+            all_tenants=service.all_tenants,
+        ) as querying,
+        service.open_verifier(querying, service.name) as api,
+        service.open_api(api) as extended,
+    ):
+        yield extended
 
 
 def make_app(
@@ -192,12 +220,16 @@ def make_app(
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
+        published=manners.published,
         outer=manners.outer,
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
-    if service.on_app is not None:
-        service.on_app(app)
+    for name, build in service.app_state.items():
+        setattr(app.state, name, build(context))
+    if isinstance(settings := context.settings, StreamSettings):
+        positions = context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
     return app
 
 
@@ -223,9 +255,7 @@ async def open_app(
 
 
 @asynccontextmanager
-async def open_tasks(
-    service: Service[Any], settings: Any, telemetry: Telemetry
-) -> AsyncIterator[Sequence[Task]]:
+async def open_tasks(service: Service[Any], settings: Any) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay, read models and reactions. Raises Unavailable."""
     async with AsyncExitStack() as stack:
         if service.revocation is not None:
@@ -240,22 +270,29 @@ async def open_tasks(
                 longest=MAX_INTERNAL_LIFETIME,
             )
             await stack.enter_async_context(feed)
-        if service.open_tasks is None:
+        if not service.tasks and not service.jobs:
             yield ()
-        else:
-            yield await stack.enter_async_context(service.open_tasks(settings, telemetry))
+            return
+        opened = service.open_context(settings, purpose="tasks", size=service.connections.tasks)
+        context = await stack.enter_async_context(opened)
+        tasks = [await stack.enter_async_context(open_task(context)) for open_task in service.tasks]
+        yield [*tasks, *periodic_tasks(service, context)]
+
+
+def periodic_tasks(service: Service[Any], context: Context[Any, Any]) -> Sequence[Task]:
+    """The jobs of a service that its settings switch on. Several workers may run them."""
+    jobs = [make_job(context) for make_job in service.jobs]
+    return [task_of(job, context.doorbell) for job in jobs if job is not None]
 
 
 @asynccontextmanager
 async def open_reactions(
-    service: Service[Any], settings: Any, telemetry: Telemetry
+    service: Service[Any], settings: Any
 ) -> AsyncIterator[Sequence[Reaction[Any]]]:
     """The reactions of the worker, on a context of their own. Raises Unavailable."""
-    async with AsyncExitStack() as stack:
-        if service.open_reactions is not None:
-            yield await stack.enter_async_context(service.open_reactions(settings, telemetry))
-        elif service.reactions is None:
-            yield ()
-        else:
-            opened = service.context(settings, purpose="reactions", size=REACTION_CONNECTIONS)
-            yield service.reactions(await stack.enter_async_context(opened))
+    if not service.reactions:
+        yield ()
+        return
+    size = service.connections.reactions
+    async with service.open_context(settings, purpose="reactions", size=size) as context:
+        yield [make_reaction(context) for make_reaction in service.reactions]

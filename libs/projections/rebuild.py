@@ -1,9 +1,8 @@
 """Rebuilding read models beside the live ones, several in one pass over the log.
 
 A rebuild applies the log from its beginning to the tables of the next version, at a checkpoint of
-its own: if it is killed, the same command resumes it. It follows `MAIN` and never overtakes it.
-`MAIN` is locked for the last few events, so that both are at the same position when they are
-compared and when they are switched.
+its own: if it is killed, the same command resumes it. It never overtakes `MAIN`, which is locked
+for the last few events, so that both are at one position when compared and when switched.
 """
 
 import asyncio
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from libs.eventsourcing.tail import START, Cursor, Page, read_towards
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.projections import checkpoints, versions
 from libs.projections.apply import ModelFailed, apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint
@@ -117,7 +117,7 @@ class Rebuild:
                         raise RebuildFailed(f"{model.name} is being rebuilt by another process")
                 yield connection
             finally:
-                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with suppress(*ANY_ERROR):
                     await connection.execute("SELECT pg_advisory_unlock_all(); RESET ALL")
 
     async def _resumable(self, connection: Any) -> ShardCheckpoints | None:

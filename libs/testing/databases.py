@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.postgres.migrate import migrate
 
 Result = TypeVar("Result")
@@ -172,7 +173,7 @@ class _DatabasePool:
                         f" SELECT * FROM json_populate_recordset(NULL::{table}, $1)",
                         text,
                     )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except ANY_ERROR:
             return False
         finally:
             await connection.close()

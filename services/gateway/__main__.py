@@ -1,30 +1,15 @@
 """`python -m services.gateway`: run and migrate the gateway, issue keys, manage accounts."""
 
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from libs.process.commands import command_line
-from libs.process.service import Service
-from services.gateway import bootstrap
+from libs.process.service import open_command_context
 from services.gateway.administration.cli.commands import account_commands, add_create_admin
 from services.gateway.api_keys.cli import key_commands
-from services.gateway.context import Deps
+from services.gateway.bootstrap import SERVICE
 from services.gateway.sessions.cli import add_rotate_signing_key
-from services.gateway.settings import Settings
 
-SERVICE = Service(
-    name=bootstrap.SERVICE,
-    settings=Settings,
-    open_app=bootstrap.open_app,
-    projections=bootstrap.projections,
-    open_tasks=bootstrap.open_tasks,
-)
-
-
-def open_deps() -> AbstractAsyncContextManager[Deps]:
-    """The dependencies of the commands."""
-    return bootstrap.open_deps(SERVICE.read_settings())
-
-
+open_deps = partial(open_command_context, SERVICE)
 app = command_line(SERVICE)
 add_create_admin(app, open_deps)
 add_rotate_signing_key(app)

@@ -7,19 +7,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.process.context import ApiContext, extended
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.ingest.context import Deps
 from services.ingest.dashboard.api import boxes, dashboard, stream
-from services.ingest.dashboard.api.live import Live
-from services.ingest.dashboard.api.overview import PROJECTIONS
 from services.ingest.dashboard.read_models import activity, box, presence
 from services.ingest.dashboard.stores import PastCache
 from services.ingest.exports.api import export
@@ -52,7 +49,7 @@ ROUTERS: Final = (
 def manners(settings: Settings) -> Manners:
     """The bodies that ingest accepts, and the shape of its refusals."""
     return Manners(
-        shape=detail_shape,
+        shape=DETAIL,
         max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
         outer=[Middleware(normalize_paths)],
@@ -62,11 +59,6 @@ def manners(settings: Settings) -> Manners:
 @asynccontextmanager
 async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Deps]:
     """What the routes of ingest receive."""
-
-    async def positions() -> object:
-        moved = await api.consistency.positions()
-        return [moved.get(name) for name in PROJECTIONS]
-
     yield extended(
         Deps,
         api,
@@ -74,14 +66,8 @@ async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Dep
         export_slots=asyncio.Semaphore(api.settings.export_slots),
         as_of_slots=asyncio.Semaphore(api.settings.as_of_slots),
         past_cache=PastCache(),
-        positions=positions,
         items_in_box=partial(logged_items.of_box, api.reading),
     )
-
-
-def show_live(app: FastAPI) -> None:
-    """Give the app the hub of its live dashboards."""
-    app.state.live = Live(app.state.deps)
 
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
@@ -104,7 +90,6 @@ SERVICE: Final = Service(
     routers=ROUTERS,
     manners=manners,
     open_api=open_deps,
-    on_app=show_live,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

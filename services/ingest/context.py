@@ -19,9 +19,6 @@ LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
 """The large bodies that are read at the same time: one of the largest allowed size."""
 
 
-Positions: TypeAlias = Callable[[], Awaitable[object]]
-"""The positions of the dashboard's read models: unequal if a read model has moved."""
-
 ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
 """Pages of the items in the log of a tenant, box and code: see `logged_items.of_box`."""
 
@@ -39,7 +36,6 @@ class Deps(ApiContext[Settings, IngestEvent]):
     export_slots: asyncio.Semaphore
     as_of_slots: asyncio.Semaphore
     past_cache: "PastCache"
-    positions: Positions
     items_in_box: ItemsInBox
     large_bodies: WeightedSemaphore = field(
         default_factory=lambda: WeightedSemaphore(LARGE_BODIES_BYTES)

@@ -7,18 +7,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from libs.http.live import StreamSettings
 from libs.process.context import ApiSettings
 from libs.settings import ServiceSettings
 
 
-class Settings(ApiSettings):
+class Settings(StreamSettings, ApiSettings):
     """Read from `INGEST_…`, the time zone also from `TIMEZONE`.
 
     A changed `timezone` applies to new scans at once, and to old ones after a rebuild of
-    `activity`, `scan_log`, `box` and `removal`. A device time before `not_before` is rejected. Live
-    streams read the read models after they were written to, at most every `stream_poll_seconds` and
-    at least every `stream_idle_seconds`. The response to a batch waits up to
-    `visible_wait_seconds` until the dashboard shows the batch; 0 means no wait.
+    `activity`, `scan_log`, `box` and `removal`. A device time before `not_before` is rejected. The
+    response to a batch waits up to `visible_wait_seconds` until the dashboard shows the batch; 0
+    means no wait.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
@@ -32,11 +32,8 @@ class Settings(ApiSettings):
     max_range_days: int = Field(default=92, ge=1, le=366)
     parallel_exports: int = Field(default=2, ge=1, le=50)
     parallel_as_of: int = Field(default=2, ge=1, le=50)
-    max_streams: int = Field(default=100, ge=1, le=10_000)
     stream_poll_seconds: float = Field(default=0.25, gt=0, le=10)
     stream_idle_seconds: float = Field(default=5.0, gt=0, le=60)
-    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
-    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
     visible_wait_seconds: float = Field(default=0.05, ge=0, le=1)
     sheets_api_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://")
 

@@ -3,7 +3,7 @@
 No subject is imported here; their types are imported for the type checker only.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
@@ -15,28 +15,23 @@ from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
 
 from contracts.scale_bridge import DeviceId, OperationId, ScaleBridgeEvent
-from libs.clock import Clock
 from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore
-from libs.http.auth import Permission, Principal, TokenVerifier
-from libs.http.problems import Problem, encodable
-from libs.http.revocations import Revocations
+from libs.http.auth import Permission, Principal
+from libs.http.shapes import CODED, ErrorRow
 from libs.http.visible import visible
-from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
-from libs.security.sealing import Seal
-from libs.telemetry.traces import Telemetry, current_traceparent
+from libs.process import context as frame
+from libs.telemetry.traces import current_traceparent
 
 if TYPE_CHECKING:
     from services.scale_bridge.barcodes.domain import Rules
     from services.scale_bridge.catalogue.stores.cache import CatalogueCache
     from services.scale_bridge.devices.handlers.device import LoadedDevice
-    from services.scale_bridge.driver.domain.address import Policy
     from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
-    from services.scale_bridge.operations.stores.work import Job, Work
-    from services.scale_bridge.settings import Settings
-    from services.scale_bridge.transfer.stores.breakers import Breakers
+    from services.scale_bridge.operations.stores.work import Job
+    from services.scale_bridge.settings import Settings  # noqa: F401 -- named in base classes
 
 
 class AfterFetch(Protocol):
@@ -72,69 +67,25 @@ class Hooks:
     bridge_owner: Callable[[Pool, str, UUID], Awaitable[UUID | None]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What commands work with. `pool` is in system scope; operations have `operation_seconds`.
-
-    A new device gets an interval of `default_interval` minutes, no schedule if it is None.
-    `rules` caches barcode rules by tenant and owner, with the version of their stream.
+@dataclass(frozen=True, kw_only=True)
+class Context(frame.Context["Settings", ScaleBridgeEvent]):
+    """What commands work with. `rules` caches barcode rules by tenant and owner, each with the
+    version of their stream.
     """
 
-    store: EventStore[ScaleBridgeEvent]
-    pool: Pool
-    seal: Seal
-    policy: "Policy"
-    work: "Work"
-    breakers: "Breakers"
-    zone: ZoneInfo
-    clock: Clock
     catalogues: "CatalogueCache"
     hooks: Hooks
-    operation_seconds: float = 120.0
-    clear_on_upload: bool = False
-    diagnose: bool = False
-    diagnose_auto: bool = False
-    default_interval: int | None = None
     rules: dict[str, tuple["Rules", int]] = field(default_factory=dict)
 
 
-class Consistency(Protocol):
-    """Waits for read models to have the events of a token."""
+@dataclass(frozen=True, kw_only=True)
+class ApiContext(frame.ApiContext["Settings", ScaleBridgeEvent], Context):
+    """What routes work with, and the commands that they give."""
 
-    async def wait_visible(
-        self, models: Sequence[str], tokens: Sequence[str], within: float
-    ) -> bool:
-        """Whether the read models have the events of the tokens within so many seconds."""
-        ...
-
-    async def caught_up(self, model: str, tenant: str) -> bool:
-        """Whether a read model has all present events of a tenant before a deadline."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ApiContext:
-    """What routes work with. `reading` is a pool in tenant scope, for queries only."""
-
-    settings: "Settings"
-    context: Context
     completions: "CompletionWaiter"
-    reading: Pool
-    clock: Clock
-    verifier: TokenVerifier
-    revocations: Revocations
-    consistency: Consistency
-    telemetry: Telemetry
-    doorbell: Doorbell
 
 
-async def api_context(request: Request) -> ApiContext:
-    """The context of the app."""
-    context: ApiContext = request.app.state.deps
-    return context
-
-
-Scales = Annotated[ApiContext, Depends(api_context)]
+Scales = Annotated[ApiContext, Depends(frame.running)]
 
 JSON: Final = "application/json"
 
@@ -169,18 +120,10 @@ Reader = Annotated[Principal, Depends(Allowed("scales:read"))]
 Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
 
 
-def problem_shape(error: Problem) -> Response:
-    """`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
-    detail = (
-        error.fastapi_detail if error.fastapi_detail is not None else error.detail or error.title
-    )
-    if isinstance(detail, list):
-        detail = [{**fault, "input": None} for fault in detail]
-    headers = dict(error.headers)
-    if error.type == InvalidToken.__name__:
-        headers.pop("WWW-Authenticate", None)
-    body = {"detail": encodable(detail), "code": error.type}
-    return JSONResponse(body, error.status, headers=headers)
+SHAPE: Final = CODED.with_rows(
+    {InvalidToken: ErrorRow(401, "InvalidToken", "Invalid token", headers={})}
+)
+"""`{"detail": …, "code": …}` with a stable code, and nothing of the request (R16)."""
 
 
 def unfit(*faults: tuple[tuple[str, ...], str]) -> HTTPException:
@@ -212,5 +155,4 @@ def problem(status: int, detail: str, code: str, retry_after: float | None = Non
 
 async def own_device(scales: ApiContext, caller: Principal, number: int) -> "LoadedDevice":
     """A device of the caller by its number. Raises DeviceUnknown, also for another owner's."""
-    hooks = scales.context.hooks
-    return await hooks.own_device(scales.context, caller, number)
+    return await scales.hooks.own_device(scales, caller, number)

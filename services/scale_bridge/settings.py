@@ -147,6 +147,10 @@ class Settings(ServiceSettings):
         """The keys that seal passwords, newest first."""
         return keys_of(self.seal_keys)
 
+    def seal(self) -> Seal:
+        """Seals the scales' passwords."""
+        return Seal(self.sealing_keys)
+
     @property
     def default_interval(self) -> int | None:
         """The interval of a new device in minutes; None if it gets no schedule."""

@@ -19,9 +19,9 @@ from libs.process.commands import _open_worker
 from libs.process.service import Service, open_app, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing import databases
-from services.gateway.__main__ import SERVICE as GATEWAY
+from services.gateway.bootstrap import SERVICE as GATEWAY
 from services.ingest.bootstrap import SERVICE as INGEST
-from services.scale_bridge.__main__ import SERVICE as SCALE_BRIDGE
+from services.scale_bridge.bootstrap import SERVICE as SCALE_BRIDGE
 from tests.services.gateway.app import gateway_settings
 from tests.services.ingest.history import SETTINGS as INGEST_SETTINGS
 from tests.services.scale_bridge.service import scale_settings
@@ -68,7 +68,7 @@ async def connections(
     with counting(monkeypatch) as sizes:
         async with AsyncExitStack() as worker:
             await _open_worker(service, settings, telemetry, worker)
-            await worker.enter_async_context(open_tasks(service, settings, telemetry))
+            await worker.enter_async_context(open_tasks(service, settings))
         async with open_app(service, settings, telemetry, {}):
             pass
     await telemetry.stop()

@@ -18,6 +18,7 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.testing.polling import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.patches import SCHEMA
@@ -179,7 +180,7 @@ class Arena:
         while True:
             try:
                 row = await self.lab.pool.fetchrow(_POSITIONS)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except ANY_ERROR:
                 await asyncio.sleep(0.05)
             else:
                 assert row is not None

@@ -39,7 +39,7 @@ from libs.security.tokens import SigningKey, issue
 from libs.testing.polling import eventually
 from services.gateway.api_keys import handlers as api_keys
 from services.gateway.api_keys.read_models import keys_of
-from services.gateway.bootstrap import open_deps
+from services.gateway.bootstrap import SERVICE as GATEWAY_SERVICE
 from services.gateway.settings import Settings as GatewaySettings
 
 INGEST = SERVICES[0]
@@ -198,13 +198,15 @@ class House:
         """A client at the gateway with a new key, by default of a new tenant."""
         settings = GatewaySettings.from_env("GATEWAY", self.environment)
         tenant = tenant or f"tenant-{uuid4().hex[:12]}"
-        async with open_deps(settings) as deps:
+        async with GATEWAY_SERVICE.open_context(settings) as context:
             issued = await api_keys.issue(
-                deps.store, tenant=tenant, name="a test", scopes=SCOPES, actor="a test"
+                context.store, tenant=tenant, name="a test", scopes=SCOPES, actor="a test"
             )
 
             async def is_listed() -> bool:
-                return issued.key_id in [one.key_id for one in await keys_of(deps.pool, tenant)]
+                return issued.key_id in [
+                    one.key_id for one in await keys_of(context.system, tenant)
+                ]
 
             # A door that was asked too early remembers for two seconds that the key is unknown.
             await eventually(is_listed)

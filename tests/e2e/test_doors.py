@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from libs.http.auth import Permission
 from libs.http.undeclared import required_access
 from libs.postgres.doorbell import Doorbell
-from libs.process.service import Service, make_app
+from libs.process.service import make_app
 from libs.telemetry.traces import set_up
 from services.gateway.doors.domain.door import WEBSOCKET, Door
 from services.gateway.doors.domain.doors import SCALES, SCAN
@@ -35,8 +35,7 @@ def app_of(service: Any) -> Any:
         max_bridges=1,
         debug=False,
     )
-    framed = isinstance(service.SERVICE, Service)
-    name = service.SERVICE.name if framed else service.SERVICE
+    name = service.SERVICE.name
     deps = SimpleNamespace(
         settings=settings,
         telemetry=set_up(name),
@@ -44,9 +43,7 @@ def app_of(service: Any) -> Any:
         revocations=SimpleNamespace(check=None),
         doorbell=Doorbell("postgresql://nowhere", name),
     )
-    if framed:
-        return make_app(service.SERVICE, cast(Any, deps))
-    return service.create_app(cast(Any, deps))
+    return make_app(service.SERVICE, cast(Any, deps))
 
 
 def template(path: str) -> str:

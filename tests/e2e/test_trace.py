@@ -15,7 +15,7 @@ from libs.process.lifecycle import serve
 from libs.process.service import Service, open_app
 from libs.telemetry.traces import set_up
 from libs.testing.polling import eventually
-from services.gateway.__main__ import SERVICE as GATEWAY
+from services.gateway.bootstrap import SERVICE as GATEWAY
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest.bootstrap import SERVICE as INGEST
 from services.ingest.settings import Settings as IngestSettings

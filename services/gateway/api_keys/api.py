@@ -59,9 +59,9 @@ class NewKey(BaseModel):
 
 @router.get("")
 async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> dict[str, Any]:
-    """All keys of a tenant, the revoked ones too, oldest first. New ones appear within moments."""
+    """List the keys of a tenant, the revoked ones too, oldest first; new ones appear in moments."""
     owner = _tenant(gateway, admin, tenant)
-    found, used = await keys_of(gateway.pool, owner), await last_uses(gateway.pool, owner)
+    found, used = await keys_of(gateway.system, owner), await last_uses(gateway.system, owner)
     now = gateway.identity.clock()
     return {"tenant": owner, "keys": [_present(one, used, now) for one in found]}
 
@@ -70,7 +70,7 @@ async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> 
 async def issue_key(
     body: NewKey, response: Response, gateway: Gateway, admin: Admin
 ) -> dict[str, Any]:
-    """Give out a key: 201 with the key itself, which is shown this once. 422 if it would be of no
+    """Issue a key: 201 with the key itself, which is shown this once. 422 if it would be of no
     use or hold a scope that the caller cannot give."""
     response.headers["Cache-Control"] = "no-store"
     owner = _tenant(gateway, admin, body.tenant)
@@ -97,12 +97,12 @@ async def issue_key(
 async def show_key(
     key_id: UUID, gateway: Gateway, admin: Admin, tenant: OfTenant = None
 ) -> dict[str, Any]:
-    """One key; 404 if the tenant has no such key."""
+    """Read one key; 404 if the tenant has no such key."""
     owner = _tenant(gateway, admin, tenant)
-    found = await key_of(gateway.pool, owner, key_id)
+    found = await key_of(gateway.system, owner, key_id)
     if found is None:
         raise KeyUnknown
-    used = await last_uses(gateway.pool, owner)
+    used = await last_uses(gateway.system, owner)
     return _present(found, used, gateway.identity.clock())
 
 
@@ -114,7 +114,7 @@ async def revoke_key(
     tenant: OfTenant = None,
     reason: Annotated[str, Query(min_length=1, max_length=200)] = REASON,
 ) -> None:
-    """Take a key back for good; 204 again for one that was. Doors hear of it within seconds."""
+    """Revoke a key for good; 204 again for a revoked one. Doors refuse it within seconds."""
     owner = _tenant(gateway, admin, tenant)
     await keys.revoke(
         gateway.store,

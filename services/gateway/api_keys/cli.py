@@ -88,11 +88,11 @@ def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
 
 
 async def _table(deps: Deps, tenant: str) -> Table:
-    used = await last_uses(deps.pool, tenant)
+    used = await last_uses(deps.system, tenant)
     # Ids are for copying: they wrap and are never cut.
     key_id = Column("key id", overflow="fold")
     table = Table(key_id, "name", "begins with", "scopes", "last used", "expires", "revoked")
-    for key in await keys_of(deps.pool, tenant):
+    for key in await keys_of(deps.system, tenant):
         moments = (used.get(key.key_id), key.expires_at, key.revoked_at)
         texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
         table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), *texts)

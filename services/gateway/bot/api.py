@@ -14,7 +14,7 @@ from libs.http.auth import public
 from services.gateway.bot import handlers as bots
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.small_body import limited
-from services.gateway.telegram.adapters import Failed
+from services.gateway.telegram.adapters import Failed, webhook_secret
 
 # Public: the webhook authenticates Telegram by its secret, and the status contains no secrets.
 router = APIRouter(prefix="/api/telegram", tags=["telegram"], dependencies=[Depends(public)])
@@ -31,7 +31,7 @@ async def webhook(request: Request, gateway: Gateway, background: BackgroundTask
     Anything but 200 makes Telegram send it again. 401 without its secret, 400 for what is no JSON,
     413 for a body no Update has.
     """
-    _authenticate(request.headers.get(SECRET_HEADER, ""), gateway.webhook_secret)
+    _authenticate(request.headers.get(SECRET_HEADER, ""), gateway.settings.bot_token)
     body = await Request(request.scope, limited(request, MAX_UPDATE_BYTES)).body()
     context = gateway.code_context
     answer = await bots.handle(
@@ -64,15 +64,13 @@ async def webhook_status(gateway: Gateway) -> dict[str, Any]:
 @asynccontextmanager
 async def webhook_registered(deps: Deps) -> AsyncIterator[None]:
     """Register the webhook with Telegram in the background, while the API already answers."""
-    bot, url, secret = (
-        deps.code_context.bot,
-        deps.settings.telegram_webhook_url,
-        deps.webhook_secret,
-    )
-    if bot is None or url is None or secret is None:
+    bot, token = deps.code_context.bot, deps.settings.bot_token
+    url = deps.settings.telegram_webhook_url
+    if bot is None or url is None or token is None:
         yield
         return
-    registration = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
+    registering = bots.set_webhook(bot, url, secret=webhook_secret(token))
+    registration = asyncio.create_task(registering)
     try:
         yield
     finally:
@@ -80,8 +78,8 @@ async def webhook_registered(deps: Deps) -> AsyncIterator[None]:
         await asyncio.gather(registration, return_exceptions=True)
 
 
-def _authenticate(header: str, secret: str | None) -> None:
-    if secret is None or not hmac.compare_digest(header.encode(), secret.encode()):
+def _authenticate(header: str, token: str | None) -> None:
+    if token is None or not hmac.compare_digest(header.encode(), webhook_secret(token).encode()):
         raise Unauthenticated
 
 

@@ -6,20 +6,29 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from services.gateway.doors.domain.door import Door, Rule
+from services.gateway.doors.domain.door import AuthScheme, Door, Rule
 
 Document: TypeAlias = dict[str, Any]
 
 KEY: Final = "ApiKey"
 TOKEN: Final = "AccessToken"  # noqa: S105 - the name of a scheme
-SCHEMES: Final[Document] = {
-    KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    TOKEN: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-}
+LOGIN: Final = "Login"
+"""The scheme of a door whose clients log in by a form (OAuth 2, password)."""
 OURS: Final = "Gateway"
 """The prefix of a schema of the gateway whose name the service uses for another one."""
+GROUPS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("crm", "kiosk", "scales"), "logins and users"),
+    "auth": "logins",
+    "shop": "users",
+    "identity": "sessions, keys and passwords",
+    "oauth": "approval of devices",
+}
+"""The headings of operations of the gateway by their tags, for tags that are not clear."""
 
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
+_REFERENCE: Final = re.compile(r"\s*\((?:[^()]*§[^()]*|R\d+)\)")
+"""A reference to a specification, which the readers of a document do not have."""
+_CLAUSE: Final = re.compile(r"[.;:](?:\s|$)")
 _SCHEMA: Final = re.compile(r'"#/components/schemas/([^"]+)"')
 METHODS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options"})
 
@@ -31,22 +40,32 @@ def door_document(
     of the gateway's routes; `base` the path that the door's clients use in front.
 
     Of the service it has the operations that a rule permits. Schemas of the same name are kept
-    apart.
+    apart. The first clause of its description is an operation's summary.
     """
     service_document: Document = {} if service is None else service
     own_document = _renamed(own, _clashing(schemas_of(service_document), schemas_of(own)))
     paths = dict(_permitted(door, service_document.get("paths", {})))
     for path, operations in own_document.get("paths", {}).items():
         # Where both have an operation, the door leads to the service.
-        paths[path] = {**operations, **paths.get(path, {})}
+        paths[path] = {**_grouped(operations), **paths.get(path, {})}
+    paths = {path: _readable(operations) for path, operations in paths.items()}
     needed = _needed(paths, {**schemas_of(own_document), **schemas_of(service_document)})
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"Tillstream: {door.name}", "version": version},
+        "info": {
+            "title": f"Tillstream: {door.name}",
+            "version": version,
+            "description": door.about,
+        },
         "servers": [{"url": base or "/"}],
         "paths": paths,
-        "components": {"schemas": needed, "securitySchemes": SCHEMES},
+        "components": {"schemas": needed, "securitySchemes": _schemes(door, paths, base)},
     }
+
+
+def schemes_of(door: Door) -> tuple[str, ...]:
+    """The security schemes of operations that want an access token."""
+    return (LOGIN, TOKEN) if door.form_login else (TOKEN,)
 
 
 def schemas_of(document: Document) -> Document:
@@ -60,14 +79,76 @@ def with_security(operation: Document, scope: str | None, *, schemes: Iterable[s
     if scope is None:
         return {**operation, "security": []}
     roles = [scope] if scope else []
-    return {**operation, "security": [{scheme: roles} for scheme in schemes]}
+    security = [{scheme: [] if scheme == LOGIN else roles} for scheme in schemes]
+    return {**operation, "security": security}
+
+
+def _schemes(door: Door, paths: Document, base: str) -> Document:
+    """The security schemes that operations use."""
+    flow = {"tokenUrl": f"{base}{door.form_login}", "scopes": {}}
+    schemes: Document = {
+        LOGIN: {
+            "type": "oauth2",
+            "description": "E-mail address and password; the client's id and secret stay empty.",
+            "flows": {"password": flow},
+        },
+        KEY: {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "An API key, which an administrator issues.",
+        },
+        TOKEN: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The `access_token` that a login answers.",
+        },
+    }
+    used = {
+        name
+        for operations in paths.values()
+        for method in METHODS & operations.keys()
+        for alternative in operations[method].get("security", ())
+        for name in alternative
+    }
+    return {name: scheme for name, scheme in schemes.items() if name in used}
+
+
+def _grouped(operations: Document) -> Document:
+    return {
+        method: {**one, "tags": list(dict.fromkeys(GROUPS.get(tag, tag) for tag in one["tags"]))}
+        if "tags" in one
+        else one
+        for method, one in operations.items()
+    }
+
+
+def _readable(operations: Document) -> Document:
+    return {
+        method: _with_summary(one) if method in METHODS else one
+        for method, one in operations.items()
+    }
+
+
+def _with_summary(operation: Document) -> Document:
+    """The operation with its summary and required permission in words."""
+    text = _REFERENCE.sub("", operation.get("description", ""))
+    clause = " ".join(_CLAUSE.split(text, maxsplit=1)[0].split())
+    security = operation.get("security", ())
+    scopes = {scope for one in security for roles in one.values() for scope in roles}
+    needs = [f"Needs the permission `{scope}`." for scope in sorted(scopes)]
+    described = {"description": "\n\n".join(filter(None, (text, *needs)))} if text or needs else {}
+    return {**operation, **({"summary": clause} if clause else {}), **described}
 
 
 def _permitted(door: Door, paths: Mapping[str, Any]) -> Iterator[tuple[str, Document]]:
+    own = schemes_of(door)
+    schemes = (KEY, *own) if door.auth_scheme is AuthScheme.API_KEY else (*own, KEY)
     for path, operations in paths.items():
         rules = door.rules_for(_PARAMETER.sub("{}", path))
         permitted = {
-            method: with_security(operation, rule.scope, schemes=(KEY, TOKEN))
+            method: with_security(operation, rule.scope, schemes=schemes)
             for method, operation in operations.items()
             if method in METHODS and (rule := _rule_for(rules, method)) is not None
         }

@@ -1,8 +1,10 @@
-"""Refresh and logout at the paths that crm and kiosks share.
+"""The routes of all realms, and refresh and logout at the paths that crm and kiosks share.
 
-The realm is that of the request's door. At the root a refresh token in the body means the crm, one
-in the cookie the kiosks; without either, the access token decides.
+There the realm is that of the request's door. At the root a refresh token in the body means the
+crm, one in the cookie the kiosks; without either, the access token decides.
 """
+
+from importlib import import_module
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +15,7 @@ from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.local_routes import door_of
-from services.gateway.realms.crm.api import login as crm_login
+from services.gateway.realms.crm.api import face as crm_face
 from services.gateway.realms.kiosk.api import login as kiosk_login
 from services.gateway.realms.kiosk.api.cookie import token_in
 from services.gateway.realms.kiosk.api.route import KioskRoute
@@ -44,7 +46,7 @@ async def refresh(
     token = body.refresh_token if body is not None else None
     door = door_of(request.scope)
     if door != Realm.KIOSK and token is not None:
-        return await crm_login.refresh(token, gateway)
+        return await crm_face.refresh(gateway, token)
     # A body without a token is a 422 of the crm, unless there is a cookie.
     if door == Realm.CRM or (body is not None and token_in(request) is None and not door):
         missing = {"type": "missing", "loc": ("body", "refresh_token"), "msg": "Field required"}
@@ -65,5 +67,11 @@ async def logout(
     token = body.refresh_token if body is not None else None
     realm = claimed_realm(request.scope)
     if realm == Realm.CRM or (realm is None and (token is not None or token_in(request) is None)):
-        return await crm_login.logout(request, gateway, token)
+        return await crm_face.logout(request, gateway, token)
     return await kiosk_login.logout(request, gateway)
+
+
+def routers() -> list[APIRouter]:
+    """The routes of all realms, in the order of the table: `ROUTERS` of each one's room `api`."""
+    rooms = [import_module(f"{__package__}.{realm}.api") for realm in Realm]
+    return [*(one for room in rooms for one in room.ROUTERS), router]

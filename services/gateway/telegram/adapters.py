@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from libs.http.client import open_client
+from services.gateway.settings import Settings
 from services.gateway.telegram.domain.bot_update import BUTTON, Button, Keyboard
 
 CALL_SECONDS: Final = 5.0
@@ -208,6 +209,16 @@ async def open_bot(url: str, token: str) -> AsyncIterator[Bot]:
     """The client of the bot with this token at the Bot API at `url`, closed at exit."""
     async with open_client(total_seconds=CALL_SECONDS, connections=20) as session:
         yield Bot(session, url=url, token=token)
+
+
+@asynccontextmanager
+async def open_configured_bot(settings: Settings) -> AsyncIterator[Bot | None]:
+    """The bot of the settings; None without a token."""
+    if settings.bot_token is None:
+        yield None
+        return
+    async with open_bot(settings.telegram_url, settings.bot_token) as bot:
+        yield bot
 
 
 def webhook_secret(token: str) -> str:

@@ -5,7 +5,6 @@ Pages of `scan_log` through a cursor, so neither Postgres nor the service holds 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -84,7 +83,7 @@ async def in_time(
     """
     first = after["day"] if after else scan_filter.days.first
     matching = _matching(scan_filter, kind) if removed else _live(scan_filter, kind)
-    for day in (day for day in _days(scan_filter) if day >= first):
+    for day in (day for day in scan_filter.days if day >= first):
         rows = matching.where(SCAN_LOG.c.day == day).order_by(*_TIME)
         if after and day == first:
             rows = rows.where(_later_than(after))
@@ -127,7 +126,3 @@ def _within(scan_filter: ScanFilter) -> ColumnElement[bool]:
 
 def _later_than(row: query.Row) -> ColumnElement[bool]:
     return tuple_(*_TIME) > tuple_(*(row[column.name] for column in _TIME))
-
-
-def _days(scan_filter: ScanFilter) -> list[date]:
-    return [scan_filter.days.first + timedelta(days=n) for n in range(len(scan_filter.days))]

@@ -4,11 +4,10 @@ They work on the database directly, so they work while the API is down. Exit sta
 1 when refused (the reason is printed), 2 for wrong arguments.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -18,15 +17,16 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from libs.errors import Refused, Unavailable
+from libs.errors import Refused
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import tenant_transaction
+from libs.process.database_command import exit_with
 from services.ingest.context import Deps
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import AlreadyDecided, StillWrong
-from services.ingest.quarantine.handlers import quarantine as handlers
 from services.ingest.quarantine.handlers.correction import Correction, read_correction
+from services.ingest.quarantine.handlers.quarantine import QuarantineCommands, inspect
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.handlers.body import BadRequest
 
@@ -133,22 +133,18 @@ def _add_drop(app: typer.Typer, open_deps: OpenDeps) -> None:
         _run(open_deps, lambda deps: _drop(deps, id, reason, tenant, as_json=as_json))
 
 
-def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[int]]) -> None:
+def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[int]]) -> NoReturn:
     """Run `work` and exit with the status it returns; print a refusal as one sentence."""
 
     async def run() -> int:
         async with open_deps() as deps:
             try:
                 return await work(deps)
-            except (Refused, Unavailable) as refused:
+            except Refused as refused:
                 Console(stderr=True).print(_refusal(refused, deps), markup=False)
                 return 1
 
-    try:
-        raise typer.Exit(asyncio.run(run()))
-    except Unavailable as error:
-        Console(stderr=True).print(str(error), markup=False)
-        raise typer.Exit(1) from error
+    exit_with(run())
 
 
 def _status(which: str) -> Status | None:
@@ -206,7 +202,7 @@ async def _count(deps: Deps, filters: QuarantineFilter, *, as_json: bool) -> int
 
 async def _show(deps: Deps, id: UUID, tenant: str, *, as_json: bool) -> int:
     not_before, zone = deps.settings.plausible_from, deps.settings.zone
-    inspected = await handlers.inspect(deps.store, id, tenant=tenant, not_before=not_before)
+    inspected = await inspect(deps.store, id, tenant=tenant, not_before=not_before)
     event = presenters.inspection(inspected, zone)
     table = Table("", "", show_header=False)
     table.add_row("id", event.id)
@@ -227,10 +223,7 @@ async def _mend(
     deps: Deps, id: UUID, correction: Correction | None, tenant: str, *, as_json: bool
 ) -> int:
     """Apply the correction; without one, try the event again as it arrived."""
-    if correction is None:
-        done = await handlers.replay(deps.store, id, **_decision(deps, tenant))
-    else:
-        done = await handlers.mend(deps.store, id, correction, **_decision(deps, tenant))
+    done = await _commands(deps, tenant).mend(id, correction)
     known = ", which was known before" if done.duplicate else ""
     _print(presenters.mended(done), f"mended: it is scan {done.scan_id}{known}", as_json=as_json)
     return 0
@@ -238,12 +231,12 @@ async def _mend(
 
 async def _replay_many(deps: Deps, filters: QuarantineFilter, *, as_json: bool) -> int:
     """Try every matching event again; the status is 1 if some stay in quarantine."""
-    results = dict(await handlers.replay_each(deps.store, (), **_decision(deps, filters.tenant)))
+    results = dict(await _commands(deps, filters.tenant).replay_each(()))
     after: UUID | None = None
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         bar = progress.add_task("trying again", total=await _total(deps, filters))
         while ids := await _ids(deps, filters, after):
-            page = await handlers.replay_each(deps.store, ids, **_decision(deps, filters.tenant))
+            page = await _commands(deps, filters.tenant).replay_each(ids)
             results = {name: results[name] + number for name, number in page.items()}
             progress.advance(bar, len(ids))
             after = ids[-1]
@@ -255,8 +248,7 @@ async def _replay_many(deps: Deps, filters: QuarantineFilter, *, as_json: bool) 
 
 
 async def _drop(deps: Deps, id: UUID, reason: str, tenant: str, *, as_json: bool) -> int:
-    metadata = Metadata(tenant=tenant, actor=ACTOR)
-    await handlers.drop(deps.store, id, reason=reason, metadata=metadata, now=deps.clock())
+    await _commands(deps, tenant).drop(id, reason)
     _print(presenters.Done(True, "dropped"), "dropped", as_json=as_json)
     return 0
 
@@ -271,13 +263,13 @@ async def _ids(deps: Deps, filters: QuarantineFilter, after: UUID | None) -> Seq
         return await quarantine.ids(connection, filters, after=after, limit=AT_ONCE)
 
 
-def _decision(deps: Deps, tenant: str) -> dict[str, Any]:
-    """The arguments that the handlers of a correction have in common."""
-    return {
-        "metadata": Metadata(tenant=tenant, actor=ACTOR),
-        "now": deps.clock(),
-        "not_before": deps.settings.plausible_from,
-    }
+def _commands(deps: Deps, tenant: str) -> QuarantineCommands:
+    return QuarantineCommands(
+        store=deps.store,
+        metadata=Metadata(tenant=tenant, actor=ACTOR),
+        now=deps.clock(),
+        not_before=deps.settings.plausible_from,
+    )
 
 
 def _refusal(refused: Exception, deps: Deps) -> str:

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
 from libs.http.manifest import traffic
+from libs.http.paging import Offset
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
@@ -168,7 +169,7 @@ async def deletions(
     ingest: Ingest,
     query: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    offset: Offset = 0,
     token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who

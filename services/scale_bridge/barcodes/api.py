@@ -96,7 +96,7 @@ class Meaning(BaseModel):
 async def rules(scales: Scales, caller: Reader) -> Rules:
     """The caller's rules."""
     owner = owner_of(caller.subject)
-    return _present(await handler.rules_of(scales.context, caller.tenant, owner))
+    return _present(await handler.rules_of(scales, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
@@ -105,9 +105,7 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
     rules = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=rules, set_by=caller.subject, now=scales.clock())
     try:
-        return _present(
-            await handler.set_rules(scales.context, command, request_metadata(request, caller))
-        )
+        return _present(await handler.set_rules(scales, command, request_metadata(request, caller)))
     except BadRules as error:
         flaws = [(("rules", str(one.index), one.field), one.why) for one in error.flaws]
         raise unfit(*flaws) from None
@@ -116,7 +114,7 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
     """The meaning of a barcode. 422 with a code of its own if it was misread or is unknown."""
-    rules = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
+    rules = await handler.rules_of(scales, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:
         decoded = meaning(rules, body.code.strip(" \t\r\n"), today=today)

@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 
 async def _context(connection: HTTPConnection) -> Context:
-    context: Context = connection.app.state.deps.context
+    context: Context = connection.app.state.deps
     return context
 
 
@@ -109,7 +109,9 @@ async def list_bridges(
             exchanges=agent.completed,
             last_exchange_at=agent.completed_at,
         )
-        for agent in await bridges.list_owned(context.pool, caller.tenant, owner_of(caller.subject))
+        for agent in await bridges.list_owned(
+            context.system, caller.tenant, owner_of(caller.subject)
+        )
     ]
 
 
@@ -119,7 +121,7 @@ async def show_key(
 ) -> Response:
     """Register the key that passwords are sealed to. Safe to repeat; another key is refused."""
     bridge_id = UUID(caller.subject)
-    if not await bridges.register_key(context.pool, caller.tenant, bridge_id, key.name, key.raw):
+    if not await bridges.register_key(context.system, caller.tenant, bridge_id, key.name, key.raw):
         raise KeyKnown
     return Response(status_code=204)
 
@@ -163,7 +165,7 @@ async def _serve(context: Context, caller: Principal, connection: "_WebSocketCon
     hello = await connection.receive()
     if not isinstance(hello, Hello) or hello.version != VERSION:
         raise Misunderstood("no greeting of this version")
-    pool, tenant, bridge_id = context.pool, caller.tenant, UUID(caller.subject)
+    pool, tenant, bridge_id = context.system, caller.tenant, UUID(caller.subject)
     connection_id = new_event_id()
     key = await bridges.connect(pool, tenant, bridge_id, connection_id, hello.program[:80])
     if key is None:
@@ -188,7 +190,7 @@ async def _serve(context: Context, caller: Principal, connection: "_WebSocketCon
 
 async def _disconnect(context: Context, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
     try:
-        await bridges.disconnect(context.pool, tenant, bridge_id, connection_id)
+        await bridges.disconnect(context.system, tenant, bridge_id, connection_id)
     except Unavailable:
         # Without heartbeats the agent soon counts as disconnected.
         log.info("bridge not written off")

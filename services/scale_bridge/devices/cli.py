@@ -52,7 +52,7 @@ async def _rotate(
     settings: "Settings", open_context: Callable[["Settings"], AbstractAsyncContextManager[Context]]
 ) -> Rotated:
     async with open_context(settings) as context:
-        async with acquire(context.pool) as connection:
+        async with acquire(context.system) as connection:
             devices = await device.every(connection)
         newest = Seal(settings.sealing_keys[:1])
         return await rotate(context, newest, devices, actor=ACTOR)

@@ -9,6 +9,8 @@ import structlog
 
 from libs.clock import Clock
 from libs.postgres.pool import Pool, acquire
+from libs.process.periodic import Periodic
+from services.scale_bridge.context import Context
 from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.monitoring.read_models.display_history import ScaleKey
 
@@ -24,6 +26,14 @@ BATCHES: Final = 20
 FIRST: Final[ScaleKey] = ("", UUID(int=0))
 
 log = structlog.get_logger(__name__)
+
+
+def retention(context: Context) -> Periodic | None:
+    """The job of workers; None if rows are kept for ever."""
+    if not (days := context.settings.shown_days):
+        return None
+    passes = Retention(pool=context.system, clock=context.clock, retained_for=timedelta(days=days))
+    return Periodic("forgetting", passes.run_once, ROUND_SECONDS)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -126,9 +126,9 @@ async def queue(
         asked_by=caller.subject,
         full=body.full,
     )
-    await operation.enqueue(scales.context, request)
+    await operation.enqueue(scales, request)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
-    return _job(operation_id, await operation.load(scales.context, caller.tenant, operation_id))
+    return _job(operation_id, await operation.load(scales, caller.tenant, operation_id))
 
 
 @router.get("/devices/{device_id}/operations")
@@ -155,11 +155,9 @@ async def history(
                 connection, tenant, device.device_id, limit=limit + 1, offset=offset
             )
         )
-    page, more = paging.page_of(rows, limit)
-    if more:
-        last = page[-1]
-        next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
-        paging.link_next(request, response, next_)
+    page = paging.linked(
+        request, response, rows, limit, lambda row: (row["queued_at"], row["operation_id"])
+    )
     return [_job_of_row(row) for row in page]
 
 
@@ -198,7 +196,7 @@ async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     failed = await _run_and_wait(scales, caller, device.device_id, Kind.FETCH)
     if failed is not None:
         return failed
-    loaded = await catalogue.load(scales.context, caller.tenant, device.device_id)
+    loaded = await catalogue.load(scales, caller.tenant, device.device_id)
     return await tagged_response(loaded.catalogue)
 
 
@@ -225,7 +223,7 @@ async def _job_of(
     scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     its_id, owner = OperationId(operation_id), owner_of(caller.subject)
-    state = await operation.load_owned(scales.context, caller.tenant, its_id, device_id, owner)
+    state = await operation.load_owned(scales, caller.tenant, its_id, device_id, owner)
     job = _job(its_id, state)
     return job if state.ended else await _with_progress(scales, caller.tenant, job)
 
@@ -292,7 +290,7 @@ async def _run_and_wait(
         asked_by=caller.subject,
         full=full,
     )
-    await operation.enqueue(scales.context, request)
+    await operation.enqueue(scales, request)
     ended = await scales.completions.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -19,6 +20,7 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquire
+from libs.process.periodic import Periodic
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue, TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
@@ -46,6 +48,8 @@ from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
+MISSING_SECONDS: Final = 15.0
+"""How often recent prices are set on scales that missed them."""
 GATHER: Final = timedelta(seconds=1)
 """Prices come in groups: one upload sends all that came within this time."""
 AT_ONCE: Final = 8
@@ -73,7 +77,7 @@ async def store_price(
 
 
 async def change_price(
-    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, trace: str | None = None
 ) -> list[DeviceId]:
     """Set a price on every scale of the tenant that sells the article, and queue uploads.
 
@@ -81,9 +85,13 @@ async def change_price(
     currency changes nothing. Raises what `store_price` raises, Unavailable, LogUnavailable; and
     BeyondModel if the model of a scale cannot show the price (SCL-8): all others have it then.
     """
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         stored = await store_price(
-            connection, change, tenant=tenant, currency=currency, trace=trace
+            connection,
+            change,
+            tenant=tenant,
+            currency=context.settings.currency,
+            trace=trace,
         )
         if stored is None:
             return []
@@ -144,7 +152,7 @@ async def _with_prices(
     }
     if not articles:
         return copy, {}
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         by_article = await prices.current(connection, tenant, articles, now)
     limits = await _limits(context, tenant, device_id)
     changes = await catalogue.changes_after(context, tenant, device_id, since)
@@ -171,10 +179,17 @@ async def _with_prices(
     return copy, by_article
 
 
+def catching_up(context: Context) -> Periodic:
+    """The job of workers that sets recent prices on scales that missed them."""
+    return Periodic(
+        "prices", partial(catch_up, context), max(context.settings.round_seconds, MISSING_SECONDS)
+    )
+
+
 async def catch_up(context: Context, *, limit: int = 500) -> int:
     """Set recent prices on scales that were not known to sell the article then; how many."""
     now = context.clock()
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
         current = {
             (one.tenant, one.article): price

@@ -14,7 +14,7 @@ from services.scale_bridge.prices import handlers as price
 NAME: Final = "price"
 
 
-def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
+def prices(context: Context) -> Reaction[ShopEvent]:
     """Apply a price once it is valid, unless a later one is valid by then.
 
     Until then clients see that it is coming.
@@ -26,7 +26,7 @@ def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
                 connection,
                 envelope.event,
                 tenant=envelope.tenant,
-                currency=currency,
+                currency=context.settings.currency,
                 trace=envelope.correlation_id,
             )
         except BadFields:
@@ -39,7 +39,6 @@ def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
             context,
             change,
             tenant=envelope.tenant,
-            currency=currency,
             trace=envelope.correlation_id,
         )
 

@@ -22,7 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
 from libs.http.app import create_app
 from libs.http.client import trace_headers
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
 from libs.telemetry import traces
 from libs.testing.callers import client_of
 
@@ -183,7 +183,7 @@ async def test_invalid_input_is_listed_without_repeating_it(client: AsyncClient)
 
 
 async def test_an_app_may_answer_problems_in_another_shape() -> None:
-    async with app_of(problem_shape=detail_shape) as client:
+    async with app_of(problem_shape=DETAIL) as client:
         invalid = await client.post("/api/boxes/7/scans", json={"code": "123456789"})
         known = {
             path: await client.get(path, headers={"X-Request-Id": "r-3"})
@@ -224,7 +224,7 @@ async def test_an_app_may_answer_problems_in_another_shape() -> None:
         b"",
     ],
 )
-@pytest.mark.parametrize("shape", [None, detail_shape])
+@pytest.mark.parametrize("shape", [None, DETAIL])
 async def test_hostile_json_gets_an_answer_that_is_json(body: bytes, shape: Any) -> None:
     async with app_of(**({"problem_shape": shape} if shape else {})) as client:
         answer = await client.post(

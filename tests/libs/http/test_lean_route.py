@@ -17,7 +17,7 @@ from libs.errors import Forbidden, NotFound, TooManyRequests, Unavailable
 from libs.http.app import create_app
 from libs.http.auth import Principal, public, require
 from libs.http.lean_route import LeanRoute, LeanRoutes, lean_routes_of
-from libs.http.problems import detail_shape, rfc9457_shape
+from libs.http.shapes import DETAIL, PROBLEM
 from libs.http.undeclared import required_access, undeclared_routes
 from libs.telemetry import traces
 from libs.testing.callers import bearer, client_of, verifier
@@ -106,7 +106,7 @@ def logged() -> Iterator[list[Any]]:
         yield lines
 
 
-@pytest.mark.parametrize("shape", [rfc9457_shape, detail_shape])
+@pytest.mark.parametrize("shape", [PROBLEM, DETAIL])
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_lean_route_answers_logs_and_counts_as_an_ordinary_one(
     name: str, shape: Any, logged: list[Any]
@@ -178,9 +178,7 @@ async def test_only_requests_for_ordinary_routes_reach_the_app() -> None:
         passed.append(scope["path"])
         await Response(status_code=404)(scope, receive, send)
 
-    lean = LeanRoutes(
-        otherwise, routes=lean_routes_of(app_of(LeanRoute).routes), shape=rfc9457_shape
-    )
+    lean = LeanRoutes(otherwise, routes=lean_routes_of(app_of(LeanRoute).routes), shape=PROBLEM)
     async with AsyncClient(transport=ASGITransport(lean), base_url="http://test") as client:
         await client.get(f"{PATH}/stream/")
         await client.get(PATH)

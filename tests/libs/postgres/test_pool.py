@@ -1,10 +1,12 @@
 """The rights and settings of a pooled connection, before and after its return."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -267,3 +269,26 @@ async def test_a_pool_never_has_more_connections_than_its_size(database: str, se
         await asyncio.gather(*(pool.execute("SELECT pg_sleep(0.01)") for _ in range(10)))
 
         assert pool.get_size() == 2
+
+
+@pytest.mark.parametrize("use", [acquire, partial(tenant_connection, tenant="demo")])
+async def test_a_connection_that_breaks_while_it_is_returned_fails_no_request(
+    database: str, service: str, use: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_off(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 11")
+
+    faults: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    async with pool_of(database, service) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(pool, "release", break_off)
+            async with use(pool) as connection:
+                answer = await connection.fetchval("SELECT 1")
+            await asyncio.sleep(0)
+            gc.collect()
+        pool.terminate()
+    loop.set_exception_handler(None)
+
+    assert (answer, faults) == (1, [])

@@ -1,10 +1,14 @@
 """Periodic jobs survive a failure and are not cut short by a stop."""
 
 import asyncio
+from typing import Final
 
 from libs.errors import Unavailable
-from libs.process.periodic import periodic
+from libs.postgres.doorbell import Doorbell
+from libs.process.periodic import Periodic, task_of
 from libs.testing.polling import PATIENCE_SECONDS
+
+DOORBELL: Final = Doorbell("postgresql://nowhere", "bakery")
 
 
 async def test_a_periodic_job_runs_again_after_a_failure_until_it_is_stopped() -> None:
@@ -19,7 +23,7 @@ async def test_a_periodic_job_runs_again_after_a_failure_until_it_is_stopped() -
         if runs == 4:
             stop.set()
 
-    await asyncio.wait_for(periodic("fail", job, seconds=0.001)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(task_of(Periodic("fail", job, 0.001), DOORBELL)(stop), PATIENCE_SECONDS)
 
     assert runs == 4
 
@@ -33,6 +37,6 @@ async def test_a_run_in_progress_is_finished_before_the_stop() -> None:
         await asyncio.sleep(0)
         finished = True
 
-    await asyncio.wait_for(periodic("last", job, seconds=60)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(task_of(Periodic("last", job, 60), DOORBELL)(stop), PATIENCE_SECONDS)
 
     assert finished

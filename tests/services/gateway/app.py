@@ -1,7 +1,7 @@
 """A gateway without a database, and a service behind it on loopback."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,18 @@ from libs.errors import Unavailable
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
+from libs.postgres.doorbell import Doorbell
+from libs.process.context import QueryContext
+from libs.process.service import open_service_context
+from libs.projections.consistency import Consistency
 from libs.security.api_keys import hash_key
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.bootstrap import create_app, make_deps, open_upstreams
+from services.gateway.bootstrap import SERVICE, create_app, open_deps
+from services.gateway.context import Deps
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import Door
 from services.gateway.settings import Settings
@@ -88,6 +93,17 @@ def gateway_settings(service_url: str, **different: Any) -> Settings:
 
 
 @asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Deps]:
+    """What routes and commands of a gateway with these settings work with."""
+    telemetry = traces.set_up(SERVICE.name)
+    try:
+        async with open_service_context(SERVICE, settings, telemetry) as deps:
+            yield deps
+    finally:
+        await telemetry.stop()
+
+
+@asynccontextmanager
 async def open_app(
     service: Service,
     keys: Keys,
@@ -97,11 +113,18 @@ async def open_app(
 ) -> AsyncIterator[Any]:
     """The app, with its keys in memory and a database that is not there."""
     settings = gateway_settings(service.url, **different)
-    async with (
-        open_upstreams(settings) as upstreams,
-        asyncpg.create_pool(settings.database_url.get_secret_value(), min_size=0) as nowhere,
-    ):
+    dsn = settings.database_url.get_secret_value()
+    async with asyncpg.create_pool(dsn, min_size=0) as nowhere, AsyncExitStack() as stack:
         store: EventStore[GatewayEvent] = EventStore(MemoryLog(), Codec(EVENTS))
-        deps = make_deps(settings, telemetry or traces.set_up("gateway"), nowhere, store, upstreams)
+        frame: QueryContext[Settings, GatewayEvent] = QueryContext(
+            settings=settings,
+            store=store,
+            system=nowhere,
+            reading=nowhere,
+            doorbell=Doorbell(dsn, "gateway"),
+            consistency=Consistency(nowhere, ()),
+            telemetry=telemetry or traces.set_up("gateway"),
+        )
+        deps = await stack.enter_async_context(open_deps(frame, "gateway"))
         known = KnownKeys(keys.look_up, fresh=settings.key_fresh_seconds)
         yield create_app(replace(deps, keys=known, doors=doors or deps.doors))

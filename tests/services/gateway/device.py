@@ -71,7 +71,7 @@ def error_of(answer: Any) -> tuple[int, str]:
 
 async def later(deps: Deps, device_code: str, by: timedelta) -> None:
     """Let time go by for a grant."""
-    await deps.pool.execute(
+    await deps.system.execute(
         """UPDATE device_grant SET polled_at = polled_at - $2::interval,
             expires_at = expires_at - $2::interval WHERE device = $1""",
         deps.identity.seal.digest("device code", device_code),

@@ -30,7 +30,7 @@ from services.gateway.sessions.adapters.access_tokens import AUDIENCE
 from services.gateway.sessions.api.login import access_of
 from services.gateway.sessions.handlers.session import LoggedIn, open_session
 from tests.libs.messaging.lab import running
-from tests.services.gateway.app import gateway_settings
+from tests.services.gateway.app import gateway_settings, open_context
 from tests.services.gateway.code_context import some_address
 from tests.services.gateway.identities import CHEAP, catch_up, history_of
 
@@ -66,7 +66,7 @@ async def gateway_on(url: str, *, by_worker: bool = False, **different: Any) -> 
     Answers that wait for read models have them projected here, or by a worker.
     """
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
-    async with bootstrap.open_deps(settings) as opened:
+    async with open_context(settings) as opened:
         passwords = Passwords(cost=CHEAP)
         identity = replace(opened.identity, passwords=passwords)
         read_models: Any = opened.consistency if by_worker else Projectors(identity)
@@ -254,8 +254,8 @@ async def harness_with_worker(url: str) -> AsyncIterator[Harness]:
         harness_on(url, **waits) as harness,
         open_worker(
             harness.deps.settings,
-            service=bootstrap.SERVICE,
-            projections=bootstrap.projections(harness.deps.settings),
+            service=bootstrap.SERVICE.name,
+            projections=bootstrap.SERVICE.projections(harness.deps.settings),
             telemetry=harness.deps.telemetry,
         ) as worker,
         running(worker.projections),

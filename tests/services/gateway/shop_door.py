@@ -7,20 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from unittest.mock import patch
 from urllib.parse import urlencode
 
 from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId, LoginRefused
-from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.polling import eventually
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.address import find
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
-from services.gateway.realms.shop.handlers import administration as shop_administration
 from services.gateway.telegram.domain.init_data import sign
 from tests.services.gateway import harness
 from tests.services.gateway.bot_api import TOKEN, BotApi, open_bot_api
@@ -208,6 +206,4 @@ async def projecting(url: str) -> AsyncIterator[Door]:
         open_door(url, api, stale_wait_seconds=harness.MOST_STALE_SECONDS) as made,
         harness.projecting(made.deps),
     ):
-        # An answer waits for the lists as long as a busy machine needs.
-        with patch.object(shop_administration, "MAX_WAIT_SECONDS", PATIENCE_SECONDS):
-            yield made
+        yield made

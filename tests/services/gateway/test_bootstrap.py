@@ -21,7 +21,15 @@ from services.gateway.api_keys.read_models import keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.context import Deps
 from services.gateway.settings import Settings
-from tests.services.gateway.app import KEY, PAGE, Keys, Service, gateway_settings, open_app
+from tests.services.gateway.app import (
+    KEY,
+    PAGE,
+    Keys,
+    Service,
+    gateway_settings,
+    open_app,
+    open_context,
+)
 from tests.services.gateway.identities import catch_up
 
 STATE = "/api/v1/dashboard/state"
@@ -165,7 +173,7 @@ async def state(client: AsyncClient, key: str) -> int:
 
 
 async def revoke_only_key(deps: Deps, tenant: str) -> None:
-    (key,) = await keys_of(deps.pool, tenant)
+    (key,) = await keys_of(deps.system, tenant)
     given: dict[str, Any] = {"tenant": tenant, "key_id": key.key_id}
     await revoke(deps.store, **given, reason="leaked", actor="anna")
 
@@ -175,24 +183,24 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
 ) -> None:
     tenant = settings.scan_client_key_tenant
     for _ in range(2):
-        async with bootstrap.open_deps(settings):
+        async with open_context(settings):
             pass
 
     for expected in (200, 401):
         async with (
-            bootstrap.open_deps(settings) as deps,
+            open_context(settings) as deps,
             client_of(bootstrap.create_app(deps)) as client,
         ):
             await catch_up(deps.identity)
             assert await state(client, SHARED) == expected
-            assert await keys_of(deps.pool, "other") == []
+            assert await keys_of(deps.system, "other") == []
             await revoke_only_key(deps, tenant)
 
     assert len(service.requests) == 1
-    async with bootstrap.open_deps(settings) as deps:
-        (listed,) = await keys_of(deps.pool, tenant)
+    async with open_context(settings) as deps:
+        (listed,) = await keys_of(deps.system, tenant)
         assert listed.revoked_because == "leaked"
-        assert set(await last_uses(deps.pool, tenant)) == {listed.key_id}
+        assert set(await last_uses(deps.system, tenant)) == {listed.key_id}
 
 
 async def test_ready_means_that_the_key_of_the_old_clients_opens(
@@ -204,7 +212,7 @@ async def test_ready_means_that_the_key_of_the_old_clients_opens(
         return answer.status_code, checks["client key"]
 
     async with (
-        bootstrap.open_deps(settings) as deps,
+        open_context(settings) as deps,
         client_of(bootstrap.create_app(deps)) as client,
     ):
         early = await state(client, SHARED), await ready(client)
@@ -215,7 +223,7 @@ async def test_ready_means_that_the_key_of_the_old_clients_opens(
         await catch_up(deps.identity)
         assert (await ready(client))[1]
     async with (
-        bootstrap.open_deps(settings) as deps,
+        open_context(settings) as deps,
         client_of(bootstrap.create_app(deps)) as client,
     ):
         assert (await ready(client))[1]
@@ -228,7 +236,7 @@ async def test_ready_means_that_the_key_of_the_old_clients_opens(
 
 async def test_health_is_true(settings: Settings, service: Service, keys: Keys) -> None:
     async with (
-        bootstrap.open_deps(settings) as deps,
+        open_context(settings) as deps,
         client_of(bootstrap.create_app(deps)) as client,
     ):
         healthy = await client.get("/health")

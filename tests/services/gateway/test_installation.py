@@ -126,7 +126,7 @@ async def test_a_sealed_telegram_link_and_a_sealed_shop_are_read(
 
 
 async def test_read_models_say_what_the_log_of_before_says(deps: Deps) -> None:
-    pool, projections = deps.pool, bootstrap.projections(deps.settings)
+    pool, projections = deps.system, bootstrap.SERVICE.projections(deps.settings)
     tables = [*TABLES, "api_key"]
     before = await rows_of(pool, tables)
 

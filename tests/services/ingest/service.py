@@ -94,11 +94,11 @@ class Service:
         deps: Deps = self.app.state.deps
         return deps
 
-    def built(self, *, positions: Any = None, **settings: Any) -> FastAPI:
+    def built(self, *, consistency: Any = None, **settings: Any) -> FastAPI:
         """The API with other settings, on the same log and read models."""
         changed = self.deps.settings.model_copy(update=settings)
-        positions = positions or self.deps.positions
-        return make_app(SERVICE, replace(self.deps, settings=changed, positions=positions))
+        consistency = consistency or self.read_models
+        return make_app(SERVICE, replace(self.deps, settings=changed, consistency=consistency))
 
     def change(self, **deps: Any) -> None:
         """Replace something that the API was built with."""
@@ -154,7 +154,6 @@ async def open_service(
         export_slots=asyncio.Semaphore(1),
         as_of_slots=asyncio.Semaphore(1),
         past_cache=PastCache(step=7),
-        positions=partial(_fingerprint, pool),
         doorbell=doorbell,
         items_in_box=(
             partial(logged_items.of_box, reading)
@@ -212,12 +211,4 @@ async def _items_in_memory(
         scan.scan_id
         for scan in scans
         if isinstance(scan, ScanRecorded) and (scan.box, scan.code) == (box, code)
-    ]
-
-
-async def _fingerprint(pool: Pool) -> object:
-    """Something that differs whenever the read models of the dashboard do: all of them."""
-    return [
-        await pool.fetchval(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")
-        for table in ("activity", "presence", "scan_log")
     ]

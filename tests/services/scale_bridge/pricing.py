@@ -57,14 +57,14 @@ def record(event: RecordedEvent) -> StoredRecord:
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
     """React to a price once read models are up to date; the number of devices that took it."""
     await service.caught_up()
-    context = service.deps.context
-    taken = await price.change_price(context, change, tenant="demo", currency="RUB", trace=trace)
+    context = service.deps
+    taken = await price.change_price(context, change, tenant="demo", trace=trace)
     return len(taken)
 
 
 async def store_price(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also future ones, for devices that are read later."""
-    async with service.deps.context.pool.acquire() as connection:
+    async with service.deps.system.acquire() as connection:
         for change in changes:
             await price.store_price(connection, change, tenant="demo", currency="RUB")
 

@@ -6,14 +6,13 @@ import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import parse_qs
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 import aiohttp
 
@@ -32,14 +31,14 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
-from libs.http.problems import detail_shape
+from libs.http.shapes import DETAIL
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.security.sealed_box import generate_private
-from libs.security.sealing import Seal, generate_key
 from libs.testing.callers import bearer, verifier
 from libs.testing.polling import eventually
 from libs.testing.pools import system_pool
-from services.scale_bridge.bootstrap import SERVICE, hooks
+from services.scale_bridge.bootstrap import HOOKS, SERVICE
 from services.scale_bridge.bridges import api as bridge_api
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
 from services.scale_bridge.bridges.cli import AgentOptions, open_runner
@@ -60,11 +59,10 @@ from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
-from services.scale_bridge.operations.stores.work import Job, Work
-from services.scale_bridge.transfer.domain.breaker import BreakerRules
-from services.scale_bridge.transfer.stores.breakers import Breakers
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from tests.chaos.proxy import Proxy
 from tests.services.gateway.test_bootstrap import served
+from tests.services.scale_bridge.service import scale_settings
 
 TENANT: Final = "flora"
 OWNER: Final = uuid4()
@@ -128,7 +126,7 @@ def credentials(
     scopes: Sequence[str] = ("scales:bridge",), *, tenant: str = TENANT, subject: UUID = BRIDGE
 ) -> dict[str, str]:
     """The header of an agent by default."""
-    return bearer(SERVICE, subject=str(subject), tenant=tenant, scopes=scopes, kind="scales")
+    return bearer(SERVICE.name, subject=str(subject), tenant=tenant, scopes=scopes, kind="scales")
 
 
 @dataclass(kw_only=True)
@@ -150,6 +148,11 @@ class Remote:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def change_settings(self, **different: Any) -> None:
+        """Change settings of the service."""
+        settings = self.context.settings.model_copy(update=different)
+        self.context = replace(self.context, settings=settings)
 
     async def register(self, simulator: Simulator) -> DeviceId:
         """Register a simulated scale that the agent drives."""
@@ -235,11 +238,11 @@ class Remote:
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
-        return [json.loads(row["data"]) for row in await self.context.pool.fetch(query, stream)]
+        return [json.loads(row["data"]) for row in await self.context.system.fetch(query, stream)]
 
     async def sweep(self) -> None:
         """Expire overdue operations, as the service's own worker does."""
-        for job in await self.context.work.claim_overdue(
+        for job in await WorkQueue.of(self.context).claim_overdue(
             "sweeper", self.context.clock(), limit=100
         ):
             found = await operation.load(self.context, job.tenant, job.operation_id)
@@ -250,16 +253,16 @@ class Remote:
 async def open_remote(database: str, home: Path, **different: Any) -> AsyncIterator[Remote]:
     """The service on a real server behind a minimal gateway; an agent's directory."""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
+        pool = await stack.enter_async_context(system_pool(database, SERVICE.name, size=6))
         log = PostgresLog(pool)
         stack.push_async_callback(log.close)
-        remote = Remote(context=_context(pool, log, **different), home=home)
+        remote = Remote(context=_context(database, pool, log, **different), home=home)
         app = create_app(
-            title=SERVICE,
+            title=SERVICE.name,
             routers=[bridge_api.router],
-            deps=SimpleNamespace(context=remote.context, verifier=verifier(SERVICE)),
+            deps=SimpleNamespace(**vars(remote.context), verifier=verifier(SERVICE.name)),
             checks={},
-            problem_shape=detail_shape,
+            problem_shape=DETAIL,
         )
         await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)
@@ -268,21 +271,16 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
         yield remote
 
 
-def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
-    given: dict[str, Any] = {
-        "store": EventStore(log, Codec[ScaleBridgeEvent](EVENTS)),
-        "pool": pool,
-        "seal": Seal([generate_key()]),
-        "policy": LOOPBACK,
-        "work": Work(pool, 2.0),
-        "breakers": Breakers(pool, utc_now, BreakerRules()),
-        "zone": ZoneInfo("UTC"),
-        "clock": utc_now,
-        "catalogues": CatalogueCache(),
-        "hooks": hooks(),
-        "operation_seconds": 30.0,
-    }
-    return Context(**(given | different))
+def _context(database: str, pool: Pool, log: PostgresLog, **different: Any) -> Context:
+    given = {"lease_seconds": 2.0, "timezone": "UTC", "operation_seconds": 30.0} | different
+    return Context(
+        settings=scale_settings(database, **given),
+        store=EventStore(log, Codec[ScaleBridgeEvent](EVENTS)),
+        system=pool,
+        doorbell=Doorbell(database, SERVICE.name),
+        catalogues=CatalogueCache(),
+        hooks=HOOKS,
+    )
 
 
 def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) -> Job:

@@ -13,18 +13,18 @@ from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.postgres.doorbell import PROJECTED
+from libs.process.service import make_app, open_service_context, periodic_tasks
 from libs.security.sealing import generate_key
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.polling import eventually
 from libs.testing.read_models import Projector
-from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import create_app, open_deps, open_worker, periodic_tasks
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
-from services.scale_bridge.operations.handlers.worker import OperationWorker
+from services.scale_bridge.operations.handlers.worker import OperationWorker, open_worker
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
@@ -72,7 +72,7 @@ class Service:
         tenant: str = "demo",
         scopes: Sequence[str] = ("scales:read", "scales:write"),
     ) -> AbstractAsyncContextManager[AsyncClient]:
-        caller = bearer(bootstrap.SERVICE, subject=str(subject), tenant=tenant, scopes=scopes)
+        caller = bearer(SERVICE.name, subject=str(subject), tenant=tenant, scopes=scopes)
         return client_of(self.app, caller)
 
     def anonymous(self) -> AbstractAsyncContextManager[AsyncClient]:
@@ -84,7 +84,7 @@ class Service:
 
     async def events(self, kind: type[Any] | None = None) -> list[Any]:
         """All events of the log, or those of one class, in order."""
-        store, events = self.deps.context.store, []
+        store, events = self.deps.store, []
         async for page in store.log.read_all():
             events += [store.decode(one) for one in page]
         return [one for one in events if kind is None or isinstance(one, kind)]
@@ -101,11 +101,11 @@ class Service:
 
     async def fetch_value(self, query: str, *arguments: object) -> Any:
         """A single value from the service's tables."""
-        async with self.deps.context.pool.acquire() as connection:
+        async with self.deps.system.acquire() as connection:
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        await self.deps.context.pool.execute(statement, *arguments)
+        await self.deps.system.execute(statement, *arguments)
 
 
 @asynccontextmanager
@@ -114,23 +114,23 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """The API without a worker; read models are projected `by_worker`, or here, or by `beside`."""
     settings = scale_settings(url, **different)
-    async with open_deps(settings, set_up(bootstrap.SERVICE)) as given:
-        projections = bootstrap.projections(settings)
-        projector = Projector(
-            given.context.store, given.context.pool, bootstrap.SERVICE, projections
-        )
+    async with open_service_context(SERVICE, settings, set_up(SERVICE.name)) as given:
+        projections = SERVICE.projections(settings)
+        projector = Projector(given.store, given.system, SERVICE.name, projections)
         projector = beside.projector if beside else projector
         if not beside:
             projector.on_commit = partial(given.doorbell.ring, PROJECTED)
         consistency = given.consistency if by_worker else projector
-        deps = replace(given, verifier=verifier(bootstrap.SERVICE), consistency=consistency)
-        yield Service(settings=settings, deps=deps, app=create_app(deps), projector=projector)
+        deps = replace(given, verifier=verifier(SERVICE.name), consistency=consistency)
+        yield Service(
+            settings=settings, deps=deps, app=make_app(SERVICE, deps), projector=projector
+        )
 
 
 @asynccontextmanager
 async def running_worker(settings: Settings) -> AsyncIterator[OperationWorker]:
     """A running operation worker; it is stopped at the end after a short drain."""
-    async with open_worker(settings) as executor:
+    async with SERVICE.open_context(settings, size=4) as context, open_worker(context) as executor:
         executor.drain_seconds = 0.1
         stop = asyncio.Event()
         working = asyncio.create_task(executor.run(stop))
@@ -152,7 +152,7 @@ async def open_working(
             yield service
             return
         stop = asyncio.Event()
-        tasks = periodic_tasks(service.settings, service.deps.context)
+        tasks = periodic_tasks(SERVICE, service.deps)
         running = [asyncio.ensure_future(task(stop)) for task in tasks]
         try:
             async with catching_up(service):

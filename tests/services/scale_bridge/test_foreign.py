@@ -21,7 +21,7 @@ from libs.testing.routes import (
 )
 from libs.testing.visible import awaited_models
 from services.gateway.doors.domain.doors import SCALES
-from services.scale_bridge.bootstrap import projections
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.pricing import ARTICLE, announce, changed
 from tests.services.scale_bridge.service import ANNA, BORIS, open_device, open_service, register
@@ -151,7 +151,7 @@ async def test_every_route_demands_its_scope(database: str) -> None:
         service.client(scopes=["scales:bridge"]) as agent,
     ):
         assert not undeclared_routes(service.app)
-        known = {model.name for model in projections(service.settings)}
+        known = {model.name for model in SERVICE.projections(service.settings)}
         assert awaited_models(service.app) < known
 
         async def status(client: Any, route: Route) -> int:

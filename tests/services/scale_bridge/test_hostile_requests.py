@@ -4,7 +4,7 @@ import random
 
 from libs.testing.callers import bearer
 from libs.testing.hostile import RawHeaders, assert_no_request_breaks, inputs_of
-from services.scale_bridge import bootstrap
+from services.scale_bridge.bootstrap import SERVICE
 from tests.services.scale_bridge.service import ANNA, open_service, register
 
 SCOPES = (("scales:read", "scales:write"), ("scales:bridge",))
@@ -17,7 +17,7 @@ async def test_no_request_breaks_a_route(database: str) -> None:
     ):
         number = await register(anna, "cheese")
         shown = [
-            bearer(bootstrap.SERVICE, subject=str(ANNA), scopes=scopes)["Authorization"].encode()
+            bearer(SERVICE.name, subject=str(ANNA), scopes=scopes)["Authorization"].encode()
             for scopes in SCOPES
         ]
 

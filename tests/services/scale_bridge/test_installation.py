@@ -13,7 +13,7 @@ from libs.messaging import inbox
 from libs.messaging.inbox_worker import InboxWorker
 from libs.testing.polling import eventually
 from libs.testing.read_models import apply, clear, rows_of
-from services.scale_bridge import bootstrap
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.prices import reactions as prices
 from tests.services.installation import SECRETS, restore
 from tests.services.scale_bridge.at_hand import a_scale
@@ -58,8 +58,8 @@ async def test_a_scale_is_sent_what_was_changed_with_its_sealed_password(service
 async def test_a_price_that_waited_is_carried_out_and_an_unreadable_one_is_dropped(
     service: Service,
 ) -> None:
-    pool = service.deps.context.pool
-    reaction = prices.prices(service.deps.context, currency="RUB")
+    pool = service.deps.system
+    reaction = prices.prices(service.deps)
     worker = InboxWorker(pool, reaction)
     waiting = "SELECT count(*) FROM inbox WHERE reaction = 'price' AND done_at IS NULL"
     assert await service.fetch_value(waiting) == 4
@@ -94,11 +94,11 @@ async def test_read_models_say_what_the_log_of_before_says(
 ) -> None:
     await restore("scale_bridge", empty_database, tmp_path)
     async with open_service(empty_database, seal_keys=SEAL_KEYS, by_worker=True) as service:
-        context, projections = service.deps.context, bootstrap.projections(service.settings)
+        context, projections = service.deps, SERVICE.projections(service.settings)
         tables = [table for model in projections for table in model.tables]
-        before = await rows_of(context.pool, tables)
-        await clear(context.pool, tables)
+        before = await rows_of(context.system, tables)
+        await clear(context.system, tables)
         events = [one async for page in context.store.log.read_all() for one in page]
         decoded = [envelope(one, context.store.decode(one)) for one in events]
-        await apply(context.pool, "scale_bridge", projections, decoded)
-        assert await rows_of(context.pool, tables) == before
+        await apply(context.system, "scale_bridge", projections, decoded)
+        assert await rows_of(context.system, tables) == before

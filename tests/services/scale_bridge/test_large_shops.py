@@ -56,12 +56,12 @@ async def contents_of(device: Device) -> int:
 async def tidy(device: Device, revisions: int) -> int:
     """Forget old catalogues, as if all had been written yesterday; how many were forgotten."""
     await device.service.execute("UPDATE content SET created_at = now() - interval '1 day'")
-    return await document_store.tidy(device.service.deps.context.pool, revisions=revisions)
+    return await document_store.tidy(device.service.deps.system, revisions=revisions)
 
 
 def forget_cached(device: Device) -> None:
     """Empty the cache of this process."""
-    remembered = device.service.deps.context.catalogues
+    remembered = device.service.deps.catalogues
     assert isinstance(remembered, CatalogueCache)
     remembered._known.clear()
 
@@ -134,7 +134,7 @@ NEXT: Final = re.compile(r'<(\?[^>]+)>; rel="next"')
 
 
 async def test_a_thousand_scales_are_listed_without_looking_at_a_catalogue(database: str) -> None:
-    role = application_role(SERVICE)
+    role = application_role(SERVICE.name)
     async with open_service(database) as service, service.client() as anna:
         # What the application may not do.
         connection: Any = await asyncpg.connect(database)

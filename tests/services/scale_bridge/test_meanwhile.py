@@ -19,10 +19,9 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.driver.domain.wire import Step
-from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text
-from tests.services.scale_bridge.pricing import announce, changed
+from tests.services.scale_bridge.pricing import announce, changed, store_price
 from tests.services.scale_bridge.service import (
     ANNA,
     Device,
@@ -103,7 +102,7 @@ async def assert_settled(device: Device) -> None:
         assert {**shown[49 + plu], **fields} == shown[49 + plu], plu
     assert (await device.post("/verify")).json()["outcome"] == "verified"
     # And for a process that begins with what is kept of the catalogue.
-    fresh = replace(device.service.deps.context, catalogues=CatalogueCache())
+    fresh = replace(device.service.deps, catalogues=CatalogueCache())
     copy = (await catalogue.load(fresh, "demo", device_id_of(device.number))).catalogue
     assert copy.document == await device.cached()
 
@@ -240,7 +239,7 @@ async def test_a_revision_is_not_brought_back_over_an_edit_that_came_meanwhile(
     async with open_device(database, 6) as device:
         await device.set_price(1, 5.0)
         # As another process has it, which does not wait for this one.
-        elsewhere = replace(device.service.deps.context, catalogues=CatalogueCache())
+        elsewhere = replace(device.service.deps, catalogues=CatalogueCache())
         edit = Edit(
             device_id=device_id_of(device.number),
             plu="2",
@@ -289,8 +288,8 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
     database: str,
 ) -> None:
     async with open_device(database, 3, reply_seconds=30) as device:
-        context, change = device.service.deps.context, changed()
-        await price.store_price(context, change, tenant="demo", currency="RUB")
+        change = changed()
+        await store_price(device.service, change)
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:1"])
         fetching = asyncio.create_task(device.fetch())

@@ -2,8 +2,7 @@
 on as it does those of read models."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,7 +22,7 @@ from libs.projections import parking
 from libs.projections.runner import ProjectionRunner
 from libs.testing.polling import eventually
 from libs.testing.pools import system_pool
-from services.scale_bridge.__main__ import SERVICE
+from services.scale_bridge.bootstrap import SERVICE
 from tests.libs.messaging.lab import running
 from tests.services.scale_bridge.service import ENVIRONMENT
 from tests.services.scale_bridge.usual import Usual
@@ -39,10 +38,6 @@ class Runs:
     """A reaction to runs of schedules; it cannot say when while it is `broken`."""
 
     broken: bool = True
-
-    @asynccontextmanager
-    async def open_reactions(self, *_: Any) -> AsyncIterator[Sequence[Reaction[Any]]]:
-        yield [self.reaction]
 
     @property
     def reaction(self) -> Reaction[Any]:
@@ -94,7 +89,7 @@ def call(runs: Runs, database: str, monkeypatch: pytest.MonkeyPatch) -> Callable
     """Runs a `park` command of the service with this reaction."""
     for name, value in (ENVIRONMENT | {"DATABASE_URL": database, "COLUMNS": "200"}).items():
         monkeypatch.setenv(name, value)
-    app = command_line(replace(SERVICE, open_reactions=runs.open_reactions))
+    app = command_line(replace(SERVICE, reactions=(lambda _: runs.reaction,)))
     return lambda *words: CliRunner().invoke(app, ["park", *words])
 
 

@@ -25,10 +25,11 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.reactor import open_reactors
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.messaging.worker import open_worker
+from libs.process.service import open_reactions, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing.polling import eventually
-from services.scale_bridge import bootstrap
 from services.scale_bridge.__main__ import app
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.schedules.handlers import schedule
 from tests.libs.messaging.lab import publish
@@ -57,20 +58,20 @@ async def open_whole(url: str, kafka: str, *, topics: bool = True) -> AsyncItera
         "stale_wait_seconds": 60.0 if topics else 0.0,
     }
     async with open_service(url, by_worker=True, **different) as service:
-        settings, telemetry = service.settings, set_up(bootstrap.SERVICE)
+        settings, telemetry = service.settings, set_up(SERVICE.name)
         specs = [spec for spec in read_topics() if spec.category.startswith(OURS)]
         if topics:
             await ensure_topics(kafka, settings.topic_prefix, specs)
         async with (
             open_worker(
                 settings,
-                service=bootstrap.SERVICE,
-                projections=bootstrap.projections(settings),
+                service=SERVICE.name,
+                projections=SERVICE.projections(settings),
                 telemetry=telemetry,
             ) as worker,
-            bootstrap.open_tasks(settings, telemetry) as more,
-            bootstrap.open_reactions(settings, telemetry) as reactions,
-            open_reactors(settings, service=bootstrap.SERVICE, reactions=reactions) as reactors,
+            open_tasks(SERVICE, settings) as more,
+            open_reactions(SERVICE, settings) as reactions,
+            open_reactors(settings, service=SERVICE.name, reactions=reactions) as reactors,
         ):
             stop = asyncio.Event()
             parts = (*worker.tasks, *more, *(one.run for one in reactors))
@@ -150,7 +151,7 @@ async def test_schedules_go_on_while_kafka_is_away(database: str) -> None:
             set_before = utc_now() - timedelta(minutes=number)
             command = every(number, device_id=device_id_of(device.number))
             await schedule.put(
-                service.deps.context.store,
+                service.deps.store,
                 service.deps.reading,
                 replace(command, now=set_before),
                 METADATA,

@@ -11,8 +11,9 @@ from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
+from libs.process.service import periodic_tasks
 from libs.testing.polling import eventually
-from services.scale_bridge.bootstrap import open_context, periodic_tasks
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.handlers.verification import announce_due
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules
 from services.scale_bridge.schedules.handlers import recovery
@@ -33,7 +34,7 @@ async def by_healing(service: Service) -> list[OperationQueued]:
 async def heal(service: Service, rules: RecoveryRules = RecoveryRules(), **later: float) -> int:  # noqa: B008
     """Look once, so much later; how many operations were ordered."""
     await service.caught_up()
-    return await recovery.recover(service.deps.context, rules, utc_now() + timedelta(**later))
+    return await recovery.recover(service.deps, rules, utc_now() + timedelta(**later))
 
 
 async def test_a_scale_that_was_idle_for_long_is_verified(database: str) -> None:
@@ -66,7 +67,7 @@ async def test_several_workers_queue_one_operation(database: str) -> None:
         await device.scale.power_cut()
         await device.post("/upload")
         await device.service.caught_up()
-        context, later = device.service.deps.context, utc_now() + timedelta(hours=1)
+        context, later = device.service.deps, utc_now() + timedelta(hours=1)
         await asyncio.gather(*(recovery.recover(context, RecoveryRules(), later) for _ in range(5)))
         assert len(await by_healing(device.service)) == 1
 
@@ -83,7 +84,7 @@ async def test_recovery_after_a_power_failure_is_spread(database: str) -> None:
 @pytest.mark.parametrize("healing_on", [True, False])
 async def test_recovery_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with open_service(database, healing=healing_on) as service:
-        assert len(periodic_tasks(service.settings, service.deps.context)) == 4 + healing_on
+        assert len(periodic_tasks(SERVICE, service.deps)) == 4 + healing_on
 
 
 DUE = date(2031, 5, 31)
@@ -111,12 +112,12 @@ async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> 
         open_service(database) as service,
         service.client() as anna,
         service.client(BORIS, tenant="other") as boris,
-        open_context(service.settings) as other,
+        SERVICE.open_context(service.settings) as other,
     ):
         for client in (anna, boris):
             await due_on(client, await register(client))
         await due_on(anna, await register(anna), DUE + timedelta(days=100))
-        workers = (service.deps.context, other)
+        workers = (service.deps, other)
         for left in (31, 30, 29.5, 8, 7, 7, 1, 0, 0, -3):
             # They look at the same time, and again before read models have what was announced.
             for _ in range(2):
@@ -126,7 +127,7 @@ async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> 
             await service.caught_up()
 
         assert sorted(await announced(service)) == sorted([(DUE, 30), (DUE, 7), (DUE, 0)] * 2)
-        assert await announce_due(service.deps.context, before(-3)) == 0
+        assert await announce_due(service.deps, before(-3)) == 0
 
 
 async def test_a_day_begins_where_the_shop_is(database: str) -> None:
@@ -135,7 +136,7 @@ async def test_a_day_begins_where_the_shop_is(database: str) -> None:
         await due_on(anna, await register(anna))
         for hour, minute, expected in ((20, 59, []), (21, 0, [(DUE, 30)])):
             now = datetime(2031, 4, 30, hour, minute, tzinfo=UTC)
-            await announce_due(service.deps.context, now)
+            await announce_due(service.deps, now)
             assert await announced(service) == expected
 
 
@@ -145,7 +146,7 @@ async def test_a_worker_announces_reminders_and_the_board_counts_days(database: 
         today = utc_now().astimezone(service.settings.zone).date()
         await due_on(anna, number, today + timedelta(days=20))
         stop = asyncio.Event()
-        tasks = periodic_tasks(service.settings, service.deps.context)
+        tasks = periodic_tasks(SERVICE, service.deps)
         working = asyncio.gather(*(task(stop) for task in tasks))
         try:
             await eventually(lambda: announced(service))

@@ -90,7 +90,8 @@ NO_ROLES: Final = RealmEntry()
 class Realm(StrEnum):
     """A product with logins of its own: one row each.
 
-    What its clients send and read is in `services.gateway.realms`, in the package of its name.
+    What its clients send and read is in `services.gateway.realms`, in the package of its name. Of
+    realms that share paths the first answers requests that name none.
     """
 
     entry: RealmEntry
@@ -102,35 +103,6 @@ class Realm(StrEnum):
         realm.entry = entry
         return realm
 
-    SCALES = (
-        "scales",
-        RealmEntry(
-            roles={"user": ("scales:read", "scales:write"), BRIDGE: ("scales:bridge",)},
-            devices={BRIDGE: "bridge"},
-            door="scales",
-            # The clients know no refresh: they log in for a day, as they always did.
-            access_minutes=1440,
-            most_access_minutes=10_080,
-        ),
-    )
-    CRM = (
-        "crm",
-        RealmEntry(
-            # spec crm §10; supervisors also read the warehouse's scans, administrators correct them
-            roles={
-                "ADMIN": (
-                    *(*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read"),
-                    *("scan:read", "scan:remove"),
-                ),
-                "SUPERVISOR": (*_CRM_SUPERVISOR, "scan:read"),
-                "ENGINEER": _CRM_ENGINEER,
-            },
-            chief="ADMIN",
-            door="crm",
-            shares_paths=True,
-            session_days=14,
-        ),
-    )
     SHOP = (
         "shop",
         # spec shop §2.5; each scope is `shop:` and a key of the clients' permissions
@@ -157,6 +129,35 @@ class Realm(StrEnum):
             door="kiosk",
             shares_paths=True,
             session_days=7,
+        ),
+    )
+    CRM = (
+        "crm",
+        RealmEntry(
+            # spec crm §10; supervisors also read the warehouse's scans, administrators correct them
+            roles={
+                "ADMIN": (
+                    *(*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read"),
+                    *("scan:read", "scan:remove"),
+                ),
+                "SUPERVISOR": (*_CRM_SUPERVISOR, "scan:read"),
+                "ENGINEER": _CRM_ENGINEER,
+            },
+            chief="ADMIN",
+            door="crm",
+            shares_paths=True,
+            session_days=14,
+        ),
+    )
+    SCALES = (
+        "scales",
+        RealmEntry(
+            roles={"user": ("scales:read", "scales:write"), BRIDGE: ("scales:bridge",)},
+            devices={BRIDGE: "bridge"},
+            door="scales",
+            # The clients know no refresh: they log in for a day, as they always did.
+            access_minutes=1440,
+            most_access_minutes=10_080,
         ),
     )
     PLATFORM = (

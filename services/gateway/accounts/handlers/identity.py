@@ -1,6 +1,7 @@
 """The context of commands on accounts and sessions; loading and unsealing an account."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -13,11 +14,12 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
 from libs.security.passwords import Passwords
-from libs.security.sealing import Seal
+from libs.security.sealing import Seal, derive_key
 from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, Term, Workspace
 from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
+from services.gateway.settings import Settings
 
 NO_ACCOUNT: Final = AccountId(UUID(int=0))
 """The id of no account. It is loaded where none was found, so that both take equally long."""
@@ -47,6 +49,27 @@ class Identity:
     locks: AdvisoryLock
     on_revoked: OnRevoked = announce_nowhere
     clock: Clock = utc_now
+
+
+@asynccontextmanager
+async def open_identity(
+    settings: Settings, store: EventStore[GatewayEvent], pool: Pool, on_revoked: OnRevoked
+) -> AsyncIterator[Identity]:
+    """The context of accounts and sessions, whose threads for passwords end with it."""
+    passwords = Passwords(parallel=settings.password_threads)
+    try:
+        yield Identity(
+            store=store,
+            pool=pool,
+            seal=settings.seal(),
+            passwords=passwords,
+            refresh_key=derive_key(settings.refresh_key.get_secret_value(), "refresh"),
+            term_of=settings.term_of,
+            locks=AdvisoryLock(pool),
+            on_revoked=on_revoked,
+        )
+    finally:
+        passwords.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,14 +18,7 @@ from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection
 from services.gateway.accounts.domain.account import Offer
-from services.gateway.accounts.domain.realm import (
-    CHIEFS,
-    PLATFORM,
-    SUPERADMIN,
-    Realm,
-    Role,
-    Workspace,
-)
+from services.gateway.accounts.domain.realm import PLATFORM, Realm, Role, Workspace
 from services.gateway.accounts.read_models.account_tables import (
     ACCOUNT,
     ADDRESS,
@@ -164,9 +157,9 @@ async def in_workspace(
         return Page(await _with_roles(connection, rows), total)
 
 
-async def superadmins(pool: Pool, workspace: Workspace) -> Sequence[AccountId]:
-    """The active accounts in the highest role of the workspace: see `CHIEFS`."""
-    matching = (OURS, ACCOUNT.c.active, *_in(workspace, (CHIEFS.get(workspace.realm, SUPERADMIN),)))
+async def holders(pool: Pool, role: Role) -> Sequence[AccountId]:
+    """The active accounts with this role."""
+    matching = (OURS, ACCOUNT.c.active, *_in(role.workspace, (role.name,)))
     async with acquire(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]

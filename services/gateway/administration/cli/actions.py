@@ -41,7 +41,7 @@ async def list_accounts(
     deps: Deps, workspace: Workspace | None, limit: int, offset: int, as_json: bool
 ) -> None:
     """Print a page of accounts, oldest first."""
-    page = await account_list.in_workspace(deps.pool, workspace, limit=limit, offset=offset)
+    page = await account_list.in_workspace(deps.system, workspace, limit=limit, offset=offset)
     found = [
         _present(
             Profile(
@@ -67,7 +67,7 @@ async def list_accounts(
 async def show(deps: Deps, who: str, as_json: bool) -> None:
     """Print one account and its sessions."""
     found = await profile(deps.identity, await _resolve(deps, who))
-    sessions = await live_sessions(deps.pool, found.account_id, deps.identity.clock())
+    sessions = await live_sessions(deps.system, found.account_id, deps.identity.clock())
     fields = _present(found) | {
         "sessions": [
             f"{one.workspace.realm}/{one.workspace.tenant} {one.device} since {one.opened_at:%F %R}"
@@ -111,7 +111,7 @@ async def _resolve(deps: Deps, who: str) -> AccountId:
     except ValueError:
         pass
     if who.isascii() and who.isdigit():
-        row = await account_list.by_number(deps.pool, int(who))
+        row = await account_list.by_number(deps.system, int(who))
         found = row.account_id if row else None
     else:
         address = email(who) if "@" in who else username(who)
@@ -124,7 +124,7 @@ async def _resolve(deps: Deps, who: str) -> AccountId:
 async def _only_owner(deps: Deps, address: Address) -> AccountId | None:
     """The owner of an address in any workspace. Raises SeveralAccounts."""
     own = [Workspace(realm, deps.settings.people_tenant) for realm in Realm]
-    workspaces = {*own, PLATFORM_WORKSPACE, *await account_list.workspaces(deps.pool)}
+    workspaces = {*own, PLATFORM_WORKSPACE, *await account_list.workspaces(deps.system)}
     owners = {
         await addresses.owner_in(deps.identity, address, workspace) for workspace in workspaces
     }

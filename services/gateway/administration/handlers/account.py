@@ -1,6 +1,7 @@
 """Opening an account, and changing its person or password."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from contracts.gateway import AccountId, GatewayEvent
 from libs.eventsourcing.store import Fact, new_event_id
@@ -45,15 +46,17 @@ async def open_account(
     actor: str | None,
     active: bool = True,
     source: Source | None = None,
+    account_id: AccountId | None = None,
+    facts: Sequence[Fact[GatewayEvent]] = (),
 ) -> Profile:
     """Open an account. It can log in at once, and owns its addresses.
 
-    `source` is the queue of the password's hashing, by default the actor's. Raises BadAddress,
-    AddressTaken, PasswordUnfit, RoleUnknown, TooManyRequests, Unavailable.
+    `source` is the queue of the password's hashing, by default the actor's. `facts` are appended
+    with the account, whose id may be given for that. Raises BadAddress, AddressTaken,
+    PasswordUnfit, RoleUnknown, TooManyRequests, Unavailable.
     """
-    return await _open(
-        identity, person, password, roles, actor, active=active, first=False, source=source
-    )
+    opening = _Opening(account_id or AccountId(new_event_id()), tidy(person), tuple(roles), facts)
+    return await _open(identity, opening, password, actor, active=active, source=source)
 
 
 async def set_up(
@@ -68,10 +71,9 @@ async def set_up(
 
     Raises AlreadySetUp if there was one, and as `open_account`.
     """
-    roles = [Role(workspace, SUPERADMIN)]
-    return await _open(
-        identity, person, password, roles, "set-up", active=True, first=True, source=source
-    )
+    roles = (Role(workspace, SUPERADMIN),)
+    opening = _Opening(AccountId(new_event_id()), tidy(person), roles, first=True)
+    return await _open(identity, opening, password, "set-up", active=True, source=source)
 
 
 async def is_set_up(identity: Identity, workspace: Workspace) -> bool:
@@ -83,10 +85,18 @@ async def change_person(
     identity: Identity, account_id: AccountId, person: Person, *, actor: str
 ) -> Profile:
     """Replace the personal data. Raises AccountUnknown, BadAddress, AddressTaken, Unavailable."""
-    new, now = tidy(person), identity.clock()
+    new = tidy(person)
+    return await update_person(identity, account_id, lambda _: new, actor=actor)
+
+
+async def update_person(
+    identity: Identity, account_id: AccountId, change: Callable[[Person], Person], *, actor: str
+) -> Profile:
+    """Change the personal data; `change` may run again after a race. Raises as `change_person`."""
 
     async def plan(account: Account) -> Plan:
         old = person_of(identity, account_id, account)
+        new, now = tidy(change(old)), identity.clock()
         if new == old:
             return None, ()
         before, after = addresses_of(old), addresses_of(new)
@@ -132,56 +142,59 @@ async def reset_password(
     await revoke_all(identity, account_id, reason="password", actor=actor)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """An account to open, and facts to append with it; with `first` of a first superadmin."""
+
+    account_id: AccountId
+    person: Person
+    roles: tuple[Role, ...]
+    facts: Sequence[Fact[GatewayEvent]] = ()
+    first: bool = False
+
+
 async def _open(
     identity: Identity,
-    person: Person,
+    opening: _Opening,
     password: str | None,
-    roles: Sequence[Role],
     actor: str | None,
     *,
     active: bool,
-    first: bool,
     source: Source | None,
 ) -> Profile:
-    account_id, tidied = AccountId(new_event_id()), tidy(person)
+    account_id = opening.account_id
     # Refused before the work of hashing; concurrent claims are refused when it is appended.
-    await _opening_facts(identity, account_id, tidied, roles, first=first)
+    await _opening_facts(identity, opening)
     hashed = await _hashed(identity, account_id, password, source or _source_of(str(actor)))
     command = OpenAccount(
         account_id=account_id,
         number=await next_number(identity.pool),
-        person=seal_person(identity.seal, account_id, tidied),
+        person=seal_person(identity.seal, account_id, opening.person),
         password=hashed,
-        roles=tuple(roles),
+        roles=opening.roles,
         active=active,
         now=identity.clock(),
     )
 
     async def plan(_: Account) -> Plan:
-        return command, await _opening_facts(identity, account_id, tidied, roles, first=first)
+        return command, await _opening_facts(identity, opening)
 
     account = await execute_with_facts(identity, account_id, plan, actor=actor or str(account_id))
     return profile_of(identity, account_id, account)
 
 
-async def _opening_facts(
-    identity: Identity,
-    account_id: AccountId,
-    person: Person,
-    roles: Sequence[Role],
-    *,
-    first: bool,
-) -> list[Fact[GatewayEvent]]:
-    now = identity.clock()
-    facts: list[Fact[GatewayEvent]] = []
-    for role in roles:
+async def _opening_facts(identity: Identity, opening: _Opening) -> list[Fact[GatewayEvent]]:
+    now, account_id = identity.clock(), opening.account_id
+    facts = [*opening.facts]
+    for role in opening.roles:
         if role.name == SUPERADMIN:
             claimed = await first_superadmin(identity.store, account_id, role.workspace, now)
-            if first and not claimed:
+            if opening.first and not claimed:
                 raise AlreadySetUp
             facts += claimed
-    workspaces = [role.workspace for role in roles]
-    return [*facts, *await claims(identity, account_id, addresses_of(person), now, workspaces)]
+    workspaces = [role.workspace for role in opening.roles]
+    addresses = addresses_of(opening.person)
+    return [*facts, *await claims(identity, account_id, addresses, now, workspaces)]
 
 
 async def _hashed(

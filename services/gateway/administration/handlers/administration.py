@@ -29,7 +29,7 @@ from services.gateway.accounts.handlers.identity import (
     person_of,
     profile_of,
 )
-from services.gateway.accounts.read_models.account import superadmins
+from services.gateway.accounts.read_models.account import holders
 from services.gateway.sessions.handlers.session import revoke_all
 
 ADMINISTRATION: Final = "superadmins"
@@ -148,13 +148,16 @@ async def _serialized(
 async def _others(identity: Identity, account_id: AccountId, account: Account) -> OtherSuperadmins:
     """1 for each workspace with another active superadmin, else 0; see `OtherSuperadmins`."""
     return {
-        workspace: int(await _has_another(identity, account_id, workspace))
-        for workspace in account.superadmin_in
+        at: int(await has_another(identity, account_id, Role(at, account.roles[at])))
+        for at in account.superadmin_in
     }
 
 
-async def _has_another(identity: Identity, account_id: AccountId, workspace: Workspace) -> bool:
-    for other in await superadmins(identity.pool, workspace):
-        if other != account_id and workspace in (await load(identity, other)).account.superadmin_in:
-            return True
+async def has_another(identity: Identity, account_id: AccountId, role: Role) -> bool:
+    """Whether another active account has the role: found in the read model, checked in the log."""
+    for other in await holders(identity.pool, role):
+        if other != account_id:
+            account = (await load(identity, other)).account
+            if account.active and account.roles.get(role.workspace) == role.name:
+                return True
     return False

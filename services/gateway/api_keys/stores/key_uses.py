@@ -7,18 +7,18 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid
 
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.postgres.pool import Pool, acquire, tenant_transaction
 from libs.postgres.upsert import upsert
 from services.gateway.doors.domain.caller import Caller
 
 SECONDS: Final = 60.0
-AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+AWAY: Final = (Unavailable, *ANY_ERROR)
 
 KEY_USE: Final = Table(
     "key_use",

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-import asyncpg
-
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
+from libs.postgres.guarded_pool import ANY_ERROR
 from services.gateway.doors.domain.caller import Caller
 
 LookUp: TypeAlias = Callable[[str], Awaitable[Caller | None]]
-AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+AWAY: Final = (Unavailable, *ANY_ERROR)
 LOOK_UP_SECONDS: Final = 3.0
 
 

@@ -104,7 +104,7 @@ async def ask_for_code(
 
 @router.post(APPROVAL)
 async def take_answer(request: Request, gateway: Gateway) -> Response:
-    """With a user code alone: the device that waits. With a login and an answer: the outcome.
+    """Approve or deny a device; with a user code alone, the page that asks for the answer.
 
     403 for a form of another page or browser, 422 for wrong input, 429 after too many attempts.
     """

@@ -58,7 +58,7 @@ class OAuthError(Exception):
 
 @router.post("/oauth/token")
 async def token(request: Request, gateway: Gateway) -> Response:
-    """Tokens for a refresh token or the device code of an approved device; else an `error`."""
+    """Exchange a refresh token or the code of an approved device for tokens; else an `error`."""
     try:
         form = await _form(request, gateway)
         client = _client(request, form)
@@ -70,7 +70,7 @@ async def token(request: Request, gateway: Gateway) -> Response:
 
 @router.post("/oauth/device_authorization")
 async def device_authorization(request: Request, gateway: Gateway) -> Response:
-    """The two codes of a device that asks for approval; `device_name` is shown to the approver."""
+    """Request two codes to have a device approved; the approver sees the `device_name`."""
     try:
         await _counted(gateway, request, "device authorization")
         form = await _form(request, gateway)

@@ -7,8 +7,6 @@ from hashlib import sha256
 from html import escape
 from typing import Final
 
-from services.gateway.doors.api.page import framed_page
-
 STYLE: Final = """
 :root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif }
 body { margin: 0 auto; max-width: 30rem; padding: 1.5rem }
@@ -125,4 +123,20 @@ def _alert(text: str) -> str:
 
 
 def _framed(title: str, content: str) -> str:
-    return framed_page(title, content, style=STYLE)
+    """The HTML of a page. `title` is escaped; `content` is inserted as it is."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(title)}</h1>
+{content}
+</main>
+</body>
+</html>
+"""

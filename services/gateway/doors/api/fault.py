@@ -1,15 +1,14 @@
 """Refusals of the gateway itself, in the shape of each door."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-
+from libs.http.problems import Problem
 from libs.http.rate_limits import rate_limit_headers, too_many_headers
+from libs.http.shapes import CHALLENGE, DETAIL, ENVELOPE, PROBLEM, ErrorShape
 from services.gateway.doors.domain.door import Shape
 from services.gateway.doors.stores import Exceeded, Remaining
-
-RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Fault(Exception):
@@ -53,30 +52,26 @@ class TooSlow(Fault):
         super().__init__(408, "RequestTimeout", "The request body came too slowly", headers)
 
 
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 NOT_AUTHENTICATED: Final = "Not authenticated"
 BAD_TOKEN: Final = "Invalid token"  # noqa: S105 - a message
 NOT_FOUND: Final = "Not Found"
 METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
-CRM_CODES: Final[Mapping[int, str]] = {
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    409: "CONFLICT",
-    429: "RATE_LIMIT_EXCEEDED",
-}
 BAD_KEY: Final = "Invalid or missing API key"
+SHAPES: Final[Mapping[Shape, ErrorShape]] = {
+    Shape.DETAIL: DETAIL,
+    Shape.PROBLEM: PROBLEM,
+    Shape.ERROR: replace(
+        ENVELOPE,
+        # What the door does not have is not answered in the envelope.
+        codes={status: ENVELOPE.codes[status] for status in (401, 403, 409, 429)},
+        headers={},
+    ),
+}
 
 
 def bad_path() -> Fault:
     """The path is ambiguous."""
     return Fault(400, "BadPath", "The path is not acceptable")
-
-
-def redirect(location: str) -> Fault:
-    """The path exists without its trailing slash."""
-    return Fault(
-        307, "TrailingSlash", "The address has no slash at its end", {"Location": location}
-    )
 
 
 def not_found() -> Fault:
@@ -213,25 +208,14 @@ def broken() -> Fault:
 
 async def answer(send: Any, shape: Shape, fault: Fault) -> None:
     """Send the refusal in a shape."""
-    body, media_type = _rendered(shape, fault)
-    headers: RawHeaders = [
-        (b"content-type", media_type),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in fault.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": fault.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _rendered(shape: Shape, fault: Fault) -> tuple[bytes, bytes]:
-    match shape:
-        case Shape.DETAIL:
-            return msgspec.json.encode({"detail": fault.body_detail}), b"application/json"
-        case Shape.ERROR if (code := CRM_CODES.get(fault.status)) is not None:
-            error = {"code": code, "message": fault.detail, "details": {}}
-            return msgspec.json.encode({"error": error}), b"application/json"
-        case Shape.ERROR:
-            return msgspec.json.encode({"detail": fault.body_detail}), b"application/json"
-        case Shape.PROBLEM:
-            problem = {"type": fault.code, "title": fault.detail, "status": fault.status}
-            return msgspec.json.encode(problem), b"application/problem+json"
+    problem = Problem(
+        type=fault.code,
+        title=fault.detail,
+        status=fault.status,
+        fastapi_detail=fault.body_detail,
+        headers=fault.headers,
+    )
+    response = SHAPES[shape].response(problem)
+    start = {"type": "http.response.start", "status": response.status_code}
+    await send({**start, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body})

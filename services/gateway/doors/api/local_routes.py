@@ -34,12 +34,12 @@ class LocalRoutes:
         self._by_path: defaultdict[str, set[str]] = defaultdict(set)
         for doors, route in self._routes:
             if not route.param_convertors:
-                self._by_path[route.path_format] |= doors
+                self._by_path[route.path_format.rstrip("/")] |= doors
 
     def route_to(self, scope: Scope, entry: Entry) -> bool:
         """Rewrite `scope` to a request for the route at the door; False if there is none.
 
-        The prefix becomes the scope's `root_path`, so that redirects stay at the door.
+        The prefix becomes the scope's `root_path`: routes have their paths without it.
         """
         path = unquote(entry.path)
         if not (
@@ -60,7 +60,7 @@ class LocalRoutes:
 
     def _is_literal(self, entry: Entry, path: str) -> bool:
         """Whether a route without parameters has this path. If not, a pattern may match."""
-        doors = self._by_path.get(path)
+        doors = self._by_path.get(path.rstrip("/"))
         return doors is not None and (
             entry.shared or entry.door.name in doors or not doors.isdisjoint(EVERYWHERE)
         )
@@ -68,8 +68,7 @@ class LocalRoutes:
     def _answers(self, doors: frozenset[str], route: Any, entry: Entry, path: str) -> bool:
         if not (entry.shared or entry.door.name in doors or doors & EVERYWHERE):
             return False
-        # Also without a trailing slash: the app then answers with a redirect.
-        return any(route.path_regex.match(one) for one in {path, path.rstrip("/") or "/"})
+        return route.path_regex.match(path) is not None
 
 
 def door_of(scope: Scope) -> str | None:

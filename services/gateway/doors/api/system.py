@@ -62,7 +62,7 @@ async def key_set(request: Request, gateway: Gateway) -> Response:
 async def database_answers(gateway: Deps) -> bool:
     """Whether the gateway's database answers."""
     try:
-        async with acquire(gateway.pool) as connection:
+        async with acquire(gateway.system) as connection:
             await connection.execute("SELECT 1")
     except Unavailable:
         return False

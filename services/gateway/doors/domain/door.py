@@ -74,7 +74,8 @@ class Door:
     and it is the audience of internal tokens; empty if there is none. `rules` are the service's
     paths. `repeated` is a part of paths that some clients send twice. `hosts` are host names in
     lower case that are bound to this door. `origins` are the default origins for CORS: pages on a
-    developer's machine.
+    developer's machine. `about` explains the door and its login to client developers, in Markdown.
+    `form_login` is the path of a login by a form (OAuth 2, password), empty if there is none.
     """
 
     name: str
@@ -87,18 +88,21 @@ class Door:
     rules: tuple[Rule, ...]
     hosts: frozenset[str] = frozenset()
     origins: tuple[str, ...] = ()
+    about: str = ""
+    form_login: str = ""
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:
-        paths = {rule.path for rule in self.rules if not _is_pattern(rule.path)}
-        return {path: tuple(r for r in self.rules if r.path == path) for path in paths}
+        literal = [(_without_slash(r.path), r) for r in self.rules if not _is_pattern(r.path)]
+        return {path: tuple(r for p, r in literal if p == path) for path, _ in literal}
 
     @cached_property
     def _patterns(self) -> tuple[tuple[re.Pattern[str], Rule], ...]:
         return tuple((_compiled(r.path), r) for r in self.rules if _is_pattern(r.path))
 
     def rules_for(self, path: str) -> tuple[Rule, ...]:
-        """The rules of a path, of all methods."""
+        """The rules of a path, of all methods; a slash at the end of either does not count."""
+        path = _without_slash(path)
         if (exact := self._exact.get(path)) is not None:
             return exact
         return tuple(rule for pattern, rule in self._patterns if pattern.fullmatch(path))
@@ -150,17 +154,10 @@ class WebSocketOnly(Closed):
     """The path accepts WebSockets only."""
 
 
-class TrailingSlash(Closed):
-    """The door has the path without the trailing slash: `path`, as the client must send it."""
-
-    def __init__(self, shape: Shape, path: str) -> None:
-        super().__init__(shape)
-        self.path = path
-
-
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """A request's door, its rule there, and the path at the service."""
+    """A request's door, its rule there, and the path at the service, with or without a slash at its
+    end as the rule has it."""
 
     door: Door
     rule: Rule
@@ -178,10 +175,10 @@ def match_route(
 ) -> RouteMatch:
     """The door and rule of a request; arguments as for `enter`.
 
-    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
+    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly.
     """
     entry = enter(doors, raw_path, host)
-    return _match_rule(entry.door, method, entry.path, entry.prefix + entry.path)
+    return _match_rule(entry.door, method, entry.path)
 
 
 def enter(doors: Sequence[Door], raw_path: str, host: str | None = None) -> Entry:
@@ -225,15 +222,14 @@ def _without_repetition(door: Door, path: str) -> str:
     return path
 
 
-def _match_rule(door: Door, method: str, path: str, full_path: str) -> RouteMatch:
+def _match_rule(door: Door, method: str, path: str) -> RouteMatch:
     rules = door.rules_for(path)
     for rule in rules:
         if method in rule.methods:
-            return RouteMatch(door, rule, path)
+            slash = "/" if rule.path.endswith("/") else ""
+            return RouteMatch(door, rule, path.rstrip("/") + slash)
     if rules:
         raise _wrong_method(door, method, rules)
-    if path.endswith("/") and door.rules_for(path.rstrip("/")):
-        raise TrailingSlash(door.shape, full_path.rstrip("/"))
     raise NoSuchPath(door.shape)
 
 
@@ -250,8 +246,12 @@ def _is_pattern(path: str) -> bool:
     return "{}" in path or path.endswith("/*")
 
 
+def _without_slash(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
 def _compiled(path: str) -> re.Pattern[str]:
-    pattern = re.escape(path).replace(r"\{\}", "[^/]+")
+    pattern = re.escape(_without_slash(path)).replace(r"\{\}", "[^/]+")
     if path.endswith("/*"):
         pattern = pattern.removesuffix(r"/\*") + "(?:/[^/]+)+"
     return re.compile(pattern)

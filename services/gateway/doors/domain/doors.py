@@ -46,10 +46,19 @@ SCAN: Final = Door(
     auth_scheme=AuthScheme.API_KEY,
     shape=Shape.DETAIL,
     rules=rules_of("ingest"),
+    about="Scans of boxes and items: what scanners send and dashboards read. "
+    "Scanners and dashboards send an API key in `X-API-Key`.",
 )
 
 
-def _logins_only(name: str, auth_scheme: AuthScheme, shape: Shape, *origins: str) -> Door:
+def _logins_only(
+    name: str,
+    auth_scheme: AuthScheme,
+    shape: Shape,
+    *origins: str,
+    about: str,
+    form_login: str = "",
+) -> Door:
     """A door without a service so far: its clients can log in."""
     return Door(
         name=name,
@@ -61,6 +70,8 @@ def _logins_only(name: str, auth_scheme: AuthScheme, shape: Shape, *origins: str
         shape=shape,
         rules=(),
         origins=origins,
+        about=about,
+        form_login=form_login,
     )
 
 
@@ -74,15 +85,36 @@ SCALES: Final = Door(
     auth_scheme=AuthScheme.BEARER,
     shape=Shape.DETAIL,
     rules=rules_of("scale_bridge"),
+    about="Label scales: their catalogues, prices and operations. Log in with e-mail address and "
+    "password; `POST /auth/register` opens an account.",
+    form_login="/auth/login",
 )
-CRM: Final = _logins_only("crm", AuthScheme.BEARER, Shape.ERROR, *_localhost(3000, 8080))
+CRM: Final = _logins_only(
+    "crm",
+    AuthScheme.BEARER,
+    Shape.ERROR,
+    *_localhost(3000, 8080),
+    about="Field engineers, their visits and customers. Log in with e-mail address and password; "
+    "`POST /api/v1/auth/refresh` exchanges the refresh token for the next pair.",
+    form_login="/api/v1/auth/token",
+)
 SHOP: Final = _logins_only(
     "shop",
     AuthScheme.CHALLENGE,
     Shape.DETAIL,
     *_localhost(3000, 5173, 5174, 5177, 5178, 5181, 5182),
+    about="The flower shop. `POST /api/auth/request-otp` sends a code by Telegram; "
+    "`POST /api/auth/verify-otp` takes it and answers the `access_token` for *Authorize*.",
 )
-KIOSK: Final = _logins_only("kiosk", AuthScheme.CHALLENGE, Shape.DETAIL, *_localhost(3000, 8080))
+KIOSK: Final = _logins_only(
+    "kiosk",
+    AuthScheme.CHALLENGE,
+    Shape.DETAIL,
+    *_localhost(3000, 8080),
+    about="Self-service kiosks and their staff. `POST /api/v1/auth/login` (staff) and "
+    "`POST /api/v1/kiosk/login` (a kiosk) answer the `access_token` for *Authorize*. The refresh "
+    "token of staff is a cookie, which a browser sends by itself.",
+)
 
 DOORS: Final = (SCAN, SCALES, CRM, SHOP, KIOSK)
 

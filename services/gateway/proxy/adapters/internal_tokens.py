@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from libs.clock import Clock
+from libs.clock import Clock, utc_now
 from libs.security import tokens
 from services.gateway.doors.domain.caller import Caller
+from services.gateway.settings import Settings
 
 CAPACITY: Final = 10_000
 
@@ -57,3 +58,9 @@ class InternalTokenIssuer:
             session=caller.session,
         )
         return f"Bearer {token}"
+
+
+def internal_tokens(settings: Settings, keys: tokens.KeyRing) -> InternalTokenIssuer:
+    """The issuer of internal tokens that live as long as the settings say."""
+    lifetime = timedelta(seconds=settings.token_seconds)
+    return InternalTokenIssuer(keys, issuer=settings.issuer, lifetime=lifetime, clock=utc_now)

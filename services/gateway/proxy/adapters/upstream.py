@@ -1,8 +1,8 @@
 """The services behind the doors: one pooled client for each, streaming both ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -10,8 +10,10 @@ import aiohttp
 from yarl import URL
 
 from services.gateway.doors.adapters import returned
+from services.gateway.doors.domain.doors import DOORS
 from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.exchange import Answer, Connector, Exchanges, is_plain
+from services.gateway.settings import Settings
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -266,6 +268,29 @@ async def open_upstream(
     )
     async with session:
         yield Upstream(origin, session, breaker, deadlines)
+
+
+@asynccontextmanager
+async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
+    """One client per service behind a door, by the service's name."""
+    deadlines = Deadlines(
+        connect=settings.connect_seconds,
+        answer=settings.answer_seconds,
+        idle=settings.idle_seconds,
+    )
+    async with AsyncExitStack() as stack:
+        upstreams = {}
+        for service in {door.service for door in DOORS if door.service}:
+            opened = open_upstream(
+                settings.origin_of(service),
+                connections=settings.upstream_connections,
+                breaker=CircuitBreaker(
+                    failures=settings.breaker_failures, seconds=settings.breaker_seconds
+                ),
+                deadlines=deadlines,
+            )
+            upstreams[service] = await stack.enter_async_context(opened)
+        yield upstreams
 
 
 class _Lost(aiohttp.ClientError):

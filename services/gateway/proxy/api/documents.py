@@ -14,11 +14,12 @@ from services.gateway.context import Deps
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.system import VERSION
 from services.gateway.doors.domain.door import Door
-from services.gateway.proxy.domain import TOKEN, Document, door_document, with_security
+from services.gateway.proxy.domain import Document, door_document, schemes_of, with_security
 
 KEPT_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 5.0
 """How long a document without the service is cached."""
+AWAY: Final = "\n\n**The service behind this door is away: its operations are missing here.**"
 MOST_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -47,7 +48,7 @@ class Documents:
             )
             is_complete = service is not None or not door.service
             if not is_complete:
-                document["info"]["description"] = "The service behind this door is away."
+                document["info"]["description"] += AWAY
             until = now + (KEPT_SECONDS if is_complete else AWAY_SECONDS)
             self._cache[door.name, base] = document, until
             return document
@@ -65,10 +66,11 @@ class Documents:
     def _own_document(self, door: Door) -> Document:
         routes = self._local_routes.routes_of(door)
         document = get_openapi(title="", version=VERSION, routes=routes)
+        schemes = schemes_of(door)
         for path, method, scope in _scopes(routes):
             operations = document.get("paths", {}).get(path, {})
             if method in operations:
-                operations[method] = with_security(operations[method], scope, schemes=(TOKEN,))
+                operations[method] = with_security(operations[method], scope, schemes=schemes)
         return document
 
 

@@ -4,10 +4,12 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
+from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from services.gateway.context import Deps
 from services.gateway.doors.api import fault
-from services.gateway.doors.api.cors import App, Receive, Scope, Send
+from services.gateway.doors.api.cors import App, Cors, Receive, Scope, Send
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.peer import Peer, peer_of
 from services.gateway.doors.api.target import raw_path, target_of
@@ -31,7 +33,9 @@ from services.gateway.proxy.adapters.upstream import (
 )
 from services.gateway.proxy.api import body, idempotency, verify
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers
+from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.head import by_name, overlong
+from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.upstream_errors import door_fault, upstream_fault
 from services.gateway.proxy.api.websocket import WebSockets, refuse
 
@@ -78,7 +82,7 @@ class Doors:
         except Closed as error:
             if self._routed_locally(scope, error):
                 return await self._app(scope, receive, send)
-            refusal = door_fault(error, scope["query_string"])
+            refusal = door_fault(error)
             return await self._refuse(self._body_reader(scope, receive), send, error.shape, refusal)
         scope["route"] = route_match.rule
         return await self._forward(route_match, scope, receive, send)
@@ -105,7 +109,7 @@ class Doors:
         except NoDoor:
             return await refuse(scope, send, Shape.DETAIL, fault.not_found())
         except Closed as error:
-            return await refuse(scope, send, error.shape, door_fault(error, scope["query_string"]))
+            return await refuse(scope, send, error.shape, door_fault(error))
         return await self._websockets.forward(route_match, scope, receive, send)
 
     def _find(self, scope: Scope, method: str) -> RouteMatch:
@@ -134,6 +138,20 @@ class Doors:
         if not isinstance(refusal, fault.TooSlow):
             await body_reader.drain(DRAINED_BODIES * self._deps.settings.max_body_bytes)
         await fault.answer(send, shape, refusal)
+
+
+def add_doors(app: FastAPI, deps: Deps) -> None:
+    """Put the doors in front of the local routes of an app, and CORS in front of everything."""
+    local_routes, settings = LocalRoutes(app.routes), deps.settings
+    app.state.documents = Documents(deps, local_routes)
+    app.user_middleware[:] = [
+        Middleware(
+            Cors, pages=settings.pages_at, doors=deps.doors, trusted=settings.trusted_proxies
+        ),
+        *app.user_middleware,
+        Middleware(Doors, deps=deps, local_routes=local_routes),
+        Middleware(InternalOnly, settings=settings),
+    ]
 
 
 class _DoorRequest:

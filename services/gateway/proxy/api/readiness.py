@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 
 from libs.http.health import Check, CheckResult
-from libs.postgres.pool import acquire
 from libs.security import api_keys
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.context import Deps
@@ -12,24 +11,18 @@ from services.gateway.proxy.adapters.upstream import Upstream
 
 
 def readiness(deps: Deps) -> Mapping[str, Check]:
-    """Checks of the database, revocations and the configured client key.
+    """The check of the configured client key.
 
     The services behind the doors are reported, but do not make the gateway unready.
     """
-
-    async def database() -> CheckResult:
-        async with acquire(deps.pool) as connection:
-            await connection.execute("SELECT 1")
-        return CheckResult(True)
 
     async def service_ready(upstream: Upstream) -> CheckResult:
         return CheckResult(True, "" if await upstream.is_ready() else "not ready")
 
     doors = {name: partial(service_ready, upstream) for name, upstream in deps.upstreams.items()}
-    own = {"database": database, "revocations": deps.revocations.check}
-    if (key := deps.settings.scan_client_key) is not None:
-        own["client key"] = _ClientKey(deps, api_keys.hash_key(key.get_secret_value())).check
-    return own | doors
+    if (key := deps.settings.scan_client_key) is None:
+        return doors
+    return {"client key": _ClientKey(deps, api_keys.hash_key(key.get_secret_value())).check} | doors
 
 
 class _ClientKey:
@@ -43,7 +36,7 @@ class _ClientKey:
     async def check(self) -> CheckResult:
         """Ready once the doors accept the key, or it was revoked; then for good."""
         if not self._is_known:
-            revoked = await api_key.is_revoked(self._deps.pool, self._hashed)
+            revoked = await api_key.is_revoked(self._deps.system, self._hashed)
             self._is_known = revoked is not None and (
                 revoked or await self._deps.keys.known_from_now(self._hashed)
             )

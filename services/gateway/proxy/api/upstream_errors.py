@@ -3,18 +3,16 @@
 from math import ceil
 
 from services.gateway.doors.api import fault
-from services.gateway.doors.api.target import target_of
 from services.gateway.doors.domain.door import (
     BadPath,
     Closed,
     NoSuchMethod,
-    TrailingSlash,
     WebSocketOnly,
 )
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 
 
-def door_fault(error: Closed, query: bytes) -> fault.Fault:
+def door_fault(error: Closed) -> fault.Fault:
     """The refusal of a request that matches no rule."""
     match error:
         case BadPath():
@@ -23,8 +21,6 @@ def door_fault(error: Closed, query: bytes) -> fault.Fault:
             return fault.method_not_allowed(error.allowed)
         case WebSocketOnly():
             return fault.websocket_only()
-        case TrailingSlash():
-            return fault.redirect(target_of(error.path, query))
         case _:
             return fault.not_found()
 

@@ -71,7 +71,7 @@ async def answer(deps: Deps, scope: Scope, send: Send) -> None:
     except NoDoor:
         return await fault.answer(send, Shape.DETAIL, fault.not_found())
     except Closed as error:
-        return await fault.answer(send, error.shape, door_fault(error, b""))
+        return await fault.answer(send, error.shape, door_fault(error))
     peer = peer_of(scope, headers, deps.settings.trusted_proxies)
     try:
         caller = await authenticate(deps, route_match, headers, peer)

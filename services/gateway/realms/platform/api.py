@@ -3,20 +3,18 @@
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from libs.http.auth import public
 from services.gateway.accounts.domain.account import MAX_PASSWORD
-from services.gateway.accounts.domain.realm import PLATFORM, Realm
-from services.gateway.context import Deps, Gateway
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.small_body import SmallBodyRoute
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
+from services.gateway.sessions.api.login import Logins, token_answer
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
-from services.gateway.sessions.handlers.login import LoginFailed, log_in
-from services.gateway.sessions.handlers.session import LoggedIn
 
 router = APIRouter(
     prefix="/api/v1/platform",
@@ -25,9 +23,11 @@ router = APIRouter(
     dependencies=[Depends(public), SESSIONS],
 )
 
-WRONG: Final = "Incorrect e-mail address or password"
-WORTHLESS: Final = "Invalid refresh token"
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+LOGIN: Final = Logins(
+    realm=Realm.PLATFORM,
+    wrong="Incorrect e-mail address or password",
+    worthless="Invalid refresh token",
+)
 
 
 class Login(BaseModel):
@@ -47,36 +47,17 @@ class RefreshToken(BaseModel):
     refresh_token: str = Field(max_length=8192)
 
 
-@router.post("/login")
-async def login(
-    body: Login, request: Request, response: Response, gateway: Gateway
-) -> dict[str, Any]:
+@router.post("/login", response_model=dict[str, Any])
+async def login(body: Login, request: Request, gateway: Gateway) -> Response:
     """An access and a refresh token; 401 whatever is wrong, 429 after too many tries."""
-    try:
-        logged_in = await log_in(
-            gateway.identity,
-            realm=Realm.PLATFORM,
-            tenant=PLATFORM,
-            address=parse_email(body.email),
-            password=body.password,
-            device=device_of(request),
-            attempts=attempts_of(gateway, request),
-        )
-    except LoginFailed:
-        raise HTTPException(401, WRONG, headers=CHALLENGE) from None
-    return _pair(gateway, logged_in, response)
+    logged_in = await LOGIN.enter(gateway, request, body.email, body.password)
+    return token_answer(gateway, logged_in)
 
 
-@router.post("/refresh")
-async def refresh(body: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
+@router.post("/refresh", response_model=dict[str, Any])
+async def refresh(body: RefreshToken, gateway: Gateway) -> Response:
     """The next pair; 401 for an invalid token. A token that was used before ends the session."""
-    try:
-        logged_in = await session.refresh(
-            gateway.identity, body.refresh_token, realm=Realm.PLATFORM
-        )
-    except SessionOver:
-        raise HTTPException(401, WORTHLESS, headers=CHALLENGE) from None
-    return _pair(gateway, logged_in, response)
+    return token_answer(gateway, await LOGIN.refresh(gateway, body.refresh_token))
 
 
 @router.post("/logout", status_code=204)
@@ -86,12 +67,4 @@ async def logout(body: RefreshToken, gateway: Gateway) -> None:
         await session.log_out(gateway.identity, body.refresh_token)
 
 
-def _pair(gateway: Deps, logged_in: LoggedIn, response: Response) -> dict[str, Any]:
-    response.headers["Cache-Control"] = "no-store"
-    access = access_of(gateway, logged_in)
-    return {
-        "access_token": access.bearer,
-        "refresh_token": logged_in.refresh_token,
-        "token_type": "bearer",
-        "expires_in": access.seconds,
-    }
+ROUTERS: Final = (router,)

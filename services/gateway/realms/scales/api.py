@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, EmailStr, StringConstraints
 
 from libs.http.auth import public
@@ -14,15 +14,13 @@ from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.domain.door import Limit
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
-from services.gateway.sessions.handlers.login import LoginFailed, log_in
+from services.gateway.sessions.api.login import Logins, PasswordForm, attempts_of, token_answer
 
 router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public), NEWCOMERS])
 
+LOGIN: Final = Logins(realm=Realm.SCALES, wrong="Incorrect username or password")
 ROLE: Final = "user"
 TAKEN: Final = "Email already registered"
-WRONG: Final = "Incorrect username or password"
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Register(BaseModel):
@@ -55,28 +53,13 @@ async def register(body: Register, request: Request, gateway: Gateway) -> dict[s
     return {"id": account.number, "email": account.person.email}
 
 
-@router.post("/login")
+@router.post("/login", response_model=dict[str, Any])
 async def login(
-    request: Request,
-    response: Response,
-    gateway: Gateway,
-    username: Annotated[str, Form()],
-    password: Annotated[str, Form()],
-    grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
-) -> dict[str, Any]:
+    request: Request, gateway: Gateway, form: Annotated[PasswordForm, Depends()]
+) -> Response:
     """A bearer token for an e-mail address and its password; 401 whatever is wrong with them."""
-    response.headers["Cache-Control"] = "no-store"
-    try:
-        logged_in = await log_in(
-            gateway.identity,
-            realm=Realm.SCALES,
-            tenant=gateway.settings.people_tenant,
-            address=parse_email(username),
-            password=password,
-            device=device_of(request),
-            attempts=attempts_of(gateway, request),
-        )
-    except LoginFailed:
-        raise HTTPException(401, WRONG, headers=CHALLENGE) from None
-    token = access_of(gateway, logged_in)
-    return {"access_token": token.bearer, "token_type": "bearer"}
+    logged_in = await LOGIN.enter(gateway, request, form.username, form.password)
+    return token_answer(gateway, logged_in, "access_token", "token_type")
+
+
+ROUTERS: Final = (router,)

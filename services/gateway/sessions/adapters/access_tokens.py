@@ -4,14 +4,18 @@ Clients are not registered, so `client_id` is the realm that they log in to, or 
 device.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from libs.clock import Clock
+from libs.clock import Clock, utc_now
+from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
+from libs.http.session_check import SessionCheck
 from libs.security import tokens
 from services.gateway.accounts.domain.realm import DEVICES, Workspace
+from services.gateway.settings import Settings
 
 AUDIENCE = "tillstream"
 
@@ -73,3 +77,26 @@ class AccessTokens:
             extra={**claims, "jti": str(uuid4()), "client_id": lifetime_of or workspace.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))
+
+
+def access_tokens(settings: Settings, keys: tokens.KeyRing) -> AccessTokens:
+    """The signer of access tokens that live as long as the settings say."""
+    issuer, lifetimes = settings.token_issuer, settings.access_lifetimes
+    return AccessTokens(keys, issuer=issuer, lifetimes=lifetimes, clock=utc_now)
+
+
+def make_verifier(
+    settings: Settings,
+    keys: tokens.KeyRing,
+    revocations: Revocations,
+    is_live: Callable[[str], Awaitable[bool]],
+) -> TokenVerifier:
+    """The verifier of access tokens; `is_live` reads a session from the log."""
+    return TokenVerifier(
+        audience=AUDIENCE,
+        issuer=settings.token_issuer,
+        keys=keys.public,
+        revoked=revocations.is_revoked,
+        live=SessionCheck(revocations, is_live).is_live,
+        typ=tokens.ACCESS,
+    )

@@ -11,9 +11,6 @@ from services.gateway.accounts.domain.realm import Realm, Workspace, scopes_of
 from services.gateway.context import Deps
 from services.gateway.sessions.handlers.authorization import current_role
 
-STAFF = "kiosk:staff"
-ON_KIOSK = "kiosk:device"
-
 
 class ScopeMissing(Forbidden):
     """The caller may not do this."""
@@ -50,21 +47,6 @@ class RealmPermission(Permission):
         if self.scope and self.scope not in scopes:
             raise ScopeMissing(self.scope)
         return caller
-
-
-def staff(scope: str = "") -> RealmPermission:
-    """The permission of routes for the kiosks' staff, with the scope they need."""
-    return RealmPermission(Realm.KIOSK, scope, within=STAFF)
-
-
-def on_kiosk() -> RealmPermission:
-    """The permission of routes for kiosks themselves."""
-    return RealmPermission(Realm.KIOSK, within=ON_KIOSK)
-
-
-def in_crm(scope: str = "") -> RealmPermission:
-    """The permission of routes for users of the crm, with the scope they need."""
-    return RealmPermission(Realm.CRM, scope)
 
 
 def account_of(caller: Principal) -> AccountId:

@@ -40,14 +40,14 @@ async def list_sessions(
     of: Annotated[Literal["devices"] | None, Query()] = None,
     tenant: Annotated[TenantName | None, Query()] = None,
 ) -> dict[str, Any]:
-    """One's own sessions in all realms, the newest first; with `of=devices` those of the kiosks and
+    """List one's own sessions, the newest first; with `of=devices` those of the kiosks and
     scale bridges that one may manage. The platform's administrators choose the `tenant`.
     """
     if of == "devices":
         found = await _of_devices(gateway, caller, tenant)
     else:
         now = gateway.identity.clock()
-        found = [*await live_sessions(gateway.pool, UUID(caller.subject), now)]
+        found = [*await live_sessions(gateway.system, UUID(caller.subject), now)]
     return {"sessions": [_present(one, caller.session) for one in found]}
 
 
@@ -72,8 +72,9 @@ async def end_other_sessions(
     caller: CurrentUser,
     device: Annotated[str | None, Query(max_length=MAX_DEVICE)] = None,
 ) -> dict[str, int]:
-    """End all of one's own sessions but the present one, or only those on a `device`, by the name
-    that the list shows; how many there were."""
+    """End all of one's own sessions but the present one; how many there were.
+
+    With `device`, the name of a device in the list, only those on it."""
     ended = await revoke_all(
         gateway.identity,
         AccountId(UUID(caller.subject)),

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Query, Response
 
+from libs.http.paging import Offset
 from libs.postgres.query import Row
 from services.ingest.context import Ingest
 from services.ingest.dashboard.api.as_of import reading_as_of
-from services.ingest.dashboard.api.dashboard import Offset
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.as_of import items_of_boxes
 from services.ingest.dashboard.read_models.box import BoxOnDay, Total

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from libs.http.paging import Offset
 from libs.postgres.pool import tenant_snapshot
 from services.ingest.context import Ingest
 from services.ingest.dashboard.api.as_of import reading_as_of
@@ -23,7 +24,6 @@ from services.ingest.scans.read_models import scan_count, scan_log
 
 router = APIRouter(prefix="/api/v1", tags=["dashboard"])
 
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 

@@ -5,48 +5,77 @@ sent when cells cannot express the change: after midnight, if the query has no d
 client that reconnects too late or to another process.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi import APIRouter, Header, Response
+from msgspec.structs import astuple
 
-from libs.http.auth import Principal
+from libs.http.live import Event, EventStream, LiveQuery
+from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps, Ingest
-from services.ingest.dashboard.api.live import Live
-from services.ingest.dashboard.api.subscription import Subscription
-from services.ingest.scans.api.query_params import FilterParams, Reader
-from services.ingest.scans.domain.day import BadDate
+from services.ingest.dashboard.api.overview import PROJECTIONS, Overview, present, read_overview
+from services.ingest.dashboard.api.state_diff import carry_over, difference
+from services.ingest.scans.api.query_params import (
+    CurrentQuery,
+    DashboardQuery,
+    Reader,
+    build_filter,
+)
+from services.ingest.scans.api.responses import State
+from services.ingest.scans.domain.filter import ScanFilter
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
 
-RETRY_MS: Final = 2000
-DRAIN_CHECK_SECONDS: Final = 0.5
-"""How often a stream checks whether the process is shutting down."""
+
+Dated: TypeAlias = tuple[ScanFilter, State]
+"""A state, and the filter that the parameters of its query meant then."""
 
 
-async def subscription(
-    request: Request, reader: Reader, filters: FilterParams
-) -> AsyncIterator[Subscription]:
-    """The subscription of a request until its response ends. 503 at `max_streams`."""
-    live: Live = request.app.state.live
-    try:
-        async with live.subscribe(reader.tenant, filters) as subscribed:
-            yield subscribed
-    except BadDate as error:
-        raise HTTPException(400, str(error)) from None
+class LiveDashboard(LiveQuery[Dated]):
+    """A dashboard; without a date it is always that of today."""
+
+    models = PROJECTIONS
+    resumable = True
+
+    def __init__(self, ingest: Deps, query: DashboardQuery) -> None:
+        self._ingest = ingest
+        self._tenant = query.scan_filter.tenant
+        self._filters = query.filters
+        self._overview: tuple[ScanFilter, Overview] | None = None
+        self.key = self._tenant, astuple(query.filters)
+
+    async def load(self, *, changed: bool) -> Dated:
+        """The state as of now; time alone changes who is online, and which day it is."""
+        settings, now = self._ingest.settings, self._ingest.clock()
+        scan_filter = build_filter(self._tenant, self._filters, settings, now=now)
+        if changed or self._overview is None or self._overview[0] != scan_filter:
+            async with tenant_connection(self._ingest.reading, self._tenant) as connection:
+                overview = await read_overview(
+                    connection, scan_filter, feed_length=settings.feed_length
+                )
+            self._overview = scan_filter, overview
+        _, overview = self._overview
+        return scan_filter, present(overview, self._filters, settings, now=now, generated_at=now)
+
+    def event(self, old: Dated | None, new: Dated) -> Event | None:
+        """`cells`, or `state` if they cannot express the change."""
+        cells = difference(old[1], new[1]) if old is not None and old[0] == new[0] else None
+        if cells is None:
+            return "state", new[1]
+        return ("cells", cells) if cells else None
+
+    def compact(self, old: Dated, new: Dated) -> Dated:
+        """The new state, sharing equal rows with the old one."""
+        return new[0], carry_over(old[1], new[1])
 
 
-# Not with the framework's own event responses: they would encode each event for every viewer.
 @router.get(
     "/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
 )
 async def stream(
-    request: Request,
     ingest: Ingest,
     reader: Reader,
-    subscribed: Annotated[Subscription, Depends(subscription)],
+    query: CurrentQuery,
     last_event_id: str | None = None,
     last_seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
@@ -55,34 +84,4 @@ async def stream(
     It ends after a configured time, and with the caller's session. With the id of the last event,
     in `Last-Event-ID` or `last_event_id`, it continues from there.
     """
-    number = subscribed.state_number(last_seen or last_event_id)
-    # No proxy may buffer the events; `path_normalizer` forbids caching them.
-    return EventSourceResponse(
-        _events(request, ingest, reader, subscribed, number), headers={"X-Accel-Buffering": "no"}
-    )
-
-
-async def _events(
-    request: Request,
-    ingest: Deps,
-    reader: Principal,
-    subscribed: Subscription,
-    number: int | None,
-) -> AsyncIterator[bytes]:
-    time, settings = asyncio.get_running_loop().time, ingest.settings
-    ends_at = time() + settings.stream_lifetime_seconds
-    yield format_sse_event(retry=RETRY_MS)
-    sent_at = time()
-    while time() < ends_at and not request.app.state.draining:
-        if ingest.revocations.is_revoked(reader.session):
-            return
-        event, number = subscribed.since(number), subscribed.number
-        if not event and time() >= sent_at + settings.stream_heartbeat_seconds:
-            event = KEEPALIVE_COMMENT
-        if event:
-            yield event
-            sent_at = time()
-        if number == subscribed.number:
-            await subscribed.wait_changed(
-                min(DRAIN_CHECK_SECONDS, settings.stream_heartbeat_seconds)
-            )
+    return EventStream(LiveDashboard(ingest, query), reader, last_seen or last_event_id)

@@ -7,7 +7,7 @@ days around it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
@@ -154,7 +154,7 @@ async def read_boxes(
     by number. An operator's boxes are those with a scan of that operator. Only the totals read all
     rows that match; the other queries are bounded by the page.
     """
-    days = [scan_filter.days.first + timedelta(days=n) for n in range(len(scan_filter.days))]
+    days = list(scan_filter.days)
     totals = await query.fetch(connection, totals_query(scan_filter), days=days)
     cities = {(row["client"], row["city"]): Total(row["items"], row["boxes"]) for row in totals}
     rows: Sequence[Row] = []

@@ -4,9 +4,11 @@ An error after the first byte breaks the connection off, so a partial file never
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated, Final, TypeAlias
+from functools import partial
+from operator import itemgetter
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
@@ -14,13 +16,14 @@ from fastapi.responses import StreamingResponse
 from prometheus_client import Counter
 
 from libs.errors import Unavailable
+from libs.export.columns import Column, csv_head, csv_lines, layout, xlsx_rows
+from libs.export.workbook import Rows, open_workbook
 from libs.http.manifest import traffic
 from libs.postgres.pool import Connection
 from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
 from services.ingest.exports import read_models
-from services.ingest.exports.adapters.workbook import Rows, open_workbook
-from services.ingest.exports.api import formats
+from services.ingest.imports.domain import log_events
 from services.ingest.imports.handlers.log_events import cells_of
 from services.ingest.scans.api.query_params import (
     CurrentQuery,
@@ -30,8 +33,9 @@ from services.ingest.scans.api.query_params import (
     staleness,
     without_nul,
 )
-from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.box import number
+from services.ingest.scans.domain.day import day_of, format_time
+from services.ingest.scans.domain.filter import ScanFilter, display_name
 
 CSV: Final = "text/csv; charset=utf-8"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -39,10 +43,39 @@ RETRY_SECONDS: Final = 10
 SLOT_SECONDS: Final = 1.0
 """How long a request waits for a slot."""
 
+LOG: Final = (
+    Column("uuid", itemgetter("scan_id"), 38, "id"),
+    Column("ts", itemgetter("effective_at"), 20, "moment"),
+    Column("type", itemgetter("kind"), 14),
+    Column("operator", itemgetter("operator")),
+    Column("client", itemgetter("client")),
+    Column("city", itemgetter("city")),
+    Column("box", itemgetter("box")),
+    Column("code", itemgetter("code"), 24, "barcode"),
+    Column("details", lambda row: row["details"] or "", 30),
+    Column("received_at", itemgetter("received_at"), 20, "moment"),
+    Column("source", itemgetter("source"), 12),
+)
+"""The columns of a row of `scan_log`."""
+
+FULL_LOG: Final = (*LOG, Column(log_events.COLUMN, itemgetter(log_events.COLUMN), 24))
+"""The same, and the cell of the events of a row (`domain.log_events`)."""
+
+BOXES: Final = (
+    Column("Клиент", lambda row: display_name(row["client"])),
+    Column("Город", lambda row: display_name(row["city"])),
+    Column("Короб", lambda row: display_name(number(row["box"]))),
+    Column("ШК", itemgetter("code"), kind="barcode"),
+    Column("Время скана", itemgetter("effective_at"), kind="moment"),
+    Column("Оператор", itemgetter("operator")),
+)
+"""One line for each item: where it was packed, when and by whom."""
+
 EXPORTED: Final = Counter("ingest_exported_rows", "Rows written into exports", ["format"])
 
 router = APIRouter(prefix="/api/v1/export", tags=["export"])
 
+Pages: TypeAlias = AsyncIterator[Sequence[Any]]
 Held: TypeAlias = AsyncExitStack
 """Resources that an export holds until its response is sent or the client is gone."""
 
@@ -88,21 +121,13 @@ async def csv(
     snapshot = read_models.snapshot(ingest.reading, scan_filter.tenant)
     connection = await held.enter_async_context(snapshot)
     position = await _position(connection, scan_filter, after, kind) if after else None
-    pages = read_models.in_time(connection, scan_filter, kind=kind, after=position, removed=full)
-    head = (
-        b""
-        if position
-        else formats.csv_head(one.name for one in (formats.FULL_LOG if full else formats.LOG))
+    pages: Pages = read_models.in_time(
+        connection, scan_filter, kind=kind, after=position, removed=full
     )
-    zone = ingest.settings.zone
-
-    async def write(page: read_models.Page) -> bytes:
-        if not full:
-            return formats.csv_log(page, zone)
-        events = await cells_of(ingest.store, scan_filter.tenant, page)
-        return formats.csv_full_log(page, events, zone)
-
-    parts = _lines(pages, head, write, "csv")
+    if full:
+        pages = _with_events(ingest, scan_filter, pages)
+    columns = FULL_LOG if full else LOG
+    parts = _lines(ingest, columns, pages, "csv", head=not position)
     return _file(parts, CSV, _name("scanner_logs", "csv", ingest, query), headers)
 
 
@@ -115,12 +140,7 @@ async def boxes_csv(
     headers = await staleness(ingest, token, "scan_log")
     snapshot = read_models.snapshot(ingest.reading, query.scan_filter.tenant)
     pages = read_models.by_box(await held.enter_async_context(snapshot), query.scan_filter)
-    head, zone = formats.csv_head(formats.BOXES), ingest.settings.zone
-
-    async def write(page: read_models.Page) -> bytes:
-        return formats.csv_boxes(page, zone)
-
-    parts = _lines(pages, head, write, "boxes-csv")
+    parts = _lines(ingest, BOXES, pages, "boxes-csv")
     return _file(parts, CSV, _name("boxes", "csv", ingest, query), headers)
 
 
@@ -141,19 +161,17 @@ async def excel(
     snapshot = read_models.snapshot(ingest.reading, scan_filter.tenant)
     connection = await reading.enter_async_context(snapshot)
     book = await held.enter_async_context(open_workbook())
+    columns = FULL_LOG if full else LOG
 
     async def rows() -> AsyncIterator[Rows]:
-        async for page in read_models.in_time(connection, scan_filter, kind=kind, removed=full):
-            if full:
-                events = await cells_of(ingest.store, scan_filter.tenant, page)
-                yield formats.xlsx_full_log(page, events, ingest.settings.zone)
-            else:
-                yield formats.xlsx_log(page, ingest.settings.zone)
+        pages = read_models.in_time(connection, scan_filter, kind=kind, removed=full)
+        async for page in _with_events(ingest, scan_filter, pages) if full else pages:
+            yield xlsx_rows(columns, page, ingest.settings.zone)
             EXPORTED.labels("excel").inc(len(page))
         # Sending the file may take long; the connection is released before.
         await reading.aclose()
 
-    parts = book.file(formats.FULL_LOG_SHEET if full else formats.LOG_SHEET, rows())
+    parts = book.file(layout("scans", columns), rows())
     return _file(parts, XLSX, _name("scanner_logs", "xlsx", ingest, query), headers)
 
 
@@ -167,16 +185,26 @@ async def _position(
         raise HTTPException(400, "there is no such row to go on after") from None
 
 
+async def _with_events(ingest: Deps, scan_filter: ScanFilter, pages: Pages) -> Pages:
+    """The pages, each row with the cell of its events (`domain.log_events`)."""
+    async for page in pages:
+        cells = await cells_of(ingest.store, scan_filter.tenant, page)
+        yield [{**row, log_events.COLUMN: cell} for row, cell in zip(page, cells, strict=True)]
+
+
 async def _lines(
-    pages: AsyncIterator[read_models.Page],
-    head: bytes,
-    write: Callable[[read_models.Page], Awaitable[bytes]],
+    ingest: Deps,
+    columns: Sequence[Column],
+    pages: Pages,
     kind: str,
+    *,
+    head: bool = True,
 ) -> AsyncIterator[bytes]:
     # Sent first, even if it is empty: the response's headers leave with it.
-    yield head
+    yield csv_head(columns) if head else b""
+    format_local = partial(format_time, zone=ingest.settings.zone)
     async for page in pages:
-        yield await write(page)
+        yield csv_lines(columns, page, format_local)
         EXPORTED.labels(kind).inc(len(page))
 
 

@@ -39,20 +39,13 @@ _UTF_8_AS_WINDOWS: Final = re.compile(f"(?:[РС][{re.escape(_SECOND_BYTES)}]){{
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Format:
-    """The csv_format of a file."""
+class _Survey:
+    """The result of reading the whole file once."""
 
     encoding: str
     delimiter: str
     torn: bool
     """Whether the last line has no line end: it may be incomplete."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Survey:
-    """The result of reading the whole file once."""
-
-    csv_format: _Format
     header: Row
     last: int
     """The number of the last row."""
@@ -78,7 +71,7 @@ async def open_csv(path: Path) -> AsyncIterator[Sequence[Worksheet]]:
 
 
 async def _pages(path: Path, survey: _Survey) -> Pages:
-    with closing(_rows(path, survey.csv_format)) as rows:
+    with closing(_rows(path, survey.encoding, survey.delimiter)) as rows:
         behind = islice(_checked(rows, survey), survey.header[0], None)
         while page := await asyncio.to_thread(list, islice(behind, PAGE)):
             yield page
@@ -90,9 +83,9 @@ def _checked(rows: Iterator[tuple[int, list[str]]], survey: _Survey) -> Iterator
         cells: list[Cell] = [*texts]
         if not "".join(texts).isascii():
             # In one cell `В№1` may be meant; a whole row of valid UTF-8 is UTF-8.
-            foreign = survey.csv_format.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
-            cells = [_cell(text, survey.csv_format.encoding, foreign=foreign) for text in texts]
-        if survey.csv_format.torn and number == survey.last and texts:
+            foreign = survey.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
+            cells = [_cell(text, survey.encoding, foreign=foreign) for text in texts]
+        if survey.torn and number == survey.last and texts:
             why = "may be torn: the file ends in it, without the end of the line"
             cells[-1] = Lost(why, "cut_short", texts[-1])
         yield number, tuple(cells)
@@ -119,17 +112,16 @@ def _cell(text: str, encoding: str, *, foreign: bool) -> Cell:
 
 def _survey(path: Path) -> _Survey:
     encoding = _encoding(path)
-    csv_format = _Format(
-        encoding=encoding, delimiter=_delimiter(path, encoding), torn=_is_torn(path, encoding)
-    )
+    delimiter = _delimiter(path, encoding)
     header, number = None, 0
-    with closing(_rows(path, csv_format)) as rows:
+    with closing(_rows(path, encoding, delimiter)) as rows:
         for number, cells in rows:
             if header is None and any(cells):
                 header = (number, tuple(cells))
     if header is None:
         raise Unreadable("it is empty: there is no first row with the names of the columns")
-    return _Survey(csv_format=csv_format, header=header, last=number)
+    torn = _is_torn(path, encoding)
+    return _Survey(encoding=encoding, delimiter=delimiter, torn=torn, header=header, last=number)
 
 
 def _encoding(path: Path) -> str:
@@ -185,11 +177,11 @@ def _open(path: Path, encoding: str) -> io.TextIOWrapper:
     return path.open(encoding=encoding, errors=errors, newline="")
 
 
-def _rows(path: Path, csv_format: _Format) -> Generator[tuple[int, list[str]]]:
+def _rows(path: Path, encoding: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
     # The limit is global to the process.
     csv.field_size_limit(LONGEST_CELL)
-    with _open(path, csv_format.encoding) as file:
-        reader = csv.reader(file, delimiter=csv_format.delimiter, strict=True)
+    with _open(path, encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         number = 0
         try:
             for number, cells in enumerate(reader, 1):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 from zipfile import ZipFile
 
+from libs.export.cells import unwrap_barcode
 from services.ingest.imports.adapters.table import (
     PAGE,
     Pages,
@@ -20,7 +21,6 @@ from services.ingest.imports.adapters.table import (
     WorksheetChoice,
     first_row,
 )
-from services.ingest.imports.domain.cell import unwrap_barcode
 from services.ingest.imports.domain.spreadsheet import Cell, Lost
 
 BROKEN: Final = "it is no workbook that can be read: damaged, or of another kind than .xlsx"

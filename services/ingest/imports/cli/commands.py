@@ -7,7 +7,6 @@ row is in the log, 3 when some were rejected, 1 when a file or the log failed, 1
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
@@ -16,11 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from libs.postgres.pool import SYSTEM
+from libs.process.maintenance import rebuild_changed
+from libs.process.service import Service
 from services.ingest.imports.cli.run import (
     MONTHS,
     ImportOptions,
-    OpenSpreadsheet,
-    OpenStore,
     rejects_of,
     run_import,
     undo_run,
@@ -56,17 +55,10 @@ Undo = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportCommand:
-    """`rebuild` rebuilds the read models of scans and returns an exit status."""
-
-    read_settings: Callable[[], Settings]
-    open_store: OpenStore
-    open_spreadsheet: OpenSpreadsheet
-    rebuild: Callable[[], int]
+def import_command(service: Service[Settings], models: Sequence[str]) -> Callable[..., None]:
+    """The command; an undo rebuilds `models`, the read models of scans."""
 
     def run(
-        self,
         tenant: Tenant,
         files: Files = None,
         spreadsheet_id: SpreadsheetId = None,
@@ -86,9 +78,10 @@ class ImportCommand:
         if undo is not None:
             if files or spreadsheet_id or dry_run:
                 raise typer.BadParameter("goes alone with --tenant", param_hint="--undo")
-            raise typer.Exit(self._undo(_tenant(tenant), undo))
+            status = undo_run(service, _tenant(tenant), undo)
+            raise typer.Exit(status or rebuild_changed(service, models))
         _refuse_overwriting(files or [], rejects)
-        settings = self.read_settings()
+        settings = service.read_settings()
         options = ImportOptions(
             tenant=_tenant(tenant),
             files=files or [],
@@ -99,10 +92,9 @@ class ImportCommand:
             dry=dry_run,
             rejects=_folder(rejects),
         )
-        raise typer.Exit(run_import(settings, options, self.open_store, self.open_spreadsheet))
+        raise typer.Exit(run_import(service, settings, options))
 
-    def _undo(self, tenant: str, run_id: UUID) -> int:
-        return undo_run(self.read_settings(), tenant, run_id, self.open_store) or self.rebuild()
+    return run
 
 
 def _tenant(given: str) -> str:

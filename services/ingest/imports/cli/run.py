@@ -2,12 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,11 +24,13 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from contracts.ingest import IngestEvent
 from libs.clock import utc_now
 from libs.errors import Unavailable
-from libs.eventsourcing.store import EventStore, new_event_id
-from services.ingest.imports.adapters.table import Pause, Worksheet, WorksheetChoice
+from libs.eventsourcing.store import new_event_id
+from libs.process.database_command import status_of
+from libs.process.service import Service
+from services.ingest.imports.adapters.spreadsheet import open_spreadsheet
+from services.ingest.imports.adapters.table import Pause, WorksheetChoice
 from services.ingest.imports.adapters.table_file import open_file
 from services.ingest.imports.handlers.importing import (
     ProgressListener,
@@ -47,12 +49,6 @@ MONTHS: Final = "raw_log_"
 PLAIN_EVERY: Final = 50_000
 """The rows between two lines of progress where there is no terminal."""
 
-OpenStore: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[EventStore[IngestEvent]]]
-OpenSpreadsheet: TypeAlias = Callable[
-    [Settings, str, Path, WorksheetChoice, Pause], AbstractAsyncContextManager[Sequence[Worksheet]]
-]
-"""Opens a spreadsheet by its id and a key file. Raises Unreadable."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportOptions:
@@ -68,42 +64,34 @@ class ImportOptions:
     rejects: Path | None
 
 
-def run_import(
-    settings: Settings,
-    options: ImportOptions,
-    open_store: OpenStore,
-    open_spreadsheet: OpenSpreadsheet,
-) -> int:
+def run_import(service: Service[Settings], settings: Settings, options: ImportOptions) -> int:
     """Import, print the report, and return the exit status."""
     console = Console(stderr=True)
-    try:
+
+    async def run() -> int:
         with progress_on(console) as progress:
-            report = asyncio.run(
-                _import(settings, options, open_store, open_spreadsheet, progress, console)
+            report = await _import(service, settings, options, progress, console)
+        print_report(Console(), report, dry=options.dry)
+        if not options.dry and any(result.inserted for result in report.results):
+            console.print(
+                f"to take it back: import --tenant {options.tenant} --undo {report.run_id}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
-    except Unavailable as error:
-        console.print(f"nothing was imported: {error}", markup=False)
-        return FAILED
-    print_report(Console(), report, dry=options.dry)
-    if not options.dry and any(result.inserted for result in report.results):
-        console.print(
-            f"to take it back: import --tenant {options.tenant} --undo {report.run_id}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    return _exit_status(console, report)
+        return _exit_status(console, report)
+
+    return status_of(run(), {Unavailable: "nothing was imported: "})
 
 
 async def _import(
+    service: Service[Settings],
     settings: Settings,
     options: ImportOptions,
-    open_store: OpenStore,
-    open_spreadsheet: OpenSpreadsheet,
     progress: ProgressListener,
     console: Console,
 ) -> Report:
-    async with _until_signal(console) as pause, open_store(settings) as store:
+    async with _until_signal(console) as pause, service.open_store(settings) as store:
         run = Run(
             store=store,
             tenant=options.tenant,
@@ -117,26 +105,26 @@ async def _import(
         )
         sources = [_file(options, path) for path in options.files]
         if options.spreadsheet:
-            sources.append(_spreadsheet(options, open_spreadsheet, settings, pause))
+            sources.append(_spreadsheet(options, *options.spreadsheet, settings, pause))
         return await import_tables(run, sources)
 
 
-def undo_run(settings: Settings, tenant: str, run: UUID, open_store: OpenStore) -> int:
+def undo_run(service: Service[Settings], tenant: str, run: UUID) -> int:
     """Undo a run in the log, and return the exit status; the read models need a rebuild then."""
     console = Console(stderr=True)
 
-    async def undone() -> bool:
-        async with open_store(settings) as store:
-            return await undo_import(store, tenant, str(run), now=utc_now())
+    async def undo() -> int:
+        async with service.open_store(service.read_settings()) as store:
+            new = await undo_import(store, tenant, str(run), now=utc_now())
+        console.print(
+            "the import is undone" if new else "the import was undone before", markup=False
+        )
+        console.print(
+            "the read models are built anew; if that fails, run the same again", markup=False
+        )
+        return DONE
 
-    try:
-        new = asyncio.run(undone())
-    except Unavailable as error:
-        console.print(f"nothing was undone: {error}", markup=False)
-        return FAILED
-    console.print("the import is undone" if new else "the import was undone before", markup=False)
-    console.print("the read models are built anew; if that fails, run the same again", markup=False)
-    return DONE
+    return status_of(undo(), {Unavailable: "nothing was undone: "})
 
 
 def rejects_of(table: Path, folder: Path | None) -> Path:
@@ -153,10 +141,8 @@ def _file(options: ImportOptions, path: Path) -> Source:
 
 
 def _spreadsheet(
-    options: ImportOptions, open_spreadsheet: OpenSpreadsheet, settings: Settings, pause: Pause
+    options: ImportOptions, name: str, credentials: Path, settings: Settings, pause: Pause
 ) -> Source:
-    assert options.spreadsheet is not None  # noqa: S101 -- narrows for the type checker
-    name, credentials = options.spreadsheet
     prefix = MONTHS if options.prefix is None else options.prefix
     choice = WorksheetChoice(names=options.sheets, prefix=prefix)
     opener = partial(open_spreadsheet, settings, name, credentials, choice, pause)

@@ -9,9 +9,9 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
+from libs.export.cells import SPOILT, escape_formula, wrap_barcode
 from libs.names import comparable
 from services.ingest.imports.domain import log_events
-from services.ingest.imports.domain.cell import SPOILT, escape_formula, wrap_barcode
 from services.ingest.imports.domain.spreadsheet import (
     DAY_ZERO,
     Cell,
@@ -58,7 +58,7 @@ class Sheet:
 
     `positions` has the known columns, `named` the positions of all columns with a name. With
     `ten_columns` the header is the one used before 9 October 2025. `escaped` means a CSV: its texts
-    may be escaped for spreadsheets (`domain.cell`), and every row has a cell for every name.
+    may be escaped for spreadsheets (`libs.export.cells`), and every row has a cell for every name.
     """
 
     name: str
@@ -252,19 +252,9 @@ def _read(sheet: Sheet, by_column: Mapping[str, Cell]) -> tuple[Reading, datetim
     uuid = texts.pop("uuid").strip()
     ts = unix_ms(scanned_at)
     content = [sheet.name, uuid, ts, unix_ms(received_at), texts]
-    reading = Reading(
-        uuid=parse_uuid(uuid) or uuid5(_IDS, json.dumps(content)),
-        ts=ts,
-        type=texts["type"],
-        operator=texts["operator"],
-        client=texts["client"],
-        city=texts["city"],
-        box=texts["box"],
-        code=texts["code"],
-        details=texts["details"] or None,
-        source=texts["source"],
-    )
-    return reading, received_at
+    scan_id = parse_uuid(uuid) or uuid5(_IDS, json.dumps(content))
+    details = texts.pop("details") or None
+    return Reading(uuid=scan_id, ts=ts, details=details, **texts), received_at
 
 
 def _text(sheet: Sheet, cell: Cell, column: str) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from services.ingest.imports.domain.cell import (
+from libs.export.cells import (
     SPOILT,
     is_truncated,
     unescape_formula,

@@ -17,8 +17,8 @@ from contracts.ingest import IngestEvent
 from libs.clock import Clock
 from libs.eventsourcing.log import LogUnavailable, Metadata
 from libs.eventsourcing.store import EventStore
+from libs.export.cells import escape_formula
 from services.ingest.imports.adapters.table import OpenTable, Pause, Row, Unreadable, Worksheet
-from services.ingest.imports.domain.cell import escape_formula
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.imports.domain.sheet import Sheet, WrongSheet, as_texts, sheet_of
 from services.ingest.imports.domain.spreadsheet import is_blank

@@ -2,10 +2,10 @@
 
 import codecs
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 from services.ingest.imports.domain.sheet import ALL_COLUMNS
 
@@ -28,12 +28,8 @@ def _as_it_was(error: UnicodeError) -> tuple[bytes, int]:
 codecs.register_error(_AS_IT_WAS, _as_it_was)
 
 
-class Reject(Protocol):
-    """Takes rejected rows: sheet, row number, reason, and the texts of `sheet.as_texts`."""
-
-    def __call__(self, rows: Sequence[Sequence[object]]) -> None:
-        """Write them."""
-        ...
+Reject: TypeAlias = Callable[[Sequence[Sequence[object]]], None]
+"""Writes rejected rows: sheet, row number, reason, and the texts of `sheet.as_texts`."""
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Requests about quarantined events: list, inspect, mend, replay and drop them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -10,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.errors import Refused
 from libs.http.auth import Principal, require
 from libs.http.manifest import traffic
+from libs.http.paging import Offset
 from libs.http.problems import problem_of
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.ingest.context import Ingest
+from services.ingest.context import Deps, Ingest
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import (
@@ -24,8 +24,8 @@ from services.ingest.quarantine.domain import (
     ReasonNeeded,
     StillWrong,
 )
-from services.ingest.quarantine.handlers import quarantine as handlers
-from services.ingest.quarantine.handlers.correction import read_correction
+from services.ingest.quarantine.handlers.correction import Correction, read_correction
+from services.ingest.quarantine.handlers.quarantine import QuarantineCommands, inspect
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.api import bodies
 from services.ingest.scans.api.query_params import (
@@ -52,7 +52,6 @@ UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log",
 Mender = Annotated[Principal, Depends(require("scan:remove"))]
 Chosen = Literal["open", "mended", "dropped", "all"]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class Dropping(BaseModel):
@@ -111,7 +110,7 @@ async def events(
 async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
     """One event in full with its faults and its history, from the log."""
     settings = ingest.settings
-    inspected = await handlers.inspect(
+    inspected = await inspect(
         ingest.store, id, tenant=reader.tenant, not_before=settings.plausible_from
     )
     return json_response(presenters.inspection(inspected, settings.zone))
@@ -129,24 +128,14 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
         correction = read_correction(await request.body())
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
-    try:
-        done = await handlers.mend(
-            ingest.store, id, correction, **_decision(request, ingest, mender)
-        )
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
-    return json_response(presenters.mended(done), {CONSISTENCY: done.token})
+    return await _mend(request, ingest, mender, id, correction)
 
 
 @router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
 async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Validate the event again as it arrived, after rules or settings have changed."""
-    try:
-        done = await handlers.replay(ingest.store, id, **_decision(request, ingest, mender))
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
-    return json_response(presenters.mended(done), {CONSISTENCY: done.token})
+    return await _mend(request, ingest, mender, id, None)
 
 
 @router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
@@ -155,11 +144,8 @@ async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
     """Drop the event: it will never be a scan. The reason is stored."""
-    metadata, now = request_metadata(request, mender), ingest.clock()
     try:
-        token = await handlers.drop(
-            ingest.store, id, reason=dropping.reason, metadata=metadata, now=now
-        )
+        token = await _commands(request, ingest, mender).drop(id, dropping.reason)
     except REFUSALS as refused:
         return _refusal(refused, ingest)
     return json_response(presenters.Done(True, "dropped"), {CONSISTENCY: token})
@@ -177,12 +163,22 @@ async def replay_many(
     filters = QuarantineFilter(tenant=mender.tenant, code=replaying.code)
     async with tenant_transaction(ingest.reading, mender.tenant) as connection:
         ids = await quarantine.ids(connection, filters, after=replaying.after, limit=AT_ONCE)
-    results = await handlers.replay_each(ingest.store, ids, **_decision(request, ingest, mender))
+    results = await _commands(request, ingest, mender).replay_each(ids)
     next_page = str(ids[-1]) if len(ids) == AT_ONCE else None
     return json_response(presenters.Replayed(ok=True, next=next_page, **results))
 
 
-def _refusal(refused: Refused, ingest: Ingest) -> Response:
+async def _mend(
+    request: Request, ingest: Deps, mender: Principal, id: UUID, correction: Correction | None
+) -> Response:
+    try:
+        done = await _commands(request, ingest, mender).mend(id, correction)
+    except REFUSALS as refused:
+        return _refusal(refused, ingest)
+    return json_response(presenters.mended(done), {CONSISTENCY: done.token})
+
+
+def _refusal(refused: Refused, ingest: Deps) -> Response:
     problem = problem_of(refused)
     body, status = presenters.Refusal(problem.title, problem.type), problem.status
     if isinstance(refused, AlreadyDecided):
@@ -197,10 +193,10 @@ def _refusal(refused: Refused, ingest: Ingest) -> Response:
     return response
 
 
-def _decision(request: Request, ingest: Ingest, mender: Principal) -> Mapping[str, Any]:
-    """The arguments that the handlers of a correction have in common."""
-    return {
-        "metadata": request_metadata(request, mender),
-        "now": ingest.clock(),
-        "not_before": ingest.settings.plausible_from,
-    }
+def _commands(request: Request, ingest: Deps, mender: Principal) -> QuarantineCommands:
+    return QuarantineCommands(
+        store=ingest.store,
+        metadata=request_metadata(request, mender),
+        now=ingest.clock(),
+        not_before=ingest.settings.plausible_from,
+    )

@@ -27,6 +27,7 @@ from services.ingest.quarantine.domain import (
     Drop,
     Mend,
     NotInQuarantine,
+    Quarantined,
     StillWrong,
     revalidate,
     wrong_fields,
@@ -71,17 +72,113 @@ class Inspected:
     wrong: Mapping[str, Fault] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantineCommands:
+    """Commands on the quarantined events of the tenant in `metadata`. All raise LogUnavailable.
+
+    `not_before` is the earliest plausible time of a device. Mending stores the scan and the
+    decision: both or nothing.
+    """
+
+    store: EventStore[IngestEvent]
+    metadata: Metadata
+    now: datetime
+    not_before: datetime
+
+    async def mend(self, quarantine_id: UUID, correction: Correction | None) -> Mended:
+        """Mend an event by a correction; without one it is validated again as it arrived.
+
+        Raises NotInQuarantine, AlreadyDecided, StillWrong, and CutShort if a patch or no correction
+        is given for an event of which only the start is stored.
+        """
+        _, event = await _find(self.store, self.metadata.tenant, quarantine_id)
+        value = correction.apply(event) if correction else json_value(event)
+        decision = (await self._state(quarantine_id)).decision
+        if decision is not None:
+            # A second decision is refused before the event is validated.
+            raise AlreadyDecided(decision)
+        scan = revalidate(event, value, not_before=self.not_before)
+        if isinstance(scan, Fault):
+            raise StillWrong(scan, wrong_fields(event, value, not_before=self.not_before))
+        return await self._record(quarantine_id, scan)
+
+    async def replay_each(self, quarantine_ids: Iterable[UUID]) -> Mapping[str, int]:
+        """Mend many events as they arrived, each on its own, and count the results.
+
+        The counts are `mended`, `duplicates`, `still_wrong`, `cut_short`, `already_decided`. Safe
+        to repeat; the events before an error are done.
+        """
+        results = Tally(mended=0, duplicates=0, still_wrong=0, cut_short=0, already_decided=0)
+        for quarantine_id in quarantine_ids:
+            try:
+                done = await self.mend(quarantine_id, None)
+            except StillWrong:
+                results["still_wrong"] += 1
+            except CutShort:
+                results["cut_short"] += 1
+            except AlreadyDecided:
+                results["already_decided"] += 1
+            else:
+                results["duplicates" if done.duplicate else "mended"] += 1
+        return results
+
+    async def drop(self, quarantine_id: UUID, reason: str) -> str:
+        """Drop the event; the log keeps it, and `verify` its id. Returns the consistency token.
+
+        Raises NotInQuarantine, AlreadyDecided, ReasonNeeded.
+        """
+        await _find(self.store, self.metadata.tenant, quarantine_id)
+        command = Drop(quarantine_id=quarantine_id, reason=reason, by=self._actor, now=self.now)
+        done = await execute(self.store, QUARANTINE, quarantine_id, command, metadata=self.metadata)
+        DECISIONS.labels("dropped").inc()
+        return done.token or ""
+
+    @property
+    def _actor(self) -> str:
+        return self.metadata.actor or UNKNOWN_ACTOR
+
+    async def _state(self, quarantine_id: UUID) -> Quarantined:
+        return await _state(self.store, self.metadata.tenant, quarantine_id)
+
+    async def _record(self, quarantine_id: UUID, scan: ScanRecorded) -> Mended:
+        """Append the decision, and the scan unless it is in the log."""
+        store, tenant = self.store, self.metadata.tenant
+        command = Mend(
+            quarantine_id=quarantine_id, scan_id=scan.scan_id, by=self._actor, now=self.now
+        )
+        namespace = identity.namespace(tenant)
+        first = identity.scan_event(namespace, scan.scan_id)
+        for _ in range(ATTEMPTS):
+            decided = QUARANTINE.decide(await self._state(quarantine_id), command)
+            recording = (await current_recordings(store, tenant, [first]))[first]
+            known = recording.recorded is not None
+            try:
+                done = await store.append(
+                    identity.quarantine_stream(quarantine_id),
+                    decided,
+                    expected=NO_STREAM,
+                    metadata=self.metadata,
+                    facts=() if known else (scan_fact(recording.event_id, scan, namespace),),
+                )
+            except VersionConflict:
+                # Another decision came first, or the device has sent the scan meanwhile.
+                continue
+            DECISIONS.labels("mended").inc()
+            (DUPLICATE if known else ACCEPTED).inc()
+            return Mended(scan_id=scan.scan_id, duplicate=known, token=done.token)
+        raise Unavailable("event log")
+
+
 async def inspect(
     store: EventStore[IngestEvent], quarantine_id: UUID, *, tenant: str, not_before: datetime
 ) -> Inspected:
     """One event in full. Raises NotInQuarantine, LogUnavailable."""
     recorded, event = await _find(store, tenant, quarantine_id)
-    history = await store.read(tenant, identity.quarantine_stream(quarantine_id))
     inspected = partial(
         Inspected,
         event=event,
         recorded=recorded,
-        decision=QUARANTINE.state_after(history.events).decision,
+        decision=(await _state(store, tenant, quarantine_id)).decision,
     )
     try:
         value = json_value(event)
@@ -93,99 +190,6 @@ async def inspect(
         fault=fault if isinstance(fault, Fault) else None,
         wrong=wrong_fields(event, value, not_before=not_before),
     )
-
-
-async def mend(
-    store: EventStore[IngestEvent],
-    quarantine_id: UUID,
-    correction: Correction,
-    *,
-    metadata: Metadata,
-    now: datetime,
-    not_before: datetime,
-) -> Mended:
-    """Record the corrected event as a scan, and the decision: both or nothing.
-
-    Raises NotInQuarantine, AlreadyDecided, StillWrong, CutShort (a patch for an event of which
-    only the start is stored), LogUnavailable.
-    """
-    _, event = await _find(store, metadata.tenant, quarantine_id)
-    value = correction.apply(event)
-    return await _mend(
-        store, quarantine_id, event, value, metadata=metadata, now=now, not_before=not_before
-    )
-
-
-async def replay(
-    store: EventStore[IngestEvent],
-    quarantine_id: UUID,
-    *,
-    metadata: Metadata,
-    now: datetime,
-    not_before: datetime,
-) -> Mended:
-    """Validate the event again as it arrived, for changed rules or settings. Raises as `mend`."""
-    _, event = await _find(store, metadata.tenant, quarantine_id)
-    return await _mend(
-        store,
-        quarantine_id,
-        event,
-        json_value(event),
-        metadata=metadata,
-        now=now,
-        not_before=not_before,
-    )
-
-
-async def replay_each(
-    store: EventStore[IngestEvent],
-    quarantine_ids: Iterable[UUID],
-    *,
-    metadata: Metadata,
-    now: datetime,
-    not_before: datetime,
-) -> Mapping[str, int]:
-    """Replay many events, each on its own, and count the results; safe to repeat.
-
-    The counts are `mended`, `duplicates`, `still_wrong`, `cut_short`, `already_decided`. Raises
-    LogUnavailable; the events before that are done.
-    """
-    results = Tally(mended=0, duplicates=0, still_wrong=0, cut_short=0, already_decided=0)
-    for quarantine_id in quarantine_ids:
-        try:
-            done = await replay(
-                store, quarantine_id, metadata=metadata, now=now, not_before=not_before
-            )
-        except StillWrong:
-            results["still_wrong"] += 1
-        except CutShort:
-            results["cut_short"] += 1
-        except AlreadyDecided:
-            results["already_decided"] += 1
-        else:
-            results["duplicates" if done.duplicate else "mended"] += 1
-    return results
-
-
-async def drop(
-    store: EventStore[IngestEvent],
-    quarantine_id: UUID,
-    *,
-    reason: str,
-    metadata: Metadata,
-    now: datetime,
-) -> str:
-    """Drop the event; the log keeps it, and `verify` its id. Returns the consistency token.
-
-    Raises NotInQuarantine, AlreadyDecided, ReasonNeeded, LogUnavailable.
-    """
-    await _find(store, metadata.tenant, quarantine_id)
-    command = Drop(
-        quarantine_id=quarantine_id, reason=reason, by=metadata.actor or UNKNOWN_ACTOR, now=now
-    )
-    done = await execute(store, QUARANTINE, quarantine_id, command, metadata=metadata)
-    DECISIONS.labels("dropped").inc()
-    return done.token or ""
 
 
 async def _find(
@@ -200,50 +204,6 @@ async def _find(
     return recorded, event
 
 
-async def _mend(
-    store: EventStore[IngestEvent],
-    quarantine_id: UUID,
-    event: ScanQuarantined,
-    value: object,
-    *,
-    metadata: Metadata,
-    now: datetime,
-    not_before: datetime,
-) -> Mended:
-    history = await store.read(metadata.tenant, identity.quarantine_stream(quarantine_id))
-    decision = QUARANTINE.state_after(history.events).decision
-    if decision is not None:
-        # A second decision is refused before the event is validated.
-        raise AlreadyDecided(decision)
-    scan = revalidate(event, value, not_before=not_before)
-    if isinstance(scan, Fault):
-        raise StillWrong(scan, wrong_fields(event, value, not_before=not_before))
-    by = metadata.actor or UNKNOWN_ACTOR
-    command = Mend(quarantine_id=quarantine_id, scan_id=scan.scan_id, by=by, now=now)
-    return await _record(store, command, scan, metadata)
-
-
-async def _record(
-    store: EventStore[IngestEvent], command: Mend, scan: ScanRecorded, metadata: Metadata
-) -> Mended:
-    """Append the decision, and the scan unless it is in the log."""
-    stream = identity.quarantine_stream(command.quarantine_id)
-    namespace = identity.namespace(metadata.tenant)
-    first = identity.scan_event(namespace, scan.scan_id)
-    for _ in range(ATTEMPTS):
-        history = await store.read(metadata.tenant, stream)
-        decided = QUARANTINE.decide(QUARANTINE.state_after(history.events), command)
-        recording = (await current_recordings(store, metadata.tenant, [first]))[first]
-        known = recording.recorded is not None
-        facts = () if known else (scan_fact(recording.event_id, scan, namespace),)
-        try:
-            done = await store.append(
-                stream, decided, expected=NO_STREAM, metadata=metadata, facts=facts
-            )
-        except VersionConflict:
-            # Another decision came first, or the device has sent the scan meanwhile: read again.
-            continue
-        DECISIONS.labels("mended").inc()
-        (DUPLICATE if known else ACCEPTED).inc()
-        return Mended(scan_id=scan.scan_id, duplicate=known, token=done.token)
-    raise Unavailable("event log")
+async def _state(store: EventStore[IngestEvent], tenant: str, quarantine_id: UUID) -> Quarantined:
+    history = await store.read(tenant, identity.quarantine_stream(quarantine_id))
+    return QUARANTINE.state_after(history.events)

@@ -19,8 +19,8 @@ _NEVER_CACHED: Final = [(b"vary", b"*"), (b"cache-control", b"no-store")]
 
 
 def tidy(path: str) -> str:
-    """One slash where there are several, `/api/v1` once, none at the end."""
-    return _REPEATED.sub("", _SLASHES.sub("/", path)).rstrip("/") or "/"
+    """One slash where there are several, and `/api/v1` once."""
+    return _REPEATED.sub("", _SLASHES.sub("/", path)) or "/"
 
 
 def normalize_paths(app: App) -> App:

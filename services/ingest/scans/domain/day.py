@@ -1,6 +1,7 @@
 """Business days: the day of a moment, and how dates and times are parsed and formatted."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,6 +27,9 @@ class Days:
 
     def __len__(self) -> int:
         return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
 
     def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
         """The beginning of the first day and the end of the last one, in UTC."""

@@ -185,8 +185,11 @@ async def page(
     With `within` only the rows of that window. The columns are those of `SCAN_LOG`.
     """
     skip = within.skip if within else 0
-    days = [scan_filter.days.first + timedelta(days=n) for n in range(len(scan_filter.days))]
-    parameters = values(scan_filter) | {"days": days, "limit": limit, "offset": skip}
+    parameters = values(scan_filter) | {
+        "days": list(scan_filter.days),
+        "limit": limit,
+        "offset": skip,
+    }
     parameters |= {"group_limit": skip + limit} | ({} if kind is None else {"kind": kind})
     filters = filters_of(scan_filter)
     # Nearly all scans are items: for them the index of all rows is as good.

@@ -66,7 +66,7 @@ async def apply_report(
 
     Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
-    row = await agent_assignments.get(context.pool, tenant, bridge_id, task_id)
+    row = await agent_assignments.get(context.system, tenant, bridge_id, task_id)
     if row is None:
         log.info("report of an unknown task")
         return None, 0

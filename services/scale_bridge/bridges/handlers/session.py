@@ -39,7 +39,7 @@ from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 
 POLL_SECONDS: Final = 0.2
 GRACE: Final = timedelta(seconds=30)
@@ -88,7 +88,7 @@ class AgentSession:
             await self._handle(await self.connection.receive())
 
     async def _handle(self, message: Message) -> None:
-        pool = self.context.pool
+        pool = self.context.system
         match message:
             case Ready(room=room):
                 self.room = room
@@ -127,7 +127,7 @@ class AgentSession:
                 await self._assign(following, attempts)
         if report.stage is ReportStage.ENDED:
             await agent_assignments.remove(
-                self.context.pool, self.tenant, self.bridge_id, [task_id]
+                self.context.system, self.tenant, self.bridge_id, [task_id]
             )
             self.holding.discard(task_id)
             self.content = "", b""
@@ -135,7 +135,7 @@ class AgentSession:
 
     async def _assign_jobs(self) -> None:
         """Claim jobs for the agent as long as it has room, and send their tasks."""
-        work, holder = self.context.work, holder_of(self.bridge_id)
+        work, holder = WorkQueue.of(self.context), holder_of(self.bridge_id)
         while True:
             limit = min(self.room, MOST_AT_ONCE)
             jobs = (
@@ -164,7 +164,7 @@ class AgentSession:
         """Whether the device belongs to the account that enrolled the agent."""
         if job.tenant != self.tenant:
             return False
-        owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
+        owner = await bridges.owner_of(self.context.system, self.tenant, self.bridge_id)
         if owner is None:
             return False
         return await device.is_owned(self.context, self.tenant, job.device_id, owner)
@@ -190,7 +190,7 @@ class AgentSession:
 
     async def _send_task(self, row: AgentAssignment, loaded: JobContext) -> None:
         device_task, device_id = loaded.device_task, loaded.job.device_id
-        await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
+        await agent_assignments.put(self.context.system, self.tenant, self.bridge_id, row)
         desired = await self._send_catalogue(device_task.desired)
         known = await self._send_catalogue(device_task.known)
         self.room -= 1
@@ -226,15 +226,15 @@ class AgentSession:
 
     async def _renew(self) -> None:
         """Renew the claims on the agent's jobs. Raises Superseded after a newer connection."""
-        pool, holder = self.context.pool, holder_of(self.bridge_id)
+        pool, holder = self.context.system, holder_of(self.bridge_id)
         while True:
             if not await bridges.is_current(pool, self.tenant, self.bridge_id, self.connection_id):
                 raise Superseded
             pending = await agent_assignments.open_operations(
                 pool, self.tenant, self.bridge_id, self.holding, grace=GRACE
             )
-            await self.context.work.renew(holder, pending)
-            await asyncio.sleep(self.context.work.seconds / 4)
+            await WorkQueue.of(self.context).renew(holder, pending)
+            await asyncio.sleep(self.context.settings.lease_seconds / 4)
 
 
 def _first_task_id(job: Job) -> UUID:

@@ -74,7 +74,7 @@ class Label(BaseModel):
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     """The texts, categories and templates of the stored catalogue; empty without one."""
     device = await own_device(scales, caller, device_id)
-    catalogue = (await handler.load(scales.context, caller.tenant, device.device_id)).catalogue
+    catalogue = (await handler.load(scales, caller.tenant, device.device_id)).catalogue
     document = catalogue.current_document
     return Label(
         revision=catalogue.revision,
@@ -105,7 +105,7 @@ async def put(
     )
     try:
         changed = await handler.change(
-            scales.context, device.device_id, command, request_metadata(request, caller)
+            scales, device.device_id, command, request_metadata(request, caller)
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
@@ -127,9 +127,7 @@ async def delete(
         edited_by=caller.subject,
         now=scales.clock(),
     )
-    await handler.change(
-        scales.context, device.device_id, command, request_metadata(request, caller)
-    )
+    await handler.change(scales, device.device_id, command, request_metadata(request, caller))
     return Response(status_code=204)
 
 

@@ -39,7 +39,7 @@ class Patch(BaseModel):
 async def cached(request: Request, scales: Scales, caller: Reader, device_id: int) -> Response:
     """The stored catalogue, empty if there is none; 304 if `If-None-Match` has its tag."""
     device = await own_device(scales, caller, device_id)
-    loaded = await handler.load(scales.context, caller.tenant, device.device_id)
+    loaded = await handler.load(scales, caller.tenant, device.device_id)
     tag = strong_tag(loaded.catalogue.revision)
     if is_not_modified(request.headers.getlist("If-None-Match"), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={ETAG: tag})
@@ -68,7 +68,7 @@ async def patch(
     edit = if_match(lambda revision: if_match_allows(tags, strong_tag(revision)), command)
     try:
         changed = await handler.change(
-            scales.context, device.device_id, edit, request_metadata(request, caller)
+            scales, device.device_id, edit, request_metadata(request, caller)
         )
     except ChangedMeanwhile as error:
         headers = {ETAG: strong_tag(error.revision)}

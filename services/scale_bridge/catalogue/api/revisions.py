@@ -46,7 +46,7 @@ async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revisi
     """The last revisions, the newest first."""
     device = await own_device(scales, caller, device_id)
     limit = scales.settings.revisions
-    latest = await revisions.latest(scales.context, caller.tenant, device.device_id, limit=limit)
+    latest = await revisions.latest(scales, caller.tenant, device.device_id, limit=limit)
     return [Revision(**one) for one in latest]
 
 
@@ -61,11 +61,9 @@ async def diff(
     """The changes, product by product, from one revision to another, or to the current one."""
     device = await own_device(scales, caller, device_id)
     if to is None:
-        to = (
-            await handler.load(scales.context, caller.tenant, device.device_id)
-        ).catalogue.revision
-    before = await handler.at_revision(scales.context, caller.tenant, device.device_id, of)
-    after = await handler.at_revision(scales.context, caller.tenant, device.device_id, to)
+        to = (await handler.load(scales, caller.tenant, device.device_id)).catalogue.revision
+    before = await handler.at_revision(scales, caller.tenant, device.device_id, of)
+    after = await handler.at_revision(scales, caller.tenant, device.device_id, to)
     return {"from": of, "to": to, **_present(difference(before, after))}
 
 
@@ -74,7 +72,7 @@ async def read(scales: Scales, caller: Reader, device_id: int, revision: int) ->
     """The catalogue as it was at a revision."""
     device = await own_device(scales, caller, device_id)
     return await document_response(
-        await handler.at_revision(scales.context, caller.tenant, device.device_id, revision)
+        await handler.at_revision(scales, caller.tenant, device.device_id, revision)
     )
 
 
@@ -91,7 +89,7 @@ async def revert(
     metadata = request_metadata(request, caller)
     try:
         changed = await revisions.revert(
-            scales.context, device.device_id, revision, caller.subject, metadata, limits=limits
+            scales, device.device_id, revision, caller.subject, metadata, limits=limits
         )
     except RevisionBeyondModel as error:
         return limit_error(error)

@@ -309,9 +309,11 @@ async def _save(
         content = next((name for name, named in whole.items() if named is document), None)
         if content is None:
             revision = loaded.catalogue.revision
-            content = await document_store.put(context.pool, tenant, device_id, revision, document)
+            content = await document_store.put(
+                context.system, tenant, device_id, revision, document
+            )
         snapshot = Snapshot(loaded.catalogue, content, loaded.version)
-        await catalogue_snapshots.save(context.pool, tenant, device_id, snapshot)
+        await catalogue_snapshots.save(context.system, tenant, device_id, snapshot)
     except Unavailable:
         log.info("copy not kept", device=str(device_id))
         return loaded
@@ -321,10 +323,10 @@ async def _save(
 async def _load_snapshot(
     context: Context, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Loaded:
-    snapshot = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
+    snapshot = await catalogue_snapshots.latest(context.system, tenant, device_id, up_to=up_to)
     if snapshot is None:
         return Loaded(Catalogue(), 0)
-    documents = await document_store.get(context.pool, tenant, [snapshot.content])
+    documents = await document_store.get(context.system, tenant, [snapshot.content])
     document = documents.get(snapshot.content)
     if document is None:
         # The document should be stored; without it the whole stream is folded.
@@ -343,7 +345,7 @@ async def _fold(
     if not events:
         return known
     whole = [e for e in events if isinstance(e, CatalogueFetched | CatalogueReverted)]
-    named = dict(await document_store.get(context.pool, tenant, [e.content for e in whole[-1:]]))
+    named = dict(await document_store.get(context.system, tenant, [e.content for e in whole[-1:]]))
     catalogue = reduce(partial(_evolve, named), events, known.catalogue)
     return Loaded(catalogue, known.version + len(events), known.since_snapshot + len(events))
 

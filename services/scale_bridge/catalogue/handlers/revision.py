@@ -68,7 +68,7 @@ async def revert(
             raise EditedMeanwhile
         document = await catalogue.at_revision(context, metadata.tenant, device_id, revision)
         content = await document_store.put(
-            context.pool, metadata.tenant, device_id, current.revision + 1, document
+            context.system, metadata.tenant, device_id, current.revision + 1, document
         )
         return Revert(
             device_id=device_id,

@@ -96,10 +96,10 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
     fields = body.model_dump(exclude_none=True)
     metadata = request_metadata(request, caller)
     try:
-        saved = await handler.register(scales.context, owner_of(caller.subject), fields, metadata)
+        saved = await handler.register(scales, owner_of(caller.subject), fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await scales.context.hooks.on_registered(scales.context, saved.loaded.device_id, metadata)
+    await scales.hooks.on_registered(scales, saved.loaded.device_id, metadata)
     return _present(saved.loaded, dirty=False)
 
 
@@ -114,13 +114,11 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
-    """Change the given fields. At another address the catalogue must be fetched again (R9)."""
+    """Change the given fields of a scale. Another address invalidates the catalogue (R9)."""
     loaded = await own_device(scales, caller, device_id)
     fields = body.model_dump(exclude_none=True)
     try:
-        saved = await handler.change(
-            scales.context, loaded, fields, request_metadata(request, caller)
-        )
+        saved = await handler.change(scales, loaded, fields, request_metadata(request, caller))
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, loaded.device_id)
@@ -131,12 +129,12 @@ async def update(
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Remove a scale."""
     loaded = await own_device(scales, caller, device_id)
-    await handler.remove(scales.context, loaded, request_metadata(request, caller))
+    await handler.remove(scales, loaded, request_metadata(request, caller))
     return Response(status_code=204)
 
 
 async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
-    return (await catalogue.load(scales.context, tenant, device_id)).catalogue.dirty
+    return (await catalogue.load(scales, tenant, device_id)).catalogue.dirty
 
 
 def _present(loaded: LoadedDevice, *, dirty: bool) -> Device:

@@ -119,11 +119,9 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
-    """Change the given fields. 422 for a model that is not in the table."""
+    """Change the given fields of a profile. 422 for a model that is not in the table."""
     loaded = await own_device(scales, caller, device_id)
-    saved = await handler.describe(
-        scales.context, loaded, _fields(body), request_metadata(request, caller)
-    )
+    saved = await handler.describe(scales, loaded, _fields(body), request_metadata(request, caller))
     return _present(scales, saved.loaded.device.profile)
 
 
@@ -134,9 +132,9 @@ async def find_problems(
     device_id: int,
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
-    """The fields of the stored catalogue that break a rule of R11, or a limit of the model."""
+    """The fields of the stored catalogue that break a rule or a limit of the model (R11)."""
     loaded = await own_device(scales, caller, device_id)
-    stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
+    stored = (await catalogue.load(scales, caller.tenant, loaded.device_id)).catalogue
     model = loaded.device.profile.model
     # In a thread: ten thousand products take long, and other requests are waiting.
     found = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
@@ -162,7 +160,7 @@ async def put_strictness(
     """Relax exactly these rules, from the next operation on."""
     loaded = await own_device(scales, caller, device_id)
     metadata = request_metadata(request, caller)
-    saved = await handler.relax(scales.context, loaded, body.relaxed, body.reason, metadata)
+    saved = await handler.relax(scales, loaded, body.relaxed, body.reason, metadata)
     return _present_overrides(saved.loaded.device.overrides)
 
 

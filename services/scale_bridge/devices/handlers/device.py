@@ -37,6 +37,7 @@ from services.scale_bridge.devices.domain.validation_overrides import SetStrictn
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.driver.domain.password import checked
+from services.scale_bridge.transfer.stores.breakers import Breakers
 
 Fields: TypeAlias = Mapping[str, Any]
 """Fields of `DeviceDetails` by name. `password` is in the clear; an empty `bridge` is none."""
@@ -123,9 +124,9 @@ async def register(context: Context, owner: UUID, given: Fields, metadata: Metad
     await _check_address(context, given["ip"], given["port"])
     bridge = given.get("bridge") or None
     await _check_bridge(context, metadata.tenant, owner, bridge)
-    number = await stores.next_number(context.pool)
+    number = await stores.next_number(context.system)
     device_id = device_id_of(number)
-    sealed = context.seal.seal(password, str(device_id))
+    sealed = context.settings.seal().seal(password, str(device_id))
     details = DeviceDetails(**{**given, "password": sealed, "bridge": bridge})
     if not await _take_name(context, metadata.tenant, owner, details.name, device_id):
         raise NameTaken
@@ -159,8 +160,8 @@ async def remove(context: Context, loaded: LoadedDevice, metadata: Metadata) -> 
     done = await execute(context.store, DEVICE, loaded.device_id, command, metadata=metadata)
     owner, name = loaded.device.owner, loaded.details.name
     if owner is not None:
-        await stores.release_name(context.pool, metadata.tenant, owner, name, loaded.device_id)
-    await catalogue_snapshots.delete(context.pool, metadata.tenant, loaded.device_id)
+        await stores.release_name(context.system, metadata.tenant, owner, name, loaded.device_id)
+    await catalogue_snapshots.delete(context.system, metadata.tenant, loaded.device_id)
     return done.token
 
 
@@ -225,12 +226,12 @@ def _sealed(context: Context, loaded: LoadedDevice, password: str) -> str:
     """The sealed password; the same password stays as it is sealed, so that nothing changes."""
     purpose = str(loaded.device_id)
     try:
-        if context.seal.open(loaded.details.password, purpose) == password:
+        if context.settings.seal().open(loaded.details.password, purpose) == password:
             return loaded.details.password
     except SealBroken:
         # The old one cannot be opened: it is replaced (R17).
         pass
-    return context.seal.seal(password, purpose)
+    return context.settings.seal().seal(password, purpose)
 
 
 async def _change(
@@ -256,7 +257,7 @@ async def _change(
         token = await _invalidate(context, device_id, metadata) or token
         await _reset_breaker(context, after)
     if renamed:
-        await stores.release_name(context.pool, tenant, owner, before.name, device_id)
+        await stores.release_name(context.system, tenant, owner, before.name, device_id)
     device = replace(loaded.device, details=after)
     return Saved(LoadedDevice(device_id, device, done.version), token)
 
@@ -268,7 +269,9 @@ async def _invalidate(context: Context, device_id: DeviceId, metadata: Metadata)
 
 async def _reset_breaker(context: Context, details: DeviceDetails) -> None:
     try:
-        await context.breakers.reset(await names.resolve(details.ip, details.port, context.policy))
+        await Breakers.of(context).reset(
+            await names.resolve(details.ip, details.port, context.settings.policy)
+        )
     except Unreachable:
         return
 
@@ -276,7 +279,7 @@ async def _reset_breaker(context: Context, details: DeviceDetails) -> None:
 async def _check_address(context: Context, ip: str, port: int) -> None:
     """Raises BadAddress (R14)."""
     try:
-        await names.resolve(ip, port, context.policy)
+        await names.resolve(ip, port, context.settings.policy)
     except Unreachable:
         # A name that cannot be resolved now is allowed.
         return
@@ -288,7 +291,7 @@ async def _check_bridge(
     """Raises BridgeUnknown if the agent does not exist, or belongs to another account."""
     if bridge is None:
         return
-    if owner is None or await context.hooks.bridge_owner(context.pool, tenant, bridge) != owner:
+    if owner is None or await context.hooks.bridge_owner(context.system, tenant, bridge) != owner:
         raise BridgeUnknown
 
 
@@ -296,7 +299,7 @@ async def _take_name(
     context: Context, tenant: str, owner: UUID, name: str, device_id: DeviceId
 ) -> bool:
     """Reserve a name, by takeover if its holder does not use it; False if the name is in use."""
-    holder = await stores.take_name(context.pool, tenant, owner, name, device_id)
+    holder = await stores.take_name(context.system, tenant, owner, name, device_id)
     if holder is None:
         return True
     other, fresh = holder
@@ -306,5 +309,5 @@ async def _take_name(
     if in_use or (fresh and device.details is None):
         return False
     return await stores.take_over_name(
-        context.pool, tenant, owner, name, of=other, device_id=device_id
+        context.system, tenant, owner, name, of=other, device_id=device_id
     )

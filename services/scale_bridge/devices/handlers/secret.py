@@ -51,8 +51,8 @@ async def _rotate(
     if _opens(newest, sealed, purpose):
         rotated.current += 1
         return
-    password = context.seal.open(sealed, purpose)
-    after = replace(loaded.details, password=context.seal.seal(password, purpose))
+    password = context.settings.seal().open(sealed, purpose)
+    after = replace(loaded.details, password=context.settings.seal().seal(password, purpose))
     command = Change(device_id=device_id, details=after, now=context.clock())
     await execute(
         context.store, DEVICE, device_id, command, metadata=metadata, expected=loaded.version

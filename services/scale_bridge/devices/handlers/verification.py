@@ -12,6 +12,7 @@ from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquire
+from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
@@ -21,14 +22,25 @@ from services.scale_bridge.devices.read_models.device import Due
 log = structlog.get_logger(__name__)
 
 BY_CALENDAR: Final = "verification"
+ROUND_SECONDS: Final = 30.0
+"""How often reminders are checked; they count days."""
 AT_ONCE: Final = 200
 """The most reminders of one run."""
 
 
+def reminders(context: Context) -> Periodic:
+    """The job of workers that announces due reminders."""
+
+    async def run() -> None:
+        await announce_due(context, context.clock())
+
+    return Periodic("reminders", run, max(context.settings.round_seconds, ROUND_SECONDS))
+
+
 async def announce_due(context: Context, now: datetime) -> int:
     """Announce due reminders; returns their number. A failure is logged and stops no other."""
-    today = now.astimezone(context.zone).date()
-    async with acquire(context.pool) as connection:
+    today = now.astimezone(context.settings.zone).date()
+    async with acquire(context.system) as connection:
         reminders = await device.due(connection, today, limit=AT_ONCE)
     announced = 0
     for due in reminders:

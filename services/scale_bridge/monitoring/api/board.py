@@ -83,7 +83,7 @@ async def stream(
     located: Located,
     key: Annotated[Key, Depends(watching)],
 ) -> Response:
-    """First an event `board` with all scales, then events `scales` with changed ones and `gone`.
+    """The board as a stream: an event `board` with all scales, then `scales` (changed) and `gone`.
 
     It ends after a configured time, and with the session of the caller; then reconnect.
     """

@@ -136,10 +136,9 @@ async def history(
             ended_after=_retained_since(response, scales, scales.clock()),
             before=position,
         )
-    page, more = paging.page_of(intervals, limit)
-    if more:
-        cursor = paging.cursor_of(page[-1].since, page[-1].operation_id)
-        paging.link_next(request, response, cursor)
+    page = paging.linked(
+        request, response, intervals, limit, lambda one: (one.since, one.operation_id)
+    )
     return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in page]
 
 
@@ -159,7 +158,7 @@ async def drifting(
     """
     loaded, after = await own_device(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, loaded.device_id, scales.clock()
-    copy = (await catalogue.load(scales.context, tenant, device)).catalogue
+    copy = (await catalogue.load(scales, tenant, device)).catalogue
     await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_connection(scales.reading, tenant) as connection:
         differing = await drift.differences(
@@ -167,9 +166,7 @@ async def drifting(
         )
         number = (await drift.counts(connection, tenant, [device])).get(device, 0)
         read = await display_history.at(connection, tenant, device, "", now)
-    page, more = paging.page_of(differing, limit)
-    if more and page:
-        paging.link_next(request, response, paging.cursor_of(page[-1].plu))
+    page = paging.linked(request, response, differing, limit, lambda one: (one.plu,))
     return Drift(
         revision=copy.revision,
         confirmed_revision=copy.confirmed or None,

@@ -93,7 +93,9 @@ async def _record_read(context: Context, loaded: JobContext, read: Fetched) -> s
     """
     job = loaded.job
     revision = (await catalogue.load(context, job.tenant, job.device_id)).catalogue.revision + 1
-    md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
+    md5 = await document_store.put(
+        context.system, job.tenant, job.device_id, revision, read.document
+    )
     # The read-back first: it is true even if the catalogue cannot be adopted.
     address = f"{loaded.device_task.address}:{loaded.device_task.port}"
     await record_readback(context, job, read.document, loaded.metadata, address=address)
@@ -178,12 +180,12 @@ async def _compared_again(
     verified = Performed(outcome=Outcome.VERIFIED, read=read, items=read.items)
     if shows(document, read.document):
         content = await document_store.put(
-            context.pool, job.tenant, job.device_id, copy.revision, document
+            context.system, job.tenant, job.device_id, copy.revision, document
         )
         return replace(loaded, catalogue=copy, content=content), verified
     if not copy.confirmed or on_scale is None:
         return loaded, performed
-    sent = (await document_store.get(context.pool, job.tenant, [on_scale])).get(on_scale)
+    sent = (await document_store.get(context.system, job.tenant, [on_scale])).get(on_scale)
     if sent is not None and shows(sent, read.document):
         held = replace(copy, revision=copy.confirmed)
         return replace(loaded, catalogue=held, content=on_scale), verified
@@ -266,14 +268,14 @@ async def record_readback(
         return
     if address != f"{details.ip}:{details.port}":
         return
-    before = await last_readback.get(context.pool, job.tenant, job.device_id, address)
+    before = await last_readback.get(context.system, job.tenant, job.device_id, address)
     now = displayed_by_plu(read)
     news = {key: fields for key, fields in now.items() if before.get(key) != fields}
     gone = [key for key in before if key not in now]
     if facts := _facts(job, news, gone, context.clock()):
         await context.store.record(facts, metadata=metadata)
     await last_readback.save(
-        context.pool, job.tenant, job.device_id, job.operation_id, address, now
+        context.system, job.tenant, job.device_id, job.operation_id, address, now
     )
 
 

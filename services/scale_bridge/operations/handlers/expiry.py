@@ -33,7 +33,7 @@ async def expire(context: Context, job: Job, state: Operation, *, code: str = ""
     A failed one ends with `code`, if it is given. Safe to repeat. Raises Unavailable,
     LogUnavailable.
     """
-    kinds = await context.hooks.agent_kinds(context.pool, job.tenant, job.operation_id)
+    kinds = await context.hooks.agent_kinds(context.system, job.tenant, job.operation_id)
     result, queued = expired_result(state, agent_kinds=kinds), queued_of(state)
     if code and result.code:
         result = replace(result, code=code)

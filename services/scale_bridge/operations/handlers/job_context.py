@@ -25,7 +25,7 @@ from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.domain import BY_RECOVERY, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import end, expire, failure, job_metadata
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
@@ -75,13 +75,13 @@ async def load(context: Context, job: Job) -> JobContext | None:
     except NotFound:
         # The row comes before the event; a row that stays without one is dropped.
         if context.clock() >= job.deadline_at:
-            await context.work.done(job.tenant, job.operation_id)
+            await WorkQueue.of(context).done(job.tenant, job.operation_id)
         else:
-            await context.work.later(job.tenant, job.operation_id, SOON_SECONDS)
+            await WorkQueue.of(context).later(job.tenant, job.operation_id, SOON_SECONDS)
         return None
     queued = queued_of(state)
     if state.ended is not None:
-        await context.work.done(job.tenant, job.operation_id)
+        await WorkQueue.of(context).done(job.tenant, job.operation_id)
         return None
     if state.holder is not None or context.clock() >= queued.deadline_at:
         await expire(context, job, state)
@@ -118,7 +118,7 @@ async def _build(context: Context, job: Job, queued: OperationQueued) -> JobCont
     content = None
     if document is not None:
         content = await document_store.put(
-            context.pool, job.tenant, job.device_id, copy.revision, document
+            context.system, job.tenant, job.device_id, copy.revision, document
         )
     return JobContext(
         job=job,
@@ -147,12 +147,12 @@ async def _device_task(
         kind=Kind.FETCH if kind.spec.fetches_first and document is None else kind,
         address=details.ip,
         port=details.port,
-        password=context.seal.open(details.password, str(job.device_id)),
+        password=context.settings.seal().open(details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
         desired=document,
         known=await _on_scale(context, job, copy) if kind.spec.sends else None,
-        diagnose=context.diagnose_auto if automatic else context.diagnose,
+        diagnose=context.settings.diagnose_auto if automatic else context.settings.diagnose,
         strictness=loaded.device.overrides.strictness,
     )
 
@@ -162,8 +162,13 @@ async def _with_new_dates(context: Context, job: Job, queued: OperationQueued) -
 
     Dates that people set since the operation was queued stay.
     """
-    zone = await context.hooks.schedule_zone(context.store, context.pool, job.tenant, job.device_id)
-    now, since = context.clock().astimezone(zone or context.zone), queued.catalogue_revision
+    zone = await context.hooks.schedule_zone(
+        context.store, context.system, job.tenant, job.device_id
+    )
+    now, since = (
+        context.clock().astimezone(zone or context.settings.zone),
+        queued.catalogue_revision,
+    )
 
     async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
@@ -179,4 +184,6 @@ async def _on_scale(context: Context, job: Job, copy: Catalogue) -> Document | N
     """The catalogue that the scale held last; None if that is unknown or no longer stored."""
     if copy.on_scale is None:
         return None
-    return (await document_store.get(context.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)
+    return (await document_store.get(context.system, job.tenant, [copy.on_scale])).get(
+        copy.on_scale
+    )

@@ -28,7 +28,7 @@ from services.scale_bridge.operations.domain import (
     Queue,
     Result,
 )
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
 _ENDED: Final = "ended"
@@ -69,7 +69,7 @@ async def enqueue(context: Context, request: OperationRequest) -> None:
     Raises DeviceUnknown, LogUnavailable, Unavailable.
     """
     bridge = (await devices.load(context, request.tenant, request.device_id)).details.bridge
-    now, seconds = context.clock(), context.operation_seconds + request.after_seconds
+    now, seconds = context.clock(), context.settings.operation_seconds + request.after_seconds
     # Taken before the operation is queued: the fetch must not undo changes made from now on.
     revision = await _revision_before(context, request)
     command = Queue(
@@ -90,7 +90,7 @@ async def enqueue(context: Context, request: OperationRequest) -> None:
         deadline_at=now + timedelta(seconds=seconds),
     )
     # The row comes before the event: what is in the log is certain to be executed.
-    await context.work.put(job, bridge, now + timedelta(seconds=request.after_seconds))
+    await WorkQueue.of(context).put(job, bridge, now + timedelta(seconds=request.after_seconds))
     await _append_queued(context, request, command)
 
 
@@ -130,7 +130,7 @@ async def pending_fetches(
 
     Raises Unavailable, LogUnavailable.
     """
-    pending = await context.work.of_device(tenant, device_id)
+    pending = await WorkQueue.of(context).of_device(tenant, device_id)
     return frozenset([one for one in pending if await _may_adopt(context, tenant, one)])
 
 
@@ -166,7 +166,7 @@ async def end(
         metadata=metadata,
         command_id=_end_command(operation_id),
     )
-    await context.work.done(metadata.tenant, operation_id)
+    await WorkQueue.of(context).done(metadata.tenant, operation_id)
 
 
 async def _revision_before(context: Context, request: OperationRequest) -> int | None:

@@ -6,8 +6,11 @@ later; if that takes too long, the operation expires.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -18,21 +21,26 @@ from contracts.scale_bridge import OperationId
 from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
-from libs.postgres.doorbell import APPENDED, Doorbell
+from libs.postgres.doorbell import APPENDED
 from libs.process.concurrency import reraise_cancellation
+from libs.process.lifecycle import Task
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
+from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
 from services.scale_bridge.operations.handlers import completion, job_context, operation
 from services.scale_bridge.operations.handlers.expiry import abort, expire
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Transferred
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.failure_texts import BAD_CATALOGUE, PROGRAM_FAULT
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
 from services.scale_bridge.transfer.stores import rate_limits
+from services.scale_bridge.transfer.stores.breakers import Breakers
+from services.scale_bridge.transfer.stores.leases import Leases
+from services.scale_bridge.transfer.stores.rate_limits import RateLimits
 
 log = structlog.get_logger(__name__)
 
@@ -70,17 +78,13 @@ class LoggedProgress:
 class OperationWorker:
     """Executes the operations of one process.
 
-    Jobs are claimed after events were appended, at most once in `every` seconds; also when the
-    next job is due, and every `IDLE_SECONDS`. With `takes=False` the worker only expires overdue
-    operations.
+    Jobs are claimed after events were appended, at most once in `poll_seconds`; also when the next
+    job is due, and every `IDLE_SECONDS`. Unless its settings say `embedded` the worker only expires
+    overdue operations.
     """
 
     context: Context
     execution: ExecutionContext
-    doorbell: Doorbell
-    takes: bool = True
-    every: float = 0.1
-    revisions: int = 50
     drain_seconds: float = 10.0
     running: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
     jobs: dict[OperationId, Job] = field(default_factory=dict)
@@ -91,16 +95,17 @@ class OperationWorker:
 
         Failures, also of the database, are logged and retried.
         """
+        context, settings = self.context, self.context.settings
         steps = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
-        if self.takes:
-            steps += [(self._renew, self.context.work.seconds / 4)]
+        if settings.embedded:
+            steps += [(self._renew, settings.lease_seconds / 4)]
             steps += [(self._save_progress, PROGRESS_SECONDS)]
         loops = [
             asyncio.create_task(_repeat(step, partial(asyncio.sleep, seconds)))
             for step, seconds in steps
         ]
-        hub = Hub(self.doorbell, APPENDED, pause=self.every, idle=IDLE_SECONDS)
-        if self.takes:
+        hub = Hub(context.doorbell, APPENDED, pause=settings.poll_seconds, idle=IDLE_SECONDS)
+        if settings.embedded:
             loops.append(asyncio.create_task(self._claim_jobs(hub)))
         try:
             await stop.wait()
@@ -134,15 +139,19 @@ class OperationWorker:
         """
         if self.running:
             return BUSY_SECONDS
-        due = await self.context.work.seconds_until_due(self.context.clock())
-        return IDLE_SECONDS if due is None else max(self.every, min(due, IDLE_SECONDS))
+        due = await WorkQueue.of(self.context).seconds_until_due(self.context.clock())
+        return (
+            IDLE_SECONDS
+            if due is None
+            else max(self.context.settings.poll_seconds, min(due, IDLE_SECONDS))
+        )
 
     async def _claim(self) -> None:
         room = MOST - len(self.running)
         if room <= 0:
             return
         now = self.context.clock()
-        for job in await self.context.work.claim(self.execution.holder, now, limit=room):
+        for job in await WorkQueue.of(self.context).claim(self.execution.holder, now, limit=room):
             if job.operation_id not in self.running:
                 self._start(job)
 
@@ -205,16 +214,16 @@ class OperationWorker:
         """Store the progress of the transfers that went on since the last time."""
         transferred, self.progress = self.progress, {}
         if transferred:
-            await progress.save(self.context.pool, self.execution.holder, transferred)
+            await progress.save(self.context.system, self.execution.holder, transferred)
 
     async def _renew(self) -> None:
         if self.running:
-            await self.context.work.renew(self.execution.holder, list(self.running))
+            await WorkQueue.of(self.context).renew(self.execution.holder, list(self.running))
 
     async def _sweep(self) -> None:
         """Expire operations past their deadline, also those of agents."""
         context = self.context
-        for job in await context.work.claim_overdue(
+        for job in await WorkQueue.of(context).claim_overdue(
             self.execution.holder, context.clock(), limit=MOST
         ):
             if job.operation_id in self.running:
@@ -222,13 +231,13 @@ class OperationWorker:
             try:
                 state = await operation.load(context, job.tenant, job.operation_id)
             except OperationUnknown:
-                await context.work.done(job.tenant, job.operation_id)
+                await WorkQueue.of(context).done(job.tenant, job.operation_id)
                 continue
             await expire(context, job, state)
 
     async def _tidy(self) -> None:
-        await document_store.tidy(self.context.pool, revisions=self.revisions)
-        await rate_limits.tidy(self.context.pool)
+        await document_store.tidy(self.context.system, revisions=self.context.settings.revisions)
+        await rate_limits.tidy(self.context.system)
 
     async def _drain(self) -> None:
         """Wait `drain_seconds` for running operations; cancel the others and expire them."""
@@ -244,6 +253,32 @@ class OperationWorker:
                 state = await operation.load(self.context, job.tenant, job.operation_id)
                 if state.ended is None and state.holder == self.execution.holder:
                     await expire(self.context, job, state)
+
+
+@asynccontextmanager
+async def open_worker(context: Context) -> AsyncIterator[OperationWorker]:
+    """The operation worker, not yet running, with the driver of its own. Raises Unavailable."""
+    settings = context.settings
+    async with open_driver(connections=settings.lines, limits=settings.limits) as driver:
+        execution = ExecutionContext(
+            driver=driver,
+            leases=Leases(context.system, settings.lease_seconds),
+            breakers=Breakers.of(context),
+            rate_limits=RateLimits(context.system, settings.connection_seconds),
+            policy=settings.policy,
+            holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
+            chance=random.random,
+            wait_seconds=settings.busy_seconds,
+            read_back=settings.read_back,
+        )
+        yield OperationWorker(context=context, execution=execution)
+
+
+@asynccontextmanager
+async def open_task(context: Context) -> AsyncIterator[Task]:
+    """The task that works off operations, of the worker's process. Raises Unavailable."""
+    async with open_worker(context) as worker:
+        yield worker.run
 
 
 async def _repeat(

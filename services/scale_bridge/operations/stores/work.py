@@ -7,11 +7,12 @@ executed while Kafka is unavailable, and those of a dead worker by another one.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool, acquire
+from services.scale_bridge.context import Context
 
 PUT: Final = """
 INSERT INTO work (tenant, operation_id, device_id, bridge, not_before, deadline_at)
@@ -65,16 +66,20 @@ class Job:
     deadline_at: datetime
 
 
-class Work:
+class WorkQueue:
     """The queue. A claim lasts `seconds` unless it is renewed. All methods raise Unavailable.
 
     Jobs are claimed for one `bridge` at a time, None for the service itself.
     """
 
     def __init__(self, pool: Pool, seconds: float) -> None:
-        self.seconds = seconds
         self._pool = pool
         self._length = timedelta(seconds=seconds)
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        """The queue of the service, with the lease of its settings."""
+        return cls(context.system, context.settings.lease_seconds)
 
     async def put(self, job: Job, bridge: UUID | None, not_before: datetime) -> None:
         """Add a job, which is not claimed before a moment. Safe to repeat."""

@@ -67,7 +67,7 @@ async def stream(
     article: Article,
     _: Annotated[Key, Depends(watching)],
 ) -> Response:
-    """The same as a stream of events `delivery`, one for every change."""
+    """The delivery of a price as a stream: an event `delivery` for every change."""
     await _of_article(scales, caller, article)
     events = _events(request, scales, caller, article)
     return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})

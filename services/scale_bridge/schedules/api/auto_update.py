@@ -50,9 +50,7 @@ class AutoUpdate(BaseModel):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> AutoUpdate:
     """Auto-update of a scale; disabled if it was never set."""
     device = await own_device(scales, caller, device_id)
-    schedule = await handler.get(
-        scales.context.store, scales.reading, caller.tenant, device.device_id
-    )
+    schedule = await handler.get(scales.store, scales.reading, caller.tenant, device.device_id)
     return _present(response, scales, schedule)
 
 
@@ -79,7 +77,7 @@ async def put(
         may_run=scales.settings.scheduler_on,
     )
     metadata = request_metadata(request, caller)
-    schedule = await handler.put(scales.context.store, scales.reading, command, metadata)
+    schedule = await handler.put(scales.store, scales.reading, command, metadata)
     return _present(response, scales, schedule)
 
 

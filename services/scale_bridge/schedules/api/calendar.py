@@ -105,9 +105,7 @@ class ScheduleShown(CalendarFields):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> ScheduleShown:
     """The schedule of a scale; disabled if it was never set."""
     device = await own_device(scales, caller, device_id)
-    schedule = await handler.get(
-        scales.context.store, scales.reading, caller.tenant, device.device_id
-    )
+    schedule = await handler.get(scales.store, scales.reading, caller.tenant, device.device_id)
     return _present(response, scales, device.device_id, schedule)
 
 
@@ -124,7 +122,7 @@ async def put(
     device = await own_device(scales, caller, device_id)
     command = _command(scales, caller.subject, device.device_id, body)
     metadata = request_metadata(request, caller)
-    schedule = await handler.put(scales.context.store, scales.reading, command, metadata)
+    schedule = await handler.put(scales.store, scales.reading, command, metadata)
     return _present(response, scales, device.device_id, schedule)
 
 

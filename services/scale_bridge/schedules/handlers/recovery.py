@@ -12,7 +12,9 @@ import structlog
 
 from contracts.scale_bridge import OperationId
 from libs.errors import NotFound
+from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import acquire
+from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
@@ -24,11 +26,26 @@ from services.scale_bridge.schedules.domain.recovery import RecoveryRules, next_
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import IdleDevice
 from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.stores.breakers import Breakers
 
 log = structlog.get_logger(__name__)
 
+RESTING_SECONDS: Final = 5.0
+"""How often the health of scales is read while no event is projected."""
 AT_ONCE: Final = 4
 """How many operations one call queues: after a power failure not all scales are read at once."""
+
+
+def recovering(context: Context) -> Periodic | None:
+    """The job of workers; None if scales are not corrected automatically."""
+    settings = context.settings
+    if not settings.healing:
+        return None
+
+    async def run() -> float | None:
+        return await run_once(context, settings.recovery_rules, context.clock())
+
+    return Periodic("healing", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
 async def recover(context: Context, rules: RecoveryRules, now: datetime) -> int:
@@ -49,7 +66,7 @@ async def run_once(context: Context, rules: RecoveryRules, now: datetime) -> flo
 
 
 async def _idle_devices(context: Context, now: datetime) -> Sequence[IdleDevice]:
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         return await health.idle_devices(connection, now)
 
 
@@ -77,10 +94,10 @@ async def _recover(
 async def _is_reachable(context: Context, device: IdleDevice) -> bool:
     """Whether the address is allowed and its circuit breaker is closed (R6)."""
     try:
-        endpoint = await names.resolve(device.ip, device.port, context.policy)
+        endpoint = await names.resolve(device.ip, device.port, context.settings.policy)
     except (BadAddress, Unreachable):
         return False
-    return not await context.breakers.remaining(endpoint)
+    return not await Breakers.of(context).remaining(endpoint)
 
 
 def _request(device: IdleDevice, kind: Kind) -> OperationRequest:

@@ -23,7 +23,9 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
+from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
@@ -49,7 +51,22 @@ AT_ONCE: Final = 200
 """How many schedules one call deals with."""
 CLAIM_EXPIRES: Final = timedelta(seconds=10)
 """A claim without an operation after so long is one of a dead worker."""
+RESTING_SECONDS: Final = 5.0
+"""How often schedules are read while no event is projected."""
 BY_SCHEDULE: Final = "schedule"
+
+
+def scheduling(context: Context) -> Periodic:
+    """The job of workers that begins runs and records those that have ended."""
+    settings = context.settings
+
+    async def run() -> float | None:
+        if settings.scheduler_on:
+            await run_due(context, context.clock())
+        await record_ended(context, context.clock())
+        return await seconds_until_due(context, context.clock())
+
+    return Periodic("schedules", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
 async def put(
@@ -68,12 +85,12 @@ async def put(
 
 async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
     """Give a new device the installation's interval, if there is one. Safe to repeat."""
-    if context.default_interval is None:
+    if context.settings.default_interval is None:
         return
     command = SetSchedule(
         device_id=device_id,
         enabled=True,
-        interval_minutes=context.default_interval,
+        interval_minutes=context.settings.default_interval,
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
@@ -108,7 +125,7 @@ async def run_due(context: Context, now: datetime) -> int:
 
     A run that fails does not stop the others.
     """
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         rows = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in rows:
@@ -129,7 +146,7 @@ async def run_due(context: Context, now: datetime) -> int:
 
 async def seconds_until_due(context: Context, now: datetime) -> float | None:
     """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
@@ -138,7 +155,7 @@ async def record_ended(context: Context, now: datetime) -> int:
 
     Returns how many were recorded.
     """
-    async with acquire(context.pool) as connection:
+    async with acquire(context.system) as connection:
         rows = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
     for row in rows:

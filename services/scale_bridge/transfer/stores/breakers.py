@@ -1,10 +1,11 @@
 """The circuit breakers of all endpoints, shared by all processes (R6)."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from libs.clock import Clock
 from libs.postgres.pool import Connection, Pool, acquire
+from services.scale_bridge.context import Context
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import (
@@ -33,6 +34,11 @@ class Breakers:
         self._pool = pool
         self._clock = clock
         self.rules = rules
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        """The circuit breakers of the service, with the rules of its settings."""
+        return cls(context.system, context.clock, context.settings.breaker_rules)
 
     async def remaining(self, endpoint: Endpoint) -> float:
         """Seconds until the next trial; 0 if an operation may begin now."""

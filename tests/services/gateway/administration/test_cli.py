@@ -12,11 +12,11 @@ from typer.testing import CliRunner, Result
 
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
-from services.gateway import bootstrap
 from services.gateway.__main__ import app
 from services.gateway.accounts.domain.person import email
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.settings import Settings
+from tests.services.gateway.app import open_context
 from tests.services.gateway.harness import KIOSKS, PLATFORM_WORKSPACE, STAFF, demo_on
 from tests.services.gateway.identities import catch_up
 
@@ -64,7 +64,7 @@ def logged_in(password: str = PASSWORD) -> Any:
     """Log in as the administrator, and let the read models catch up."""
 
     async def work() -> Any:
-        async with bootstrap.open_deps(Settings.from_env("GATEWAY")) as deps:
+        async with open_context(Settings.from_env("GATEWAY")) as deps:
             where: dict[str, Any] = {
                 "realm": PLATFORM_WORKSPACE.realm,
                 "tenant": PLATFORM_WORKSPACE.tenant,
@@ -209,7 +209,7 @@ def test_a_key_is_given_out_for_some_days_and_listed_with_its_end(call: Call) ->
     assert never.exit_code == 2
 
     async def key_issued() -> Any:
-        async with bootstrap.open_deps(Settings.from_env("GATEWAY")) as deps:
+        async with open_context(Settings.from_env("GATEWAY")) as deps:
             (page,) = [page async for page in deps.store.log.read_all()]
             return deps.store.decode(page[0])
 

@@ -109,7 +109,7 @@ async def test_an_expired_key_is_refused_like_an_unknown_one(demo: Harness, chie
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = await chief.make(expires_at=soon)
     before = await chief.enter(made["key"])
-    await demo.deps.pool.execute(
+    await demo.deps.system.execute(
         "UPDATE api_key SET expires_at = now() - interval '1 second' WHERE hash = $1",
         hash_key(made["key"]),
     )
@@ -169,7 +169,7 @@ async def test_only_administrators_of_the_platform_touch_keys(demo: Harness, chi
         for method, path, body in routes:
             assert (await other.ask(method, path, json=body)).status_code == status
 
-    assert await caller_of(demo.deps.pool, hash_key(made["key"])) is not None
+    assert await caller_of(demo.deps.system, hash_key(made["key"])) is not None
 
 
 async def test_the_key_of_one_tenant_is_not_there_in_another(chief: Chief) -> None:

@@ -24,7 +24,7 @@ SECRET = {SECRET_HEADER: webhook_secret(TOKEN)}
 @pytest.fixture
 async def door(door: Door) -> Door:
     """One that knows no update yet."""
-    await door.deps.pool.execute("DELETE FROM telegram_once")
+    await door.deps.system.execute("DELETE FROM telegram_once")
     return door
 
 

@@ -13,7 +13,7 @@ from libs.testing.visible import awaited_models, writes_without_wait
 from services.gateway.accounts.domain.realm import SUPERADMIN, Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.handlers.administration import deactivate, grant_role
-from services.gateway.bootstrap import projections
+from services.gateway.bootstrap import SERVICE
 from tests.services.gateway.harness import (
     NEW_PASSWORD,
     PASSWORD,
@@ -117,7 +117,7 @@ NOT_AWAITED = ("/api/v1/keys", "/api/auth/request-otp", "/api/telegram/webhook")
 
 
 async def test_answers_wait_for_read_models_of_the_gateway(harness: Harness) -> None:
-    known = {model.name for model in projections(harness.deps.settings)}
+    known = {model.name for model in SERVICE.projections(harness.deps.settings)}
     assert awaited_models(harness.app) == known
     assert {path.rstrip("/") for path in writes_without_wait(harness.app)} == {*NOT_AWAITED}
 

@@ -8,7 +8,6 @@ from libs.errors import Unavailable
 from libs.postgres.pool import Pool
 from libs.security import codes
 from libs.testing.clock import NOON
-from services.gateway import bootstrap
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.bot.handlers import OutgoingReply, send
@@ -26,7 +25,7 @@ from services.gateway.telegram.handlers.one_time_code import (
     verify_code,
 )
 from services.gateway.telegram.stores.links import TelegramLinks
-from tests.services.gateway.app import gateway_settings
+from tests.services.gateway.app import gateway_settings, open_context
 from tests.services.gateway.bot_api import CHAT, BotApi
 from tests.services.gateway.code_context import BOT_NAME, SEAL, context, some_address, some_phone
 
@@ -107,7 +106,7 @@ async def test_a_demo_needs_no_telegram(pool: Pool, bot_api: BotApi, bot: Bot, p
 async def test_a_phone_is_known_as_soon_as_its_account_is_open(url: str, phone: str) -> None:
     settings = gateway_settings("http://127.0.0.1:1", database_url=url)
     plain = some_phone()
-    async with bootstrap.open_deps(settings) as deps:
+    async with open_context(settings) as deps:
         for person in (Person(phone=phone, telegram_id=CHAT), Person(phone=plain)):
             await open_account(deps.identity, person, password=None, roles=[], actor="test")
         owner_of = deps.code_context.owner_of_phone

@@ -12,8 +12,8 @@ from openpyxl.utils.escape import unescape
 from openpyxl.worksheet.worksheet import Worksheet
 from prometheus_client import REGISTRY
 
-from services.ingest.exports.adapters import workbook
-from services.ingest.exports.api import formats
+from libs.export import workbook
+from services.ingest.exports.api import export
 from tests.services.ingest.history import NOON, a_scan, removed
 from tests.services.ingest.service import BOXES_CSV, CSV, EXCEL, Service
 
@@ -206,7 +206,7 @@ async def test_texts_are_texts_and_moments_are_moments(ingest: Service) -> None:
 
     worksheet = await sheet(ingest)
 
-    assert [cell.value for cell in worksheet[1]] == [one.name for one in formats.LOG]
+    assert [cell.value for cell in worksheet[1]] == [one.name for one in export.LOG]
     assert worksheet.column_dimensions["A"].width >= 36
     (row,) = cells(worksheet)
     assert [cell.value for cell in row] == [

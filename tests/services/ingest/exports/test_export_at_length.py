@@ -12,8 +12,8 @@ import asyncpg
 import psutil
 import pytest
 
+from libs.export import workbook
 from libs.testing.polling import eventually
-from services.ingest.exports.adapters import workbook
 from tests.services.ingest.history import a_scan, fill
 from tests.services.ingest.importing import files_in
 from tests.services.ingest.service import Service, served

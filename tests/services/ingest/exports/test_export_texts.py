@@ -4,12 +4,13 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,10 +22,12 @@ from hypothesis import strategies as st
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
+from libs.export import workbook_writer
+from libs.export.cells import unescape_formula, unwrap_barcode
+from libs.export.columns import Column, csv_head, csv_lines, layout, xlsx_rows
 from libs.postgres.query import Row
-from services.ingest.exports.adapters import workbook_writer
-from services.ingest.exports.api import formats
-from services.ingest.imports.domain.cell import unescape_formula, unwrap_barcode
+from services.ingest.exports.api import export
+from services.ingest.scans.domain.day import format_time
 from services.ingest.scans.domain.scan import SKEW
 from tests.services.ingest.history import NOON, ZONE, Store, a_scan, events_in
 from tests.services.ingest.importing import Importer, file_with, numbers
@@ -48,6 +51,10 @@ def read(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True))
 
 
+def lines(columns: Sequence[Column], *rows: Any, zone: ZoneInfo = ZONE) -> bytes:
+    return csv_lines(columns, rows, partial(format_time, zone=zone))
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_a_hostile_text_is_no_formula_in_any_column_and_is_read_back(text: str) -> None:
     row = dict.fromkeys(FIELDS, text) | {
@@ -55,8 +62,8 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_is_read_back(text: str) 
         "effective_at": NOON,
         "received_at": NOON,
     }
-    (log,) = read(formats.csv_log([cast(Row, row)], ZONE))
-    (box,) = read(formats.csv_boxes([cast(Row, row)], ZONE))
+    (log,) = read(lines(export.LOG, row))
+    (box,) = read(lines(export.BOXES, row))
 
     texts = [log[column] for name, column in COLUMN.items() if name != "code"]
     for cell in [*texts, box[0], box[1], box[5]]:
@@ -91,10 +98,9 @@ def cells_in(text: str, delimiter: str) -> list[str]:
 )
 def test_no_cell_is_a_formula_with_any_separator(row: dict[str, str], delimiter: str) -> None:
     moments = {"scan_id": UUID(int=1), "effective_at": NOON, "received_at": NOON}
-    full_row = cast(Row, {"kind": "ITEM", "source": "pwa", **row, **moments})
-    lines = [formats.csv_log([full_row], ZONE), formats.csv_boxes([full_row], ZONE)]
+    full_row = {"kind": "ITEM", "source": "pwa", **row, **moments}
 
-    for text in (line.decode() for line in lines):
+    for text in (lines(columns, full_row).decode() for columns in (export.LOG, export.BOXES)):
         for cell in cells_in(text.removesuffix("\r\n"), delimiter):
             # Only the wrapper of a barcode is one, which yields a text.
             assert not FORMULA.match(cell) or cell.startswith('="'), cell
@@ -131,14 +137,15 @@ Write: TypeAlias = Callable[[list[Row], ZoneInfo, Path], Path]
 
 def a_csv_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
     """The rows as the CSV export has them."""
-    content = formats.csv_head(one.name for one in formats.LOG) + formats.csv_log(rows, zone)
+    content = csv_head(export.LOG) + lines(export.LOG, *rows, zone=zone)
     return file_with(folder / "export.csv", content)
 
 
 def a_workbook_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
     """The rows as the workbook has them."""
     frames = [
-        msgspec.msgpack.encode(one) for one in (formats.LOG_SHEET, formats.xlsx_log(rows, zone))
+        msgspec.msgpack.encode(one)
+        for one in (layout("scans", export.LOG), xlsx_rows(export.LOG, rows, zone))
     ]
     written = b"".join(workbook_writer.LENGTH.pack(len(one)) + one for one in (*frames, b""))
     assert workbook_writer.write(io.BytesIO(written), folder)

@@ -1,7 +1,7 @@
 """Decisions about quarantined events, also parallel ones."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,8 @@ from contracts.ingest import (
 )
 from libs.eventsourcing.log import Metadata
 from services.ingest.quarantine.domain import AlreadyDecided
-from services.ingest.quarantine.handlers import quarantine
 from services.ingest.quarantine.handlers.correction import Correction
+from services.ingest.quarantine.handlers.quarantine import Mended, QuarantineCommands
 from services.ingest.scans.domain.scan import RAW_LIMIT
 from services.ingest.scans.handlers.scan import verify
 from tests.services.ingest.history import (
@@ -30,7 +30,6 @@ from tests.services.ingest.history import (
 
 OFFICE = Metadata(tenant="demo", actor="office")
 LATER = NOON + timedelta(days=3)
-GIVEN: dict[str, Any] = {"metadata": OFFICE, "now": LATER, "not_before": FLOOR}
 OLD = NOON - timedelta(days=365 * 15)
 OLD_MS = int(OLD.timestamp() * 1000)
 
@@ -44,12 +43,16 @@ def patch(**changes: Any) -> Correction:
     return Correction(changes, is_patch=True)
 
 
-async def mend(store: Store, number: int, correction: Correction) -> quarantine.Mended:
-    return await quarantine.mend(store, id_of(number), correction, **GIVEN)
+def commands(store: Store, not_before: datetime = FLOOR) -> QuarantineCommands:
+    return QuarantineCommands(store=store, metadata=OFFICE, now=LATER, not_before=not_before)
+
+
+async def mend(store: Store, number: int, correction: Correction) -> Mended:
+    return await commands(store).mend(id_of(number), correction)
 
 
 async def drop(store: Store, one: UUID) -> str:
-    return await quarantine.drop(store, one, reason="a test", metadata=OFFICE, now=LATER)
+    return await commands(store).drop(one, "a test")
 
 
 async def codes(store: Store) -> list[str]:
@@ -88,7 +91,7 @@ async def test_many_events_are_replayed_independently(store: Store) -> None:
     await send(store, event(4))
     ids = [id_of(n) for n in (1, 2, 3, 4, 5)]
 
-    results = await quarantine.replay_each(store, ids, **GIVEN | {"not_before": OLD})
+    results = await commands(store, not_before=OLD).replay_each(ids)
 
     outcomes = ("mended", "duplicates", "still_wrong", "cut_short", "already_decided")
     assert results == dict.fromkeys(outcomes, 1)
@@ -100,7 +103,7 @@ async def test_an_event_without_a_readable_id_gets_the_id_of_its_correction(
     await send(store, event(1, uuid="x"))
     (recorded,) = [one async for page in store.log.read_all() for one in page]
 
-    await quarantine.mend(store, recorded.event_id, patch(uuid=uuid(1)), **GIVEN)
+    await commands(store).mend(recorded.event_id, patch(uuid=uuid(1)))
 
     assert await verify(store, "demo", [uuid(1)]) == [uuid(1)]
 

@@ -92,7 +92,7 @@ async def test_rules_are_the_same_after_they_left_the_cache(
         for client, rule in ((anna, BY_WEIGHT), (boris, BY_PRICE)):
             assert (await client.get("/barcodes/rules")).json() == {"rules": [rule]}
 
-        assert len(service.deps.context.rules) == 1
+        assert len(service.deps.rules) == 1
 
 
 async def test_a_list_of_the_tenant_belongs_to_the_owner_who_set_it(database: str) -> None:
@@ -104,7 +104,7 @@ async def test_a_list_of_the_tenant_belongs_to_the_owner_who_set_it(database: st
         for subject, rule in ((ANNA, BY_WEIGHT), (BORIS, BY_PRICE)):
             given = SetRules(rules=(BarcodeRule(**rule),), set_by=str(subject), now=NOON)
             metadata = Metadata(tenant="demo", actor="test")
-            await execute(service.deps.context.store, BARCODES, "demo", given, metadata=metadata)
+            await execute(service.deps.store, BARCODES, "demo", given, metadata=metadata)
 
         assert (await anna.get("/barcodes/rules")).json() == {"rules": [BY_WEIGHT]}
         assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}

@@ -31,7 +31,7 @@ async def test_the_enrolling_account_owns_the_agent_in_any_order_of_events(
 ) -> None:
     key = public_of(generate_private())
     async with open_remote(database, tmp_path) as remote:
-        pool, react = remote.context.pool, enrolments().react_in_transaction
+        pool, react = remote.context.system, enrolments().react_in_transaction
         assert react is not None
         early, late = enrolled(), enrolled(tenant="flora")
         for _ in range(2):

@@ -243,7 +243,7 @@ async def test_the_progress_of_an_agent_is_answered_too(database: str, tmp_path:
         operation_id = await remote.order(device_id, "fetch")
 
         async def moved() -> Transferred | None:
-            async with acquire(remote.context.pool) as connection:
+            async with acquire(remote.context.system) as connection:
                 return await progress.get(connection, TENANT, operation_id)
 
         async def is_moving() -> bool:

@@ -60,11 +60,9 @@ async def test_many_prices_are_sent_together(database: str) -> None:
     """A new price list needs one upload per scale."""
     async with open_device(database, 40) as device:
         await device.service.caught_up()
-        context = device.service.deps.context
+        context = device.service.deps
         changes = [changed(1000 + n, article=50 + n) for n in range(40)]
-        await asyncio.gather(
-            *(price.change_price(context, one, tenant="demo", currency="RUB") for one in changes)
-        )
+        await asyncio.gather(*(price.change_price(context, one, tenant="demo") for one in changes))
 
         expected = [(1000 + n) / 100 for n in range(40)]
         await eventually(lambda: [one["price"] for one in device.scale.base.products], expected)
@@ -79,7 +77,7 @@ async def test_a_price_in_another_currency_changes_nothing(database: str) -> Non
 
 async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(database: str) -> None:
     async with open_service(database) as service:
-        reaction = shop.prices(service.deps.context, currency="RUB")
+        reaction = shop.prices(service.deps)
     valid_at = datetime(2030, 1, 1, tzinfo=UTC)
     due = reaction.schedule_of(changed(valid_at=valid_at))
     assert due is not None
@@ -102,7 +100,7 @@ async def test_a_price_beyond_the_limits_of_one_model_is_set_on_the_others(datab
         # Neither a read of the scale nor the search for what was missed stumbles over it.
         await small.fetch()
         await service.caught_up()
-        await price.catch_up(service.deps.context)
+        await price.catch_up(service.deps)
         assert small.scale.base.products[1]["price"] == before
         await small.set_price(2, 5)
 
@@ -114,8 +112,8 @@ async def test_a_price_that_cannot_be_set_is_parked(database: str) -> None:
         service = device.service
         await device.put("/profile", model="M-ER 725")
         await service.caught_up()
-        change, pool = changed(DEAR), service.deps.context.pool
-        reaction = shop.prices(service.deps.context, currency="RUB")
+        change, pool = changed(DEAR), service.deps.system
+        reaction = shop.prices(service.deps)
         async with pool.acquire() as connection, connection.transaction():
             await feed_of(reaction).project(connection, [envelope(recorded(change, 1), change)])
 
@@ -138,16 +136,16 @@ async def test_a_price_that_cannot_be_stored_is_parked_and_stops_no_other(
     database: str, wrong: dict[str, Any]
 ) -> None:
     async with open_device(database) as device:
-        service, context = device.service, device.service.deps.context
+        service, context = device.service, device.service.deps
         await service.caught_up()
         changes = (changed(9_900, article=53), changed(**{"article": 50} | wrong), changed())
         given = [record(recorded(one, n)) for n, one in enumerate(changes, 1)]
-        reaction = shop.prices(context, currency="RUB")
-        await InboxFeed(context.pool, reaction).store(given)
-        await work_again_and_again(context.pool, reaction)
+        reaction = shop.prices(context)
+        await InboxFeed(context.system, reaction).store(given)
+        await work_again_and_again(context.system, reaction)
 
         await device.shows(123.45)
-        parked = await context.pool.fetch("SELECT stream FROM inbox WHERE parked_at IS NOT NULL")
+        parked = await context.system.fetch("SELECT stream FROM inbox WHERE parked_at IS NOT NULL")
         assert [one["stream"] for one in parked] == [f"price-{changes[1].article}"]
         edits = await service.events(ProductEdited)
         assert {one.plu for one in edits} == {"2"}
@@ -319,9 +317,9 @@ async def test_a_scale_not_known_to_sell_the_article_gets_the_price_later(
 ) -> None:
     """The read models were late when the price was announced."""
     async with open_device(database) as device:
-        service, context = device.service, device.service.deps.context
+        service, context = device.service, device.service.deps
         await service.execute("DELETE FROM desired")
-        missed = await price.change_price(context, changed(), tenant="demo", currency="RUB")
+        missed = await price.change_price(context, changed(), tenant="demo")
         assert missed == []
         service.projector.position = 0
         for found in (1, 0):
@@ -336,7 +334,7 @@ async def test_a_catalogue_rebuilt_from_its_events_has_its_prices(database: str)
         await announce(device.service, changed())
         await device.set_price(2, 9.5)
         await device.fetch()
-        object.__setattr__(device.service.deps.context, "catalogues", CatalogueCache())
+        object.__setattr__(device.service.deps, "catalogues", CatalogueCache())
 
         await announce(device.service, changed(777, valid_at=utc_now() - timedelta(hours=1)))
         await device.fetch()
@@ -353,7 +351,7 @@ async def test_the_consequences_of_a_price_have_its_correlation_id(database: str
         await eventually(service.all_ended)
 
         traced: dict[str, Metadata] = {}
-        async for page in service.deps.context.store.log.read_all():
+        async for page in service.deps.store.log.read_all():
             for one in page:
                 if one.metadata.correlation_id == "the gateway's click":
                     traced.setdefault(one.type, one.metadata)
@@ -376,7 +374,7 @@ async def test_the_last_valid_price_counts(database: str) -> None:
         ]
         await store_price(service, *announced, *announced)
 
-        async with service.deps.context.pool.acquire() as connection:
+        async with service.deps.system.acquire() as connection:
             found = await prices.current(connection, "demo", [ARTICLE, 7, 8], now)
             later = await prices.current(connection, "demo", [ARTICLE], now + timedelta(hours=2))
             [coming] = await prices.coming(connection, "demo", ARTICLE, now)

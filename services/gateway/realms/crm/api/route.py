@@ -11,7 +11,12 @@ from starlette.exceptions import HTTPException
 
 from libs.errors import Refused
 from libs.http.problems import MAX_FAULTS, problem_of
-from services.gateway.accounts.domain.account import LastSuperadmin
+from services.gateway.accounts.domain.account import (
+    LastSuperadmin,
+    PasswordUnfit,
+    WrongPassword,
+)
+from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import SCOPES, Realm
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
@@ -29,6 +34,18 @@ CODES: Final[Mapping[int, str]] = {
     429: "RATE_LIMIT_EXCEEDED",
 }
 MESSAGES: Final[Mapping[int, str]] = {401: "Invalid token", 429: "Too Many Requests"}
+Described: TypeAlias = tuple[int, str, dict[str, Any]]
+UNFIT: Final[Described] = (422, "This e-mail address or password cannot be used", {"fields": {}})
+REFUSALS: Final[Mapping[type[Exception], Described]] = {
+    BadAddress: UNFIT,
+    PasswordUnfit: UNFIT,
+    LastSuperadmin: (
+        409,
+        "The last active administrator must remain",
+        {"reason": "LAST_ADMIN"},
+    ),
+    ActsElsewhere: (409, str(ActsElsewhere()), {"reason": "ACTS_ELSEWHERE"}),
+}
 Refusal: TypeAlias = Refused | HTTPException | RequestValidationError
 
 
@@ -66,32 +83,23 @@ def refusal(request: Request, error: Refusal) -> JSONResponse:
     return JSONResponse(body, status, headers=headers)
 
 
-def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
-    """The 422 for these fields."""
-    details = {"fields": dict(fields)}
-    error = {"code": INVALID, "message": message, "details": details}
-    return JSONResponse({"error": error}, HTTPStatus.UNPROCESSABLE_ENTITY)
-
-
-def _described(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
+def _described(request: Request, error: Refusal, status: int) -> Described:
     match error:
         case RequestValidationError():
             fields = {_field(item): str(item["msg"]) for item in error.errors()[:MAX_FAULTS]}
             return 422, "The request does not have the agreed form", {"fields": fields}
         case AddressTaken(address=address):
             return 422, f"User with email {address.text} already exists", {"fields": {}}
-        case LastSuperadmin():
-            return 409, "The last active administrator must remain", {"reason": "LAST_ADMIN"}
-        case ActsElsewhere():
-            return 409, str(error), {"reason": "ACTS_ELSEWHERE"}
+        case WrongPassword():
+            return 422, str(error), {"fields": {"current_password": str(error)}}
         case ScopeMissing(scope=scope):
             return 403, f"Required roles: {', '.join(_roles_with(scope))}", {}
-        case _ if status in MESSAGES:
-            return status, MESSAGES[status], {}
+        case _ if type(error) in REFUSALS:
+            return REFUSALS[type(error)]
         case _ if status == HTTPStatus.NOT_FOUND:
             return status, f"User not found: {request.path_params.get('user_id', '')}", {}
         case _:
-            return status, "", {}
+            return status, MESSAGES.get(status, ""), {}
 
 
 def _roles_with(scope: str) -> list[str]:

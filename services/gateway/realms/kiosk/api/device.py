@@ -1,47 +1,39 @@
 """Login, refresh and state of a kiosk itself (spec kiosk §3.4), by both old prefixes."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
-from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.handlers.member import Member, load_member
+from services.gateway.accounts.domain.realm import DEVICE, Realm
+from services.gateway.administration.handlers.member import load_member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import KioskRoute
-from services.gateway.realms.kiosk.api.shapes import (
-    DEVICE_ROLES,
-    Given,
-    Username,
-    name_of,
-    on_device,
-    parse_username,
-)
-from services.gateway.sessions.api.login import access_of, attempts_of
+from services.gateway.realms.kiosk.api.users import Given, Username, brief, name_of, parse_username
+from services.gateway.sessions.api.login import Logins, log_out, token_answer
 from services.gateway.sessions.api.realm_permission import (
+    RealmPermission,
     account_of,
-    on_kiosk,
     session_of,
     workspace_of,
 )
 from services.gateway.sessions.api.realm_route import claims_in
-from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.authorization import device_of
-from services.gateway.sessions.handlers.login import log_in
 from services.gateway.sessions.handlers.session import LoggedIn
 from services.gateway.sessions.read_models import last_logins
 
 kiosk = APIRouter(route_class=KioskRoute, dependencies=[SESSIONS])
 
-Kiosk = Annotated[Principal, Depends(on_kiosk())]
+Kiosk = Annotated[Principal, Depends(RealmPermission(Realm.KIOSK, within="kiosk:device"))]
 # Without control characters: the log cannot hold a NUL.
 DeviceId = Annotated[str | None, Field(max_length=100, pattern=r"^[^\x00-\x1f]*$")]
 
+LOGIN: Final = Logins(realm=Realm.KIOSK, parse=parse_username, roles={DEVICE})
 STATELESS: Final = "stateless_jwt"
 
 
@@ -63,25 +55,15 @@ class Refresh(BaseModel):
 @kiosk.post("/login", dependencies=[Depends(public)])
 async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Response:
     """KioskTokens; 401 whatever is wrong, for a member of staff as well."""
-    logged_in = await log_in(
-        gateway.identity,
-        realm=Realm.KIOSK,
-        tenant=gateway.settings.people_tenant,
-        address=parse_username(body.username),
-        password=body.password,
-        device=body.device_id or "",
-        roles=DEVICE_ROLES,
-        attempts=attempts_of(gateway, request),
-    )
+    device = body.device_id or ""
+    logged_in = await LOGIN.enter(gateway, request, body.username, body.password, device)
     return _tokens(gateway, logged_in, body.device_id)
 
 
 @kiosk.post("/refresh", dependencies=[Depends(public)])
 async def refresh(body: Refresh, gateway: Gateway) -> Response:
     """The next KioskTokens; 401 for an invalid token. A reused token ends the session."""
-    logged_in = await session.refresh(
-        gateway.identity, body.refresh_token, realm=Realm.KIOSK, roles=DEVICE_ROLES
-    )
+    logged_in = await LOGIN.refresh(gateway, body.refresh_token)
     device = body.device_id or await device_of(gateway.identity, logged_in.session_id)
     return _tokens(gateway, logged_in, device)
 
@@ -89,27 +71,19 @@ async def refresh(body: Refresh, gateway: Gateway) -> Response:
 @kiosk.post("/logout")
 async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """End the session: both tokens are worthless."""
-    member = await _itself(gateway, caller)
-    await session.revoke(
-        gateway.identity,
-        session_of(caller),
-        reason="logout",
-        actor=caller.subject,
-        account_id=account_of(caller),
-    )
-    return {"message": "Logged out successfully", "kiosk_username": name_of(member.person)}
+    itself = await _itself(gateway, caller, "kiosk_username")
+    await log_out(gateway, caller)
+    return {"message": "Logged out successfully", **itself}
 
 
 @kiosk.get("/session/validate")
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
     """Whether the token is valid, and until when."""
-    member = await _itself(gateway, caller)
+    itself = await _itself(gateway, caller, "kiosk_username", "user_id", "device_id")
     expires = claims_in(request.headers.get("authorization"))["exp"]
     return {
         "valid": True,
-        "kiosk_username": name_of(member.person),
-        "user_id": member.number,
-        "device_id": await _device(gateway, caller),
+        **itself,
         "expires_at": timestamp(datetime.fromtimestamp(expires, UTC)),
     }
 
@@ -117,31 +91,17 @@ async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[st
 @kiosk.get("/context/payment")
 async def payment_context(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """The kiosk that asks for a payment."""
-    member = await _itself(gateway, caller)
-    context = {
-        "kiosk_username": name_of(member.person),
-        "kiosk_user_id": member.number,
-        "device_id": await _device(gateway, caller),
-        "is_active": member.active,
-        "role": member.role,
-    }
+    names = ("kiosk_username", "kiosk_user_id", "device_id", "is_active", "role")
+    context = await _itself(gateway, caller, *names)
     return {"success": True, "kiosk_context": context, "message": "Payment context"}
 
 
 @kiosk.get("/status")
 async def status(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """The account and session of the kiosk."""
-    member = await _itself(gateway, caller)
-    return {
-        "kiosk_username": name_of(member.person),
-        "user_id": member.number,
-        "device_id": await _device(gateway, caller),
-        "is_active": member.active,
-        "role": member.role,
-        "last_login_at": await _last_login(gateway, caller),
-        "status": "authenticated",
-        "token_type": STATELESS,
-    }
+    names = ("kiosk_username", "user_id", "device_id", "is_active", "role", "last_login_at")
+    itself = await _itself(gateway, caller, *names)
+    return {**itself, "status": "authenticated", "token_type": STATELESS}
 
 
 @kiosk.get("/health", dependencies=[Depends(public)])
@@ -165,15 +125,8 @@ async def health() -> dict[str, Any]:
 @kiosk.get("/analytics/basic")
 async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
     """Since when the kiosk is known, and when it logged in."""
-    member = await _itself(gateway, caller)
-    fields = {
-        "kiosk_username": name_of(member.person),
-        "user_id": member.number,
-        "is_active": member.active,
-        "last_login_at": await _last_login(gateway, caller),
-        "created_at": timestamp(member.opened_at),
-        "session_type": STATELESS,
-    }
+    names = ("kiosk_username", "user_id", "is_active", "last_login_at", "created_at")
+    fields = {**await _itself(gateway, caller, *names), "session_type": STATELESS}
     return {"success": True, "analytics": fields, "message": "Kiosk analytics"}
 
 
@@ -192,28 +145,33 @@ for _prefix in ("/api/v1/kiosk", "/api/v1/api/kiosk"):
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
-    access = access_of(gateway, logged_in, device=device)
     term = gateway.settings.term_of(logged_in.workspace, logged_in.role)
+    user = brief(logged_in.account, logged_in.role)
+    del user["email"]
+    return token_answer(
+        gateway,
+        logged_in,
+        device=device,
+        refresh_expires_in=int(term.lifetime.total_seconds()),
+        user=user | {"device_id": device or None},
+    )
+
+
+async def _itself(gateway: Deps, caller: Principal, *names: str) -> Mapping[str, Any]:
+    """These fields of the kiosk."""
+    account_id, workspace = account_of(caller), workspace_of(caller)
+    member = await load_member(gateway.identity, account_id, workspace)
     fields = {
-        "access_token": access.bearer,
-        "refresh_token": logged_in.refresh_token,
-        "token_type": "bearer",
-        "expires_in": access.seconds,
-        "refresh_expires_in": int(term.lifetime.total_seconds()),
-        "user": on_device(logged_in, device),
+        "kiosk_username": name_of(member.person),
+        "user_id": member.number,
+        "kiosk_user_id": member.number,
+        "is_active": member.active,
+        "role": member.role,
+        "created_at": timestamp(member.opened_at),
     }
-    return JSONResponse(fields, headers={"Cache-Control": "no-store"})
-
-
-async def _itself(gateway: Deps, caller: Principal) -> Member:
-    return await load_member(gateway.identity, account_of(caller), workspace_of(caller))
-
-
-async def _device(gateway: Deps, caller: Principal) -> str | None:
-    return await device_of(gateway.identity, session_of(caller)) or None
-
-
-async def _last_login(gateway: Deps, caller: Principal) -> str | None:
-    account_id = account_of(caller)
-    logins = await last_logins(gateway.pool, [account_id], workspace=workspace_of(caller))
-    return timestamp(logins.get(account_id))
+    if "device_id" in names:
+        fields["device_id"] = await device_of(gateway.identity, session_of(caller)) or None
+    if "last_login_at" in names:
+        logins = await last_logins(gateway.system, [account_id], workspace=workspace)
+        fields["last_login_at"] = timestamp(logins.get(account_id))
+    return {name: fields[name] for name in names}

@@ -1,6 +1,6 @@
 """Login, refresh and logout of the kiosks' staff (spec kiosk §3.1)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal, public
-from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.handlers.member import load_member
+from services.gateway.accounts.domain.realm import DEVICE, Realm, roles_of
+from services.gateway.administration.api.users import Call, Shown
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.realms.kiosk.api.cookie import (
@@ -19,27 +19,14 @@ from services.gateway.realms.kiosk.api.cookie import (
     token_in,
 )
 from services.gateway.realms.kiosk.api.route import KioskRoute, refusal
-from services.gateway.realms.kiosk.api.shapes import (
-    STAFF_ROLES,
-    Given,
-    Username,
-    brief,
-    parse_username,
-    user,
-)
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of
-from services.gateway.sessions.api.realm_permission import (
-    account_of,
-    session_of,
-    staff,
-    workspace_of,
-)
+from services.gateway.realms.kiosk.api.users import FACE, Given, Username, brief, parse_username
+from services.gateway.sessions.api.login import Logins, log_out, token_answer
 from services.gateway.sessions.domain.session import SessionOver
-from services.gateway.sessions.handlers import session
-from services.gateway.sessions.handlers.login import log_in
 from services.gateway.sessions.handlers.session import LoggedIn
-from services.gateway.sessions.read_models import last_logins
 
+LOGIN: Final = Logins(
+    realm=Realm.KIOSK, parse=parse_username, roles=roles_of(Realm.KIOSK) - {DEVICE}
+)
 router = APIRouter(
     prefix="/api/v1/auth", tags=["kiosk"], route_class=KioskRoute, dependencies=[SESSIONS]
 )
@@ -56,27 +43,15 @@ class StaffLogin(BaseModel):
 @router.post("/login", dependencies=[Depends(public)])
 async def login(body: StaffLogin, request: Request, gateway: Gateway) -> Response:
     """A LoginResponse and the refresh cookie; 401 whatever is wrong, for a kiosk as well."""
-    logged_in = await log_in(
-        gateway.identity,
-        realm=Realm.KIOSK,
-        tenant=gateway.settings.people_tenant,
-        address=parse_username(body.username),
-        password=body.password,
-        device=device_of(request),
-        roles=STAFF_ROLES,
-        attempts=attempts_of(gateway, request),
-    )
+    logged_in = await LOGIN.enter(gateway, request, body.username, body.password)
     return welcome(request, gateway, logged_in)
 
 
 @router.get("/me/", include_in_schema=False)
 @router.get("/me")
-async def me(caller: Annotated[Principal, Depends(staff())], gateway: Gateway) -> dict[str, Any]:
+async def me(caller: Annotated[Principal, Depends(FACE.permission())], gateway: Gateway) -> Shown:
     """The caller as a UserResponse."""
-    account_id, workspace = account_of(caller), workspace_of(caller)
-    member = await load_member(gateway.identity, account_id, workspace)
-    logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
-    return user(member, logins.get(account_id))
+    return await FACE.present_caller(Call(gateway, caller))
 
 
 async def refresh(request: Request, gateway: Deps) -> Response:
@@ -89,27 +64,16 @@ async def refresh(request: Request, gateway: Deps) -> Response:
     if token is None:
         raise Unauthenticated
     try:
-        logged_in = await session.refresh(
-            gateway.identity, token, realm=Realm.KIOSK, roles=STAFF_ROLES
-        )
+        return welcome(request, gateway, await LOGIN.refresh(gateway, token))
     except SessionOver as error:
         answer = refusal(request, error)
         delete_cookie(answer, request, gateway)
         return answer
-    return welcome(request, gateway, logged_in)
 
 
 async def logout(request: Request, gateway: Deps) -> Response:
     """End the session of the caller's access token; 401 without a valid one: see `realms.api`."""
-    caller = await staff()(request)
-    account_id, session_id = account_of(caller), session_of(caller)
-    await session.revoke(
-        gateway.identity,
-        session_id,
-        reason="logout",
-        actor=caller.subject,
-        account_id=account_id,
-    )
+    await log_out(gateway, await FACE.permission()(request))
     answer = JSONResponse({"message": "Logged out successfully"})
     delete_cookie(answer, request, gateway)
     return answer
@@ -117,13 +81,8 @@ async def logout(request: Request, gateway: Deps) -> Response:
 
 def welcome(request: Request, gateway: Deps, logged_in: LoggedIn) -> Response:
     """A LoginResponse with the cookie."""
-    access = access_of(gateway, logged_in)
-    fields = {
-        "access_token": access.bearer,
-        "token_type": "bearer",
-        "expires_in": access.seconds,
-        "user": brief(logged_in.account, logged_in.role),
-    }
-    answer = JSONResponse(fields, headers={"Cache-Control": "no-store"})
+    user = brief(logged_in.account, logged_in.role)
+    names = ("access_token", "token_type", "expires_in")
+    answer = token_answer(gateway, logged_in, *names, user=user)
     set_cookie(answer, request, gateway, logged_in)
     return answer

@@ -10,17 +10,19 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.account import AlreadySetUp
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM_WORKSPACE, Realm, Workspace
+from services.gateway.administration.api.users import YES
 from services.gateway.administration.handlers.account import is_set_up, set_up
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.realms.kiosk.api.login import welcome
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute
-from services.gateway.realms.kiosk.api.shapes import (
+from services.gateway.realms.kiosk.api.users import (
+    FACE,
     MAX_PASSWORD_BYTES,
+    TRAITS,
     Phone,
     Username,
-    check_bytes,
-    with_traits,
+    check_password,
 )
 from services.gateway.sessions.api.login import attempts_of, device_of
 from services.gateway.sessions.handlers.attempts import Attempts
@@ -70,18 +72,16 @@ async def superadmin(
         raise AlreadySetUp
     attempts = attempts_of(gateway, request)
     await _check_code(gateway, x_setup_code, attempts)
-    check_bytes(body.password)
+    check_password(body.password)
     workspace = Workspace(Realm.KIOSK, gateway.settings.people_tenant)
-    person = with_traits(
-        Person(username=body.username, email=body.email), phone=body.phone, verified=True
-    )
+    verified = Person(traits={TRAITS["is_verified"]: YES})
     # Serialised: all but the first are refused before the work of hashing.
     async with gateway.identity.locks.hold("set-up"):
         if await _is_done(gateway):
             raise AlreadySetUp
         account = await set_up(
             gateway.identity,
-            person,
+            FACE.person(verified, body),
             password=body.password,
             workspace=workspace,
             source=attempts.newcomer(),

@@ -1,50 +1,39 @@
-"""Routes of the kiosks' users and of the kiosks themselves (spec kiosk §3.2)."""
+"""Users of the kiosks and kiosks themselves, as their clients send and read them.
+
+See spec kiosk §3.1, §3.2.
+"""
 
 from dataclasses import replace
-from typing import Annotated, Any, TypeAlias
+from datetime import datetime
+from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi import Body, Depends
 from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
-from contracts.gateway import AccountId
 from libs.http.auth import Principal
 from services.gateway.accounts.domain.account import AccountUnknown
-from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import DEVICE, Role, Workspace
+from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
+from services.gateway.accounts.domain.realm import DEVICE, Realm
 from services.gateway.accounts.handlers.address import owner_in
-from services.gateway.accounts.read_models import account as accounts
-from services.gateway.administration.handlers.account import open_account
-from services.gateway.administration.handlers.member import (
-    Member,
-    MemberChanges,
-    change_member,
-    load_member,
-    member_of,
-    remove_member,
-)
-from services.gateway.administration.handlers.own_password import change_own_password
-from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.domain.door import Limit
+from services.gateway.accounts.handlers.identity import Profile
+from services.gateway.administration.api.users import YES, Call, Face, Route, Shown, user_router
+from services.gateway.administration.handlers.member import Member, MemberChanges, load_member
+from services.gateway.context import Gateway
+from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
-from services.gateway.realms.kiosk.api.shapes import (
-    PHONE,
-    Given,
-    Phone,
-    Username,
-    brief_member,
-    check_bytes,
-    is_verified,
-    parse_username,
-    user,
-    users,
-    with_traits,
-)
-from services.gateway.sessions.api.login import attempts_of
-from services.gateway.sessions.api.realm_permission import account_of, staff, workspace_of
-from services.gateway.sessions.read_models import last_logins
+from services.gateway.sessions.api.realm_permission import account_of
 
+Username: TypeAlias = Annotated[str, StringConstraints(min_length=3, max_length=100)]
+Given: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""A password at a login."""
 NewPassword: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=100)]
+Phone: TypeAlias = Annotated[str, Field(max_length=50)]
+
+MAX_PASSWORD_BYTES: Final = 72
+TRAITS: Final = {"phone": "kiosk.phone", "is_verified": "kiosk.verified"}
+"""The phone does not identify accounts."""
+CREATE: Final = "kiosk:can_create_users"
+MANAGE: Final = "kiosk:can_manage_users"
 
 
 class NewKiosk(BaseModel):
@@ -93,203 +82,166 @@ class Change(BaseModel):
     role_name: str = Field(default="", max_length=100)
 
 
-def changes_of(body: Change, current: Member) -> MemberChanges:
-    """The changes that a request asks for."""
-    given = body.model_fields_set
-    return MemberChanges(
-        person=_person(body, current.person),
-        role=body.role_name if "role_name" in given else None,
-        active=body.is_active if "is_active" in given else None,
-    )
+class Paging(BaseModel):
+    """The query of the list."""
+
+    skip: int = Field(default=0, ge=0, le=2**31)
+    limit: int = Field(default=100, ge=1, le=1000)
 
 
-def _person(body: Change, current: Person) -> Person:
-    given = body.model_fields_set
-    person = replace(
-        current,
-        username=body.username if "username" in given else current.username,
-        email=body.email if "email" in given else current.email,
-    )
-    return with_traits(
-        person,
-        phone=body.phone if "phone" in given else current.traits.get(PHONE),
-        verified=body.is_verified if "is_verified" in given else is_verified(current),
-    )
+def parse_username(text: str) -> Address | None:
+    """The user name of a login. None = malformed: a login still hashes a dummy password."""
+    try:
+        return username(text)
+    except BadAddress:
+        return None
 
 
-shared = APIRouter(
-    prefix="/users", tags=["kiosk"], route_class=KioskUserRoute, dependencies=[ACCOUNTS]
+def check_password(password: str) -> None:
+    """Raise Coded 400 for a password beyond 72 bytes (spec kiosk §2.1)."""
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
+
+
+def name_of(person: Person) -> str:
+    """The name for clients: accounts opened by the command line may have no user name."""
+    return person.username or person.email or ""
+
+
+def brief(one: Member | Profile, role: str) -> Shown:
+    """The `user` beside a token or a message."""
+    return {
+        "user_id": one.number,
+        "username": name_of(one.person),
+        "email": one.person.email,
+        "role_name": role,
+        "is_active": one.active,
+    }
+
+
+def user(member: Member, last_login: datetime | None) -> Shown:
+    """A UserResponse."""
+    changed = member.changed_at if member.changed_at != member.opened_at else None
+    return {
+        **brief(member, member.role),
+        "phone": member.person.traits.get(TRAITS["phone"]),
+        "is_verified": member.person.traits.get(TRAITS["is_verified"]) == YES,
+        "created_at": timestamp(member.opened_at),
+        "updated_at": timestamp(changed),
+        "last_login_at": timestamp(last_login),
+    }
+
+
+class KioskFace(Face):
+    """A face whose users cannot delete themselves."""
+
+    async def delete(self, call: Call, user_id: int) -> None:
+        """See `Face`."""
+        if (await self.load(call, user_id)).account_id == account_of(call.caller):
+            raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
+        await super().delete(call, user_id)
+
+
+FACE: Final = KioskFace(
+    realm=Realm.KIOSK,
+    within="kiosk:staff",
+    path="/api/v1/users",
+    route_class=KioskUserRoute,
+    user_id=int,
+    show=user,
+    fields={"username": "username", "email": "email"},
+    traits=TRAITS,
+    role_field="role_name",
+    query=lambda paging: {"limit": paging.limit, "offset": paging.skip},
+    check_password=check_password,
+    own_password=Route(
+        "/me/password",
+        "own_password",
+        "Change one's own password; 400 if the present one is wrong. Everybody logs in again.",
+        takes=OwnPassword,
+        message="The password was changed, log in again",
+    ),
+    lists=(
+        Route(
+            *("/", "all_users", "UserResponses by number, kiosks too."),
+            *(MANAGE, Paging, list[Shown]),
+        ),
+    ),
+    creates=(
+        Route(
+            "/create-admin",
+            "create_admin",
+            "A new administrator as a UserResponse; "
+            "409 if the user name or e-mail address is taken.",
+            CREATE,
+            NewAdmin,
+            role="admin",
+        ),
+    ),
+    one=Route("/{user_id}", "one_user", "A UserResponse.", MANAGE),
+    change=Route(
+        "/{user_id}",
+        "change_user",
+        "Change the given fields; null clears optional ones.",
+        MANAGE,
+        Change,
+        method="PUT",
+    ),
+    remove=Route(
+        "/{user_id}",
+        "delete_user",
+        "Delete a user; 400 for oneself.",
+        "kiosk:can_delete_users",
+        message="The user was deleted",
+    ),
 )
-kiosks = APIRouter(tags=["kiosk"], route_class=KioskRoute, dependencies=[ACCOUNTS])
-
-Creating = Annotated[Principal, Depends(staff("kiosk:can_create_users"))]
-Managing = Annotated[Principal, Depends(staff("kiosk:can_manage_users"))]
-Deleting = Annotated[Principal, Depends(staff("kiosk:can_delete_users"))]
-Staff = Annotated[Principal, Depends(staff())]
-Number = Annotated[int, Path()]
-
-
-@shared.post("/create-admin/", include_in_schema=False)
-@shared.post("/create-admin")
-async def create_admin(body: NewAdmin, caller: Creating, gateway: Gateway) -> dict[str, Any]:
-    """A new administrator as a UserResponse; 409 if the user name or e-mail address is taken."""
-    return await _create(gateway, caller, body, "admin", body.email, body.phone)
-
-
-@kiosks.post("/kiosk/create", status_code=201)
-@kiosks.post("/api/kiosk/create", status_code=201)
-async def create_kiosk(body: NewKiosk, caller: Creating, gateway: Gateway) -> dict[str, Any]:
-    """A new kiosk as a UserResponse."""
-    return await _create(gateway, caller, body, DEVICE, None, None)
-
-
-@shared.get("", include_in_schema=False)
-@shared.get("/")
-async def all_users(
-    caller: Managing,
-    gateway: Gateway,
-    skip: Annotated[int, Query(ge=0, le=2**31)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[dict[str, Any]]:
-    """UserResponses by number, kiosks too."""
-    workspace = workspace_of(caller)
-    page = await accounts.in_workspace(gateway.pool, workspace, limit=limit, offset=skip)
-    members = [member_of(gateway.identity, row, workspace) for row in page.accounts]
-    logins = await last_logins(
-        gateway.pool, [one.account_id for one in members], workspace=workspace
-    )
-    return users(members, logins)
+KIOSKS: Final = replace(
+    FACE,
+    path="/api/v1",
+    route_class=KioskRoute,
+    own_password=None,
+    lists=(),
+    creates=tuple(
+        Route(
+            *(path, "create_kiosk", "A new kiosk as a UserResponse.", CREATE, NewKiosk),
+            status=201,
+            role=DEVICE,
+        )
+        for path in ("/kiosk/create", "/api/kiosk/create")
+    ),
+    one=None,
+    change=None,
+    remove=None,
+)
+router, kiosks = user_router(FACE), user_router(KIOSKS)
+Managing = Annotated[Principal, Depends(FACE.permission(MANAGE))]
 
 
-@shared.patch("/status/{username}/", include_in_schema=False)
-@shared.patch("/status/{username}")
+@router.patch("/status/{username}/", include_in_schema=False)
+@router.patch("/status/{username}")
 async def set_status(
-    username: str,
-    body: Annotated[StrictBool | Status, Body()],
-    caller: Managing,
-    gateway: Gateway,
-) -> dict[str, Any]:
+    username: str, body: Annotated[StrictBool | Status, Body()], caller: Managing, gateway: Gateway
+) -> Shown:
     """Activate or deactivate a user; 400 for oneself, or if the status does not change."""
     active = body if isinstance(body, bool) else body.is_active
-    address = parse_username(username)
-    workspace = workspace_of(caller)
-    account_id = await owner_in(gateway.identity, address, workspace) if address else None
+    call, address = Call(gateway, caller), parse_username(username)
+    account_id = await owner_in(call.identity, address, call.workspace) if address else None
     if account_id is None:
         raise AccountUnknown
     if not active and account_id == account_of(caller):
         raise Coded(400, "OWN_ACCOUNT", "You cannot deactivate your own account")
-    if (await load_member(gateway.identity, account_id, workspace)).active == active:
+    if (await load_member(call.identity, account_id, call.workspace)).active == active:
         raise Coded(400, "ALREADY_SO", "The account is in this state already")
-    changed = await _changed(gateway, caller, account_id, MemberChanges(active=active))
+    changed = await FACE.apply(call, account_id, MemberChanges(active=active))
     message = "The account is active" if active else "The account is not active any more"
-    return {"message": message, "user": brief_member(changed)}
+    return {"message": message, "user": brief(changed, changed.role)}
 
 
-@shared.post("/me/password")
-async def own_password(
-    body: OwnPassword, caller: Staff, request: Request, gateway: Gateway
-) -> dict[str, Any]:
-    """Change one's own password; 400 if the present one is wrong. Everybody logs in again."""
-    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
-    check_bytes(body.new_password)
-    await change_own_password(
-        gateway.identity,
-        account_of(caller),
-        realm=caller.kind,
-        session=caller.session,
-        old=body.current_password,
-        new=body.new_password,
-    )
-    return {"message": "The password was changed, log in again"}
-
-
-@shared.get("/{user_id}/", include_in_schema=False)
-@shared.get("/{user_id}")
-async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[str, Any]:
-    """A UserResponse."""
-    member = await load_member(
-        gateway.identity, await _known(gateway, user_id), workspace_of(caller)
-    )
-    return await _present(gateway, member, workspace_of(caller))
-
-
-@shared.put("/{user_id}/", include_in_schema=False)
-@shared.put("/{user_id}")
-async def change_user(
-    user_id: Number, body: Change, caller: Managing, gateway: Gateway
-) -> dict[str, Any]:
-    """Change the given fields; null clears optional ones."""
-    known = await _known(gateway, user_id)
-    current = await load_member(gateway.identity, known, workspace_of(caller))
-    changed = await _changed(gateway, caller, known, changes_of(body, current))
-    return await _present(gateway, changed, workspace_of(caller))
-
-
-@shared.post("/{user_id}/password")
-async def reset_password(
-    user_id: Number, body: Password, caller: Managing, gateway: Gateway
-) -> dict[str, Any]:
+@router.post("/{user_id}/password")
+async def reset_password(user_id: int, body: Password, caller: Managing, gateway: Gateway) -> Shown:
     """Set another password of a user; their sessions end."""
-    check_bytes(body.new_password)
-    known = await _known(gateway, user_id)
-    await _changed(gateway, caller, known, MemberChanges(password=body.new_password))
+    check_password(body.new_password)
+    call = Call(gateway, caller)
+    member = await FACE.load(call, user_id)
+    await FACE.apply(call, member.account_id, MemberChanges(password=body.new_password))
     return {"message": "The password was changed"}
-
-
-@shared.delete("/{user_id}/", include_in_schema=False)
-@shared.delete("/{user_id}")
-async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
-    """Delete a user; 400 for oneself."""
-    known, workspace = await _known(gateway, user_id), workspace_of(caller)
-    if known == account_of(caller):
-        raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
-    await remove_member(gateway.identity, known, workspace, actor=caller.subject)
-    return {"message": "The user was deleted"}
-
-
-router = APIRouter(prefix="/api/v1")
-router.include_router(shared)
-router.include_router(kiosks)
-
-
-async def _create(
-    gateway: Deps,
-    caller: Principal,
-    body: NewKiosk,
-    role: str,
-    email: str | None,
-    phone: str | None,
-) -> dict[str, Any]:
-    check_bytes(body.password)
-    workspace = workspace_of(caller)
-    person = Person(username=body.username, email=email)
-    account = await open_account(
-        gateway.identity,
-        with_traits(person, phone=phone, verified=body.is_verified),
-        password=body.password,
-        roles=[Role(workspace, role)],
-        actor=caller.subject,
-        active=body.is_active,
-    )
-    member = await load_member(gateway.identity, account.account_id, workspace)
-    return user(member, None)
-
-
-async def _known(gateway: Deps, number: int) -> AccountId:
-    """The account with this number. `load_member` checks that it is in the workspace."""
-    row = await accounts.by_number(gateway.pool, number)
-    if row is None:
-        raise AccountUnknown
-    return row.account_id
-
-
-async def _changed(
-    gateway: Deps, caller: Principal, account_id: AccountId, changes: MemberChanges
-) -> Member:
-    workspace, actor = workspace_of(caller), caller.subject
-    return await change_member(gateway.identity, account_id, workspace, changes, actor=actor)
-
-
-async def _present(gateway: Deps, member: Member, workspace: Workspace) -> dict[str, Any]:
-    logins = await last_logins(gateway.pool, [member.account_id], workspace=workspace)
-    return user(member, logins.get(member.account_id))

@@ -1,1 +1,7 @@
 """Requests of the shop's clients."""
+
+from typing import Final
+
+from services.gateway.realms.shop.api import current_user, login, memberships, users
+
+ROUTERS: Final = (login.router, current_user.router, memberships.router, users.router)

@@ -1,26 +1,25 @@
 """The current user and shop, and the logout (spec shop §2.1)."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from contracts.gateway import AccountId, SessionId, ShopRegistered
+from contracts.gateway import ShopRegistered
 from libs.http.auth import Principal, require_kind
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.token import shop_refusals
+from services.gateway.realms.shop.api.token import AuthRoute
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
 from services.gateway.realms.shop.handlers.staff import StaffMember
-from services.gateway.sessions.handlers.session import revoke
+from services.gateway.sessions.api.login import log_out
+from services.gateway.sessions.api.realm_permission import account_of
 
 router = APIRouter(
-    prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[SESSIONS]
+    prefix="/api/auth", tags=["auth"], route_class=AuthRoute, dependencies=[SESSIONS]
 )
 
 Staff = Annotated[Principal, Depends(require_kind(Realm.SHOP))]
@@ -92,13 +91,7 @@ async def me(caller: Staff, gateway: Gateway) -> dict[str, Any]:
 async def logout(caller: Staff, gateway: Gateway) -> Response:
     """End the session of the token: it opens nothing any more."""
     if caller.session:
-        await revoke(
-            gateway.identity,
-            SessionId(UUID(caller.session)),
-            reason="logout",
-            actor=caller.subject,
-            account_id=AccountId(UUID(caller.subject)),
-        )
+        await log_out(gateway, caller)
     return Response(status_code=204)
 
 
@@ -117,9 +110,7 @@ def user(who: StaffMember) -> dict[str, Any]:
 
 
 async def _working(gateway: Deps, caller: Principal) -> StaffMember:
-    account_id = AccountId(UUID(caller.subject))
-    with shop_refusals():
-        return await shop_staff.working(gateway.identity, account_id, caller.tenant)
+    return await shop_staff.working(gateway.identity, account_of(caller), caller.tenant)
 
 
 async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Person | None]:

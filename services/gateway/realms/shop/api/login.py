@@ -11,14 +11,13 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.shop_role import FLORIST
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import NEWCOMERS
-from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.token import (
     CHALLENGE,
+    AuthRoute,
     Named,
     auth_token,
     bot_token_of,
     pending_auth_token,
-    shop_refusals,
 )
 from services.gateway.realms.shop.domain import CITY
 from services.gateway.realms.shop.handlers import login as shop_login
@@ -38,7 +37,7 @@ async def no_store(response: Response) -> None:
 router = APIRouter(
     prefix="/api/auth",
     tags=["auth"],
-    route_class=ShopRoute,
+    route_class=AuthRoute,
     dependencies=[Depends(public), Depends(no_store), NEWCOMERS],
 )
 
@@ -80,15 +79,14 @@ class TelegramRegistration(BaseModel):
 @router.post("/verify-otp")
 async def verify_otp(body: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a phone and its code, a pending one without a shop; 400 with the reason."""
-    with shop_refusals():
-        outcome = await shop_login.enter_by_code(
-            gateway.identity,
-            gateway.code_context,
-            body.phone,
-            body.otp_code,
-            address=address_of(request, gateway),
-            device=device_of(request),
-        )
+    outcome = await shop_login.enter_by_code(
+        gateway.identity,
+        gateway.code_context,
+        body.phone,
+        body.otp_code,
+        address=address_of(request, gateway),
+        device=device_of(request),
+    )
     match outcome:
         case Entered():
             return auth_token(gateway, outcome)
@@ -112,15 +110,14 @@ async def complete_registration(
     400 for another valid token or if there is a shop already, 401 for an invalid token.
     """
     phone = await _proved(request, gateway)
-    with shop_refusals():
-        entered = await shop_login.register_and_enter(
-            gateway.identity,
-            phone,
-            name=body.name,
-            city=body.city,
-            telegram_id=await gateway.code_context.links.chat_of(phone),
-            device=device_of(request),
-        )
+    entered = await shop_login.register_and_enter(
+        gateway.identity,
+        phone,
+        name=body.name,
+        city=body.city,
+        telegram_id=await gateway.code_context.links.chat_of(phone),
+        device=device_of(request),
+    )
     return auth_token(gateway, entered)
 
 
@@ -128,9 +125,8 @@ async def complete_registration(
 @router.post("/telegram-login")
 async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for the user of the Mini App, if their phone is proved."""
-    with shop_refusals():
-        app = _mini_app(gateway, request, body.init_data, body.phone)
-        entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
+    app = _mini_app(gateway, request, body.init_data, body.phone)
+    entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
     return auth_token(gateway, entered)
 
 
@@ -139,11 +135,10 @@ async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> 
 async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a florist. 404 for other users, without using up the init data: the app then
     tries `telegram-login` with it."""
-    with shop_refusals():
-        app = _mini_app(gateway, request, body.init_data, body.phone)
-        entered = await shop_login.enter_by_mini_app(
-            gateway.identity, gateway.code_context, app, role=FLORIST
-        )
+    app = _mini_app(gateway, request, body.init_data, body.phone)
+    entered = await shop_login.enter_by_mini_app(
+        gateway.identity, gateway.code_context, app, role=FLORIST
+    )
     return auth_token(gateway, entered, in_role=True)
 
 
@@ -154,11 +149,10 @@ async def telegram_register(
 ) -> dict[str, Any]:
     """Register a shop for the user of the Mini App. Only the init data counts as proof of the
     Telegram account (spec shop §10, S12)."""
-    with shop_refusals():
-        app = _mini_app(gateway, request, body.init_data, body.phone)
-        entered = await shop_login.register_by_mini_app(
-            gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city
-        )
+    app = _mini_app(gateway, request, body.init_data, body.phone)
+    entered = await shop_login.register_by_mini_app(
+        gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city
+    )
     return auth_token(gateway, entered, is_new=True)
 
 

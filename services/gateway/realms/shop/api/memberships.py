@@ -4,26 +4,23 @@ For clients that know more than one shop. Others do it in the bot, by `/shops`.
 """
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from contracts.gateway import AccountId
-from libs.http.auth import Principal
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.current_user import Staff
 from services.gateway.realms.shop.api.login import no_store
-from services.gateway.realms.shop.api.token import auth_token, shop_refusals
+from services.gateway.realms.shop.api.token import AuthRoute, auth_token
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers.login import enter_another
 from services.gateway.sessions.api.login import device_of
+from services.gateway.sessions.api.realm_permission import account_of
 
 router = APIRouter(
     prefix="/api/auth/shops",
     tags=["auth"],
-    route_class=ShopRoute,
+    route_class=AuthRoute,
     dependencies=[Depends(no_store), ACCOUNTS],
 )
 
@@ -35,7 +32,7 @@ Tenant = Annotated[str, Path(max_length=100)]
 @router.get("")
 async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     """The user's shops, then invitations; `present` is the shop of the token."""
-    found = await shop_membership.memberships(gateway.identity, _account(caller))
+    found = await shop_membership.memberships(gateway.identity, account_of(caller))
     items = [
         {
             "tenant": one.tenant,
@@ -57,8 +54,7 @@ async def accept(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Accept an invitation: a token for that shop; 404 if there is none."""
-    with shop_refusals():
-        await shop_membership.accept(gateway.identity, _account(caller), tenant)
+    await shop_membership.accept(gateway.identity, account_of(caller), tenant)
     return await login(tenant, caller, request, gateway)
 
 
@@ -68,10 +64,9 @@ async def login(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """A token for another shop one works in; 404 if one does not."""
-    with shop_refusals():
-        entered = await enter_another(
-            gateway.identity, _account(caller), tenant, device=device_of(request)
-        )
+    entered = await enter_another(
+        gateway.identity, account_of(caller), tenant, device=device_of(request)
+    )
     return auth_token(gateway, entered)
 
 
@@ -79,10 +74,5 @@ async def login(
 @router.delete("/{tenant}", status_code=204)
 async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
     """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
-    with shop_refusals():
-        await shop_membership.leave(gateway.identity, _account(caller), tenant)
+    await shop_membership.leave(gateway.identity, account_of(caller), tenant)
     return Response(status_code=204)
-
-
-def _account(caller: Principal) -> AccountId:
-    return AccountId(UUID(caller.subject))

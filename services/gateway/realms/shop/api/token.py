@@ -1,15 +1,15 @@
 """Answers to the shop's logins, and refusals (spec shop §2.1)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, ClassVar, Final
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request, Response
 from pydantic import AfterValidator, StringConstraints
 
 from libs.errors import Unavailable
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.context import Deps
+from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.handlers.login import Entered, NoShop
 from services.gateway.realms.shop.handlers.shop import ShopExists
 from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, SwitchedOff
@@ -59,15 +59,30 @@ Named = Annotated[
 """The name of a shop or a city."""
 
 
-@contextmanager
-def shop_refusals() -> Iterator[None]:
-    """Convert refusals to the texts that the shop's clients display."""
-    try:
-        yield
-    except tuple(REFUSALS) as error:
-        status, text = REFUSALS[type(error)]
-        headers = CHALLENGE if status == 401 else None
-        raise HTTPException(status, text, headers=headers) from None
+class RefusingRoute(ShopRoute):
+    """A route that answers `refusals` with a status and the text that the clients display."""
+
+    refusals: ClassVar[Mapping[type[Exception], tuple[int, str]]]
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `APIRoute`."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except tuple(self.refusals) as error:
+                status, text = self.refusals[type(error)]
+                headers = CHALLENGE if status == 401 else None
+                raise HTTPException(status, text, headers=headers) from None
+
+        return answer
+
+
+class AuthRoute(RefusingRoute):
+    """Answers the refusals of logins and memberships."""
+
+    refusals = REFUSALS
 
 
 def bot_token_of(gateway: Deps) -> str:

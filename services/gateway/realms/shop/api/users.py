@@ -1,11 +1,9 @@
-"""Routes of a shop's staff (spec shop §4.7, §2.5)."""
+"""A shop's staff, as its clients send and read them (spec shop §4.7, §2.5)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Final, Literal
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import Depends
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -17,22 +15,22 @@ from pydantic import (
     model_validator,
 )
 
-from contracts.gateway import AccountId
-from libs.http.auth import Principal, require
+from libs.http.auth import Permission, Principal, require
 from libs.names import comparable
 from services.gateway.accounts.domain.account import OfferedTooOften
+from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.domain.shop_role import ShopRole
-from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.administration.api.users import Call, Face, Route, Shown, user_router
+from services.gateway.context import Gateway
 from services.gateway.realms.shop.api.current_user import user
-from services.gateway.realms.shop.api.token import printable
+from services.gateway.realms.shop.api.token import RefusingRoute, printable
 from services.gateway.realms.shop.domain import Card
 from services.gateway.realms.shop.handlers import administration
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.administration import StaffAdministrator
 from services.gateway.realms.shop.handlers.shop import shop_of
 from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, StaffMember
+from services.gateway.sessions.api.realm_permission import account_of
 from services.gateway.telegram.api.one_time_code import Phone
 
 RoleName = Literal["admin", "manager", "florist", "courier"]
@@ -136,124 +134,68 @@ class StaffQuery(BaseModel):
     is_active: bool | None = None
 
 
-router = APIRouter(
-    prefix="/api/users", tags=["shop"], route_class=ShopRoute, dependencies=[ACCOUNTS]
-)
+class StaffRoute(RefusingRoute):
+    """Answers the refusals of the administration in the words of the shop's pages."""
 
-Manager = Annotated[Principal, Depends(require("shop:users"))]
-REFUSALS: Final[dict[type[Exception], tuple[int, str]]] = {
-    NotStaff: (404, "Пользователь не найден"),
-    administration.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
-    administration.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
-    OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
-    administration.IsAdmin: (400, "Права администратора не меняются"),
-    LastAdmin: (400, "Это последний администратор магазина"),
-    administration.OwnRole: (403, "Свою роль и права нельзя менять"),
-    administration.PrivilegeExceeded: (403, "Недостаточно прав"),
-}
+    refusals: ClassVar = {
+        NotStaff: (404, "Пользователь не найден"),
+        administration.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
+        administration.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
+        OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
+        administration.IsAdmin: (400, "Права администратора не меняются"),
+        LastAdmin: (400, "Это последний администратор магазина"),
+        administration.OwnRole: (403, "Свою роль и права нельзя менять"),
+        administration.PrivilegeExceeded: (403, "Недостаточно прав"),
+    }
 
 
-@router.get("", include_in_schema=False)
-@router.get("/")
-async def list_users(
-    query: Annotated[StaffQuery, Query()], caller: Manager, gateway: Gateway
-) -> dict[str, Any]:
-    """The shop's staff, oldest first, those who are switched off too."""
-    staff = await shop_staff.staff_of(gateway.identity, caller.tenant)
-    found = [member for member in staff if _matches(member, query)]
-    page = found[query.skip : query.skip + query.limit]
-    shop_id = await _shop_id(gateway, caller)
-    return {"items": [_present(member, shop_id) for member in page], "total": len(found)}
+class StaffFace(Face):
+    """A face of a shop's staff, who are invited, have cards, and are deactivated, not removed."""
 
+    def permission(self, scope: str = "") -> Permission:
+        """See `Face`. A change of a role ends the member's sessions, so the token's scopes do."""
+        return require(scope)
 
-@router.post("", include_in_schema=False)
-@router.post("/")
-async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """Invite a person: 200, and listed from now on; 400 for a member or a pending invitation.
+    async def page(self, call: Call, query: StaffQuery) -> tuple[Sequence[StaffMember], int]:
+        """See `Face`. Oldest first, those who are switched off too."""
+        staff = await shop_staff.staff_of(call.identity, call.caller.tenant)
+        found = [member for member in staff if _matches(member, query)]
+        return found[query.skip : query.skip + query.limit], len(found)
 
-    A person without a shop accepts by the first login, others by the bot or `/api/auth/shops`.
-    """
-    with _staff_refusals():
-        member = await administration.hire(
-            gateway.identity, _administrator(caller), hired.phone, hired.card(), hired.shop_role()
+    async def load(self, call: Call, user_id: int) -> StaffMember:
+        """See `Face`."""
+        return await shop_staff.by_number(call.identity, user_id, call.caller.tenant)
+
+    async def create(self, call: Call, body: Hired, _: str) -> StaffMember:
+        """See `Face`."""
+        card, role = body.card(), body.shop_role()
+        administrator = _administrator(call.caller)
+        return await administration.hire(call.identity, administrator, body.phone, card, role)
+
+    async def edit(self, call: Call, user_id: int, body: Changed) -> StaffMember:
+        """See `Face`."""
+        return await administration.change(
+            call.identity,
+            _administrator(call.caller),
+            await self.load(call, user_id),
+            shop_role=body.shop_role,
+            card=body.card,
         )
-    return _present(member, await _shop_id(gateway, caller))
 
+    async def delete(self, call: Call, user_id: int) -> StaffMember:
+        """See `Face`."""
+        member = await self.load(call, user_id)
+        return await administration.deactivate(call.identity, _administrator(call.caller), member)
 
-@router.get("/{number}/", include_in_schema=False)
-@router.get("/{number}")
-async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """One of the shop's staff; 404 for everybody else."""
-    return _present(await _member(gateway, caller, number), await _shop_id(gateway, caller))
-
-
-@router.patch("/{number}/", include_in_schema=False)
-@router.patch("/{number}")
-async def change_user(
-    number: int, changed: Changed, caller: Manager, gateway: Gateway
-) -> dict[str, Any]:
-    """Change a member's card, role, or whether they may log in."""
-    member = await _member(gateway, caller, number)
-    with _staff_refusals():
-        member = await administration.change(
-            gateway.identity,
-            _administrator(caller),
-            member,
-            shop_role=changed.shop_role,
-            card=changed.card,
-        )
-    return _present(member, await _shop_id(gateway, caller))
-
-
-@router.patch("/{number}/permissions/", include_in_schema=False)
-@router.patch("/{number}/permissions")
-async def change_permissions(
-    number: int, permitted: Permitted, caller: Manager, gateway: Gateway
-) -> dict[str, Any]:
-    """Grant permissions to a member, or revoke them; 400 for an admin."""
-    member = await _member(gateway, caller, number)
-    changes = permitted.model_dump(exclude_unset=True)
-    with _staff_refusals():
-        member = await administration.allow(
-            gateway.identity, _administrator(caller), member, changes
-        )
-    return _present(member, await _shop_id(gateway, caller))
-
-
-@router.delete("/{number}/", include_in_schema=False)
-@router.delete("/{number}")
-async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """Deactivate a member, who stays in the list; 400 for an admin."""
-    member = await _member(gateway, caller, number)
-    with _staff_refusals():
-        member = await administration.deactivate(gateway.identity, _administrator(caller), member)
-    return _present(member, await _shop_id(gateway, caller))
-
-
-@contextmanager
-def _staff_refusals() -> Iterator[None]:
-    try:
-        yield
-    except tuple(REFUSALS) as error:
-        status, text = REFUSALS[type(error)]
-        raise HTTPException(status, text) from None
+    async def present(self, call: Call, users: Sequence[StaffMember]) -> list[Shown]:
+        """See `Face`."""
+        shop = await shop_of(call.identity, call.caller.tenant)
+        return [self.show(one, shop.number if shop else None) for one in users]
 
 
 def _administrator(caller: Principal) -> StaffAdministrator:
     keys = frozenset(scope.removeprefix("shop:") for scope in caller.scopes)
-    return StaffAdministrator(
-        account_id=AccountId(UUID(caller.subject)), tenant=caller.tenant, keys=keys
-    )
-
-
-async def _member(gateway: Deps, caller: Principal, number: int) -> StaffMember:
-    with _staff_refusals():
-        return await shop_staff.by_number(gateway.identity, number, caller.tenant)
-
-
-async def _shop_id(gateway: Deps, caller: Principal) -> int | None:
-    shop = await shop_of(gateway.identity, caller.tenant)
-    return shop.number if shop else None
+    return StaffAdministrator(account_id=account_of(caller), tenant=caller.tenant, keys=keys)
 
 
 def _matches(member: StaffMember, query: StaffQuery) -> bool:
@@ -269,11 +211,74 @@ def _searched(text: str) -> str:
     return comparable(text).lower()
 
 
-def _present(member: StaffMember, shop_id: int | None) -> dict[str, Any]:
+def _show(member: StaffMember, shop_id: int | None) -> Shown:
     return {
         **user(member),
         "permissions": dict(member.shop_role.permissions),
         "shop_id": shop_id,
-        "created_at": member.opened_at.isoformat() if member.opened_at else None,
-        "updated_at": member.changed_at.isoformat() if member.changed_at else None,
+        "created_at": member.opened_at.isoformat(),
+        "updated_at": member.changed_at.isoformat(),
     }
+
+
+SCOPE: Final = "shop:users"
+FACE: Final = StaffFace(
+    realm=Realm.SHOP,
+    path="/api/users",
+    route_class=StaffRoute,
+    user_id=int,
+    id_name="number",
+    show=_show,
+    paged=lambda items, total: {"items": items, "total": total},
+    lists=(
+        Route(
+            "/",
+            "list_users",
+            "The shop's staff, oldest first, those who are switched off too.",
+            SCOPE,
+            StaffQuery,
+        ),
+    ),
+    creates=(
+        Route(
+            "/",
+            "create_user",
+            "Invite a person: 200, and listed from now on; 400 for a member or a pending "
+            "invitation.\n\nA person without a shop accepts by the first login, others by the bot "
+            "or `/api/auth/shops`.",
+            SCOPE,
+            Hired,
+        ),
+    ),
+    one=Route("/{number}", "get_user", "One of the shop's staff; 404 for everybody else.", SCOPE),
+    change=Route(
+        "/{number}",
+        "change_user",
+        "Change a member's card, role, or whether they may log in.",
+        SCOPE,
+        Changed,
+    ),
+    remove=Route(
+        "/{number}",
+        "delete_user",
+        "Deactivate a member, who stays in the list; 400 for an admin.",
+        SCOPE,
+    ),
+)
+router = user_router(FACE)
+
+
+@router.patch("/{number}/permissions/", include_in_schema=False)
+@router.patch("/{number}/permissions")
+async def change_permissions(
+    number: int,
+    permitted: Permitted,
+    caller: Annotated[Principal, Depends(FACE.permission(SCOPE))],
+    gateway: Gateway,
+) -> Shown:
+    """Grant permissions to a member, or revoke them; 400 for an admin."""
+    call, changes = Call(gateway, caller), permitted.model_dump(exclude_unset=True)
+    member = await FACE.load(call, number)
+    return await FACE.present_one(
+        call, await administration.allow(call.identity, _administrator(caller), member, changes)
+    )

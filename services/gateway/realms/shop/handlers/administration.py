@@ -4,44 +4,33 @@ A shop changes a member's card and role in that shop. It cannot change the membe
 Telegram account that receives codes, memberships of other shops, or the answer to an invitation.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 from contracts.gateway import AccountId
 from libs.errors import Forbidden, Refused
-from libs.eventsourcing.store import new_event_id
 from services.gateway.accounts.domain import person as people
-from services.gateway.accounts.domain.account import Account, ActsThere, Offer, OfferUnknown
-from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
-from services.gateway.accounts.domain.person import Person, addresses_of
-from services.gateway.accounts.domain.realm import Role, Workspace
+from services.gateway.accounts.domain.account import Account, ActsThere, OfferUnknown
+from services.gateway.accounts.domain.commands import GrantRole
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, allowed_after, within
-from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.address import AddressTaken, find
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
-from services.gateway.accounts.handlers.identity import Identity, load, seal_person
-from services.gateway.accounts.read_models import account as accounts
-from services.gateway.accounts.read_models.account import AccountRow
-from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.administration.handlers.account import open_account, update_person
+from services.gateway.administration.handlers.administration import has_another
 from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
-from services.gateway.realms.shop.handlers.card import update_person
-from services.gateway.realms.shop.handlers.membership import change_invitation, invite
+from services.gateway.realms.shop.handlers.membership import invite
 from services.gateway.realms.shop.handlers.staff import (
     LastAdmin,
     NotStaff,
     StaffMember,
-    member_from_row,
     member_of,
-    other_admins,
     staff_of,
 )
 from services.gateway.sessions.handlers.session import revoke_all
-
-POLL_SECONDS: Final = 0.05
-MAX_WAIT_SECONDS: Final = 1.0
 
 
 class PhoneTaken(Refused):
@@ -87,15 +76,15 @@ async def hire(
     """
     _check_privilege(administrator, shop_role)
     await _email_is_free(identity, administrator.tenant, card.email, None)
-    account_id = await find(identity, people.phone(phone)) or await _open(
-        identity, administrator, phone
-    )
     invitation, actor = Invitation(phone=phone, card=card), str(administrator.account_id)
+    account_id = await find(identity, people.phone(phone))
+    if account_id is None:
+        account_id = await _open(identity, phone, actor)
     try:
         await invite(identity, account_id, administrator.tenant, invitation, shop_role, actor=actor)
     except ActsThere:
         raise PhoneTaken from None
-    return await _wait_projected(identity, account_id, administrator.tenant)
+    return await member_of(identity, account_id, administrator.tenant)
 
 
 async def change(
@@ -117,7 +106,7 @@ async def change(
         return await _reinvite(identity, administrator, member, shop_role, card)
     await change_role(identity, administrator, member, shop_role)
     await _change_card(identity, administrator, member.account_id, card)
-    return await _wait_projected(identity, member.account_id, administrator.tenant)
+    return await member_of(identity, member.account_id, administrator.tenant)
 
 
 async def change_role(
@@ -137,19 +126,20 @@ async def change_role(
         before = (await member_of(identity, member.account_id, tenant)).shop_role
         after = change(before)
         if after.name == before.name:
-            return await _wait_projected(identity, member.account_id, tenant)
+            return await member_of(identity, member.account_id, tenant)
         if administrator.account_id == member.account_id:
             raise OwnRole
         _check_privilege(administrator, before)
         _check_privilege(administrator, after)
-        if before.name == ADMIN and not await other_admins(identity, member.account_id, tenant):
+        admin = Role(workspace, ADMIN)
+        if before.name == ADMIN and not await has_another(identity, member.account_id, admin):
             raise LastAdmin
         await _grant(identity, administrator, member.account_id, after)
     actor = str(administrator.account_id)
     await revoke_all(
         identity, member.account_id, reason="revoked", actor=actor, workspace=workspace
     )
-    return await _wait_projected(identity, member.account_id, tenant)
+    return await member_of(identity, member.account_id, tenant)
 
 
 async def allow(
@@ -201,28 +191,16 @@ async def _email_is_free(
             raise EmailTaken
 
 
-async def _open(identity: Identity, administrator: StaffAdministrator, phone: str) -> AccountId:
+async def _open(identity: Identity, phone: str, actor: str) -> AccountId:
     """Open an account with the phone only, and without a role; its id."""
-    account_id, person = AccountId(new_event_id()), Person(phone=phone)
-
-    async def plan(_: Account) -> Plan:
-        now = identity.clock()
-        command = OpenAccount(
-            account_id=account_id,
-            number=await next_number(identity.pool),
-            person=seal_person(identity.seal, account_id, person),
-            password=None,
-            roles=(),
-            now=now,
-        )
-        return command, await claims(identity, account_id, addresses_of(person), now)
-
     try:
-        await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
+        person = Person(phone=phone)
+        return (
+            await open_account(identity, person, password=None, roles=(), actor=actor)
+        ).account_id
     except AddressTaken as taken:
         # A concurrent request opened an account with the phone.
         return taken.account_id
-    return account_id
 
 
 async def _reinvite(
@@ -239,12 +217,12 @@ async def _reinvite(
     invitation = Invitation(phone=member.phone or "", card=card(member.card))
     account_id, actor = member.account_id, str(administrator.account_id)
     try:
-        await change_invitation(
-            identity, account_id, administrator.tenant, invitation, after, actor=actor
+        await invite(
+            identity, account_id, administrator.tenant, invitation, after, actor=actor, again=True
         )
     except OfferUnknown:
         raise NotStaff from None
-    return await _wait_projected(identity, account_id, administrator.tenant)
+    return await member_of(identity, account_id, administrator.tenant)
 
 
 async def _change_card(
@@ -253,10 +231,10 @@ async def _change_card(
     account_id: AccountId,
     change: Callable[[Card], Card],
 ) -> None:
+    tenant = administrator.tenant
+
     def changed(person: Person) -> Person:
-        return with_card(
-            person, administrator.tenant, change(card_of(person, administrator.tenant))
-        )
+        return with_card(person, tenant, change(card_of(person, tenant)))
 
     await update_person(identity, account_id, changed, actor=str(administrator.account_id))
 
@@ -277,24 +255,3 @@ async def _grant(
         return GrantRole(account_id=account_id, role=role, others={}, now=now), ()
 
     await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
-
-
-async def _wait_projected(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
-    """The member, once the read model shows its present state or MAX_WAIT_SECONDS are over."""
-    workspace = workspace_of_shop(tenant)
-    account = (await load(identity, account_id)).account
-    expected = account.person, account.roles.get(workspace), account.offers.get(workspace)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while True:
-                row = await accounts.by_id(identity.pool, account_id)
-                if row and _row_state(row, workspace) == expected:
-                    return member_from_row(identity, row, tenant) or await member_of(
-                        identity, account_id, tenant
-                    )
-                await asyncio.sleep(POLL_SECONDS)
-    return await member_of(identity, account_id, tenant)
-
-
-def _row_state(row: AccountRow, workspace: Workspace) -> tuple[str, str | None, Offer | None]:
-    return row.sealed, row.role_in(workspace), row.offer_in(workspace, pending=True)

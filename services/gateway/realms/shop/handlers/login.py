@@ -19,7 +19,6 @@ from services.gateway.accounts.handlers.identity import (
     person_of,
 )
 from services.gateway.realms.shop.domain import Card, card_of, workspaces_of_staff
-from services.gateway.realms.shop.handlers.card import remember_telegram
 from services.gateway.realms.shop.handlers.membership import accept, first_shop, login_workspace
 from services.gateway.realms.shop.handlers.shop import (
     ShopExists,
@@ -27,7 +26,7 @@ from services.gateway.realms.shop.handlers.shop import (
     register_shop,
     shop_of,
 )
-from services.gateway.realms.shop.handlers.staff import NotStaff
+from services.gateway.realms.shop.handlers.staff import NotStaff, remember_telegram
 from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.handlers.login import record_refusal
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit

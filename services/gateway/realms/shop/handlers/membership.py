@@ -33,15 +33,20 @@ from services.gateway.accounts.handlers.identity import (
     seal_person,
 )
 from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.administration.handlers.administration import has_another
 from services.gateway.realms.shop.domain import (
     Invitation,
     with_card,
     workspace_to_enter,
     workspaces_of_staff,
 )
-from services.gateway.realms.shop.handlers.card import open_invitation, seal_invitation
 from services.gateway.realms.shop.handlers.shop import owned_shops, shops_of
-from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, other_admins
+from services.gateway.realms.shop.handlers.staff import (
+    LastAdmin,
+    NotStaff,
+    open_invitation,
+    seal_invitation,
+)
 from services.gateway.sessions.handlers.session import revoke_all
 from services.gateway.sessions.read_models import last_used
 
@@ -68,44 +73,35 @@ async def invite(
     shop_role: ShopRole,
     *,
     actor: str,
+    again: bool = False,
 ) -> None:
-    """Invite an account to a shop. Raises ActsThere for a member or a pending invitation,
-    OfferedTooOften, AccountUnknown, Unavailable."""
+    """Invite an account to a shop, or change a pending invitation (`again`).
+
+    Raises ActsThere for a member or a pending invitation, with `again` OfferUnknown if it was
+    answered; OfferedTooOften, AccountUnknown, Unavailable.
+    """
     workspace = workspace_of_shop(tenant)
 
     async def plan(account: Account) -> Plan:
-        if workspace in account.offers:
-            raise ActsThere
-        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
-
-    await execute_with_facts(identity, account_id, plan, actor=actor)
-
-
-async def change_invitation(
-    identity: Identity,
-    account_id: AccountId,
-    tenant: str,
-    invitation: Invitation,
-    shop_role: ShopRole,
-    *,
-    actor: str,
-) -> None:
-    """Change the role or card of an invitation. Raises OfferUnknown if it was answered,
-    OfferedTooOften, Unavailable."""
-    workspace = workspace_of_shop(tenant)
-
-    async def plan(account: Account) -> Plan:
-        if (offer := account.offers.get(workspace)) is None:
-            raise OfferUnknown
-        previous = open_invitation(identity, account_id, tenant, offer.sealed)
-        if (previous, offer.role) == (invitation, shop_role.name):
-            return None, ()
-        if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
-            # Withdrawing is possible beyond the limit of offers.
-            return DeclineOffer(
-                account_id=account_id, workspace=workspace, now=identity.clock()
-            ), ()
-        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
+        offer = account.offers.get(workspace)
+        if (offer is not None) != again:
+            raise OfferUnknown if again else ActsThere
+        if offer is not None:
+            before = open_invitation(identity, account_id, tenant, offer.sealed), offer.role
+            if before == (invitation, shop_role.name):
+                return None, ()
+            if not shop_role.active and account.offer_counts.get(workspace, 0) >= MOST_OFFERS:
+                # Withdrawing is possible beyond the limit of offers.
+                now = identity.clock()
+                return DeclineOffer(account_id=account_id, workspace=workspace, now=now), ()
+        command = OfferRole(
+            account_id=account_id,
+            role=Role(workspace, shop_role.name),
+            number=await next_number(identity.pool),
+            sealed=seal_invitation(identity, account_id, tenant, invitation),
+            now=identity.clock(),
+        )
+        return command, ()
 
     await execute_with_facts(identity, account_id, plan, actor=actor)
 
@@ -146,8 +142,9 @@ async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
         account = (await load(identity, account_id)).account
         if workspace not in account.roles and workspace not in account.offers:
             raise NotStaff
+        admin = Role(workspace, ADMIN)
         is_admin = account.roles.get(workspace) == ADMIN
-        if is_admin and not await other_admins(identity, account_id, tenant):
+        if is_admin and not await has_another(identity, account_id, admin):
             raise LastAdmin
         await execute_with_facts(identity, account_id, plan, actor=actor)
     await revoke_all(identity, account_id, reason="revoked", actor=actor, workspace=workspace)
@@ -205,22 +202,6 @@ def first_shop(account: Account, role: str | None = None) -> Workspace | None:
     if any(workspace.realm == Realm.SHOP for workspace in account.roles):
         return None
     return oldest_offer(account.offers, role)
-
-
-async def _offer(
-    identity: Identity,
-    account_id: AccountId,
-    tenant: str,
-    invitation: Invitation,
-    shop_role: ShopRole,
-) -> OfferRole:
-    return OfferRole(
-        account_id=account_id,
-        role=Role(workspace_of_shop(tenant), shop_role.name),
-        number=await next_number(identity.pool),
-        sealed=seal_invitation(identity, account_id, tenant, invitation),
-        now=identity.clock(),
-    )
 
 
 def _is_open(offer: Offer) -> bool:

@@ -13,15 +13,16 @@ from libs.errors import NotFound, Refused
 from libs.eventsourcing.store import Fact, new_event_id
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import Account
-from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
-from services.gateway.accounts.domain.person import Person, addresses_of
+from services.gateway.accounts.domain.commands import GrantRole
+from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import tenant_of, workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN
-from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.address import AddressTaken, find
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
-from services.gateway.accounts.handlers.identity import Identity, seal_person
+from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.administration.handlers.account import open_account
 from services.gateway.realms.shop.domain import (
     FOUNDER,
     Card,
@@ -29,7 +30,7 @@ from services.gateway.realms.shop.domain import (
     with_card,
     workspaces_of_staff,
 )
-from services.gateway.realms.shop.handlers.card import is_available
+from services.gateway.realms.shop.handlers.staff import is_available
 from services.gateway.sessions.handlers.session import NotAdmitted
 
 SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
@@ -86,48 +87,48 @@ async def register_shop(
         city=city,
         registered_at=identity.clock(),
     )
-
-    async def plan(account: Account) -> Plan:
-        if known is not None:
-            return await _plan_grant(identity, account, shop)
-        return await _plan_new_account(identity, shop, phone, telegram_id)
-
-    try:
-        await execute_with_facts(identity, account_id, plan, actor=str(account_id))
-    except AddressTaken:
-        raise ShopExists from None
+    if known is None:
+        await _open_account(identity, shop, phone, telegram_id)
+    else:
+        await _grant(identity, shop)
     return account_id, shop
 
 
-async def _plan_grant(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
-    if not account.active:
-        raise NotAdmitted
-    # An account that works in other shops may register one of its own.
-    if await owned_shops(identity, shop.account_id, account):
-        raise ShopExists
-    role = Role(workspace_of_shop(shop.tenant), ADMIN)
-    now = shop.registered_at
-    return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
+async def _grant(identity: Identity, shop: ShopRegistered) -> None:
+    async def plan(account: Account) -> Plan:
+        if not account.active:
+            raise NotAdmitted
+        # An account that works in other shops may register one of its own.
+        if await owned_shops(identity, shop.account_id, account):
+            raise ShopExists
+        now, role = shop.registered_at, _admin_of(shop)
+        return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
+
+    await execute_with_facts(identity, shop.account_id, plan, actor=str(shop.account_id))
 
 
-async def _plan_new_account(
+async def _open_account(
     identity: Identity, shop: ShopRegistered, phone: str, telegram_id: int | None
-) -> Plan:
-    account_id, now = shop.account_id, shop.registered_at
+) -> None:
     # A Telegram account may belong to another account, for example by a former phone.
     free = telegram_id is not None and await is_available(identity, telegram_id)
-    person_data = Person(phone=phone, telegram_id=telegram_id if free else None)
-    person = with_card(person_data, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id))
-    command = OpenAccount(
-        account_id=account_id,
-        number=await next_number(identity.pool),
-        person=seal_person(identity.seal, account_id, person),
-        password=None,
-        roles=(Role(workspace_of_shop(shop.tenant), ADMIN),),
-        now=now,
-    )
-    claimed = await claims(identity, account_id, addresses_of(person), now)
-    return command, [*claimed, *_fact(shop)]
+    person = Person(phone=phone, telegram_id=telegram_id if free else None)
+    try:
+        await open_account(
+            identity,
+            with_card(person, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id)),
+            password=None,
+            roles=[_admin_of(shop)],
+            actor=str(shop.account_id),
+            account_id=shop.account_id,
+            facts=_fact(shop),
+        )
+    except AddressTaken:
+        raise ShopExists from None
+
+
+def _admin_of(shop: ShopRegistered) -> Role:
+    return Role(workspace_of_shop(shop.tenant), ADMIN)
 
 
 def _fact(shop: ShopRegistered) -> Sequence[Fact[GatewayEvent]]:

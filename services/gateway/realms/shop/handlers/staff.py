@@ -1,20 +1,29 @@
-"""The staff of a shop: roles, cards and permissions."""
+"""The staff of a shop: its members and invited persons, with the shop's cards of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from contracts.gateway import AccountId
 from libs.errors import Forbidden, NotFound, Refused
-from services.gateway.accounts.domain.account import Offer
+from services.gateway.accounts.domain import person as people
+from services.gateway.accounts.domain.account import AccountUnknown
+from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.shop import workspace_of_shop
-from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
-from services.gateway.accounts.handlers.identity import Identity, load, open_person, person_of
-from services.gateway.accounts.read_models import account as accounts
-from services.gateway.accounts.read_models.account import AccountRow
-from services.gateway.realms.shop.domain import Card, card_of
-from services.gateway.realms.shop.handlers.card import open_invitation
+from services.gateway.accounts.domain.shop_role import ShopRole, parse_shop_role
+from services.gateway.accounts.handlers.address import find
+from services.gateway.accounts.handlers.identity import Identity, Loaded, person_of
+from services.gateway.administration.handlers.account import update_person
+from services.gateway.administration.handlers.member import (
+    Member,
+    find_member,
+    load_member,
+    members,
+)
+from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
 
 MOST: Final = 1000
 """The largest staff of a shop that is listed."""
@@ -36,8 +45,8 @@ class SwitchedOff(Forbidden):
 class StaffMember:
     """A member of a shop or an `invited` person, in the clear: not for logs or events.
 
-    `phone` is E.164, `is_open` whether the account is active. An invited person has only what the
-    shop wrote: it learns nothing of the account before it accepts.
+    `phone` is E.164; `active` whether the member may log in to the shop. An invited person has only
+    what the shop wrote: it learns nothing of the account before it accepts.
     """
 
     account_id: AccountId
@@ -45,36 +54,19 @@ class StaffMember:
     phone: str | None
     card: Card
     shop_role: ShopRole
-    is_open: bool
-    invited: bool = False
-    opened_at: datetime | None = None
-    changed_at: datetime | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether the member may log in to the shop."""
-        return self.shop_role.active and self.is_open
+    active: bool
+    invited: bool
+    opened_at: datetime
+    changed_at: datetime
 
 
 async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
     """Load a member or invited person from the log. Raises NotStaff, LogUnavailable."""
-    account, workspace = (await load(identity, account_id)).account, workspace_of_shop(tenant)
-    shop_role = parse_shop_role(account.roles.get(workspace, ""))
-    if not account.known:
-        raise NotStaff
-    if shop_role is None:
-        if (offer := account.offers.get(workspace)) is None:
-            raise NotStaff
-        return _invited(identity, account_id, tenant, offer)
-    person = person_of(identity, account_id, account)
-    return StaffMember(
-        account_id=account_id,
-        number=account.numbers.get(workspace, account.number),
-        phone=person.phone,
-        card=card_of(person, tenant),
-        shop_role=shop_role,
-        is_open=account.active,
-    )
+    try:
+        member = await load_member(identity, account_id, workspace_of_shop(tenant))
+    except AccountUnknown:
+        raise NotStaff from None
+    return _staff_member(identity, member, tenant)
 
 
 async def working(identity: Identity, account_id: AccountId, tenant: str) -> StaffMember:
@@ -89,9 +81,8 @@ async def working(identity: Identity, account_id: AccountId, tenant: str) -> Sta
 
 async def staff_of(identity: Identity, tenant: str) -> Sequence[StaffMember]:
     """All members and invited persons of the shop, inactive ones too, by the read model."""
-    workspace = workspace_of_shop(tenant)
-    page = await accounts.in_workspace(identity.pool, workspace, invited=True, limit=MOST)
-    return [member for row in page.accounts if (member := member_from_row(identity, row, tenant))]
+    found, _ = await members(identity, workspace_of_shop(tenant), invited=True, limit=MOST)
+    return [_staff_member(identity, member, tenant) for member in found]
 
 
 async def by_number(identity: Identity, number: int, tenant: str) -> StaffMember:
@@ -99,71 +90,79 @@ async def by_number(identity: Identity, number: int, tenant: str) -> StaffMember
 
     Raises NotStaff, Unavailable.
     """
-    workspace = workspace_of_shop(tenant)
-    row = await accounts.by_number_in_workspace(identity.pool, number, workspace)
-    if row is None:
-        row = await accounts.by_number(identity.pool, number)
-        # An account that was invited has the number of its invitation, and not its own.
-        row = None if row is not None and row.offer_in(workspace) else row
-    if row is None or row.removed_at is not None:
-        raise NotStaff
-    current, row_member = (
-        await member_of(identity, row.account_id, tenant),
-        member_from_row(identity, row, tenant),
-    )
-    if row_member is None:
-        return current
-    return replace(current, opened_at=row_member.opened_at, changed_at=row_member.changed_at)
+    try:
+        account_id = await find_member(identity, number, workspace_of_shop(tenant))
+    except AccountUnknown:
+        raise NotStaff from None
+    return await member_of(identity, account_id, tenant)
 
 
-async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -> bool:
-    """Whether the shop has another active admin: found in the read model, checked in the log."""
-    workspace = workspace_of_shop(tenant)
-    page = await accounts.in_workspace(
-        identity.pool, workspace, roles=(ADMIN,), active=True, limit=MOST
-    )
-    for row in page.accounts:
-        if row.account_id != account_id:
-            account = (await load(identity, row.account_id)).account
-            if account.active and account.roles.get(workspace) == ADMIN:
-                return True
-    return False
-
-
-def member_from_row(identity: Identity, row: AccountRow, tenant: str) -> StaffMember | None:
-    """The member or invited person of a row of the read model; None if it is neither."""
-    workspace = workspace_of_shop(tenant)
-    shop_role, offer = parse_shop_role(row.role_in(workspace) or ""), row.offer_in(workspace)
-    if row.removed_at is not None:
-        return None
+def _staff_member(identity: Identity, member: Member, tenant: str) -> StaffMember:
+    shop_role = parse_shop_role(member.role)
     if shop_role is None:
-        pending = row.offer_in(workspace, pending=True)
-        return _invited(identity, row.account_id, tenant, pending) if pending else None
-    person = open_person(identity.seal, row.account_id, row.sealed)
-    return StaffMember(
-        account_id=row.account_id,
-        number=offer.number if offer else row.number,
-        phone=person.phone,
-        card=card_of(person, tenant),
-        shop_role=shop_role,
-        is_open=row.active,
-        opened_at=offer.offered_at if offer else row.opened_at,
-        changed_at=row.changed_at,
-    )
-
-
-def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> StaffMember:
-    if (shop_role := parse_shop_role(offer.role)) is None:
         raise NotStaff
-    invitation = open_invitation(identity, account_id, tenant, offer.sealed)
+    if member.invitation is None:
+        phone, card = member.person.phone, card_of(member.person, tenant)
+    else:
+        sealed = member.invitation.sealed
+        invitation = open_invitation(identity, member.account_id, tenant, sealed)
+        phone, card = invitation.phone, invitation.card
     return StaffMember(
-        account_id=account_id,
-        number=offer.number,
-        phone=invitation.phone,
-        card=invitation.card,
+        account_id=member.account_id,
+        number=member.number,
+        phone=phone,
+        card=card,
         shop_role=shop_role,
-        is_open=True,
-        invited=True,
-        opened_at=offer.offered_at,
-        changed_at=offer.offered_at,
+        active=shop_role.active and member.active,
+        invited=member.invitation is not None,
+        opened_at=member.opened_at,
+        changed_at=member.changed_at,
     )
+
+
+async def remember_telegram(
+    identity: Identity, loaded: Loaded, tenant: str, telegram_id: int
+) -> None:
+    """Store the Telegram account that proved the phone, on the account and the shop's card.
+
+    Codes are sent to it from now on. If it belongs to another account, only the card gets it.
+    Raises Unavailable.
+    """
+    account_id = loaded.account_id
+    free = await is_available(identity, telegram_id, account_id)
+
+    def with_telegram(person: Person) -> Person:
+        card = replace(card_of(person, tenant), telegram_id=telegram_id)
+        account_telegram = telegram_id if free else person.telegram_id
+        return with_card(replace(person, telegram_id=account_telegram), tenant, card)
+
+    before = person_of(identity, account_id, loaded.account)
+    if with_telegram(before) != before:
+        await update_person(identity, account_id, with_telegram, actor=str(account_id))
+
+
+async def is_available(
+    identity: Identity, telegram_id: int, account_id: AccountId | None = None
+) -> bool:
+    """Whether no account, or this one, has the Telegram account."""
+    return await find(identity, people.telegram(telegram_id)) in (None, account_id)
+
+
+def seal_invitation(
+    identity: Identity, account_id: AccountId, tenant: str, invitation: Invitation
+) -> str:
+    """An invitation, sealed for events and read models."""
+    content = msgspec.json.encode(invitation).decode()
+    return identity.seal.seal(content, _context(account_id, tenant))
+
+
+def open_invitation(
+    identity: Identity, account_id: AccountId, tenant: str, sealed: str
+) -> Invitation:
+    """An invitation unsealed. Raises SealBroken if it was sealed for another account or shop."""
+    content = identity.seal.open(sealed, _context(account_id, tenant))
+    return msgspec.json.decode(content, type=Invitation)
+
+
+def _context(account_id: AccountId, tenant: str) -> str:
+    return f"invitation {account_id} {tenant}"

@@ -112,7 +112,7 @@ async def test_an_approval_is_recorded_and_its_session_ends_with_it(
     ] * 2
     for secret in (kiosk.user_code, kiosk.device_code, other.user_code, "Hall"):
         assert secret not in str([*yes, *no])
-    assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
+    assert await live_sessions(demo.deps.system, anna.account_id, demo.deps.identity.clock()) == []
     assert not {"access_token", "refresh_token"} & {*browser.cookies}
 
 

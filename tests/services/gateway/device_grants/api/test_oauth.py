@@ -292,7 +292,7 @@ async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minut
 async def test_codes_and_what_devices_say_are_kept_sealed(demo: Harness) -> None:
     device = await request_codes(demo.client, device_name="hall-of-fame")
 
-    rows = str([dict(row) for row in await demo.deps.pool.fetch("SELECT * FROM device_grant")])
+    rows = str([dict(row) for row in await demo.deps.system.fetch("SELECT * FROM device_grant")])
 
     code = device.user_code
     for secret in (device.device_code, code, code.replace("-", ""), "hall-of-fame"):

@@ -13,7 +13,6 @@ from services.gateway.doors.domain.door import (
     NoSuchPath,
     Rule,
     Shape,
-    TrailingSlash,
     WebSocketOnly,
     match_route,
 )
@@ -120,18 +119,20 @@ def test_a_refused_method_comes_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "right"),
+    ("method", "path", "forwarded"),
     [
-        ("GET", "/scan/api/v1/dashboard/state/", "/scan/api/v1/dashboard/state"),
-        ("POST", "//scan//api/v1/events/batch//", "/scan/api/v1/events/batch"),
+        ("GET", "/scan/api/v1/dashboard/state/", "/api/v1/dashboard/state"),
+        ("POST", "//scan//api/v1/events/batch//", "/api/v1/events/batch"),
+        ("GET", "/crm/users", "/users/"),
+        ("GET", "/crm/users/", "/users/"),
+        ("GET", "/crm/users/7", "/users/7/"),
+        ("GET", "/crm", "/"),
     ],
-    ids=["the same spelling", "never another host"],
 )
-def test_a_trailing_slash_is_led_to_the_path_without_it(method: str, path: str, right: str) -> None:
-    with pytest.raises(TrailingSlash) as slash:
-        match_route(DOORS, method, path)
-
-    assert slash.value.path == right
+def test_a_slash_at_the_end_is_as_the_service_declares_it(
+    method: str, path: str, forwarded: str
+) -> None:
+    assert match_route(BOTH, method, path).path == forwarded
 
 
 CRM = Door(
@@ -147,6 +148,8 @@ CRM = Door(
         Rule((WEBSOCKET,), "/live", None, Limit.NONE),
         Rule((WEBSOCKET, "GET"), "/live/both", None, Limit.NONE),
         Rule(("GET",), "/live/plain", None, Limit.NONE),
+        Rule(("GET",), "/users/", None, Limit.NONE),
+        Rule(("GET",), "/users/{}/", None, Limit.NONE),
     ),
     hosts=frozenset({"crm.shop.example"}),
 )

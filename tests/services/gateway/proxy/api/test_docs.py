@@ -1,9 +1,8 @@
-"""What clients may read about the doors: documents of two parts, and pages that run nothing."""
+"""What clients may read about the doors: documents of two parts, and pages that show them."""
 
 import re
-from base64 import b64encode
 from collections.abc import AsyncIterator
-from hashlib import sha256
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from aiohttp import web
 from httpx import AsyncClient
 
 from services.gateway.doors.domain.door import AuthScheme, Door, Limit, Rule, Shape
-from services.gateway.proxy.domain import TOKEN, door_document, schemas_of, with_security
+from services.gateway.proxy.domain import LOGIN, TOKEN, door_document, schemas_of, with_security
 from tests.services.gateway.app import Opener, Service
 
 
@@ -141,29 +140,31 @@ async def test_the_index_names_the_doors(reader: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/scan/docs", "/crm/redoc"])
-async def test_a_page_runs_nothing_and_loads_nothing(reader: AsyncClient, path: str) -> None:
+async def test_a_page_loads_scripts_of_the_gateway_only(reader: AsyncClient, path: str) -> None:
     answer = await reader.get(path)
 
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    style = re.search("<style>(.*)</style>", answer.text, re.DOTALL)
-    assert style is not None
-    digest = b64encode(sha256(style[1].encode()).digest()).decode()
-    policy = answer.headers["content-security-policy"]
-    assert f"style-src 'sha256-{digest}'" in policy
-    assert policy.startswith("default-src 'none'")
-    assert "frame-ancestors 'none'" in policy
-    assert "<script" not in answer.text
-    assert "//" not in answer.text.replace("<!doctype html>", "")
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+    assert ("style-src 'self'" in policy) == ("docs" in path)
+    assert not re.search(r"<script(?! src=)|[\s\"]on[a-z]+=|//", answer.text)
+    for file in re.findall('(?:src|href)="([^"]*/docs/[^"]+)"', answer.text):
+        assert (await reader.get(file)).status_code == 200, file
 
 
-async def test_what_a_service_says_of_itself_is_text_and_no_markup(reader: AsyncClient) -> None:
-    text = (await reader.get("/scan/docs")).text
+@pytest.mark.parametrize("path", ["/scan/docs", "/crm/redoc", "/docs"])
+async def test_a_page_finds_its_files_at_its_door(reader: AsyncClient, path: str) -> None:
+    host = {"Host": "scan.shop.example"} if path == "/docs" else {}
+    text = (await reader.get(path, headers=host)).text
 
-    assert "Who &lt;b&gt;scans&lt;/b&gt; now." in text
-    assert "<b>scans" not in text
-    assert "<code>events[].code</code>" in text
-    assert "with <code>scan:remove</code>" in text
+    base = path.removesuffix("/docs").removesuffix("/redoc")
+    assert f'src="{base}/docs/start.js" data-openapi="{base}/openapi.json"' in text
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2fcore.py", "core.py", "%2e%2e/core.py"])
+async def test_other_files_are_not_served(reader: AsyncClient, name: str) -> None:
+    assert (await reader.get(f"/scan/docs/{name}")).status_code in {400, 404}
 
 
 @pytest.mark.parametrize(("status", "text"), [(503, ""), (200, "{"), (200, "[]")])
@@ -174,10 +175,10 @@ async def test_while_a_service_says_nothing_its_door_says_what_it_can(
         return web.Response(status=status, text=text)
 
     service.answer = answer
-    page = await gateway.get("/scan/docs")
+    document = (await gateway.get("/scan/openapi.json")).json()
 
-    assert page.status_code == 200
-    assert "The service behind this door is away." in page.text
+    assert "The service behind this door is away" in document["info"]["description"]
+    assert "/api/v1/keys" in document["paths"]
 
 
 DOOR = Door(
@@ -217,7 +218,10 @@ def test_only_permitted_operations_are_described() -> None:
     assert joint == {
         "/visits/{visit_id}": {
             "parameters": ["kept"],
-            "get": {"security": [{"ApiKey": ["visits:read"]}, {"AccessToken": ["visits:read"]}]},
+            "get": {
+                "security": [{"AccessToken": ["visits:read"]}, {"ApiKey": ["visits:read"]}],
+                "description": "Needs the permission `visits:read`.",
+            },
         },
         "/files/{path}": {"get": {"security": []}},
     }
@@ -257,3 +261,41 @@ def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
 def test_an_operation_has_its_security() -> None:
     for scope, security in ((None, []), ("", [{TOKEN: []}]), ("a:b", [{TOKEN: ["a:b"]}])):
         assert with_security({}, scope, schemes=[TOKEN]) == {"security": security}
+
+
+def test_a_login_by_form_is_the_first_scheme_of_its_door() -> None:
+    door = replace(DOOR, form_login="/auth/token")
+    paths: dict[str, Any] = {"/visits/{id}": {"get": {}}, "/files/{path}": {"get": {}}}
+
+    joint = door_document(door, document(paths), {}, base="/crm", version="1")
+
+    assert joint["paths"]["/visits/{id}"]["get"]["security"][0] == {LOGIN: []}
+    login = joint["components"]["securitySchemes"][LOGIN]
+    assert login["flows"] == {"password": {"tokenUrl": "/crm/auth/token", "scopes": {}}}
+
+
+def test_schemes_that_no_operation_uses_are_not_offered() -> None:
+    joint = joined(None, document({"/auth": {"post": {"security": [{TOKEN: []}]}}}))
+
+    assert joint["components"]["securitySchemes"].keys() == {TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("description", "summary", "rest"),
+    [
+        ("List keys.", "List keys", "List keys."),
+        ("One key; 404 without.", "One key", "One key; 404 without."),
+        ("Scans (§2.8) by\ntime. Rows.", "Scans by time", "Scans by\ntime. Rows."),
+        ("A token (RFC 7519) for v1.2 (spec crm §3): new.", "A token (RFC 7519) for v1.2", None),
+    ],
+)
+def test_an_operation_is_summarised_by_the_first_clause_of_its_description(
+    description: str, summary: str, rest: str | None
+) -> None:
+    operation = {"summary": "Function Name", "description": description}
+
+    described = joined(None, document({"/a": {"get": operation}}))["paths"]["/a"]["get"]
+
+    assert described["summary"] == summary
+    assert rest is None or described["description"] == rest
+    assert "§" not in described["description"]

@@ -94,7 +94,7 @@ async def open_shop(
         known = KnownKeys(keys.look_up)
         app = bootstrap.create_app(replace(deps, doors=(SHOP,), keys=known))
         async with callers.client_of(app, base_url="http://gateway") as client:
-            yield Shop(client, deps.pool)
+            yield Shop(client, deps.system)
 
 
 @pytest.fixture

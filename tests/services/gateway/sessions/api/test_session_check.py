@@ -8,8 +8,8 @@ from libs.errors import Unauthenticated
 from libs.http.revocations import following
 from libs.postgres.doorbell import Doorbell
 from services.gateway.accounts.domain.realm import Realm, Role, Workspace
-from services.gateway.bootstrap import make_revocations
 from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.stores.revoked import make_revocations
 from tests.services.gateway.harness import Harness
 
 CRM = Workspace(Realm.CRM, "demo")
@@ -49,7 +49,7 @@ async def test_a_session_that_was_revoked_is_known_to_every_process_by_the_row(
     await sessions.log_out(demo.deps.identity, into.refresh_token)
 
     stored = "SELECT count(*) FROM revoked_session WHERE session_id = $1 AND until > now()"
-    assert await demo.deps.pool.fetchval(stored, str(into.session_id)) == 1
+    assert await demo.deps.system.fetchval(stored, str(into.session_id)) == 1
 
 
 async def test_a_revocation_without_its_row_is_found_in_the_read_model(demo: Harness) -> None:
@@ -57,14 +57,14 @@ async def test_a_revocation_without_its_row_is_found_in_the_read_model(demo: Har
     anna = await demo.create_account(Role(CRM, "ENGINEER"))
     into, _ = await demo.log_in(anna, CRM)
     await sessions.log_out(demo.deps.identity, into.refresh_token)
-    await demo.deps.pool.execute("DELETE FROM revoked_session")
-    another = make_revocations(demo.deps.settings, demo.deps.pool, Doorbell("nowhere", "gateway"))
+    await demo.deps.system.execute("DELETE FROM revoked_session")
+    another = make_revocations(demo.deps.settings, demo.deps.system, Doorbell("nowhere", "gateway"))
     async with following(another):
         assert not another.is_revoked(str(into.session_id))
         assert another.blind_since is None
 
     await demo.catch_up()
 
-    again = make_revocations(demo.deps.settings, demo.deps.pool, Doorbell("nowhere", "gateway"))
+    again = make_revocations(demo.deps.settings, demo.deps.system, Doorbell("nowhere", "gateway"))
     async with following(again):
         assert again.is_revoked(str(into.session_id))

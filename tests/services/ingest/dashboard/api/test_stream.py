@@ -12,9 +12,11 @@ import aiohttp
 import pytest
 from fastapi import FastAPI
 
+from libs.http.live import LiveQuery
 from libs.testing.event_stream import Listener, open_stream, read
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.ingest.dashboard.api import live, overview, subscription
+from services.ingest.dashboard.api import overview
+from services.ingest.dashboard.api import stream as live
 from tests.services.ingest.listening import STREAM, applied, at, follow, items
 from tests.services.ingest.service import STATE, Service, served
 from tests.services.ingest.shift import a_step, sent
@@ -120,7 +122,7 @@ async def test_a_client_that_reconnects_gets_exactly_the_missed_changes(
 async def test_an_id_that_is_unknown_foreign_or_too_old_gets_the_state(
     listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "MAX_STATES", 3)
+    monkeypatch.setattr(LiveQuery, "max_states", 3)
     await scan(1)
     async with listen() as listener:
         first = await listener.next()
@@ -302,16 +304,17 @@ async def test_a_stream_continues_after_the_database_was_unavailable(
 ) -> None:
     away = False
 
-    async def sometimes() -> object:
-        if away:
-            raise ConnectionRefusedError
-        return await ingest.deps.positions()
+    class Sometimes:
+        async def positions(self) -> object:
+            if away:
+                raise ConnectionRefusedError
+            return await ingest.read_models.positions()
 
     async def beats(listener: Listener, times: int) -> None:
         for _ in range(times):
             await listener.next("comment")
 
-    patient = lively_app(ingest, positions=sometimes)
+    patient = lively_app(ingest, consistency=Sometimes())
     async with open_stream(patient, ingest.viewer, STREAM) as listener:
         first = await listener.next()
         away = True

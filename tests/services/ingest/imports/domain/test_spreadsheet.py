@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.imports.domain.cell import (
+from libs.export.cells import (
     LONGEST,
     escape_formula,
     is_truncated,

@@ -68,7 +68,7 @@ async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_p
             ]
             react = enrolments().react_in_transaction
             assert react is not None
-            await react(remote.context.pool, enrolled)
+            await react(remote.context.system, enrolled)
             await eventually(lambda: is_connected(gateway, headers, remote))
             device_id = await remote.read(scale)
             # Through the gateway, too, the line may break.

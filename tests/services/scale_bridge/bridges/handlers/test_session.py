@@ -5,7 +5,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +26,7 @@ from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.stores.work import WorkQueue
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,
@@ -118,7 +118,7 @@ async def test_an_agent_that_is_killed_ends_its_operation_after_a_restart(
     async with a_scale(20, password=PASSWORD) as scale:
         async with open_agent(remote):
             device_id = await remote.read(scale)
-            remote.context = replace(remote.context, operation_seconds=seconds)
+            remote.change_settings(operation_seconds=seconds)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
         scale.faults.set([fault] if fault else [])
@@ -136,13 +136,13 @@ async def test_an_agent_gets_no_tasks_of_other_tenants_and_owners(remote: Remote
     async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
         # It was theirs when they named it, and has been let in by another since.
-        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
+        await bridges.set_owner(remote.context.system, remote.tenant, BRIDGE, remote.owner)
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
-        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, OWNER)
+        await bridges.set_owner(remote.context.system, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
-        await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
+        await WorkQueue.of(remote.context).put(other_tenants, BRIDGE, remote.context.clock())
         async with open_agent(remote) as runner:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
@@ -222,7 +222,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
-            async with acquire(remote.context.pool) as connection:
+            async with acquire(remote.context.system) as connection:
                 for table in ("events", "handed", "bridge", "work"):
                     rows = await connection.fetch(f"SELECT * FROM {table}")
                     stored += [str(dict(row)).encode() for row in rows]
@@ -293,7 +293,7 @@ async def cut_often(line: Line) -> None:
 async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line) -> None:
     async with a_scale(20, password=PASSWORD) as scale, open_agent(line) as runner:
         device_id = await remote.read(scale)
-        remote.context = replace(remote.context, operation_seconds=8.0)
+        remote.change_settings(operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         line.cut()
@@ -307,7 +307,7 @@ async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line
         await eventually(lambda: is_settled(runner))
         assert await remote.ends(operation_id) == [ended]
         scale.faults.set([])
-        remote.context = replace(remote.context, operation_seconds=30.0)
+        remote.change_settings(operation_seconds=30.0)
         assert (await remote.done(device_id, "upload")).outcome == "verified"
         assert not (await remote.copy(device_id)).dirty
 
@@ -329,7 +329,7 @@ async def test_another_process_applies_the_report_after_a_crash(
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
             line.cut()
-        async with open_remote(database, tmp_path, seal=remote.context.seal) as another:
+        async with open_remote(database, tmp_path) as another:
             line.connect_to(another.port)
             line.open = True
             ended = await another.end(operation_id)

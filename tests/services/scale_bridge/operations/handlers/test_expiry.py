@@ -9,9 +9,10 @@ import pytest
 
 from contracts.scale_bridge import CatalogueConfirmed
 from libs.testing.polling import eventually
-from services.scale_bridge.bootstrap import open_worker
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.driver.domain.wire import Step
-from services.scale_bridge.operations.handlers.worker import OperationWorker
+from services.scale_bridge.operations.handlers.worker import OperationWorker, open_worker
+from services.scale_bridge.operations.stores.work import WorkQueue
 from services.scale_bridge.settings import Settings
 from services.scale_bridge.transfer.handlers.perform import LeaseBusy, hold_lease
 from services.scale_bridge.transfer.stores.leases import Leases
@@ -30,7 +31,7 @@ STEAL = "UPDATE lease SET holder = 'another'"
 @asynccontextmanager
 async def dying(settings: Settings) -> AsyncIterator[OperationWorker]:
     """A worker that is killed at the end of the block: it records and releases nothing."""
-    async with open_worker(settings) as executor:
+    async with SERVICE.open_context(settings, size=4) as context, open_worker(context) as executor:
         work = asyncio.create_task(executor.run(asyncio.Event()))
         executor.drain_seconds = 0.0
         try:
@@ -38,12 +39,13 @@ async def dying(settings: Settings) -> AsyncIterator[OperationWorker]:
         finally:
             # What a dead process cannot do any more.
             executor.jobs.clear()
-            setattr(executor.context.work, "done", _nothing)  # noqa: B010 -- a method, to mypy
-            setattr(executor.execution.leases, "release", _nothing)  # noqa: B010
-            for task in executor.running.values():
-                task.cancel()
-            work.cancel()
-            await asyncio.gather(work, *executor.running.values(), return_exceptions=True)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(WorkQueue, "done", _nothing)
+                patch.setattr(executor.execution.leases, "release", _nothing)
+                for task in executor.running.values():
+                    task.cancel()
+                work.cancel()
+                await asyncio.gather(work, *executor.running.values(), return_exceptions=True)
 
 
 async def _nothing(*_: object) -> None:
@@ -144,7 +146,7 @@ async def test_operations_are_executed_without_kafka(database: str) -> None:
     async with open_device(database) as device:
         await device.set_price(1, 1)
         await device.upload()
-        await eventually(device.service.deps.context.work.count, 0)
+        await eventually(WorkQueue.of(device.service.deps).count, 0)
 
 
 async def test_an_operation_of_a_removed_device_ends(database: str) -> None:
@@ -163,7 +165,7 @@ async def test_an_operation_of_a_removed_device_ends(database: str) -> None:
 async def test_a_lease_has_one_holder_until_it_runs_out(database: str) -> None:
     """(R1, R25) Over all processes."""
     async with edited_device(database) as device:
-        pool, where = device.service.deps.context.pool, endpoint(device.scale)
+        pool, where = device.service.deps.system, endpoint(device.scale)
         leases = Leases(pool, 60)
         got = await asyncio.gather(*(leases.take(where, f"holder {n}") for n in range(20)))
         assert sorted(got) == [False] * 19 + [True]
@@ -196,6 +198,4 @@ async def test_an_operation_that_lost_its_lease_is_unknown_and_disconnects(datab
         assert await device.is_listed_dirty() is True
         await eventually(lambda: device.scale.open_connections, 0)
         # Nor is the lease, which is another's by now, given back.
-        assert not await Leases(device.service.deps.context.pool, 6.0).take(
-            endpoint(device.scale), "me"
-        )
+        assert not await Leases(device.service.deps.system, 6.0).take(endpoint(device.scale), "me")

@@ -27,7 +27,7 @@ from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.domain import BY_RECOVERY
 from services.scale_bridge.operations.handlers import operation, worker
 from services.scale_bridge.operations.handlers.operation import OperationRequest
-from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import (
     ANNA,
@@ -69,7 +69,7 @@ async def test_an_idle_worker_is_woken_by_events_and_by_due_jobs(
     monkeypatch.setattr(worker, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(hub, "DEAF_SECONDS", 3600.0)
     async with open_device(database, 2) as device:
-        work, clock = device.service.deps.context.work, device.service.deps.context.clock
+        work, clock = WorkQueue.of(device.service.deps), device.service.deps.clock
         # Queuing and the end of an operation are events.
         assert (await device.get("/products")).status_code == 200
         await eventually(work.count, 0)
@@ -216,7 +216,7 @@ async def uploaded_by_itself(service: Service) -> OperationEnded:
         kind="upload",
         asked_by=BY_RECOVERY,
     )
-    await operation.enqueue(service.deps.context, ordered)
+    await operation.enqueue(service.deps, ordered)
     await eventually(service.all_ended)
     return (await service.ends())[-1]
 

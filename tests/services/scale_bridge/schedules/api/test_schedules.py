@@ -7,7 +7,8 @@ from typing import Any, Final
 from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import ScheduleSet
-from services.scale_bridge.bootstrap import create_app
+from libs.process.service import make_app
+from services.scale_bridge.bootstrap import SERVICE
 from tests.services.scale_bridge.service import Service, open_service, register
 
 UNSET: Final[dict[str, Any]] = {
@@ -40,7 +41,7 @@ def at(service: Service, written: str) -> Service:
     """The API with another clock."""
     now = datetime.fromisoformat(written)
     deps = replace(service.deps, clock=lambda: now)
-    return replace(service, deps=deps, app=create_app(deps))
+    return replace(service, deps=deps, app=make_app(SERVICE, deps))
 
 
 async def test_a_schedule_is_disabled_until_it_is_set(database: str) -> None:

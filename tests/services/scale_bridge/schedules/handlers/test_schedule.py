@@ -12,9 +12,9 @@ from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
 from libs.postgres.doorbell import PROJECTED
+from libs.process.service import periodic_tasks
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import periodic_tasks
+from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.schedules.domain.schedule import SetCalendar, SetSchedule
@@ -42,14 +42,14 @@ async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) 
 
 async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
     """Set a schedule at the moment of the command."""
-    await schedule.put(service.deps.context.store, service.deps.reading, command, METADATA)
+    await schedule.put(service.deps.store, service.deps.reading, command, METADATA)
     await service.caught_up()
 
 
 async def begin_due(service: Service, now: str | datetime) -> int:
     """Six workers claim due runs at once; how many runs began."""
     at = clock(now) if isinstance(now, str) else now
-    begun = await asyncio.gather(*(schedule.run_due(service.deps.context, at) for _ in range(6)))
+    begun = await asyncio.gather(*(schedule.run_due(service.deps, at) for _ in range(6)))
     await service.caught_up()
     return sum(begun)
 
@@ -60,7 +60,7 @@ async def wait_recorded(service: Service) -> None:
 
     async def recorded() -> bool:
         await service.caught_up()
-        await schedule.record_ended(service.deps.context, utc_now())
+        await schedule.record_ended(service.deps, utc_now())
         return len(await service.events(ScheduleRan)) > before
 
     await eventually(recorded)
@@ -75,7 +75,7 @@ async def test_a_due_run_is_claimed_by_exactly_one_worker(database: str) -> None
         await service.caught_up()
         soon = utc_now() + timedelta(minutes=61)
         for _ in range(2):
-            workers = [schedule.run_due(service.deps.context, soon) for _ in range(6)]
+            workers = [schedule.run_due(service.deps, soon) for _ in range(6)]
             assert sum(await asyncio.gather(*workers)) in (0, 3)
         claimed = await service.events(ScheduleClaimed)
         queued = await service.events(OperationQueued)
@@ -106,7 +106,7 @@ async def test_the_run_of_a_worker_that_died_is_queued_by_another(
     async with open_service(database) as service, service.client() as anna:
         await put_interval(anna, await register(anna), True, 60)
         await service.caught_up()
-        alive = service.deps.context
+        alive = service.deps
         soon = utc_now() + timedelta(minutes=61)
 
         async def die(*_: Any) -> None:
@@ -153,7 +153,7 @@ async def test_changes_of_other_schedules_do_not_shift_a_run(database: str) -> N
         await put_interval(anna, number, True, 60)
         await service.caught_up()
 
-        assert await schedule.run_due(service.deps.context, began + timedelta(minutes=60)) == 1
+        assert await schedule.run_due(service.deps, began + timedelta(minutes=60)) == 1
         (claimed,) = await service.events(ScheduleClaimed)
         assert claimed.next_run_at < began + timedelta(minutes=120)
 
@@ -163,7 +163,7 @@ async def run_now(device: Device, *, hours: int = 1) -> Any:
     await put_interval(device.owner, device.number, True, 60)
     await device.service.caught_up()
     later = utc_now() + timedelta(hours=hours, minutes=1)
-    assert await schedule.run_due(device.service.deps.context, later)
+    assert await schedule.run_due(device.service.deps, later)
     await wait_recorded(device.service)
     return await device.read("/auto-update")
 
@@ -217,14 +217,14 @@ async def test_the_worker_begins_due_runs(
 async def test_an_idle_worker_waits_for_projected_events_and_due_runs(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "RESTING_SECONDS", 3600.0)
+    monkeypatch.setattr(schedule, "RESTING_SECONDS", 3600.0)
     async with (
         open_service(database, healing=False, round_seconds=0.01) as service,
         service.client() as anna,
     ):
         stop, doorbell = asyncio.Event(), service.deps.doorbell
         await eventually(lambda: doorbell.is_listening)
-        (task, *_) = periodic_tasks(service.settings, service.deps.context, doorbell)
+        (task, *_) = periodic_tasks(SERVICE, service.deps)
         working = asyncio.ensure_future(task(stop))
         try:
             number = await register(anna)
@@ -250,7 +250,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
         return await record_ended(*args)
 
     monkeypatch.setattr(schedule, "record_ended", counted)
-    (task, *_) = periodic_tasks(service.settings, service.deps.context)
+    (task, *_) = periodic_tasks(SERVICE, service.deps)
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 

@@ -112,7 +112,7 @@ async def test_phone_and_code_and_token_do_not_stand_in_the_log(door: Door) -> N
     assert again.status_code == 400
     assert "expired" in again.json()["detail"]
     assert "Invalid OTP" not in again.json()["detail"]
-    async with acquire(door.deps.pool) as connection:
+    async with acquire(door.deps.system) as connection:
         rows = await connection.fetch("SELECT data::text || metadata::text AS text FROM events")
     log = " ".join(row["text"] for row in rows)
     for secret in (anna.phone[1:], pending, full, f'"{code}"'):

@@ -13,7 +13,7 @@ from services.gateway.accounts.domain.commands import OpenAccount
 from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import workspace_of_shop
 from services.gateway.accounts.handlers.identity import Identity, profile
-from services.gateway.realms.shop.handlers import shop as shops
+from services.gateway.administration.handlers import account as accounts
 from services.gateway.realms.shop.handlers.pending_registration import (
     LIFETIME,
     NotPending,
@@ -85,7 +85,7 @@ async def test_shop_and_account_are_registered_together_or_not_at_all(
     def broken(**_: object) -> OpenAccount:
         raise ShopExists
 
-    monkeypatch.setattr(shops, "OpenAccount", broken)
+    monkeypatch.setattr(accounts, "OpenAccount", broken)
     with pytest.raises(ShopExists):
         await register(people.identity)
 

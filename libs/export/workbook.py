@@ -17,10 +17,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from services.ingest.exports.adapters import workbook_writer
-from services.ingest.exports.adapters.workbook_writer import FILE, LENGTH, Column, Layout
-
-__all__ = ["ZIP_HEADER", "Column", "Layout", "Rows", "Workbook", "WorkbookFailed", "open_workbook"]
+from libs.export import workbook_writer
+from libs.export.workbook_writer import FILE, LENGTH
+from libs.export.workbook_writer import Layout as Layout
 
 Rows: TypeAlias = Sequence[Sequence[str | int]]
 """Rows of values: a text, or in a column of moments the local seconds since 1899-12-30."""

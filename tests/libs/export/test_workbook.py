@@ -11,17 +11,16 @@ import msgspec
 import openpyxl
 import pytest
 
-from services.ingest.exports.adapters import workbook, workbook_writer
-from services.ingest.exports.adapters.workbook import (
-    Column,
+from libs.export import workbook, workbook_writer
+from libs.export.workbook import (
     Layout,
     Rows,
     WorkbookFailed,
     open_workbook,
 )
-from services.ingest.exports.adapters.workbook_writer import LENGTH
+from libs.export.workbook_writer import LENGTH
 
-LAYOUT = Layout(sheet="scans", columns=(Column("code", 20), Column("ts", 20, True)), max_rows=3)
+LAYOUT = Layout(sheet="scans", columns=(("code", 20), ("ts", 20)), max_rows=3)
 NOON_SECONDS = 45_961 * 86_400 + 43_200
 """12:00:00 on 31.10.2025."""
 

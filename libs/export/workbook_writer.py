@@ -25,19 +25,11 @@ _ESCAPE: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uff
 MOMENT: Final = "dd.mm.yyyy hh:mm:ss"
 
 
-class Column(msgspec.Struct, frozen=True):
-    """A column of texts, or of moments in local seconds since 1899-12-30."""
-
-    name: str
-    width: int
-    moments: bool = False
-
-
 class Layout(msgspec.Struct, frozen=True):
-    """The layout of a workbook. After `max_rows` rows another sheet begins."""
+    """The names and widths of the columns. After `max_rows` rows another sheet begins."""
 
     sheet: str
-    columns: tuple[Column, ...]
+    columns: tuple[tuple[str, int], ...]
     max_rows: int = 1_048_575
 
 
@@ -94,9 +86,9 @@ class _Book:
         name = self.layout.sheet if self.sheets == 1 else f"{self.layout.sheet} {self.sheets}"
         sheet: _Sheet = self.workbook.add_worksheet(name, worksheet_class=_Sheet)
         sheet.freeze_panes(1, 0)
-        for number, column in enumerate(self.layout.columns):
-            sheet.set_column(number, number, column.width)
-            sheet.write_string(0, number, column.name, self.bold)
+        for number, (title, width) in enumerate(self.layout.columns):
+            sheet.set_column(number, number, width)
+            sheet.write_string(0, number, title, self.bold)
         return sheet
 
     def _end_sheet(self) -> None:

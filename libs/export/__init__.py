@@ -1,0 +1,1 @@
+"""Exports for spreadsheet programs: one list of columns serves CSV and workbooks."""

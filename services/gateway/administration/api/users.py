@@ -1,0 +1,317 @@
+"""The routes of a realm's users, made from the realm's face.
+
+A face says what clients send and read: paths, fields, texts, permissions, and which routes there
+are. What the routes do is the same in every realm.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Final, TypeAlias
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.routing import APIRoute
+
+from contracts.gateway import AccountId
+from libs.http.auth import Permission, Principal
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.administration.handlers.member import (
+    Member,
+    MemberChanges,
+    change_member,
+    find_member,
+    load_member,
+    members,
+    remove_member,
+)
+from services.gateway.administration.handlers.own_password import change_own_password
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
+from services.gateway.doors.domain.door import Limit
+from services.gateway.sessions.api.login import attempts_of
+from services.gateway.sessions.api.realm_permission import RealmPermission, account_of, workspace_of
+from services.gateway.sessions.read_models import last_logins
+
+YES: Final = "yes"
+"""The trait of a person for a field that is true."""
+
+Endpoint: TypeAlias = Callable[..., Awaitable[Any]]
+Shown: TypeAlias = dict[str, Any]
+"""A user in the form of the clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of an authenticated caller."""
+
+    gateway: Deps
+    caller: Principal
+
+    @property
+    def identity(self) -> Identity:
+        """The context of commands."""
+        return self.gateway.identity
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace whose users the caller reads and changes."""
+        return workspace_of(self.caller)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of a face.
+
+    `name` and `about` are those of the OpenAPI document, `scope` is what the caller needs, `takes`
+    the model of the body, or of the query of a list, and `answers` the type of the answer. `role`
+    is the role of new users, `message` the answer of a route without another.
+    """
+
+    path: str
+    name: str
+    about: str
+    scope: str = ""
+    takes: Any = None
+    answers: Any = Shown
+    status: int = 200
+    role: str = ""
+    message: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """How the clients of a realm read and change its users: accounts with a role in a workspace.
+
+    Callers need the scope `within` in any case. Routes that a realm lacks are None. `user_id` is
+    the type of ids in paths, where they are called `id_name`: UUIDs, or numbers of accounts.
+
+    `show` makes the form of the clients from a member and the last login, `own` the fields that
+    only one's own user has, `paged` the answer of a list from its items and their total. `fields`
+    are the attributes of a person by the field of bodies, `traits` the names of traits that only
+    this realm stores. `query` are the options of `members` for the query of a list, `matches` says
+    whether it seeks a member. `check_password` raises for a password that the realm refuses.
+    """
+
+    realm: Realm
+    path: str
+    route_class: type[APIRoute]
+    within: str = ""
+    tag: str = ""
+    user_id: Any = UUID
+    id_name: str = "user_id"
+    show: Callable[[Any, Any], Shown]
+    paged: Callable[[list[Shown], int], Any] = lambda items, _: items
+    own: Callable[[Member], Mapping[str, Any]] = lambda _: {}
+    fields: Mapping[str, str] = field(default_factory=dict)
+    traits: Mapping[str, str] = field(default_factory=dict)
+    role_field: str = "role"
+    query: Callable[[Any], Mapping[str, Any]] = lambda _: {}
+    matches: Callable[[Member, Any], bool] = lambda *_: True
+    check_password: Callable[[str], None] = lambda _: None
+    me: Route | None = None
+    own_password: Route | None = None
+    lists: Sequence[Route] = ()
+    creates: Sequence[Route] = ()
+    one: Route | None = None
+    change: Route | None = None
+    remove: Route | None = None
+
+    def permission(self, scope: str = "") -> Permission:
+        """The permission of a route with this scope."""
+        return RealmPermission(self.realm, scope, within=self.within)
+
+    async def page(self, call: Call, query: Any) -> tuple[Sequence[Any], int]:
+        """The users that a query asks for, and how many there are on all pages."""
+        found, total = await members(call.identity, call.workspace, **self.query(query))
+        return [member for member in found if self.matches(member, query)], total
+
+    async def load(self, call: Call, user_id: Any) -> Any:
+        """The user with an id of the clients. Raises AccountUnknown, Unavailable."""
+        account_id = AccountId(user_id) if isinstance(user_id, UUID) else None
+        if account_id is None:
+            account_id = await find_member(call.identity, user_id, call.workspace)
+        return await load_member(call.identity, account_id, call.workspace)
+
+    async def create(self, call: Call, body: Any, role: str) -> Any:
+        """A new user. Raises as `open_account`."""
+        self.check_password(body.password)
+        account = await open_account(
+            call.identity,
+            self.person(Person(), body),
+            password=body.password,
+            roles=[Role(call.workspace, role or getattr(body, self.role_field))],
+            actor=call.caller.subject,
+            active=body.is_active,
+        )
+        return await load_member(call.identity, account.account_id, call.workspace)
+
+    async def edit(self, call: Call, user_id: Any, body: Any) -> Any:
+        """A user after a change. Raises as `change_member`."""
+        current, given = await self.load(call, user_id), body.model_dump(exclude_unset=True)
+        changes = MemberChanges(
+            person=self.person(current.person, body),
+            role=given.get(self.role_field),
+            active=given.get("is_active"),
+            password=given.get("password"),
+        )
+        return await self.apply(call, current.account_id, changes)
+
+    async def apply(self, call: Call, account_id: AccountId, changes: MemberChanges) -> Member:
+        """A member after changes. Raises as `change_member`."""
+        at, actor = call.workspace, call.caller.subject
+        return await change_member(call.identity, account_id, at, changes, actor=actor)
+
+    async def delete(self, call: Call, user_id: Any) -> Any:
+        """Remove a user: the user that is left, or None. Raises as `remove_member`."""
+        account_id = (await self.load(call, user_id)).account_id
+        await remove_member(call.identity, account_id, call.workspace, actor=call.caller.subject)
+
+    async def present(self, call: Call, users: Sequence[Any]) -> list[Shown]:
+        """Users in the form of the clients."""
+        ids = [one.account_id for one in users]
+        logins = await last_logins(call.gateway.system, ids, workspace=call.workspace)
+        return [self.show(one, logins.get(one.account_id)) for one in users]
+
+    async def present_one(self, call: Call, user: Any) -> Shown:
+        """A user in the form of the clients."""
+        (shown,) = await self.present(call, [user])
+        return shown
+
+    async def present_caller(self, call: Call) -> Shown:
+        """The caller in the form of the clients."""
+        member = await load_member(call.identity, account_of(call.caller), call.workspace)
+        return {**await self.present_one(call, member), **self.own(member)}
+
+    def person(self, before: Person, body: Any) -> Person:
+        """The person with the fields that are present in the request."""
+        given = body.model_dump(exclude_unset=True)
+        named = {self.fields[name]: value for name, value in given.items() if name in self.fields}
+        own = {self.traits[name]: value for name, value in given.items() if name in self.traits}
+        others = {name: value for name, value in before.traits.items() if name not in own}
+        stored = {
+            name: YES if value is True else str(value) for name, value in own.items() if value
+        }
+        return replace(before, **named, traits=others | stored)
+
+
+def user_router(face: Face) -> APIRouter:
+    """The routes of a face; those with fixed paths come before those with an id."""
+    router = APIRouter(
+        prefix=face.path,
+        tags=[face.tag or face.realm.entry.door],
+        route_class=face.route_class,
+        dependencies=[ACCOUNTS],
+    )
+    some = [
+        ("GET", face.me, _me),
+        ("POST", face.own_password, _own_password),
+        *(("GET", route, _list) for route in face.lists),
+        *(("POST", route, _create) for route in face.creates),
+        ("GET", face.one, _one),
+        ("PATCH", face.change, _change),
+        ("DELETE", face.remove, _remove),
+    ]
+    for method, route, endpoint in some:
+        if route is not None:
+            _add(router, face, route, endpoint(face, route), route.method or method)
+    return router
+
+
+def _add(router: APIRouter, face: Face, route: Route, endpoint: Endpoint, method: str) -> None:
+    """Add a route at both spellings of its path; the document shows the one of the face."""
+    types = {
+        "caller": Annotated[Principal, Depends(face.permission(route.scope))],
+        "user_id": Annotated[face.user_id, Path(alias=face.id_name)],
+        "body": route.takes,
+        "query": Annotated[route.takes, Query() if route.takes else Depends(no_query)],
+    }
+    # FastAPI reads the types of the parameters from here.
+    parameters = endpoint.__annotations__
+    parameters.update({name: types[name] for name in types.keys() & parameters.keys()})
+    other = route.path.removesuffix("/") if route.path.endswith("/") else f"{route.path}/"
+    for path in (other, route.path):
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            name=route.name,
+            description=route.about,
+            status_code=route.status,
+            response_model=route.answers,
+            include_in_schema=path == route.path,
+        )
+
+
+async def no_query() -> None:
+    """The query of a list that takes none."""
+
+
+def _me(face: Face, _: Route) -> Endpoint:
+    async def me(caller: Any, gateway: Gateway) -> Any:
+        return await face.present_caller(Call(gateway, caller))
+
+    return me
+
+
+def _own_password(face: Face, route: Route) -> Endpoint:
+    async def own_password(caller: Any, request: Request, gateway: Gateway, body: Any) -> Any:
+        # Wrong present passwords count as attempts to log in.
+        await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
+        face.check_password(body.new_password)
+        await change_own_password(
+            gateway.identity,
+            account_of(caller),
+            realm=caller.kind,
+            session=caller.session,
+            old=body.current_password,
+            new=body.new_password,
+        )
+        return {"message": route.message}
+
+    return own_password
+
+
+def _list(face: Face, _: Route) -> Endpoint:
+    async def page(caller: Any, gateway: Gateway, query: Any) -> Any:
+        call = Call(gateway, caller)
+        users, total = await face.page(call, query)
+        return face.paged(await face.present(call, users), total)
+
+    return page
+
+
+def _create(face: Face, route: Route) -> Endpoint:
+    async def create(caller: Any, gateway: Gateway, body: Any) -> Any:
+        call = Call(gateway, caller)
+        return await face.present_one(call, await face.create(call, body, route.role))
+
+    return create
+
+
+def _one(face: Face, _: Route) -> Endpoint:
+    async def one(caller: Any, gateway: Gateway, user_id: Any) -> Any:
+        call = Call(gateway, caller)
+        return await face.present_one(call, await face.load(call, user_id))
+
+    return one
+
+
+def _change(face: Face, _: Route) -> Endpoint:
+    async def change(caller: Any, gateway: Gateway, user_id: Any, body: Any) -> Any:
+        call = Call(gateway, caller)
+        return await face.present_one(call, await face.edit(call, user_id, body))
+
+    return change
+
+
+def _remove(face: Face, route: Route) -> Endpoint:
+    async def remove(caller: Any, gateway: Gateway, user_id: Any) -> Any:
+        call = Call(gateway, caller)
+        left = await face.delete(call, user_id)
+        return {"message": route.message} if left is None else await face.present_one(call, left)
+
+    return remove

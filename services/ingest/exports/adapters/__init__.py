@@ -1,1 +1,0 @@
-"""Workbooks, written by a separate process."""
