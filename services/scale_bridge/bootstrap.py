@@ -19,7 +19,7 @@ from services.scale_bridge.devices.api import device, profile
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
-from services.scale_bridge.monitoring.api import board, twin
+from services.scale_bridge.monitoring.api import board, shops, twin
 from services.scale_bridge.monitoring.api.board_feed import BoardFeed
 from services.scale_bridge.monitoring.handlers import retention
 from services.scale_bridge.monitoring.read_models import display_history
@@ -38,11 +38,10 @@ from services.scale_bridge.settings import Settings
 
 READ_MODELS: Final = (devices, operation_history, schedules, display_history, price_delivery)
 ROUTERS: Final = (  # Before the devices: `/devices/board` is no device.
-    *(board.router, profile.router, board.shops_router, profile.strictness_router, twin.router),
+    *(board.router, profile.router, shops.router, profile.strictness_router, twin.router),
     *(auto_update.router, calendar.router, operations.fetch_router, products.router),
     *(operations.upload_router, operations.router, prices.router, revisions.router),
-    *(label.router, barcode.router),
-    *(device.router, bridge.router),
+    *(label.router, barcode.router, device.router, bridge.router),
 )
 HOOKS: Final = Hooks(
     own_device=device_commands.load_of_caller,

@@ -1,7 +1,4 @@
-"""HTTP of the board: the status of every scale, once or as a stream of changes (SCL-16).
-
-The same by shops and groups is a tree (SCL-1).
-"""
+"""HTTP of the board: the status of every scale; once, or as a stream of changes (SCL-16)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +8,6 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from pydantic import BaseModel
 
 from libs.errors import Unavailable
 from libs.http.auth import Principal
@@ -20,7 +16,6 @@ from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.monitoring.api.board_feed import BoardFeed, Key, Scale
 
 router = APIRouter(tags=["board"])
-shops_router = APIRouter(tags=["shops"])
 
 RETRY_MS: Final = 2000
 POLL_SECONDS: Final = 1.0
@@ -132,48 +127,3 @@ def _event(known: Mapping[int, Scale] | None, now: Mapping[int, Scale]) -> bytes
 
 def _key(caller: Principal) -> Key:
     return caller.tenant, owner_of(caller.subject)
-
-
-class Placed(BaseModel):
-    """A scale and its status, as on the board."""
-
-    id: int
-    name: str
-    state: str
-
-
-class Group(BaseModel):
-    """A group of scales; the one without a name has the scales without a group."""
-
-    group: str
-    scales: list[Placed]
-
-
-class Shop(BaseModel):
-    """A shop; the one without a name has the scales without a shop."""
-
-    shop: str
-    groups: list[Group]
-
-
-@shops_router.get("/shops")
-async def shops(request: Request, caller: Reader) -> list[Shop]:
-    """The caller's shops, groups and scales, by name and number; those without a name last."""
-    feed: BoardFeed = request.app.state.board_feed
-    scales = await feed.get(_key(caller), within=0)
-    tree: dict[str, dict[str, list[Scale]]] = {}
-    for scale in sorted(scales.values(), key=_position):
-        tree.setdefault(scale.shop, {}).setdefault(scale.group, []).append(scale)
-    return [
-        Shop(shop=shop, groups=[_group(name, members) for name, members in groups.items()])
-        for shop, groups in tree.items()
-    ]
-
-
-def _position(scale: Scale) -> tuple[bool, str, bool, str, int]:
-    return not scale.shop, scale.shop, not scale.group, scale.group, scale.id
-
-
-def _group(name: str, scales: list[Scale]) -> Group:
-    placed = [Placed(id=scale.id, name=scale.name, state=scale.state) for scale in scales]
-    return Group(group=name, scales=placed)
