@@ -156,6 +156,7 @@ _ANSWERS: Final[Mapping[Step, Answer]] = {
     Step.ANNOUNCE: announce,
     Step.SEND: store,
     Step.CHECK: check,
+    Step.REBOOT: lambda _, request, __: _result(request, ResultCode.SUCCESS),
 }
 
 
