@@ -15,7 +15,7 @@ from uuid import UUID
 from services.scale_bridge.driver.domain.document import STRICT, Strictness
 
 VERSION: Final = 1
-PROGRAM: Final = "tillstream-bridge 2"
+PROGRAM: Final = "tillstream-bridge 1"
 """The version of the agent. An agent with another one than the service is outdated."""
 PART_BYTES: Final = 128 * 1024
 """The size of a part of a compressed catalogue; far below the gateway's limit of a message."""

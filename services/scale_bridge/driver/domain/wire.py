@@ -33,7 +33,6 @@ class Step(StrEnum):
     SEND = "13/03"
     CHECK = "13/09"
     INFO = "17"
-    REBOOT = "18"
 
 
 _STAGED: Final = frozenset({0x12, 0x13})

@@ -61,7 +61,6 @@ class Kind(StrEnum):
     UPLOAD = "upload", KindSpec(sends=True, compares=True, needs_catalogue=True)
     VERIFY = "verify", KindSpec(reads=True, compares=True)
     PROBE = "probe"
-    REBOOT = "reboot"
     REFRESH = (
         "refresh",
         KindSpec(

@@ -6,7 +6,6 @@ The service and the agent on a shop's network execute tasks by this code.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Final, assert_never
 
 import structlog
@@ -17,7 +16,6 @@ from services.scale_bridge.driver.adapters import names, operation
 from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
-from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.transfer.domain.breaker import Wait
 from services.scale_bridge.transfer.domain.failure_texts import (
     BAD_ADDRESS,
@@ -114,9 +112,6 @@ async def _execute(attempts: Attempts) -> Performed:
             info = await attempts.run("probe", operation.probe, operation.PROBE_SECONDS)
             detail = ", ".join(part for part in (info.model, info.serial, info.version) if part)
             return Performed(outcome=Outcome.DONE, detail=detail)
-        case Kind.REBOOT:
-            await attempts.run("reboot", partial(operation.command, step=Step.REBOOT))
-            return Performed(outcome=Outcome.DONE)
         case Kind.UPLOAD | Kind.REFRESH:
             return await upload(attempts)
         case other:

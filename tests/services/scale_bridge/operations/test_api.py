@@ -158,7 +158,7 @@ async def test_an_operation_of_each_kind_can_be_queued_and_followed(database: st
     async with a_scale(3) as scale, open_service(database) as service, service.client() as anna:
         async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
-        kinds = ("fetch", "verify", "probe", "upload", "reboot")
+        kinds = ("fetch", "verify", "probe", "upload")
         orders = [await device.order(kind) for kind in kinds]
         assert [ordered.json()["status"] for ordered in orders] == ["queued"] * len(kinds)
         async with running_worker(service.settings):

@@ -156,7 +156,6 @@ _ANSWERS: Final[Mapping[Step, Answer]] = {
     Step.ANNOUNCE: announce,
     Step.SEND: store,
     Step.CHECK: check,
-    Step.REBOOT: lambda _, request, __: _result(request, ResultCode.SUCCESS),
 }
 
 
