@@ -64,6 +64,7 @@ class DeviceProfile:
     price_list: str = ""
     model: str = ""
     serial_number: str = ""
+    location_note: str = ""
     next_verification: date | None = None
 
 
