@@ -64,7 +64,6 @@ class DeviceProfile:
     price_list: str = ""
     model: str = ""
     serial_number: str = ""
-    location_note: str = ""
     next_verification: date | None = None
 
 

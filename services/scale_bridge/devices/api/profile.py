@@ -40,7 +40,6 @@ class ProfileSet(BaseModel):
     price_list: Word | None = None
     model: Annotated[str, Field(max_length=64)] | None = None
     serial_number: Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")] | None = None
-    location_note: Word | None = None
     next_verification: date | None = None
 
 
@@ -52,7 +51,6 @@ class Described(BaseModel):
     price_list: str
     model: str
     serial_number: str
-    location_note: str
     next_verification: date | None
     verification_days: int | None
 

@@ -74,7 +74,6 @@ DEVICE: Final = Table(
     Column("price_list", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("serial_number", Text, nullable=False),
-    Column("location_note", Text, nullable=False),
     Column("next_verification", Date),
     Column("reminded_version", BigInteger, nullable=False),
     Column("reminded_of", Date),

@@ -16,7 +16,7 @@ from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device
 
 BLANK: Final[dict[str, Any]] = {
-    **dict.fromkeys(("shop", "group", "price_list", "model", "serial_number", "location_note"), ""),
+    **dict.fromkeys(("shop", "group", "price_list", "model", "serial_number"), ""),
     "next_verification": None,
     "verification_days": None,
 }
