@@ -49,6 +49,15 @@ class RateLimit:
     window_seconds: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooMany:
+    """Too many attempts. `retry_after` are the seconds until the next one, at least 1."""
+
+    retry_after: int
+    limit: RateLimit | None = None
+    """None if another attempt is possible at once, for example with a new code."""
+
+
 class TooManyRequests(Refused):
     """Too many requests; try again later."""
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Operations
+from libs.postgres.rls import Migration, Operations, enable_tenant_rls, grant
 
 MAX_NAME: Final = 200
 """Characters of a stream or a tenant, in the table and on the wire."""
@@ -48,17 +48,28 @@ APPEND_ONLY = (
 )
 
 
-def create_log(op: Operations, *, application_role: str) -> None:
-    """Create `events` in the current schema; the role may read and append, nothing else.
+def create_log(op: Migration) -> None:
+    """Create `events` in the current schema, with row-level security by tenant.
 
-    The caller must enable row-level security, as for every table with a tenant.
+    The service's role may read and append, nothing else.
     """
     for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
         op.execute(statement)
-    op.execute(f'GRANT SELECT, INSERT ON events TO "{application_role}"')
+    grant(op, "events", "SELECT", "INSERT")
+    enable_tenant_rls(op, "events")
 
 
 def drop_log(op: Operations) -> None:
     """Undo `create_log`, losing every event."""
     op.execute("DROP TABLE events")
     op.execute("DROP FUNCTION refuse_change()")
+
+
+def limit_tenants(op: Operations) -> None:
+    """Refuse tenants longer than on the wire from now on."""
+    op.execute(TENANT_LENGTH)
+
+
+def unlimit_tenants(op: Operations) -> None:
+    """Undo `limit_tenants`."""
+    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from libs.postgres.rls import Migration, enable_system_rls, grant
 
 TABLES: Final = (
@@ -70,7 +71,7 @@ def create_revoked_sessions(op: Migration) -> None:
         op.execute(statement)
     for table in ("revoked_session", "revocations_level"):
         enable_system_rls(op, table)
-    grant(op, "revoked_session", "SELECT", "INSERT", "UPDATE", "DELETE")
+    grant(op, "revoked_session")
     grant(op, "revocations_level", "SELECT", "UPDATE")
 
 
@@ -93,27 +94,23 @@ async def add(
         latest[session] = max(revoked_at, latest.get(session, revoked_at))
     if not latest:
         return []
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(_ADD, list(latest), list(latest.values()), kept)
+    rows = await query.fetch(pool, _ADD, list(latest), list(latest.values()), kept)
     return [row["session_id"] for row in rows]
 
 
 async def load(pool: Pool, seen: str = FROM_START) -> Loaded:
     """The revoked sessions whose tokens may still live, without those before `seen`. Raises
     Unavailable."""
-    async with acquire(pool) as connection:
-        rows: Sequence[Any] = await connection.fetch(_LOAD, seen)
+    rows: Sequence[Any] = await query.fetch(pool, _LOAD, seen)
     sessions = {row["session_id"]: row["revoked_at"] for row in rows if row["session_id"]}
     return Loaded(sessions, timedelta(seconds=rows[0]["age"]), rows[0]["seen"])
 
 
 async def set_level(pool: Pool, ago: timedelta) -> None:
     """Record that all revocations published before `ago` are in the table. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute(_LEVEL, ago)
+    await query.execute(pool, _LEVEL, ago)
 
 
 async def delete_expired(pool: Pool) -> None:
     """Delete sessions whose tokens have all expired. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute("DELETE FROM revoked_session WHERE until < now()")
+    await query.execute(pool, "DELETE FROM revoked_session WHERE until < now()")

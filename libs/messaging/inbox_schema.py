@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Operations, create
+from libs.postgres.rls import Migration, Operations, create, drop_tables, enable_tenant_rls
 
 INBOX: Final = """
 CREATE TABLE inbox (
@@ -138,13 +138,12 @@ CARRIED: Final = (
 )
 
 
-def create_inbox(op: Operations, *, application_role: str) -> None:
-    """Create the inbox in the current schema and grant the role access; see also
+def create_inbox(op: Migration) -> None:
+    """Create the inbox in the current schema, with row-level security by tenant; see also
     `create_subscriptions`.
-
-    The caller enables row-level security, as for every table with a tenant.
     """
-    create(op, (INBOX, *INBOX_INDEXES), ("inbox",), application_role)
+    create(op, (INBOX, *INBOX_INDEXES), "inbox")
+    enable_tenant_rls(op, "inbox")
 
 
 def drop_inbox(op: Operations) -> None:
@@ -152,15 +151,14 @@ def drop_inbox(op: Operations) -> None:
     op.execute("DROP TABLE inbox")
 
 
-def create_subscriptions(op: Operations, *, application_role: str) -> None:
+def create_subscriptions(op: Migration) -> None:
     """Add fences to the inbox, and create the tables of subscriptions."""
-    create(op, (*FENCED, *SUBSCRIPTIONS), TABLES, application_role)
+    create(op, (*FENCED, *SUBSCRIPTIONS), *TABLES)
 
 
 def drop_subscriptions(op: Operations) -> None:
     """Undo `create_subscriptions`; unreadable records are lost."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)
     op.execute("DELETE FROM inbox WHERE record IS NOT NULL")
     op.execute("ALTER TABLE inbox DROP COLUMN fence, DROP COLUMN record, DROP COLUMN sequence")
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Operations, create
+from libs.postgres.rls import Migration, Operations, create, drop_tables
 
 _BATCH: Final = """published pg_snapshot NOT NULL DEFAULT '1:1:',
         target pg_snapshot NOT NULL DEFAULT '1:1:',
@@ -115,25 +115,23 @@ PARKING: Final = (
 TABLES: Final = ("relay", "relay_heads", "generations", "checkpoints", "parked_streams", "parked")
 
 
-def create_messaging(op: Operations, *, application_role: str) -> None:
+def create_messaging(op: Migration) -> None:
     """Create the tables in the current schema and let the role work on them."""
-    create(op, (*RELAY, *PROJECTIONS, *PARKING), TABLES, application_role)
+    create(op, (*RELAY, *PROJECTIONS, *PARKING), *TABLES)
 
 
-def add_incarnations(op: Operations, *, application_role: str) -> None:
+def add_incarnations(op: Migration) -> None:
     """Give the log an id and an incarnation, and add the tables for sending a topic again."""
-    create(op, INCARNATIONS, ("relay_topics", "relay_republish"), application_role)
+    create(op, INCARNATIONS, "relay_topics", "relay_republish")
 
 
 def drop_incarnations(op: Operations) -> None:
     """Undo `add_incarnations`."""
-    op.execute("DROP TABLE relay_republish")
-    op.execute("DROP TABLE relay_topics")
+    drop_tables(op, "relay_topics", "relay_republish")
     op.execute("ALTER TABLE relay DROP COLUMN log_id, DROP incarnation, DROP database")
     op.execute("ALTER TABLE relay RENAME COLUMN batch TO tick")
 
 
 def drop_messaging(op: Operations) -> None:
     """Undo `create_messaging`."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)

@@ -1,48 +1,65 @@
-"""Queries written in SQLAlchemy Core, run by asyncpg.
+"""Statements on a connection or a pool: SQL, or SQLAlchemy Core, which is run by asyncpg.
 
 Write a statement as a constant with `bindparam`, or build it where it is used: compiled SQL is
 cached by the shape of the statement, so both are compiled only once.
 """
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
+from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
-from libs.postgres.pool import Connection
+from libs.postgres.pool import Connection, Pool, acquire
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Data = TypeVar("Data", bound="DataclassInstance")
 Row: TypeAlias = asyncpg.Record
+Source: TypeAlias = "Connection | Pool"
+Statement: TypeAlias = str | ClauseElement
 
 _DIALECT = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _cache: LRUCache[Any, Compiled] = LRUCache(500)
 
 
-async def fetch(connection: Connection, statement: ClauseElement, **params: Any) -> list[Row]:
-    """All rows. `params` are the values of the statement's `bindparam`s."""
-    sql, values = compiled(statement, params)
-    return await connection.fetch(sql, *values)
+async def fetch(source: Source, statement: Statement, *args: Any, **params: Any) -> list[Row]:
+    """All rows of a statement, which may be SQL with `$1` for each of `args`, or SQLAlchemy Core
+    with a `bindparam` for each of `params`.
+
+    On a pool the statement is a transaction of its own, and raises Unavailable.
+    """
+    sql, values = _parameters(statement, args, params)
+    async with _connection(source) as connection:
+        return await connection.fetch(sql, *values)
 
 
-async def fetchrow(connection: Connection, statement: ClauseElement, **params: Any) -> Row | None:
-    """The first row, or None."""
-    sql, values = compiled(statement, params)
-    return await connection.fetchrow(sql, *values)
+async def fetchrow(source: Source, statement: Statement, *args: Any, **params: Any) -> Row | None:
+    """The first row, or None. See `fetch`."""
+    sql, values = _parameters(statement, args, params)
+    async with _connection(source) as connection:
+        return await connection.fetchrow(sql, *values)
 
 
-async def fetchval(connection: Connection, statement: ClauseElement, **params: Any) -> Any:
-    """The first column of the first row, or None."""
-    sql, values = compiled(statement, params)
-    return await connection.fetchval(sql, *values)
+async def fetchval(source: Source, statement: Statement, *args: Any, **params: Any) -> Any:
+    """The first column of the first row, or None. See `fetch`."""
+    sql, values = _parameters(statement, args, params)
+    async with _connection(source) as connection:
+        return await connection.fetchval(sql, *values)
 
 
-async def execute(connection: Connection, statement: ClauseElement, **params: Any) -> str:
-    """Run a statement without rows. Returns its command tag, such as `UPDATE 3`."""
-    sql, values = compiled(statement, params)
-    return await connection.execute(sql, *values)
+async def execute(source: Source, statement: Statement, *args: Any, **params: Any) -> str:
+    """Run a statement without rows. Returns its command tag, such as `UPDATE 3`. See `fetch`."""
+    sql, values = _parameters(statement, args, params)
+    async with _connection(source) as connection:
+        return await connection.execute(sql, *values)
 
 
 def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, list[Any]]:
@@ -69,9 +86,31 @@ def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, lis
     return sql, [_processed(processors.get(name), values[name]) for name in names or ()]
 
 
+def row_as(kind: type[Data], row: Row, **values: Any) -> Data:
+    """A dataclass from the columns named as its fields; `values` are of fields without a column."""
+    names = (field.name for field in fields(kind) if field.name not in values)
+    return kind(**{name: row[name] for name in names}, **values)
+
+
+def values_for(table: Table, event: Any, **values: Any) -> dict[str, Any]:
+    """The values of columns named as fields of the event; `values` are of other columns."""
+    names = (name for name in table.columns.keys() if hasattr(event, name))  # noqa: SIM118
+    return {name: getattr(event, name) for name in names} | values
+
+
 def listed_texts(values: Iterable[str]) -> str:
     """`'a', 'b'` for a constant `IN (…)`. Values come from the code, never from a request."""
     return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _parameters(
+    statement: Statement, args: Sequence[Any], params: dict[str, Any]
+) -> tuple[str, Sequence[Any]]:
+    return (statement, args) if isinstance(statement, str) else compiled(statement, params)
+
+
+def _connection(source: Source) -> AbstractAsyncContextManager[Connection]:
+    return acquire(source) if isinstance(source, asyncpg.Pool) else nullcontext(source)
 
 
 def _processed(process: Any, value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Row-level security by tenant and rights of the application role, for migrations."""
 
 import re
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from libs.postgres.pool import SYSTEM
 
@@ -24,6 +24,9 @@ class Migration(Operations, Protocol):
 
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
+ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+Names: TypeAlias = tuple[str, ...]
 
 
 def application_role(service: str) -> str:
@@ -53,17 +56,55 @@ def enable_system_rls(op: Operations, table: str) -> None:
 
 
 def grant(op: Migration, table: str, *rights: str) -> None:
-    """Grant the service's application role `rights` on a table, for example `"SELECT"`."""
-    allowed = ", ".join(_plain(right.lower()).upper() for right in rights)
+    """Grant the service's application role `rights` on a table, for example `"SELECT"`; by default
+    to read and write its rows.
+    """
+    allowed = ", ".join(_plain(right.lower()).upper() for right in rights or ALL)
     op.execute(f"GRANT {allowed} ON {_plain(table)} TO {application_role(_service(op))}")
 
 
-def create(op: Operations, statements: Iterable[str], tables: Iterable[str], role: str) -> None:
-    """Run the statements, and let the role read and write the rows of the new tables."""
+def create_tables(
+    op: Migration, tables: Mapping[str, str], indexes: Iterable[str] = (), *, rights: Names = ()
+) -> None:
+    """Create tables of no tenant, from their names and `(…)` definitions, and their indexes.
+
+    The service's role may read and write the rows, or has only the `rights`. See also
+    `enable_system_rls`.
+    """
+    for table, definition in tables.items():
+        op.execute(f"CREATE TABLE {_plain(table)} {definition}")
+        grant(op, table, *rights)
+    for index in indexes:
+        op.execute(index)
+
+
+def create_tenant_tables(
+    op: Migration, tables: Mapping[str, str], indexes: Iterable[str] = (), *, rights: Names = ()
+) -> None:
+    """As `create_tables`, with row-level security by the column `tenant`."""
+    create_tables(op, tables, indexes, rights=rights)
+    for table in tables:
+        enable_tenant_rls(op, table)
+
+
+def create_sequence(op: Migration, name: str) -> None:
+    """Create a sequence of integers, from which the service's role takes the next ones."""
+    op.execute(f"CREATE SEQUENCE {_plain(name)} AS bigint")
+    op.execute(f"GRANT USAGE ON SEQUENCE {name} TO {application_role(_service(op))}")
+
+
+def drop_tables(op: Operations, *tables: str) -> None:
+    """Drop tables, the last one first."""
+    for table in reversed(tables):
+        op.execute(f"DROP TABLE {_plain(table)}")
+
+
+def create(op: Migration, statements: Iterable[str], *tables: str) -> None:
+    """Run the statements, and let the service's role read and write the rows of new `tables`."""
     for statement in statements:
         op.execute(statement)
     for table in tables:
-        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{role}"')
+        grant(op, table)
 
 
 def _add_policy(op: Operations, table: str, name: str, rule: str) -> None:

@@ -1,6 +1,6 @@
 """The tables that every service has, for the first migration of a new one."""
 
-from libs.eventsourcing.schema import TENANT_LENGTH, create_log, drop_log
+from libs.eventsourcing.schema import create_log, drop_log, limit_tenants
 from libs.http.revoked_sessions import create_revoked_sessions, drop_revoked_sessions
 from libs.messaging.inbox_schema import (
     create_inbox,
@@ -9,29 +9,25 @@ from libs.messaging.inbox_schema import (
     drop_subscriptions,
 )
 from libs.messaging.schema import RELAY, add_incarnations, drop_incarnations
-from libs.postgres.rls import Migration, application_role, create, enable_tenant_rls
+from libs.postgres.rls import Migration, create, drop_tables
 from libs.projections.schema import create_projections, drop_projections
 
 RELAY_TABLES = ("relay", "relay_heads")
-OF_TENANTS = ("events", "parked_events", "inbox")
 
 
-def create_service_schema(op: Migration, service: str) -> None:
+def create_service_schema(op: Migration) -> None:
     """Create log, relay, places of read models, inbox and revoked sessions in the schema.
 
     What names a tenant is under row-level security.
     """
-    role = application_role(service)
-    create_log(op, application_role=role)
-    op.execute(TENANT_LENGTH)
-    create(op, RELAY, RELAY_TABLES, role)
-    add_incarnations(op, application_role=role)
-    create_projections(op, application_role=role)
-    create_inbox(op, application_role=role)
-    create_subscriptions(op, application_role=role)
+    create_log(op)
+    limit_tenants(op)
+    create(op, RELAY, *RELAY_TABLES)
+    add_incarnations(op)
+    create_projections(op)
+    create_inbox(op)
+    create_subscriptions(op)
     create_revoked_sessions(op)
-    for table in OF_TENANTS:
-        enable_tenant_rls(op, table)
 
 
 def drop_service_schema(op: Migration) -> None:
@@ -41,6 +37,5 @@ def drop_service_schema(op: Migration) -> None:
     drop_inbox(op)
     drop_projections(op)
     drop_incarnations(op)
-    for table in reversed(RELAY_TABLES):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *RELAY_TABLES)
     drop_log(op)

@@ -12,6 +12,7 @@ import asyncpg
 from libs.eventsourcing.plan import LogPosition
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
+from libs.postgres import query
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
@@ -169,8 +170,7 @@ class Consistency:
         # Calls that come while the query runs need a later one: this one's snapshot may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with acquire(self._pool) as connection:
-            return _positions(await connection.fetch(_POSITIONS))
+        return _positions(await query.fetch(self._pool, _POSITIONS))
 
 
 def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:

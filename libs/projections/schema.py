@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Operations, create
+from libs.postgres.rls import Migration, Operations, create, drop_tables, enable_tenant_rls
 
 CHECKPOINTS: Final = """
 CREATE TABLE projection_checkpoints (
@@ -55,15 +55,12 @@ of one stream become visible out of order; without them it is those before `firs
 TABLES: Final = ("projection_checkpoints", "projections", "parked_events")
 
 
-def create_projections(op: Operations, *, application_role: str) -> None:
-    """Create the tables in the current schema, and grant the role access.
-
-    The caller must switch row-level security of `parked_events` on.
-    """
-    create(op, (CHECKPOINTS, PROJECTIONS, PARKED), TABLES, application_role)
+def create_projections(op: Migration) -> None:
+    """Create the tables in the current schema; parked events under row-level security."""
+    create(op, (CHECKPOINTS, PROJECTIONS, PARKED), *TABLES)
+    enable_tenant_rls(op, "parked_events")
 
 
 def drop_projections(op: Operations) -> None:
     """Undo `create_projections`."""
-    for table in reversed(TABLES):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)

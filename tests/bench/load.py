@@ -34,8 +34,9 @@ class Sender:
         self.statuses: Counter[str] = Counter()
         self.sent: list[tuple[str, float]] = []
 
-    async def send(self, body: Body, since: float) -> None:
-        """One request; its latency counts from `since` on the monotonic clock."""
+    async def send(self, body: Body, since: float) -> bool:
+        """One request; whether the answer was 200. Its latency counts from `since` on the monotonic
+        clock."""
         method = "GET" if body[1] is None else "POST"
         try:
             async with self._session.request(
@@ -47,6 +48,7 @@ class Sender:
             status = type(error).__name__
         self.statuses[status] += 1
         self.latencies.append((time.perf_counter() - since) * 1000)
+        return status == "200"
 
 
 class Gate:
@@ -80,6 +82,10 @@ class Gate:
             await asyncio.sleep(WATCH_SECONDS / 10)
         self.sent += events
 
+    def withdraw(self, events: int) -> None:
+        """These were refused: they never become visible, and must not hold up those behind."""
+        self.sent -= events
+
 
 async def closed(command: Command) -> dict[str, Any]:
     """`connections` clients, each sending once it was answered, until `count` or `seconds`."""
@@ -101,7 +107,8 @@ async def closed(command: Command) -> dict[str, Any]:
                 now = time.perf_counter()
                 if now > ends:
                     return
-                await sender.send(body, now)
+                if not await sender.send(body, now) and gate:
+                    gate.withdraw(size)
 
         await asyncio.gather(*(client() for _ in range(command["connections"])))
         seconds = time.perf_counter() - began

@@ -24,7 +24,7 @@ from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.postgres.pool import Pool, tenant_transaction
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
@@ -80,8 +80,7 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
     An expired key has a caller: check `Caller.is_over`. `pool` must be in system scope, for the key
     determines the tenant. Raises Unavailable.
     """
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
     return Caller(
@@ -98,8 +97,7 @@ async def is_revoked(pool: Pool, hashed: str) -> bool | None:
 
     `pool` must be in system scope. Raises Unavailable.
     """
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
     return None if row is None else row["revoked_at"] is not None
 
 
@@ -130,18 +128,8 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
 
 
 async def _insert(connection: Connection, tenant: str, issued: KeyIssued) -> None:
-    statement = insert(API_KEY).values(
-        tenant=tenant,
-        key_id=issued.key_id,
-        name=issued.name,
-        prefix=issued.prefix,
-        hash=issued.hash,
-        scopes=list(issued.scopes),
-        issued_at=issued.issued_at,
-        expires_at=issued.expires_at,
-        requests_per_minute=issued.requests_per_minute,
-    )
-    await query.execute(connection, statement)
+    values = query.values_for(API_KEY, issued, tenant=tenant, scopes=list(issued.scopes))
+    await query.execute(connection, insert(API_KEY).values(**values))
 
 
 async def _revoke(connection: Connection, tenant: str, revoked: KeyRevoked) -> None:
@@ -166,14 +154,4 @@ def projection() -> Projection[GatewayEvent]:
 
 
 def _key(row: query.Row) -> ApiKey:
-    return ApiKey(
-        key_id=row["key_id"],
-        name=row["name"],
-        prefix=row["prefix"],
-        scopes=tuple(row["scopes"]),
-        issued_at=row["issued_at"],
-        revoked_at=row["revoked_at"],
-        revoked_because=row["revoked_because"],
-        expires_at=row["expires_at"],
-        requests_per_minute=row["requests_per_minute"],
-    )
+    return query.row_as(ApiKey, row, scopes=tuple(row["scopes"]))

@@ -7,13 +7,14 @@ minutes after it expires, so that the device learns the outcome.
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import TIMESTAMP, Column, Integer, MetaData, Table, Text, Uuid, delete, select
+from sqlalchemy import TIMESTAMP, Column, Integer, MetaData, Table, Text, Uuid, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.pool import Pool, acquire
+from libs.postgres.retention import prune
 from services.gateway.device_grants.domain.grant import (
     SLOWER_SECONDS,
     Grant,
@@ -37,7 +38,6 @@ GRANT: Final = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
 )
 REMEMBERED: Final = timedelta(minutes=10)
-PRUNED_AT_ONCE: Final = 100
 
 
 async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
@@ -53,7 +53,7 @@ async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
         expires_at=grant.expires_at,
     )
     async with acquire(pool) as connection, connection.transaction():
-        await _prune(connection, now)
+        await prune(connection, "device_grant", "expires_at", now - REMEMBERED)
         inserted = new.on_conflict_do_nothing().returning(GRANT.c.device)
         return await query.fetchval(connection, inserted) is not None
 
@@ -64,8 +64,7 @@ async def find_waiting(pool: Pool, user_code_digest: str, now: datetime) -> Gran
     statement = select(GRANT).where(
         c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now
     )
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, statement)
+    row = await query.fetchrow(pool, statement)
     return _grant(row) if row is not None else None
 
 
@@ -78,8 +77,7 @@ async def claim(pool: Pool, user_code_digest: str, now: datetime) -> Grant | Non
         .values(answer=GrantStatus.ANSWERING)
         .returning(GRANT)
     )
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, claimed)
+    row = await query.fetchrow(pool, claimed)
     return _grant(row) if row is not None else None
 
 
@@ -88,8 +86,7 @@ async def set_status(
 ) -> None:
     """Set the status of a grant, and the tenant of the device. Raises Unavailable."""
     changed = GRANT.update().where(GRANT.c.device == device_digest)
-    async with acquire(pool) as connection:
-        await query.execute(connection, changed.values(answer=status, tenant=tenant))
+    await query.execute(pool, changed.values(answer=status, tenant=tenant))
 
 
 async def poll(
@@ -122,13 +119,6 @@ def _after(grant: Grant, verdict: Verdict, now: datetime) -> ClauseElement | Non
             return changed.values(polled_at=now, pause=grant.pause + SLOWER_SECONDS)
         case _:
             return None
-
-
-async def _prune(connection: Connection, now: datetime) -> None:
-    """Delete some old grants; locked ones are left for the next call."""
-    gone = select(GRANT.c.device).where(GRANT.c.expires_at <= now - REMEMBERED)
-    some = gone.limit(PRUNED_AT_ONCE).with_for_update(skip_locked=True)
-    await query.execute(connection, delete(GRANT).where(GRANT.c.device.in_(some)))
 
 
 def _grant(row: query.Row) -> Grant:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquire, tenant_transaction
+from libs.postgres.pool import Connection, Pool, tenant_transaction
 
 KEPT_FOR: Final = timedelta(hours=24)
 SWEEP_SECONDS: Final = 60.0
@@ -198,8 +198,7 @@ class IdempotencyStore:
         if self._now() < self._sweep_at:
             return
         self._sweep_at = self._now() + SWEEP_SECONDS
-        async with acquire(self._pool) as connection:
-            await query.execute(connection, SWEEP)
+        await query.execute(self._pool, SWEEP)
 
 
 async def _claim(connection: Connection, claim: Claim, deadline: timedelta) -> query.Row | None:

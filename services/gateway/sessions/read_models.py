@@ -23,7 +23,7 @@ from contracts.gateway import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquire
+from libs.postgres.pool import Pool
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.accounts.domain.realm import PLATFORM, Workspace
 
@@ -68,8 +68,7 @@ async def live_sessions(
     if workspace is not None:
         matching += [c.realm == workspace.realm, c.of_tenant == workspace.tenant]
     statement = select(SESSION).where(*matching).order_by(c.opened_at.desc(), c.session_id)
-    async with acquire(pool) as connection:
-        return [_row(row) for row in await query.fetch(connection, statement)]
+    return [_row(row) for row in await query.fetch(pool, statement)]
 
 
 async def last_logins(
@@ -84,8 +83,7 @@ async def last_logins(
         matching += [c.realm == workspace.realm, c.of_tenant == workspace.tenant]
     latest = func.max(c.opened_at).label("at")
     statement = select(c.account_id, latest).where(*matching).group_by(c.account_id)
-    async with acquire(pool) as connection:
-        return {row["account_id"]: row["at"] for row in await query.fetch(connection, statement)}
+    return {row["account_id"]: row["at"] for row in await query.fetch(pool, statement)}
 
 
 async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, datetime]:
@@ -93,8 +91,7 @@ async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, da
     c = SESSION.c
     mine = (c.tenant == PLATFORM, c.account_id == account_id, c.realm == realm)
     statement = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
-    async with acquire(pool) as connection:
-        rows = await query.fetch(connection, statement.group_by(c.of_tenant))
+    rows = await query.fetch(pool, statement.group_by(c.of_tenant))
     return {row["of_tenant"]: row["at"] for row in rows}
 
 
@@ -128,17 +125,10 @@ def projection() -> Projection[GatewayEvent]:
 
 
 def _insert_session(tenant: str, event: SessionOpened) -> ClauseElement:
-    return insert(SESSION).values(
-        tenant=tenant,
-        session_id=event.session_id,
-        account_id=event.account_id,
-        realm=event.realm,
-        of_tenant=event.tenant,
-        device=event.device,
-        opened_at=event.opened_at,
-        refreshed_at=event.opened_at,
-        expires_at=event.expires_at,
+    values = query.values_for(
+        SESSION, event, tenant=tenant, of_tenant=event.tenant, refreshed_at=event.opened_at
     )
+    return insert(SESSION).values(**values)
 
 
 def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> ClauseElement:
@@ -147,12 +137,4 @@ def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> Clau
 
 
 def _row(row: query.Row) -> SessionRow:
-    return SessionRow(
-        session_id=SessionId(row["session_id"]),
-        account_id=AccountId(row["account_id"]),
-        workspace=Workspace(row["realm"], row["of_tenant"]),
-        device=row["device"],
-        opened_at=row["opened_at"],
-        refreshed_at=row["refreshed_at"],
-        expires_at=row["expires_at"],
-    )
+    return query.row_as(SessionRow, row, workspace=Workspace(row["realm"], row["of_tenant"]))

@@ -1,7 +1,7 @@
 """Which events are in quarantine, and what was decided about them?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -24,7 +24,8 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, ScanQuarantined
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquire
+from libs.postgres.filters import Filters, eq
+from libs.postgres.pool import Pool
 from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection, by_stream
 
@@ -150,18 +151,17 @@ async def open_by_code(pool: Pool) -> Mapping[str, int]:
         .where(QUARANTINE.c.status == Status.OPEN, QUARANTINE.c.code.is_not(None))
         .group_by(QUARANTINE.c.code)
     )
-    async with acquire(pool) as connection:
-        return {row["code"]: row["number"] for row in await query.fetch(connection, statement)}
+    return {row["code"]: row["number"] for row in await query.fetch(pool, statement)}
 
 
 def _matching(filters: QuarantineFilter) -> ColumnElement[bool]:
     # A row without `received_at` is a decision that arrived before its event.
-    conditions = [QUARANTINE.c.tenant == filters.tenant, QUARANTINE.c.received_at.is_not(None)]
-    if filters.status is not None:
-        conditions.append(QUARANTINE.c.status == filters.status)
-    if filters.code is not None:
-        conditions.append(QUARANTINE.c.code == filters.code)
-    return and_(*conditions)
+    return and_(QUARANTINE.c.received_at.is_not(None), _FILTERS.where(asdict(filters)))
+
+
+_FILTERS: Final = Filters(
+    tenant=eq(QUARANTINE.c.tenant), status=eq(QUARANTINE.c.status), code=eq(QUARANTINE.c.code)
+)
 
 
 def _row_change(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Row] | None:

@@ -5,9 +5,11 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
+from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
+from libs.postgres.sequences import Sequence
 
-NEXT: Final = "SELECT nextval('device_number')"
+NUMBERS: Final = Sequence("device_number")
 TAKE: Final = """
 INSERT INTO device_name (tenant, owner, name, device_id) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, owner, name) DO NOTHING
@@ -26,13 +28,6 @@ DELETE FROM device_name WHERE tenant = $1 AND owner = $2 AND name = $3 AND devic
 """
 FRESH: Final = timedelta(seconds=30)
 """For this time after its reservation a name may belong to a device that is not in the log yet."""
-
-
-async def next_number(pool: Pool) -> int:
-    """The next number of a device; the sequence has gaps. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        number: int = await connection.fetchval(NEXT)
-    return number
 
 
 async def take_name(
@@ -56,8 +51,7 @@ async def take_over_name(
     pool: Pool, tenant: str, owner: UUID, name: str, *, of: DeviceId, device_id: DeviceId
 ) -> bool:
     """Move a name from the device `of`; False if that does not hold it now. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        moved = await connection.fetchval(TAKE_OVER, tenant, owner, name, of, device_id)
+    moved = await query.fetchval(pool, TAKE_OVER, tenant, owner, name, of, device_id)
     return moved is not None
 
 
@@ -65,5 +59,4 @@ async def release_name(
     pool: Pool, tenant: str, owner: UUID, name: str, device_id: DeviceId
 ) -> None:
     """Release a name; nothing if the device does not hold it. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute(RELEASE, tenant, owner, name, device_id)
+    await query.execute(pool, RELEASE, tenant, owner, name, device_id)

@@ -20,18 +20,16 @@ from libs.postgres.rls import application_role
 
 FIRST = '''
 """A box."""
-import sqlalchemy as sa
 from alembic import op
 from libs.postgres import rls
 
 revision, down_revision = "0001", None
 
 def upgrade():
-    op.create_table(
-        "box", sa.Column("tenant", sa.Text, nullable=False), sa.Column("code", sa.Text)
-    )
-    rls.enable_tenant_rls(op, "box")
-    rls.grant(op, "box", "SELECT", "INSERT")
+    box = "(tenant text NOT NULL, code text)"
+    index = "CREATE INDEX box_code ON box (code)"
+    rls.create_tenant_tables(op, {"box": box}, [index], rights=("SELECT", "INSERT"))
+    rls.create_sequence(op, "box_number")
 '''
 SECOND = '''
 """A count."""

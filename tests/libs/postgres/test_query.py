@@ -1,6 +1,7 @@
 """SQLAlchemy Core queries run by asyncpg."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,7 +28,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import InvalidRequestError
 
-from libs.postgres.query import compiled, execute, fetch, fetchrow, fetchval
+from libs.errors import Unavailable
+from libs.postgres.pool import Pool
+from libs.postgres.query import (
+    compiled,
+    execute,
+    fetch,
+    fetchrow,
+    fetchval,
+    row_as,
+    values_for,
+)
 
 BOX = Table(
     "box",
@@ -182,3 +193,43 @@ def test_a_shape_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled(question(2), {}) == (first, [2, "once"])
     with pytest.raises(AssertionError):
         compiled(question(2).limit(1), {})
+
+
+async def test_a_statement_runs_on_a_pool_as_on_a_connection(pool: Pool) -> None:
+    await execute(pool, CREATE)
+    await execute(pool, "INSERT INTO box (id, code) VALUES ($1, $2)", uuid4(), "a")
+
+    assert await fetchval(pool, "SELECT code FROM box WHERE code = $1", "a") == "a"
+    assert await fetchval(pool, select(BOX.c.code).where(BOX.c.code == bindparam("a")), a="a")
+    assert await fetchrow(pool, "SELECT 1 WHERE false") is None
+    assert [tuple(row) for row in await fetch(pool, "SELECT $1::int, $2::int", 1, 2)] == [(1, 2)]
+
+
+async def test_a_pool_whose_server_is_gone_is_unavailable(pool: Pool) -> None:
+    await pool.close()
+
+    with pytest.raises(Unavailable):
+        await fetchval(pool, "SELECT 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """A box as the code has it."""
+
+    code: str
+    amount: int
+    label: str = ""
+
+
+async def test_a_row_becomes_a_dataclass_and_an_event_becomes_values_by_their_names(
+    connection: Any,
+) -> None:
+    values = values_for(BOX, Packed(code="a", amount=2), id=(made := uuid4()))
+    assert values == {"id": made, "code": "a", "amount": 2}
+    await execute(connection, insert(BOX).values(**values))
+
+    row = await fetchrow(connection, select(BOX))
+
+    assert row is not None
+    assert row_as(Packed, row, label="x") == Packed(code="a", amount=2, label="x")
+    assert row_as(Packed, row, label="", amount=3).amount == 3

@@ -13,6 +13,7 @@ from contracts.gateway import EVENTS, GatewayEvent, LoginRefused, SessionRevoked
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
+from libs.postgres.locks import AdvisoryLock
 from libs.postgres.pool import acquire
 from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
@@ -23,7 +24,6 @@ from services.gateway.accounts.domain.realm import Role, Term, Workspace
 from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.read_models import account_tables
-from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import administration
 from services.gateway.api_keys import read_models as api_key

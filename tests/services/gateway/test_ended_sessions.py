@@ -14,9 +14,9 @@ from contracts.gateway import GatewayEvent, SessionOpened
 from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Appended
 from libs.eventsourcing.store import EventStore
+from libs.postgres.locks import AdvisoryLock
 from services.gateway.accounts.domain.realm import CHIEFS, SCOPES, Realm, Role, Workspace
 from services.gateway.accounts.handlers.identity import Identity, Profile
-from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import administration
 from services.gateway.administration.handlers.account import reset_password
 from services.gateway.sessions.handlers import session as sessions

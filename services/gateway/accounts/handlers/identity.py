@@ -12,15 +12,17 @@ import msgspec
 from contracts.gateway import AccountId, GatewayEvent
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.store import EventStore
+from libs.postgres.locks import AdvisoryLock
 from libs.postgres.pool import Pool
+from libs.postgres.sequences import Sequence
 from libs.security.passwords import Passwords
 from libs.security.sealing import Seal, derive_key
 from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, Term, Workspace
-from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.settings import Settings
 
+ACCOUNT_NUMBERS: Final = Sequence("account_number")
 NO_ACCOUNT: Final = AccountId(UUID(int=0))
 """The id of no account. It is loaded where none was found, so that both take equally long."""
 TermOf: TypeAlias = Callable[[Workspace, str], Term]

@@ -160,8 +160,7 @@ async def in_workspace(
 async def holders(pool: Pool, role: Role) -> Sequence[AccountId]:
     """The active accounts with this role."""
     matching = (OURS, ACCOUNT.c.active, *_in(role.workspace, (role.name,)))
-    async with acquire(pool) as connection:
-        rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
+    rows = await query.fetch(pool, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
 
 
@@ -170,8 +169,7 @@ async def workspaces(pool: Pool) -> Sequence[Workspace]:
     held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
         ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
     )
-    async with acquire(pool) as connection:
-        rows = await query.fetch(connection, held.distinct())
+    rows = await query.fetch(pool, held.distinct())
     return [Workspace(row["realm"], row["of_tenant"]) for row in rows]
 
 
@@ -224,16 +222,10 @@ async def _with_roles(connection: Connection, rows: Sequence[query.Row]) -> list
             workspace = Workspace(role["realm"], role["of_tenant"])
             roles[role["account_id"]].append(Role(workspace, role["role"]))
     return [
-        AccountRow(
-            account_id=AccountId(row["account_id"]),
-            number=row["number"],
-            sealed=row["sealed"],
-            has_password=row["has_password"],
-            active=row["active"],
+        query.row_as(
+            AccountRow,
+            row,
             roles=tuple(roles[row["account_id"]]),
-            opened_at=row["opened_at"],
-            changed_at=row["changed_at"],
-            removed_at=row["removed_at"],
             offers=tuple(offers[row["account_id"]]),
         )
         for row in rows
@@ -246,8 +238,7 @@ async def _offers_of(
     last_offers = select(OFFER).where(OFFER.c.tenant == PLATFORM, OFFER.c.account_id.in_(ids))
     offers: defaultdict[UUID, list[OfferRow]] = defaultdict(list)
     for row in await query.fetch(connection, last_offers) if ids else ():
-        names = ("role", "number", "sealed", "offered_at")
-        offer = Offer(**{name: row[name] for name in names})
+        offer = query.row_as(Offer, row)
         workspace = Workspace(row["realm"], row["of_tenant"])
         offers[row["account_id"]].append(OfferRow(workspace, offer, row["pending"]))
     return offers

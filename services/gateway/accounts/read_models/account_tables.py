@@ -5,9 +5,7 @@ Personal data is sealed as in the log, addresses are digests. `tenant` is the te
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -19,10 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    or_,
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.envelope import Envelope
 from contracts.gateway import (
@@ -41,6 +36,7 @@ from contracts.gateway import (
     RoleWithdrawn,
 )
 from libs.postgres import query
+from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection
 
 ACCOUNT: Final = Table(
@@ -93,132 +89,82 @@ ADDRESS: Final = Table(
 """One row for each owner that an address ever had."""
 
 
+SAVE_ROLE: Final = upsert(ROLE)
+SAVE_OFFER: Final = upsert(OFFER, insert_only="number")
+SAVE_ADDRESS: Final = upsert(ADDRESS, insert_only=("kind", "account_id"), either="released")
+
+
 async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]]) -> None:
     """See `Projection`. Accounts change rarely, so each event is one to three statements."""
     for envelope in batch:
-        for statement in _statements(envelope.tenant, envelope.event):
-            await query.execute(connection, statement)
+        await _project(connection, envelope.tenant, envelope.event)
 
 
-def _statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
+async def _project(connection: Connection, tenant: str, event: GatewayEvent) -> None:
     match event:
         case AccountOpened():
-            return [_insert_account(tenant, event)]
+            more = {"has_password": False, "active": True, "changed_at": event.opened_at}
+            row = query.values_for(ACCOUNT, event, tenant=tenant, **more)
+            await query.execute(connection, ACCOUNT.insert().values(**row))
         case AddressClaimed() | AddressReleased():
-            return [_upsert_address(tenant, event)]
-        case RoleGranted():
-            changed = _touch(tenant, event.account_id, event.granted_at)
-            return [_upsert_role(tenant, event), _answer_offer(tenant, event), changed]
-        case RoleWithdrawn():
-            changed = _touch(tenant, event.account_id, event.withdrawn_at)
-            return [_delete_role(tenant, event), changed]
+            # Facts arrive in any order: a released address stays released after its claim.
+            released = isinstance(event, AddressReleased)
+            row = query.values_for(ADDRESS, event, tenant=tenant, released=released)
+            await SAVE_ADDRESS.put(connection, [row])
         case RoleOffered():
-            return [_upsert_offer(tenant, event)]
+            row = query.values_for(OFFER, event, **_workspace(tenant, event), pending=True)
+            await SAVE_OFFER.put(connection, [row])
         case RoleOfferEnded():
-            return [_answer_offer(tenant, event)]
+            await _answer_offer(connection, tenant, event)
+        case RoleGranted():
+            row = query.values_for(ROLE, event, **_workspace(tenant, event))
+            await SAVE_ROLE.put(connection, [row])
+            await _answer_offer(connection, tenant, event)
+        case RoleWithdrawn():
+            gone = ROLE.delete().filter_by(**_workspace(tenant, event))
+            await query.execute(connection, gone)
         case _:
-            return _account_statements(tenant, event)
+            pass
+    if changes := _changes(event):
+        account_id = event.account_id  # type: ignore[union-attr]
+        changed = ACCOUNT.update().filter_by(tenant=tenant, account_id=account_id)
+        await query.execute(connection, changed.values(**changes))
 
 
-def _account_statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
+def _changes(event: GatewayEvent) -> dict[str, Any]:
+    """The changes of an account by an event; empty for events without any."""
     match event:
-        case PersonChanged(account_id=of, changed_at=at, sealed=sealed):
-            return [_touch(tenant, of, at, sealed=sealed)]
-        case PasswordSet(account_id=of):
+        case RoleGranted(granted_at=at) | RoleWithdrawn(withdrawn_at=at):
+            return {"changed_at": at}
+        case PersonChanged(changed_at=at, sealed=sealed):
+            return {"changed_at": at, "sealed": sealed}
+        case PasswordSet():
             # `changed_at` stays: a renewed hash is no change of the account.
-            return [_update(tenant, of, has_password=True)]
-        case AccountDeactivated(account_id=of, deactivated_at=at):
-            return [_touch(tenant, of, at, active=False)]
-        case AccountActivated(account_id=of, activated_at=at):
-            return [_touch(tenant, of, at, active=True)]
-        case AccountRemoved(account_id=of, removed_at=at):
-            return [_touch(tenant, of, at, active=False, removed_at=at)]
+            return {"has_password": True}
+        case AccountDeactivated(deactivated_at=at):
+            return {"changed_at": at, "active": False}
+        case AccountActivated(activated_at=at):
+            return {"changed_at": at, "active": True}
+        case AccountRemoved(removed_at=at):
+            return {"changed_at": at, "active": False, "removed_at": at}
         case _:
-            # Events of topics that this read model does not subscribe to.
-            return []
+            return {}
 
 
-def _insert_account(tenant: str, event: AccountOpened) -> ClauseElement:
-    return insert(ACCOUNT).values(
-        tenant=tenant,
-        account_id=event.account_id,
-        number=event.number,
-        sealed=event.sealed,
-        has_password=False,
-        active=True,
-        opened_at=event.opened_at,
-        changed_at=event.opened_at,
-    )
+def _workspace(
+    tenant: str, event: RoleGranted | RoleWithdrawn | RoleOffered | RoleOfferEnded
+) -> dict[str, Any]:
+    """The key of the account's role or offer in a workspace."""
+    return {
+        "tenant": tenant,
+        "account_id": event.account_id,
+        "realm": event.realm,
+        "of_tenant": event.tenant,
+    }
 
 
-def _touch(tenant: str, account_id: UUID, at: datetime, **values: Any) -> ClauseElement:
-    return _update(tenant, account_id, changed_at=at, **values)
-
-
-def _update(tenant: str, account_id: UUID, **values: Any) -> ClauseElement:
-    this_account = (ACCOUNT.c.tenant == tenant, ACCOUNT.c.account_id == account_id)
-    return ACCOUNT.update().where(*this_account).values(**values)
-
-
-def _upsert_role(tenant: str, event: RoleGranted) -> ClauseElement:
-    statement = insert(ROLE).values(
-        tenant=tenant,
-        account_id=event.account_id,
-        realm=event.realm,
-        of_tenant=event.tenant,
-        role=event.role,
-        granted_at=event.granted_at,
-    )
-    new = {"role": statement.excluded.role, "granted_at": statement.excluded.granted_at}
-    return statement.on_conflict_do_update(index_elements=[*ROLE.primary_key], set_=new)
-
-
-def _delete_role(tenant: str, event: RoleWithdrawn) -> ClauseElement:
-    return ROLE.delete().where(
-        ROLE.c.tenant == tenant,
-        ROLE.c.account_id == event.account_id,
-        ROLE.c.realm == event.realm,
-        ROLE.c.of_tenant == event.tenant,
-    )
-
-
-def _upsert_offer(tenant: str, event: RoleOffered) -> ClauseElement:
-    statement = insert(OFFER).values(
-        tenant=tenant,
-        account_id=event.account_id,
-        realm=event.realm,
-        of_tenant=event.tenant,
-        number=event.number,
-        role=event.role,
-        sealed=event.sealed,
-        offered_at=event.offered_at,
-        pending=True,
-    )
-    new = {name: statement.excluded[name] for name in ("role", "sealed", "offered_at", "pending")}
-    return statement.on_conflict_do_update(index_elements=[*OFFER.primary_key], set_=new)
-
-
-def _answer_offer(tenant: str, event: RoleGranted | RoleOfferEnded) -> ClauseElement:
-    this_offer = (
-        OFFER.c.tenant == tenant,
-        OFFER.c.account_id == event.account_id,
-        OFFER.c.realm == event.realm,
-        OFFER.c.of_tenant == event.tenant,
-    )
-    return OFFER.update().where(*this_offer).values(pending=False)
-
-
-def _upsert_address(tenant: str, event: AddressClaimed | AddressReleased) -> ClauseElement:
-    # Facts arrive in any order: a released address stays released if its claim arrives later.
-    statement = insert(ADDRESS).values(
-        tenant=tenant,
-        digest=event.digest,
-        generation=event.generation,
-        kind=event.kind,
-        account_id=event.account_id,
-        released=isinstance(event, AddressReleased),
-    )
-    released = or_(ADDRESS.c.released, statement.excluded.released)
-    return statement.on_conflict_do_update(
-        index_elements=[*ADDRESS.primary_key], set_={"released": released}
-    )
+async def _answer_offer(
+    connection: Connection, tenant: str, event: RoleGranted | RoleOfferEnded
+) -> None:
+    answered = OFFER.update().filter_by(**_workspace(tenant, event)).values(pending=False)
+    await query.execute(connection, answered)

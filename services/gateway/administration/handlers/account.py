@@ -24,6 +24,7 @@ from services.gateway.accounts.handlers.address import (
 )
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
+    ACCOUNT_NUMBERS,
     Identity,
     Profile,
     load,
@@ -33,7 +34,6 @@ from services.gateway.accounts.handlers.identity import (
     seal_password,
     seal_person,
 )
-from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.sessions.handlers.session import revoke_all
 
 
@@ -168,7 +168,7 @@ async def _open(
     hashed = await _hashed(identity, account_id, password, source or _source_of(str(actor)))
     command = OpenAccount(
         account_id=account_id,
-        number=await next_number(identity.pool),
+        number=await ACCOUNT_NUMBERS.next(identity.pool),
         person=seal_person(identity.seal, account_id, opening.person),
         password=hashed,
         roles=opening.roles,

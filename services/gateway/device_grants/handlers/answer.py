@@ -20,8 +20,13 @@ from services.gateway.accounts.domain.realm import PLATFORM, PLATFORM_WORKSPACE,
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.enrollment import fact_id
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
-from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, seal_person
-from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.accounts.handlers.identity import (
+    ACCOUNT_NUMBERS,
+    NO_ACCOUNT,
+    Identity,
+    load,
+    seal_person,
+)
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import AlreadyAnswered, GrantStatus
 from services.gateway.device_grants.handlers.grant import PendingDevice
@@ -155,7 +160,7 @@ async def _enrol(
     client, account_id, now = device.client, device.grant.account_id, identity.clock()
     command = OpenAccount(
         account_id=account_id,
-        number=await next_number(identity.pool),
+        number=await ACCOUNT_NUMBERS.next(identity.pool),
         person=seal_person(identity.seal, account_id, Person(name=device.name)),
         password=None,
         roles=(Role(client.workspace(tenant), client.role),),

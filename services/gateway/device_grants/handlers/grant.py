@@ -12,6 +12,8 @@ from contracts.gateway import AccountId, GatewayEvent, LoginRefused
 from libs.errors import RateLimit, TooManyRequests, Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact, new_event_id
+from libs.postgres import attempts
+from libs.postgres.pool import acquire
 from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
 from services.gateway.accounts.domain.realm import PLATFORM
 from services.gateway.accounts.handlers.identity import Identity
@@ -28,14 +30,12 @@ from services.gateway.device_grants.domain.grant import (
 )
 from services.gateway.doors.domain.network import network_of
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, open_session
-from services.gateway.sessions.stores import attempt_limit
 
-MOST_WRONG: Final = 10
-"""Wrong user codes per window in one browser: others behind its address are not affected."""
-MOST_WRONG_OF_NETWORK: Final = 60
-"""Wrong user codes per window in one network. With ten waiting devices, a day of attempts finds one
-with a probability of 3 in 100,000."""
-WRONG_WINDOW: Final = timedelta(minutes=1)
+BROWSER_LIMIT: Final = RateLimit(name="device-code", quota=10, window_seconds=60)
+"""Wrong user codes in one browser: others behind its address are not affected."""
+LIMIT: Final = RateLimit(name="device-code", quota=60, window_seconds=60)
+"""Wrong user codes in one network. With ten waiting devices, a day of attempts finds one with a
+probability of 3 in 100,000."""
 WRONG: Final = "device code by network"
 WRONG_OF_BROWSER: Final = "device code by browser"
 ATTEMPTS: Final = 5
@@ -118,25 +118,19 @@ async def find_by_user_code(
     """
     now, network = identity.clock(), network_of(address)
     network_digest = identity.seal.digest("network address", network)
-    counters = (
-        (WRONG_OF_BROWSER, identity.seal.digest("browser", f"{network} {browser}"), MOST_WRONG),
-        (WRONG, network_digest, MOST_WRONG_OF_NETWORK),
-    )
-    for kind, digest, most in counters:
-        over = await attempt_limit.take(
-            identity.pool, kind, digest, most=most, window=WRONG_WINDOW, now=now
-        )
-        if over is not None:
-            seconds = int(WRONG_WINDOW.total_seconds())
-            limit = RateLimit(name="device-code", quota=most, window_seconds=seconds)
-            raise TooManyRequests(retry_after_seconds=over, limit=limit)
+    browser_digest = identity.seal.digest("browser", f"{network} {browser}")
+    counters = (WRONG_OF_BROWSER, browser_digest, BROWSER_LIMIT), (WRONG, network_digest, LIMIT)
+    async with acquire(identity.pool) as connection:
+        over = await attempts.take(connection, counters, now)
+    if over is not None:
+        raise TooManyRequests(retry_after_seconds=over.retry_after, limit=over.limit)
     user_code_digest = identity.seal.digest("user code", user_code or "")
     grant = await device_grants.find_waiting(identity.pool, user_code_digest, now)
     if grant is None or user_code is None:
         await _record_wrong(identity, network_digest)
         return None
-    for kind, digest, _ in counters:
-        await attempt_limit.give_back(identity.pool, kind, digest)
+    async with acquire(identity.pool) as connection:
+        await attempts.give_back(connection, counters)
     return pending_device_of(identity, grant)
 
 

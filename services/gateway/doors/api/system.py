@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unavailable
 from libs.http.auth import public
 from libs.http.entity_tags import is_not_modified, strong_tag
-from libs.postgres.pool import acquire
+from libs.postgres import query
 from libs.security.tokens import jwks
 from services.gateway.context import Deps, Gateway
 
@@ -62,8 +62,7 @@ async def key_set(request: Request, gateway: Gateway) -> Response:
 async def database_answers(gateway: Deps) -> bool:
     """Whether the gateway's database answers."""
     try:
-        async with acquire(gateway.system) as connection:
-            await connection.execute("SELECT 1")
+        await query.execute(gateway.system, "SELECT 1")
     except Unavailable:
         return False
     return True

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from libs.postgres.rls import application_role, enable_tenant_rls, grant
+from libs.postgres.rls import create_sequence, create_tenant_tables, drop_tables
 
 revision = "0004"
 down_revision = "0003"
@@ -62,18 +62,11 @@ INDEXES = (
 
 def upgrade() -> None:
     """Create them, fenced by the tenant they stand under in the log, and the sequence."""
-    for table, columns in TABLES.items():
-        op.execute(f"CREATE TABLE {table} {columns}")
-        enable_tenant_rls(op, table)
-        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-    for index in INDEXES:
-        op.execute(index)
-    op.execute("CREATE SEQUENCE account_number")
-    op.execute(f"GRANT USAGE ON SEQUENCE account_number TO {application_role('gateway')}")
+    create_tenant_tables(op, TABLES, INDEXES)
+    create_sequence(op, "account_number")
 
 
 def downgrade() -> None:
     """Drop them. The tables can be rebuilt from the log; the sequence would count anew."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)
     op.execute("DROP SEQUENCE account_number")

@@ -6,11 +6,18 @@ reading all of them, and the read model of sessions follows by moments.
 
 from alembic import op
 
-from libs.postgres.rls import enable_system_rls, enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables, enable_system_rls
 
 revision = "0011_fences"
 down_revision = "0010_account_offer"
 
+BEGUN = """(
+    tenant text NOT NULL,
+    account_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    begun_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, account_id, session_id)
+)"""
 SYSTEM_TABLES = (
     "device_grant",
     "one_time_code",
@@ -22,17 +29,7 @@ SYSTEM_TABLES = (
 
 def upgrade() -> None:
     """Create it. What is no tenant's is seen in system scope only."""
-    op.execute(
-        """CREATE TABLE begun_session (
-            tenant text NOT NULL,
-            account_id uuid NOT NULL,
-            session_id uuid NOT NULL,
-            begun_at timestamptz NOT NULL,
-            PRIMARY KEY (tenant, account_id, session_id)
-        )"""
-    )
-    enable_tenant_rls(op, "begun_session")
-    grant(op, "begun_session", "SELECT", "INSERT", "DELETE")
+    create_tenant_tables(op, {"begun_session": BEGUN}, rights=("SELECT", "INSERT", "DELETE"))
     for table in SYSTEM_TABLES:
         enable_system_rls(op, table)
 

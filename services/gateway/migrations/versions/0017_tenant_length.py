@@ -1,20 +1,13 @@
 """A tenant is no longer in the log than it may be on the wire; rows of before stay as they are."""
 
-from typing import Final
+from functools import partial
 
 from alembic import op
 
-from libs.eventsourcing.schema import TENANT_LENGTH
+from libs.eventsourcing.schema import limit_tenants, unlimit_tenants
 
-revision: Final = "0017_tenant_length"
-down_revision: Final = "0015_revoked_sessions"
+revision = "0017_tenant_length"
+down_revision = "0015_revoked_sessions"
 
-
-def upgrade() -> None:
-    """Refuse longer ones from now on."""
-    op.execute(TENANT_LENGTH)
-
-
-def downgrade() -> None:
-    """Take them again."""
-    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")
+upgrade = partial(limit_tenants, op)
+downgrade = partial(unlimit_tenants, op)

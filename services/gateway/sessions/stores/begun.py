@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from contracts.gateway import AccountId, SessionId
+from libs.postgres import query
 from libs.postgres.pool import Pool, acquire, skip_session_reset
 from services.gateway.accounts.domain.realm import PLATFORM
 
@@ -54,6 +55,5 @@ async def of_account(pool: Pool, account_id: AccountId) -> Sequence[SessionId]:
     """The recorded sessions of the account, newest first. Some may never have been opened, or be
     over. Raises Unavailable.
     """
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(OF_ACCOUNT, PLATFORM, account_id)
+    rows = await query.fetch(pool, OF_ACCOUNT, PLATFORM, account_id)
     return [SessionId(row["session_id"]) for row in rows]

@@ -1,6 +1,6 @@
 """Networks from which an account has logged in before, as keyed digests.
 
-A network is remembered for 90 days after the last login, in the table of `attempt_limit`.
+A network is remembered for 90 days after the last login, in the table of `libs.postgres.attempts`.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from libs.postgres.pool import Connection, Pool, acquire, skip_session_reset
-from services.gateway.sessions.stores import attempt_limit
+from libs.postgres.retention import prune
 
 KIND: Final = "known network"
 KEPT_FOR: Final = timedelta(days=90)
@@ -46,7 +46,7 @@ async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
     async with acquire(pool) as connection:
         skip_session_reset(connection)
         await remember_on(connection, digests, now)
-        await attempt_limit.prune(connection, now)
+        await prune(connection, "one_time_count", "until", now)
 
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:

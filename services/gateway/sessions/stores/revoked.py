@@ -9,8 +9,9 @@ from typing import Any, Final
 from libs.http import revoked_sessions
 from libs.http.revocations import MARGIN, Revocations
 from libs.http.revoked_sessions import Loaded
+from libs.postgres import query
 from libs.postgres.doorbell import REVOKED, Doorbell
-from libs.postgres.pool import Pool, acquire
+from libs.postgres.pool import Pool
 from libs.process.context import Context
 from libs.process.periodic import Periodic
 from services.gateway.accounts.domain.realm import PLATFORM
@@ -61,7 +62,6 @@ async def load(pool: Pool, kept: timedelta, seen: str) -> Loaded:
     The age is 0: the gateway reads its own events, and is up to date whenever it can read.
     """
     loaded = await revoked_sessions.load(pool, seen)
-    async with acquire(pool) as connection:
-        rows: Sequence[Any] = await connection.fetch(_UNSTORED, PLATFORM, kept)
+    rows: Sequence[Any] = await query.fetch(pool, _UNSTORED, PLATFORM, kept)
     sessions: Mapping[str, datetime] = {row["session_id"]: row["revoked_at"] for row in rows}
     return replace(loaded, sessions={**sessions, **loaded.sessions}, age=timedelta())

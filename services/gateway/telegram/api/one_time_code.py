@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final, assert_never
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, StringConstraints
 
+from libs.errors import TooMany
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
 from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.domain.one_time_code import DeliveryMethod, Expired, Wrong
 from services.gateway.telegram.handlers import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeDelivery

@@ -13,7 +13,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from services.gateway.sessions.domain.allowance import Allowance, TooMany
+from libs.errors import RateLimit, TooMany
+
+
+def _limit(quota: int, **window: int) -> RateLimit:
+    seconds = int(timedelta(**window).total_seconds())
+    return RateLimit(name="one-time-code", quota=quota, window_seconds=seconds)
+
 
 LIFETIME: Final = timedelta(seconds=300)
 DIGITS: Final = 6
@@ -21,21 +27,21 @@ DIGITS: Final = 6
 
 TRIES: Final = 3
 """Wrong attempts after which a code is invalid."""
-TRIES_FROM_NETWORK: Final = Allowance(6, timedelta(minutes=15))
+TRIES_FROM_NETWORK: Final = _limit(6, minutes=15)
 """Attempts on one phone from one network."""
-TRIES_OF_NETWORK: Final = Allowance(30, timedelta(minutes=15))
+TRIES_OF_NETWORK: Final = _limit(30, minutes=15)
 """Attempts from one network on all phones that never logged in from it. Many people of a shop share
 an address."""
-DAILY_OF_STRANGERS: Final = Allowance(24, timedelta(days=1))
-DAILY_OF_KNOWN: Final = Allowance(15, timedelta(days=1))
-CONFIRMATIONS: Final = Allowance(3, timedelta(days=1))
+DAILY_OF_STRANGERS: Final = _limit(24, days=1)
+DAILY_OF_KNOWN: Final = _limit(15, days=1)
+CONFIRMATIONS: Final = _limit(3, days=1)
 """Confirmations by the owner; each grants one network `TRIES` further attempts."""
 CONFIRMED_FOR: Final = timedelta(minutes=15)
-REQUESTS: Final = Allowance(10, timedelta(seconds=60))
+REQUESTS: Final = _limit(10, seconds=60)
 """Codes requested for one phone from one network."""
-REQUESTS_OF_NETWORK: Final = Allowance(30, timedelta(seconds=60))
+REQUESTS_OF_NETWORK: Final = _limit(30, seconds=60)
 """Codes requested from one network for all phones that never logged in from it."""
-CONFIRMATION_REQUESTS: Final = Allowance(10, timedelta(hours=1))
+CONFIRMATION_REQUESTS: Final = _limit(10, hours=1)
 """Requests to confirm, for one phone: each is a message to its owner."""
 
 

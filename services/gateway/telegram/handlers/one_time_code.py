@@ -7,14 +7,13 @@ from typing import Final, TypeAlias, assert_never
 import structlog
 
 from libs.clock import Clock, utc_now
-from libs.errors import Unavailable
+from libs.errors import TooMany, Unavailable
 from libs.security import codes
 from libs.security.sealing import derive_key
 from services.gateway.accounts.domain import person
 from services.gateway.accounts.domain.shop import oldest_offer
 from services.gateway.accounts.handlers.address import find
 from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, person_of
-from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.settings import Settings, seal_keys
 from services.gateway.telegram.adapters import Bot, Failed, FailureReason, Sent
 from services.gateway.telegram.domain.bot_update import code_text, confirmation_text, masked

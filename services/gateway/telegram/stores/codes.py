@@ -20,18 +20,18 @@ from sqlalchemy import (
     Text,
     delete,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from libs.postgres import query
+from libs.errors import TooMany
+from libs.postgres import attempts, query
+from libs.postgres.attempts import Counter
 from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.retention import prune
 from libs.security import codes
 from libs.security.sealing import Seal
 from services.gateway.doors.domain.network import network_of
-from services.gateway.sessions.domain.allowance import TooMany
-from services.gateway.sessions.stores import attempt_limit, known_networks
-from services.gateway.sessions.stores.attempt_limit import Counter
+from services.gateway.sessions.stores import known_networks
 from services.gateway.telegram.domain.one_time_code import (
     CONFIRMATION_REQUESTS,
     CONFIRMATIONS,
@@ -61,7 +61,6 @@ CODE: Final = Table(
     Column("displayed", Boolean, nullable=False),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
 )
-PRUNED_AT_ONCE: Final = 100
 CONFIRMED: Final = "confirmed"
 NONCE_BYTES: Final = 4
 LOCK_PHONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('one-time code ' || $1, 0))"
@@ -121,7 +120,7 @@ class CodeStore:
         secret = code if code is not None else secrets.token_hex(16)
         async with acquire(self._pool) as connection, connection.transaction():
             requester = await self._requester(connection, phone, address, now)
-            if over := await attempt_limit.take_all(connection, requester.request_counters, now):
+            if over := await attempts.take(connection, requester.request_counters, now):
                 return over
             if not displayed and await _must_confirm(connection, requester, now):
                 return Unconfirmed()
@@ -129,7 +128,8 @@ class CodeStore:
             await _replace(
                 connection, requester, hashed, displayed=displayed, expires_at=now + LIFETIME
             )
-            await _prune(connection, now)
+            await prune(connection, "one_time_code", "expires_at", now)
+            await prune(connection, "one_time_count", "until", now)
         return None
 
     async def attempt(self, phone: str, code: str, *, address: str, now: datetime) -> Outcome:
@@ -141,7 +141,7 @@ class CodeStore:
             requester = await self._requester(connection, phone, address, now)
             # Attempts on a phone are serialised: they lock its codes and counters in any order.
             await connection.execute(LOCK_PHONE, requester.phone)
-            if over := await attempt_limit.take_all(connection, requester.attempt_counters, now):
+            if over := await attempts.take(connection, requester.attempt_counters, now):
                 return over
             row = await _code_of(connection, requester, now)
             # Compared even without a code, so that both take equally long.
@@ -168,10 +168,10 @@ class CodeStore:
         async with acquire(self._pool) as connection, connection.transaction():
             requester = await self._requester(connection, phone, address, now)
             counter: Counter = ("confirmation asked", requester.phone, CONFIRMATION_REQUESTS)
-            if over := await attempt_limit.take_all(connection, [counter], now):
+            if over := await attempts.take(connection, [counter], now):
                 return over
             kind = self._kind_of(nonce, telegram_id)
-            await attempt_limit.grant(connection, kind, requester.pair, now + CONFIRMED_FOR)
+            await attempts.grant(connection, kind, requester.pair, now + CONFIRMED_FOR)
         return nonce
 
     async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
@@ -179,13 +179,11 @@ class CodeStore:
         owner = self._seal.digest("telegram", str(telegram_id))
         async with acquire(self._pool) as connection, connection.transaction():
             kind = self._kind_of(nonce, telegram_id)
-            if (pair := await attempt_limit.redeem(connection, kind, now)) is None:
+            if (pair := await attempts.redeem(connection, kind, now)) is None:
                 return False
-            if await attempt_limit.take_all(
-                connection, [("confirmation", owner, CONFIRMATIONS)], now
-            ):
+            if await attempts.take(connection, [("confirmation", owner, CONFIRMATIONS)], now):
                 return False
-            await attempt_limit.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
+            await attempts.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
         return True
 
     def _kind_of(self, nonce: str, telegram_id: int) -> str:
@@ -206,15 +204,15 @@ class CodeStore:
 
 
 async def _must_confirm(connection: Connection, requester: _Requester, now: datetime) -> bool:
-    if await attempt_limit.used_up(connection, requester.daily_counter, now) is None:
+    if await attempts.used_up(connection, requester.daily_counter, now) is None:
         return False
-    return not await attempt_limit.has_granted(connection, CONFIRMED, requester.pair, TRIES, now)
+    return not await attempts.has_granted(connection, CONFIRMED, requester.pair, TRIES, now)
 
 
 async def _spend(connection: Connection, requester: _Requester, now: datetime) -> TooMany | None:
     """Count a guess for the day; after the limit, take one that the owner granted."""
-    over = await attempt_limit.take_all(connection, [requester.daily_counter], now)
-    if over and await attempt_limit.take_granted(connection, CONFIRMED, requester.pair, TRIES, now):
+    over = await attempts.take(connection, [requester.daily_counter], now)
+    if over and await attempts.take_granted(connection, CONFIRMED, requester.pair, TRIES, now):
         return None
     return over
 
@@ -252,15 +250,6 @@ async def _count_wrong(connection: Connection, requester: _Requester, network: s
 async def _use_up(connection: Connection, requester: _Requester, now: datetime) -> None:
     """Delete all codes of the phone, and take back the counted attempt."""
     await query.execute(connection, delete(CODE).where(CODE.c.subject == requester.phone))
-    for kind, who, _ in (*requester.attempt_counters, requester.daily_counter):
-        await attempt_limit.give_back_on(connection, kind, who)
+    counters = (*requester.attempt_counters, requester.daily_counter)
+    await attempts.give_back(connection, counters)
     await known_networks.remember_on(connection, [requester.pair], now)
-
-
-async def _prune(connection: Connection, now: datetime) -> None:
-    """Delete some expired codes; locked ones are left for the next call."""
-    c = CODE.c
-    over = select(c.subject, c.network).where(c.expires_at <= now).limit(PRUNED_AT_ONCE)
-    gone = tuple_(c.subject, c.network).in_(over.with_for_update(skip_locked=True))
-    await query.execute(connection, delete(CODE).where(gone))
-    await attempt_limit.prune(connection, now)

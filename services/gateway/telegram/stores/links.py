@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.retention import prune
 from libs.security.sealing import Seal
 
 _TABLES: Final = MetaData()
@@ -33,7 +34,6 @@ ONCE: Final = Table(
 )
 UPDATES_REMEMBERED: Final = timedelta(days=2)
 """Telegram repeats an update for one day at most."""
-PRUNED_AT_ONCE: Final = 100
 
 
 class TelegramLinks:
@@ -56,15 +56,14 @@ class TelegramLinks:
                 return False
             if phone is not None:
                 await self._link(connection, phone, telegram_id, now)
-            await _prune(connection, now)
+            await prune(connection, "telegram_once", "until", now)
         return True
 
     async def is_known(self, update_id: int, *, now: datetime) -> bool:
         """Whether the update was handled."""
         c = ONCE.c
         known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
-        async with acquire(self._pool) as connection:
-            return await query.fetchval(connection, known) is not None
+        return await query.fetchval(self._pool, known) is not None
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
         """Whether init data with this fingerprint is used for the first time (spec shop §2.4).
@@ -118,8 +117,7 @@ class TelegramLinks:
         )
 
     async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
-        async with acquire(self._pool) as connection:
-            row = await query.fetchrow(connection, select(LINK).where(column == digest))
+        row = await query.fetchrow(self._pool, select(LINK).where(column == digest))
         if row is None:
             return None
         content: Mapping[str, Any] = msgspec.json.decode(
@@ -140,10 +138,3 @@ async def _first(connection: Connection, what: str, until: datetime, now: dateti
         where=ONCE.c.until <= now,
     ).returning(ONCE.c.what)
     return await query.fetchval(connection, statement) is not None
-
-
-async def _prune(connection: Connection, now: datetime) -> None:
-    over = (select(ONCE.c.what).where(ONCE.c.until <= now).limit(PRUNED_AT_ONCE)).with_for_update(
-        skip_locked=True
-    )
-    await query.execute(connection, delete(ONCE).where(ONCE.c.what.in_(over)))

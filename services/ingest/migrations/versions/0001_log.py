@@ -6,7 +6,7 @@ from alembic import op
 
 from libs.eventsourcing.schema import create_log, drop_log
 from libs.messaging.schema import create_messaging, drop_messaging
-from libs.postgres.rls import application_role, enable_tenant_rls
+from libs.postgres.rls import enable_tenant_rls
 
 revision: Final = "0001"
 down_revision: Final = None
@@ -14,10 +14,9 @@ down_revision: Final = None
 
 def upgrade() -> None:
     """Create the log, fenced by tenant."""
-    role = application_role("ingest")
-    create_log(op, application_role=role)
-    create_messaging(op, application_role=role)
-    for table in ("events", "parked_streams", "parked"):
+    create_log(op)
+    create_messaging(op)
+    for table in ("parked_streams", "parked"):
         enable_tenant_rls(op, table)
 
 

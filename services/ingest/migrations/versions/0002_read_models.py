@@ -4,14 +4,13 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables, drop_tables
 
 revision: Final = "0002"
 down_revision: Final = "0001"
 
 TABLES: Final = {
-    "activity": """
-    CREATE TABLE activity (
+    "activity": """(
         tenant text NOT NULL,
         day date NOT NULL,
         operator text NOT NULL,
@@ -25,15 +24,13 @@ TABLES: Final = {
         last_box text NOT NULL,
         PRIMARY KEY (tenant, day, operator, client, city, kind)
     ) WITH (fillfactor = 70)""",
-    "presence": """
-    CREATE TABLE presence (
+    "presence": """(
         tenant text NOT NULL,
         operator text NOT NULL,
         last_seen_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, operator)
     ) WITH (fillfactor = 70)""",
-    "scan_log": """
-    CREATE TABLE scan_log (
+    "scan_log": """(
         tenant text NOT NULL,
         day date NOT NULL,
         scan_id uuid NOT NULL,
@@ -51,8 +48,7 @@ TABLES: Final = {
         skewed boolean NOT NULL,
         PRIMARY KEY (tenant, day, scan_id)
     )""",
-    "quarantine": """
-    CREATE TABLE quarantine (
+    "quarantine": """(
         tenant text NOT NULL,
         quarantine_id uuid NOT NULL,
         scan_id uuid,
@@ -79,15 +75,9 @@ INDEXES: Final = (
 
 def upgrade() -> None:
     """Create the tables, fenced by tenant."""
-    for table, definition in TABLES.items():
-        op.execute(definition)
-        enable_tenant_rls(op, table)
-        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-    for index in INDEXES:
-        op.execute(index)
+    create_tenant_tables(op, TABLES, INDEXES)
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    for table in TABLES:
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)

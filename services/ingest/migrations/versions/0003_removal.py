@@ -4,13 +4,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0003"
 down_revision: Final = "0002"
 
-REMOVAL: Final = """
-CREATE TABLE removal (
+REMOVAL: Final = """(
     tenant text NOT NULL,
     day date NOT NULL,
     scan_id uuid NOT NULL,
@@ -52,9 +51,7 @@ UNDONE: Final = (
 
 def upgrade() -> None:
     """Create the table, fenced by tenant, and let rows be removed."""
-    op.execute(REMOVAL)
-    enable_tenant_rls(op, "removal")
-    grant(op, "removal", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"removal": REMOVAL})
     for change in CHANGES:
         op.execute(change)
 

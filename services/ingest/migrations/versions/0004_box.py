@@ -4,13 +4,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0004"
 down_revision: Final = "0003"
 
-BOX: Final = """
-CREATE TABLE box (
+BOX: Final = """(
     tenant text NOT NULL,
     day date NOT NULL,
     client text NOT NULL,
@@ -31,9 +30,7 @@ CREATE TABLE box (
 
 def upgrade() -> None:
     """Create the table, fenced by tenant. It can be rebuilt from the log."""
-    op.execute(BOX)
-    enable_tenant_rls(op, "box")
-    grant(op, "box", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"box": BOX})
 
 
 def downgrade() -> None:

@@ -4,13 +4,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0007"
 down_revision: Final = "0006"
 
-TOTAL: Final = """
-CREATE TABLE activity_total (
+TOTAL: Final = """(
     tenant text NOT NULL,
     day date NOT NULL,
     dimension text NOT NULL,
@@ -58,9 +57,7 @@ LATEST: Final = "last_received_at DESC, last_at DESC, last_scan_id DESC"
 
 def upgrade() -> None:
     """Create the table, fenced by tenant, and fill it from the rows it adds up."""
-    op.execute(TOTAL)
-    enable_tenant_rls(op, "activity_total")
-    grant(op, "activity_total", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"activity_total": TOTAL})
     op.execute(HOLD)
     op.execute(FILL.format(latest=LATEST))
 

@@ -5,13 +5,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0009"
 down_revision: Final = "0008"
 
-NAME: Final = """
-CREATE TABLE operator_name (
+NAME: Final = """(
     tenant text NOT NULL,
     operator text NOT NULL,
     spelling text COLLATE "C" NOT NULL,
@@ -120,9 +119,7 @@ MERGE: Final[Sequence[str]] = (
 
 def upgrade() -> None:
     """Create the table, fenced by tenant; fill it, and let what is there come together."""
-    op.execute(NAME)
-    enable_tenant_rls(op, "operator_name")
-    grant(op, "operator_name", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"operator_name": NAME})
     op.execute(COMPARABLE)
     op.execute(HOLD)
     op.execute(FILL)

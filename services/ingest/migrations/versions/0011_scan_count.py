@@ -4,13 +4,12 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0011"
 down_revision: Final = "0010"
 
-COUNT: Final = """
-CREATE TABLE scan_count (
+COUNT: Final = """(
     tenant text NOT NULL,
     day date NOT NULL,
     minutes smallint NOT NULL,
@@ -37,9 +36,7 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 
 def upgrade() -> None:
     """Create the table, fenced by tenant, and count what is there."""
-    op.execute(COUNT)
-    enable_tenant_rls(op, "scan_count")
-    grant(op, "scan_count", "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, {"scan_count": COUNT})
     op.execute(HOLD)
     op.execute(FILL)
 

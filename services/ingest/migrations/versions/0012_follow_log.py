@@ -4,7 +4,6 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import application_role, enable_tenant_rls
 from libs.projections.adoption import adopt_read_models
 from libs.projections.schema import create_projections, drop_projections
 
@@ -14,8 +13,7 @@ down_revision: Final = "0011"
 
 def upgrade() -> None:
     """Create the tables, and give the read models that are there their places."""
-    create_projections(op, application_role=application_role("ingest"))
-    enable_tenant_rls(op, "parked_events")
+    create_projections(op)
     # It goes by the device's clock where it went by the time that counts.
     adopt_read_models(op, changed=["activity"])
 

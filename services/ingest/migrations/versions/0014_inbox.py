@@ -10,7 +10,6 @@ from libs.messaging.inbox_schema import (
     drop_inbox,
     drop_subscriptions,
 )
-from libs.postgres.rls import application_role, enable_tenant_rls
 
 revision: Final = "0014"
 down_revision: Final = "0013"
@@ -18,10 +17,8 @@ down_revision: Final = "0013"
 
 def upgrade() -> None:
     """Create the tables."""
-    role = application_role("ingest")
-    create_inbox(op, application_role=role)
-    enable_tenant_rls(op, "inbox")
-    create_subscriptions(op, application_role=role)
+    create_inbox(op)
+    create_subscriptions(op)
 
 
 def downgrade() -> None:

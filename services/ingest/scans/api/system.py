@@ -11,7 +11,8 @@ from prometheus_client import Gauge
 from libs.http.auth import public
 from libs.http.health import CheckResult, run_checks
 from libs.http.manifest import traffic, unpublished
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from libs.telemetry.metrics import exposition
 from services.ingest.context import Deps, Ingest
 
@@ -88,5 +89,4 @@ async def _count_quarantine(ingest: Deps) -> None:
 
 async def check_database(pool: Pool) -> CheckResult:
     """Whether the database answers; raises as `acquire`."""
-    async with acquire(pool) as connection:
-        return CheckResult(await connection.fetchval("SELECT true"))
+    return CheckResult(await query.fetchval(pool, "SELECT true"))

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam
 
+from libs.postgres.filters import Filters, eq
 from services.ingest.scans.domain.filter import FILTERS, ScanFilter
 
 
@@ -13,11 +14,9 @@ def condition(table: Table, scan_filter: ScanFilter, **columns: str) -> ColumnEl
     `columns` has the names of columns that differ from the names of their filters. Row-level
     security also restricts the tenant, but does not use the index.
     """
-    filters = {name: getattr(scan_filter, name) for name in filters_of(scan_filter)}
-    return and_(
-        table.c.tenant == scan_filter.tenant,
-        *(table.c[columns.get(name, name)] == value for name, value in filters.items()),
-    )
+    names = ("tenant", *FILTERS)
+    filters = Filters(**{name: eq(table.c[columns.get(name, name)]) for name in names})
+    return filters.where(values(scan_filter))
 
 
 def filters_of(scan_filter: ScanFilter) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 
 PUT: Final = """
 INSERT INTO handed (tenant, bridge_id, errand_id, operation_id, device_id, deadline_at, kind,
@@ -62,21 +63,18 @@ class AgentAssignment:
 
 async def put(pool: Pool, tenant: str, bridge_id: UUID, assignment: AgentAssignment) -> None:
     """Store a task before it is sent. A task that is sent again replaces the earlier one."""
-    async with acquire(pool) as connection:
-        await connection.execute(PUT, tenant, bridge_id, *astuple(assignment))
+    await query.execute(pool, PUT, tenant, bridge_id, *astuple(assignment))
 
 
 async def get(pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID) -> AgentAssignment | None:
     """The task of an agent with an id."""
-    async with acquire(pool) as connection:
-        row = await connection.fetchrow(GET, tenant, bridge_id, task_id)
+    row = await query.fetchrow(pool, GET, tenant, bridge_id, task_id)
     return None if row is None else AgentAssignment(**dict(row))
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
     """The kinds of the tasks that were assigned for an operation."""
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(KINDS, tenant, operation_id)
+    rows = await query.fetch(pool, KINDS, tenant, operation_id)
     return {row["kind"] for row in rows}
 
 
@@ -84,20 +82,17 @@ async def save_progress(
     pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID, done: int, total: int | None
 ) -> None:
     """Store the bytes that a task has transferred, of a total that may be unknown."""
-    async with acquire(pool) as connection:
-        await connection.execute(PROGRESS, tenant, bridge_id, task_id, done, total)
+    await query.execute(pool, PROGRESS, tenant, bridge_id, task_id, done, total)
 
 
 async def open_operations(
     pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID], *, grace: timedelta
 ) -> Sequence[OperationId]:
     """The operations of tasks that are not past their deadline by more than `grace`."""
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(OPEN, tenant, bridge_id, list(task_ids), grace)
+    rows = await query.fetch(pool, OPEN, tenant, bridge_id, list(task_ids), grace)
     return [OperationId(row["operation_id"]) for row in rows]
 
 
 async def remove(pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID]) -> None:
     """Delete tasks that have ended. Safe to repeat."""
-    async with acquire(pool) as connection:
-        await connection.execute(REMOVE, tenant, bridge_id, list(task_ids))
+    await query.execute(pool, REMOVE, tenant, bridge_id, list(task_ids))

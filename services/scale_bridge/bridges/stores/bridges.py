@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from services.scale_bridge.bridges.domain import SILENT_SECONDS, Heartbeat
 
 SET_OWNER: Final = """
@@ -61,8 +62,7 @@ async def set_owner(connection: Any, tenant: str, bridge_id: UUID, owner: UUID) 
 
 async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:
     """The account that enrolled an agent; None as long as that is unknown."""
-    async with acquire(pool) as connection:
-        owner: UUID | None = await connection.fetchval(OWNER, tenant, bridge_id)
+    owner: UUID | None = await query.fetchval(pool, OWNER, tenant, bridge_id)
     return owner
 
 
@@ -73,18 +73,16 @@ async def register_key(
 
     A stolen token is not enough to have passwords sealed to another key.
     """
-    async with acquire(pool) as connection:
-        return bool(await connection.fetchval(REGISTER_KEY, tenant, bridge_id, name, public_key))
+    return bool(await query.fetchval(pool, REGISTER_KEY, tenant, bridge_id, name, public_key))
 
 
 async def connect(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, program: str
 ) -> bytes | None:
     """Make a connection the current one of its agent; the agent's key, None without one."""
-    async with acquire(pool) as connection:
-        public_key: bytes | None = await connection.fetchval(
-            CONNECT, tenant, bridge_id, connection_id, program
-        )
+    public_key: bytes | None = await query.fetchval(
+        pool, CONNECT, tenant, bridge_id, connection_id, program
+    )
     return public_key
 
 
@@ -94,26 +92,22 @@ async def record_heartbeat(
     """Store a heartbeat of an agent, if it came over the current connection."""
     ago = beat.last_completed_seconds_ago
     since = None if ago is None else timedelta(seconds=ago)
-    async with acquire(pool) as connection:
-        await connection.execute(
-            HEARTBEAT, tenant, bridge_id, connection_id, beat.working, beat.completed, since
-        )
+    await query.execute(
+        pool, HEARTBEAT, tenant, bridge_id, connection_id, beat.working, beat.completed, since
+    )
 
 
 async def is_current(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> bool:
     """Whether the agent has opened no later connection."""
-    async with acquire(pool) as connection:
-        return bool(await connection.fetchval(CURRENT, tenant, bridge_id, connection_id))
+    return bool(await query.fetchval(pool, CURRENT, tenant, bridge_id, connection_id))
 
 
 async def disconnect(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
     """Mark an agent as disconnected, if this was its current connection."""
-    async with acquire(pool) as connection:
-        await connection.execute(DISCONNECT, tenant, bridge_id, connection_id)
+    await query.execute(pool, DISCONNECT, tenant, bridge_id, connection_id)
 
 
 async def list_owned(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
     """The agents that an account enrolled, by name."""
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(LIST, tenant, owner, timedelta(seconds=SILENT_SECONDS))
+    rows = await query.fetch(pool, LIST, tenant, owner, timedelta(seconds=SILENT_SECONDS))
     return [Bridge(**dict(row)) for row in rows]

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.shop_price import TakenPrice
 
@@ -47,8 +48,7 @@ async def latest(
     pool: Pool, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Snapshot | None:
     """The latest snapshot, or the latest of a revision up to `up_to`. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        row = await connection.fetchrow(LATEST, tenant, device_id, up_to)
+    row = await query.fetchrow(pool, LATEST, tenant, device_id, up_to)
     if row is None:
         return None
     catalogue = Catalogue(
@@ -68,23 +68,22 @@ async def save(pool: Pool, tenant: str, device_id: DeviceId, snapshot: Snapshot)
     Raises Unavailable.
     """
     catalogue = snapshot.catalogue
-    async with acquire(pool) as connection:
-        await connection.execute(
-            SAVE,
-            tenant,
-            device_id,
-            catalogue.revision,
-            snapshot.content,
-            snapshot.version,
-            catalogue.confirmed,
-            catalogue.since,
-            catalogue.valid,
-            catalogue.on_scale,
-            _encode(catalogue.taken).decode() if catalogue.taken else None,
-        )
+    await query.execute(
+        pool,
+        SAVE,
+        tenant,
+        device_id,
+        catalogue.revision,
+        snapshot.content,
+        snapshot.version,
+        catalogue.confirmed,
+        catalogue.since,
+        catalogue.valid,
+        catalogue.on_scale,
+        _encode(catalogue.taken).decode() if catalogue.taken else None,
+    )
 
 
 async def delete(pool: Pool, tenant: str, device_id: DeviceId) -> None:
     """Delete the snapshots of a removed device. Safe to repeat. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute(DELETE, tenant, device_id)
+    await query.execute(pool, DELETE, tenant, device_id)

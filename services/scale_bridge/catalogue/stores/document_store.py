@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from contracts.scale_bridge import DeviceId
+from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.driver.domain.document import Document, digest, products, serialize
 
@@ -66,8 +67,7 @@ async def get(pool: Pool, tenant: str, contents: Collection[str]) -> Mapping[str
     """The documents by their MD5, without missing ones. Raises Unavailable."""
     if not contents:
         return {}
-    async with acquire(pool) as connection:
-        rows = await connection.fetch(GET, tenant, list(contents))
+    rows = await query.fetch(pool, GET, tenant, list(contents))
     return {row["md5"]: await _read(row["file"]) for row in rows}
 
 

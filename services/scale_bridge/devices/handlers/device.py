@@ -124,7 +124,7 @@ async def register(context: Context, owner: UUID, given: Fields, metadata: Metad
     await _check_address(context, given["ip"], given["port"])
     bridge = given.get("bridge") or None
     await _check_bridge(context, metadata.tenant, owner, bridge)
-    number = await stores.next_number(context.system)
+    number = await stores.NUMBERS.next(context.system)
     device_id = device_id_of(number)
     sealed = context.settings.seal().seal(password, str(device_id))
     details = DeviceDetails(**{**given, "password": sealed, "bridge": bridge})

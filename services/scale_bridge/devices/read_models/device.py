@@ -228,4 +228,4 @@ async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
     """The devices with a due reminder, of all tenants that the connection can read."""
     until = today + timedelta(days=EARLIEST)
     rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
-    return [Due(**dict(row)) for row in rows]
+    return [query.row_as(Due, row) for row in rows]

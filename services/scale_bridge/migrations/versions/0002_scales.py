@@ -8,14 +8,14 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.leases import create_leases
+from libs.postgres.rls import create_sequence, create_tables, create_tenant_tables, drop_tables
 
 revision: Final = "0002_scales"
 down_revision: Final = "0001"
 
 TABLES: Final = {
-    "device": """
-    CREATE TABLE device (
+    "device": """(
         tenant text NOT NULL,
         device_id uuid NOT NULL,
         version bigint NOT NULL DEFAULT 0,
@@ -33,8 +33,7 @@ TABLES: Final = {
         confirmed bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (tenant, device_id)
     ) WITH (fillfactor = 70)""",
-    "operation": """
-    CREATE TABLE operation (
+    "operation": """(
         tenant text NOT NULL,
         operation_id uuid NOT NULL,
         version bigint NOT NULL DEFAULT 0,
@@ -56,8 +55,7 @@ TABLES: Final = {
         ended_at timestamptz,
         PRIMARY KEY (tenant, operation_id)
     ) WITH (fillfactor = 70)""",
-    "device_name": """
-    CREATE TABLE device_name (
+    "device_name": """(
         tenant text NOT NULL,
         owner uuid NOT NULL,
         name text NOT NULL,
@@ -65,8 +63,7 @@ TABLES: Final = {
         taken_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant, owner, name)
     )""",
-    "content": """
-    CREATE TABLE content (
+    "content": """(
         tenant text NOT NULL,
         md5 text NOT NULL,
         file bytea NOT NULL,
@@ -74,8 +71,7 @@ TABLES: Final = {
         created_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant, md5)
     )""",
-    "catalogue_copy": """
-    CREATE TABLE catalogue_copy (
+    "catalogue_copy": """(
         tenant text NOT NULL,
         device_id uuid NOT NULL,
         revision bigint NOT NULL,
@@ -88,8 +84,7 @@ TABLES: Final = {
         kept_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant, device_id, revision, content)
     )""",
-    "work": """
-    CREATE TABLE work (
+    "work": """(
         tenant text NOT NULL,
         operation_id uuid NOT NULL,
         device_id uuid NOT NULL,
@@ -100,8 +95,7 @@ TABLES: Final = {
         claimed_until timestamptz,
         PRIMARY KEY (tenant, operation_id)
     )""",
-    "last_shown": """
-    CREATE TABLE last_shown (
+    "last_shown": """(
         tenant text NOT NULL,
         device_id uuid NOT NULL,
         operation_id uuid NOT NULL,
@@ -111,14 +105,7 @@ TABLES: Final = {
 }
 
 SHARED: Final = {
-    "lease": """
-    CREATE TABLE lease (
-        endpoint text PRIMARY KEY,
-        holder text NOT NULL,
-        until timestamptz NOT NULL
-    ) WITH (fillfactor = 50)""",
-    "breaker": """
-    CREATE TABLE breaker (
+    "breaker": """(
         endpoint text PRIMARY KEY,
         failures integer NOT NULL,
         shut_until timestamptz
@@ -139,19 +126,13 @@ INDEXES: Final = (
 
 def upgrade() -> None:
     """Create the tables, those of tenants fenced."""
-    op.execute("CREATE SEQUENCE device_number AS bigint")
-    op.execute("GRANT USAGE ON SEQUENCE device_number TO tillstream_scale_bridge")
-    for table, definition in (TABLES | SHARED).items():
-        op.execute(definition)
-        if table in TABLES:
-            enable_tenant_rls(op, table)
-        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-    for index in INDEXES:
-        op.execute(index)
+    create_sequence(op, "device_number")
+    create_tenant_tables(op, TABLES, INDEXES)
+    create_leases(op)
+    create_tables(op, SHARED)
 
 
 def downgrade() -> None:
     """Drop the tables, losing the catalogues."""
-    for table in TABLES | SHARED:
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES, *SHARED, "lease")
     op.execute("DROP SEQUENCE device_number")

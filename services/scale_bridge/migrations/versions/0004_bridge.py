@@ -8,14 +8,13 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables, drop_tables
 
 revision: Final = "0004_bridge"
 down_revision: Final = "0003_twin"
 
 TABLES: Final = {
-    "bridge": """
-    CREATE TABLE bridge (
+    "bridge": """(
         tenant text NOT NULL,
         bridge_id uuid NOT NULL,
         owner uuid,
@@ -29,8 +28,7 @@ TABLES: Final = {
         completed_at timestamptz,
         PRIMARY KEY (tenant, bridge_id)
     ) WITH (fillfactor = 70)""",
-    "handed": """
-    CREATE TABLE handed (
+    "handed": """(
         tenant text NOT NULL,
         bridge_id uuid NOT NULL,
         errand_id uuid NOT NULL,
@@ -52,14 +50,10 @@ TABLES: Final = {
 
 def upgrade() -> None:
     """Create the tables, fenced by tenant."""
-    for table, definition in TABLES.items():
-        op.execute(definition)
-        enable_tenant_rls(op, table)
-        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
+    create_tenant_tables(op, TABLES)
     op.execute("CREATE INDEX handed_operation ON handed (tenant, operation_id)")
 
 
 def downgrade() -> None:
     """Drop them: every daemon's work ends as unknown."""
-    for table in reversed(TABLES.keys()):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)

@@ -8,14 +8,13 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import enable_tenant_rls, grant
+from libs.postgres.rls import create_tenant_tables, drop_tables
 
 revision: Final = "0008_price"
 down_revision: Final = "0007_reading"
 
 TABLES: Final = {
-    "price": """
-    CREATE TABLE price (
+    "price": """(
         tenant text NOT NULL,
         price_id uuid NOT NULL,
         article bigint NOT NULL,
@@ -27,8 +26,7 @@ TABLES: Final = {
         kept_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant, price_id)
     )""",
-    "price_delivery": """
-    CREATE TABLE price_delivery (
+    "price_delivery": """(
         tenant text NOT NULL,
         device_id uuid NOT NULL,
         plu text NOT NULL,
@@ -56,17 +54,11 @@ INDEXES: Final = (
 
 def upgrade() -> None:
     """Create the tables, fenced by tenant; copies of catalogues know the prices they have."""
-    for table, definition in TABLES.items():
-        op.execute(definition)
-        enable_tenant_rls(op, table)
-        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
-    for index in INDEXES:
-        op.execute(index)
+    create_tenant_tables(op, TABLES, INDEXES)
     op.execute("ALTER TABLE catalogue_copy ADD COLUMN taken jsonb")
 
 
 def downgrade() -> None:
     """Drop them: what scales are found to show counts again, whatever the shop said."""
     op.execute("ALTER TABLE catalogue_copy DROP COLUMN taken")
-    for table in reversed(TABLES.keys()):
-        op.execute(f"DROP TABLE {table}")
+    drop_tables(op, *TABLES)

@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import grant
+from libs.postgres.rls import create_tables
 
 revision: Final = "0009_pace"
 down_revision: Final = "0008_price"
@@ -12,13 +12,8 @@ down_revision: Final = "0008_price"
 
 def upgrade() -> None:
     """Create the table. Nothing of a tenant stands here: compare `lease` and `breaker`."""
-    op.execute("""
-        CREATE TABLE pace (
-            endpoint text PRIMARY KEY,
-            next_at timestamptz NOT NULL
-        ) WITH (fillfactor = 50)
-    """)
-    grant(op, "pace", "SELECT", "INSERT", "UPDATE", "DELETE")
+    definition = "(endpoint text PRIMARY KEY, next_at timestamptz NOT NULL) WITH (fillfactor = 50)"
+    create_tables(op, {"pace": definition})
 
 
 def downgrade() -> None:

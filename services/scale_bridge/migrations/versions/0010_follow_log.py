@@ -4,7 +4,6 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import application_role, enable_tenant_rls
 from libs.projections.adoption import adopt_read_models
 from libs.projections.schema import create_projections, drop_projections
 
@@ -14,8 +13,7 @@ down_revision: Final = "0009_pace"
 
 def upgrade() -> None:
     """Create the tables, and give the read models that are there their places."""
-    create_projections(op, application_role=application_role("scale_bridge"))
-    enable_tenant_rls(op, "parked_events")
+    create_projections(op)
     adopt_read_models(op)
 
 

@@ -1,21 +1,13 @@
 """The id and the incarnation of the log, and topics that are sent again."""
 
-from typing import Final
+from functools import partial
 
 from alembic import op
 
 from libs.messaging.schema import add_incarnations, drop_incarnations
-from libs.postgres.rls import application_role
 
-revision: Final = "0011_incarnation"
-down_revision: Final = "0010_follow_log"
+revision = "0011_incarnation"
+down_revision = "0010_follow_log"
 
-
-def upgrade() -> None:
-    """Every record says which log it is from, and since which restore."""
-    add_incarnations(op, application_role=application_role("scale_bridge"))
-
-
-def downgrade() -> None:
-    """Records say it no longer."""
-    drop_incarnations(op)
+upgrade = partial(add_incarnations, op)
+downgrade = partial(drop_incarnations, op)

@@ -9,7 +9,6 @@ from libs.messaging.inbox_schema import (
     create_subscriptions,
     drop_subscriptions,
 )
-from libs.postgres.rls import application_role
 
 revision: Final = "0012_subscriptions"
 down_revision: Final = "0011_incarnation"
@@ -17,7 +16,7 @@ down_revision: Final = "0011_incarnation"
 
 def upgrade() -> None:
     """Create the tables, and move the positions of readers of other services' topics there."""
-    create_subscriptions(op, application_role=application_role("scale_bridge"))
+    create_subscriptions(op)
     carry_over_subscriptions(op)
 
 

@@ -1,20 +1,13 @@
 """Which sessions are over, as API processes load it from their own database."""
 
-from typing import Final
+from functools import partial
 
 from alembic import op
 
 from libs.http.revoked_sessions import create_revoked_sessions, drop_revoked_sessions
 
-revision: Final = "0013_revoked_sessions"
-down_revision: Final = "0012_subscriptions"
+revision = "0013_revoked_sessions"
+down_revision = "0012_subscriptions"
 
-
-def upgrade() -> None:
-    """Create the tables, which the worker fills from what is published."""
-    create_revoked_sessions(op)
-
-
-def downgrade() -> None:
-    """Drop them; what was revoked stands in the gateway's log."""
-    drop_revoked_sessions(op)
+upgrade = partial(create_revoked_sessions, op)
+downgrade = partial(drop_revoked_sessions, op)

@@ -1,20 +1,13 @@
 """A tenant is no longer in the log than it may be on the wire; older rows stay as they are."""
 
-from typing import Final
+from functools import partial
 
 from alembic import op
 
-from libs.eventsourcing.schema import TENANT_LENGTH
+from libs.eventsourcing.schema import limit_tenants, unlimit_tenants
 
-revision: Final = "0015_tenant_length"
-down_revision: Final = "0013_revoked_sessions"
+revision = "0015_tenant_length"
+down_revision = "0013_revoked_sessions"
 
-
-def upgrade() -> None:
-    """Refuse longer tenants from now on."""
-    op.execute(TENANT_LENGTH)
-
-
-def downgrade() -> None:
-    """Accept longer tenants again."""
-    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")
+upgrade = partial(limit_tenants, op)
+downgrade = partial(unlimit_tenants, op)

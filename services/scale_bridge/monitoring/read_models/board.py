@@ -84,24 +84,7 @@ async def rows(connection: Any, tenant: str, *, owner: UUID | None = None) -> Se
 
 
 def _row(row: query.Row) -> BoardRow:
-    last = None
-    if row["ended_at"] is not None:
-        names = {"outcome": "outcome", "code": "code", "detail": "detail", "at": "ended_at"}
-        last = Ended(**{name: row[column] for name, column in names.items()})
-    return BoardRow(
-        device_id=DeviceId(row["device_id"]),
-        number=row["number"],
-        name=row["name"],
-        shop=row["shop"],
-        group=row["shop_group"],
-        next_verification=row["next_verification"],
-        facts=DeviceFacts(
-            valid=row["valid"],
-            revision=row["revision"],
-            confirmed=row["confirmed"],
-            caught=row["caught"],
-            caught_by=row["caught_by"] or "",
-            last=last,
-            last_exchange=row["last_exchange"],
-        ),
-    )
+    last = None if row["ended_at"] is None else query.row_as(Ended, row, at=row["ended_at"])
+    more = {"caught_by": row["caught_by"] or "", "last": last}
+    facts = query.row_as(DeviceFacts, row, **more, pending=0)
+    return query.row_as(BoardRow, row, group=row["shop_group"], facts=facts)

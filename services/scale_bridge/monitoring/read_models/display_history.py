@@ -25,6 +25,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
+from libs.postgres import query
 from libs.postgres.upsert import insert_missing, upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
@@ -182,14 +183,8 @@ async def at(
     if row is None or row["verified_at"] is None:
         return None
     written_at = row["written_at"]
-    return Answer(
-        product=_product(row["product"]),
-        since=row["since"],
-        until=row["until"],
-        verified_at=row["verified_at"],
-        next_verified_at=row["next_verified_at"],
-        certain=written_at is None or written_at <= row["verified_at"],
-    )
+    certain = written_at is None or written_at <= row["verified_at"]
+    return query.row_as(Answer, row, product=_product(row["product"]), certain=certain)
 
 
 async def history(
@@ -208,15 +203,7 @@ async def history(
     """
     position = before or (None, None)
     rows = await connection.fetch(HISTORY, tenant, device_id, plu, limit, ended_after, *position)
-    return [
-        Interval(
-            product=_product(row["product"]),
-            since=row["since"],
-            until=row["until"],
-            operation_id=row["operation_id"],
-        )
-        for row in rows
-    ]
+    return [query.row_as(Interval, row, product=_product(row["product"])) for row in rows]
 
 
 def _product(text: str | None) -> Mapping[str, Any] | None:

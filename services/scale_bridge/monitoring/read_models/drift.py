@@ -25,6 +25,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
+from libs.postgres import query
 from libs.projections.projection import Connection, Projection, by_stream
 from services.scale_bridge.catalogue.domain.displayed_fields import (
     DISPLAYED_FIELDS,
@@ -168,14 +169,15 @@ async def differences(
 
     If the scale was never read, these are all products.
     """
+    rows = await connection.fetch(LIST, tenant, [device_id], limit, after)
     return [
-        Difference(
-            plu=row["plu"],
+        query.row_as(
+            Difference,
+            row,
             desired=_decoded(row["desired"]),
             displayed=_decoded(row["displayed"]),
-            revision=row["revision"],
         )
-        for row in await connection.fetch(LIST, tenant, [device_id], limit, after)
+        for row in rows
     ]
 
 

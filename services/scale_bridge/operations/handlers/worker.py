@@ -22,6 +22,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED
+from libs.postgres.leases import Leases
 from libs.process.concurrency import reraise_cancellation
 from libs.process.lifecycle import Task
 from services.scale_bridge.catalogue.stores import document_store
@@ -39,7 +40,6 @@ from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
 from services.scale_bridge.transfer.stores import rate_limits
 from services.scale_bridge.transfer.stores.breakers import Breakers
-from services.scale_bridge.transfer.stores.leases import Leases
 from services.scale_bridge.transfer.stores.rate_limits import RateLimits
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 
 GET: Final = "SELECT shown FROM last_shown WHERE tenant = $1 AND device_id = $2"
 SAVE: Final = """
@@ -27,8 +28,7 @@ async def get(
     pool: Pool, tenant: str, device_id: DeviceId, address: str
 ) -> Mapping[str, Mapping[str, Any]]:
     """The displayed fields of every product, by its key; empty if nothing was read at `address`."""
-    async with acquire(pool) as connection:
-        stored = await connection.fetchval(GET, tenant, device_id)
+    stored = await query.fetchval(pool, GET, tenant, device_id)
     if stored is None:
         return {}
     readback = msgspec.json.decode(stored, type=_Readback)
@@ -45,5 +45,4 @@ async def save(
 ) -> None:
     """Store what an operation read at an address, `ip:port`. Safe to repeat."""
     stored = msgspec.json.encode(_Readback(address=address, products=products))
-    async with acquire(pool) as connection:
-        await connection.execute(SAVE, tenant, device_id, operation_id, stored)
+    await query.execute(pool, SAVE, tenant, device_id, operation_id, stored)

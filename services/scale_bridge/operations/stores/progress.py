@@ -9,7 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import OperationId
-from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Connection, Pool
 
 SAVE: Final = """
 UPDATE work SET moved = given.moved, total = given.total
@@ -42,8 +43,7 @@ async def save(pool: Pool, holder: str, progress: Mapping[OperationId, Transferr
     """Store the progress of jobs that `holder` has claimed. Raises Unavailable."""
     done = [one.done for one in progress.values()]
     total = [one.total for one in progress.values()]
-    async with acquire(pool) as connection:
-        await connection.execute(SAVE, holder, list(progress), done, total)
+    await query.execute(pool, SAVE, holder, list(progress), done, total)
 
 
 async def get(connection: Connection, tenant: str, operation_id: UUID) -> Transferred | None:

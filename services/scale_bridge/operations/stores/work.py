@@ -11,7 +11,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from services.scale_bridge.context import Context
 
 PUT: Final = """
@@ -83,60 +84,52 @@ class WorkQueue:
 
     async def put(self, job: Job, bridge: UUID | None, not_before: datetime) -> None:
         """Add a job, which is not claimed before a moment. Safe to repeat."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(
-                PUT,
-                job.tenant,
-                job.operation_id,
-                job.device_id,
-                bridge,
-                not_before,
-                job.deadline_at,
-            )
+        await query.execute(
+            self._pool,
+            PUT,
+            job.tenant,
+            job.operation_id,
+            job.device_id,
+            bridge,
+            not_before,
+            job.deadline_at,
+        )
 
     async def claim(
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
         """Claim jobs that are free, or whose claim has run out."""
-        async with acquire(self._pool) as connection:
-            rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
-        return [Job(**dict(row)) for row in rows]
+        rows = await query.fetch(self._pool, CLAIM, holder, self._length, bridge, now, limit)
+        return [query.row_as(Job, row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
         """Claim free jobs of all bridges that are past their deadline."""
-        async with acquire(self._pool) as connection:
-            rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
-        return [Job(**dict(row)) for row in rows]
+        rows = await query.fetch(self._pool, OVERDUE, holder, self._length, now, limit)
+        return [query.row_as(Job, row) for row in rows]
 
     async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:
         """Seconds until a job may be claimed, below 0 if one may be now; None without jobs."""
-        async with acquire(self._pool) as connection:
-            due: float | None = await connection.fetchval(DUE, bridge, now)
+        due: float | None = await query.fetchval(self._pool, DUE, bridge, now)
         return due
 
     async def renew(self, holder: str, operations: Collection[OperationId]) -> None:
         """Extend claims of `holder`."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(RENEW, holder, self._length, list(operations))
+        await query.execute(self._pool, RENEW, holder, self._length, list(operations))
 
     async def later(self, tenant: str, operation_id: OperationId, seconds: float) -> None:
         """Release a claim and put the job off for so many seconds."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(LATER, tenant, operation_id, timedelta(seconds=seconds))
+        await query.execute(self._pool, LATER, tenant, operation_id, timedelta(seconds=seconds))
 
     async def done(self, tenant: str, operation_id: OperationId) -> None:
         """Remove the job of an operation that has ended. Safe to repeat."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(REMOVE, tenant, operation_id)
+        await query.execute(self._pool, REMOVE, tenant, operation_id)
 
     async def of_device(self, tenant: str, device_id: DeviceId) -> Sequence[OperationId]:
         """The operations of a device that have not ended."""
-        async with acquire(self._pool) as connection:
-            rows = await connection.fetch(OF_DEVICE, tenant, device_id)
+        rows = await query.fetch(self._pool, OF_DEVICE, tenant, device_id)
         return [OperationId(UUID(str(row["operation_id"]))) for row in rows]
 
     async def count(self) -> int:
         """The number of jobs."""
-        async with acquire(self._pool) as connection:
-            number: int = await connection.fetchval(COUNT)
+        number: int = await query.fetchval(self._pool, COUNT)
         return number

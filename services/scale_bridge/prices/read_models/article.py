@@ -7,10 +7,11 @@ from uuid import UUID
 
 import msgspec
 
+from libs.postgres import query
 from services.scale_bridge.catalogue.domain.displayed_fields import DisplayedFields
 
 SOLD: Final = """
-SELECT device.number, device.name, desired.plu, desired.fields::text AS fields
+SELECT device.number, device.name AS device, desired.plu, desired.fields::text AS fields
 FROM desired JOIN device USING (tenant, device_id)
 WHERE desired.tenant = $1 AND desired.code = ANY($2::text[]) AND device.owner = $3
     AND device.number IS NOT NULL AND NOT device.removed
@@ -33,12 +34,4 @@ async def sold(
 ) -> Sequence[Sold]:
     """The products with these codes on an owner's scales, by the scale's number and the PLU."""
     rows = await connection.fetch(SOLD, tenant, list(codes), owner, limit)
-    return [
-        Sold(
-            number=row["number"],
-            device=row["name"],
-            plu=row["plu"],
-            fields=msgspec.json.decode(row["fields"]),
-        )
-        for row in rows
-    ]
+    return [query.row_as(Sold, row, fields=msgspec.json.decode(row["fields"])) for row in rows]

@@ -166,7 +166,7 @@ async def missed(
 ) -> Sequence[Missed]:
     """Products without a price that became valid, or was stored, after `since`; of all tenants."""
     rows = await connection.fetch(MISSED, since, now, limit)
-    return [Missed(**dict(row)) for row in rows]
+    return [query.row_as(Missed, row) for row in rows]
 
 
 _OWN: Final = """
@@ -292,24 +292,7 @@ async def price_of(connection: Any, tenant: str, price_id: UUID) -> Price | None
 
 
 def _row(row: query.Row) -> DeliveryRow:
-    names = ("number", "name", "plu", "changed", "revision", "sending_at", "applied_at")
-    return DeliveryRow(
-        **{name: row[name] for name in (*names, "overridden_by", "displayed_price")},
-        facts=_facts(row),
-    )
-
-
-def _facts(row: query.Row) -> DeliveryFacts:
-    transfer = None
-    if row["stage"] is not None:
-        names = ("stage", "outcome", "code", "detail", "ended_at")
-        transfer = Transfer(**{name: row[name] for name in names})
-    return DeliveryFacts(
-        sold=row["sold"],
-        moved=row["overridden_by"] == BY_MOVE,
-        transfer=transfer,
-        **{
-            name: row[name]
-            for name in ("taken_at", "overridden_at", "verified_at", "seen_otherwise")
-        },
-    )
+    transfer = query.row_as(Transfer, row) if row["stage"] is not None else None
+    moved = row["overridden_by"] == BY_MOVE
+    facts = query.row_as(DeliveryFacts, row, moved=moved, transfer=transfer)
+    return query.row_as(DeliveryRow, row, facts=facts)

@@ -101,23 +101,9 @@ async def idle_devices(connection: Any, now: datetime) -> Sequence[IdleDevice]:
 
 
 def _device(row: query.Row) -> IdleDevice:
-    health = Health(
-        device_id=row["device_id"],
-        tried=_last(row, ""),
-        transfer=_last(row, "transfer_"),
-        ended_at=row["latest_ended_at"],
-        **{
-            name: row[name]
-            for name in ("valid", "dirty", "unsent", "read_at", "silent_at", "failures")
-        },
-    )
-    return IdleDevice(
-        tenant=row["tenant"],
-        device_id=DeviceId(row["device_id"]),
-        ip=row["ip"],
-        port=row["port"],
-        health=health,
-    )
+    last = {"tried": _last(row, ""), "transfer": _last(row, "transfer_")}
+    health = query.row_as(Health, row, ended_at=row["latest_ended_at"], **last)
+    return query.row_as(IdleDevice, row, health=health)
 
 
 def _last(row: query.Row, prefix: str) -> PastOperation | None:

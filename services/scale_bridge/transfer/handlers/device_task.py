@@ -72,7 +72,7 @@ class ProgressListener(Protocol):
 
 
 class DeviceLeases(Protocol):
-    """Exclusive leases on devices, see `stores.leases.Leases`."""
+    """Exclusive leases on devices, see `libs.postgres.leases.Leases`."""
 
     seconds: float
 

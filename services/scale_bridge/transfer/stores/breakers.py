@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from libs.clock import Clock
+from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire
 from services.scale_bridge.context import Context
 from services.scale_bridge.driver.domain.address import Endpoint
@@ -68,8 +69,7 @@ class Breakers:
 
     async def reset(self, endpoint: Endpoint) -> None:
         """Close the breaker: the scale at the endpoint may be another one."""
-        async with acquire(self._pool) as connection:
-            await connection.execute(FORGET, str(endpoint))
+        await query.execute(self._pool, FORGET, str(endpoint))
 
 
 async def _load(connection: Connection, endpoint: Endpoint, *, lock: bool = False) -> Breaker:

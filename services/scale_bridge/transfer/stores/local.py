@@ -18,7 +18,7 @@ from services.scale_bridge.transfer.domain.breaker import (
 
 
 class LocalLeases:
-    """See `leases.Leases`. A lease in memory does not expire."""
+    """See `libs.postgres.leases.Leases`. A lease in memory does not expire."""
 
     seconds = 60.0
 

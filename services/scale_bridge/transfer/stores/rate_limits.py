@@ -6,7 +6,8 @@ The weakest scales need about a second between two connections: each connection 
 from datetime import timedelta
 from typing import Final
 
-from libs.postgres.pool import Pool, acquire
+from libs.postgres import query
+from libs.postgres.pool import Pool
 from services.scale_bridge.driver.domain.address import Endpoint
 
 CONNECTION_SECONDS: Final = 1.0
@@ -31,12 +32,10 @@ class RateLimits:
         """Reserve the next connection; returns the seconds to wait for it. Raises Unavailable."""
         if not self._interval:
             return 0.0
-        async with acquire(self._pool) as connection:
-            wait: timedelta = await connection.fetchval(RESERVE, str(endpoint), self._interval)
+        wait: timedelta = await query.fetchval(self._pool, RESERVE, str(endpoint), self._interval)
         return wait.total_seconds()
 
 
 async def tidy(pool: Pool) -> None:
     """Delete the rows of scales without a connection in the last hour. Raises Unavailable."""
-    async with acquire(pool) as connection:
-        await connection.execute(FORGET)
+    await query.execute(pool, FORGET)

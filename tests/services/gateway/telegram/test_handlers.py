@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from libs.errors import Unavailable
+from libs.errors import TooMany, Unavailable
 from libs.postgres.pool import Pool
 from libs.security import codes
 from libs.testing.clock import NOON
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.bot.handlers import OutgoingReply, send
-from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.adapters import Bot
 from services.gateway.telegram.domain.bot_update import Keyboard, Reply
 from services.gateway.telegram.domain.init_data import TelegramCaller

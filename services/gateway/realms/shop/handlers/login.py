@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from contracts.gateway import AccountId, ShopRegistered
-from libs.errors import NotFound, Unauthenticated
+from libs.errors import NotFound, TooMany, Unauthenticated
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.accounts.domain.realm import Realm, Workspace
@@ -27,7 +27,6 @@ from services.gateway.realms.shop.handlers.shop import (
     shop_of,
 )
 from services.gateway.realms.shop.handlers.staff import NotStaff, remember_telegram
-from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.handlers.login import record_refusal
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit
 from services.gateway.telegram.domain.init_data import TelegramCaller

@@ -26,13 +26,13 @@ from services.gateway.accounts.domain.shop import oldest_offer, workspace_of_sho
 from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
+    ACCOUNT_NUMBERS,
     Identity,
     Loaded,
     load,
     person_of,
     seal_person,
 )
-from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.administration.handlers.administration import has_another
 from services.gateway.realms.shop.domain import (
     Invitation,
@@ -97,7 +97,7 @@ async def invite(
         command = OfferRole(
             account_id=account_id,
             role=Role(workspace, shop_role.name),
-            number=await next_number(identity.pool),
+            number=await ACCOUNT_NUMBERS.next(identity.pool),
             sealed=seal_invitation(identity, account_id, tenant, invitation),
             now=identity.clock(),
         )

@@ -20,8 +20,7 @@ from services.gateway.accounts.domain.shop import tenant_of, workspace_of_shop
 from services.gateway.accounts.domain.shop_role import ADMIN
 from services.gateway.accounts.handlers.address import AddressTaken, find
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
-from services.gateway.accounts.handlers.identity import Identity
-from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.accounts.handlers.identity import ACCOUNT_NUMBERS, Identity
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.realms.shop.domain import (
     FOUNDER,
@@ -78,7 +77,7 @@ async def register_shop(
     """
     known = await find(identity, people.phone(phone))
     account_id = known or AccountId(new_event_id())
-    number = await next_number(identity.pool)
+    number = await ACCOUNT_NUMBERS.next(identity.pool)
     shop = ShopRegistered(
         number=number,
         tenant=tenant_of(number),

@@ -11,7 +11,7 @@ from httpx import AsyncClient
 from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
 from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.device_grants.api.page import STYLE
-from services.gateway.device_grants.handlers.grant import MOST_WRONG, MOST_WRONG_OF_NETWORK
+from services.gateway.device_grants.handlers.grant import BROWSER_LIMIT, LIMIT
 from services.gateway.sessions.read_models import live_sessions
 from tests.services.gateway.device import (
     ASK,
@@ -39,6 +39,7 @@ from tests.services.gateway.harness import (
 )
 
 SESSIONS = "/api/v1/sessions"
+MOST_WRONG, MOST_WRONG_OF_NETWORK = BROWSER_LIMIT.quota, LIMIT.quota
 
 
 async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(

@@ -27,12 +27,10 @@ from services.gateway.device_grants.domain.grant import (
     verdict_of,
 )
 from services.gateway.doors.domain.network import network_of
-from services.gateway.sessions.domain.allowance import too_many
 from services.gateway.telegram.domain.one_time_code import (
     CONFIRMATIONS,
     DAILY_OF_KNOWN,
     DAILY_OF_STRANGERS,
-    REQUESTS,
     TRIES,
     DeliveryMethod,
     delivery_method_for,
@@ -203,12 +201,7 @@ def test_a_code_has_six_plain_digits(text: str) -> None:
     assert not is_code(text)
 
 
-def test_a_refusal_for_too_many_tries_says_when_to_come_back() -> None:
-    assert too_many(REQUESTS, NOW + timedelta(seconds=1.2), NOW).retry_after == 2
-    assert too_many(REQUESTS, NOW, NOW).retry_after == 1
-
-
 def test_in_a_day_which_touches_two_windows_a_phone_is_guessed_less_than_a_hundred_times() -> None:
-    confirmed = CONFIRMATIONS.most * TRIES
+    confirmed = CONFIRMATIONS.quota * TRIES
 
-    assert 2 * (DAILY_OF_STRANGERS.most + DAILY_OF_KNOWN.most + confirmed) < 100
+    assert 2 * (DAILY_OF_STRANGERS.quota + DAILY_OF_KNOWN.quota + confirmed) < 100

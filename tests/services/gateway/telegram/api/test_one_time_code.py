@@ -232,7 +232,7 @@ async def test_after_many_guesses_the_owner_confirms_a_new_network_in_telegram(d
     anna = await door.linked()
     await door.log_in(anna)
     sent = [
-        await guessed_elsewhere(door, anna) for _ in range(DAILY_OF_STRANGERS.most // TRIES + 1)
+        await guessed_elsewhere(door, anna) for _ in range(DAILY_OF_STRANGERS.quota // TRIES + 1)
     ]
     assert ["/login_" in text for text in sent] == [False] * (len(sent) - 1) + [True]
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from libs.errors import TooMany
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import LIFETIME, Verdict
 from services.gateway.device_grants.stores import REMEMBERED
-from services.gateway.sessions.domain.allowance import TooMany
-from services.gateway.sessions.stores import attempt_limit
 from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
     REQUESTS,
@@ -153,9 +152,9 @@ async def test_a_network_slows_only_itself(context: CodeDriver) -> None:
     )
     await context.request()
 
-    assert guesses == TRIES_FROM_NETWORK.most
+    assert guesses == TRIES_FROM_NETWORK.quota
     assert isinstance(await context.attempt(address=home), TooMany)
-    most = TRIES_OF_NETWORK.most
+    most = TRIES_OF_NETWORK.quota
     assert Counter(type(one) for one in others) == {Expired: most, TooMany: 50 - most}
     # Whoever was there before is there still, and elsewhere as well.
     assert await context.log_in(shop) == Verified()
@@ -182,7 +181,7 @@ async def test_no_day_sees_a_hundred_guesses_and_no_hour_a_locked_out_owner(
             guesses += [context.clock()] * TRIES * new
         context.clock.advance(minutes=59)
 
-    assert len(guesses) > DAILY_OF_STRANGERS.most
+    assert len(guesses) > DAILY_OF_STRANGERS.quota
     assert max(sum(at <= one < at + day for one in guesses) for at in guesses) < 100
 
 
@@ -238,12 +237,10 @@ async def test_the_code_of_one_phone_opens_no_other(context: CodeDriver) -> None
 
 async def test_ten_requests_a_minute_of_a_phone_from_one_network(context: CodeDriver) -> None:
     eve = some_address()
-    requests = [context.request(OTHER, address=eve) for _ in range(REQUESTS.most)]
+    requests = [context.request(OTHER, address=eve) for _ in range(REQUESTS.quota)]
     assert set(await asyncio.gather(*requests)) == {None}
 
-    assert await context.request(OTHER, address=eve) == TooMany(
-        retry_after=60, limit=REQUESTS.limit
-    )
+    assert await context.request(OTHER, address=eve) == TooMany(retry_after=60, limit=REQUESTS)
     assert await context.log_in(some_address()) == Verified()
     context.clock.advance(seconds=60)
     assert await context.request(address=eve) is None
@@ -255,7 +252,7 @@ async def test_one_address_asks_for_so_many_phones_and_no_more(context: CodeDriv
 
     refused = [over for over in await asyncio.gather(*requests) if over is not None]
 
-    assert len(refused) == 40 - REQUESTS_OF_NETWORK.most
+    assert len(refused) == 40 - REQUESTS_OF_NETWORK.quota
 
 
 async def test_the_rows_give_away_no_phone_address_or_code(context: CodeDriver, pool: Pool) -> None:
@@ -307,32 +304,3 @@ async def test_a_code_shows_one_device_is_expired_for_a_while_and_then_forgotten
         pool, replace(grant, device_digest="next", user_code_digest="next"), clock()
     )
     assert await poll() is Verdict.WORTHLESS
-
-
-async def take(pool: Pool, name: str, clock: Clock, *, most: int) -> int | None:
-    window = timedelta(minutes=15)
-    return await attempt_limit.take(pool, "test", name, most=most, window=window, now=clock())
-
-
-async def test_tries_count_from_the_first_and_end_with_the_window(pool: Pool, clock: Clock) -> None:
-    anna = [await take(pool, "anna", clock, most=2) for _ in range(4)]
-    clock.advance(seconds=60)
-    waits = await take(pool, "anna", clock, most=2)
-    boris = await take(pool, "boris", clock, most=2)
-    clock.advance(minutes=15)
-
-    assert anna == [None, None, 900, 900]
-    assert (waits, boris) == (840, None)
-    assert await take(pool, "anna", clock, most=2) is None
-
-
-async def test_a_right_try_is_given_back(pool: Pool, clock: Clock) -> None:
-    for _ in range(5):
-        assert await take(pool, "vera", clock, most=1) is None
-        await attempt_limit.give_back(pool, "test", "vera")
-
-
-async def test_concurrent_attempts_do_not_exceed_the_limit(pool: Pool, clock: Clock) -> None:
-    taken = await asyncio.gather(*(take(pool, "mob", clock, most=3) for _ in range(10)))
-
-    assert taken.count(None) == 3

@@ -10,7 +10,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create log, relay, places of read models, inbox and revoked sessions."""
-    create_service_schema(op, "bakery")
+    create_service_schema(op)
 
 
 def downgrade() -> None:

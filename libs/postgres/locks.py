@@ -1,4 +1,4 @@
-"""Advisory locks that serialise decisions on several accounts."""
+"""Advisory locks that serialise decisions across streams."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,0 +1,16 @@
+"""Sequences of integers, the ids of objects at doors without UUIDs."""
+
+from libs.postgres import query
+from libs.postgres.pool import Pool
+
+
+class Sequence:
+    """A sequence that `libs.postgres.rls.create_sequence` created."""
+
+    def __init__(self, name: str) -> None:
+        self._next = f"SELECT nextval('{name}')"
+
+    async def next(self, pool: Pool) -> int:
+        """A new number; numbers may be skipped. Raises Unavailable."""
+        number: int = await query.fetchval(pool, self._next)
+        return number

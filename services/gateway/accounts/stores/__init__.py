@@ -1,1 +1,0 @@
-"""The sequence of account numbers, and advisory locks."""
