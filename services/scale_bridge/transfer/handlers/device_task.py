@@ -11,13 +11,13 @@ from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.address import Endpoint, Policy
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
-from services.scale_bridge.transfer.domain.breaker import Verdict
 from services.scale_bridge.transfer.domain.failure_texts import (
     sentence,
     sentence_of,
     with_unknown_outcome,
 )
 from services.scale_bridge.transfer.domain.kinds import Kind, Outcome, broken_off
+from services.scale_bridge.transfer.stores.breakers import CircuitBreakers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,14 +85,6 @@ class RateLimiter(Protocol):
     """The rate of connections to a scale, see `stores.rate_limits.RateLimits`."""
 
     async def reserve(self, endpoint: Endpoint) -> float: ...
-
-
-class CircuitBreakers(Protocol):
-    """Circuit breakers, see `stores.breakers.Breakers`."""
-
-    async def remaining(self, endpoint: Endpoint) -> float: ...
-    async def allow(self, endpoint: Endpoint) -> Verdict: ...
-    async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,8 @@ from services.scale_bridge.transfer.handlers.device_task import (
     RateLimiter,
 )
 from services.scale_bridge.transfer.handlers.perform import perform
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.breakers import LocalBreakers
+from services.scale_bridge.transfer.stores.local import LocalLeases, LocalRateLimits
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS, RateLimits
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
