@@ -74,8 +74,8 @@ class RemovalRecorded:
 
     `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are those of all removed
     items, empty where they differ; `code` and `reason` are for people. `operator` is empty if no
-    name was given. `request` is the digest of the request under an idempotency key, None without
-    one.
+    name was given. `request` is, in earlier events, the digest of a request with an idempotency
+    key; None otherwise.
     """
 
     removal_id: UUID

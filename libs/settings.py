@@ -1,11 +1,12 @@
 """Settings, read from the environment once, at start, and checked as a whole."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +41,18 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+def checked(check: Callable[[str], object]) -> AfterValidator:
+    """For fields whose text, secret or not, must pass `check`, which raises ValueError."""
+
+    def validate(value: Any) -> Any:
+        if value is not None:
+            check(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        return value
+
+    return AfterValidator(validate)
+
 
 Dsn = Annotated[SecretStr, AfterValidator(_postgres_url)]
 """The URL of a Postgres database. Masked, because it may contain a password."""
@@ -117,6 +130,24 @@ class ServiceSettings(Settings):
         if info.data.get("profile") == "test" and not _is_loopback(value):
             raise ValueError("must be a loopback address in the profile test")
         return value
+
+
+def _zone(text: str) -> None:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
+
+
+class TimeZoneSettings(BaseModel):
+    """The settings of a service whose days begin at midnight somewhere."""
+
+    timezone: Annotated[str, checked(_zone)] = "Europe/Moscow"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of days."""
+        return ZoneInfo(self.timezone)
 
 
 def _is_loopback(host: str) -> bool:

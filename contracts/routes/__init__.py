@@ -2,8 +2,7 @@
 
 `<service>.json` is generated from the routes themselves: `python -m services.<service> routes`. A
 route has a method, `(websocket)` for WebSockets; a path, in which `{}` is one segment; the scope it
-requires, null if it is public; and its rate class. A `slow` route waits for something outside, an
-`idempotent` one may be repeated under one `Idempotency-Key`.
+requires, null if it is public; and its rate class. A `slow` route waits for something outside.
 """
 
 import json
@@ -12,8 +11,7 @@ from typing import Any
 
 
 def published(service: str) -> list[dict[str, Any]]:
-    """The routes of a service, in the order in which it tries them."""
-    routes: list[dict[str, Any]] = json.loads(
-        files(__name__).joinpath(f"{service}.json").read_text(encoding="utf-8")
-    )
+    """The routes of a service, in the order in which it tries them; none before it has any."""
+    file = files(__name__).joinpath(f"{service}.json")
+    routes: list[dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.is_file() else []
     return routes

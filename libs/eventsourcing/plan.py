@@ -5,6 +5,7 @@ Pure, and shared by all logs, so that they follow the same rules.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeAlias
 from uuid import UUID
 
@@ -165,12 +166,8 @@ def plan(
             planned.outcomes.append(request)
         else:
             planned.outcomes.append(_plan_append(request, versions, ids, planned))
-    planned.rows.sort(key=_fact_key if only_facts else _sort_key)
+    planned.rows.sort(key=_fact_key if only_facts else attrgetter("sort_key"))
     return planned
-
-
-def _sort_key(row: Row) -> tuple[bool, str, str, int, int]:
-    return row.sort_key
 
 
 def _fact_key(row: Row) -> int:

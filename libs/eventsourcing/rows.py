@@ -1,9 +1,8 @@
 """The columns of the log's table, and the conversion between its rows and events."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -73,25 +72,3 @@ def recorded_events(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
             recorded_at,
         ) in rows
     ]
-
-
-def text_row(event: RecordedEvent) -> tuple[Any, ...]:
-    """The row of `TEXT_COLUMNS` of an event."""
-    return (
-        event.position,
-        str(event.xid),
-        str(event.event_id),
-        event.metadata.tenant,
-        event.stream,
-        event.version,
-        event.type,
-        event.schema_version,
-        event.data.decode(),
-        metadata_json(event.metadata).decode(),
-        _moment(event.occurred_at),
-        _moment(event.recorded_at),
-    )
-
-
-def _moment(moment: datetime) -> str:
-    return f'"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}"'

@@ -59,17 +59,6 @@ def create_log(op: Migration) -> None:
     enable_tenant_rls(op, "events")
 
 
-def drop_log(op: Operations) -> None:
-    """Undo `create_log`, losing every event."""
-    op.execute("DROP TABLE events")
-    op.execute("DROP FUNCTION refuse_change()")
-
-
 def limit_tenants(op: Operations) -> None:
     """Refuse tenants longer than on the wire from now on."""
     op.execute(TENANT_LENGTH)
-
-
-def unlimit_tenants(op: Operations) -> None:
-    """Undo `limit_tenants`."""
-    op.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")

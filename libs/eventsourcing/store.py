@@ -1,6 +1,6 @@
 """The event store: a log whose events are the dataclasses of a contract."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -68,18 +68,10 @@ class EventStore(Generic[Event]):
     The consistency tokens of appends are collected, see `tokens.collecting`.
     """
 
-    def __init__(
-        self,
-        log: Log,
-        codec: Codec[Event],
-        *,
-        clock: Clock = utc_now,
-        new_id: Callable[[], UUID] = new_event_id,
-    ) -> None:
+    def __init__(self, log: Log, codec: Codec[Event], *, clock: Clock = utc_now) -> None:
         self.log = log
         self.codec = codec
         self._clock = clock
-        self._new_id = new_id
 
     async def read(self, tenant: str, stream: str) -> History[Event]:
         """The versioned events of a stream, oldest first; none at version 0 if it is unknown."""
@@ -145,7 +137,7 @@ class EventStore(Generic[Event]):
         return self.codec.decode(recorded.type, recorded.schema_version, recorded.data)
 
     def _id(self, command_id: UUID | None, number: int) -> UUID:
-        return uuid5(command_id, str(number)) if command_id else self._new_id()
+        return uuid5(command_id, str(number)) if command_id else new_event_id()
 
     def _new(self, event: Event, now: datetime, event_id: UUID) -> NewEvent:
         name, version, data = self.codec.encode(event)

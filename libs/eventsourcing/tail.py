@@ -27,6 +27,16 @@ class Cursor:
     after_position: int = 0
     complete: bool = True
 
+    @classmethod
+    def of(cls, row: Any) -> "Cursor":
+        """The cursor in a row with its fields, the snapshots as texts."""
+        return cls(
+            published=Snapshot.parse(row["published"]),
+            target=Snapshot.parse(row["target"]),
+            after_position=row["after_position"],
+            complete=row["complete"],
+        )
+
     def includes(self, xid: int, position: int) -> bool:
         """Whether the event at `position`, written by transaction `xid`, is before this cursor."""
         if self.complete:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -167,16 +166,17 @@ class Feed(Generic[State]):
 class StreamHub:
     """The live queries of a process. Nothing is loaded while there are no viewers.
 
-    One task waits for the doorbell of the read models and loads the queries that have viewers.
+    One task waits for the doorbell of the read models and loads the queries that have viewers. The
+    gauge counts the streams.
     """
 
     def __init__(
-        self, doorbell: Doorbell, settings: StreamSettings, service: str, positions: Positions
+        self, doorbell: Doorbell, settings: StreamSettings, positions: Positions, gauge: Gauge
     ) -> None:
         self.settings = settings
         self.viewers = 0
         self._positions = positions
-        self._gauge = _gauge(service)
+        self._gauge = gauge
         self._name = secrets.token_hex(4)
         self._created = 0
         self._feeds: dict[Hashable, Feed[Any]] = {}
@@ -331,8 +331,3 @@ class EventStream(Response):
                 sent_at = time()
             if number == feed.number:
                 await feed.wait_changed(min(CHECK_SECONDS, every))
-
-
-@cache
-def _gauge(service: str) -> Gauge:
-    return Gauge(f"{service}_streams", "Streams that are being watched")

@@ -1,7 +1,7 @@
 """What a gateway must know of a service's routes, declared at the routes themselves.
 
-The scope is what the route demands (`libs.http.auth`). Rate class, slowness and idempotency are
-said by `traffic`, above the endpoint and below the router's decorator; `unpublished` keeps a route
+The scope is what the route demands (`libs.http.auth`). Rate class and slowness are declared by
+`traffic`, above the endpoint and below the router's decorator; `unpublished` keeps a route
 from the gateway. `manifest` lists them; `contracts/routes/<service>.json` is that list.
 """
 
@@ -34,7 +34,6 @@ class Traffic:
 
     limit: str = USUAL
     slow: bool = False
-    idempotent: bool = False
     published: bool = True
 
 
@@ -43,7 +42,7 @@ class PublishedRoute:
     """A route as the gateway lets requests through to it; `{}` in `path` is one segment.
 
     Without a `scope` it is open to everybody. `limit` is the rate class, `slow` routes wait for
-    something outside, `idempotent` ones may be repeated under one `Idempotency-Key`.
+    something outside.
     """
 
     method: str
@@ -51,15 +50,11 @@ class PublishedRoute:
     scope: str | None
     limit: str
     slow: bool = False
-    idempotent: bool = False
 
 
-def traffic(
-    limit: str = USUAL, *, slow: bool = False, idempotent: bool = False
-) -> Callable[[Endpoint], Endpoint]:
-    """Declare the rate class of a route, that it waits for something outside, or that a request
-    may be repeated under one `Idempotency-Key`."""
-    return _marked(Traffic(limit, slow, idempotent))
+def traffic(limit: str = USUAL, *, slow: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Declare the rate class of a route, and whether it waits for something outside."""
+    return _marked(Traffic(limit, slow))
 
 
 def unpublished(endpoint: Endpoint) -> Endpoint:
@@ -80,7 +75,6 @@ def manifest(routers: Iterable[APIRouter]) -> list[PublishedRoute]:
             scope=_scope(route),
             limit=of.limit,
             slow=of.slow,
-            idempotent=of.idempotent,
         )
         for route in routes
         if isinstance(route.original_route, APIRoute | APIWebSocketRoute)

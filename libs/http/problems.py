@@ -21,6 +21,7 @@ from libs.errors import (
     Unfit,
 )
 from libs.http.rate_limits import too_many_headers
+from libs.postgres.idempotency import InFlight
 from libs.postgres.pool import is_connection_lost
 
 STATUS: dict[type[Refused], int] = {
@@ -142,6 +143,8 @@ def _headers_of(error: Refused) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case TooManyRequests(retry_after_seconds=seconds, limit=limit):
             return too_many_headers(seconds, limit)
+        case InFlight(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
         case _:
             return {}
 

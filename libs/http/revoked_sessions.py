@@ -75,12 +75,6 @@ def create_revoked_sessions(op: Migration) -> None:
     grant(op, "revocations_level", "SELECT", "UPDATE")
 
 
-def drop_revoked_sessions(op: Migration) -> None:
-    """Undo `create_revoked_sessions`. Sessions revoked lately become valid again."""
-    op.execute("DROP TABLE revocations_level")
-    op.execute("DROP TABLE revoked_session")
-
-
 async def add(
     pool: Pool, sessions: Iterable[tuple[str, datetime]], *, kept: timedelta
 ) -> Sequence[str]:

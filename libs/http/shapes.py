@@ -18,8 +18,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from libs.errors import Refused
-from libs.http.body_limit import with_limit
+from libs.http.body_limit import SMALL_BODY_BYTES, with_limit
 from libs.http.problems import EXPECTED, MAX_FAULTS, Problem, encodable, problem_of
+from libs.postgres.idempotency import KeyReused
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 INVALID: Final = "VALIDATION_ERROR"
@@ -88,10 +89,10 @@ class ErrorShape:
             return self.response(problem)
         row = self.rows[kind]
         return self._rendered(
-            self._worded(problem, row if isinstance(row, ErrorRow) else row(error, scope))
+            self._with_row(problem, row if isinstance(row, ErrorRow) else row(error, scope))
         )
 
-    def _worded(self, problem: Problem, row: ErrorRow) -> Problem:
+    def _with_row(self, problem: Problem, row: ErrorRow) -> Problem:
         is_text = isinstance(row.text, str)
         return replace(
             problem,
@@ -207,7 +208,10 @@ CODED: Final = ErrorShape(body=coded_body)
 
 TRACED: Final = ErrorShape(
     body=traced_body,
-    rows={RequestValidationError: _traced_faults},
+    rows={
+        RequestValidationError: _traced_faults,
+        KeyReused: ErrorRow(409, "IDEMPOTENCY_CONFLICT", "The key belongs to another request"),
+    },
     codes={status.value: status.name for status in HTTPStatus},
     headers={401: {**CHALLENGE, "Cache-Control": "no-store"}},
 )
@@ -249,14 +253,14 @@ def add_problems(app: FastAPI, shape: ErrorShape = PROBLEM) -> None:
 
 
 class ShapedRoute(APIRoute):
-    """A route with a shape of its own and a limit of its bodies; without a shape it has the app's.
+    """A route that refuses longer bodies, before authentication: `APIRouter(route_class=…)`.
 
-    A longer body is refused before authentication. Subclasses are given to a router as its
-    `route_class`. That a dependency is unavailable is answered in the app's shape.
+    Subclasses may have a shape of their own in place of the app's. That a dependency is unavailable
+    is answered in the app's shape always.
     """
 
     shape: ClassVar[ErrorShape | None] = None
-    max_body_bytes: ClassVar[int]
+    max_body_bytes: ClassVar[int] = SMALL_BODY_BYTES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""

@@ -1,20 +1,26 @@
-"""Visible writes: the response to a write waits until read models include it.
+"""Read your writes: a write waits until read models include it, a read until it includes a write.
 
-A route declares which: `dependencies=[visible("device")]`. Clients then need no token.
+Routes declare the read models. `dependencies=[visible("device")]` of a route that writes delays its
+response, and clients need no token. `fresh` and `caught_up` of a route that reads come before it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, TypeAlias
 
-from fastapi import params
+from fastapi import Header, HTTPException, Request, params
 from prometheus_client import Counter
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.eventsourcing.tokens import collecting
+from libs.eventsourcing.tokens import TokenMalformed, collecting
+from libs.http.auth import Permission, Principal
 
 STALE: Final = "X-Stale"
 """`1` in the response to a write that is not visible yet, or in one that may lack writes."""
+CONSISTENCY: Final = "X-Consistency-Token"
+"""The writes of a response, and those that a read must include."""
 
 FIRST_ERROR_STATUS: Final = 400
 
@@ -29,6 +35,16 @@ WAITED: Final = Counter(
 _COUNTED: Final = {fresh: WAITED.labels(str(fresh).lower()) for fresh in (True, False)}
 
 _KEY: Final = "tillstream.visible"
+
+Token = Annotated[str | None, Header(alias=CONSISTENCY)]
+
+
+@dataclass(slots=True)
+class _Declared:
+    """What the dependencies of a route leave to the middleware around it."""
+
+    waits: list["Visible"] = field(default_factory=list)
+    is_stale: bool = False
 
 
 def stale_wait(deps: Any) -> float:
@@ -47,9 +63,8 @@ class Visible:
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Register this wait for the response."""
-        declared: list[Visible] | None = request.scope.get(_KEY)
-        if declared is not None:
-            declared.append(self)
+        if (declared := request.scope.get(_KEY)) is not None:
+            declared.waits.append(self)
 
     async def wait(self, deps: Any, tokens: Sequence[str], status: int) -> bool:
         """Whether the read models include the writes of `tokens` in time; True without a wait."""
@@ -74,8 +89,50 @@ def visible(
     return params.Depends(Visible(*models, within=within, when_refused=when_refused))
 
 
+def fresh(*models: str, of: Permission, unless: str = "") -> params.Depends:
+    """For a route that reads, and demands `of` its callers: wait for a bounded time until the read
+    models include the writes that the consistency token of the request names.
+
+    If they do not, a successful response has `X-Stale: 1`. 400 if the token is malformed. A request
+    with the query parameter `unless` does not wait.
+    """
+
+    async def wait(
+        request: Request, _: Annotated[Principal, params.Depends(of)], token: Token = None
+    ) -> None:
+        if not token or (unless and request.query_params.get(unless)):
+            return
+        consistency = request.app.state.deps.consistency
+        try:
+            await _mark(request, [consistency.wait_for_token(model, token) for model in models])
+        except TokenMalformed as error:
+            raise HTTPException(400, str(error)) from None
+
+    return params.Depends(wait)
+
+
+def caught_up(*models: str, of: Permission) -> params.Depends:
+    """For a route that reads, and demands `of` its callers: wait for a bounded time until the read
+    models include all that the log holds of the caller's tenant.
+
+    If they do not, a successful response has `X-Stale: 1`.
+    """
+
+    async def wait(request: Request, caller: Annotated[Principal, params.Depends(of)]) -> None:
+        consistency = request.app.state.deps.consistency
+        await _mark(request, [consistency.caught_up(model, caller.tenant) for model in models])
+
+    return params.Depends(wait)
+
+
+async def _mark(request: Request, waits: Sequence[Awaitable[bool]]) -> None:
+    if not all(await asyncio.gather(*waits)):
+        request.scope[_KEY].is_stale = True
+
+
 class VisibleAnswers:
-    """ASGI middleware that delays the responses of routes that declare `visible`."""
+    """ASGI middleware that delays the responses of routes that declare `visible`, and marks those
+    that lack writes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -84,21 +141,20 @@ class VisibleAnswers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared: list[Visible] = []
-        scope[_KEY] = declared
+        declared = scope[_KEY] = _Declared()
         with collecting() as tokens:
 
             async def send_when_visible(message: Message) -> None:
-                if declared and tokens and message["type"] == "http.response.start":
+                if message["type"] == "http.response.start":
                     await _wait(declared, tokens, scope["app"].state.deps, message)
                 await send(message)
 
             await self._app(scope, receive, send_when_visible)
 
 
-async def _wait(
-    declared: Sequence[Visible], tokens: Sequence[str], deps: Any, message: Message
-) -> None:
-    fresh = [await wait.wait(deps, tokens, message["status"]) for wait in declared]
-    if not all(fresh):
+async def _wait(declared: _Declared, tokens: Sequence[str], deps: Any, message: Message) -> None:
+    status = message["status"]
+    waits = declared.waits if tokens else ()
+    level = [await wait.wait(deps, tokens, status) for wait in waits]
+    if not all(level) or (declared.is_stale and status < FIRST_ERROR_STATUS):
         message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

@@ -63,6 +63,10 @@ class BatchSender:
         self._unwritten: dict[TopicPartition, int] = {}
         self.batch = batch
 
+    async def read_next(self) -> PageOf[Row]:
+        """The page after `batch` in its difference; it may be empty."""
+        return await self._read(self.batch, self.batch.until_position, None, self._page)
+
     async def send_again(self) -> None:
         """Send the saved batch, byte for byte, unless it is confirmed. Raises LogChanged."""
         batch = self.batch

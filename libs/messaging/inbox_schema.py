@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Migration, Operations, create, drop_tables, enable_tenant_rls
+from libs.postgres.rls import Migration, Operations, create, enable_tenant_rls
 
 INBOX: Final = """
 CREATE TABLE inbox (
@@ -146,21 +146,9 @@ def create_inbox(op: Migration) -> None:
     enable_tenant_rls(op, "inbox")
 
 
-def drop_inbox(op: Operations) -> None:
-    """Undo `create_inbox`; unfinished messages are lost."""
-    op.execute("DROP TABLE inbox")
-
-
 def create_subscriptions(op: Migration) -> None:
     """Add fences to the inbox, and create the tables of subscriptions."""
     create(op, (*FENCED, *SUBSCRIPTIONS), *TABLES)
-
-
-def drop_subscriptions(op: Operations) -> None:
-    """Undo `create_subscriptions`; unreadable records are lost."""
-    drop_tables(op, *TABLES)
-    op.execute("DELETE FROM inbox WHERE record IS NOT NULL")
-    op.execute("ALTER TABLE inbox DROP COLUMN fence, DROP COLUMN record, DROP COLUMN sequence")
 
 
 def carry_over_subscriptions(op: Operations) -> None:

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from libs.http.health import CheckResult
-from libs.messaging import inbox
 from libs.messaging.batch_consumer import ConsumerConfig
 from libs.messaging.categories import wire_name
 from libs.messaging.foreign_subscription import ForeignSubscription
@@ -37,11 +35,9 @@ class Reactor(Generic[Event]):
         pool: Pool,
         reaction: Reaction[Event],
         config: ConsumerConfig | None,
-        *,
-        lease: timedelta = inbox.LEASE,
     ) -> None:
         self.name = reaction.name
-        self.worker = InboxWorker(pool, reaction, lease=lease)
+        self.worker = InboxWorker(pool, reaction)
         self.subscription = (
             ForeignSubscription(pool, reaction, config, on_stored=self.worker.wake)
             if config is not None

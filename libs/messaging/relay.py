@@ -21,14 +21,12 @@ from libs.eventsourcing.tail import (
     Cursor,
     PageOf,
     read_rows,
-    read_rows_of_difference,
 )
 from libs.messaging import metrics, republish
 from libs.messaging.batch_sender import BatchSender, BatchSpan, PreparedPage
 from libs.messaging.leadership import IDLE_SECONDS, LEADER_LOCK, Leadership, take_over
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
-from libs.messaging.republish import Republication
 from libs.messaging.wire import Row
 from libs.postgres.pool import hold_connection
 from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
@@ -213,16 +211,8 @@ class Relay:
         self, leadership: Leadership, publisher: Publisher, batch: RelayBatch
     ) -> BatchSender:
         """A sender after `batch`, which is sent again first if it is not confirmed."""
-        connection = leadership.connection
-        sender = BatchSender(
-            leadership,
-            publisher,
-            BatchTable(connection, leadership.epoch),
-            batch,
-            await read_heads(connection),
-            span=self._span,
-            page=self._polling.page,
-        )
+        table = BatchTable(leadership.connection, leadership.epoch)
+        sender = await self._new_sender(leadership, publisher, table, batch)
         if not batch.confirmed:
             self.progress.in_flight = batch.next_seq - batch.first_seq
             await sender.send_again()
@@ -282,17 +272,15 @@ class Relay:
         if again is None:
             return
         log.info("sending a topic again", topic=again.topic)
-        sender = self._republisher(
-            leadership, publisher, again, await read_heads(leadership.connection)
-        )
+        leadership.identity = again.identity
+        table = BatchTable(leadership.connection, leadership.epoch, "relay_republish", again.topic)
+        sender = await self._new_sender(leadership, publisher, table, again.batch, again.kind)
         await sender.send_again()
         ahead: PreparedPage | None = None
         while not (sender.batch.complete or stop.is_set()):
             self.progress.republish(again.topic, sender.batch.next_seq - 1, again.total)
             await leadership.check_if_due()
-            one = ahead or PreparedPage(
-                await self._next_republished(leadership, sender.batch, again)
-            )
+            one = ahead or PreparedPage(await sender.read_next())
             if not one.page.events:
                 break
             ahead = await self._send(sender, one)
@@ -302,36 +290,23 @@ class Relay:
             self.progress.republish(again.topic, again.total, again.total)
             log.info("topic sent again", topic=again.topic, events=sender.batch.next_seq - 1)
 
-    def _republisher(
+    async def _new_sender(
         self,
         leadership: Leadership,
         publisher: Publisher,
-        again: Republication,
-        heads: dict[tuple[str, int], int],
+        table: BatchTable,
+        batch: RelayBatch,
+        kind: str = "",
     ) -> BatchSender:
-        leadership.identity = again.identity
         return BatchSender(
             leadership,
             publisher,
-            BatchTable(leadership.connection, leadership.epoch, "relay_republish", again.topic),
-            again.batch,
-            heads,
+            table,
+            batch,
+            await read_heads(leadership.connection),
             span=self._span,
             page=self._polling.page,
-            kind=again.kind,
-        )
-
-    async def _next_republished(
-        self, leadership: Leadership, batch: RelayBatch, again: Republication
-    ) -> PageOf[Row]:
-        """The page after the batch in a topic that is sent again."""
-        return await read_rows_of_difference(
-            leadership.connection,
-            batch.published,
-            batch.target,
-            after=batch.until_position,
-            limit=self._polling.page,
-            kind=again.kind,
+            kind=kind,
         )
 
 

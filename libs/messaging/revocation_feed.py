@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from libs.clock import Clock, utc_now
+from libs.clock import utc_now
 from libs.errors import Unavailable
 from libs.http import revoked_sessions
 from libs.http.revocations import MARGIN
@@ -66,13 +66,11 @@ class RevocationFeed:
         doorbell: Doorbell,
         *,
         longest: timedelta,
-        clock: Clock = utc_now,
     ) -> None:
         self._topic = topic
         self._pool = pool
         self._doorbell = doorbell
         self._kept = longest + MARGIN
-        self._clock = clock
         self._trouble = ""
 
     async def run(self) -> None:
@@ -130,7 +128,7 @@ class RevocationFeed:
         consumer.pause(*consumer.assignment())
         # The end offsets first: a record between the two requests must not be skipped.
         ends = await end_offsets(consumer)
-        since = int((self._clock() - self._kept).timestamp() * 1000)
+        since = int((utc_now() - self._kept).timestamp() * 1000)
         starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
         for tp, end in ends.items():
             consumer.seek(tp, starts[tp].offset if starts[tp] else end)
@@ -170,7 +168,7 @@ class RevocationFeed:
                 offset = f"{record.partition}:{record.offset}"
                 log.error("unreadable record skipped", at=offset, error=type(error).__name__)
                 continue
-            if revoked is not None and revoked[1] + self._kept > self._clock():
+            if revoked is not None and revoked[1] + self._kept > utc_now():
                 yield revoked
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Migration, Operations, create, drop_tables
+from libs.postgres.rls import Migration, create
 
 _BATCH: Final = """published pg_snapshot NOT NULL DEFAULT '1:1:',
         target pg_snapshot NOT NULL DEFAULT '1:1:',
@@ -123,15 +123,3 @@ def create_messaging(op: Migration) -> None:
 def add_incarnations(op: Migration) -> None:
     """Give the log an id and an incarnation, and add the tables for sending a topic again."""
     create(op, INCARNATIONS, "relay_topics", "relay_republish")
-
-
-def drop_incarnations(op: Operations) -> None:
-    """Undo `add_incarnations`."""
-    drop_tables(op, "relay_topics", "relay_republish")
-    op.execute("ALTER TABLE relay DROP COLUMN log_id, DROP incarnation, DROP database")
-    op.execute("ALTER TABLE relay RENAME COLUMN batch TO tick")
-
-
-def drop_messaging(op: Operations) -> None:
-    """Undo `create_messaging`."""
-    drop_tables(op, *TABLES)

@@ -1,4 +1,4 @@
-"""Row-level security by tenant and rights of the application role, for migrations."""
+"""Tables in migrations: row-level security by tenant, and rights of the application role."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -91,12 +91,6 @@ def create_sequence(op: Migration, name: str) -> None:
     """Create a sequence of integers, from which the service's role takes the next ones."""
     op.execute(f"CREATE SEQUENCE {_plain(name)} AS bigint")
     op.execute(f"GRANT USAGE ON SEQUENCE {name} TO {application_role(_service(op))}")
-
-
-def drop_tables(op: Operations, *tables: str) -> None:
-    """Drop tables, the last one first."""
-    for table in reversed(tables):
-        op.execute(f"DROP TABLE {_plain(table)}")
 
 
 def create(op: Migration, statements: Iterable[str], *tables: str) -> None:

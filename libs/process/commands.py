@@ -100,7 +100,8 @@ def _add_routes(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command()
     def routes() -> None:
         """Print the routes that the gateway publishes: `contracts/routes/<service>.json`."""
-        typer.echo(encoded(manifest(service.routers)), nl=False)
+        published = service.routers if service.published else ()
+        typer.echo(encoded(manifest(published)), nl=False)
 
 
 def _run(service: Service[AnySettings], parts: set[str]) -> None:

@@ -36,11 +36,15 @@ LOG_CONNECTIONS: Final = 2
 
 
 class ApiSettings(ServiceSettings):
-    """What a service needs to let callers in, and how long a query waits for a token's writes."""
+    """What a service needs to let callers in, and how long a query waits for a token's writes.
+
+    A request body of more than `max_body_bytes` is refused.
+    """
 
     jwks_url: str = Field(pattern=r"^https?://")
     issuer: str = Field(default="tillstream-gateway", min_length=1)
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
 
 
 class Consistency(Protocol):

@@ -1,26 +1,25 @@
-"""Helpers of commands that work on a service's database."""
+"""How commands that work on a service's database run, and the status they exit with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import typer
 from rich.console import Console
 
-from libs.errors import Unavailable
+from libs.errors import Refused, Unavailable
 from libs.postgres.pool import STATEMENT_TIMEOUT, SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
-
-if TYPE_CHECKING:
-    from libs.process.service import Service
-
+from libs.process.service import Service, open_service_context
+from libs.telemetry.traces import set_up
 
 Faults: TypeAlias = Mapping[type[Exception], str]
 """The errors that are printed as one sentence, each with how the sentence begins."""
 
 AWAY: Final[Faults] = {Unavailable: ""}
+REFUSED: Final[Faults] = {Refused: "", **AWAY}
 
 
 def status_of(program: Coroutine[Any, Any, int], faults: Faults = AWAY) -> int:
@@ -38,9 +37,36 @@ def exit_with(program: Coroutine[Any, Any, int], faults: Faults = AWAY) -> NoRet
     raise typer.Exit(status_of(program, faults))
 
 
+def run_command(
+    service: Service[Any], work: Callable[[Any], Coroutine[Any, Any, int | None]]
+) -> NoReturn:
+    """Run `work` with what the routes of the service receive, and exit with the status it returns.
+
+    A refusal, or a database that is away, is printed as one sentence and exits with 1.
+    """
+
+    async def run() -> int:
+        async with open_command_context(service) as context:
+            return await work(context) or 0
+
+    exit_with(run(), REFUSED)
+
+
+@asynccontextmanager
+async def open_command_context(service: Service[Any]) -> AsyncIterator[Any]:
+    """As `open_service_context`, with settings and telemetry of its own. Raises Unavailable."""
+    settings = service.read_settings()
+    telemetry = set_up(service.name, settings.otlp_endpoint)
+    try:
+        async with open_service_context(service, settings, telemetry) as context:
+            yield context
+    finally:
+        await telemetry.stop()
+
+
 @asynccontextmanager
 async def open_service_pool(
-    service: "Service[Any]",
+    service: Service[Any],
     purpose: str,
     *,
     size: int = 1,

@@ -1,7 +1,7 @@
 """A service as data: what it is made of, from which its processes and commands are built."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -10,14 +10,14 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import typer
 from fastapi import APIRouter, FastAPI
+from prometheus_client import Gauge
 from rich.console import Console
 from starlette.middleware import Middleware
 
-from libs.eventsourcing.store import EventStore
-from libs.http.app import MAX_BODY_BYTES, create_app
+from libs.http.app import create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.live import StreamHub, StreamSettings
+from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
 from libs.messaging.reaction import Reaction
@@ -36,7 +36,7 @@ from libs.process.periodic import Periodic, task_of
 from libs.projections.projection import Projection
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.settings import ServiceSettings, SettingsFault
-from libs.telemetry.traces import Telemetry, set_up
+from libs.telemetry.traces import Telemetry
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
@@ -62,15 +62,15 @@ class Connections:
 class Manners:
     """How a service answers: see `libs.http.app.create_app`.
 
-    `title` and `version` are what its OpenAPI document shows, by default the service's name.
+    `max_body_bytes` are by default those of the settings. `title` and `version` are what its
+    OpenAPI document shows, the first by default the service's name.
     """
 
     shape: ErrorShape = PROBLEM
-    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_bytes: int | None = None
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
     docs: bool = True
-    published: bool = True
     title: str | None = None
     version: str | None = None
 
@@ -100,13 +100,13 @@ class Service(Generic[AnySettings]):
     """What the processes and commands of a service are built from.
 
     `settings` are read from the environment under the service's name in capitals; `events` are
-    those of its log. `context` turns the frame's `Context` into what commands, reactions, tasks and
-    jobs work with, `open_api` its `ApiContext` into what routes receive. `open_verifier` makes that
-    of a `QueryContext` and the service's name: by default tokens are verified with the keys of the
-    gateway. `longest_statement` is the limit of queries that set one of their own; with
-    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections.
-    `app_state` holds what the app builds from its context, such as the hub of its streams, by the
-    name on `app.state`.
+    those of its log. `context` turns the frame's `Context` into what reactions, tasks and jobs work
+    with, `api_context` its `ApiContext` into what routes and commands receive. `open_verifier`
+    makes that of a `QueryContext` and the service's name: by default tokens are verified with the
+    keys of the gateway. `longest_statement` is the limit of queries that set one of their own; with
+    `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections. The
+    gateway publishes the routes and the document of services that are `published`.
+    `streams` counts the streams of live queries, whose settings are `StreamSettings` too.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
     periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
@@ -123,11 +123,12 @@ class Service(Generic[AnySettings]):
     routers: Sequence[APIRouter] = ()
     manners: Callable[[AnySettings], Manners] = _plain_manners
     context: Callable[[Any], Any] = _unchanged
+    api_context: Callable[[Any], Any] = _unchanged
     open_verifier: Callable[[Any, str], AbstractAsyncContextManager[Any]] = verified_by_gateway
-    open_api: Callable[[Any], AbstractAsyncContextManager[Any]] = nullcontext
-    app_state: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    streams: Gauge | None = None
     longest_statement: timedelta | None = None
     all_tenants: bool = False
+    published: bool = True
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
@@ -151,31 +152,13 @@ class Service(Generic[AnySettings]):
 
     @asynccontextmanager
     async def open_context(
-        self, settings: AnySettings, *, purpose: str = "command", size: int = LOG_CONNECTIONS
+        self, settings: AnySettings, *, purpose: str = "tasks", size: int = LOG_CONNECTIONS
     ) -> AsyncIterator[Any]:
-        """What commands, reactions, tasks and jobs work with. Raises Unavailable."""
+        """What reactions, tasks and jobs work with. Raises Unavailable."""
         async with open_context(
             self.name, settings, self.events, purpose=purpose, size=size
         ) as context:
             yield self.context(context)
-
-    @asynccontextmanager
-    async def open_store(self, settings: AnySettings) -> AsyncIterator[EventStore[Any]]:
-        """The event log alone, for a command. Raises Unavailable."""
-        async with self.open_context(settings) as context:
-            yield context.store
-
-
-@asynccontextmanager
-async def open_command_context(service: Service[Any]) -> AsyncIterator[Any]:
-    """As `open_service_context`, for a command at the terminal: with its own telemetry."""
-    settings = service.read_settings()
-    telemetry = set_up(service.name, settings.otlp_endpoint)
-    try:
-        async with open_service_context(service, settings, telemetry) as context:
-            yield context
-    finally:
-        await telemetry.stop()
 
 
 @asynccontextmanager
@@ -195,9 +178,8 @@ async def open_service_context(
             all_tenants=service.all_tenants,
         ) as querying,
         service.open_verifier(querying, service.name) as api,
-        service.open_api(api) as extended,
     ):
-        yield extended
+        yield service.api_context(api)
 
 
 def make_app(
@@ -216,20 +198,18 @@ def make_app(
         },
         telemetry=context.telemetry,
         problem_shape=manners.shape,
-        max_body_bytes=manners.max_body_bytes,
+        max_body_bytes=manners.max_body_bytes or context.settings.max_body_bytes,
         longer_bodies=manners.longer_bodies,
         body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
-        published=manners.published,
+        published=service.published,
         outer=manners.outer,
     )
     app.title = manners.title or app.title
     app.version = manners.version or app.version
-    for name, build in service.app_state.items():
-        setattr(app.state, name, build(context))
-    if isinstance(settings := context.settings, StreamSettings):
-        positions = context.consistency.positions
-        app.state.live = StreamHub(context.doorbell, settings, service.name, positions)
+    if service.streams is not None:
+        settings, positions = context.settings, context.consistency.positions
+        app.state.live = StreamHub(context.doorbell, settings, positions, service.streams)
     return app
 
 
@@ -273,7 +253,7 @@ async def open_tasks(service: Service[Any], settings: Any) -> AsyncIterator[Sequ
         if not service.tasks and not service.jobs:
             yield ()
             return
-        opened = service.open_context(settings, purpose="tasks", size=service.connections.tasks)
+        opened = service.open_context(settings, size=service.connections.tasks)
         context = await stack.enter_async_context(opened)
         tasks = [await stack.enter_async_context(open_task(context)) for open_task in service.tasks]
         yield [*tasks, *periodic_tasks(service, context)]

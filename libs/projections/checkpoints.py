@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor
 from libs.projections.shards import (
     GROUP,
@@ -218,13 +217,7 @@ def _cursor_columns(cursor: Cursor) -> tuple[str, str, int, bool]:
 
 
 def _row_fields(row: Any) -> dict[str, Any]:
-    cursor = Cursor(
-        published=Snapshot.parse(row["published"]),
-        target=Snapshot.parse(row["target"]),
-        after_position=row["after_position"],
-        complete=row["complete"],
-    )
-    return {"name": row["name"], "batch": row["batch"], "cursor": cursor}
+    return {"name": row["name"], "batch": row["batch"], "cursor": Cursor.of(row)}
 
 
 def _checkpoint(row: Any) -> Checkpoint:

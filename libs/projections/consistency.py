@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from libs.eventsourcing.plan import LogPosition
-from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres import query
 from libs.postgres.doorbell import Doorbell
@@ -176,20 +175,11 @@ class Consistency:
 def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
     cursors: dict[str, list[Cursor]] = {}
     for row in rows:
-        cursors.setdefault(row["name"], []).append(_cursor(row))
+        cursors.setdefault(row["name"], []).append(Cursor.of(row))
     return {
         row["name"]: Position(tuple(cursors[row["name"]]), row["checkpoint"] != MAIN, row["parked"])
         for row in rows
     }
-
-
-def _cursor(row: Any) -> Cursor:
-    return Cursor(
-        published=Snapshot.parse(row["published"]),
-        target=Snapshot.parse(row["target"]),
-        after_position=row["after_position"],
-        complete=row["complete"],
-    )
 
 
 async def _pause() -> None:

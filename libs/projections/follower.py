@@ -120,16 +120,17 @@ class Follower:
                 continue
             except Exception as error:  # noqa: BLE001 -- the checkpoint is unharmed by any error
                 reraise_cancellation(error)
-                self._report(error, pause)
+                self.progress.note(error)
+                log.warning(
+                    "projections wait",
+                    checkpoint=self._name,
+                    error=self.progress.trouble,
+                    retry_in=pause,
+                )
             finally:
                 self.progress.following = False
             await wait(stop, pause)
             pause = min(pause * 2, LAST_BACKOFF) if self.progress.trouble else FIRST_BACKOFF
-
-    def _report(self, error: Exception, pause: float) -> None:
-        self.progress.note(error)
-        trouble = self.progress.trouble
-        log.warning("projections wait", checkpoint=self._name, error=trouble, retry_in=pause)
 
     async def _follow_locked(self, connection: Any, stop: asyncio.Event) -> bool:
         """Follow while this worker holds the lock; True if there is nothing more to follow."""
@@ -218,7 +219,8 @@ class Follower:
                     if await self._rejoin(connection, checkpoint, at):
                         return True
             if not page.events:
-                self._record_level()
+                self.progress.lag = 0
+                self._clear_trouble()
                 await wait_for_either(stop, self.wake, pause)
                 pause = min(pause * 2, self._polling.longest)
         return True
@@ -302,10 +304,6 @@ class Follower:
         metrics.DETACHED.labels(model.name).set(0)
         log.info("read model rejoined", projection=model.name)
         return True
-
-    def _record_level(self) -> None:
-        self.progress.lag = 0
-        self._clear_trouble()
 
     def _clear_trouble(self) -> None:
         if self.progress.trouble:

@@ -4,8 +4,8 @@ Whatever moves read models between checkpoints, or changes the number of shards,
 applies the few events that are missing in the same transaction.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from libs.eventsourcing.snapshot import Snapshot
@@ -83,8 +83,8 @@ async def rejoin(
         if not numbers or await _was_split(connection, group, shards, len(numbers)):
             return None
         targets = [mains[number].cursor for number in numbers]
-        rejoining = _Rejoining(connection, model, own, at, page, service)
-        applied = await rejoining.apply_missing(shards, targets)
+        apply_up_to = partial(_apply_up_to, connection, [model], page=page, service=service)
+        applied = await _apply_missing(connection, own, at, shards, targets, apply_up_to)
         if applied is None:
             return None
         await checkpoints.assign(connection, model.name, MAIN)
@@ -93,43 +93,29 @@ async def rejoin(
     return applied
 
 
-@dataclass(frozen=True, slots=True)
-class _Rejoining:
-    """Brings the shards of a detached read model to the cursors of `MAIN`."""
-
-    connection: Any
-    model: Projection[Any]
-    checkpoint: Checkpoint
-    at: Cursor
-    page: int
-    service: str
-
-    async def apply_missing(
-        self, shards: Sequence[Checkpoint], targets: Sequence[Cursor]
-    ) -> Remainder | None:
-        """Apply what each shard lacks; None if a target is incomplete or more than a page away."""
-        applied: Remainder = []
-        for locked, target in zip(shards, targets, strict=True):
-            if not target.complete:
-                return None
-            shard, start = self.checkpoint, self.at
-            if locked.name != self.checkpoint.name:
-                # Read again, with the streams that the other shard has parked.
-                shard = await checkpoints.read(self.connection, locked.name) or locked
-                start = shard.cursor
-            remainder = await _apply_up_to(
-                self.connection,
-                [self.model],
-                shard,
-                start,
-                target.target,
-                page=self.page,
-                service=self.service,
-            )
-            if remainder is None:
-                return None
-            applied += remainder
-        return applied
+async def _apply_missing(
+    connection: Any,
+    own: Checkpoint,
+    at: Cursor,
+    shards: Sequence[Checkpoint],
+    targets: Sequence[Cursor],
+    apply_up_to: Callable[[Checkpoint, Cursor, Snapshot], Awaitable[Remainder | None]],
+) -> Remainder | None:
+    """Apply what each shard lacks; None if a target is incomplete or more than a page away."""
+    applied: Remainder = []
+    for locked, target in zip(shards, targets, strict=True):
+        if not target.complete:
+            return None
+        shard, start = own, at
+        if locked.name != own.name:
+            # Read again, with the streams that the other shard has parked.
+            shard = await checkpoints.read(connection, locked.name) or locked
+            start = shard.cursor
+        remainder = await apply_up_to(shard, start, target.target)
+        if remainder is None:
+            return None
+        applied += remainder
+    return applied
 
 
 async def reshard(

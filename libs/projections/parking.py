@@ -113,12 +113,6 @@ async def list_parked(connection: Any, projection: str | None = None) -> list[Pa
     return [ParkedStream(**dict(row)) for row in await connection.fetch(_LIST, projection)]
 
 
-async def count(connection: Any, projection: str) -> int:
-    """How many streams of the live read model are parked."""
-    query = "SELECT count(*) FROM parked_events WHERE projection = $1 AND state = 'live'"
-    return int(await connection.fetchval(query, projection))
-
-
 async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKey) -> int:
     """Apply the pending events of a parked stream and release it, in one transaction.
 

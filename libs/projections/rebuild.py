@@ -72,7 +72,8 @@ class Rebuild:
                 await self._start(connection)
             )
             shards = await self._replay(connection, shards)
-            await self._build_indexes(connection)
+            self._progress("building the indexes", 0, 0)
+            await versions.build_indexes(connection, self._tables, self._schemas)
             shards = await self._catch_up(connection, self._models, shards)
             diffs = await self._compare(connection, shards)
             await self._finish(connection)
@@ -151,10 +152,6 @@ class Rebuild:
         return [
             await self._advance_to(connection, self._models, shard, target, done=done, total=total)
         ]
-
-    async def _build_indexes(self, connection: Any) -> None:
-        self._progress("building the indexes", 0, 0)
-        await versions.build_indexes(connection, self._tables, self._schemas)
 
     async def _catch_up(
         self, connection: Any, models: Sequence[Projection[Any]], shards: ShardCheckpoints

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from libs.postgres.rls import Migration, Operations, create, drop_tables, enable_tenant_rls
+from libs.postgres.rls import Migration, create, enable_tenant_rls
 
 CHECKPOINTS: Final = """
 CREATE TABLE projection_checkpoints (
@@ -59,8 +59,3 @@ def create_projections(op: Migration) -> None:
     """Create the tables in the current schema; parked events under row-level security."""
     create(op, (CHECKPOINTS, PROJECTIONS, PARKED), *TABLES)
     enable_tenant_rls(op, "parked_events")
-
-
-def drop_projections(op: Operations) -> None:
-    """Undo `create_projections`."""
-    drop_tables(op, *TABLES)

@@ -4,11 +4,14 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import BaseModel, SecretStr
+
+from libs.settings import checked
 
 KEY_BYTES: Final = 32
 LENGTH_BYTES: Final = 4
@@ -52,13 +55,6 @@ class Seal:
             raise SealBroken("sealed for something else")
         return text
 
-    def reseal(self, sealed: str) -> str:
-        """Seal the same text again with the newest key. Raises `SealBroken`."""
-        try:
-            return self._fernet.rotate(sealed.encode("utf-8", "surrogatepass")).decode()
-        except InvalidToken as error:
-            raise SealBroken("no key of ours opens it") from error
-
     def digest(self, kind: str, text: str) -> str:
         """HMAC-SHA256 as 64 hexadecimal digits: an index key for `text` that does not reveal it.
 
@@ -66,6 +62,29 @@ class Seal:
         cannot be guessed without the key, however short the text is.
         """
         return hmac.new(self._digest_key, _framed(kind, text), hashlib.sha256).hexdigest()
+
+
+class SealSettings(BaseModel):
+    """The settings of a service that seals texts.
+
+    `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas: the first
+    seals, all open.
+    """
+
+    seal_keys: Annotated[SecretStr, checked(lambda text: Seal(_keys(text)))]
+
+    @property
+    def sealing_keys(self) -> list[str]:
+        """The keys, newest first."""
+        return _keys(self.seal_keys.get_secret_value())
+
+    def seal(self) -> Seal:
+        """A seal with all keys."""
+        return Seal(self.sealing_keys)
+
+
+def _keys(text: str) -> list[str]:
+    return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def generate_key() -> str:

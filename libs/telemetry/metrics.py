@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import psutil
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 BUILD = Gauge(
     "tillstream_build_info",
@@ -35,12 +35,6 @@ def exposition(
     BUILD.labels(service, platform.python_version()).set(1)
     RESIDENT.labels(service).set(psutil.Process().memory_info().rss)
     return generate_latest(_registry(env)), CONTENT_TYPE_LATEST
-
-
-def forget_process(pid: int, env: Mapping[str, str] = os.environ) -> None:
-    """Drop the gauges of a process that ended; its counters stay. Called by its supervisor."""
-    if "PROMETHEUS_MULTIPROC_DIR" in env:
-        mark_process_dead(pid, env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
 
 
 def _registry(env: Mapping[str, str]) -> CollectorRegistry:

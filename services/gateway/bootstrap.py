@@ -36,7 +36,6 @@ from services.gateway.proxy.adapters.upstream import open_upstreams
 from services.gateway.proxy.api import docs
 from services.gateway.proxy.api.door import add_doors
 from services.gateway.proxy.api.readiness import readiness
-from services.gateway.proxy.stores import IdempotencyStore
 from services.gateway.realms import api as realms
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import access_tokens, make_verifier
@@ -92,7 +91,6 @@ async def open_deps(frame: QueryContext[Settings, GatewayEvent], _: str) -> Asyn
             doors=with_hosts(settings.doors_by_host()),
             keys=KnownKeys(partial(api_key.caller_of, pool), fresh=fresh, stale=stale),
             key_uses=key_uses,
-            idempotency_store=IdempotencyStore(pool),
             internal_tokens=internal_tokens(settings, keys),
             access_tokens=access_tokens(settings, keys),
             limits=Limits(settings.rate_limits, storage=settings.rate_limit_storage_url),
@@ -130,11 +128,10 @@ SERVICE: Final = Service(
     projections=lambda _: (api_key.projection(), account.projection(), session.projection()),
     routers=ROUTERS,
     # Each door refuses large bodies in its own shape.
-    manners=lambda _: Manners(
-        shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False, published=False
-    ),
+    manners=lambda _: Manners(shape=REDACTED_DETAIL, max_body_bytes=sys.maxsize, docs=False),
     open_verifier=open_deps,
     all_tenants=True,
+    published=False,
     open_app=open_app,
     jobs=(revoked.expiry,),
 )

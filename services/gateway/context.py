@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from services.gateway.doors.stores import Limits
     from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
     from services.gateway.proxy.adapters.upstream import Upstream
-    from services.gateway.proxy.stores import IdempotencyStore
     from services.gateway.sessions.adapters.access_tokens import AccessTokens
     from services.gateway.settings import Settings  # noqa: F401 -- named in the base class
     from services.gateway.telegram.handlers.one_time_code import CodeContext
@@ -37,7 +35,6 @@ class Deps(ApiContext["Settings", GatewayEvent]):
     doors: tuple[Door, ...]
     keys: KnownKeys
     key_uses: KeyUses
-    idempotency_store: IdempotencyStore
     internal_tokens: InternalTokenIssuer
     access_tokens: AccessTokens
     limits: Limits
@@ -48,4 +45,3 @@ class Deps(ApiContext["Settings", GatewayEvent]):
 
 
 Gateway = Annotated[Deps, Depends(running)]
-OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]

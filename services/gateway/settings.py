@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, create_model, field_validator
 
-from libs.security.sealing import Seal, derive_key
+from libs.security.sealing import Seal, SealSettings, derive_key
 from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
-from libs.settings import ServiceSettings
+from libs.settings import ServiceSettings, checked
 from services.gateway.accounts.domain.realm import DEVICES, Realm, Term, Workspace
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
@@ -26,9 +26,26 @@ NOWHERE: Final = "http://127.0.0.1:1"
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
 
 
-def seal_keys(value: SecretStr) -> list[str]:
-    """The keys of the setting, newest first."""
-    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
+def _derive(text: str) -> None:
+    derive_key(text, "check")
+
+
+def _bot_token(text: str) -> None:
+    if not BOT_TOKEN.fullmatch(text):
+        raise ValueError("must look like 123456789:AA…, as BotFather gives it")
+
+
+def _hard_to_guess(text: str) -> None:
+    if len(text) < MIN_KEY_LENGTH or text in PUBLISHED_KEYS:
+        raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters and be your own")
+
+
+def _storage(text: str) -> None:
+    if not STORAGE.match(text):
+        raise ValueError("must begin like async+redis:// or async+memory://")
+
+
+RateLimit: TypeAlias = Annotated[str, checked(parse_limits)]
 
 
 def _lifetimes() -> Iterator[tuple[str, tuple[type[float], Any]]]:
@@ -47,7 +64,7 @@ else:
     RealmSettings = create_model("RealmSettings", __base__=ServiceSettings, **dict(_lifetimes()))
 
 
-class Settings(RealmSettings):
+class Settings(SealSettings, RealmSettings):
     """Read from `GATEWAY_…`.
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
@@ -57,8 +74,8 @@ class Settings(RealmSettings):
     empty for no limit. `rate_limit_storage` is a URL of `limits`, for several gateways that count
     together. `hosts` are `door=host name`.
 
-    `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
-    oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
+    Before the oldest of `seal_keys` is dropped it becomes `seal_digest_key`. `refresh_key` has the
+    same form. A session
     lasts `session_days_<realm>` without a refresh, or `session_days_device` for a kiosk or a scale
     bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
     A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
@@ -79,14 +96,13 @@ class Settings(RealmSettings):
 
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
     scale_bridge_url: str = Field(default=NOWHERE, pattern=r"^https?://[^/?#]+/?$")
-    signing_key: SecretStr
-    seal_keys: SecretStr
-    seal_digest_key: SecretStr | None = None
-    refresh_key: SecretStr
+    signing_key: Annotated[SecretStr, checked(KeyRing.from_pem)]
+    seal_digest_key: Annotated[SecretStr | None, checked(_derive)] = None
+    refresh_key: Annotated[SecretStr, checked(_derive)]
     issuer: str = Field(default="tillstream-gateway", min_length=1)
     token_seconds: int = Field(default=300, ge=30, le=int(MAX_INTERNAL_LIFETIME.total_seconds()))
 
-    scan_client_key: SecretStr | None = None
+    scan_client_key: Annotated[SecretStr | None, checked(_hard_to_guess)] = None
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     scan_client_key_scopes: tuple[str, ...] = ("scan:write", "scan:read", "scan:remove")
 
@@ -110,7 +126,7 @@ class Settings(RealmSettings):
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=30)
 
     telegram_url: str = Field(default="https://api.telegram.org", pattern=r"^https?://[^/?#]+/?$")
-    telegram_token: SecretStr | None = None
+    telegram_token: Annotated[SecretStr | None, checked(_bot_token)] = None
     telegram_bot: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]{4,31}$")
     telegram_webhook_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
     telegram_age_seconds: int = Field(default=86_400, ge=60, le=604_800)
@@ -124,14 +140,14 @@ class Settings(RealmSettings):
     max_header_bytes: int = Field(default=32 * 1024, ge=1024)
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
 
-    rate_limit_ingest: str = "24000/minute; 60000/minute by key"
-    rate_limit_dashboard: str = "600/minute; 6000/minute by key"
-    rate_limit_removal: str = "100/minute; 1000/hour by key"
-    rate_limit_export: str = "100/minute; 1000/hour by key"
-    rate_limit_login: str = "10/minute; 100/hour"
-    rate_limit_failed_login: str = "30/minute; 300/hour"
-    rate_limit_registration: str = "20/minute; 100/hour"
-    rate_limit_storage: SecretStr | None = None
+    rate_limit_ingest: RateLimit = "24000/minute; 60000/minute by key"
+    rate_limit_dashboard: RateLimit = "600/minute; 6000/minute by key"
+    rate_limit_removal: RateLimit = "100/minute; 1000/hour by key"
+    rate_limit_export: RateLimit = "100/minute; 1000/hour by key"
+    rate_limit_login: RateLimit = "10/minute; 100/hour"
+    rate_limit_failed_login: RateLimit = "30/minute; 300/hour"
+    rate_limit_registration: RateLimit = "20/minute; 100/hour"
+    rate_limit_storage: Annotated[SecretStr | None, checked(_storage)] = None
 
     connect_seconds: float = Field(default=2.0, gt=0)
     answer_seconds: float = Field(default=30.0, gt=0)
@@ -149,73 +165,17 @@ class Settings(RealmSettings):
     key_fresh_seconds: float = Field(default=10.0, ge=0)
     key_stale_seconds: float = Field(default=3600.0, ge=0)
 
-    @field_validator("signing_key")
-    @classmethod
-    def _is_a_key(cls, value: SecretStr) -> SecretStr:
-        KeyRing.from_pem(value.get_secret_value())
-        return value
-
-    @field_validator("seal_keys")
-    @classmethod
-    def _can_seal(cls, value: SecretStr) -> SecretStr:
-        Seal(seal_keys(value))
-        return value
-
-    @field_validator("refresh_key", "seal_digest_key")
-    @classmethod
-    def _is_a_base64_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            derive_key(value.get_secret_value(), "check")
-        return value
-
-    @field_validator("telegram_token")
-    @classmethod
-    def _is_a_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not BOT_TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("must look like 123456789:AA…, as BotFather gives it")
-        return value
-
-    @field_validator("scan_client_key")
-    @classmethod
-    def _is_hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
-        key = value.get_secret_value() if value else None
-        if key is not None and (len(key) < MIN_KEY_LENGTH or key in PUBLISHED_KEYS):
-            raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters and be your own")
-        return value
-
-    @field_validator(
-        "rate_limit_ingest",
-        "rate_limit_dashboard",
-        "rate_limit_removal",
-        "rate_limit_export",
-        "rate_limit_login",
-        "rate_limit_failed_login",
-        "rate_limit_registration",
-    )
-    @classmethod
-    def _is_a_limit(cls, value: str) -> str:
-        parse_limits(value)
-        return value
-
     @field_validator("hosts")
     @classmethod
     def _are_bound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         _hosts(value)
         return value
 
-    @field_validator("rate_limit_storage")
-    @classmethod
-    def _is_a_storage(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not STORAGE.match(value.get_secret_value()):
-            raise ValueError("must begin like async+redis:// or async+memory://")
-        return value
-
     def seal(self) -> Seal:
         """The seal of personal data, also for digests."""
         digest_key = self.seal_digest_key
         return Seal(
-            seal_keys(self.seal_keys),
-            digest_key=digest_key.get_secret_value() if digest_key else None,
+            self.sealing_keys, digest_key=digest_key.get_secret_value() if digest_key else None
         )
 
     @property
@@ -246,15 +206,8 @@ class Settings(RealmSettings):
         """The rate limits by kind of route; none in the profile `test`."""
         if self.profile == "test":
             return {}
-        return {
-            Limit.INGEST: self.rate_limit_ingest,
-            Limit.DASHBOARD: self.rate_limit_dashboard,
-            Limit.REMOVAL: self.rate_limit_removal,
-            Limit.EXPORT: self.rate_limit_export,
-            Limit.LOGIN: self.rate_limit_login,
-            Limit.FAILED_LOGIN: self.rate_limit_failed_login,
-            Limit.REGISTRATION: self.rate_limit_registration,
-        }
+        limited = [limit for limit in Limit if limit is not Limit.NONE]
+        return {limit: getattr(self, f"rate_limit_{limit.replace('-', '_')}") for limit in limited}
 
     @property
     def rate_limit_storage_url(self) -> str:

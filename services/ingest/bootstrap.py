@@ -1,8 +1,7 @@
 """What ingest is made of: the only place that constructs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -11,11 +10,10 @@ from starlette.middleware import Middleware
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
-from libs.http.shapes import DETAIL
 from libs.process.context import ApiContext, extended
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
-from services.ingest.context import Deps
+from services.ingest.context import SHAPE, Deps
 from services.ingest.dashboard.api import boxes, dashboard, stream
 from services.ingest.dashboard.read_models import activity, box, presence
 from services.ingest.dashboard.stores import PastCache
@@ -32,41 +30,17 @@ from services.ingest.scans.handlers.body import LARGE_BODY
 from services.ingest.scans.read_models import logged_items, scan_log
 from services.ingest.settings import Settings
 
-SCAN_READ_MODELS: Final = ("activity", "presence", "scan_log", "box", "removal")
-"""The read models that change when an import is undone."""
-ROUTERS: Final = (
-    events.router,
-    removal.router,
-    dashboard.router,
-    stream.router,
-    boxes.router,
-    export.router,
-    quarantine.router,
-    system.router,
-)
 
-
-def manners(settings: Settings) -> Manners:
-    """The bodies that ingest accepts, and the shape of its refusals."""
-    return Manners(
-        shape=DETAIL,
-        max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
-        longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
-        outer=[Middleware(normalize_paths)],
-    )
-
-
-@asynccontextmanager
-async def open_deps(api: ApiContext[Settings, IngestEvent]) -> AsyncIterator[Deps]:
+def api_context(frame: ApiContext[Settings, IngestEvent]) -> Deps:
     """What the routes of ingest receive."""
-    yield extended(
+    return extended(
         Deps,
-        api,
-        count_quarantine=partial(quarantined.open_by_code, api.system),
-        export_slots=asyncio.Semaphore(api.settings.export_slots),
-        as_of_slots=asyncio.Semaphore(api.settings.as_of_slots),
+        frame,
+        count_quarantine=partial(quarantined.open_by_code, frame.system),
+        export_slots=asyncio.Semaphore(frame.settings.export_slots),
+        as_of_slots=asyncio.Semaphore(frame.settings.as_of_slots),
         past_cache=PastCache(),
-        items_in_box=partial(logged_items.of_box, api.reading),
+        items_in_box=partial(logged_items.of_box, frame.reading),
     )
 
 
@@ -87,9 +61,18 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=ROUTERS,
-    manners=manners,
-    open_api=open_deps,
+    routers=(
+        *(events.router, removal.router, dashboard.router, stream.router, boxes.router),
+        *(export.router, quarantine.router, system.router),
+    ),
+    manners=lambda settings: Manners(
+        shape=SHAPE.with_rows(quarantine.REFUSALS),
+        max_body_bytes=min(LARGE_BODY, settings.max_body_bytes),
+        longer_bodies=dict.fromkeys(events.LONG_BODIES, settings.max_body_bytes),
+        outer=[Middleware(normalize_paths)],
+    ),
+    api_context=api_context,
+    streams=stream.STREAMS,
     longest_statement=timedelta(seconds=SORT_SECONDS),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

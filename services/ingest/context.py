@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from fastapi import Depends
 
 from contracts.ingest import IngestEvent, ScanId
+from libs.http.shapes import DETAIL, ErrorRow
+from libs.postgres.idempotency import KeyReused
 from libs.process.context import ApiContext, running
 from libs.process.weighted_semaphore import WeightedSemaphore
 from services.ingest.settings import Settings
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
 """The large bodies that are read at the same time: one of the largest allowed size."""
 
+
+SHAPE: Final = DETAIL.with_rows({KeyReused: ErrorRow(422, text=str(KeyReused()))})
+"""The shape of refusals."""
 
 ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
 """Pages of the items in the log of a tenant, box and code: see `logged_items.of_box`."""

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from libs.http.live import StreamSettings
 from libs.process.context import ApiSettings
-from libs.settings import ServiceSettings
+from libs.settings import ServiceSettings, TimeZoneSettings
 
 
-class Settings(StreamSettings, ApiSettings):
+class Settings(StreamSettings, TimeZoneSettings, ApiSettings):
     """Read from `INGEST_…`, the time zone also from `TIMEZONE`.
 
     A changed `timezone` applies to new scans at once, and to old ones after a rebuild of
@@ -23,7 +22,6 @@ class Settings(StreamSettings, ApiSettings):
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
 
-    timezone: str = "Europe/Moscow"
     not_before: date = date(2015, 1, 1)
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
 
@@ -36,20 +34,6 @@ class Settings(StreamSettings, ApiSettings):
     stream_idle_seconds: float = Field(default=5.0, gt=0, le=60)
     visible_wait_seconds: float = Field(default=0.05, ge=0, le=1)
     sheets_api_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://")
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
-        return value
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The zone of business days."""
-        return ZoneInfo(self.timezone)
 
     @property
     def as_of_slots(self) -> int:

@@ -11,7 +11,7 @@ app = command_line(SERVICE)
 add_bridge(app)
 add_simulator(app)
 add_fleet(app)
-add_rotate_secrets(app, SERVICE.read_settings, SERVICE.open_context)
+add_rotate_secrets(app, SERVICE)
 
 if __name__ == "__main__":
     app()

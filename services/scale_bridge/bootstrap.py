@@ -1,8 +1,6 @@
 """What the scale bridge is made of: the only place that constructs."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.scale_bridge import EVENTS
@@ -19,9 +17,8 @@ from services.scale_bridge.devices.api import device, profile
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
+from services.scale_bridge.monitoring import handlers as retention
 from services.scale_bridge.monitoring.api import board, shops, twin
-from services.scale_bridge.monitoring.api.board_feed import BoardFeed
-from services.scale_bridge.monitoring.handlers import retention
 from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import api as operations
 from services.scale_bridge.operations import read_models as operation_history
@@ -37,12 +34,6 @@ from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.settings import Settings
 
 READ_MODELS: Final = (devices, operation_history, schedules, display_history, price_delivery)
-ROUTERS: Final = (  # Before the devices: `/devices/board` is no device.
-    *(board.router, profile.router, shops.router, profile.strictness_router, twin.router),
-    *(auto_update.router, calendar.router, operations.fetch_router, products.router),
-    *(operations.upload_router, operations.router, prices.router, revisions.router),
-    *(label.router, barcode.router, device.router, bridge.router),
-)
 HOOKS: Final = Hooks(
     own_device=device_commands.load_of_caller,
     on_registered=schedule.set_default,
@@ -53,44 +44,32 @@ HOOKS: Final = Hooks(
     bridge_owner=bridges.owner_of,
 )
 
-
-@asynccontextmanager
-async def open_api(frame: Any) -> AsyncIterator[ApiContext]:
-    """What the routes receive."""
-    completions = CompletionWaiter(frame.store, frame.doorbell)
-    try:
-        yield extended(
-            ApiContext, frame, hooks=HOOKS, catalogues=CatalogueCache(), completions=completions
-        )
-    finally:
-        await completions.close()
-
-
 SERVICE: Final = Service(
     name="scale_bridge",
     settings=Settings,
     events=EVENTS,
     projections=lambda _: [model.projection() for model in READ_MODELS],
-    routers=ROUTERS,
+    routers=(  # Before the devices: `/devices/board` is no device.
+        *(board.router, profile.router, shops.router, profile.strictness_router, twin.router),
+        *(auto_update.router, calendar.router, operations.fetch_router, products.router),
+        *(operations.upload_router, operations.router, prices.router, revisions.router),
+        *(label.router, barcode.router, device.router, bridge.router),
+    ),
     manners=lambda settings: Manners(
-        shape=SHAPE,
-        max_body_bytes=settings.max_body_bytes,
-        docs=settings.debug,
-        title="Scales API",
-        version="1.0.0",
+        shape=SHAPE, docs=settings.debug, title="Scales API", version="1.0.0"
     ),
     context=lambda frame: extended(Context, frame, hooks=HOOKS, catalogues=CatalogueCache()),
-    open_api=open_api,
-    app_state={"board_feed": BoardFeed},
+    api_context=lambda frame: extended(
+        ApiContext,
+        frame,
+        hooks=HOOKS,
+        catalogues=CatalogueCache(),
+        completions=CompletionWaiter(frame.store, frame.doorbell),
+    ),
+    streams=board.STREAMS,
     connections=Connections(api=3, tasks=4),
     reactions=(shop.prices, lambda _: enrolment.enrolments()),
     tasks=(worker.open_task,),
-    jobs=(
-        schedule.scheduling,
-        verification.reminders,
-        price.catching_up,
-        retention,
-        recovery.recovering,
-    ),
+    jobs=(schedule.job, verification.job, price.job, retention.job, recovery.job),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

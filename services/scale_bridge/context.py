@@ -5,12 +5,13 @@ No subject is imported here; their types are imported for the type checker only.
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
 
@@ -19,11 +20,11 @@ from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import Permission, Principal
+from libs.http.metadata import metadata_of
 from libs.http.shapes import CODED, ErrorRow
-from libs.http.visible import visible
+from libs.http.visible import caught_up, visible
 from libs.postgres.pool import Pool
 from libs.process import context as frame
-from libs.telemetry.traces import current_traceparent
 
 if TYPE_CHECKING:
     from services.scale_bridge.barcodes.domain import Rules
@@ -116,8 +117,14 @@ DEVICES_VISIBLE: Final = visible("device")
 """Waits until lists show what the request changed (§1.4)."""
 OPERATIONS_VISIBLE: Final = visible("device", "operation")
 
-Reader = Annotated[Principal, Depends(Allowed("scales:read"))]
-Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
+READS: Final = Allowed("scales:read")
+Reader = Annotated[Principal, Depends(READS)]
+WRITES: Final = Allowed("scales:write")
+Writer = Annotated[Principal, Depends(WRITES)]
+Authored = Annotated[Metadata, metadata_of(WRITES)]
+"""The metadata of what a writer appends."""
+
+fresh: Final = partial(caught_up, of=READS)
 
 
 SHAPE: Final = CODED.with_rows(
@@ -133,16 +140,6 @@ def unfit(*faults: tuple[tuple[str, ...], str]) -> HTTPException:
         for path, message in faults
     ]
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, errors)
-
-
-def request_metadata(request: Request, caller: Principal) -> Metadata:
-    """The metadata of events that a request appends."""
-    return Metadata(
-        tenant=caller.tenant,
-        actor=caller.subject,
-        correlation_id=request.scope["request_id"],
-        traceparent=current_traceparent(),
-    )
 
 
 def problem(status: int, detail: str, code: str, retry_after: float | None = None) -> Response:

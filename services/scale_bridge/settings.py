@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import ClassVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
 from libs.currency import minor_unit_digits
-from libs.security.sealing import Seal
-from libs.settings import ServiceSettings
+from libs.http.live import StreamSettings
+from libs.process.context import ApiSettings
+from libs.security.sealing import SealSettings
+from libs.settings import ServiceSettings, TimeZoneSettings, checked
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules
@@ -17,13 +18,13 @@ from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 
-class Settings(ServiceSettings):
+class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     """Read from `SCALE_BRIDGE_…`; the names of the original service (§1.5) are accepted too.
 
-    `seal_keys` (or `FERNET_KEY`) are url-safe base64 of 32 bytes each, newest first, separated by
-    commas: the first seals the scales' passwords, all open them. Scales must be in `networks` and
-    at `ports`; `allow_names` permits host names, `allow_loopback` is for tests and demos. With
-    `debug` the service serves its own documentation.
+    `seal_keys` (or `FERNET_KEY`) seal the scales' passwords. "Today" on labels (R13) is the day of
+    `timezone`, unless a scale has a calendar. Scales must be in `networks` and at `ports`;
+    `allow_names` permits host names, `allow_loopback` is for tests and demos. With `debug` the
+    service serves its own documentation.
 
     A scale is connected to at most once in `connection_seconds`, by all processes together. An
     operation ends within `operation_seconds`; it waits `busy_seconds` at most for another operation
@@ -53,17 +54,11 @@ class Settings(ServiceSettings):
         "reply_seconds": "DEFAULT_TIMEOUT",
     }
 
-    jwks_url: str = Field(pattern=r"^https?://")
-    issuer: str = Field(default="tillstream-gateway", min_length=1)
-    seal_keys: SecretStr
     debug: bool = False
 
     pool_size: int = Field(default=3, ge=1, le=100)
-    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
-    stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
     answer_seconds: float = Field(default=130.0, gt=0, le=600)
 
-    timezone: str = "Europe/Moscow"
     scheduler_on: bool = True
     scheduler_enabled: bool = False
     scheduler_interval: int = Field(default=1440, ge=1, le=525_600)
@@ -72,8 +67,8 @@ class Settings(ServiceSettings):
     clear_on_upload: bool = False
     read_back: bool = True
 
-    networks: str = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
-    ports: str = "1-65535"
+    networks: Annotated[str, checked(parse_networks)] = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
+    ports: Annotated[str, checked(parse_ports)] = "1-65535"
     allow_names: bool = False
     allow_loopback: bool = False
 
@@ -91,65 +86,12 @@ class Settings(ServiceSettings):
     revisions: int = Field(default=50, ge=1, le=1000)
     shown_days: float = Field(default=400, ge=0, le=36_500)
 
-    currency: str = "RUB"
+    currency: Annotated[str, checked(minor_unit_digits)] = "RUB"
     healing: bool = True
     heal_first_seconds: float = Field(default=15.0, gt=0, le=3600)
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
     idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
     round_seconds: float = Field(default=1.0, gt=0, le=60)
-
-    max_streams: int = Field(default=100, ge=1, le=10_000)
-    stream_poll_seconds: float = Field(default=1.0, gt=0, le=10)
-    stream_idle_seconds: float = Field(default=2.0, gt=0, le=60)
-    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
-    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
-
-    @field_validator("seal_keys")
-    @classmethod
-    def _can_seal(cls, value: SecretStr) -> SecretStr:
-        Seal(keys_of(value))
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
-        return value
-
-    @field_validator("currency")
-    @classmethod
-    def _is_a_currency(cls, value: str) -> str:
-        minor_unit_digits(value)
-        return value
-
-    @field_validator("networks")
-    @classmethod
-    def _are_networks(cls, value: str) -> str:
-        parse_networks(value)
-        return value
-
-    @field_validator("ports")
-    @classmethod
-    def _are_ports(cls, value: str) -> str:
-        parse_ports(value)
-        return value
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The default zone: its day is "today" on labels (R13)."""
-        return ZoneInfo(self.timezone)
-
-    @property
-    def sealing_keys(self) -> list[str]:
-        """The keys that seal passwords, newest first."""
-        return keys_of(self.seal_keys)
-
-    def seal(self) -> Seal:
-        """Seals the scales' passwords."""
-        return Seal(self.sealing_keys)
 
     @property
     def default_interval(self) -> int | None:
@@ -187,8 +129,3 @@ class Settings(ServiceSettings):
         """When circuit breakers open, and for how long."""
         cool_down = timedelta(seconds=self.breaker_seconds)
         return BreakerRules(failures=self.breaker_failures, cool_down=cool_down)
-
-
-def keys_of(value: SecretStr) -> list[str]:
-    """The keys in a list with commas, newest first."""
-    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]

@@ -14,7 +14,6 @@ WITHOUT_ORDER: Final[set[str]] = set()
 
 SMALL_NEIGHBOURS: Final = {
     "services.gateway.proxy.api.verify": "forward-auth: a protocol of its own beside the proxy's",
-    "services.gateway.realms.crm.api.route": "the crm's shape of refusals, where kiosk has its own",
 }
 """Modules below 120 lines whose only importer is their neighbour, with the reason for each."""
 

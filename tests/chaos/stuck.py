@@ -38,7 +38,7 @@ async def cursed(arena: Arena, number: int) -> None:
 
 
 async def _parked(arena: Arena, model: str = "ledger") -> int:
-    return await parking.count(arena.lab.pool, model)
+    return len(await parking.list_parked(arena.lab.pool, model))
 
 
 async def _retry_all(arena: Arena, projection: Projection[Any]) -> None:

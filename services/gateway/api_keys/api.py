@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
+from libs.http.shapes import ShapedRoute
 from libs.security.api_keys import hash_key
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.domain.key import KeyUnknown, KeyUseless
@@ -28,9 +29,8 @@ from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import API_KEYS
-from services.gateway.doors.api.small_body import SmallBodyRoute
 
-router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=SmallBodyRoute)
+router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=ShapedRoute)
 
 Admin = Annotated[Principal, Depends(require(KEYS))]
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

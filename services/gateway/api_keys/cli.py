@@ -1,9 +1,7 @@
 """The commands `keys issue | revoke | list`, which work on the database directly."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
@@ -12,28 +10,28 @@ from rich.table import Column, Table
 
 from contracts.gateway import KeyId
 from libs.clock import utc_now
-from libs.errors import Refused, Unavailable
+from libs.process.database_command import run_command
+from libs.process.service import Service
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.read_models import keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
-from services.gateway.context import Deps, OpenDeps
-
-Result = TypeVar("Result")
+from services.gateway.context import Deps
+from services.gateway.settings import Settings
 
 ACTOR: Final = "command line"
 Tenant = Annotated[str, typer.Option(help="Whose data the key opens.")]
 
 
-def key_commands(open_deps: OpenDeps) -> typer.Typer:
-    """The commands `keys issue | revoke | list`. Each opens a `Deps` of its own."""
+def key_commands(service: Service[Settings]) -> typer.Typer:
+    """The commands `keys issue | revoke | list`."""
     app = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
-    _add_issue(app, open_deps)
-    _add_revoke(app, open_deps)
-    _add_list(app, open_deps)
+    _add_issue(app, service)
+    _add_revoke(app, service)
+    _add_list(app, service)
     return app
 
 
-def _add_issue(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_issue(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def issue(
         name: Annotated[str, typer.Argument(help="What people will recognise the key by.")],
@@ -48,9 +46,9 @@ def _add_issue(app: typer.Typer, open_deps: OpenDeps) -> None:
     ) -> None:
         """Give out a key, which opens doors within moments. It is shown once; only its hash is
         stored."""
-        issued = _run(
-            open_deps,
-            lambda deps: keys.issue(
+
+        async def run(deps: Deps) -> None:
+            issued = await keys.issue(
                 deps.store,
                 tenant=tenant,
                 name=name,
@@ -58,13 +56,14 @@ def _add_issue(app: typer.Typer, open_deps: OpenDeps) -> None:
                 actor=ACTOR,
                 expires_at=utc_now() + timedelta(days=expires_days) if expires_days else None,
                 requests_per_minute=per_minute,
-            ),
-        )
-        text = f"key id  {issued.key_id}\nkey     {issued.key}"
-        Console().print(text, markup=False, highlight=False)
+            )
+            text = f"key id  {issued.key_id}\nkey     {issued.key}"
+            Console().print(text, markup=False, highlight=False)
+
+        run_command(service, run)
 
 
-def _add_revoke(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_revoke(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def revoke(
         key_id: Annotated[UUID, typer.Argument(help="As `keys list` shows it.")],
@@ -72,22 +71,22 @@ def _add_revoke(app: typer.Typer, open_deps: OpenDeps) -> None:
         tenant: Tenant = "demo",
     ) -> None:
         """Take a key back. Doors refuse it within seconds, services when its token runs out."""
-        _run(
-            open_deps,
+        run_command(
+            service,
             lambda deps: keys.revoke(
                 deps.store, tenant=tenant, key_id=KeyId(key_id), reason=reason, actor=ACTOR
             ),
         )
 
 
-def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_list(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command("list")
     def list_keys(tenant: Tenant = "demo") -> None:
         """Show a tenant's keys, the revoked ones too."""
-        Console().print(_run(open_deps, lambda deps: _table(deps, tenant)))
+        run_command(service, lambda deps: _list(deps, tenant))
 
 
-async def _table(deps: Deps, tenant: str) -> Table:
+async def _list(deps: Deps, tenant: str) -> None:
     used = await last_uses(deps.system, tenant)
     # Ids are for copying: they wrap and are never cut.
     key_id = Column("key id", overflow="fold")
@@ -96,17 +95,4 @@ async def _table(deps: Deps, tenant: str) -> Table:
         moments = (used.get(key.key_id), key.expires_at, key.revoked_at)
         texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
         table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), *texts)
-    return table
-
-
-def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[Result]]) -> Result:
-    """Run `work`; a refusal is printed and exits with 2."""
-
-    async def run() -> Result:
-        async with open_deps() as deps:
-            return await work(deps)
-
-    try:
-        return asyncio.run(run())
-    except (Refused, Unavailable) as refused:
-        raise typer.BadParameter(str(refused)) from refused
+    Console().print(table)

@@ -11,9 +11,9 @@ from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Request,
 
 from libs.errors import Unauthenticated
 from libs.http.auth import public
+from libs.http.body_limit import with_limit
 from services.gateway.bot import handlers as bots
 from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.small_body import limited
 from services.gateway.telegram.adapters import Failed, webhook_secret
 
 # Public: the webhook authenticates Telegram by its secret, and the status contains no secrets.
@@ -23,7 +23,6 @@ MAX_UPDATE_BYTES: Final = 256 * 1024
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 
 
-@router.post("/webhook/", include_in_schema=False)
 @router.post("/webhook")
 async def webhook(request: Request, gateway: Gateway, background: BackgroundTasks) -> Response:
     """Take an Update; 200 without a body as soon as it is done, the bot's answer follows.
@@ -32,7 +31,7 @@ async def webhook(request: Request, gateway: Gateway, background: BackgroundTask
     413 for a body no Update has.
     """
     _authenticate(request.headers.get(SECRET_HEADER, ""), gateway.settings.bot_token)
-    body = await Request(request.scope, limited(request, MAX_UPDATE_BYTES)).body()
+    body = await with_limit(request, MAX_UPDATE_BYTES).body()
     context = gateway.code_context
     answer = await bots.handle(
         context.links, gateway.identity, _decoded(body), codes=context.codes, clock=context.clock
@@ -42,7 +41,6 @@ async def webhook(request: Request, gateway: Gateway, background: BackgroundTask
     return Response(status_code=200, background=background)
 
 
-@router.get("/webhook/status/", include_in_schema=False)
 @router.get("/webhook/status")
 async def webhook_status(gateway: Gateway) -> dict[str, Any]:
     """Whether updates come here: `not_initialized`, `active`, `inactive` or `error`."""

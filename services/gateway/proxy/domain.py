@@ -138,6 +138,7 @@ def _with_summary(operation: Document) -> Document:
     security = operation.get("security", ())
     scopes = {scope for one in security for roles in one.values() for scope in roles}
     needs = [f"Needs the permission `{scope}`." for scope in sorted(scopes)]
+    text = "" if text.removesuffix(".") == clause else text
     described = {"description": "\n\n".join(filter(None, (text, *needs)))} if text or needs else {}
     return {**operation, **({"summary": clause} if clause else {}), **described}
 

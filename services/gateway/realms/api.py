@@ -15,9 +15,9 @@ from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.local_routes import door_of
-from services.gateway.realms.crm.api import face as crm_face
+from services.gateway.realms.crm import api as crm
 from services.gateway.realms.kiosk.api import login as kiosk_login
-from services.gateway.realms.kiosk.api.cookie import token_in
+from services.gateway.realms.kiosk.api.login import token_in
 from services.gateway.realms.kiosk.api.route import KioskRoute
 from services.gateway.sessions.api.realm_route import claimed_realm
 
@@ -37,7 +37,6 @@ class RefreshTokenBody(BaseModel):
     refresh_token: str | None = Field(default=None, max_length=8192)
 
 
-@router.post("/refresh/", include_in_schema=False)
 @router.post("/refresh")
 async def refresh(
     request: Request, gateway: Gateway, body: RefreshTokenBody | None = None
@@ -46,7 +45,7 @@ async def refresh(
     token = body.refresh_token if body is not None else None
     door = door_of(request.scope)
     if door != Realm.KIOSK and token is not None:
-        return await crm_face.refresh(gateway, token)
+        return await crm.refresh(gateway, token)
     # A body without a token is a 422 of the crm, unless there is a cookie.
     if door == Realm.CRM or (body is not None and token_in(request) is None and not door):
         missing = {"type": "missing", "loc": ("body", "refresh_token"), "msg": "Field required"}
@@ -54,7 +53,6 @@ async def refresh(
     return await kiosk_login.refresh(request, gateway)
 
 
-@router.post("/logout/", include_in_schema=False)
 @router.post("/logout")
 async def logout(
     request: Request, gateway: Gateway, body: RefreshTokenBody | None = None
@@ -67,7 +65,7 @@ async def logout(
     token = body.refresh_token if body is not None else None
     realm = claimed_realm(request.scope)
     if realm == Realm.CRM or (realm is None and (token is not None or token_in(request) is None)):
-        return await crm_face.logout(request, gateway, token)
+        return await crm.logout(request, gateway, token)
     return await kiosk_login.logout(request, gateway)
 
 

@@ -4,10 +4,9 @@ They work on the database directly, so they work while the API is down. Exit sta
 1 when refused (the reason is printed), 2 for wrong arguments.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -20,7 +19,8 @@ from rich.table import Column, Table
 from libs.errors import Refused
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import tenant_transaction
-from libs.process.database_command import exit_with
+from libs.process.database_command import run_command
+from libs.process.service import Service
 from services.ingest.context import Deps
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.quarantine.api import presenters
@@ -29,12 +29,11 @@ from services.ingest.quarantine.handlers.correction import Correction, read_corr
 from services.ingest.quarantine.handlers.quarantine import QuarantineCommands, inspect
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.handlers.body import BadRequest
+from services.ingest.settings import Settings
 
 ACTOR: Final = "command line"
 AT_ONCE: Final = 200
 """How many events one query of `replay` selects."""
-
-OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]
 
 Tenant = Annotated[str, typer.Option(help="Whose events.")]
 Id = Annotated[UUID, typer.Argument(help="As `quarantine list` shows it.")]
@@ -54,19 +53,19 @@ All = Annotated[bool, typer.Option("--all", help="All that are open.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
-def quarantine_commands(open_deps: OpenDeps) -> typer.Typer:
-    """The commands; each opens and closes its own `Deps`."""
+def quarantine_commands(service: Service[Settings]) -> typer.Typer:
+    """The commands; each opens and closes a context of its own."""
     app = typer.Typer(
         no_args_is_help=True,
         help="Events that could not be understood: see them, mend them, give them up.",
     )
-    _add_queries(app, open_deps)
-    _add_mending(app, open_deps)
-    _add_drop(app, open_deps)
+    _add_queries(app, service)
+    _add_mending(app, service)
+    _add_drop(app, service)
     return app
 
 
-def _add_queries(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_queries(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command("list")
     def list_events(
         code: Code = None,
@@ -78,21 +77,21 @@ def _add_queries(app: typer.Typer, open_deps: OpenDeps) -> None:
     ) -> None:
         """Show events, newest first. New ones appear within moments of being received."""
         filters = QuarantineFilter(tenant=tenant, status=_status(status), code=code)
-        _run(open_deps, lambda deps: _list(deps, filters, limit, offset, as_json=as_json))
+        _run(service, lambda deps: _list(deps, filters, limit, offset, as_json=as_json))
 
     @app.command()
     def count(status: Which = "open", tenant: Tenant = "demo", as_json: AsJson = False) -> None:
         """Count events by the code of what is wrong with them."""
         filters = QuarantineFilter(tenant=tenant, status=_status(status))
-        _run(open_deps, lambda deps: _count(deps, filters, as_json=as_json))
+        _run(service, lambda deps: _count(deps, filters, as_json=as_json))
 
     @app.command()
     def show(id: Id, tenant: Tenant = "demo", as_json: AsJson = False) -> None:
         """Show all of one event: word for word, what is wrong with it, what became of it."""
-        _run(open_deps, lambda deps: _show(deps, id, tenant, as_json=as_json))
+        _run(service, lambda deps: _show(deps, id, tenant, as_json=as_json))
 
 
-def _add_mending(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_mending(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def fix(
         id: Id,
@@ -107,7 +106,7 @@ def _add_mending(app: typer.Typer, open_deps: OpenDeps) -> None:
         It counts from when it was received. What is still wrong is said, and nothing changed.
         """
         correction = _correction(set or [], unset or [], file)
-        _run(open_deps, lambda deps: _mend(deps, id, correction, tenant, as_json=as_json))
+        _run(service, lambda deps: _mend(deps, id, correction, tenant, as_json=as_json))
 
     @app.command()
     def replay(
@@ -121,30 +120,28 @@ def _add_mending(app: typer.Typer, open_deps: OpenDeps) -> None:
         if [id is not None, code is not None, all].count(True) != 1:
             raise typer.BadParameter("give one of: an id, --code, --all")
         if id is not None:
-            _run(open_deps, lambda deps: _mend(deps, id, None, tenant, as_json=as_json))
+            _run(service, lambda deps: _mend(deps, id, None, tenant, as_json=as_json))
         filters = QuarantineFilter(tenant=tenant, code=code)
-        _run(open_deps, lambda deps: _replay_many(deps, filters, as_json=as_json))
+        _run(service, lambda deps: _replay_many(deps, filters, as_json=as_json))
 
 
-def _add_drop(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_drop(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def drop(id: Id, reason: Reason, tenant: Tenant = "demo", as_json: AsJson = False) -> None:
         """Give an event up. The log keeps it, and devices still hear that it arrived."""
-        _run(open_deps, lambda deps: _drop(deps, id, reason, tenant, as_json=as_json))
+        _run(service, lambda deps: _drop(deps, id, reason, tenant, as_json=as_json))
 
 
-def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[int]]) -> NoReturn:
+def _run(service: Service[Settings], work: Callable[[Deps], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run `work` and exit with the status it returns; print a refusal as one sentence."""
 
-    async def run() -> int:
-        async with open_deps() as deps:
-            try:
-                return await work(deps)
-            except Refused as refused:
-                Console(stderr=True).print(_refusal(refused, deps), markup=False)
-                return 1
+    async def run(deps: Deps) -> int:
+        try:
+            return await work(deps)
+        except Refused as refused:
+            raise Refused(_refusal(refused, deps)) from refused
 
-    exit_with(run())
+    run_command(service, run)
 
 
 def _status(which: str) -> Status | None:

@@ -1,7 +1,7 @@
 """A quarantined event: its faults, and the one decision about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID
@@ -19,23 +19,12 @@ from contracts.ingest import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.ingest.scans.domain.scan import Fault, parse_event, validate
+from services.ingest.scans.domain.scan import Fault, Reading, parse_event, validate
 
 LONGEST_REASON: Final = 500
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS: Final = (
-    "uuid",
-    "ts",
-    "type",
-    "operator",
-    "client",
-    "city",
-    "box",
-    "code",
-    "details",
-    "source",
-)
+_FIELDS: Final = tuple(field.name for field in fields(Reading))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,21 +1,21 @@
 """Requests to remove items, and the list of removed items (§2.5, §2.10)."""
 
-import json
 from collections.abc import Iterable
 from functools import partial
-from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
+from libs.http.idempotency import Attempt, Once, idempotent
 from libs.http.manifest import traffic
+from libs.http.metadata import request_metadata
 from libs.http.paging import Offset
-from libs.http.visible import visible
+from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
@@ -24,15 +24,7 @@ from services.ingest.removals.handlers import removal as handler
 from services.ingest.removals.handlers.removal import RemovalRequest
 from services.ingest.removals.read_models import removal
 from services.ingest.scans.api.presenters import log_row
-from services.ingest.scans.api.query_params import (
-    CONSISTENCY,
-    CurrentQuery,
-    Text,
-    Token,
-    request_metadata,
-    staleness,
-    without_nul,
-)
+from services.ingest.scans.api.query_params import CurrentQuery, Text, fresh, without_nul
 from services.ingest.scans.api.responses import Deletion, Deletions, Removed, json_response
 from services.ingest.scans.domain.day import format_time, unix_ms
 from services.ingest.scans.domain.filter import display_name
@@ -87,7 +79,9 @@ class BulkRemove(BaseModel):
 
 Body = TypeVar("Body", bound=BaseModel)
 Remover = Annotated[Principal, Depends(require("scan:remove"))]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+LONGEST_KEY: Final = 200
+OneRemoval = Annotated[Once, idempotent("REMOVE", longest=LONGEST_KEY)]
+SeveralRemovals = Annotated[Once, idempotent("BULK_REMOVE", longest=LONGEST_KEY)]
 
 
 def _takes(body: type[BaseModel]) -> dict[str, Any]:
@@ -98,33 +92,35 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
 
 @router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
+async def remove(request: Request, ingest: Ingest, caller: Remover, once: OneRemoval) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
     With an `Idempotency-Key` a request that its caller repeats answers the first result; 422 if
     the key was used for another.
     """
     body = _read(Remove, await request.body())
-    removed = await handler.remove_from_box(
-        ingest.store,
-        partial(ingest.items_in_box, caller.tenant, body.box, body.code),
-        box=body.box,
-        code=body.code,
-        request=_removal_request(ingest, "REMOVE", body.operator, body.reason, key, body),
-        metadata=request_metadata(request, caller),
-    )
-    if removed is None:
-        return json_response(Removed(False, "Товар не найден в указанном коробе", 0))
-    # From the audit: a repeated request may be spelled in another way.
-    code, box = removed.audit.code, removed.audit.box
-    message = f"Товар {code} удален из короба {box}"
-    return json_response(Removed(True, message, 1), {CONSISTENCY: removed.token})
+    async with once.attempt(caller, body) as attempt:
+        if attempt.replay is not None:
+            return attempt.replay
+        removed = await handler.remove_from_box(
+            ingest.store,
+            partial(ingest.items_in_box, caller.tenant, body.box, body.code),
+            box=body.box,
+            code=body.code,
+            request=_removal_request(ingest, "REMOVE", attempt, body.operator, body.reason),
+            metadata=request_metadata(request, caller),
+        )
+        if removed is None:
+            return json_response(Removed(False, "Товар не найден в указанном коробе", 0))
+        message = f"Товар {body.code} удален из короба {body.box}"
+        result = Removed(True, message, 1)
+        return attempt.finish(json_response(result, {CONSISTENCY: removed.token}))
 
 
 @router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
 async def bulk_remove(
-    request: Request, ingest: Ingest, caller: Remover, key: Key = None
+    request: Request, ingest: Ingest, caller: Remover, once: SeveralRemovals
 ) -> Response:
     """Remove up to 1000 items by uuid. What is unknown, no item or removed before does not count.
 
@@ -132,16 +128,22 @@ async def bulk_remove(
     the key was used for another.
     """
     body = _read(BulkRemove, await request.body())
-    removed = await handler.remove_listed(
-        ingest.store,
-        _scan_ids(body.uuids),
-        request=_removal_request(ingest, "BULK_REMOVE", body.operator, body.reason, key, body),
-        metadata=request_metadata(request, caller),
-    )
-    if removed is None:
-        return json_response(Removed(False, "Не найдены события с указанными UUID", 0))
-    result = Removed(True, removed.audit.code, len(removed.audit.removed))
-    return json_response(result, {CONSISTENCY: removed.token})
+    scan_ids = _scan_ids(body.uuids)
+    # The same uuids in another spelling or order are the same request.
+    content = {**body.model_dump(), "uuids": sorted({str(scan_id) for scan_id in scan_ids})}
+    async with once.attempt(caller, content) as attempt:
+        if attempt.replay is not None:
+            return attempt.replay
+        removed = await handler.remove_listed(
+            ingest.store,
+            scan_ids,
+            request=_removal_request(ingest, "BULK_REMOVE", attempt, body.operator, body.reason),
+            metadata=request_metadata(request, caller),
+        )
+        if removed is None:
+            return json_response(Removed(False, "Не найдены события с указанными UUID", 0))
+        result = Removed(True, removed.audit.code, len(removed.audit.removed))
+        return attempt.finish(json_response(result, {CONSISTENCY: removed.token}))
 
 
 @router.delete("/events/{uuid}", dependencies=[UNTIL_VISIBLE])
@@ -158,29 +160,27 @@ async def delete(
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
-        request=_removal_request(ingest, "REMOVE", who, None, None),
+        request=RemovalRequest(kind="REMOVE", operator=who, reason="", at=ingest.clock()),
         metadata=request_metadata(request, caller),
     )
     return json_response({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
 
 
-@router.get("/deletions")
+@router.get("/deletions", dependencies=[fresh("removal")])
 async def deletions(
     ingest: Ingest,
     query: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Offset = 0,
-    token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who
     removed."""
     scan_filter, zone = query.scan_filter, ingest.settings.zone
-    headers = await staleness(ingest, token, "removal")
     async with tenant_transaction(ingest.reading, scan_filter.tenant) as connection:
         rows = await removal.page(connection, scan_filter, limit=limit, offset=offset)
         total = await removal.count(connection, scan_filter)
     items = [_deletion(row, zone) for row in rows]
-    return json_response(Deletions(items, total), headers)
+    return json_response(Deletions(items, total))
 
 
 def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
@@ -217,26 +217,12 @@ def _fault(error: ErrorDetails) -> dict[str, Any]:
 
 
 def _removal_request(
-    ingest: Deps,
-    kind: Kind,
-    operator: str,
-    reason: str | None,
-    key: str | None,
-    body: BaseModel | None = None,
+    ingest: Deps, kind: Kind, attempt: Attempt, operator: str, reason: str | None
 ) -> RemovalRequest:
     return RemovalRequest(
         kind=kind,
         operator=operator,
         reason=reason or "",
         at=ingest.clock(),
-        key=key,
-        digest=_digest(body) if body is not None and key is not None else None,
+        removal_id=attempt.command_id,
     )
-
-
-def _digest(body: BaseModel) -> str:
-    """A digest of the content, independent of the spelling of JSON and uuids."""
-    fields = body.model_dump()
-    if "uuids" in fields:
-        fields["uuids"] = sorted({str(scan_id) for scan_id in _scan_ids(fields["uuids"])})
-    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

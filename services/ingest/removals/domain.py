@@ -35,17 +35,13 @@ class LoggedScan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoveItems:
-    """The command to remove items. An empty `reason` means the default of the kind.
-
-    `digest` identifies the content of a request that may be repeated; it is stored in the audit.
-    """
+    """The command to remove items. An empty `reason` means the default of the kind."""
 
     removal_id: UUID
     kind: Kind
     operator: str
     reason: str
     at: datetime
-    digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +70,6 @@ def decide(logged: Iterable[LoggedScan], command: RemoveItems) -> Removal | None
         reason=reason,
         removed=tuple(scan.scan_id for scan in scans),
         removed_at=command.at,
-        request=command.digest,
     )
     return Removal(audit=audit, items=tuple(_item(scan, audit) for scan in scans))
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import BarcodeRule
@@ -25,11 +25,11 @@ from services.scale_bridge.barcodes.domain import (
 )
 from services.scale_bridge.context import (
     ApiContext,
+    Authored,
     Reader,
     Scales,
     Writer,
     problem,
-    request_metadata,
     unfit,
 )
 from services.scale_bridge.devices.handlers.device import owner_of
@@ -100,12 +100,12 @@ async def rules(scales: Scales, caller: Reader) -> Rules:
 
 
 @router.put("/barcodes/rules")
-async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> Rules:
+async def put(scales: Scales, caller: Writer, metadata: Authored, body: Rules) -> Rules:
     """Replace all rules. 422 names every invalid rule, and every overlapping prefix."""
     rules = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=rules, set_by=caller.subject, now=scales.clock())
     try:
-        return _present(await handler.set_rules(scales, command, request_metadata(request, caller)))
+        return _present(await handler.set_rules(scales, command, metadata))
     except BadRules as error:
         flaws = [(("rules", str(one.index), one.field), one.why) for one in error.flaws]
         raise unfit(*flaws) from None

@@ -28,7 +28,7 @@ FIRST: Final[ScaleKey] = ("", UUID(int=0))
 log = structlog.get_logger(__name__)
 
 
-def retention(context: Context) -> Periodic | None:
+def job(context: Context) -> Periodic | None:
     """The job of workers; None if rows are kept for ever."""
     if not (days := context.settings.shown_days):
         return None

@@ -179,7 +179,7 @@ async def _with_prices(
     return copy, by_article
 
 
-def catching_up(context: Context) -> Periodic:
+def job(context: Context) -> Periodic:
     """The job of workers that sets recent prices on scales that missed them."""
     return Periodic(
         "prices", partial(catch_up, context), max(context.settings.round_seconds, MISSING_SECONDS)

@@ -1,4 +1,4 @@
-"""Asking other services, and the conditions of requests as RFC 9110 §13 wants them read."""
+"""Requests to other services."""
 
 import asyncio
 
@@ -7,11 +7,8 @@ import structlog
 from aiohttp import web
 
 from libs.http.client import open_client, trace_headers
-from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from libs.telemetry import traces
 from libs.testing.servers import http_routes
-
-SEVEN = strong_tag(7)
 
 
 async def test_a_client_does_not_wait_beyond_its_deadline() -> None:
@@ -47,30 +44,3 @@ def test_the_trace_and_the_request_id_are_propagated() -> None:
 
     assert headers["X-Request-Id"] == "r-1"
     assert traces.parse(headers["traceparent"]).is_valid
-
-
-def test_a_tag_is_quoted() -> None:
-    assert SEVEN == '"7"'
-
-
-WANTED = [[], ['"7"'], ["*"], [" * "], ['"6", "7"'], ['"6"', '"7"'], ['"a,b" , "7"'], ['"7",']]
-OTHERS = [['"6"'], ['W/"7"'], ["7"], [""], ['"7'], ['"*"'], ['"x7"', 'W/"7"'], ["garbage"]]
-KNOWN = [['"7"'], ['W/"7"'], ["*"], ['"6", W/"7"'], ['"6"', '"7"']]
-UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
-
-
-@pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
-def test_only_if_match_with_the_current_tag_allows_a_change(lines: list[str]) -> None:
-    assert if_match_allows(lines, SEVEN) == (lines in WANTED)
-
-
-@pytest.mark.parametrize(("lines", "allowed"), [([], True), (["*"], False), (['"7"'], False)])
-def test_a_missing_resource_is_changed_only_without_if_match(
-    lines: list[str], allowed: bool
-) -> None:
-    assert if_match_allows(lines, None) == allowed
-
-
-@pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
-def test_only_a_client_with_the_current_tag_gets_not_modified(lines: list[str]) -> None:
-    assert is_not_modified(lines, SEVEN) == (lines in KNOWN)

@@ -24,7 +24,7 @@ async def loaves(caller: Annotated[Principal, Depends(require("bread:read"))]) -
 
 
 @router.post("/{loaf_id}/toast")
-@traffic("toaster", slow=True, idempotent=True)
+@traffic("toaster", slow=True)
 async def toast(
     loaf_id: int, caller: Annotated[Principal, Depends(require("bread:write"))]
 ) -> None: ...
@@ -54,7 +54,6 @@ LISTED = [
         scope="bread:write",
         limit="toaster",
         slow=True,
-        idempotent=True,
     ),
     PublishedRoute(method="GET", path="/loaves/opening-hours", scope=None, limit="none"),
     PublishedRoute(method=WEBSOCKET, path="/loaves/smell", scope="bread:read", limit="dashboard"),

@@ -15,7 +15,6 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import ANY, Appended, LogUnavailable, Metadata, RecordedEvent
-from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.store import EventStore
 from libs.messaging.publisher import LogIdentity, Publisher
 from libs.messaging.reader import end_offsets, open_reader
@@ -26,6 +25,7 @@ from libs.projections.runner import ProjectionRunner
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
+from tests.libs.messaging.wires import text_row
 
 SERVICE = "lab"
 METADATA = Metadata(tenant="demo")

@@ -10,7 +10,7 @@ import msgspec
 from aiokafka.record.memory_records import MemoryRecords
 
 from libs.eventsourcing.log import Metadata, RecordedEvent
-from libs.eventsourcing.rows import text_row
+from libs.eventsourcing.rows import metadata_json
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.wire import Headers
 
@@ -28,6 +28,28 @@ class StoredRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+
+
+def text_row(event: RecordedEvent) -> tuple[Any, ...]:
+    """The row of `TEXT_COLUMNS` of an event."""
+    return (
+        event.position,
+        str(event.xid),
+        str(event.event_id),
+        event.metadata.tenant,
+        event.stream,
+        event.version,
+        event.type,
+        event.schema_version,
+        event.data.decode(),
+        metadata_json(event.metadata).decode(),
+        _moment(event.occurred_at),
+        _moment(event.recorded_at),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f'"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}"'
 
 
 def recorded(

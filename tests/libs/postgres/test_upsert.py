@@ -37,6 +37,9 @@ STATEMENTS = {
     "insert missing": insert_missing(ITEM, "name"),
     "newer": upsert(ITEM, "version", "name", newer="version"),
     "newer by two": upsert(ITEM, "version", "at", "name", newer=("version", "at")),
+    "newer, coalesce, greatest": upsert(
+        ITEM, "version", "name", "high", newer="version", coalesce="name", greatest="high"
+    ),
     "older": upsert(ITEM, "version", "name", older="version"),
     "older, read first": upsert(ITEM, "version", "name", older="version", read_first=True),
     "coalesce": upsert(ITEM, "name", coalesce="name"),
@@ -81,7 +84,11 @@ def histories(draw: st.DrawFn) -> tuple[Upsert, list[dict[str, Any]]]:
     statement = draw(st.sampled_from([*STATEMENTS.values()]))
     key = {"tenant": st.just("t"), "id": st.integers(0, 2)}
     fields = {column: VALUES[column] for column in statement.columns[2:]}
-    return statement, draw(st.lists(st.fixed_dictionaries(key | fields), min_size=1, max_size=8))
+    given_rows = draw(st.lists(st.fixed_dictionaries(key | fields), min_size=1, max_size=8))
+    if statement is STATEMENTS["newer, coalesce, greatest"]:
+        # The events of a stream, in their order.
+        given_rows = [{**row, "version": n} for n, row in enumerate(given_rows, 1)]
+    return statement, given_rows
 
 
 async def written(

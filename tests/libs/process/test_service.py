@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,12 +19,10 @@ from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.process.context import ApiContext, extended, running
-from libs.process.service import make_app, open_service_context
-from libs.telemetry.traces import set_up
-from libs.testing.callers import client_of
 from libs.testing.databases import migrated
 from libs.testing.polling import eventually
 from libs.testing.programs import Program, run_program
+from libs.testing.services import ServiceKit, open_kit
 from tests.libs.process.toy.bootstrap import SERVICE
 from tests.libs.process.toy.settings import Settings
 
@@ -123,18 +121,13 @@ async def test_routes_receive_the_context_that_the_service_extends(
     async def loaves(context: Annotated[Any, Depends(running)]) -> dict[str, Any]:
         return {"oven": context.oven, "tenants": await context.reading.fetchval("SELECT 7")}
 
-    service = replace(SERVICE, routers=(router,), open_api=_with_oven)
+    service = replace(SERVICE, routers=(router,), api_context=_with_oven)
     settings = Settings.from_env("BAKERY", variables)
-    telemetry = set_up("bakery")
-    async with (
-        open_service_context(service, settings, telemetry) as context,
-        client_of(make_app(service, context)) as client,
-    ):
+    async with open_kit(ServiceKit, service, settings) as kit, kit.anonymous() as client:
         assert (await client.get("/loaves")).json() == {"oven": "hot", "tenants": 7}
         checks = {one["name"]: one["ok"] for one in (await client.get("/ready")).json()["checks"]}
         assert checks["database"]
         assert "revocations" in checks
-    await telemetry.stop()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +137,8 @@ class WithOven(ApiContext[Settings, Any]):
     oven: str
 
 
-@asynccontextmanager
-async def _with_oven(api: ApiContext[Settings, Any]) -> AsyncIterator[WithOven]:
-    yield extended(WithOven, api, oven="hot")
+def _with_oven(api: ApiContext[Settings, Any]) -> WithOven:
+    return extended(WithOven, api, oven="hot")
 
 
 def _bakery(*arguments: str) -> AbstractAsyncContextManager[Program]:

@@ -11,13 +11,15 @@ import pytest
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from httpx import AsyncClient
+from starlette.requests import HTTPConnection
 
+from libs.errors import Unauthenticated
 from libs.eventsourcing.log import ANY
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
-from libs.http.auth import public
+from libs.http.auth import Permission, Principal, public
 from libs.http.lean_route import LeanRoute
-from libs.http.visible import STALE, visible
+from libs.http.visible import CONSISTENCY, STALE, caught_up, fresh, visible
 from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.projections.consistency import Consistency
 from libs.testing.callers import client_of
@@ -67,19 +69,40 @@ def routes(kind: type[APIRoute]) -> APIRouter:
     return router
 
 
+class Anybody(Permission):
+    """Lets everybody with an `Authorization` in as a caller of the tenant `demo`."""
+
+    async def __call__(self, request: HTTPConnection) -> Principal:
+        if "authorization" not in request.headers:
+            raise Unauthenticated
+        return Principal("anna", METADATA.tenant, frozenset(), "test")
+
+
+def readers() -> APIRouter:
+    router, reads = APIRouter(), Anybody("read")
+
+    @router.get("/fresh", dependencies=[fresh(*MODELS, of=reads, unless="as_of")])
+    @router.get("/caught-up", dependencies=[caught_up(*MODELS, of=reads)])
+    async def read(request: Request, status: int = 200) -> Response:
+        return Response(status_code=status)
+
+    return router
+
+
 @asynccontextmanager
 async def served(
     shop: Shop,
     kind: type[APIRoute] = LeanRoute,
     *,
     within: float = FOR_EVER,
+    deadline: float = FOR_EVER,
     pool: asyncpg.Pool | None = None,
     doorbell: Doorbell | None = None,
 ) -> AsyncIterator[AsyncClient]:
     """A client of an API on the shop's log."""
-    consistency = Consistency(pool or shop.pool, MODELS, doorbell=doorbell)
+    consistency = Consistency(pool or shop.pool, MODELS, deadline=deadline, doorbell=doorbell)
     deps = Deps(shop.store, consistency, within)
-    app = create_app(title="test", routers=[routes(kind)], deps=deps, checks={})
+    app = create_app(title="test", routers=[routes(kind), readers()], deps=deps, checks={})
     async with client_of(app) as client:
         try:
             yield client
@@ -170,6 +193,52 @@ async def test_after_a_timeout_answers_do_not_wait_until_a_trial_succeeds(
 
         await eventually(waits_again)
     await consistency.close()
+
+
+READS: Final = pytest.mark.parametrize("path", ["/fresh", "/caught-up"])
+CALLER: Final = {"Authorization": "Bearer anybody"}
+
+
+@READS
+async def test_a_read_includes_what_was_written_before(shop: Shop, path: str) -> None:
+    async with running(shop.runner()), served(shop) as client:
+        for count in range(1, 11):
+            token = await shop.append(order(0), Numbered(count))
+            answer = await client.get(path, headers=CALLER | {CONSISTENCY: token})
+            assert (answer.status_code, STALE in answer.headers) == (200, False)
+            assert len(await seen(shop)) == count
+
+
+@READS
+async def test_a_successful_read_that_lacks_writes_is_marked_in_time(shop: Shop, path: str) -> None:
+    token = await shop.append(order(0), Numbered(1))
+    async with served(shop, deadline=SHORT) as client:
+        for status, is_marked in ((200, True), (404, False)):
+            answer = await client.get(
+                path, params={"status": status}, headers=CALLER | {CONSISTENCY: token}
+            )
+            assert (answer.status_code, STALE in answer.headers) == (status, is_marked)
+
+
+async def test_a_read_without_a_token_or_of_the_past_does_not_wait(shop: Shop) -> None:
+    token = await shop.append(order(0), Numbered(1))
+    async with served(shop) as client:
+        for query, headers in (("", {}), ("?as_of=then", {CONSISTENCY: token})):
+            answer = await client.get(f"/fresh{query}", headers=CALLER | headers)
+            assert (answer.status_code, STALE in answer.headers) == (200, False)
+
+
+@READS
+async def test_a_stranger_is_refused_without_a_wait(shop: Shop, path: str) -> None:
+    token = await shop.append(order(0), Numbered(1))
+    async with served(shop) as client:
+        assert (await client.get(path, headers={CONSISTENCY: token})).status_code == 401
+
+
+async def test_a_malformed_token_is_400(shop: Shop) -> None:
+    async with served(shop) as client:
+        answer = await client.get("/fresh", headers=CALLER | {CONSISTENCY: "then"})
+    assert answer.status_code == 400
 
 
 async def test_answers_without_a_write_or_a_declaration_do_not_wait(shop: Shop) -> None:

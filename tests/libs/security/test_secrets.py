@@ -34,16 +34,12 @@ def test_the_prefix_reveals_nothing_of_our_keys_and_little_of_foreign_ones() -> 
     assert api_keys.prefix("key") == api_keys.prefix("") == ""
 
 
-def test_an_api_key_matches_its_own_hash_only() -> None:
+def test_an_api_key_has_a_hash_of_its_own() -> None:
     key = api_keys.generate()
     hashed = api_keys.hash_key(key)
 
     assert re.fullmatch("[0-9a-f]{64}", hashed)
-    assert api_keys.matches(key, hashed)
-    assert not api_keys.matches(key + "x", hashed)
-    assert not api_keys.matches("\ud800\x00ключ", hashed)
-    for wrong in (hashed[:-1], "", "ключ"):
-        assert not api_keys.matches(key, wrong)
+    assert len({hashed, *map(api_keys.hash_key, (key + "x", "\ud800\x00ключ"))}) == 3
 
 
 def test_a_code_has_six_digits_and_they_differ() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from libs.testing.polling import PATIENCE_SECONDS
 
@@ -35,6 +35,7 @@ async def open_page() -> AsyncIterator[Page]:
         browser = await playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS])
         page = await browser.new_page(viewport={"width": 1200, "height": 1000})
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        expect.set_options(timeout=PATIENCE_SECONDS * 1000)
         try:
             yield page
         finally:

@@ -12,6 +12,7 @@ from libs.testing.clock import Clock
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool
 from libs.testing.servers import http_server
+from libs.testing.services import database_fixtures
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.telegram.adapters import Bot, open_bot
 from tests.services.gateway import shop_door
@@ -22,17 +23,12 @@ from tests.services.gateway.doorstep import Doorstep, doorstep
 from tests.services.gateway.harness import MANAGER, WEIGHER, Harness, demo_on, harness_on
 from tests.services.gateway.identities import People, open_identity
 
+database, own_pool, _ = database_fixtures("gateway")
+
 
 @pytest.fixture(scope="module")
 def url(postgres_url: str) -> Iterator[str]:
-    """The address of such a database for a whole module."""
-    with migrated(postgres_url, "gateway") as address:
-        yield address
-
-
-@pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
-    """The address of a database of one's own with the service's tables."""
+    """The URL of a migrated database for a whole module."""
     with migrated(postgres_url, "gateway") as address:
         yield address
 
@@ -41,13 +37,6 @@ def database(postgres_url: str) -> Iterator[str]:
 async def pool(url: str) -> AsyncIterator[Pool]:
     """Connections to the module's database that see every tenant."""
     async with system_pool(url, "gateway", size=10) as context:
-        yield context
-
-
-@pytest.fixture
-async def own_pool(database: str) -> AsyncIterator[Pool]:
-    """The same to a database of one's own."""
-    async with system_pool(database, "gateway") as context:
         yield context
 
 

@@ -1,6 +1,6 @@
 """Fixtures: a log in memory or in Postgres, read models in Postgres, and the whole API."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,10 +10,11 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
-from libs.testing.databases import migrated
-from libs.testing.pools import system_pool, tenant_pool
+from libs.testing.services import database_fixtures
 from tests.services.ingest.history import NOON, PROJECTIONS, Store
 from tests.services.ingest.service import ReadModels, Service, open_service
+
+database, pool, reading_pool = database_fixtures("ingest")
 
 
 @pytest.fixture
@@ -24,27 +25,6 @@ def clock() -> Clock:
 @pytest.fixture
 def store(clock: Clock) -> Store:
     return Store(MemoryLog(clock=clock), Codec[IngestEvent](EVENTS), clock=clock)
-
-
-@pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
-    """The address of a separate database with the service's tables."""
-    with migrated(postgres_url, "ingest") as address:
-        yield address
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[Pool]:
-    """The database as projections see it: all tenants."""
-    async with system_pool(database, "ingest") as pool:
-        yield pool
-
-
-@pytest.fixture
-async def reading_pool(database: str, pool: Pool) -> AsyncIterator[Pool]:
-    """The same database as questions see it: one tenant at a time."""
-    async with tenant_pool(database, "ingest") as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def _address(event: IngestEvent, namespace: UUID) -> tuple[UUID, str, datetime]:
             event_id = identity.scan_event(namespace, event.scan_id)
             return event_id, identity.scan_stream(namespace, event.operator), event.received_at
         case ItemRemoved():
-            event_id = identity.item_removal(namespace, event.scan.scan_id)
+            event_id = identity.removal_of(identity.scan_event(namespace, event.scan.scan_id))
             return event_id, identity.scan_stream(namespace, event.scan.operator), event.removed_at
         case RemovalRecorded():
             stream = identity.removal_stream(event.removal_id)

@@ -94,11 +94,10 @@ class Service:
         deps: Deps = self.app.state.deps
         return deps
 
-    def built(self, *, consistency: Any = None, **settings: Any) -> FastAPI:
+    def built(self, **settings: Any) -> FastAPI:
         """The API with other settings, on the same log and read models."""
         changed = self.deps.settings.model_copy(update=settings)
-        consistency = consistency or self.read_models
-        return make_app(SERVICE, replace(self.deps, settings=changed, consistency=consistency))
+        return make_app(SERVICE, replace(self.deps, settings=changed))
 
     def change(self, **deps: Any) -> None:
         """Replace something that the API was built with."""

@@ -1,26 +1,20 @@
 """The service on a real database: its API, its worker, and devices with simulated scales."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from fastapi import FastAPI
 from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
-from libs.postgres.doorbell import PROJECTED
-from libs.process.service import make_app, open_service_context, periodic_tasks
+from libs.process.service import periodic_tasks
 from libs.security.sealing import generate_key
-from libs.telemetry.traces import set_up
-from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.polling import eventually
-from libs.testing.read_models import Projector
+from libs.testing.services import ServiceKit, open_kit
 from services.scale_bridge.bootstrap import SERVICE
-from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
@@ -56,38 +50,11 @@ def scale_settings(url: str, **different: Any) -> Settings:
     return Settings.from_env("SCALE_BRIDGE", given).model_copy(update=different)
 
 
-@dataclass(kw_only=True)
-class Service:
-    """The service in this process, and clients of its API."""
+class Service(ServiceKit):
+    """The service in this process, and clients of its API, Anna's by default."""
 
-    settings: Settings
-    deps: ApiContext
-    app: FastAPI
-    projector: Projector
-
-    def client(
-        self,
-        subject: UUID = ANNA,
-        *,
-        tenant: str = "demo",
-        scopes: Sequence[str] = ("scales:read", "scales:write"),
-    ) -> AbstractAsyncContextManager[AsyncClient]:
-        caller = bearer(SERVICE.name, subject=str(subject), tenant=tenant, scopes=scopes)
-        return client_of(self.app, caller)
-
-    def anonymous(self) -> AbstractAsyncContextManager[AsyncClient]:
-        return client_of(self.app)
-
-    async def caught_up(self) -> None:
-        """Project all events of the log."""
-        await self.projector.catch_up()
-
-    async def events(self, kind: type[Any] | None = None) -> list[Any]:
-        """All events of the log, or those of one class, in order."""
-        store, events = self.deps.store, []
-        async for page in store.log.read_all():
-            events += [store.decode(one) for one in page]
-        return [one for one in events if kind is None or isinstance(one, kind)]
+    SUBJECT = ANNA
+    SCOPES = ("scales:read", "scales:write")
 
     async def ends(self) -> list[OperationEnded]:
         return await self.events(OperationEnded)
@@ -99,32 +66,14 @@ class Service:
         queued = [event.operation_id for event in await self.events(OperationQueued)]
         assert sorted(queued) == sorted([event.operation_id for event in await self.ends()])
 
-    async def fetch_value(self, query: str, *arguments: object) -> Any:
-        """A single value from the service's tables."""
-        async with self.deps.system.acquire() as connection:
-            return await connection.fetchval(query, *arguments)
 
-    async def execute(self, statement: str, *arguments: object) -> None:
-        await self.deps.system.execute(statement, *arguments)
-
-
-@asynccontextmanager
-async def open_service(
+def open_service(
     url: str, *, by_worker: bool = False, beside: Service | None = None, **different: Any
-) -> AsyncIterator[Service]:
+) -> AbstractAsyncContextManager[Service]:
     """The API without a worker; read models are projected `by_worker`, or here, or by `beside`."""
+    projector = beside.projector if beside else None
     settings = scale_settings(url, **different)
-    async with open_service_context(SERVICE, settings, set_up(SERVICE.name)) as given:
-        projections = SERVICE.projections(settings)
-        projector = Projector(given.store, given.system, SERVICE.name, projections)
-        projector = beside.projector if beside else projector
-        if not beside:
-            projector.on_commit = partial(given.doorbell.ring, PROJECTED)
-        consistency = given.consistency if by_worker else projector
-        deps = replace(given, verifier=verifier(SERVICE.name), consistency=consistency)
-        yield Service(
-            settings=settings, deps=deps, app=make_app(SERVICE, deps), projector=projector
-        )
+    return open_kit(Service, SERVICE, settings, by_worker=by_worker, projector=projector)
 
 
 @asynccontextmanager

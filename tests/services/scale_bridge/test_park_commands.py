@@ -67,7 +67,11 @@ async def park(database: str, runs: Runs) -> None:
         async with running(
             ProjectionRunner(pool, [feed_of(runs.reaction)], service="scale-bridge")
         ):
-            await eventually(lambda: parking.count(pool, FEED), len(STREAMS))
+
+            async def parked() -> int:
+                return len(await parking.list_parked(pool, FEED))
+
+            await eventually(parked, len(STREAMS))
 
 
 async def inbox_of(database: str) -> list[str]:

@@ -6,6 +6,7 @@ are. What the routes do is the same in every realm.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
@@ -38,17 +39,18 @@ from services.gateway.sessions.read_models import last_logins
 YES: Final = "yes"
 """The trait of a person for a field that is true."""
 
-Endpoint: TypeAlias = Callable[..., Awaitable[Any]]
 Shown: TypeAlias = dict[str, Any]
 """A user in the form of the clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request of an authenticated caller."""
+    """A request of an authenticated caller to a route of a face."""
 
     gateway: Deps
     caller: Principal
+    request: Request
+    route: "Route"
 
     @property
     def identity(self) -> Identity:
@@ -63,14 +65,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of a face.
+    """A route of a face: a method and path, and the method of the face that it calls.
+
+    That takes a `Call`, and any of `user_id`, `body` or `query`. It returns what is shown of a
+    user: the user, a page of users and their total, None for `message`, or a body as it is.
 
     `name` and `about` are those of the OpenAPI document, `scope` is what the caller needs, `takes`
-    the model of the body, or of the query of a list, and `answers` the type of the answer. `role`
-    is the role of new users, `message` the answer of a route without another.
+    the model of body or query, `answers` the type of the answer, `role` the role of new users.
     """
 
     path: str
+    run: Callable[..., Awaitable[Any]]
     name: str
     about: str
     scope: str = ""
@@ -79,15 +84,14 @@ class Route:
     status: int = 200
     role: str = ""
     message: str = ""
-    method: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
     """How the clients of a realm read and change its users: accounts with a role in a workspace.
 
-    Callers need the scope `within` in any case. Routes that a realm lacks are None. `user_id` is
-    the type of ids in paths, where they are called `id_name`: UUIDs, or numbers of accounts.
+    Callers need the scope `within` in any case. `user_id` is the type of ids in paths, where they
+    are called `id_name`: UUIDs, or numbers of accounts.
 
     `show` makes the form of the clients from a member and the last login, `own` the fields that
     only one's own user has, `paged` the answer of a list from its items and their total. `fields`
@@ -99,8 +103,8 @@ class Face:
     realm: Realm
     path: str
     route_class: type[APIRoute]
+    routes: Sequence[Route]
     within: str = ""
-    tag: str = ""
     user_id: Any = UUID
     id_name: str = "user_id"
     show: Callable[[Any, Any], Shown]
@@ -112,46 +116,60 @@ class Face:
     query: Callable[[Any], Mapping[str, Any]] = lambda _: {}
     matches: Callable[[Member, Any], bool] = lambda *_: True
     check_password: Callable[[str], None] = lambda _: None
-    me: Route | None = None
-    own_password: Route | None = None
-    lists: Sequence[Route] = ()
-    creates: Sequence[Route] = ()
-    one: Route | None = None
-    change: Route | None = None
-    remove: Route | None = None
 
     def permission(self, scope: str = "") -> Permission:
         """The permission of a route with this scope."""
         return RealmPermission(self.realm, scope, within=self.within)
+
+    async def me(self, call: Call) -> Shown:
+        """The caller."""
+        member = await load_member(call.identity, account_of(call.caller), call.workspace)
+        (shown,) = await self.present(call, [member])
+        return {**shown, **self.own(member)}
+
+    async def own_password(self, call: Call, body: Any) -> None:
+        """Change one's own password: all sessions end. Raises as `change_own_password`."""
+        # Wrong present passwords count as attempts to log in.
+        attempts, caller = attempts_of(call.gateway, call.request), call.caller
+        await attempts.count(Limit.LOGIN, caller.subject)
+        self.check_password(body.new_password)
+        await change_own_password(
+            call.identity,
+            account_of(caller),
+            realm=caller.kind,
+            session=caller.session,
+            old=body.current_password,
+            new=body.new_password,
+        )
 
     async def page(self, call: Call, query: Any) -> tuple[Sequence[Any], int]:
         """The users that a query asks for, and how many there are on all pages."""
         found, total = await members(call.identity, call.workspace, **self.query(query))
         return [member for member in found if self.matches(member, query)], total
 
-    async def load(self, call: Call, user_id: Any) -> Any:
-        """The user with an id of the clients. Raises AccountUnknown, Unavailable."""
-        account_id = AccountId(user_id) if isinstance(user_id, UUID) else None
-        if account_id is None:
-            account_id = await find_member(call.identity, user_id, call.workspace)
-        return await load_member(call.identity, account_id, call.workspace)
-
-    async def create(self, call: Call, body: Any, role: str) -> Any:
+    async def create(self, call: Call, body: Any) -> Any:
         """A new user. Raises as `open_account`."""
         self.check_password(body.password)
         account = await open_account(
             call.identity,
             self.person(Person(), body),
             password=body.password,
-            roles=[Role(call.workspace, role or getattr(body, self.role_field))],
+            roles=[Role(call.workspace, call.route.role or getattr(body, self.role_field))],
             actor=call.caller.subject,
             active=body.is_active,
         )
         return await load_member(call.identity, account.account_id, call.workspace)
 
-    async def edit(self, call: Call, user_id: Any, body: Any) -> Any:
+    async def one(self, call: Call, user_id: Any) -> Any:
+        """The user with an id of the clients. Raises AccountUnknown, Unavailable."""
+        account_id = AccountId(user_id) if isinstance(user_id, UUID) else None
+        if account_id is None:
+            account_id = await find_member(call.identity, user_id, call.workspace)
+        return await load_member(call.identity, account_id, call.workspace)
+
+    async def change(self, call: Call, user_id: Any, body: Any) -> Any:
         """A user after a change. Raises as `change_member`."""
-        current, given = await self.load(call, user_id), body.model_dump(exclude_unset=True)
+        current, given = await self.one(call, user_id), body.model_dump(exclude_unset=True)
         changes = MemberChanges(
             person=self.person(current.person, body),
             role=given.get(self.role_field),
@@ -160,31 +178,21 @@ class Face:
         )
         return await self.apply(call, current.account_id, changes)
 
+    async def remove(self, call: Call, user_id: Any) -> Any:
+        """Remove a user. Raises as `remove_member`."""
+        account_id = (await self.one(call, user_id)).account_id
+        await remove_member(call.identity, account_id, call.workspace, actor=call.caller.subject)
+
     async def apply(self, call: Call, account_id: AccountId, changes: MemberChanges) -> Member:
         """A member after changes. Raises as `change_member`."""
         at, actor = call.workspace, call.caller.subject
         return await change_member(call.identity, account_id, at, changes, actor=actor)
-
-    async def delete(self, call: Call, user_id: Any) -> Any:
-        """Remove a user: the user that is left, or None. Raises as `remove_member`."""
-        account_id = (await self.load(call, user_id)).account_id
-        await remove_member(call.identity, account_id, call.workspace, actor=call.caller.subject)
 
     async def present(self, call: Call, users: Sequence[Any]) -> list[Shown]:
         """Users in the form of the clients."""
         ids = [one.account_id for one in users]
         logins = await last_logins(call.gateway.system, ids, workspace=call.workspace)
         return [self.show(one, logins.get(one.account_id)) for one in users]
-
-    async def present_one(self, call: Call, user: Any) -> Shown:
-        """A user in the form of the clients."""
-        (shown,) = await self.present(call, [user])
-        return shown
-
-    async def present_caller(self, call: Call) -> Shown:
-        """The caller in the form of the clients."""
-        member = await load_member(call.identity, account_of(call.caller), call.workspace)
-        return {**await self.present_one(call, member), **self.own(member)}
 
     def person(self, before: Person, body: Any) -> Person:
         """The person with the fields that are present in the request."""
@@ -199,119 +207,60 @@ class Face:
 
 
 def user_router(face: Face) -> APIRouter:
-    """The routes of a face; those with fixed paths come before those with an id."""
+    """The routes of a face; of two that match, the first counts."""
     router = APIRouter(
         prefix=face.path,
-        tags=[face.tag or face.realm.entry.door],
+        tags=[face.realm.entry.door],
         route_class=face.route_class,
         dependencies=[ACCOUNTS],
     )
-    some = [
-        ("GET", face.me, _me),
-        ("POST", face.own_password, _own_password),
-        *(("GET", route, _list) for route in face.lists),
-        *(("POST", route, _create) for route in face.creates),
-        ("GET", face.one, _one),
-        ("PATCH", face.change, _change),
-        ("DELETE", face.remove, _remove),
-    ]
-    for method, route, endpoint in some:
-        if route is not None:
-            _add(router, face, route, endpoint(face, route), route.method or method)
-    return router
-
-
-def _add(router: APIRouter, face: Face, route: Route, endpoint: Endpoint, method: str) -> None:
-    """Add a route at both spellings of its path; the document shows the one of the face."""
-    types = {
-        "caller": Annotated[Principal, Depends(face.permission(route.scope))],
-        "user_id": Annotated[face.user_id, Path(alias=face.id_name)],
-        "body": route.takes,
-        "query": Annotated[route.takes, Query() if route.takes else Depends(no_query)],
-    }
-    # FastAPI reads the types of the parameters from here.
-    parameters = endpoint.__annotations__
-    parameters.update({name: types[name] for name in types.keys() & parameters.keys()})
-    other = route.path.removesuffix("/") if route.path.endswith("/") else f"{route.path}/"
-    for path in (other, route.path):
+    for route in face.routes:
+        method, path = route.path.split(" ")
         router.add_api_route(
             path,
-            endpoint,
+            _endpoint(face, route),
             methods=[method],
             name=route.name,
             description=route.about,
             status_code=route.status,
             response_model=route.answers,
-            include_in_schema=path == route.path,
         )
+    return router
+
+
+def _endpoint(face: Face, route: Route) -> Callable[..., Awaitable[Any]]:
+    """The endpoint of a route, with the parameters that its method takes."""
+
+    async def endpoint(caller: Principal, request: Request, gateway: Deps, **arguments: Any) -> Any:
+        call = Call(gateway, caller, request, route)
+        match await route.run(face, call, **arguments):
+            case None:
+                return {"message": route.message}
+            case dict() as body:
+                return body
+            case (users, total):
+                return face.paged(await face.present(call, users), total)
+            case user:
+                return (await face.present(call, [user]))[0]
+
+    types = {
+        "caller": Annotated[Principal, Depends(face.permission(route.scope))],
+        "request": Request,
+        "gateway": Gateway,
+        "user_id": Annotated[face.user_id, Path(alias=face.id_name)],
+        "body": route.takes,
+        "query": Annotated[route.takes, Query() if route.takes else Depends(no_query)],
+    }
+    _, _, *accepted = signature(route.run).parameters.values()
+    names = ["caller", "request", "gateway", *(one.name for one in accepted)]
+    annotations = {one.name: one.annotation for one in accepted} | types
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotations[name]) for name in names
+    ]
+    # FastAPI reads the parameters from here.
+    endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return endpoint
 
 
 async def no_query() -> None:
     """The query of a list that takes none."""
-
-
-def _me(face: Face, _: Route) -> Endpoint:
-    async def me(caller: Any, gateway: Gateway) -> Any:
-        return await face.present_caller(Call(gateway, caller))
-
-    return me
-
-
-def _own_password(face: Face, route: Route) -> Endpoint:
-    async def own_password(caller: Any, request: Request, gateway: Gateway, body: Any) -> Any:
-        # Wrong present passwords count as attempts to log in.
-        await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
-        face.check_password(body.new_password)
-        await change_own_password(
-            gateway.identity,
-            account_of(caller),
-            realm=caller.kind,
-            session=caller.session,
-            old=body.current_password,
-            new=body.new_password,
-        )
-        return {"message": route.message}
-
-    return own_password
-
-
-def _list(face: Face, _: Route) -> Endpoint:
-    async def page(caller: Any, gateway: Gateway, query: Any) -> Any:
-        call = Call(gateway, caller)
-        users, total = await face.page(call, query)
-        return face.paged(await face.present(call, users), total)
-
-    return page
-
-
-def _create(face: Face, route: Route) -> Endpoint:
-    async def create(caller: Any, gateway: Gateway, body: Any) -> Any:
-        call = Call(gateway, caller)
-        return await face.present_one(call, await face.create(call, body, route.role))
-
-    return create
-
-
-def _one(face: Face, _: Route) -> Endpoint:
-    async def one(caller: Any, gateway: Gateway, user_id: Any) -> Any:
-        call = Call(gateway, caller)
-        return await face.present_one(call, await face.load(call, user_id))
-
-    return one
-
-
-def _change(face: Face, _: Route) -> Endpoint:
-    async def change(caller: Any, gateway: Gateway, user_id: Any, body: Any) -> Any:
-        call = Call(gateway, caller)
-        return await face.present_one(call, await face.edit(call, user_id, body))
-
-    return change
-
-
-def _remove(face: Face, route: Route) -> Endpoint:
-    async def remove(caller: Any, gateway: Gateway, user_id: Any) -> Any:
-        call = Call(gateway, caller)
-        left = await face.delete(call, user_id)
-        return {"message": route.message} if left is None else await face.present_one(call, left)
-
-    return remove

@@ -4,19 +4,17 @@ They work on the database directly, so that they work before anybody can log in.
 1 refused (the reason is printed), 2 wrong usage.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
-from libs.errors import Refused, Unavailable
+from libs.process.database_command import run_command
+from libs.process.service import Service
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Realm, Role, Workspace
 from services.gateway.administration.cli import actions
-from services.gateway.context import Deps, OpenDeps
+from services.gateway.settings import Settings
 
 PASSWORD_FILE: Final = "GATEWAY_ADMIN_PASSWORD_FILE"  # noqa: S105 -- the name of a variable
 
@@ -24,7 +22,7 @@ Who = Annotated[str, typer.Argument(help="An id, a number, an e-mail address or 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value, for scripts.")]
 
 
-def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
+def add_create_admin(app: typer.Typer, service: Service[Settings]) -> None:
     """Add the command that opens the first administrator's account."""
 
     @app.command("create-admin")
@@ -43,20 +41,20 @@ def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
         person = Person(email=email, username=username)
         first_role = Role(Workspace(realm.value, tenant), role)
         password = _password(password_file)
-        _run(open_deps, lambda deps: actions.create(deps, person, password, first_role))
+        run_command(service, lambda deps: actions.create(deps, person, password, first_role))
 
 
-def account_commands(open_deps: OpenDeps) -> typer.Typer:
+def account_commands(service: Service[Settings]) -> typer.Typer:
     """The commands `accounts …`. Each opens a `Deps` of its own."""
     app = typer.Typer(no_args_is_help=True, help="Accounts: see them, take them out and back in.")
-    _add_list(app, open_deps)
-    _add_show(app, open_deps)
-    _add_status_changes(app, open_deps)
-    _add_reset_password(app, open_deps)
+    _add_list(app, service)
+    _add_show(app, service)
+    _add_status_changes(app, service)
+    _add_reset_password(app, service)
     return app
 
 
-def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_list(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command("list")
     def list_accounts(
         realm: Annotated[
@@ -69,21 +67,23 @@ def _add_list(app: typer.Typer, open_deps: OpenDeps) -> None:
     ) -> None:
         """Show accounts in the order they were opened. New ones appear within moments."""
         workspace = Workspace(realm.value, tenant) if realm else None
-        _run(open_deps, lambda deps: actions.list_accounts(deps, workspace, limit, offset, as_json))
+        run_command(
+            service, lambda deps: actions.list_accounts(deps, workspace, limit, offset, as_json)
+        )
 
 
-def _add_show(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_show(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def show(who: Who, as_json: AsJson = False) -> None:
         """Show one account, with its roles and where it is logged in."""
-        _run(open_deps, lambda deps: actions.show(deps, who, as_json))
+        run_command(service, lambda deps: actions.show(deps, who, as_json))
 
 
-def _add_status_changes(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_status_changes(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command()
     def activate(who: Who) -> None:
         """Let an account open again what its roles allow."""
-        _run(open_deps, lambda deps: actions.activate(deps, who))
+        run_command(service, lambda deps: actions.activate(deps, who))
 
     @app.command()
     def deactivate(
@@ -91,10 +91,10 @@ def _add_status_changes(app: typer.Typer, open_deps: OpenDeps) -> None:
         reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
     ) -> None:
         """Let an account open nothing, and end its sessions."""
-        _run(open_deps, lambda deps: actions.deactivate(deps, who, reason))
+        run_command(service, lambda deps: actions.deactivate(deps, who, reason))
 
 
-def _add_reset_password(app: typer.Typer, open_deps: OpenDeps) -> None:
+def _add_reset_password(app: typer.Typer, service: Service[Settings]) -> None:
     @app.command("reset-password")
     def reset_password(
         who: Who,
@@ -104,21 +104,7 @@ def _add_reset_password(app: typer.Typer, open_deps: OpenDeps) -> None:
     ) -> None:
         """Give an account another password, and end its sessions."""
         password = _password(password_file)
-        _run(open_deps, lambda deps: actions.reset_password(deps, who, password))
-
-
-def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[None]]) -> None:
-    """Run `work`; a refusal is printed and exits with 1."""
-
-    async def run() -> None:
-        async with open_deps() as deps:
-            await work(deps)
-
-    try:
-        asyncio.run(run())
-    except (Refused, Unavailable) as refused:
-        Console(stderr=True).print(str(refused), markup=False)
-        raise typer.Exit(1) from refused
+        run_command(service, lambda deps: actions.reset_password(deps, who, password))
 
 
 def _password(file: Path | None) -> str:

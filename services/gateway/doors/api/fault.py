@@ -56,6 +56,7 @@ NOT_AUTHENTICATED: Final = "Not authenticated"
 BAD_TOKEN: Final = "Invalid token"  # noqa: S105 - a message
 NOT_FOUND: Final = "Not Found"
 METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
+NOT_INSTALLED_SECONDS: Final = 60
 BAD_KEY: Final = "Invalid or missing API key"
 SHAPES: Final[Mapping[Shape, ErrorShape]] = {
     Shape.DETAIL: DETAIL,
@@ -77,6 +78,12 @@ def bad_path() -> Fault:
 def not_found() -> Fault:
     """The path does not exist."""
     return Fault(404, "NotFound", NOT_FOUND)
+
+
+def not_installed(service: str) -> Fault:
+    """The service behind the door is not installed."""
+    detail = f"The service {service} is not installed here"
+    return Fault(503, "NotInstalled", detail, {"Retry-After": str(NOT_INSTALLED_SECONDS)})
 
 
 def method_not_allowed(allowed: tuple[str, ...]) -> Fault:
@@ -139,27 +146,6 @@ def websocket_only() -> Fault:
     """The path accepts WebSockets only."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     return Fault(426, "UpgradeRequired", "This address speaks WebSocket", headers)
-
-
-def bad_idempotency_key() -> Fault:
-    """The `Idempotency-Key` is malformed."""
-    return Fault(400, "BadIdempotencyKey", "The Idempotency-Key is not acceptable")
-
-
-def in_flight(retry_after: int) -> Fault:
-    """The same request is still being answered."""
-    headers = {"Retry-After": str(retry_after)}
-    return Fault(409, "InFlight", "The same request is still being answered", headers)
-
-
-def already_done() -> Fault:
-    """The request was done before; its answer was not stored."""
-    return Fault(409, "AlreadyDone", "This was done before; its answer was not kept")
-
-
-def another_request() -> Fault:
-    """The `Idempotency-Key` was used for a different request."""
-    return Fault(422, "IdempotencyKeyReused", "The Idempotency-Key belongs to another request")
 
 
 def rate_limit(remaining: Remaining) -> dict[str, str]:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from services.gateway.doors.api.small_body import limited
+from libs.http.body_limit import with_limit
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MOST_BYTES: Final = 16 * 1024
@@ -25,7 +25,7 @@ async def form_of(request: Request) -> Mapping[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != URLENCODED:
         raise BadForm
-    return _fields(await Request(request.scope, limited(request, MOST_BYTES)).body())
+    return _fields(await with_limit(request, MOST_BYTES).body())
 
 
 def _fields(body: bytes) -> Mapping[str, str]:

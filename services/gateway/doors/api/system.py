@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from libs.errors import Unavailable
 from libs.http.auth import public
-from libs.http.entity_tags import is_not_modified, strong_tag
+from libs.http.conditional import ETAG, not_modified, strong_tag
 from libs.postgres import query
 from libs.security.tokens import jwks
 from services.gateway.context import Deps, Gateway
@@ -52,11 +52,9 @@ async def key_set(request: Request, gateway: Gateway) -> Response:
     """The public keys that services check our tokens with (RFC 7517); 304 to who has them."""
     answer = JSONResponse(jwks(gateway.signing_keys))
     etag = strong_tag(sha256(answer.body).hexdigest()[:32])
-    headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}", "ETag": etag}
-    if is_not_modified(request.headers.getlist("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
+    headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}", ETAG: etag}
     answer.headers.update(headers)
-    return answer
+    return not_modified(request, etag, headers) or answer
 
 
 async def database_answers(gateway: Deps) -> bool:

@@ -52,16 +52,14 @@ class Limit(StrEnum):
 class Rule:
     """A route of a door. In `path`, `{}` is one segment and a final `/*` any number of them.
 
-    Without a `scope` the route is public. `idempotent` stores responses to an `Idempotency-Key`:
-    they must not contain secrets. `slow` allows a longer time to answer, for routes that wait for
-    something outside of the service.
+    Without a `scope` the route is public. `slow` allows a longer time to answer, for routes that
+    wait for something outside of the service.
     """
 
     methods: tuple[str, ...]
     path: str
     scope: str | None
     limit: Limit
-    idempotent: bool = False
     slow: bool = False
 
 
@@ -71,21 +69,22 @@ class Door:
 
     `prefix` is the path it always answers under; paths that begin with one of `root` are answered
     without the prefix as well. `service` is the service behind the door: its address is a setting,
-    and it is the audience of internal tokens; empty if there is none. `rules` are the service's
-    paths. `repeated` is a part of paths that some clients send twice. `hosts` are host names in
-    lower case that are bound to this door. `origins` are the default origins for CORS: pages on a
-    developer's machine. `about` explains the door and its login to client developers, in Markdown.
-    `form_login` is the path of a login by a form (OAuth 2, password), empty if there is none.
+    and it is the audience of internal tokens. `rules` are the service's paths; without any it is
+    not installed. `repeated` is a part of paths that some clients send twice. `hosts` are host
+    names in lower case that are bound to this door. `origins` are the default origins for CORS:
+    pages on a developer's machine. `about` explains the door and its login to client developers, in
+    Markdown. `form_login` is the path of a login by a form (OAuth 2, password), empty if there is
+    none.
     """
 
     name: str
     prefix: str
     root: tuple[str, ...]
-    repeated: str
     service: str
     auth_scheme: AuthScheme
     shape: Shape
-    rules: tuple[Rule, ...]
+    repeated: str = ""
+    rules: tuple[Rule, ...] = ()
     hosts: frozenset[str] = frozenset()
     origins: tuple[str, ...] = ()
     about: str = ""
@@ -138,6 +137,14 @@ class BadPath(Closed):
     """The gateway and the service could read the path differently."""
 
 
+class NotInstalled(Closed):
+    """The door's service is not installed, so that its paths are not known."""
+
+    def __init__(self, shape: Shape, service: str) -> None:
+        super().__init__(shape)
+        self.service = service
+
+
 class NoSuchPath(Closed):
     """The door has no rule for the path."""
 
@@ -175,7 +182,7 @@ def match_route(
 ) -> RouteMatch:
     """The door and rule of a request; arguments as for `enter`.
 
-    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly.
+    Raises BadPath, NoDoor, NotInstalled, NoSuchPath, NoSuchMethod, WebSocketOnly.
     """
     entry = enter(doors, raw_path, host)
     return _match_rule(entry.door, method, entry.path)
@@ -223,6 +230,8 @@ def _without_repetition(door: Door, path: str) -> str:
 
 
 def _match_rule(door: Door, method: str, path: str) -> RouteMatch:
+    if not door.rules:
+        raise NotInstalled(door.shape, door.service)
     rules = door.rules_for(path)
     for rule in rules:
         if method in rule.methods:

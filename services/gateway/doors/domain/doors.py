@@ -18,7 +18,6 @@ def rules_of(service: str) -> tuple[Rule, ...]:
             path=route["path"],
             scope=route["scope"],
             limit=Limit(route["limit"]),
-            idempotent=route.get("idempotent", False),
             slow=route.get("slow", False),
         )
         for route in published(service)
@@ -29,18 +28,15 @@ def _localhost(*ports: int) -> tuple[str, ...]:
     return tuple(f"http://localhost:{port}" for port in ports)
 
 
+def _paths(prefix: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}/{name}" for name in names)
+
+
 SCAN: Final = Door(
     name="scan",
     origins=_localhost(3000, 8080),
     prefix="/scan",
-    root=(
-        "/api/v1/events",
-        "/api/v1/dashboard",
-        "/api/v1/logs",
-        "/api/v1/export",
-        "/api/v1/deletions",
-        "/api/v1/quarantine",
-    ),
+    root=_paths("/api/v1", "events", "dashboard", "logs", "export", "deletions", "quarantine"),
     repeated="/api/v1",
     service="ingest",
     auth_scheme=AuthScheme.API_KEY,
@@ -49,38 +45,11 @@ SCAN: Final = Door(
     about="Scans of boxes and items: what scanners send and dashboards read. "
     "Scanners and dashboards send an API key in `X-API-Key`.",
 )
-
-
-def _logins_only(
-    name: str,
-    auth_scheme: AuthScheme,
-    shape: Shape,
-    *origins: str,
-    about: str,
-    form_login: str = "",
-) -> Door:
-    """A door without a service so far: its clients can log in."""
-    return Door(
-        name=name,
-        prefix=f"/{name}",
-        root=(),
-        repeated="",
-        service="",
-        auth_scheme=auth_scheme,
-        shape=shape,
-        rules=(),
-        origins=origins,
-        about=about,
-        form_login=form_login,
-    )
-
-
 SCALES: Final = Door(
     name="scales",
     origins=(*_localhost(5173), "http://127.0.0.1:5173"),
     prefix="/scales",
     root=("/devices", "/bridges"),
-    repeated="",
     service="scale_bridge",
     auth_scheme=AuthScheme.BEARER,
     shape=Shape.DETAIL,
@@ -89,33 +58,60 @@ SCALES: Final = Door(
     "password; `POST /auth/register` opens an account.",
     form_login="/auth/login",
 )
-CRM: Final = _logins_only(
-    "crm",
-    AuthScheme.BEARER,
-    Shape.ERROR,
-    *_localhost(3000, 8080),
+CRM: Final = Door(
+    name="crm",
+    origins=_localhost(3000, 8080),
+    prefix="/crm",
+    root=_paths(
+        "/api/v1",
+        *("objects", "visits", "customers", "dictionaries"),
+        *("reports", "sync", "audit", "analytics"),
+    ),
+    service="crm",
+    auth_scheme=AuthScheme.BEARER,
+    shape=Shape.ERROR,
+    rules=rules_of("crm"),
     about="Field engineers, their visits and customers. Log in with e-mail address and password; "
     "`POST /api/v1/auth/refresh` exchanges the refresh token for the next pair.",
     form_login="/api/v1/auth/token",
 )
-SHOP: Final = _logins_only(
-    "shop",
-    AuthScheme.CHALLENGE,
-    Shape.DETAIL,
-    *_localhost(3000, 5173, 5174, 5177, 5178, 5181, 5182),
+SHOP: Final = Door(
+    name="shop",
+    origins=_localhost(3000, 5173, 5174, 5177, 5178, 5181, 5182),
+    prefix="/shop",
+    root=(
+        *_paths("/api", "orders", "customers", "products", "warehouse", "supplies", "production"),
+        *_paths("/api", "calculator", "settings", "upload", "comments", "public", "tracking"),
+        *("/uploads", "/ws"),
+    ),
+    service="shop",
+    auth_scheme=AuthScheme.CHALLENGE,
+    shape=Shape.DETAIL,
+    rules=rules_of("shop"),
     about="The flower shop. `POST /api/auth/request-otp` sends a code by Telegram; "
     "`POST /api/auth/verify-otp` takes it and answers the `access_token` for *Authorize*.",
 )
-KIOSK: Final = _logins_only(
-    "kiosk",
-    AuthScheme.CHALLENGE,
-    Shape.DETAIL,
-    *_localhost(3000, 8080),
+_OF_KIOSKS: Final = ("orders", "items", "categories", "menu", "service-mode", "events")
+KIOSK: Final = Door(
+    name="kiosk",
+    origins=_localhost(3000, 8080),
+    prefix="/kiosk",
+    root=(
+        *_paths("/api/v1", "orders", "items", "categories", "menu-management", "archive", "media"),
+        *_paths("/api/v1", "getallitemlive", "addliveitem", "update-item-properties", "stop-list"),
+        *_paths("/api/v1", "replenish-or-remove", "item-promotion-toggle", "units"),
+        *_paths("/api/v1", "kds", "pickup", "integrations", "admin/kiosk", "api/admin/kiosk"),
+        *_paths("/api/v1/kiosk", *_OF_KIOSKS),
+        *_paths("/api/v1/api/kiosk", *_OF_KIOSKS),
+    ),
+    service="kiosk",
+    auth_scheme=AuthScheme.CHALLENGE,
+    shape=Shape.DETAIL,
+    rules=rules_of("kiosk"),
     about="Self-service kiosks and their staff. `POST /api/v1/auth/login` (staff) and "
     "`POST /api/v1/kiosk/login` (a kiosk) answer the `access_token` for *Authorize*. The refresh "
     "token of staff is a cookie, which a browser sends by itself.",
 )
-
 DOORS: Final = (SCAN, SCALES, CRM, SHOP, KIOSK)
 
 

@@ -25,8 +25,3 @@ INDEX = "CREATE INDEX api_key_hash ON api_key (hash, issued_at DESC)"
 def upgrade() -> None:
     """Create it, fenced by tenant. A hash is not unique: a configured key may change tenants."""
     create_tenant_tables(op, {"api_key": KEY}, [INDEX])
-
-
-def downgrade() -> None:
-    """Drop it; it can be rebuilt from the log."""
-    op.execute("DROP TABLE api_key")

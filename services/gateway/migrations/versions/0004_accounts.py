@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from libs.postgres.rls import create_sequence, create_tenant_tables, drop_tables
+from libs.postgres.rls import create_sequence, create_tenant_tables
 
 revision = "0004"
 down_revision = "0003"
@@ -64,9 +64,3 @@ def upgrade() -> None:
     """Create them, fenced by the tenant they stand under in the log, and the sequence."""
     create_tenant_tables(op, TABLES, INDEXES)
     create_sequence(op, "account_number")
-
-
-def downgrade() -> None:
-    """Drop them. The tables can be rebuilt from the log; the sequence would count anew."""
-    drop_tables(op, *TABLES)
-    op.execute("DROP SEQUENCE account_number")

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from libs.postgres.rls import create_tenant_tables, drop_tables
+from libs.postgres.rls import create_tenant_tables
 
 revision = "0005"
 down_revision = "0004"
@@ -34,8 +34,3 @@ INDEXES = ("CREATE INDEX idempotency_kept_until ON idempotency (kept_until)",)
 def upgrade() -> None:
     """Create them, fenced by tenant. Neither follows from the log: what is lost is forgotten."""
     create_tenant_tables(op, TABLES, INDEXES)
-
-
-def downgrade() -> None:
-    """Drop them; a repeated request is then done once more."""
-    drop_tables(op, *TABLES)

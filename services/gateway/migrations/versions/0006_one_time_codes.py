@@ -7,7 +7,7 @@ a phone is somebody's before they have an account.
 from alembic import op
 
 from libs.postgres.attempts import create_attempts
-from libs.postgres.rls import create_tables, drop_tables
+from libs.postgres.rls import create_tables
 
 revision = "0006"
 down_revision = "0005"
@@ -39,8 +39,3 @@ def upgrade() -> None:
     """Create them. Phones, addresses, Telegram accounts are keyed digests; a link is sealed too."""
     create_attempts(op)
     create_tables(op, TABLES, INDEXES)
-
-
-def downgrade() -> None:
-    """Drop them; people share their contact with the bot again."""
-    drop_tables(op, *TABLES, "one_time_count")

@@ -37,10 +37,3 @@ def upgrade() -> None:
     grant(op, "device_grant", "SELECT", "INSERT", "UPDATE", "DELETE")
     op.execute("ALTER TABLE api_key ADD COLUMN expires_at timestamptz")
     op.execute("ALTER TABLE api_key ADD COLUMN requests_per_minute integer")
-
-
-def downgrade() -> None:
-    """Drop them; devices ask again, and keys that ran out open doors again."""
-    op.execute("ALTER TABLE api_key DROP COLUMN requests_per_minute")
-    op.execute("ALTER TABLE api_key DROP COLUMN expires_at")
-    op.execute("DROP TABLE device_grant")

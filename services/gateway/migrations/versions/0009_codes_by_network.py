@@ -20,16 +20,3 @@ def upgrade() -> None:
             DROP CONSTRAINT one_time_code_pkey,
             ADD PRIMARY KEY (subject, network)"""
     )
-
-
-def downgrade() -> None:
-    """One code for a phone again; people ask once more."""
-    op.execute("DELETE FROM one_time_code")
-    op.execute(
-        """ALTER TABLE one_time_code
-            DROP CONSTRAINT one_time_code_pkey,
-            DROP COLUMN network,
-            DROP COLUMN tries,
-            DROP COLUMN displayed,
-            ADD PRIMARY KEY (subject)"""
-    )

@@ -25,8 +25,3 @@ INDEX = "CREATE INDEX account_offer_place ON account_offer (tenant, realm, of_te
 def upgrade() -> None:
     """Create it. No invitation was in the log before, so it begins empty and complete."""
     create_tenant_tables(op, {"account_offer": OFFER}, [INDEX])
-
-
-def downgrade() -> None:
-    """Drop it; who is invited is listed nowhere, and can still accept."""
-    op.execute("DROP TABLE account_offer")

@@ -32,12 +32,3 @@ def upgrade() -> None:
     create_tenant_tables(op, {"begun_session": BEGUN}, rights=("SELECT", "INSERT", "DELETE"))
     for table in SYSTEM_TABLES:
         enable_system_rls(op, table)
-
-
-def downgrade() -> None:
-    """Drop it: sessions are then ended as far as the read model knows them."""
-    op.execute("DROP TABLE begun_session")
-    for table in SYSTEM_TABLES:
-        op.execute(f"DROP POLICY system ON {table}")
-        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")

@@ -7,8 +7,6 @@ from alembic import op
 from libs.messaging.inbox_schema import (
     create_inbox,
     create_subscriptions,
-    drop_inbox,
-    drop_subscriptions,
 )
 
 revision: Final = "0014_inbox"
@@ -19,9 +17,3 @@ def upgrade() -> None:
     """Create the tables."""
     create_inbox(op)
     create_subscriptions(op)
-
-
-def downgrade() -> None:
-    """Drop them; what waited in the inbox is lost."""
-    drop_subscriptions(op)
-    drop_inbox(op)

@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.http.revoked_sessions import create_revoked_sessions, drop_revoked_sessions
+from libs.http.revoked_sessions import create_revoked_sessions
 
 revision: Final = "0015_revoked_sessions"
 down_revision: Final = "0014_inbox"
@@ -16,9 +16,3 @@ def upgrade() -> None:
     op.execute(
         "CREATE INDEX session_revoked_at ON session (revoked_at) WHERE revoked_at IS NOT NULL"
     )
-
-
-def downgrade() -> None:
-    """Drop them; what was revoked stands in the gateway's log."""
-    op.execute("DROP INDEX session_revoked_at")
-    drop_revoked_sessions(op)

@@ -4,10 +4,9 @@ from functools import partial
 
 from alembic import op
 
-from libs.eventsourcing.schema import limit_tenants, unlimit_tenants
+from libs.eventsourcing.schema import limit_tenants
 
 revision = "0017_tenant_length"
 down_revision = "0015_revoked_sessions"
 
 upgrade = partial(limit_tenants, op)
-downgrade = partial(unlimit_tenants, op)

@@ -1,6 +1,7 @@
 """The services behind the doors: one pooled client for each, streaming both ways."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from yarl import URL
 
 from services.gateway.doors.adapters import returned
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.exchange import Answer, Connector, Exchanges, is_plain
 from services.gateway.settings import Settings
 
@@ -69,6 +69,52 @@ class UpstreamRequest:
     headers: list[tuple[str, str]]
     body: Body
     seconds: float | None = None
+
+
+class CircuitBreaker:
+    """Opens after `failures` in a row; after `seconds` it lets one trial request through.
+
+    Every request that was let through must end in `record_failure`, `record_success` or
+    `record_cancelled`, or a trial would never end.
+    """
+
+    def __init__(
+        self, *, failures: int, seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = failures
+        self._seconds = seconds
+        self._now = now
+        self._failures = 0
+        self._open_until = 0.0
+        self._trying = False
+
+    def seconds_to_wait(self) -> float:
+        """Seconds until a request may be sent; 0.0 lets this one through, as the trial if open."""
+        if self._failures < self._limit:
+            return 0.0
+        wait = self._open_until - self._now()
+        if wait > 0:
+            return wait
+        if self._trying:
+            return self._seconds
+        self._trying = True
+        return 0.0
+
+    def record_failure(self) -> None:
+        """The service could not be reached."""
+        self._failures += 1
+        self._trying = False
+        if self._failures >= self._limit:
+            self._open_until = self._now() + self._seconds
+
+    def record_success(self) -> None:
+        """The service answered, with any status."""
+        self._failures = 0
+        self._trying = False
+
+    def record_cancelled(self) -> None:
+        """The request ended before its outcome was known."""
+        self._trying = False
 
 
 class Upstream:
@@ -272,7 +318,7 @@ async def open_upstream(
 
 @asynccontextmanager
 async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
-    """One client per service behind a door, by the service's name."""
+    """One client per installed service behind a door, by the service's name."""
     deadlines = Deadlines(
         connect=settings.connect_seconds,
         answer=settings.answer_seconds,
@@ -280,7 +326,7 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
     )
     async with AsyncExitStack() as stack:
         upstreams = {}
-        for service in {door.service for door in DOORS if door.service}:
+        for service in {door.service for door in DOORS if door.rules}:
             opened = open_upstream(
                 settings.origin_of(service),
                 connections=settings.upstream_connections,

@@ -131,14 +131,6 @@ async def read(body_reader: BodyReader, *, limit: int) -> bytes | Body | None:
     return content if body_reader.is_complete() else Body(content, body_reader, limit)
 
 
-async def whole(body_reader: BodyReader, *, limit: int) -> bytes:
-    """All of the body. Raises Fault if too large, ClientGone."""
-    content = await read(body_reader, limit=limit)
-    if isinstance(content, Body):
-        return b"".join([part async for part in content.parts()])
-    return content or b""
-
-
 def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
     for name, value in headers:
         if name == b"content-length":

@@ -4,15 +4,12 @@ At the root the pages list the doors. Their scripts are files of ours (of the pa
 `fastapi-offline`), so the policy of the pages allows no other scripts.
 """
 
-from collections.abc import Mapping
-from functools import cache
 from html import escape
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
 
 from libs.http.auth import public
 from services.gateway.context import Gateway
@@ -31,7 +28,6 @@ POLICY: Final = (
 REDOC_POLICY: Final = f"{POLICY} 'unsafe-inline'"
 """ReDoc writes styles into its page."""
 CACHE_HEADERS: Final = {"Cache-Control": "public, max-age=60"}
-FILE_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
 
 START: Final = "start.js"
 START_SCRIPT: Final = """\
@@ -50,12 +46,7 @@ if (window.SwaggerUIBundle) {
   Redoc.init(url, { disableSearch: true }, page);
 }
 """
-FILES: Final[Mapping[str, str]] = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "redoc.standalone.js": "text/javascript",
-    "favicon.png": "image/png",
-}
+FILES: Final = StaticFiles(packages=[("fastapi_offline", "static")])
 
 
 @router.get("/docs")
@@ -71,13 +62,13 @@ async def redoc(request: Request, gateway: Gateway) -> HTMLResponse:
 
 
 @router.get("/docs/{name}")
-async def file(name: str) -> Response:
-    """A script, style or picture of the pages."""
-    if name == START:
-        return Response(START_SCRIPT, media_type="text/javascript", headers=FILE_HEADERS)
-    if name not in FILES:
-        raise HTTPException(404)
-    return FileResponse(_folder() / name, media_type=FILES[name], headers=FILE_HEADERS)
+async def file(request: Request, name: str) -> Response:
+    """A script, style or picture of the pages; 404 for any other name."""
+    response = Response(START_SCRIPT, media_type="text/javascript")
+    if name != START:
+        response = await FILES.get_response(name, request.scope)
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
 
 
 @router.get("/openapi.json")
@@ -141,8 +132,3 @@ def _door(doors: tuple[Door, ...], name: str | None) -> Door | None:
 
 def _base(request: Request) -> str:
     return str(request.scope.get("root_path", ""))
-
-
-@cache
-def _folder() -> Path:
-    return Path(str(files("fastapi_offline"))) / "static"

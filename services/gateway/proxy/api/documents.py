@@ -20,6 +20,7 @@ KEPT_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 5.0
 """How long a document without the service is cached."""
 AWAY: Final = "\n\n**The service behind this door is away: its operations are missing here.**"
+NOT_INSTALLED: Final = "\n\n**The service behind this door is not installed: it answers 503.**"
 MOST_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -46,15 +47,15 @@ class Documents:
             document = door_document(
                 door, service, self._own_document(door), base=base, version=VERSION
             )
-            is_complete = service is not None or not door.service
-            if not is_complete:
-                document["info"]["description"] += AWAY
+            is_complete = service is not None or not door.rules
+            if service is None:
+                document["info"]["description"] += AWAY if door.rules else NOT_INSTALLED
             until = now + (KEPT_SECONDS if is_complete else AWAY_SECONDS)
             self._cache[door.name, base] = document, until
             return document
 
     async def _published(self, door: Door) -> Document | None:
-        if not door.service:
+        if not door.rules:
             return None
         upstream = self._deps.upstreams[door.service]
         content = await upstream.document(SCHEMA, most=MOST_BYTES)

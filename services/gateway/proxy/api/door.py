@@ -10,8 +10,8 @@ from starlette.middleware import Middleware
 from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import App, Cors, Receive, Scope, Send
-from services.gateway.doors.api.local_routes import LocalRoutes
-from services.gateway.doors.api.peer import Peer, peer_of
+from services.gateway.doors.api.local_routes import LocalRoutes, door_of
+from services.gateway.doors.api.peer import Peer, is_in, peer_of
 from services.gateway.doors.api.target import raw_path, target_of
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
@@ -31,18 +31,22 @@ from services.gateway.proxy.adapters.upstream import (
     UpstreamRequest,
     UpstreamSlow,
 )
-from services.gateway.proxy.api import body, idempotency, verify
+from services.gateway.proxy.api import body, verify
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers
 from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.head import by_name, overlong
-from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.upstream_errors import door_fault, upstream_fault
 from services.gateway.proxy.api.websocket import WebSockets, refuse
+from services.gateway.settings import Settings
 
 DRAINED_BODIES: Final = 4
 """The multiple of the largest body that is read of a refused client before it is cut off."""
 
 REMEMBERED_PATHS: Final = 256
+
+INTERNAL_PATHS: Final = frozenset({"/metrics"})
+INTERNAL: Final = "/internal/"
+FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +144,34 @@ class Doors:
         await fault.answer(send, shape, refusal)
 
 
+class InternalOnly:
+    """ASGI middleware: internal routes answer 404 to callers outside of `metrics_networks`.
+
+    It runs after `Doors`: a door's route of the same path is for the door's clients. A request
+    through a proxy that is not trusted is rejected, whatever the proxy's address.
+    """
+
+    def __init__(self, app: App, *, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_local = scope["type"] == "http" and door_of(scope) is None
+        path: str = scope["path"]
+        internal = is_local and (path.rstrip("/") in INTERNAL_PATHS or path.startswith(INTERNAL))
+        if internal and not self._is_internal_client(scope):
+            return await fault.answer(send, Shape.DETAIL, fault.not_found())
+        return await self._app(scope, receive, send)
+
+    def _is_internal_client(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        trusted = self._settings.trusted_proxies
+        client = scope.get("client")
+        if not FORWARDED.isdisjoint(headers) and not is_in(client[0] if client else "", trusted):
+            return False
+        return is_in(peer_of(scope, headers, trusted).address, self._settings.metrics_networks)
+
+
 def add_doors(app: FastAPI, deps: Deps) -> None:
     """Put the doors in front of the local routes of an app, and CORS in front of everything."""
     local_routes, settings = LocalRoutes(app.routes), deps.settings
@@ -194,12 +226,6 @@ class _DoorRequest:
             peer,
             request_id=self.scope.get("request_id"),
         )
-        if (
-            self.route_match.rule.idempotent
-            and caller is not None
-            and idempotency.HEADER in headers
-        ):
-            return await self._forward_once(headers, caller, outgoing)
         content = await body.read(self.body_reader, limit=self.deps.settings.max_body_bytes)
         if isinstance(content, body.Body) and b"content-length" in headers:
             outgoing.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
@@ -242,23 +268,3 @@ class _DoorRequest:
             if isinstance(content, body.Body) and content.failure is not None:
                 raise content.failure from error
             raise upstream_fault(error) from error
-
-    async def _forward_once(
-        self, headers: dict[bytes, bytes], caller: Caller, outgoing: list[tuple[str, str]]
-    ) -> None:
-        settings = self.deps.settings
-        limit = min(idempotency.MAX_REQUEST_BYTES, settings.max_body_bytes)
-        slow = self.route_match.rule.slow
-        seconds = settings.slow_answer_seconds if slow else settings.answer_seconds
-        content = await body.whole(self.body_reader, limit=limit)
-        target = target_of(self.route_match.path, self.scope["query_string"])
-        fingerprint = idempotency.fingerprint_of(
-            caller, headers, self.scope["method"], target, content
-        )
-        await idempotency.once(
-            self.deps.idempotency_store,
-            fingerprint,
-            self.send,
-            lambda send: self._relay(outgoing, content, send),
-            seconds=settings.connect_seconds + seconds + settings.idle_seconds,
-        )

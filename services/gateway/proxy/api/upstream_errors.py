@@ -7,6 +7,7 @@ from services.gateway.doors.domain.door import (
     BadPath,
     Closed,
     NoSuchMethod,
+    NotInstalled,
     WebSocketOnly,
 )
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
@@ -17,6 +18,8 @@ def door_fault(error: Closed) -> fault.Fault:
     match error:
         case BadPath():
             return fault.bad_path()
+        case NotInstalled():
+            return fault.not_installed(error.service)
         case NoSuchMethod():
             return fault.method_not_allowed(error.allowed)
         case WebSocketOnly():

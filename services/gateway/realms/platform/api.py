@@ -25,8 +25,8 @@ router = APIRouter(
 
 LOGIN: Final = Logins(
     realm=Realm.PLATFORM,
-    wrong="Incorrect e-mail address or password",
-    worthless="Invalid refresh token",
+    login_failed="Incorrect e-mail address or password",
+    session_over="Invalid refresh token",
 )
 
 

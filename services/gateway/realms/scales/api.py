@@ -18,7 +18,7 @@ from services.gateway.sessions.api.login import Logins, PasswordForm, attempts_o
 
 router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public), NEWCOMERS])
 
-LOGIN: Final = Logins(realm=Realm.SCALES, wrong="Incorrect username or password")
+LOGIN: Final = Logins(realm=Realm.SCALES, login_failed="Incorrect username or password")
 ROLE: Final = "user"
 TAKEN: Final = "Email already registered"
 

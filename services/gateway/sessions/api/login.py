@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal
+from libs.http.shapes import CHALLENGE
 from services.gateway.accounts.domain.person import Address, BadAddress, email
 from services.gateway.accounts.domain.realm import DEVICES, PLATFORM, Realm
 from services.gateway.context import Deps
@@ -24,7 +25,6 @@ from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.sessions.handlers.session import LoggedIn
 
 MAX_DEVICE: Final = 200
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -89,15 +89,15 @@ class PasswordForm:
 class Logins:
     """Logins at a realm: `parse` reads the name as an address, `roles` may log in (None: all).
 
-    `wrong` is the text of the 401 for a login, `worthless` that for a refresh token; without them
-    the exception stays, for routes with error shapes of their own.
+    `login_failed` and `session_over` are the texts of the 401 for a login and a refresh token;
+    without them the exceptions stay, for routes with error shapes of their own.
     """
 
     realm: Realm
     parse: Callable[[str], Address | None] = parse_email
     roles: Collection[str] | None = None
-    wrong: str | None = None
-    worthless: str | None = None
+    login_failed: str | None = None
+    session_over: str | None = None
 
     async def enter(
         self, gateway: Deps, request: Request, name: str, password: str, device: str | None = None
@@ -107,7 +107,7 @@ class Logins:
         Raises LoginFailed or a 401, TooManyRequests, Unavailable.
         """
         platform = self.realm == Realm.PLATFORM
-        with unauthorized(LoginFailed, self.wrong):
+        with unauthorized(LoginFailed, self.login_failed):
             return await log_in(
                 gateway.identity,
                 realm=self.realm,
@@ -121,7 +121,7 @@ class Logins:
 
     async def refresh(self, gateway: Deps, token: str) -> LoggedIn:
         """Exchange a refresh token of this realm. Raises SessionOver or a 401, Unavailable."""
-        with unauthorized(SessionOver, self.worthless):
+        with unauthorized(SessionOver, self.session_over):
             return await session.refresh(
                 gateway.identity, token, realm=self.realm, roles=self.roles
             )

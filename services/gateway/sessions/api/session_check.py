@@ -1,6 +1,6 @@
 """The internal route by which services check a session: see `libs.http.session_check`.
 
-Only networks that may read the metrics reach it, see `services.gateway.proxy.api.internal_only`.
+Only networks that may read the metrics reach it: see `proxy.api.door.InternalOnly`.
 """
 
 from uuid import UUID

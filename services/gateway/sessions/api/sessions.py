@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Query
 
 from contracts.gateway import AccountId, SessionId
 from libs.http.auth import Principal, require_kind
+from libs.http.shapes import ShapedRoute
 from services.gateway.accounts.domain.realm import Realm, Workspace
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.domain.session import MAX_DEVICE
 from services.gateway.sessions.handlers.management import (
     device_sessions,
@@ -25,7 +25,7 @@ from services.gateway.sessions.read_models import SessionRow, live_sessions
 router = APIRouter(
     prefix="/api/v1/sessions",
     tags=["identity"],
-    route_class=SmallBodyRoute,
+    route_class=ShapedRoute,
     dependencies=[SESSIONS],
 )
 

@@ -40,7 +40,6 @@ class PhoneAsked(BaseModel):
     phone: Phone
 
 
-@router.post("/request-otp/", status_code=201, include_in_schema=False)
 @router.post("/request-otp", status_code=201)
 async def request_otp(
     body: PhoneAsked, request: Request, response: Response, gateway: Gateway

@@ -14,7 +14,7 @@ from services.gateway.accounts.domain import person
 from services.gateway.accounts.domain.shop import oldest_offer
 from services.gateway.accounts.handlers.address import find
 from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, person_of
-from services.gateway.settings import Settings, seal_keys
+from services.gateway.settings import Settings
 from services.gateway.telegram.adapters import Bot, Failed, FailureReason, Sent
 from services.gateway.telegram.domain.bot_update import code_text, confirmation_text, masked
 from services.gateway.telegram.domain.one_time_code import (
@@ -70,7 +70,7 @@ class CodeContext:
 def make_code_context(settings: Settings, identity: Identity, bot: Bot | None) -> CodeContext:
     """The context of one-time codes and the bot. Codes are shown in `demo` and `test` only."""
     # The oldest key, as for digests: a new key in front does not invalidate codes in use.
-    key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
+    key = derive_key(settings.sealing_keys[-1], "one-time code")
     return CodeContext(
         codes=CodeStore(identity.pool, seal=identity.seal, key=key),
         links=TelegramLinks(identity.pool, seal=identity.seal),

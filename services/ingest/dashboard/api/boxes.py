@@ -16,7 +16,7 @@ from services.ingest.dashboard.api.as_of import reading_as_of
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.as_of import items_of_boxes
 from services.ingest.dashboard.read_models.box import BoxOnDay, Total
-from services.ingest.scans.api.query_params import HistoricalQuery, Token, staleness
+from services.ingest.scans.api.query_params import HistoricalQuery, fresh
 from services.ingest.scans.api.responses import Filters, json_response
 from services.ingest.scans.domain.box import CARRY, number
 from services.ingest.scans.domain.day import format_time, unix_ms
@@ -96,20 +96,18 @@ class Boxes(msgspec.Struct, rename="camel"):
     total_boxes: int
 
 
-@router.get("/boxes")
+@router.get("/boxes", dependencies=[fresh("box", "scan_log", unless="as_of")])
 async def boxes(
     ingest: Ingest,
     query: HistoricalQuery,
     limit: Limit = 500,
     offset: Offset = 0,
     items: Items = 200,
-    token: Token = None,
 ) -> Response:
     """Boxes of the days and filters asked for, those with most items first.
 
     With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
     """
-    headers = {} if query.at else await staleness(ingest, token, "box", "scan_log")
     zone = ingest.settings.zone
     tables = (box.projection(zone), scan_log.projection(zone))
     select_rows = items_of_boxes(query.scan_filter, limit=limit, offset=offset, items=items)
@@ -120,7 +118,7 @@ async def boxes(
             connection, query.scan_filter, limit=limit, offset=offset, items=items
         )
     body = present(page, query.filters, now=ingest.clock(), zone=zone)
-    return json_response(body, headers)
+    return json_response(body)
 
 
 def present(page: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:

@@ -15,8 +15,7 @@ from services.ingest.scans.api.query_params import (
     CurrentQuery,
     HistoricalQuery,
     Text,
-    Token,
-    staleness,
+    fresh,
     without_nul,
 )
 from services.ingest.scans.api.responses import Raw, json_response
@@ -27,13 +26,12 @@ router = APIRouter(prefix="/api/v1", tags=["dashboard"])
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
-@router.get("/dashboard/state")
-async def state(ingest: Ingest, query: HistoricalQuery, token: Token = None) -> Response:
+@router.get("/dashboard/state", dependencies=[fresh(*PROJECTIONS, unless="as_of")])
+async def state(ingest: Ingest, query: HistoricalQuery) -> Response:
     """Operators, clients, feed and sums of the days and filters asked for (§2.6, §5).
 
     With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
     """
-    headers = {} if query.at else await staleness(ingest, token, *PROJECTIONS)
     now = ingest.clock()
     tables, length = projections(ingest.settings.zone), ingest.settings.feed_length
     async with reading_as_of(
@@ -41,22 +39,20 @@ async def state(ingest: Ingest, query: HistoricalQuery, token: Token = None) -> 
     ) as connection:
         overview = await read_overview(connection, query.scan_filter, feed_length=length)
     body = present(overview, query.filters, ingest.settings, now=query.at or now, generated_at=now)
-    return json_response(body, headers)
+    return json_response(body)
 
 
-@router.get("/dashboard/raw")
-@router.get("/logs/raw")
+@router.get("/dashboard/raw", dependencies=[fresh("scan_log")])
+@router.get("/logs/raw", dependencies=[fresh("scan_log")])
 async def raw(
     ingest: Ingest,
     query: CurrentQuery,
     type: Text = None,
     limit: Limit = 1000,
     offset: Offset = 0,
-    token: Token = None,
 ) -> Response:
     """Scans row by row, newest received first, and how many match (§2.8)."""
     kind, scan_filter = without_nul(type) or None, query.scan_filter
-    headers = await staleness(ingest, token, "scan_log")
     # One snapshot for the counts and the rows.
     async with tenant_snapshot(ingest.reading, scan_filter.tenant) as connection:
         total, within = await scan_count.window(
@@ -68,4 +64,4 @@ async def raw(
             else []
         )
     zone = ingest.settings.zone
-    return json_response(Raw([log_row(row, zone) for row in rows], total), headers)
+    return json_response(Raw([log_row(row, zone) for row in rows], total))

@@ -5,10 +5,11 @@ sent when cells cannot express the change: after midnight, if the query has no d
 client that reconnects too late or to another process.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Header, Response
 from msgspec.structs import astuple
+from prometheus_client import Gauge
 
 from libs.http.live import Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
@@ -25,6 +26,8 @@ from services.ingest.scans.api.responses import State
 from services.ingest.scans.domain.filter import ScanFilter
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
+
+STREAMS: Final = Gauge("ingest_streams", "Dashboards that are being watched")
 
 
 Dated: TypeAlias = tuple[ScanFilter, State]

@@ -29,8 +29,7 @@ from services.ingest.scans.api.query_params import (
     CurrentQuery,
     DashboardQuery,
     Text,
-    Token,
-    staleness,
+    fresh,
     without_nul,
 )
 from services.ingest.scans.domain.box import number
@@ -73,7 +72,7 @@ BOXES: Final = (
 
 EXPORTED: Final = Counter("ingest_exported_rows", "Rows written into exports", ["format"])
 
-router = APIRouter(prefix="/api/v1/export", tags=["export"])
+router = APIRouter(prefix="/api/v1/export", tags=["export"], dependencies=[fresh("scan_log")])
 
 Pages: TypeAlias = AsyncIterator[Sequence[Any]]
 Held: TypeAlias = AsyncExitStack
@@ -108,7 +107,6 @@ async def csv(
     type: Text = None,
     after: Annotated[str | None, Query(max_length=64)] = None,
     full: Full = False,
-    token: Token = None,
 ) -> Response:
     """All scans by time.
 
@@ -117,7 +115,6 @@ async def csv(
     last column from which an import makes the same log.
     """
     kind, scan_filter = without_nul(type) or None, query.scan_filter
-    headers = await staleness(ingest, token, "scan_log")
     snapshot = read_models.snapshot(ingest.reading, scan_filter.tenant)
     connection = await held.enter_async_context(snapshot)
     position = await _position(connection, scan_filter, after, kind) if after else None
@@ -128,20 +125,17 @@ async def csv(
         pages = _with_events(ingest, scan_filter, pages)
     columns = FULL_LOG if full else LOG
     parts = _lines(ingest, columns, pages, "csv", head=not position)
-    return _file(parts, CSV, _name("scanner_logs", "csv", ingest, query), headers)
+    return _file(parts, CSV, _name("scanner_logs", "csv", ingest, query))
 
 
 @router.get("/boxes-csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 @traffic("export")
-async def boxes_csv(
-    ingest: Ingest, query: CurrentQuery, held: ExportSlot, token: Token = None
-) -> Response:
+async def boxes_csv(ingest: Ingest, query: CurrentQuery, held: ExportSlot) -> Response:
     """All items by client, city, box and time."""
-    headers = await staleness(ingest, token, "scan_log")
     snapshot = read_models.snapshot(ingest.reading, query.scan_filter.tenant)
     pages = read_models.by_box(await held.enter_async_context(snapshot), query.scan_filter)
     parts = _lines(ingest, BOXES, pages, "boxes-csv")
-    return _file(parts, CSV, _name("boxes", "csv", ingest, query), headers)
+    return _file(parts, CSV, _name("boxes", "csv", ingest, query))
 
 
 @router.get("/excel", response_class=Response, responses={200: {"content": {XLSX: {}}}})
@@ -152,11 +146,9 @@ async def excel(
     held: ExportSlot,
     type: Text = None,
     full: Full = False,
-    token: Token = None,
 ) -> Response:
     """All scans by time, as a workbook; `full` as in the CSV."""
     kind, scan_filter = without_nul(type) or None, query.scan_filter
-    headers = await staleness(ingest, token, "scan_log")
     reading = await held.enter_async_context(AsyncExitStack())
     snapshot = read_models.snapshot(ingest.reading, scan_filter.tenant)
     connection = await reading.enter_async_context(snapshot)
@@ -172,7 +164,7 @@ async def excel(
         await reading.aclose()
 
     parts = book.file(layout("scans", columns), rows())
-    return _file(parts, XLSX, _name("scanner_logs", "xlsx", ingest, query), headers)
+    return _file(parts, XLSX, _name("scanner_logs", "xlsx", ingest, query))
 
 
 async def _position(
@@ -208,14 +200,9 @@ async def _lines(
         EXPORTED.labels(kind).inc(len(page))
 
 
-def _file(
-    parts: AsyncIterator[bytes], media_type: str, name: str, headers: dict[str, str]
-) -> Response:
-    file_headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Accept-Ranges": "none",
-    }
-    return StreamingResponse(parts, media_type=media_type, headers={**file_headers, **headers})
+def _file(parts: AsyncIterator[bytes], media_type: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Accept-Ranges": "none"}
+    return StreamingResponse(parts, media_type=media_type, headers=headers)
 
 
 def _name(what: str, ending: str, ingest: Deps, query: DashboardQuery) -> str:

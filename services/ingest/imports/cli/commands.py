@@ -24,6 +24,7 @@ from services.ingest.imports.cli.run import (
     run_import,
     undo_run,
 )
+from services.ingest.removals.read_models.undone import SCAN_READ_MODELS
 from services.ingest.settings import Settings
 
 _ID: Final = re.compile(r"[\w-]+", re.ASCII)
@@ -55,8 +56,8 @@ Undo = Annotated[
 ]
 
 
-def import_command(service: Service[Settings], models: Sequence[str]) -> Callable[..., None]:
-    """The command; an undo rebuilds `models`, the read models of scans."""
+def import_command(service: Service[Settings]) -> Callable[..., None]:
+    """The command; an undo rebuilds the read models of scans."""
 
     def run(
         tenant: Tenant,
@@ -79,7 +80,7 @@ def import_command(service: Service[Settings], models: Sequence[str]) -> Callabl
             if files or spreadsheet_id or dry_run:
                 raise typer.BadParameter("goes alone with --tenant", param_hint="--undo")
             status = undo_run(service, _tenant(tenant), undo)
-            raise typer.Exit(status or rebuild_changed(service, models))
+            raise typer.Exit(status or rebuild_changed(service, SCAN_READ_MODELS))
         _refuse_overwriting(files or [], rejects)
         settings = service.read_settings()
         options = ImportOptions(

@@ -27,7 +27,7 @@ from rich.text import Text
 from libs.clock import utc_now
 from libs.errors import Unavailable
 from libs.eventsourcing.store import new_event_id
-from libs.process.database_command import status_of
+from libs.process.database_command import open_command_context, status_of
 from libs.process.service import Service
 from services.ingest.imports.adapters.spreadsheet import open_spreadsheet
 from services.ingest.imports.adapters.table import Pause, WorksheetChoice
@@ -91,9 +91,9 @@ async def _import(
     progress: ProgressListener,
     console: Console,
 ) -> Report:
-    async with _until_signal(console) as pause, service.open_store(settings) as store:
+    async with _until_signal(console) as pause, open_command_context(service) as context:
         run = Run(
-            store=store,
+            store=context.store,
             tenant=options.tenant,
             run_id=str(new_event_id()),
             zone=options.zone,
@@ -114,8 +114,8 @@ def undo_run(service: Service[Settings], tenant: str, run: UUID) -> int:
     console = Console(stderr=True)
 
     async def undo() -> int:
-        async with service.open_store(service.read_settings()) as store:
-            new = await undo_import(store, tenant, str(run), now=utc_now())
+        async with open_command_context(service) as context:
+            new = await undo_import(context.store, tenant, str(run), now=utc_now())
         console.print(
             "the import is undone" if new else "the import was undone before", markup=False
         )

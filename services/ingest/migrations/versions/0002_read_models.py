@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import create_tenant_tables, drop_tables
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0002"
 down_revision: Final = "0001"
@@ -76,8 +76,3 @@ INDEXES: Final = (
 def upgrade() -> None:
     """Create the tables, fenced by tenant."""
     create_tenant_tables(op, TABLES, INDEXES)
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    drop_tables(op, *TABLES)

@@ -41,22 +41,9 @@ CHANGES: Final = (
     "CREATE INDEX removal_newest ON removal (tenant, day DESC, removed_at DESC, scan_id)",
 )
 
-UNDONE: Final = (
-    "DROP TABLE removal",
-    "DROP INDEX scan_log_in_box",
-    "ALTER TABLE activity DROP COLUMN changed, DROP COLUMN removed",
-    "ALTER TABLE scan_log DROP COLUMN removed_at",
-)
-
 
 def upgrade() -> None:
     """Create the table, fenced by tenant, and let rows be removed."""
     create_tenant_tables(op, {"removal": REMOVAL})
     for change in CHANGES:
-        op.execute(change)
-
-
-def downgrade() -> None:
-    """Forget what was removed; a rebuild brings the items back."""
-    for change in UNDONE:
         op.execute(change)

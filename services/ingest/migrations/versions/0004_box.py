@@ -31,8 +31,3 @@ BOX: Final = """(
 def upgrade() -> None:
     """Create the table, fenced by tenant. It can be rebuilt from the log."""
     create_tenant_tables(op, {"box": BOX})
-
-
-def downgrade() -> None:
-    """Drop the table."""
-    op.execute("DROP TABLE box")

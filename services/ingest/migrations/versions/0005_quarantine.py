@@ -31,14 +31,3 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE quarantine ADD COLUMN {column} {definition}")
     for index in INDEXES.values():
         op.execute(index)
-
-
-def downgrade() -> None:
-    """Take the decisions away; the log keeps them."""
-    for index in INDEXES:
-        op.execute(f"DROP INDEX {index}")
-    for column in DECIDED:
-        op.execute(f"ALTER TABLE quarantine DROP COLUMN {column}")
-    op.execute("DELETE FROM quarantine WHERE received_at IS NULL")
-    for column in ARRIVED:
-        op.execute(f"ALTER TABLE quarantine ALTER COLUMN {column} SET NOT NULL")

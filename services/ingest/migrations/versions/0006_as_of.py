@@ -23,9 +23,3 @@ def upgrade() -> None:
     for index in INDEXES:
         op.execute(index)
     op.execute(TEMPORARY.format(role=application_role("ingest")))
-
-
-def downgrade() -> None:
-    """Drop the indexes."""
-    op.execute("DROP INDEX events_facts_of_stream")
-    op.execute("DROP INDEX events_occurred")

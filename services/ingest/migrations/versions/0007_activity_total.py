@@ -60,8 +60,3 @@ def upgrade() -> None:
     create_tenant_tables(op, {"activity_total": TOTAL})
     op.execute(HOLD)
     op.execute(FILL.format(latest=LATEST))
-
-
-def downgrade() -> None:
-    """Drop the sums; `activity` has all they say."""
-    op.execute("DROP TABLE activity_total")

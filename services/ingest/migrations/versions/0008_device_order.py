@@ -1,6 +1,5 @@
 """The order of one device's scans is its own clock's: turns of boxes, and the newest rows."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from alembic import op
@@ -18,20 +17,23 @@ NEWEST: Final = {
     "scan_log_newest_of_client": "tenant, day, client",
     "scan_log_newest_of_kind": "tenant, day, kind",
 }
-
-
-def _moment(column: str) -> str:
-    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
-
-
-def _fill(*moments: str, columns: Mapping[str, str]) -> str:
-    said = ", ".join(f"{turn} AS {column}" for column, turn in columns.items())
-    return f"""
-UPDATE box SET {", ".join(f"{column} = turns.{column}" for column in columns)}
+FILLED: Final = {
+    "first_turn": "min(turn) FILTER (WHERE NOT skewed)",
+    "last_turn": "max(turn) FILTER (WHERE NOT skewed)",
+    "first_ahead": "min(turn) FILTER (WHERE skewed)",
+    "last_ahead": "max(turn) FILTER (WHERE skewed)",
+}
+MOMENTS: Final = ", ".join(
+    f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+    for column in ("scanned_at", "effective_at", "received_at")
+)
+FILL: Final = f"""
+UPDATE box SET {", ".join(f"{column} = turns.{column}" for column in FILLED)}
 FROM (
-    SELECT tenant, day, client, city, box, operator, {said}
+    SELECT tenant, day, client, city, box, operator,
+        {", ".join(f"{turn} AS {column}" for column, turn in FILLED.items())}
     FROM scan_log, LATERAL (
-        SELECT concat_ws(' ', {", ".join(map(_moment, moments))}, scan_id, kind) COLLATE "C" AS turn
+        SELECT concat_ws(' ', {MOMENTS}, scan_id, kind) COLLATE "C" AS turn
     ) AS each
     WHERE kind IN ('BOX', 'CLOSE', 'AUTO_CLOSE') AND box <> ''
     GROUP BY tenant, day, client, city, box, operator
@@ -41,41 +43,13 @@ WHERE box.tenant = turns.tenant AND box.day = turns.day AND box.client = turns.c
 """  # noqa: S608  # every name is ours
 
 
-FILL: Final = _fill(
-    *("scanned_at", "effective_at", "received_at"),
-    columns={
-        "first_turn": "min(turn) FILTER (WHERE NOT skewed)",
-        "last_turn": "max(turn) FILTER (WHERE NOT skewed)",
-        "first_ahead": "min(turn) FILTER (WHERE skewed)",
-        "last_ahead": "max(turn) FILTER (WHERE skewed)",
-    },
-)
-FILL_AS_BEFORE: Final = _fill(
-    *("effective_at", "received_at"),
-    columns={"first_turn": "min(turn)", "last_turn": "max(turn)"},
-)
-
-
-def _sort(*, newest: str) -> None:
-    for index, columns in NEWEST.items():
-        op.execute(f"DROP INDEX {index}")
-        order = f"{columns}, received_at DESC, {newest} DESC, scan_id"
-        op.execute(f"CREATE INDEX {index} ON scan_log ({order})")
-
-
 def upgrade() -> None:
     """Turns begin with the device's clock; the newest rows go by it after the time of receipt."""
     op.execute(HOLD)
     for column in AHEAD:
         op.execute(f'ALTER TABLE box ADD COLUMN {column} text COLLATE "C"')
     op.execute(FILL)
-    _sort(newest="scanned_at")
-
-
-def downgrade() -> None:
-    """Back to the time that counts."""
-    op.execute(HOLD)
-    op.execute(FILL_AS_BEFORE)
-    for column in AHEAD:
-        op.execute(f"ALTER TABLE box DROP COLUMN {column}")
-    _sort(newest="effective_at")
+    for index, columns in NEWEST.items():
+        op.execute(f"DROP INDEX {index}")
+        order = f"{columns}, received_at DESC, scanned_at DESC, scan_id"
+        op.execute(f"CREATE INDEX {index} ON scan_log ({order})")

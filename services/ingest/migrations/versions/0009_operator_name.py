@@ -126,8 +126,3 @@ def upgrade() -> None:
     for statement in MERGE:
         op.execute(statement)
     op.execute(GONE)
-
-
-def downgrade() -> None:
-    """Drop the spellings. The read models keep comparable names: rebuild them for the others."""
-    op.execute("DROP TABLE operator_name")

@@ -31,9 +31,3 @@ def upgrade() -> None:
     """Index the items of the log by box and code."""
     op.execute(COLUMNS.format(box=OF_ITEM.format(name="box"), code=OF_ITEM.format(name="code")))
     op.execute(INDEX)
-
-
-def downgrade() -> None:
-    """Drop the index and its columns."""
-    op.execute("DROP INDEX events_items_in_box")
-    op.execute("ALTER TABLE events DROP COLUMN item_code, DROP COLUMN item_box")

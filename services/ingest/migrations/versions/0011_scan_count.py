@@ -39,8 +39,3 @@ def upgrade() -> None:
     create_tenant_tables(op, {"scan_count": COUNT})
     op.execute(HOLD)
     op.execute(FILL)
-
-
-def downgrade() -> None:
-    """Drop the counts; `scan_log` has all they say."""
-    op.execute("DROP TABLE scan_count")

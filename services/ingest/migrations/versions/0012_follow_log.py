@@ -5,7 +5,7 @@ from typing import Final
 from alembic import op
 
 from libs.projections.adoption import adopt_read_models
-from libs.projections.schema import create_projections, drop_projections
+from libs.projections.schema import create_projections
 
 revision: Final = "0012"
 down_revision: Final = "0011"
@@ -16,8 +16,3 @@ def upgrade() -> None:
     create_projections(op)
     # It goes by the device's clock where it went by the time that counts.
     adopt_read_models(op, changed=["activity"])
-
-
-def downgrade() -> None:
-    """Drop the places: read models must be rebuilt."""
-    drop_projections(op)

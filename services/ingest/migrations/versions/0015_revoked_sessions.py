@@ -4,10 +4,9 @@ from functools import partial
 
 from alembic import op
 
-from libs.http.revoked_sessions import create_revoked_sessions, drop_revoked_sessions
+from libs.http.revoked_sessions import create_revoked_sessions
 
 revision = "0015"
 down_revision = "0014"
 
 upgrade = partial(create_revoked_sessions, op)
-downgrade = partial(drop_revoked_sessions, op)

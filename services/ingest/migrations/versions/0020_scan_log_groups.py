@@ -24,13 +24,3 @@ def upgrade() -> None:
     )
     for column in SINGLE:
         op.execute(f"DROP INDEX scan_log_newest_of_{column}")
-
-
-def downgrade() -> None:
-    """One index becomes three."""
-    for column in SINGLE:
-        op.execute(
-            f"CREATE INDEX scan_log_newest_of_{column} ON scan_log"
-            f" (tenant, day, {column}, received_at DESC, scanned_at DESC, scan_id)"
-        )
-    op.execute(f"DROP INDEX {GROUPS}")

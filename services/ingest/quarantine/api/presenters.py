@@ -114,15 +114,6 @@ class Replayed(msgspec.Struct, rename="camel"):
     next: str | None
 
 
-class Refusal(msgspec.Struct, omit_defaults=True):
-    """Why nothing was changed, with the faults or the decision made before."""
-
-    detail: str
-    code: str
-    wrong: list[Wrong] | None = None
-    decision: DecisionSummary | None = None
-
-
 def summary(row: Row, zone: ZoneInfo) -> EventSummary:
     """A row of the read model."""
     return EventSummary(

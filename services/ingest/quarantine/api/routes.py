@@ -1,17 +1,19 @@
 """Requests about quarantined events: list, inspect, mend, replay and drop them."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from msgspec import to_builtins
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.errors import Refused
 from libs.http.auth import Principal, require
 from libs.http.manifest import traffic
+from libs.http.metadata import request_metadata
 from libs.http.paging import Offset
-from libs.http.problems import problem_of
-from libs.http.visible import visible
+from libs.http.shapes import ErrorRow, Scope
+from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
 from services.ingest.context import Deps, Ingest
 from services.ingest.quarantine import read_models as quarantine
@@ -28,15 +30,7 @@ from services.ingest.quarantine.handlers.correction import Correction, read_corr
 from services.ingest.quarantine.handlers.quarantine import QuarantineCommands, inspect
 from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.api import bodies
-from services.ingest.scans.api.query_params import (
-    CONSISTENCY,
-    Reader,
-    Text,
-    Token,
-    request_metadata,
-    staleness,
-    without_nul,
-)
+from services.ingest.scans.api.query_params import Reader, Text, fresh, without_nul
 from services.ingest.scans.api.responses import json_response
 from services.ingest.scans.domain.scan import parse_uuid
 from services.ingest.scans.handlers.body import BadRequest
@@ -45,7 +39,6 @@ router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
 
 AT_ONCE: Final = 200
 """The most events that one request replays, well within a client's deadline."""
-REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
 
 UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
 
@@ -79,7 +72,7 @@ async def path_id(id: str) -> UUID:
 Id = Annotated[UUID, Depends(path_id)]
 
 
-@router.get("")
+@router.get("", dependencies=[fresh("quarantine")])
 async def events(
     ingest: Ingest,
     reader: Reader,
@@ -87,10 +80,8 @@ async def events(
     status: Chosen = "open",
     limit: Limit = 100,
     offset: Offset = 0,
-    token: Token = None,
 ) -> Response:
     """Quarantined events, newest first, how many there are, and of each code (whatever `code`)."""
-    headers = await staleness(ingest, token, "quarantine")
     filters = QuarantineFilter(
         tenant=reader.tenant,
         status=None if status == "all" else Status(status),
@@ -103,7 +94,7 @@ async def events(
         )
     total = counts.get(filters.code, 0) if filters.code else sum(counts.values())
     summaries = [presenters.summary(row, ingest.settings.zone) for row in rows]
-    return json_response(presenters.Page(summaries, total, counts), headers)
+    return json_response(presenters.Page(summaries, total, counts))
 
 
 @router.get("/{id}")
@@ -144,10 +135,7 @@ async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
     """Drop the event: it will never be a scan. The reason is stored."""
-    try:
-        token = await _commands(request, ingest, mender).drop(id, dropping.reason)
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
+    token = await _commands(request, ingest, mender).drop(id, dropping.reason)
     return json_response(presenters.Done(True, "dropped"), {CONSISTENCY: token})
 
 
@@ -171,26 +159,8 @@ async def replay_many(
 async def _mend(
     request: Request, ingest: Deps, mender: Principal, id: UUID, correction: Correction | None
 ) -> Response:
-    try:
-        done = await _commands(request, ingest, mender).mend(id, correction)
-    except REFUSALS as refused:
-        return _refusal(refused, ingest)
+    done = await _commands(request, ingest, mender).mend(id, correction)
     return json_response(presenters.mended(done), {CONSISTENCY: done.token})
-
-
-def _refusal(refused: Refused, ingest: Deps) -> Response:
-    problem = problem_of(refused)
-    body, status = presenters.Refusal(problem.title, problem.type), problem.status
-    if isinstance(refused, AlreadyDecided):
-        body.decision = presenters.present_decision(refused.decision, ingest.settings.zone)
-    elif isinstance(refused, StillWrong):
-        status, body.detail, body.code = 422, refused.fault.reason, refused.fault.code
-        body.wrong = presenters.wrong(refused.wrong)
-    elif isinstance(refused, ReasonNeeded):
-        status = 422
-    response = json_response(body)
-    response.status_code = status
-    return response
 
 
 def _commands(request: Request, ingest: Deps, mender: Principal) -> QuarantineCommands:
@@ -200,3 +170,22 @@ def _commands(request: Request, ingest: Deps, mender: Principal) -> QuarantineCo
         now=ingest.clock(),
         not_before=ingest.settings.plausible_from,
     )
+
+
+def _row(refused: Refused, scope: Scope) -> ErrorRow:
+    """Why nothing was changed, with the faults or the decision made before."""
+    status, text = 409, str(type(refused).__doc__)
+    details: dict[str, Any] = {"code": type(refused).__name__}
+    if isinstance(refused, AlreadyDecided):
+        zone = scope["app"].state.deps.settings.zone
+        details["decision"] = to_builtins(presenters.present_decision(refused.decision, zone))
+    elif isinstance(refused, StillWrong):
+        status, text, details["code"] = 422, refused.fault.reason, refused.fault.code
+        details["wrong"] = to_builtins(presenters.wrong(refused.wrong))
+    elif isinstance(refused, ReasonNeeded):
+        status = 422
+    return ErrorRow(status, text=text, details=details)
+
+
+REFUSALS: Final = dict.fromkeys((AlreadyDecided, CutShort, ReasonNeeded, StillWrong), _row)
+"""The rows of these refusals in the shape of the service."""

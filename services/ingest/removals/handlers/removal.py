@@ -6,16 +6,15 @@ succeeds.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
-import msgspec
 from prometheus_client import Counter
 
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
-from libs.errors import NotFound, Refused, Unavailable, Unfit
+from libs.errors import NotFound, Refused, Unavailable
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore, Executed, Fact, new_event_id
 from services.ingest.removals.domain import (
@@ -44,21 +43,15 @@ class NotAnItem(Refused):
     """Only items can be removed."""
 
 
-class KeyReused(Unfit):
-    """The Idempotency-Key belongs to another request"""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovalRequest:
-    """A request to remove items. With a `key` a repeat by the same caller gets the first result;
-    `digest` identifies the content, so that a different request with that key is refused."""
+    """A request to remove items. A repeat with the same `removal_id` gets the first result."""
 
     kind: Kind
     operator: str
     reason: str
     at: datetime
-    key: str | None = None
-    digest: str | None = None
+    removal_id: UUID = field(default_factory=new_event_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,7 @@ async def remove_listed(
 ) -> Removed | None:
     """Remove the `scans` that are items and not removed yet; None if there are none (§2.5).
 
-    Raises `KeyReused`, `LogUnavailable`.
+    Raises `LogUnavailable`.
     """
 
     async def find() -> Sequence[LoggedScan]:
@@ -143,25 +136,23 @@ async def _remove(
     request: RemovalRequest,
     metadata: Metadata,
 ) -> Removed | None:
-    command_id = _command_id(request, metadata)
     for _ in range(ATTEMPTS):
         # Scans are read before the first result: a removal in between is then seen as the result.
         logged = await find()
-        if first := await _first_result(store, command_id, metadata.tenant):
-            return _same(first, request)
+        if first := await _first_result(store, request.removal_id, metadata.tenant):
+            return first
         command = RemoveItems(
-            removal_id=command_id,
+            removal_id=request.removal_id,
             kind=request.kind,
             operator=request.operator,
             reason=request.reason,
             at=request.at,
-            digest=request.digest,
         )
         if (removal := decide(logged, command)) is None:
             return None
         try:
             recordings = {one.scan.scan_id: one.recording for one in logged}
-            return _same(await _append(store, removal, recordings, metadata), request)
+            return await _append(store, removal, recordings, metadata)
         except VersionConflict:
             continue
     raise Unavailable("removal")
@@ -209,21 +200,6 @@ async def _first_result(
             return Removed(audit, token or "")
         case _:
             return None
-
-
-def _same(first: Removed, request: RemovalRequest) -> Removed:
-    """The first result, if it has the same digest. Raises KeyReused."""
-    if first.audit.request != request.digest:
-        raise KeyReused
-    return first
-
-
-def _command_id(request: RemovalRequest, metadata: Metadata) -> UUID:
-    if request.key is None:
-        return new_event_id()
-    # The same key of another caller or for another kind is another command.
-    name = msgspec.json.encode([request.kind, metadata.actor, request.key]).decode()
-    return uuid5(identity.namespace(metadata.tenant), name)
 
 
 async def _logged_scans(

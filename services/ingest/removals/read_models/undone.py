@@ -16,6 +16,9 @@ from services.ingest.scans.domain import identity
 
 Events: TypeAlias = Sequence[Envelope[IngestEvent]]
 
+SCAN_READ_MODELS: Final = ("activity", "presence", "scan_log", "box", "removal")
+"""The read models that change when an import is undone."""
+
 _IMPORTED: Final = """
 SELECT event_id, metadata->>'correlation_id' AS run FROM events
 WHERE event_id = ANY($1) AND metadata->>'actor' = $2

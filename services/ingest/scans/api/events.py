@@ -10,10 +10,10 @@ from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
 from libs.http.lean_route import LeanRoute
 from libs.http.manifest import traffic
-from libs.http.visible import visible
+from libs.http.metadata import request_metadata
+from libs.http.visible import CONSISTENCY, visible
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api import bodies
-from services.ingest.scans.api.query_params import CONSISTENCY, request_metadata
 from services.ingest.scans.api.responses import Batch, Verified, json_response
 from services.ingest.scans.handlers import scan
 from services.ingest.scans.handlers.body import LARGE_BODY, BadRequest, read_uuids

@@ -1,18 +1,15 @@
-"""Query parameters of the dashboard, consistency tokens, and the metadata of a request."""
+"""Query parameters of the dashboard, and who may ask."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
-from fastapi import Depends, Header, HTTPException, Query, Request
+from fastapi import Depends, HTTPException, Query
 
-from libs.eventsourcing.log import Metadata
-from libs.eventsourcing.tokens import TokenMalformed
+from libs.http import visible
 from libs.http.auth import Principal, require
-from libs.http.visible import STALE
 from libs.names import comparable
-from libs.telemetry.traces import current_traceparent
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api.responses import Filters
 from services.ingest.scans.domain.day import BadDate, day_of, parse_days
@@ -20,11 +17,11 @@ from services.ingest.scans.domain.filter import ScanFilter, parse_value
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from services.ingest.settings import Settings
 
-CONSISTENCY: Final = "X-Consistency-Token"
-
 Text = Annotated[str | None, Query(max_length=200)]
-Reader = Annotated[Principal, Depends(require("scan:read"))]
-Token = Annotated[str | None, Header(alias=CONSISTENCY)]
+READS: Final = require("scan:read")
+Reader = Annotated[Principal, Depends(READS)]
+
+fresh: Final = partial(visible.fresh, of=READS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +89,6 @@ def without_nul(text: str | None) -> str | None:
     if text is not None and "\0" in text:
         raise HTTPException(400, "a filter must not contain a NUL character")
     return text
-
-
-async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[str, str]:
-    """Wait for the events of `token` in the read models; the header `X-Stale` if they lack some."""
-    if not token:
-        return {}
-    try:
-        fresh = await asyncio.gather(
-            *(ingest.consistency.wait_for_token(name, token) for name in projections)
-        )
-    except TokenMalformed as error:
-        raise HTTPException(400, str(error)) from None
-    return {} if all(fresh) else {STALE: "1"}
-
-
-def request_metadata(request: Request, caller: Principal) -> Metadata:
-    """The metadata of the events that a request appends."""
-    return Metadata(
-        tenant=caller.tenant,
-        actor=caller.subject,
-        correlation_id=request.scope["request_id"],
-        traceparent=current_traceparent(),
-    )
 
 
 def _valid_filter(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> ScanFilter:

@@ -60,14 +60,6 @@ def nameless_quarantine_event(tenant_ns: UUID, value: object) -> UUID:
     )
 
 
-def item_removal(tenant_ns: UUID, scan_id: ScanId) -> UUID:
-    """The event id of an item's removal: an item is removed once.
-
-    For an item recorded again after its import was undone, use `removal_of` with that recording.
-    """
-    return removal_of(scan_event(tenant_ns, scan_id))
-
-
 def removal_of(recording: UUID) -> UUID:
     """The event id of the removal of the item with the event id `recording`."""
     return uuid5(recording, "removal")

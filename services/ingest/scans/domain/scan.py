@@ -215,16 +215,7 @@ def _unfit_text(reading: Reading) -> tuple[str, str] | None:
 
 
 def _texts(reading: Reading) -> dict[str, str]:
-    return {
-        "type": reading.type,
-        "operator": reading.operator,
-        "client": reading.client,
-        "city": reading.city,
-        "box": reading.box,
-        "code": reading.code,
-        "source": reading.source,
-        "details": reading.details or "",
-    }
+    return {name: getattr(reading, name) or "" for name in LIMITS}
 
 
 def _implausible(ts: int, not_before: datetime) -> tuple[str, str] | None:

@@ -191,11 +191,8 @@ def _quarantined(
 
 
 def _facts(batch: _ParsedBatch, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
-    streams: dict[str, str] = {}
     for event_id, scan in batch.scans.items():
-        if (stream := streams.get(scan.operator)) is None:
-            stream = streams[scan.operator] = identity.scan_stream(namespace, scan.operator)
-        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
+        yield scan_fact(event_id, scan, namespace)
     for event_id, quarantined in batch.quarantined.items():
         stream = identity.quarantine_stream(event_id)
         received_at = quarantined.received_at

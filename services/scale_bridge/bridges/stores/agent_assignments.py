@@ -69,7 +69,7 @@ async def put(pool: Pool, tenant: str, bridge_id: UUID, assignment: AgentAssignm
 async def get(pool: Pool, tenant: str, bridge_id: UUID, task_id: UUID) -> AgentAssignment | None:
     """The task of an agent with an id."""
     row = await query.fetchrow(pool, GET, tenant, bridge_id, task_id)
-    return None if row is None else AgentAssignment(**dict(row))
+    return None if row is None else query.row_as(AgentAssignment, row)
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:

@@ -2,13 +2,11 @@
 
 from fastapi import Response
 
-from libs.http.entity_tags import strong_tag
+from libs.http.conditional import ETAG, strong_tag
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import JSON
 from services.scale_bridge.driver.domain.document import Document
-
-ETAG = "ETag"
 
 
 async def document_response(document: Document) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.domain import label
@@ -14,11 +14,11 @@ from services.scale_bridge.catalogue.domain.product import LARGEST_ID, BadFields
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
     unfit,
 )
 from services.scale_bridge.driver.domain.document import text_of
@@ -86,9 +86,9 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
 
 @router.put("/devices/{device_id}/messages/{message_id}", dependencies=[DEVICES_VISIBLE])
 async def put(
-    request: Request,
     scales: Scales,
     caller: Writer,
+    metadata: Authored,
     device_id: int,
     message_id: MessageId,
     body: Text,
@@ -104,9 +104,7 @@ async def put(
         limits=limits_of(device.device.profile.model),
     )
     try:
-        changed = await handler.change(
-            scales, device.device_id, command, request_metadata(request, caller)
-        )
+        changed = await handler.change(scales, device.device_id, command, metadata)
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
     messages = _messages(changed.catalogue.current_document)
@@ -117,7 +115,7 @@ async def put(
     "/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[DEVICES_VISIBLE]
 )
 async def delete(
-    request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, message_id: MessageId
 ) -> Response:
     """Delete a text; the scale forgets it with the next upload. 409 while products use it."""
     device = await own_device(scales, caller, device_id)
@@ -127,7 +125,7 @@ async def delete(
         edited_by=caller.subject,
         now=scales.clock(),
     )
-    await handler.change(scales, device.device_id, command, request_metadata(request, caller))
+    await handler.change(scales, device.device_id, command, metadata)
     return Response(status_code=204)
 
 

@@ -1,28 +1,27 @@
 """The stored catalogue of a scale: read and edited (§1.1, 9 and 10)."""
 
-from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
-from services.scale_bridge.catalogue.api.document import ETAG, tagged_response
+from libs.http.conditional import IfMatch, not_modified, strong_tag
+from services.scale_bridge.catalogue.api.document import tagged_response
 from services.scale_bridge.catalogue.api.limit_errors import limit_error
-from services.scale_bridge.catalogue.domain.catalogue import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, Edit
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.catalogue.handlers.catalogue import ChangedMeanwhile, if_match
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
     unfit,
 )
+from services.scale_bridge.driver.domain.document import position_of
 
 router = APIRouter(tags=["products"])
 
@@ -41,14 +40,18 @@ async def cached(request: Request, scales: Scales, caller: Reader, device_id: in
     device = await own_device(scales, caller, device_id)
     loaded = await handler.load(scales, caller.tenant, device.device_id)
     tag = strong_tag(loaded.catalogue.revision)
-    if is_not_modified(request.headers.getlist("If-None-Match"), tag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={ETAG: tag})
-    return await tagged_response(loaded.catalogue)
+    return not_modified(request, tag) or await tagged_response(loaded.catalogue)
 
 
 @router.patch("/devices/{device_id}/products/{plu}", dependencies=[DEVICES_VISIBLE])
 async def patch(
-    request: Request, scales: Scales, caller: Writer, device_id: int, plu: str, body: Patch
+    scales: Scales,
+    caller: Writer,
+    metadata: Authored,
+    precondition: IfMatch,
+    device_id: int,
+    plu: str,
+    body: Patch,
 ) -> Response:
     """Edit one product; the response is the whole catalogue. 422 names every bad field.
 
@@ -64,15 +67,15 @@ async def patch(
         now=scales.clock(),
         limits=limits_of(device.device.profile.model),
     )
-    tags = request.headers.getlist("If-Match")
-    edit = if_match(lambda revision: if_match_allows(tags, strong_tag(revision)), command)
+
+    async def edit(catalogue: Catalogue) -> Edit:
+        # An unknown product is refused as such (RFC 9110 §13.2.1).
+        if position_of(catalogue.current_document, plu) is not None:
+            precondition.check(strong_tag(catalogue.revision), CHANGED)
+        return command
+
     try:
-        changed = await handler.change(
-            scales, device.device_id, edit, request_metadata(request, caller)
-        )
-    except ChangedMeanwhile as error:
-        headers = {ETAG: strong_tag(error.revision)}
-        raise HTTPException(HTTPStatus.PRECONDITION_FAILED, CHANGED, headers) from None
+        changed = await handler.change(scales, device.device_id, edit, metadata)
     except BeyondModel as error:
         return limit_error(error)
     except BadFields as error:

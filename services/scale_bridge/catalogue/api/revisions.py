@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.api.document import document_response
@@ -16,11 +16,11 @@ from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers import revision as revisions
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
 )
 
 router = APIRouter(tags=["revisions"])
@@ -78,7 +78,7 @@ async def read(scales: Scales, caller: Reader, device_id: int, revision: int) ->
 
 @router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[DEVICES_VISIBLE])
 async def revert(
-    request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, revision: int
 ) -> Response:
     """Restore a revision; the scale gets it with the next upload.
 
@@ -86,7 +86,6 @@ async def revert(
     """
     device = await own_device(scales, caller, device_id)
     limits = limits_of(device.device.profile.model)
-    metadata = request_metadata(request, caller)
     try:
         changed = await revisions.revert(
             scales, device.device_id, revision, caller.subject, metadata, limits=limits

@@ -20,7 +20,7 @@ from contracts.scale_bridge import (
     OperationId,
     ScaleBridgeEvent,
 )
-from libs.errors import NotFound, Refused, Unavailable
+from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
 from services.scale_bridge.catalogue.domain.catalogue import (
     Catalogue,
@@ -39,7 +39,7 @@ from services.scale_bridge.catalogue.stores import catalogue_snapshots, document
 from services.scale_bridge.catalogue.stores.cache import Loaded
 from services.scale_bridge.catalogue.stores.catalogue_snapshots import Snapshot
 from services.scale_bridge.context import Context
-from services.scale_bridge.driver.domain.document import Document, position_of
+from services.scale_bridge.driver.domain.document import Document
 
 log = structlog.get_logger(__name__)
 
@@ -55,14 +55,6 @@ TOGETHER: Final = 200
 
 CommandFactory: TypeAlias = Callable[[Catalogue], Awaitable[CatalogueCommand]]
 """Builds a command for the catalogue it will be decided on."""
-
-
-class ChangedMeanwhile(Refused):
-    """The catalogue is not the one this change was meant for; it is at `revision` now."""
-
-    def __init__(self, revision: int) -> None:
-        super().__init__()
-        self.revision = revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +103,6 @@ async def change(
             except VersionConflict:
                 continue
     raise Unavailable("catalogue")
-
-
-def if_match(matches: Callable[[int], bool], edit: Edit) -> CommandFactory:
-    """A command that raises ChangedMeanwhile unless the current revision matches.
-
-    It is checked on every attempt of `catalogue.change`, so that one of several concurrent edits of
-    the same revision succeeds. It is not checked for an unknown product, which is refused as such
-    (RFC 9110 §13.2.1).
-    """
-
-    async def command(catalogue: Catalogue) -> CatalogueCommand:
-        known = position_of(catalogue.current_document, edit.plu) is not None
-        if known and not matches(catalogue.revision):
-            raise ChangedMeanwhile(catalogue.revision)
-        return edit
-
-    return command
 
 
 def _mark_being_read(

@@ -51,14 +51,8 @@ async def latest(
     row = await query.fetchrow(pool, LATEST, tenant, device_id, up_to)
     if row is None:
         return None
-    catalogue = Catalogue(
-        revision=row["revision"],
-        confirmed=row["confirmed"],
-        since=row["since"],
-        valid=row["valid"],
-        on_scale=row["on_scale"],
-        taken=_decode(row["taken"]) if row["taken"] else {},
-    )
+    taken = _decode(row["taken"]) if row["taken"] else {}
+    catalogue = query.row_as(Catalogue, row, taken=taken, document=None)
     return Snapshot(catalogue, row["content"], row["version"])
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId
@@ -14,11 +14,11 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
     ApiContext,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
     unfit,
 )
 from services.scale_bridge.devices.handlers import device as handler
@@ -91,10 +91,9 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 
 
 @router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
-async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
+async def create(scales: Scales, caller: Writer, metadata: Authored, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
     fields = body.model_dump(exclude_none=True)
-    metadata = request_metadata(request, caller)
     try:
         saved = await handler.register(scales, owner_of(caller.subject), fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
@@ -112,13 +111,13 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
 
 @router.put("/devices/{device_id}", dependencies=[DEVICES_VISIBLE])
 async def update(
-    request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, body: DeviceUpdate
 ) -> Device:
     """Change the given fields of a scale. Another address invalidates the catalogue (R9)."""
     loaded = await own_device(scales, caller, device_id)
     fields = body.model_dump(exclude_none=True)
     try:
-        saved = await handler.change(scales, loaded, fields, request_metadata(request, caller))
+        saved = await handler.change(scales, loaded, fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, loaded.device_id)
@@ -126,10 +125,10 @@ async def update(
 
 
 @router.delete("/devices/{device_id}", status_code=204, dependencies=[DEVICES_VISIBLE])
-async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
+async def delete(scales: Scales, caller: Writer, metadata: Authored, device_id: int) -> Response:
     """Remove a scale."""
     loaded = await own_device(scales, caller, device_id)
-    await handler.remove(scales, loaded, request_metadata(request, caller))
+    await handler.remove(scales, loaded, metadata)
     return Response(status_code=204)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceProfile
@@ -16,11 +16,11 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
     DEVICES_VISIBLE,
     ApiContext,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
 )
 from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.domain.verification import days_left
@@ -117,11 +117,11 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
 
 @router.put("/devices/{device_id}/profile", dependencies=[DEVICES_VISIBLE])
 async def put(
-    request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, body: ProfileSet
 ) -> Described:
     """Change the given fields of a profile. 422 for a model that is not in the table."""
     loaded = await own_device(scales, caller, device_id)
-    saved = await handler.describe(scales, loaded, _fields(body), request_metadata(request, caller))
+    saved = await handler.describe(scales, loaded, _fields(body), metadata)
     return _present(scales, saved.loaded.device.profile)
 
 
@@ -155,11 +155,10 @@ async def read_strictness(scales: Scales, caller: Reader, device_id: int) -> Str
     "/devices/{device_id}/strictness", name="put", dependencies=[DEVICES_VISIBLE]
 )
 async def put_strictness(
-    request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, body: StrictnessSet
 ) -> Strictness:
     """Relax exactly these rules, from the next operation on."""
     loaded = await own_device(scales, caller, device_id)
-    metadata = request_metadata(request, caller)
     saved = await handler.relax(scales, loaded, body.relaxed, body.reason, metadata)
     return _present_overrides(saved.loaded.device.overrides)
 

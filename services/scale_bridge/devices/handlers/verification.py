@@ -28,7 +28,7 @@ AT_ONCE: Final = 200
 """The most reminders of one run."""
 
 
-def reminders(context: Context) -> Periodic:
+def job(context: Context) -> Periodic:
     """The job of workers that announces due reminders."""
 
     async def run() -> None:

@@ -4,8 +4,8 @@ from typing import Final
 
 from alembic import op
 
-from libs.eventsourcing.schema import create_log, drop_log
-from libs.messaging.schema import create_messaging, drop_messaging
+from libs.eventsourcing.schema import create_log
+from libs.messaging.schema import create_messaging
 from libs.postgres.rls import enable_tenant_rls
 
 revision: Final = "0001"
@@ -18,9 +18,3 @@ def upgrade() -> None:
     create_messaging(op)
     for table in ("parked_streams", "parked"):
         enable_tenant_rls(op, table)
-
-
-def downgrade() -> None:
-    """Drop everything, losing every event."""
-    drop_messaging(op)
-    drop_log(op)

@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 from libs.postgres.leases import create_leases
-from libs.postgres.rls import create_sequence, create_tables, create_tenant_tables, drop_tables
+from libs.postgres.rls import create_sequence, create_tables, create_tenant_tables
 
 revision: Final = "0002_scales"
 down_revision: Final = "0001"
@@ -130,9 +130,3 @@ def upgrade() -> None:
     create_tenant_tables(op, TABLES, INDEXES)
     create_leases(op)
     create_tables(op, SHARED)
-
-
-def downgrade() -> None:
-    """Drop the tables, losing the catalogues."""
-    drop_tables(op, *TABLES, *SHARED, "lease")
-    op.execute("DROP SEQUENCE device_number")

@@ -4,8 +4,8 @@ from typing import Final
 
 from alembic import op
 
-from libs.messaging.inbox_schema import create_inbox, drop_inbox
-from libs.postgres.rls import create_tenant_tables, drop_tables
+from libs.messaging.inbox_schema import create_inbox
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0003_twin"
 down_revision: Final = "0002_scales"
@@ -75,9 +75,3 @@ def upgrade() -> None:
     """Create the read models, which can be rebuilt from the log, and the inbox, which cannot."""
     create_tenant_tables(op, TABLES, INDEXES)
     create_inbox(op)
-
-
-def downgrade() -> None:
-    """Drop them; what waited in the inbox is lost."""
-    drop_inbox(op)
-    drop_tables(op, *TABLES)

@@ -8,7 +8,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import create_tenant_tables, drop_tables
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0004_bridge"
 down_revision: Final = "0003_twin"
@@ -52,8 +52,3 @@ def upgrade() -> None:
     """Create the tables, fenced by tenant."""
     create_tenant_tables(op, TABLES)
     op.execute("CREATE INDEX handed_operation ON handed (tenant, operation_id)")
-
-
-def downgrade() -> None:
-    """Drop them: every daemon's work ends as unknown."""
-    drop_tables(op, *TABLES)

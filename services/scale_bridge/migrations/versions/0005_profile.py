@@ -31,9 +31,3 @@ def upgrade() -> None:
         "CREATE INDEX device_verification ON device (next_verification)"
         " WHERE next_verification IS NOT NULL"
     )
-
-
-def downgrade() -> None:
-    """Drop the columns; the profiles are still in the log."""
-    names = (column.partition(" ")[0] for column in COLUMNS)
-    op.execute(f"ALTER TABLE device {', '.join(f'DROP COLUMN {name}' for name in names)}")

@@ -21,9 +21,3 @@ def upgrade() -> None:
     """Room for a calendar beside the interval; schedules there are have none."""
     for name, kind in COLUMNS.items():
         op.execute(f"ALTER TABLE schedule ADD COLUMN {name} {kind}")
-
-
-def downgrade() -> None:
-    """Drop them: what runs by a calendar keeps its next run, and then its interval."""
-    for name in COLUMNS:
-        op.execute(f"ALTER TABLE schedule DROP COLUMN {name}")

@@ -12,9 +12,3 @@ def upgrade() -> None:
     """Add what can be made again: columns that live as long as an operation, and an index."""
     op.execute("ALTER TABLE work ADD COLUMN moved bigint, ADD COLUMN total bigint")
     op.execute("CREATE INDEX shown_seen ON shown (tenant, device_id, seen_at)")
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.execute("DROP INDEX shown_seen")
-    op.execute("ALTER TABLE work DROP COLUMN moved, DROP COLUMN total")

@@ -8,7 +8,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.postgres.rls import create_tenant_tables, drop_tables
+from libs.postgres.rls import create_tenant_tables
 
 revision: Final = "0008_price"
 down_revision: Final = "0007_reading"
@@ -56,9 +56,3 @@ def upgrade() -> None:
     """Create the tables, fenced by tenant; copies of catalogues know the prices they have."""
     create_tenant_tables(op, TABLES, INDEXES)
     op.execute("ALTER TABLE catalogue_copy ADD COLUMN taken jsonb")
-
-
-def downgrade() -> None:
-    """Drop them: what scales are found to show counts again, whatever the shop said."""
-    op.execute("ALTER TABLE catalogue_copy DROP COLUMN taken")
-    drop_tables(op, *TABLES)

@@ -14,8 +14,3 @@ def upgrade() -> None:
     """Create the table. Nothing of a tenant stands here: compare `lease` and `breaker`."""
     definition = "(endpoint text PRIMARY KEY, next_at timestamptz NOT NULL) WITH (fillfactor = 50)"
     create_tables(op, {"pace": definition})
-
-
-def downgrade() -> None:
-    """Drop it: no scale is spared any more."""
-    op.execute("DROP TABLE pace")

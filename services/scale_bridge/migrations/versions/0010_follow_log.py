@@ -5,7 +5,7 @@ from typing import Final
 from alembic import op
 
 from libs.projections.adoption import adopt_read_models
-from libs.projections.schema import create_projections, drop_projections
+from libs.projections.schema import create_projections
 
 revision: Final = "0010_follow_log"
 down_revision: Final = "0009_pace"
@@ -15,8 +15,3 @@ def upgrade() -> None:
     """Create the tables, and give the read models that are there their places."""
     create_projections(op)
     adopt_read_models(op)
-
-
-def downgrade() -> None:
-    """Drop the places: read models must be rebuilt."""
-    drop_projections(op)

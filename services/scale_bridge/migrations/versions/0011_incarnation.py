@@ -4,10 +4,9 @@ from functools import partial
 
 from alembic import op
 
-from libs.messaging.schema import add_incarnations, drop_incarnations
+from libs.messaging.schema import add_incarnations
 
 revision = "0011_incarnation"
 down_revision = "0010_follow_log"
 
 upgrade = partial(add_incarnations, op)
-downgrade = partial(drop_incarnations, op)

@@ -7,7 +7,6 @@ from alembic import op
 from libs.messaging.inbox_schema import (
     carry_over_subscriptions,
     create_subscriptions,
-    drop_subscriptions,
 )
 
 revision: Final = "0012_subscriptions"
@@ -18,8 +17,3 @@ def upgrade() -> None:
     """Create the tables, and move the positions of readers of other services' topics there."""
     create_subscriptions(op)
     carry_over_subscriptions(op)
-
-
-def downgrade() -> None:
-    """Drop them: reactions read their topics from the beginning, and do nothing twice."""
-    drop_subscriptions(op)

@@ -1,11 +1,10 @@
 """HTTP of shops: the tree of shops, groups and scales (SCL-1)."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel
 
-from services.scale_bridge.context import Reader
-from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.monitoring.api.board_feed import BoardFeed, Scale
+from services.scale_bridge.context import Reader, Scales
+from services.scale_bridge.monitoring.api.board import LiveBoard, Scale
 
 router = APIRouter(tags=["shops"])
 
@@ -33,12 +32,11 @@ class Shop(BaseModel):
 
 
 @router.get("/shops")
-async def shops(request: Request, caller: Reader) -> list[Shop]:
+async def shops(scales: Scales, caller: Reader) -> list[Shop]:
     """The caller's shops, groups and scales, by name and number; those without a name last."""
-    feed: BoardFeed = request.app.state.board_feed
-    scales = await feed.get((caller.tenant, owner_of(caller.subject)), within=0)
+    board = await LiveBoard(scales, caller).read()
     tree: dict[str, dict[str, list[Scale]]] = {}
-    for scale in sorted(scales.values(), key=_position):
+    for scale in sorted(board.values(), key=_position):
         tree.setdefault(scale.shop, {}).setdefault(scale.group, []).append(scale)
     return [
         Shop(shop=shop, groups=[_group(name, members) for name, members in groups.items()])

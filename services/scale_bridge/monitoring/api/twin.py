@@ -1,9 +1,7 @@
 """HTTP of what a scale shows, showed and shall show, as far as it was read (SCL-15, SCL-18)."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -11,11 +9,9 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
 from libs.http import paging
-from libs.http.auth import Principal
-from libs.http.visible import STALE
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import ApiContext, Reader, Scales, own_device
+from services.scale_bridge.context import ApiContext, Reader, Scales, fresh, own_device
 from services.scale_bridge.monitoring.read_models import display_history, drift
 from services.scale_bridge.monitoring.read_models.drift import Difference
 
@@ -77,7 +73,7 @@ class Drift(BaseModel):
     products: list[Drifted]
 
 
-@router.get("/devices/{device_id}/shown")
+@router.get("/devices/{device_id}/shown", dependencies=[fresh("shown")])
 async def shown_at(
     response: Response,
     scales: Scales,
@@ -93,7 +89,6 @@ async def shown_at(
     since = _retained_since(response, scales, now)
     if since is not None and instant < since:
         raise HTTPException(HTTPStatus.GONE, NOT_RETAINED, {RETAINED_SINCE: since.isoformat()})
-    await _fresh(response, scales, caller, "shown")
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         answer = await display_history.at(connection, caller.tenant, device.device_id, plu, instant)
     if answer is None:
@@ -111,7 +106,7 @@ async def shown_at(
     )
 
 
-@router.get("/devices/{device_id}/shown/history")
+@router.get("/devices/{device_id}/shown/history", dependencies=[fresh("shown")])
 async def history(
     request: Request,
     response: Response,
@@ -125,7 +120,6 @@ async def history(
     """What the scale showed of a product, the latest first. `Link` leads to earlier intervals."""
     device = await own_device(scales, caller, device_id)
     position = paging.moment_and_id(cursor)
-    await _fresh(response, scales, caller, "shown")
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         intervals = await display_history.history(
             connection,
@@ -142,7 +136,7 @@ async def history(
     return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in page]
 
 
-@router.get("/devices/{device_id}/drift")
+@router.get("/devices/{device_id}/drift", dependencies=[fresh("drift", "shown")])
 async def drifting(
     request: Request,
     response: Response,
@@ -159,7 +153,6 @@ async def drifting(
     loaded, after = await own_device(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, loaded.device_id, scales.clock()
     copy = (await catalogue.load(scales, tenant, device)).catalogue
-    await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_connection(scales.reading, tenant) as connection:
         differing = await drift.differences(
             connection, tenant, device, limit=limit + 1, after=after
@@ -199,16 +192,6 @@ def _instant(text: str, scales: ApiContext) -> datetime:
         detail = "at must be a moment such as 2026-03-01T14:05:00Z"
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=scales.settings.zone)
-
-
-async def _fresh(
-    response: Response, scales: ApiContext, caller: Principal, *projections: str
-) -> None:
-    """Wait for a bounded time until the read models have all events; else mark the answer stale."""
-    caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
-    fresh = await asyncio.gather(*map(caught_up, projections))
-    if not all(fresh):
-        response.headers[STALE] = "1"
 
 
 def _retained_since(response: Response, scales: ApiContext, now: datetime) -> datetime | None:

@@ -26,6 +26,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
+from libs.postgres.upsert import insert_missing
 from libs.projections.projection import Connection, Projection, by_stream
 from services.scale_bridge.catalogue.domain.displayed_fields import (
     DISPLAYED_FIELDS,
@@ -50,11 +51,7 @@ DESIRED: Final = Table(
 
 DELETE: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
 CONTENT: Final = "SELECT file FROM content WHERE tenant = $1 AND md5 = $2"
-SAVE: Final = """
-INSERT INTO desired (tenant, device_id, plu, code, fields, revision, source)
-SELECT $1, $2, plu, code, fields::jsonb, $3, $7
-FROM unnest($4::text[], $5::text[], $6::text[]) AS given (plu, code, fields) ORDER BY plu
-"""
+SAVE: Final = insert_missing(DESIRED)
 EDIT: Final = """
 UPDATE desired SET plu = $4, fields = (fields || $5::jsonb) - $6::text[], revision = $7,
     source = $8
@@ -96,8 +93,6 @@ SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY devi
 """
 
 Project: TypeAlias = Callable[[Connection, Sequence[Envelope[ScaleBridgeEvent]]], Awaitable[None]]
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +151,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             case ProductEdited() as edited:
                 await _edit(connection, tenant, edited)
             case DatesRefreshed(device_id=device, revision=revision, dates=dates):
-                fields = [_encode(_dates(two)).decode() for two in dates.values()]
+                fields = [_json(_dates(two)) for two in dates.values()]
                 await connection.execute(DATE, tenant, device, revision, list(dates), fields)
             case _:
                 pass
@@ -207,16 +202,13 @@ async def _save(
         for item in reversed(products(msgspec.json.decode(file)))
         if item.get("deleted") is not True
     }
-    await connection.execute(
-        SAVE,
-        tenant,
-        event.device_id,
-        event.revision,
-        list(items),
-        [text_of(item.get("code")) for item in items.values()],
-        [_encode(displayed_fields(item)).decode() for item in items.values()],
-        "scale" if isinstance(event, CatalogueFetched) else "revert",
+    source = "scale" if isinstance(event, CatalogueFetched) else "revert"
+    common = {"tenant": tenant, "device_id": event.device_id, "revision": event.revision}
+    rows = (
+        {"plu": plu, "code": text_of(item.get("code")), "fields": _json(displayed_fields(item))}
+        for plu, item in items.items()
     )
+    await SAVE.put(connection, ({**common, **row, "source": source} for row in rows))
 
 
 async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
@@ -228,11 +220,15 @@ async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> N
         edited.device_id,
         edited.plu,
         text_of(edited.after.get("pluNumber", edited.plu)),
-        _encode(present).decode(),
+        _json(present),
         [name for name in counted if name not in present],
         edited.revision,
         edited.source,
     )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _dates(two: Sequence[str]) -> Mapping[str, str]:

@@ -53,12 +53,6 @@ class CompletionWaiter:
         finally:
             self._forget(operation_id, future)
 
-    async def close(self) -> None:
-        """Stop the query; those who wait are cancelled by their own time limit."""
-        if self._polling is not None:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
-
     async def _poll(self) -> None:
         known = -1
         while self._waiting:

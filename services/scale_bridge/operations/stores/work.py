@@ -5,7 +5,7 @@ executed while Kafka is unavailable, and those of a dead worker by another one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Final, Self
 from uuid import UUID
@@ -16,30 +16,23 @@ from libs.postgres.pool import Pool
 from services.scale_bridge.context import Context
 
 PUT: Final = """
-INSERT INTO work (tenant, operation_id, device_id, bridge, not_before, deadline_at)
+INSERT INTO work (tenant, operation_id, device_id, deadline_at, bridge, not_before)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, operation_id) DO NOTHING
 """
-CLAIM: Final = """
+_CLAIM: Final = """
 UPDATE work AS claimed SET claimed_by = $1, claimed_until = now() + $2::interval
 FROM (
     SELECT tenant, operation_id FROM work
-    WHERE bridge IS NOT DISTINCT FROM $3 AND not_before <= $4
-        AND (claimed_until IS NULL OR claimed_until <= now())
-    ORDER BY not_before, operation_id LIMIT $5 FOR UPDATE SKIP LOCKED
+    WHERE {due} AND (claimed_until IS NULL OR claimed_until <= now())
+    ORDER BY {order} LIMIT $3 FOR UPDATE SKIP LOCKED
 ) AS free
 WHERE claimed.tenant = free.tenant AND claimed.operation_id = free.operation_id
 RETURNING claimed.tenant, claimed.operation_id, claimed.device_id, claimed.deadline_at
 """
-OVERDUE: Final = """
-UPDATE work AS claimed SET claimed_by = $1, claimed_until = now() + $2::interval
-FROM (
-    SELECT tenant, operation_id FROM work
-    WHERE deadline_at <= $3 AND (claimed_until IS NULL OR claimed_until <= now())
-    ORDER BY deadline_at LIMIT $4 FOR UPDATE SKIP LOCKED
-) AS free
-WHERE claimed.tenant = free.tenant AND claimed.operation_id = free.operation_id
-RETURNING claimed.tenant, claimed.operation_id, claimed.device_id, claimed.deadline_at
-"""
+CLAIM: Final = _CLAIM.format(
+    due="not_before <= $4 AND bridge IS NOT DISTINCT FROM $5", order="not_before, operation_id"
+)
+OVERDUE: Final = _CLAIM.format(due="deadline_at <= $4", order="deadline_at")
 RENEW: Final = """
 UPDATE work SET claimed_until = now() + $2::interval
 WHERE claimed_by = $1 AND operation_id = any($3::uuid[])
@@ -83,27 +76,18 @@ class WorkQueue:
 
     async def put(self, job: Job, bridge: UUID | None, not_before: datetime) -> None:
         """Add a job, which is not claimed before a moment. Safe to repeat."""
-        await query.execute(
-            self._pool,
-            PUT,
-            job.tenant,
-            job.operation_id,
-            job.device_id,
-            bridge,
-            not_before,
-            job.deadline_at,
-        )
+        await query.execute(self._pool, PUT, *astuple(job), bridge, not_before)
 
     async def claim(
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
         """Claim jobs that are free, or whose claim has run out."""
-        rows = await query.fetch(self._pool, CLAIM, holder, self._length, bridge, now, limit)
+        rows = await query.fetch(self._pool, CLAIM, holder, self._length, limit, now, bridge)
         return [query.row_as(Job, row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
         """Claim free jobs of all bridges that are past their deadline."""
-        rows = await query.fetch(self._pool, OVERDUE, holder, self._length, now, limit)
+        rows = await query.fetch(self._pool, OVERDUE, holder, self._length, limit, now)
         return [query.row_as(Job, row) for row in rows]
 
     async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:

@@ -3,17 +3,17 @@
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from libs.http.visible import visible
 from services.scale_bridge.context import (
     ApiContext,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
 )
 from services.scale_bridge.schedules.domain.schedule import (
     FEWEST_MINUTES,
@@ -56,10 +56,10 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
 
 @router.put("/devices/{device_id}/auto-update", dependencies=[visible("schedule")])
 async def put(
-    request: Request,
     response: Response,
     scales: Scales,
     caller: Writer,
+    metadata: Authored,
     device_id: int,
     body: AutoUpdateSet,
 ) -> AutoUpdate:
@@ -76,7 +76,6 @@ async def put(
         now=scales.clock(),
         may_run=scales.settings.scheduler_on,
     )
-    metadata = request_metadata(request, caller)
     schedule = await handler.put(scales.store, scales.reading, command, metadata)
     return _present(response, scales, schedule)
 

@@ -3,18 +3,18 @@
 from datetime import datetime, tzinfo
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
 from libs.http.visible import visible
 from services.scale_bridge.context import (
     ApiContext,
+    Authored,
     Reader,
     Scales,
     Writer,
     own_device,
-    request_metadata,
     unfit,
 )
 from services.scale_bridge.schedules import adapters as zones
@@ -111,17 +111,16 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
 
 @router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
 async def put(
-    request: Request,
     response: Response,
     scales: Scales,
     caller: Writer,
+    metadata: Authored,
     device_id: int,
     body: ScheduleGiven,
 ) -> ScheduleShown:
     """Set the whole schedule; the same again changes nothing. 409 if schedules are off here."""
     device = await own_device(scales, caller, device_id)
     command = _command(scales, caller.subject, device.device_id, body)
-    metadata = request_metadata(request, caller)
     schedule = await handler.put(scales.store, scales.reading, command, metadata)
     return _present(response, scales, device.device_id, schedule)
 

@@ -36,7 +36,7 @@ AT_ONCE: Final = 4
 """How many operations one call queues: after a power failure not all scales are read at once."""
 
 
-def recovering(context: Context) -> Periodic | None:
+def job(context: Context) -> Periodic | None:
     """The job of workers; None if scales are not corrected automatically."""
     settings = context.settings
     if not settings.healing:

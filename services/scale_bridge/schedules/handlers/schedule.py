@@ -56,7 +56,7 @@ RESTING_SECONDS: Final = 5.0
 BY_SCHEDULE: Final = "schedule"
 
 
-def scheduling(context: Context) -> Periodic:
+def job(context: Context) -> Periodic:
     """The job of workers that begins runs and records those that have ended."""
     settings = context.settings
 

@@ -30,9 +30,6 @@ def request(**changes: Any) -> RemovalRequest:
     return RemovalRequest(**fields | changes)
 
 
-ORDER = request()
-
-
 def ids(*numbers: int) -> list[ScanId]:
     return [ScanId(UUID(int=number)) for number in numbers]
 
@@ -59,22 +56,22 @@ async def test_removed_items_are_skipped_to_the_next_page(store: Store) -> None:
     assert removed == [3, 2, 1]
 
 
-async def test_a_repeated_request_with_a_key_gets_the_first_result(store: Store) -> None:
+async def test_a_repeated_request_gets_the_first_result(store: Store) -> None:
     await append(store, a_scan(1), a_scan(2), a_scan(3))
-    keyed = request(key="k")
+    same = request()
 
-    first, again = [await remove_listed(store, ids(1, 2), request=keyed) for _ in range(2)]
-    other = await remove_listed(store, ids(1, 2, 3), request=request(key="l"))
+    first, again = [await remove_listed(store, ids(1, 2), request=same) for _ in range(2)]
+    other = await remove_listed(store, ids(1, 2, 3), request=request())
 
     assert first == again
     assert other
     assert other.audit.removed == tuple(ids(3))
-    assert await remove_listed(store, ids(1), request=keyed, metadata=OTHER) is None
+    assert await remove_listed(store, ids(1), request=request(), metadata=OTHER) is None
 
 
 async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store) -> None:
     await append(store, a_scan(1))
-    await remove_listed(store, ids(1), request=ORDER)
+    await remove_listed(store, ids(1), request=request())
 
     recorded = [one async for page in store.log.read_all() for one in page]
     streams = {one.type: one.stream for one in recorded}
@@ -91,7 +88,7 @@ async def test_parallel_removals_of_equal_items_remove_one_each(
     await append(stores[0], *(a_scan(n) for n in units))
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(units), request=ORDER) for n in range(orders))
+        *(remove_from_box(stores[n % 2], pages(units), request=request()) for n in range(orders))
     )
 
     removed = [scan_id.int for one in done if one for scan_id in one.audit.removed]
@@ -103,7 +100,10 @@ async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: li
     await append(stores[0], *(a_scan(n) for n in range(40)))
 
     done = await asyncio.gather(
-        *(remove_listed(stores[n % 2], ids(*range(n, n + 30)), request=ORDER) for n in range(10))
+        *(
+            remove_listed(stores[n % 2], ids(*range(n, n + 30)), request=request())
+            for n in range(10)
+        )
     )
 
     removed = [scan_id.int for one in done if one for scan_id in one.audit.removed]
@@ -112,10 +112,10 @@ async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: li
 
 async def test_two_parallel_repeats_of_a_request_have_one_result(stores: list[Store]) -> None:
     await append(stores[0], *(a_scan(n) for n in range(4)))
-    keyed = request(key="k")
+    same = request()
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(range(4)), request=keyed) for n in range(8))
+        *(remove_from_box(stores[n % 2], pages(range(4)), request=same) for n in range(8))
     )
 
     assert len({one and one.audit.removed for one in done}) == 1
@@ -135,5 +135,6 @@ async def test_the_longest_removal_fits_into_the_log(stores: list[Store]) -> Non
     assert done
     assert len(done.audit.removed) == 1000
     namespace = identity.namespace("demo")
-    recorded = await store.log.find([identity.item_removal(namespace, scans[0].scan_id)])
+    first = identity.scan_event(namespace, scans[0].scan_id)
+    recorded = await store.log.find([identity.removal_of(first)])
     assert len(recorded) == 1

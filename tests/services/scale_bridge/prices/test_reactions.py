@@ -2,6 +2,7 @@
 (SCL-8, SCL-15, SCL-16)."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from libs.messaging import inbox
 from libs.messaging.inbox_feed import InboxFeed
 from libs.messaging.reaction import feed_of
 from libs.testing.polling import eventually
+from services.scale_bridge import bootstrap
 from services.scale_bridge.catalogue.domain.product import BeyondModel
 from services.scale_bridge.catalogue.domain.shop_price import major
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
@@ -225,7 +227,7 @@ async def test_no_price_is_lost_when_a_worker_dies_after_a_fetch(
             raise RuntimeError("the power fails")
         await reapply(*given, **named)
 
-    monkeypatch.setattr(price, "reapply", dying)
+    monkeypatch.setattr(bootstrap, "HOOKS", replace(bootstrap.HOOKS, after_fetch=dying))
     async with open_device(database, lease_seconds=6.0) as device:
         await announce(device.service, changed())
         await device.shows(123.45)

@@ -4,4 +4,4 @@ from typing import Final
 
 from services.gateway.realms.kiosk.api import device, login, setup, users
 
-ROUTERS: Final = (login.router, setup.router, device.router, users.kiosks, users.router)
+ROUTERS: Final = (login.router, setup.router, device.router, *users.ROUTERS)

@@ -45,7 +45,6 @@ class FirstSuperadmin(BaseModel):
     phone: Phone | None = None
 
 
-@router.get("/status/", include_in_schema=False)
 @router.get("/status")
 async def status(gateway: Gateway) -> dict[str, Any]:
     """Whether the first superadmin has to be created, and the endpoint to continue."""
@@ -58,7 +57,6 @@ async def status(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-@router.post("/superadmin/", include_in_schema=False)
 @router.post("/superadmin")
 async def superadmin(
     body: FirstSuperadmin,

@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
-from fastapi import Body, Depends
+from fastapi import Body
 from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
-from libs.http.auth import Principal
 from services.gateway.accounts.domain.account import AccountUnknown
 from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
 from services.gateway.accounts.domain.realm import DEVICE, Realm
@@ -18,7 +17,6 @@ from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.api.users import YES, Call, Face, Route, Shown, user_router
 from services.gateway.administration.handlers.member import Member, MemberChanges, load_member
-from services.gateway.context import Gateway
 from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.sessions.api.realm_permission import account_of
@@ -133,13 +131,34 @@ def user(member: Member, last_login: datetime | None) -> Shown:
 
 
 class KioskFace(Face):
-    """A face whose users cannot delete themselves."""
+    """The kiosks' users, who cannot delete or deactivate themselves."""
 
-    async def delete(self, call: Call, user_id: int) -> None:
+    async def remove(self, call: Call, user_id: int) -> None:
         """See `Face`."""
-        if (await self.load(call, user_id)).account_id == account_of(call.caller):
+        if (await self.one(call, user_id)).account_id == account_of(call.caller):
             raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
-        await super().delete(call, user_id)
+        await super().remove(call, user_id)
+
+    async def set_status(self, call: Call, username: str, body: bool | Status) -> Shown:
+        """Activate or deactivate a user."""
+        active = body if isinstance(body, bool) else body.is_active
+        address = parse_username(username)
+        account_id = await owner_in(call.identity, address, call.workspace) if address else None
+        if account_id is None:
+            raise AccountUnknown
+        if not active and account_id == account_of(call.caller):
+            raise Coded(400, "OWN_ACCOUNT", "You cannot deactivate your own account")
+        if (await load_member(call.identity, account_id, call.workspace)).active == active:
+            raise Coded(400, "ALREADY_SO", "The account is in this state already")
+        changed = await self.apply(call, account_id, MemberChanges(active=active))
+        message = "The account is active" if active else "The account is not active any more"
+        return {"message": message, "user": brief(changed, changed.role)}
+
+    async def reset_password(self, call: Call, user_id: int, body: Password) -> None:
+        """Set another password of a user."""
+        self.check_password(body.new_password)
+        member = await self.one(call, user_id)
+        await self.apply(call, member.account_id, MemberChanges(password=body.new_password))
 
 
 FACE: Final = KioskFace(
@@ -154,94 +173,67 @@ FACE: Final = KioskFace(
     role_field="role_name",
     query=lambda paging: {"limit": paging.limit, "offset": paging.skip},
     check_password=check_password,
-    own_password=Route(
-        "/me/password",
-        "own_password",
-        "Change one's own password; 400 if the present one is wrong. Everybody logs in again.",
-        takes=OwnPassword,
-        message="The password was changed, log in again",
-    ),
-    lists=(
+    routes=(
         Route(
-            *("/", "all_users", "UserResponses by number, kiosks too."),
-            *(MANAGE, Paging, list[Shown]),
-        ),
-    ),
-    creates=(
-        Route(
-            "/create-admin",
-            "create_admin",
-            "A new administrator as a UserResponse; "
-            "409 if the user name or e-mail address is taken.",
-            CREATE,
-            NewAdmin,
+            *("POST /create-admin", Face.create, "create_admin"),
+            "A new administrator as a UserResponse; 409 if the user name or e-mail address is "
+            "taken.",
+            *(CREATE, NewAdmin),
             role="admin",
         ),
-    ),
-    one=Route("/{user_id}", "one_user", "A UserResponse.", MANAGE),
-    change=Route(
-        "/{user_id}",
-        "change_user",
-        "Change the given fields; null clears optional ones.",
-        MANAGE,
-        Change,
-        method="PUT",
-    ),
-    remove=Route(
-        "/{user_id}",
-        "delete_user",
-        "Delete a user; 400 for oneself.",
-        "kiosk:can_delete_users",
-        message="The user was deleted",
+        Route(
+            *("GET /", Face.page, "all_users", "UserResponses by number, kiosks too."),
+            *(MANAGE, Paging, list[Shown]),
+        ),
+        Route(
+            *("PATCH /status/{username}", KioskFace.set_status, "set_status"),
+            "Activate or deactivate a user; 400 for oneself, or if the status does not change.",
+            *(MANAGE, Annotated[StrictBool | Status, Body()]),
+        ),
+        Route(
+            *("POST /me/password", Face.own_password, "own_password"),
+            "Change one's own password; 400 if the present one is wrong. Everybody logs in again.",
+            takes=OwnPassword,
+            message="The password was changed, log in again",
+        ),
+        Route("GET /{user_id}", Face.one, "one_user", "A UserResponse.", MANAGE),
+        Route(
+            *("PUT /{user_id}", Face.change, "change_user"),
+            "Change the given fields; null clears optional ones.",
+            *(MANAGE, Change),
+        ),
+        Route(
+            *("POST /{user_id}/password", KioskFace.reset_password, "reset_password"),
+            "Set another password of a user; their sessions end.",
+            *(MANAGE, Password),
+            message="The password was changed",
+        ),
+        Route(
+            *("DELETE /{user_id}", KioskFace.remove, "delete_user"),
+            "Delete a user; 400 for oneself.",
+            "kiosk:can_delete_users",
+            message="The user was deleted",
+        ),
     ),
 )
 KIOSKS: Final = replace(
     FACE,
     path="/api/v1",
     route_class=KioskRoute,
-    own_password=None,
-    lists=(),
-    creates=tuple(
+    routes=[
         Route(
-            *(path, "create_kiosk", "A new kiosk as a UserResponse.", CREATE, NewKiosk),
+            *(f"POST {path}", Face.create, "create_kiosk", "A new kiosk as a UserResponse."),
+            *(CREATE, NewKiosk),
             status=201,
             role=DEVICE,
         )
         for path in ("/kiosk/create", "/api/kiosk/create")
-    ),
-    one=None,
-    change=None,
-    remove=None,
+    ],
 )
-router, kiosks = user_router(FACE), user_router(KIOSKS)
-Managing = Annotated[Principal, Depends(FACE.permission(MANAGE))]
-
-
-@router.patch("/status/{username}/", include_in_schema=False)
-@router.patch("/status/{username}")
-async def set_status(
-    username: str, body: Annotated[StrictBool | Status, Body()], caller: Managing, gateway: Gateway
-) -> Shown:
-    """Activate or deactivate a user; 400 for oneself, or if the status does not change."""
-    active = body if isinstance(body, bool) else body.is_active
-    call, address = Call(gateway, caller), parse_username(username)
-    account_id = await owner_in(call.identity, address, call.workspace) if address else None
-    if account_id is None:
-        raise AccountUnknown
-    if not active and account_id == account_of(caller):
-        raise Coded(400, "OWN_ACCOUNT", "You cannot deactivate your own account")
-    if (await load_member(call.identity, account_id, call.workspace)).active == active:
-        raise Coded(400, "ALREADY_SO", "The account is in this state already")
-    changed = await FACE.apply(call, account_id, MemberChanges(active=active))
-    message = "The account is active" if active else "The account is not active any more"
-    return {"message": message, "user": brief(changed, changed.role)}
-
-
-@router.post("/{user_id}/password")
-async def reset_password(user_id: int, body: Password, caller: Managing, gateway: Gateway) -> Shown:
-    """Set another password of a user; their sessions end."""
-    check_password(body.new_password)
-    call = Call(gateway, caller)
-    member = await FACE.load(call, user_id)
-    await FACE.apply(call, member.account_id, MemberChanges(password=body.new_password))
-    return {"message": "The password was changed"}
+ME: Final = replace(
+    FACE,
+    path="/api/v1/auth",
+    route_class=KioskRoute,
+    routes=[Route("GET /me", Face.me, "me", "The caller as a UserResponse.")],
+)
+ROUTERS: Final = tuple(user_router(face) for face in (ME, KIOSKS, FACE))

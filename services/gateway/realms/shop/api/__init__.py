@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from services.gateway.realms.shop.api import current_user, login, memberships, users
+from services.gateway.realms.shop.api import current_user, login, users
 
-ROUTERS: Final = (login.router, current_user.router, memberships.router, users.router)
+ROUTERS: Final = (login.router, current_user.router, current_user.shops, users.router)

@@ -1,8 +1,11 @@
-"""The current user and shop, and the logout (spec shop §2.1)."""
+"""The current user and shop, the logout, and one's own memberships in shops (spec shop §2.1).
+
+The latter are for clients that know more than one shop. Others do it in the bot, by `/shops`.
+"""
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from contracts.gateway import ShopRegistered
 from libs.http.auth import Principal, require_kind
@@ -10,12 +13,15 @@ from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
 from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.realms.shop.api.token import AuthRoute
+from services.gateway.doors.api.awaited import ACCOUNTS, SESSIONS
+from services.gateway.realms.shop.api.login import no_store
+from services.gateway.realms.shop.api.token import AuthRoute, auth_token
+from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers import staff as shop_staff
+from services.gateway.realms.shop.handlers.login import enter_another
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
 from services.gateway.realms.shop.handlers.staff import StaffMember
-from services.gateway.sessions.api.login import log_out
+from services.gateway.sessions.api.login import device_of, log_out
 from services.gateway.sessions.api.realm_permission import account_of
 
 router = APIRouter(
@@ -45,7 +51,6 @@ DEFAULTS: Final = {
 """Fields of a shop that the gateway does not know, with the values of a new shop (spec shop §3)."""
 
 
-@router.get("/current-user/", include_in_schema=False)
 @router.get("/current-user")
 async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     """The current user and shop; 404 if the user left the shop, 403 if deactivated."""
@@ -63,7 +68,6 @@ async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     }
 
 
-@router.get("/me/", include_in_schema=False)
 @router.get("/me")
 async def me(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     """The shop, as far as the gateway knows it: how it was registered, and by whom."""
@@ -86,7 +90,6 @@ async def me(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     }
 
 
-@router.post("/logout/", status_code=204, include_in_schema=False)
 @router.post("/logout", status_code=204)
 async def logout(caller: Staff, gateway: Gateway) -> Response:
     """End the session of the token: it opens nothing any more."""
@@ -121,3 +124,60 @@ async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Pers
     founder = (await load(gateway.identity, shop.account_id)).account
     known = person_of(gateway.identity, shop.account_id, founder) if founder.known else None
     return shop, known
+
+
+shops = APIRouter(
+    prefix="/api/auth/shops",
+    tags=["auth"],
+    route_class=AuthRoute,
+    dependencies=[Depends(no_store), ACCOUNTS],
+)
+
+Tenant = Annotated[str, Path(max_length=100)]
+"""A shop by its tenant, as the list shows it."""
+
+
+@shops.get("")
+async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
+    """The user's shops, then invitations; `present` is the shop of the token."""
+    found = await shop_membership.memberships(gateway.identity, account_of(caller))
+    items = [
+        {
+            "tenant": one.tenant,
+            "shop_id": one.shop.number if one.shop else None,
+            "shop_name": one.shop.name if one.shop else one.tenant,
+            "role": one.shop_role.role,
+            "owned": one.owned,
+            "invited": one.invited,
+            "present": one.tenant == caller.tenant,
+        }
+        for one in found
+    ]
+    return {"items": items, "total": len(items)}
+
+
+@shops.post("/{tenant}/accept")
+async def accept(
+    tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """Accept an invitation: a token for that shop; 404 if there is none."""
+    await shop_membership.accept(gateway.identity, account_of(caller), tenant)
+    return await login(tenant, caller, request, gateway)
+
+
+@shops.post("/{tenant}/login")
+async def login(
+    tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """A token for another shop one works in; 404 if one does not."""
+    entered = await enter_another(
+        gateway.identity, account_of(caller), tenant, device=device_of(request)
+    )
+    return auth_token(gateway, entered)
+
+
+@shops.delete("/{tenant}", status_code=204)
+async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
+    """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
+    await shop_membership.leave(gateway.identity, account_of(caller), tenant)
+    return Response(status_code=204)

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from libs.errors import Unauthenticated
 from libs.http.auth import public
+from libs.http.shapes import CHALLENGE
 from services.gateway.accounts.domain.shop_role import FLORIST
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.realms.shop.api.token import (
-    CHALLENGE,
     AuthRoute,
     Named,
     auth_token,
@@ -75,7 +75,6 @@ class TelegramRegistration(BaseModel):
     city: Named = CITY
 
 
-@router.post("/verify-otp/", include_in_schema=False)
 @router.post("/verify-otp")
 async def verify_otp(body: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a phone and its code, a pending one without a shop; 400 with the reason."""
@@ -100,7 +99,6 @@ async def verify_otp(body: CodeShown, request: Request, gateway: Gateway) -> dic
             raise refusal_of(outcome)
 
 
-@router.post("/complete-registration/", status_code=201, include_in_schema=False)
 @router.post("/complete-registration", status_code=201)
 async def complete_registration(
     body: Registration, request: Request, gateway: Gateway
@@ -121,7 +119,6 @@ async def complete_registration(
     return auth_token(gateway, entered)
 
 
-@router.post("/telegram-login/", include_in_schema=False)
 @router.post("/telegram-login")
 async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for the user of the Mini App, if their phone is proved."""
@@ -130,7 +127,6 @@ async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> 
     return auth_token(gateway, entered)
 
 
-@router.post("/florist-login/", include_in_schema=False)
 @router.post("/florist-login")
 async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a florist. 404 for other users, without using up the init data: the app then
@@ -142,7 +138,6 @@ async def florist_login(body: InitData, request: Request, gateway: Gateway) -> d
     return auth_token(gateway, entered, in_role=True)
 
 
-@router.post("/telegram-register/", status_code=201, include_in_schema=False)
 @router.post("/telegram-register", status_code=201)
 async def telegram_register(
     body: TelegramRegistration, request: Request, gateway: Gateway

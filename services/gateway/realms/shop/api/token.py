@@ -1,15 +1,14 @@
 """Answers to the shop's logins, and refusals (spec shop §2.1)."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
-from fastapi import HTTPException, Request, Response
 from pydantic import AfterValidator, StringConstraints
 
 from libs.errors import Unavailable
+from libs.http.body_limit import SMALL_BODY_BYTES
+from libs.http.shapes import TEXT, ErrorRow, ShapedRoute
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.context import Deps
-from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.handlers.login import Entered, NoShop
 from services.gateway.realms.shop.handlers.shop import ShopExists
 from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, SwitchedOff
@@ -22,26 +21,34 @@ from services.gateway.telegram.domain.init_data import (
 )
 from services.gateway.telegram.handlers.mini_app import InitDataUsed, NoPhone, PhoneNotProved
 
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 AWAY_SECONDS: Final = 60
-REFUSALS: Final[dict[type[Exception], tuple[int, str]]] = {
-    NotAdmitted: (403, "Учётная запись отключена"),
-    ShopExists: (400, "Магазин с этим номером телефона уже зарегистрирован"),
-    NotStaff: (404, "Вы больше не работаете в этом магазине"),
-    OfferUnknown: (404, "Приглашения в этот магазин нет"),
-    LastAdmin: (400, "Вы последний администратор магазина"),
-    SwitchedOff: (403, "Учётная запись отключена"),
-    NoShop: (404, "Магазин или сотрудник с этим номером телефона не найден"),
-    NoPhone: (400, "Укажите номер телефона"),
-    InitDataMalformed: (400, "Неверные данные Telegram"),
-    InitDataForged: (401, "Подпись Telegram не подтверждена"),
-    InitDataStale: (401, "Данные Telegram устарели, откройте приложение заново"),
-    InitDataUsed: (401, "Данные Telegram уже использованы, откройте приложение заново"),
-    PhoneNotProved: (
-        401,
-        "Номер телефона не подтверждён: поделитесь своим контактом с Telegram-ботом",
-    ),
-}
+
+
+def refusal(status: int, text: str) -> ErrorRow:
+    """The answer to a refusal: the text that the clients display."""
+    return ErrorRow(status, text=text, headers={})
+
+
+REFUSALS: Final = TEXT.with_rows(
+    {
+        NotAdmitted: refusal(403, "Учётная запись отключена"),
+        ShopExists: refusal(400, "Магазин с этим номером телефона уже зарегистрирован"),
+        NotStaff: refusal(404, "Вы больше не работаете в этом магазине"),
+        OfferUnknown: refusal(404, "Приглашения в этот магазин нет"),
+        LastAdmin: refusal(400, "Вы последний администратор магазина"),
+        SwitchedOff: refusal(403, "Учётная запись отключена"),
+        NoShop: refusal(404, "Магазин или сотрудник с этим номером телефона не найден"),
+        NoPhone: refusal(400, "Укажите номер телефона"),
+        InitDataMalformed: refusal(400, "Неверные данные Telegram"),
+        InitDataForged: refusal(401, "Подпись Telegram не подтверждена"),
+        InitDataStale: refusal(401, "Данные Telegram устарели, откройте приложение заново"),
+        InitDataUsed: refusal(401, "Данные Telegram уже использованы, откройте приложение заново"),
+        PhoneNotProved: refusal(
+            401,
+            "Номер телефона не подтверждён: поделитесь своим контактом с Telegram-ботом",
+        ),
+    }
+)
 
 
 def printable(text: str) -> str:
@@ -59,30 +66,11 @@ Named = Annotated[
 """The name of a shop or a city."""
 
 
-class RefusingRoute(ShopRoute):
-    """A route that answers `refusals` with a status and the text that the clients display."""
-
-    refusals: ClassVar[Mapping[type[Exception], tuple[int, str]]]
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See `APIRoute`."""
-        handle = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except tuple(self.refusals) as error:
-                status, text = self.refusals[type(error)]
-                headers = CHALLENGE if status == 401 else None
-                raise HTTPException(status, text, headers=headers) from None
-
-        return answer
-
-
-class AuthRoute(RefusingRoute):
+class AuthRoute(ShapedRoute):
     """Answers the refusals of logins and memberships."""
 
-    refusals = REFUSALS
+    shape = REFUSALS
+    max_body_bytes = SMALL_BODY_BYTES
 
 
 def bot_token_of(gateway: Deps) -> str:

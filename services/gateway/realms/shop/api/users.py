@@ -1,9 +1,8 @@
 """A shop's staff, as its clients send and read them (spec shop §4.7, §2.5)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import Depends
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,15 +14,15 @@ from pydantic import (
     model_validator,
 )
 
-from libs.http.auth import Permission, Principal, require
+from libs.http.auth import Permission, require
+from libs.http.shapes import TEXT
 from libs.names import comparable
 from services.gateway.accounts.domain.account import OfferedTooOften
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.administration.api.users import Call, Face, Route, Shown, user_router
-from services.gateway.context import Gateway
 from services.gateway.realms.shop.api.current_user import user
-from services.gateway.realms.shop.api.token import RefusingRoute, printable
+from services.gateway.realms.shop.api.token import AuthRoute, printable, refusal
 from services.gateway.realms.shop.domain import Card
 from services.gateway.realms.shop.handlers import administration
 from services.gateway.realms.shop.handlers import staff as shop_staff
@@ -134,19 +133,23 @@ class StaffQuery(BaseModel):
     is_active: bool | None = None
 
 
-class StaffRoute(RefusingRoute):
+class StaffRoute(AuthRoute):
     """Answers the refusals of the administration in the words of the shop's pages."""
 
-    refusals: ClassVar = {
-        NotStaff: (404, "Пользователь не найден"),
-        administration.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
-        administration.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
-        OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
-        administration.IsAdmin: (400, "Права администратора не меняются"),
-        LastAdmin: (400, "Это последний администратор магазина"),
-        administration.OwnRole: (403, "Свою роль и права нельзя менять"),
-        administration.PrivilegeExceeded: (403, "Недостаточно прав"),
-    }
+    shape = TEXT.with_rows(
+        {
+            NotStaff: refusal(404, "Пользователь не найден"),
+            administration.PhoneTaken: refusal(
+                400, "Пользователь с этим номером телефона уже есть"
+            ),
+            administration.EmailTaken: refusal(400, "Пользователь с этим адресом почты уже есть"),
+            OfferedTooOften: refusal(400, "Этого человека приглашали слишком часто"),
+            administration.IsAdmin: refusal(400, "Права администратора не меняются"),
+            LastAdmin: refusal(400, "Это последний администратор магазина"),
+            administration.OwnRole: refusal(403, "Свою роль и права нельзя менять"),
+            administration.PrivilegeExceeded: refusal(403, "Недостаточно прав"),
+        }
+    )
 
 
 class StaffFace(Face):
@@ -162,30 +165,27 @@ class StaffFace(Face):
         found = [member for member in staff if _matches(member, query)]
         return found[query.skip : query.skip + query.limit], len(found)
 
-    async def load(self, call: Call, user_id: int) -> StaffMember:
+    async def one(self, call: Call, user_id: int) -> StaffMember:
         """See `Face`."""
         return await shop_staff.by_number(call.identity, user_id, call.caller.tenant)
 
-    async def create(self, call: Call, body: Hired, _: str) -> StaffMember:
+    async def create(self, call: Call, body: Hired) -> StaffMember:
         """See `Face`."""
-        card, role = body.card(), body.shop_role()
-        administrator = _administrator(call.caller)
-        return await administration.hire(call.identity, administrator, body.phone, card, role)
+        return await _administrator(call).hire(body.phone, body.card(), body.shop_role())
 
-    async def edit(self, call: Call, user_id: int, body: Changed) -> StaffMember:
+    async def change(self, call: Call, user_id: int, body: Changed) -> StaffMember:
         """See `Face`."""
-        return await administration.change(
-            call.identity,
-            _administrator(call.caller),
-            await self.load(call, user_id),
-            shop_role=body.shop_role,
-            card=body.card,
-        )
+        member = await self.one(call, user_id)
+        return await _administrator(call).change(member, shop_role=body.shop_role, card=body.card)
 
-    async def delete(self, call: Call, user_id: int) -> StaffMember:
+    async def remove(self, call: Call, user_id: int) -> StaffMember:
         """See `Face`."""
-        member = await self.load(call, user_id)
-        return await administration.deactivate(call.identity, _administrator(call.caller), member)
+        return await _administrator(call).deactivate(await self.one(call, user_id))
+
+    async def permit(self, call: Call, user_id: int, body: Permitted) -> StaffMember:
+        """Grant permissions to a member, or revoke them."""
+        member = await self.one(call, user_id)
+        return await _administrator(call).allow(member, body.model_dump(exclude_unset=True))
 
     async def present(self, call: Call, users: Sequence[StaffMember]) -> list[Shown]:
         """See `Face`."""
@@ -193,9 +193,12 @@ class StaffFace(Face):
         return [self.show(one, shop.number if shop else None) for one in users]
 
 
-def _administrator(caller: Principal) -> StaffAdministrator:
+def _administrator(call: Call) -> StaffAdministrator:
+    caller = call.caller
     keys = frozenset(scope.removeprefix("shop:") for scope in caller.scopes)
-    return StaffAdministrator(account_id=account_of(caller), tenant=caller.tenant, keys=keys)
+    return StaffAdministrator(
+        identity=call.identity, account_id=account_of(caller), tenant=caller.tenant, keys=keys
+    )
 
 
 def _matches(member: StaffMember, query: StaffQuery) -> bool:
@@ -230,55 +233,37 @@ FACE: Final = StaffFace(
     id_name="number",
     show=_show,
     paged=lambda items, total: {"items": items, "total": total},
-    lists=(
+    routes=(
         Route(
-            "/",
-            "list_users",
+            *("GET /", StaffFace.page, "list_users"),
             "The shop's staff, oldest first, those who are switched off too.",
-            SCOPE,
-            StaffQuery,
+            *(SCOPE, StaffQuery),
         ),
-    ),
-    creates=(
         Route(
-            "/",
-            "create_user",
+            *("POST /", StaffFace.create, "create_user"),
             "Invite a person: 200, and listed from now on; 400 for a member or a pending "
             "invitation.\n\nA person without a shop accepts by the first login, others by the bot "
             "or `/api/auth/shops`.",
-            SCOPE,
-            Hired,
+            *(SCOPE, Hired),
         ),
-    ),
-    one=Route("/{number}", "get_user", "One of the shop's staff; 404 for everybody else.", SCOPE),
-    change=Route(
-        "/{number}",
-        "change_user",
-        "Change a member's card, role, or whether they may log in.",
-        SCOPE,
-        Changed,
-    ),
-    remove=Route(
-        "/{number}",
-        "delete_user",
-        "Deactivate a member, who stays in the list; 400 for an admin.",
-        SCOPE,
+        Route(
+            *("GET /{number}", StaffFace.one, "get_user"),
+            *("One of the shop's staff; 404 for everybody else.", SCOPE),
+        ),
+        Route(
+            *("PATCH /{number}", StaffFace.change, "change_user"),
+            "Change a member's card, role, or whether they may log in.",
+            *(SCOPE, Changed),
+        ),
+        Route(
+            *("PATCH /{number}/permissions", StaffFace.permit, "change_permissions"),
+            "Grant permissions to a member, or revoke them; 400 for an admin.",
+            *(SCOPE, Permitted),
+        ),
+        Route(
+            *("DELETE /{number}", StaffFace.remove, "delete_user"),
+            *("Deactivate a member, who stays in the list; 400 for an admin.", SCOPE),
+        ),
     ),
 )
 router = user_router(FACE)
-
-
-@router.patch("/{number}/permissions/", include_in_schema=False)
-@router.patch("/{number}/permissions")
-async def change_permissions(
-    number: int,
-    permitted: Permitted,
-    caller: Annotated[Principal, Depends(FACE.permission(SCOPE))],
-    gateway: Gateway,
-) -> Shown:
-    """Grant permissions to a member, or revoke them; 400 for an admin."""
-    call, changes = Call(gateway, caller), permitted.model_dump(exclude_unset=True)
-    member = await FACE.load(call, number)
-    return await FACE.present_one(
-        call, await administration.allow(call.identity, _administrator(caller), member, changes)
-    )

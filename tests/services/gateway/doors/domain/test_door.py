@@ -11,6 +11,7 @@ from services.gateway.doors.domain.door import (
     NoDoor,
     NoSuchMethod,
     NoSuchPath,
+    NotInstalled,
     Rule,
     Shape,
     WebSocketOnly,
@@ -94,7 +95,14 @@ def test_every_route_of_the_scan_door_has_its_scope_and_its_limit(
                 *("/api/v1/dashboard/a b", "/api/v1/dashboard/a\r\nx", "/api/v1/dashboard/a#b"),
             ],
         ),
-        (NoDoor, ["/", "/ping", "/scanner", "/api/v1/events2/x", "/api/v1/orders"]),
+        (NoDoor, ["/", "/ping", "/scanner", "/api/v1/events2/x", "/api/v1/order", "/api/v1/users"]),
+        (
+            NotInstalled,
+            [
+                *("/crm", "/crm/anything", "/shop/api/v1/x", "/kiosk/ws", "/api/v1/objects/7"),
+                *("/api/orders/", "/uploads/a.png", "/api/v1/orders", "/api/v1/kiosk/orders/1"),
+            ],
+        ),
         (
             NoSuchPath,
             [
@@ -103,7 +111,7 @@ def test_every_route_of_the_scan_door_has_its_scope_and_its_limit(
             ],
         ),
     ],
-    ids=["could mean two things", "belongs to no door", "is not in the rules"],
+    ids=["could mean two things", "belongs to no door", "has no service", "is not in the rules"],
 )
 def test_a_path_without_a_rule_is_refused(refused: type[Exception], paths: list[str]) -> None:
     for path in paths:

@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from libs.testing.clock import MonotonicClock
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.servers import AsgiExchange
-from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.upstream import (
     Body,
+    CircuitBreaker,
     Deadlines,
     Upstream,
     UpstreamRequest,

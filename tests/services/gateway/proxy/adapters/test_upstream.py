@@ -12,9 +12,9 @@ from aiohttp import web
 from libs.testing.clock import MonotonicClock
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.servers import AsgiExchange, tcp_server
-from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
+    CircuitBreaker,
     UpstreamAway,
     UpstreamBroke,
 )

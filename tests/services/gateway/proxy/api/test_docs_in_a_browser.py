@@ -62,7 +62,7 @@ async def test_the_pages_of_a_door_render_from_its_own_files(
 
 async def test_a_request_is_sent_with_an_api_key(page: Page, address: str) -> None:
     await page.goto(f"{address}/scan/docs")
-    await authorize(page, "ApiKey", {"Value": KEY})
+    await authorize(page, "ApiKey", {"api_key_value": KEY})
 
     answer = await try_out(page, "get", STATE)
 
@@ -78,7 +78,7 @@ async def test_a_request_is_sent_after_a_login_by_password(
     role = {Realm.CRM: "ENGINEER", Realm.SCALES: "user"}[realm]
     email = await demo.email_of(Role(Workspace(realm, "demo"), role))
     await page.goto(f"{demo_address}/{realm}/docs")
-    await authorize(page, "Login", {"username": email, "password": PASSWORD})
+    await authorize(page, "Login", {"oauth_username": email, "oauth_password": PASSWORD})
     await demo.catch_up()
 
     answer = await try_out(page, "get", path)
@@ -96,7 +96,7 @@ async def test_a_request_is_sent_with_the_token_of_a_login(
     await expect(login).to_contain_text("access_token")
     token = (await login.inner_text()).partition('"access_token": "')[2].partition('"')[0]
 
-    await authorize(page, "AccessToken", {"Value": token})
+    await authorize(page, "AccessToken", {"auth-bearer-value": token})
     answer = await try_out(page, "get", "/api/v1/auth/me")
     # The browser sends the cookie of the login.
     refreshed = await try_out(page, "post", "/api/v1/auth/refresh")
@@ -106,11 +106,11 @@ async def test_a_request_is_sent_with_the_token_of_a_login(
 
 
 async def authorize(page: Page, scheme: str, fields: dict[str, str]) -> None:
-    """Fill in the credentials of a security scheme."""
+    """Fill in the credentials of a security scheme; `fields` are texts by the id of the input."""
     await page.click("button.authorize")
-    form = page.locator(".auth-container", has=page.locator(f'code:text-is("{scheme}")'))
-    for label, text in fields.items():
-        await form.get_by_label(f"{label}:", exact=True).fill(text)
+    form = page.locator(".auth-container", has=page.locator(f'h4:has-text("{scheme} ")'))
+    for name, text in fields.items():
+        await form.locator(f"#{name}").fill(text)
     await form.locator("button.authorize").click()
     await expect(form.locator("text=Logout")).to_be_visible()
     await page.click(".close-modal")

@@ -112,6 +112,36 @@ async def test_a_request_has_the_clients_id_or_a_new_one(
 
 
 @pytest.mark.parametrize(
+    ("path", "service_name"),
+    [
+        *(("/crm/api/v1/objects", "crm"), ("/api/v1/visits/7", "crm")),
+        *(("/shop/api/orders/", "shop"), ("/uploads/rose.png", "shop")),
+        *(("/kiosk/api/v1/orders", "kiosk"), ("/api/v1/kiosk/orders/3", "kiosk")),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_door_whose_service_is_not_installed_says_so(
+    gateway: AsyncClient, method: str, path: str, service_name: str
+) -> None:
+    answer = await gateway.request(method, path, content=b"{}")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"detail": f"The service {service_name} is not installed here"}
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_door_without_its_service_still_answers_logins(gateway: AsyncClient) -> None:
+    form = {"username": "anna@example.com", "password": "x"}
+    login = await gateway.post("/crm/api/v1/auth/token", data=form)
+    wrong_method = await gateway.get("/crm/api/v1/auth/token")
+
+    # The database of this gateway is away.
+    assert login.status_code == 503
+    assert "installed" not in login.text
+    assert wrong_method.status_code == 405
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "answered"),
     [
         ("GET", "/api/v1/events/", 404, {"detail": "Not Found"}),
@@ -161,7 +191,7 @@ async def test_routes_of_the_gateway_itself_answer_with_and_without_a_slash(
 ) -> None:
     answer = await gateway.post(f"/scales/auth/login{slash}", json={})
 
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "username"])
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])

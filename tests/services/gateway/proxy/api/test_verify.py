@@ -55,6 +55,7 @@ async def test_the_verdict_has_the_caller_for_the_service(
         (verification("PUT", STATE), 405),
         # The host that was asked decides the door.
         (verification("GET", "/ping", X_Forwarded_Host="crm.shop.example"), 404),
+        (verification("GET", "/crm/api/v1/objects"), 503),
     ],
 )
 async def test_refusals_say_why(proxied: AsyncClient, headers: dict[str, str], status: int) -> None:

@@ -1,15 +1,12 @@
 """The board over HTTP, once and as a stream; shops and groups (SCL-1, SCL-12, SCL-16)."""
 
-import asyncio
 from typing import Any, Final
 
 from httpx import AsyncClient
 
 from libs.testing.event_stream import open_stream
-from libs.testing.polling import PATIENCE_SECONDS
 from tests.services.scale_bridge.service import (
     BORIS,
-    Service,
     open_device,
     open_devices,
     open_service,
@@ -95,33 +92,6 @@ async def test_a_stream_begins_with_the_board_and_goes_on_with_changes(database:
         await events.until(lambda changes: changes["devices"][0]["state"] == "dirty")
         await device.owner.delete(f"/devices/{other}")
         await events.until(lambda changes: changes["gone"] == [other])
-
-
-async def test_more_streams_than_allowed_are_503(database: str) -> None:
-    async with (
-        open_service(database, max_streams=1, **QUICK) as service,
-        service.client() as anna,
-        open_stream(service.app, anna, STREAM) as events,
-    ):
-        event = await events.next()
-        assert (event.name, event.data) == ("board", [])
-        answer = await anna.get(STREAM)
-        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
-
-
-async def test_a_stream_ends_with_its_time_and_before_the_process_does(database: str) -> None:
-    async with open_service(database, stream_lifetime_seconds=0.2, **QUICK) as service:
-        await assert_stream_ends(service)
-    async with open_service(database, **QUICK) as service:
-        service.app.state.draining = True
-        await assert_stream_ends(service)
-
-
-async def assert_stream_ends(service: Service) -> None:
-    async with service.client() as anna:
-        answer = await asyncio.wait_for(anna.get(STREAM), PATIENCE_SECONDS)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_scales_are_in_groups_and_groups_in_shops(database: str) -> None:

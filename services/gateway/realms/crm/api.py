@@ -1,26 +1,39 @@
-"""The crm's users and logins, as its clients send and read them (spec crm §2, §3, §10)."""
+"""The crm's users, logins and health, as its clients send and read them.
+
+See spec crm §2, §3, §10, §12.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, EmailStr, Field, StringConstraints
+from starlette.routing import Match
 
-from libs.errors import Unauthenticated
+from libs.errors import NotFound, Unauthenticated
 from libs.http.auth import public
+from libs.http.body_limit import SMALL_BODY_BYTES
+from libs.http.shapes import ENVELOPE, ErrorRow, ShapedRoute
 from libs.names import comparable
+from services.gateway.accounts.domain.account import LastSuperadmin, PasswordUnfit, WrongPassword
+from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import Realm, scopes_of
+from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.api.users import Face, Route, Shown, user_router
-from services.gateway.administration.handlers.member import Member
+from services.gateway.administration.handlers.member import ActsElsewhere, Member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.small_body import MAX_BODY_BYTES
+from services.gateway.doors.api.local_routes import door_of
+from services.gateway.doors.api.system import database_answers
 from services.gateway.doors.api.timestamp import timestamp
-from services.gateway.realms.crm.api.route import CrmUserRoute
+from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import (
     NO_STORE,
     Logins,
@@ -28,7 +41,8 @@ from services.gateway.sessions.api.login import (
     log_out,
     token_answer,
 )
-from services.gateway.sessions.api.realm_permission import RealmPermission
+from services.gateway.sessions.api.realm_permission import RealmPermission, ScopeMissing
+from services.gateway.sessions.api.realm_route import RealmRoute
 from services.gateway.sessions.domain.session import SessionOver, SessionUnknown
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.login import LoginFailed
@@ -41,6 +55,8 @@ Phone: TypeAlias = Annotated[str, Field(max_length=20)]
 TRAITS: Final = {"phone": "crm.phone", "city_id": "crm.city_id", "district_id": "crm.district_id"}
 """The phone does not identify accounts."""
 MOST: Final = 1000
+READ: Final = "users:read"
+WRITE: Final = "users:write"
 
 
 class Traits(BaseModel):
@@ -84,6 +100,62 @@ class Supervisors(BaseModel):
     q: str = Field(default="", max_length=255)
 
 
+def _unknown(_: NotFound, scope: Mapping[str, Any]) -> ErrorRow:
+    return ErrorRow(404, text=f"User not found: {scope['path_params'].get('user_id', '')}")
+
+
+def _taken(error: AddressTaken, _: Mapping[str, Any]) -> ErrorRow:
+    text = f"User with email {error.address.text} already exists"
+    return ErrorRow(422, text=text, details={"fields": {}})
+
+
+def _forbidden(error: ScopeMissing, _: Mapping[str, Any]) -> ErrorRow:
+    roles = [name for name, scopes in Realm.CRM.entry.roles.items() if error.scope in scopes]
+    return ErrorRow(403, text=f"Required roles: {', '.join(roles)}")
+
+
+UNFIT: Final = ErrorRow(
+    422, text="This e-mail address or password cannot be used", details={"fields": {}}
+)
+
+
+class CrmUserRoute(RealmRoute, ShapedRoute):
+    """Answers every refusal in the envelope.
+
+    The site cannot display a `detail` that is a list, and shows the login only without `detail`.
+    An answer repeats a valid id or address of the request only. The kiosks share the path.
+    """
+
+    realm = Realm.CRM
+    max_body_bytes = SMALL_BODY_BYTES
+    shape = replace(
+        ENVELOPE.with_rows(
+            {
+                NotFound: _unknown,
+                AddressTaken: _taken,
+                ScopeMissing: _forbidden,
+                WrongPassword: ErrorRow(
+                    422,
+                    text=str(WrongPassword()),
+                    details={"fields": {"current_password": str(WrongPassword())}},
+                ),
+                BadAddress: UNFIT,
+                PasswordUnfit: UNFIT,
+                LastSuperadmin: ErrorRow(
+                    409,
+                    text="The last active administrator must remain",
+                    details={"reason": "LAST_ADMIN"},
+                ),
+                ActsElsewhere: ErrorRow(
+                    409, text=str(ActsElsewhere()), details={"reason": "ACTS_ELSEWHERE"}
+                ),
+            }
+        ),
+        codes={**dict.fromkeys(HTTPStatus, "ERROR"), **ENVELOPE.codes},
+        texts={401: "Invalid token", 429: "Too Many Requests"},
+    )
+
+
 def user(member: Member, last_login: datetime | None) -> dict[str, Any]:
     """A user in the form of the clients. `city` and `district` are not known to the gateway."""
     return {
@@ -124,51 +196,38 @@ FACE: Final = Face(
     traits=TRAITS,
     query=options,
     matches=matches,
-    me=Route("/me", "me", "The caller, with the scopes of their role."),
-    own_password=Route(
-        "/me/password",
-        "own_password",
-        "Change one's own password; 422 if the present one is wrong. Everybody logs in again.",
-        takes=OwnPassword,
-        answers=None,
-        message="Password changed, log in again",
-    ),
-    lists=(
+    routes=(
+        Route("GET /me", Face.me, "me", "The caller, with the scopes of their role."),
         Route(
-            "/supervisors",
-            "supervisors",
+            *("POST /me/password", Face.own_password, "own_password"),
+            "Change one's own password; 422 if the present one is wrong. Everybody logs in again.",
+            takes=OwnPassword,
+            answers=None,
+            message="Password changed, log in again",
+        ),
+        Route(
+            *("GET /supervisors", Face.page, "supervisors"),
             "All supervisors, inactive ones too, whose name or address holds `q`.",
-            "users:read",
-            Supervisors,
-            list[Shown],
+            *(READ, Supervisors, list[Shown]),
         ),
         Route(
-            "",
-            "all_users",
+            *("GET ", Face.page, "all_users"),
             "Everybody, oldest first, as a bare array of at most a thousand.",
-            "users:read",
-            answers=list[Shown],
+            *(READ, None, list[Shown]),
         ),
-    ),
-    creates=(
         Route(
-            "",
-            "create",
+            *("POST ", Face.create, "create"),
             "A new user; 422 if another account has the address.",
-            "users:write",
-            NewUser,
-            Any,
+            *(WRITE, NewUser, Any),
             status=201,
         ),
-    ),
-    one=Route("/{user_id}", "one", "A user.", "users:write"),
-    change=Route(
-        "/{user_id}",
-        "change_user",
-        "Change what is given; another role, password or `is_active: false` ends their sessions.",
-        "users:write",
-        Change,
-        Any,
+        Route("GET /{user_id}", Face.one, "one", "A user.", WRITE),
+        Route(
+            *("PATCH /{user_id}", Face.change, "change_user"),
+            "Change what is given; another role, password or `is_active: false` ends their "
+            "sessions.",
+            *(WRITE, Change, Any),
+        ),
     ),
 )
 users = user_router(FACE)
@@ -178,7 +237,7 @@ logins = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm"],
     dependencies=[Depends(public), SESSIONS],
-    max_body_size=MAX_BODY_BYTES,
+    max_body_size=SMALL_BODY_BYTES,
 )
 
 
@@ -218,3 +277,42 @@ def _unauthorized(message: str) -> Response:
     """The crm's envelope; no `detail`, or its site would not show the login page."""
     error = {"code": "UNAUTHORIZED", "message": message, "details": {}}
     return JSONResponse({"error": error}, 401, headers=NO_STORE)
+
+
+class CrmRoute(APIRoute):
+    """A route of the crm's door only."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """See `BaseRoute`."""
+        if door_of(scope) != Realm.CRM:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+health = APIRouter(tags=["crm"], dependencies=[Depends(public)], route_class=CrmRoute)
+
+
+@health.get("/metrics")
+async def metrics(gateway: Gateway, response: Response) -> dict[str, Any]:
+    """The state of what the crm depends on (spec crm §12); 503 without the database.
+
+    `redis` is the store that several gateways count requests in, `disconnected` if there is none or
+    it does not answer. `queue_length` is null: there is no queue of reports yet.
+    """
+    well = await database_answers(gateway)
+    if not well:
+        response.status_code = 503
+    return {
+        "status": "ok" if well else "error",
+        "database": _connected(well),
+        "redis": _connected(await gateway.limits.storage_answers()),
+        "queue_length": None,
+        "rate_limit_enabled": gateway.limits.counts(Limit.LOGIN),
+    }
+
+
+def _connected(answers: bool) -> str:
+    return "connected" if answers else "disconnected"
+
+
+ROUTERS: Final = (logins, users, health)
