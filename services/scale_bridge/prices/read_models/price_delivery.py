@@ -61,10 +61,9 @@ PRICE_DELIVERY: Final = Table(
     Column("overridden_at", DateTime(timezone=True)),
     Column("overridden_by", Text),
 )
-"""`version` is the version of the catalogue's stream. `overridden_by` is an account, `BY_LATER` for
+"""`version` is the version of the catalogue's stream. `overridden_by` is an account, `price` for
 a later price, or `BY_MOVE` for a change of the scale's address."""
 
-BY_LATER: Final = "price"
 BY_MOVE: Final = "address changed"
 
 TAKE: Final = upsert(
