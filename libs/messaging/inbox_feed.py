@@ -15,7 +15,7 @@ from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.store import envelope
 from libs.failpoints import failpoint
 from libs.messaging import inbox, positions
-from libs.messaging.dedup import Deduplicated, Gap, NewRecord, TopicPartition, deduplicate
+from libs.messaging.dedup import Gap, NewRecord, TopicPartition, deduplicate
 from libs.messaging.inbox import InboxMessage, RawRecord
 from libs.messaging.reaction import Reaction, message_of, receive
 from libs.messaging.wire import Record, Unreadable, decode
@@ -80,7 +80,11 @@ class InboxFeed(Generic[Event]):
             skip_session_reset(connection)
             old = await positions.lock(connection, name, partitions)
             read = {at: deduplicate(partitions[at], old[at]) for at in sorted(partitions)}
-            stored = _summary(read)
+            stored = Stored(
+                repeated=sum(batch.repeated for batch in read.values()),
+                next_offsets={at: batch.position.next_offset for at, batch in read.items()},
+                gaps={at: batch.gap for at, batch in read.items() if batch.gap},
+            )
             for batch in read.values():
                 await self._add(connection, batch.records, stored, one_by_one=one_by_one)
             if (
@@ -180,14 +184,6 @@ def raw_record(record: Record) -> RawRecord:
     headers = [(name.replace("\0", "?"), value) for name, value in record.headers]
     return RawRecord(
         record.topic, record.partition, record.offset, record.key, record.value, headers
-    )
-
-
-def _summary(read: Mapping[TopicPartition, Deduplicated]) -> Stored:
-    return Stored(
-        repeated=sum(batch.repeated for batch in read.values()),
-        next_offsets={at: batch.position.next_offset for at, batch in read.items()},
-        gaps={at: batch.gap for at, batch in read.items() if batch.gap},
     )
 
 

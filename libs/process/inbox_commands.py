@@ -2,7 +2,6 @@
 
 import getpass
 import socket
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
@@ -123,7 +122,7 @@ async def _skip(
     async with open_service_pool(service, "inbox") as pool:
         chosen = [
             at
-            for at in await _stopped(pool, name)
+            for at in await positions.stopped(pool, name)
             if topic in (None, at[0]) and partition in (None, at[1])
         ]
         skipped = [gap for at in chosen if (gap := await _skip_one(pool, name, at, reason))]
@@ -132,11 +131,6 @@ async def _skip(
     if not skipped:
         Console(stderr=True).print(f"{name} has no such gap", markup=False)
     return 0 if skipped else 1
-
-
-async def _stopped(pool: Pool, name: str) -> Sequence[TopicPartition]:
-    async with pool.acquire() as connection:
-        return list(await positions.stopped(connection, name))
 
 
 async def _skip_one(pool: Pool, name: str, at: TopicPartition, reason: str) -> Gap | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -74,10 +73,10 @@ def rebuild_commands(service: Service[Any]) -> typer.Typer:
 
         An interrupted build goes on when the same command is given again.
         """
-        options = _BuildOptions(
-            names, accept_differences=accept_differences, switch=switch, anew=anew
+        building = _build(
+            service, names, accept_differences=accept_differences, switch=switch, anew=anew
         )
-        exit_with(_build(service, options), FAULTS)
+        exit_with(building, FAULTS)
 
     @app.command()
     def switch(names: Names) -> None:
@@ -97,8 +96,7 @@ def rebuild_changed(service: Service[Any], names: Sequence[str]) -> int:
 
     An error is printed as one sentence. Safe to repeat.
     """
-    options = _BuildOptions(names, accept_differences=True, anew=True)
-    return status_of(_build(service, options), FAULTS)
+    return status_of(_build(service, names, accept_differences=True, anew=True), FAULTS)
 
 
 async def _find_outdated(connection: Any, models: Sequence[Projection[Any]]) -> Mapping[str, int]:
@@ -138,7 +136,7 @@ async def _rebuild_outdated(service: Service[Any], newer_code: bool) -> int:
         return 0
     Console().print(f"to be rebuilt: {' '.join(now)}", markup=False, soft_wrap=True)
     # Rows that differ are counted, not shown.
-    return await _build(service, _BuildOptions(now, accept_differences=True, samples=False))
+    return await _build(service, now, accept_differences=True, samples=False)
 
 
 def park_commands(service: Service[Any]) -> typer.Typer:
@@ -163,32 +161,30 @@ def park_commands(service: Service[Any]) -> typer.Typer:
     return app
 
 
-@dataclass(frozen=True, slots=True)
-class _BuildOptions:
-    """The read models to build, and what to do with them."""
-
-    names: Sequence[str]
-    accept_differences: bool = False
-    switch: bool = True
-    anew: bool = False
-    samples: bool = True
-
-
-async def _build(service: Service[Any], options: _BuildOptions) -> int:
-    console, names = Console(), " ".join(options.names)
+async def _build(
+    service: Service[Any],
+    names: Sequence[str],
+    *,
+    accept_differences: bool = False,
+    switch: bool = True,
+    anew: bool = False,
+    samples: bool = True,
+) -> int:
+    """Build read models, show how they differ, and switch to them if they do not."""
+    console, models = Console(), " ".join(names)
     with _progress(console) as progress:
-        async with _rebuild(service, options.names, progress) as rebuild:
-            differences = await rebuild.build(anew=options.anew)
+        async with _rebuild(service, names, progress) as rebuild:
+            differences = await rebuild.build(anew=anew)
             same = all(table.same for table in differences)
-            switched = options.switch and (same or options.accept_differences)
+            switched = switch and (same or accept_differences)
             if switched:
                 await rebuild.switch()
-    _show(console, differences, samples=options.samples)
+    _show(console, differences, samples=samples)
     if switched:
-        console.print(f"{names} switched; `rebuild back {names}` undoes it")
+        console.print(f"{models} switched; `rebuild back {models}` undoes it")
     elif not same:
-        console.print(f"the rows differ; `rebuild switch {names}` makes the new ones live")
-    return 0 if switched or not options.switch else 1
+        console.print(f"the rows differ; `rebuild switch {models}` makes the new ones live")
+    return 0 if switched or not switch else 1
 
 
 async def _with_rebuild(

@@ -40,7 +40,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
+from contracts.ingest import IngestEvent, ItemRemoved
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
@@ -48,7 +48,7 @@ from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
-from services.ingest.scans.domain.scan import as_scan
+from services.ingest.scans.domain.scan import logged_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.changed import TransactionId
 from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
@@ -211,9 +211,9 @@ def _rows(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
     """One row for each key: a statement must not update a key twice."""
     rows: dict[Key, tuple[Added, Newest]] = {}
     for envelope in events:
-        if (counted := _counted(envelope.event)) is None:
+        if (scan := logged_scan(envelope.event)) is None:
             continue
-        scan, added, removed = counted
+        added, removed = (-1, 1) if isinstance(envelope.event, ItemRemoved) else (1, 0)
         day = day_of(scan.effective_at, zone)
         operator = comparable(scan.operator)
         key = (envelope.tenant, day, operator, scan.client, scan.city, scan.kind)
@@ -224,19 +224,6 @@ def _rows(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
         else:
             rows[key] = (added, removed), newest
     return rows
-
-
-def _counted(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
-    """A scan, and what its event adds to `count` and `removed`."""
-    match event:
-        case ScanRecorded():
-            return event, 1, 0
-        case ItemRemoved(scan=scan):
-            return scan, -1, 1
-        case RemovalRecorded():
-            return as_scan(event), 1, 0
-        case _:
-            return None
 
 
 def _parameters(scan_filter: ScanFilter) -> dict[str, Any]:

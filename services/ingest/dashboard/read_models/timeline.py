@@ -116,7 +116,11 @@ class Timeline:
 
     def newest(self, count: int, scan_filter: ScanFilter, limit: int) -> list[int]:
         """Positions of at least the `limit` newest rows that match, of the first `count` events."""
-        rows = self._select(count, partial(_matches, scan_filter))
+        days = scan_filter.days
+        rows = self._select(
+            count,
+            lambda one: days.first <= one.day <= days.last and matches_filters(scan_filter, one),
+        )
         removed = self._removed(count)
         newest = _first(rows, limit + len(removed), lambda n: (self._received[n], self._scanned[n]))
         return [self.positions[n] for n in newest if self._id(n) not in removed]
@@ -190,12 +194,6 @@ def _first(
         return []
     last = order(nlargest(most, rows, key=order)[-1])
     return [n for n in rows if order(n) >= last]
-
-
-def _matches(scan_filter: ScanFilter, group: Group) -> bool:
-    return scan_filter.days.first <= group.day <= scan_filter.days.last and matches_filters(
-        scan_filter, group
-    )
 
 
 def _micros(moment: datetime) -> int:

@@ -171,11 +171,8 @@ def merge_operators(tallies: Iterable[Tally]) -> Tally:
 
 def box_scan(event: object) -> ScanRecorded | None:
     """The scan of an event that concerns a box: it has a label and is no audit. Else None."""
-    if isinstance(event, ScanRecorded):
-        scan = event
-    elif isinstance(event, ItemRemoved):
-        scan = event.scan
-    else:
+    scan = event.scan if isinstance(event, ItemRemoved) else event
+    if not isinstance(scan, ScanRecorded):
         return None
     return scan if scan.box and scan.kind not in AUDIT else None
 

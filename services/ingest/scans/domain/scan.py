@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
-from contracts.ingest import RemovalRecorded, ScanId, ScanRecorded
+from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanId, ScanRecorded
 from libs.names import comparable
 from services.ingest.scans.domain.filter import hide_id
 
@@ -270,3 +270,16 @@ def as_scan(audit: RemovalRecorded) -> ScanRecorded:
         effective_at=audit.removed_at,
         skewed=False,
     )
+
+
+def logged_scan(event: IngestEvent) -> ScanRecorded | None:
+    """The scan that an event records or removes, or an audit as a scan; None for other events."""
+    match event:
+        case ScanRecorded():
+            return event
+        case ItemRemoved(scan=scan):
+            return scan
+        case RemovalRecorded():
+            return as_scan(event)
+        case _:
+            return None

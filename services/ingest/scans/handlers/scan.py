@@ -32,7 +32,7 @@ from services.ingest.scans.handlers.body import (
     split_batch,
 )
 from services.ingest.scans.handlers.fast_path import fast_path_facts
-from services.ingest.scans.handlers.recordings import Recording, current_recordings, scan_fact
+from services.ingest.scans.handlers.recordings import current_recordings, scan_fact
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
 DUPLICATE: Final = Counter("ingest_scans_duplicate", "Scans that were known already")
@@ -103,7 +103,13 @@ async def _complete(
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
     recordings = await current_recordings(store, metadata.tenant, known) if known else {}
     token = appended.token
-    if again := list(_scans_of_undone_imports(batch, namespace, recordings)):
+    # Scans that only undone imports recorded.
+    again = [
+        scan_fact(recording.event_id, batch.scans[event_id], namespace)
+        for event_id, recording in recordings.items()
+        if recording.recorded is None
+    ]
+    if again:
         later = await store.record(again, metadata=metadata)
         token = ",".join(filter(None, (token, later.token)))
         known = [event_id for event_id in known if recordings[event_id].event_id not in later.new]
@@ -197,15 +203,6 @@ def _facts(batch: _ParsedBatch, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
         stream = identity.quarantine_stream(event_id)
         received_at = quarantined.received_at
         yield Fact(event_id=event_id, stream=stream, event=quarantined, occurred_at=received_at)
-
-
-def _scans_of_undone_imports(
-    batch: _ParsedBatch, namespace: UUID, recordings: Mapping[UUID, Recording]
-) -> Iterator[Fact[IngestEvent]]:
-    """The facts of scans that only undone imports recorded."""
-    for event_id, recording in recordings.items():
-        if recording.recorded is None:
-            yield scan_fact(recording.event_id, batch.scans[event_id], namespace)
 
 
 def _conflicting(

@@ -7,7 +7,7 @@ of a removal is a row too.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -34,12 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import (
-    IngestEvent,
-    ItemRemoved,
-    RemovalRecorded,
-    ScanRecorded,
-)
+from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
@@ -47,7 +42,7 @@ from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import ScanFilter
-from services.ingest.scans.domain.scan import ITEM, as_scan
+from services.ingest.scans.domain.scan import ITEM, logged_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 from services.ingest.scans.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window
@@ -158,9 +153,11 @@ async def project(
     rows: dict[tuple[object, ...], tuple[object, ...]] = {}
     spellings: operator_name.Spellings = {}
     for envelope in events:
-        if logged := _logged(envelope.event):
-            scan, removed_at = logged
-            row = _row(envelope.tenant, scan, removed_at, zone)
+        if scan := logged_scan(envelope.event):
+            removal = envelope.event if isinstance(envelope.event, ItemRemoved) else None
+            removed_at = removal and removal.removed_at
+            day = day_of(scan.effective_at, zone)
+            row = (envelope.tenant, day, scan.scan_id, *scan_values(scan), removed_at)
             moments = scan.received_at, scan.scanned_at
             operator_name.add(spellings, envelope.tenant, scan.operator, moments)
             known = rows.setdefault(row[:3], row)
@@ -200,31 +197,6 @@ async def page(
         parameters["hour"] = within.since - timedelta(minutes=HOUR)
     page_query = _page(filters, kind is not None, within is not None, grouped)
     return await query.fetch(connection, page_query, **parameters)
-
-
-def _logged(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
-    """The scan of an event, and when it was removed."""
-    match event:
-        case ScanRecorded():
-            return event, None
-        case ItemRemoved(scan=scan, removed_at=removed_at):
-            return scan, removed_at
-        case RemovalRecorded():
-            return as_scan(event), None
-        case _:
-            return None
-
-
-def _row(
-    tenant: str, scan: ScanRecorded, removed_at: datetime | None, zone: ZoneInfo
-) -> tuple[object, ...]:
-    return (
-        tenant,
-        day_of(scan.effective_at, zone),
-        scan.scan_id,
-        *scan_values(scan),
-        removed_at,
-    )
 
 
 @cache

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
-from libs.http.live import Event, EventStream, LiveQuery
+from libs.http.live import STREAM, Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import ApiContext, Reader, Scales, fresh
 from services.scale_bridge.prices import stores as prices
@@ -43,11 +43,7 @@ async def of_article(scales: Scales, caller: Reader, article: Article) -> Delive
     return await _of_article(scales, caller, article)
 
 
-@router.get(
-    "/prices/{article}/delivery/stream",
-    response_class=Response,
-    responses={200: {"content": {"text/event-stream": {}}}},
-)
+@router.get("/prices/{article}/delivery/stream", **STREAM)
 async def stream(scales: Scales, caller: Reader, article: Article) -> Response:
     """The delivery of a price as a stream: an event `delivery` for every change."""
     await _of_article(scales, caller, article)

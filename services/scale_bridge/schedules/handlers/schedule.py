@@ -22,9 +22,8 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
-from libs.eventsourcing.store import EventStore
 from libs.postgres.doorbell import PROJECTED
-from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.postgres.pool import acquire, tenant_transaction
 from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers import operation
@@ -69,18 +68,12 @@ def job(context: Context) -> Periodic:
     return Periodic("schedules", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
-async def put(
-    store: EventStore[ScaleBridgeEvent],
-    pool: Pool,
-    command: SetSchedule | SetCalendar,
-    metadata: Metadata,
-) -> Schedule:
-    """Set a schedule; the schedule afterwards. `pool` may have any scope. Safe to repeat.
+async def put(context: Context, command: SetSchedule | SetCalendar, metadata: Metadata) -> Schedule:
+    """Set a schedule; the schedule afterwards. Safe to repeat.
 
     Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
-    known = await _find(pool, metadata.tenant, command.device_id)
-    return await _run(store, known, command.device_id, command, metadata)
+    return await _run(context, command.device_id, command, metadata)
 
 
 async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
@@ -94,25 +87,20 @@ async def set_default(context: Context, device_id: DeviceId, metadata: Metadata)
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    await _run(context.store, None, device_id, command, metadata)
+    await _run(context, device_id, command, metadata)
 
 
-async def get(
-    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
-) -> Schedule:
+async def get(context: Context, tenant: str, device_id: DeviceId) -> Schedule:
     """The schedule as the log has it; a disabled one if it was never set."""
-    known = await _find(pool, tenant, device_id)
-    return (await _load(store, known, tenant, device_id))[0]
+    return (await _load(context, tenant, device_id))[0]
 
 
-async def zone(
-    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
-) -> ZoneInfo | None:
+async def zone(context: Context, tenant: str, device_id: DeviceId) -> ZoneInfo | None:
     """The zone of a scale's calendar, also of one that is switched off; None without a calendar.
 
     None too if the system no longer knows the zone. Raises Unavailable, LogUnavailable.
     """
-    calendar = (await get(store, pool, tenant, device_id)).calendar
+    calendar = (await get(context, tenant, device_id)).calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
     except UnknownZone:
@@ -132,7 +120,7 @@ async def run_due(context: Context, now: datetime) -> int:
         metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(context.store, row, command, metadata)
+            claim = await _claim(context, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
                 after = max(0.0, (begins - now).total_seconds())
@@ -192,22 +180,24 @@ async def _record(
 ) -> bool:
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
     metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    before, _ = await _load(context.store, row, row.tenant, row.device_id)
-    await _run(context.store, row, row.device_id, command, metadata)
+    before, _ = await _load(context, row.tenant, row.device_id, row)
+    await _run(context, row.device_id, command, metadata, row)
     return before.running == run
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, metadata: Metadata
+    context: Context, row: ScheduleRow, command: ClaimRun, metadata: Metadata
 ) -> ScheduleClaimed | None:
     """Claim a run; None if it is not due or another worker has claimed it."""
     device_id = row.device_id
-    schedule, version = await _load(store, row, row.tenant, device_id)
+    schedule, version = await _load(context, row.tenant, device_id, row)
     events = _decide(schedule, command)
     if not events:
         return None
     try:
-        await store.append(SCHEDULE.stream(device_id), events, expected=version, metadata=metadata)
+        await context.store.append(
+            SCHEDULE.stream(device_id), events, expected=version, metadata=metadata
+        )
     except VersionConflict:
         return None
     for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
@@ -216,19 +206,19 @@ async def _claim(
 
 
 async def _run(
-    store: EventStore[ScaleBridgeEvent],
-    known: ScheduleRow | None,
+    context: Context,
     device_id: DeviceId,
     command: ScheduleCommand,
     metadata: Metadata,
+    row: ScheduleRow | None = None,
 ) -> Schedule:
     for _ in range(ATTEMPTS):
-        schedule, version = await _load(store, known, metadata.tenant, device_id)
+        schedule, version = await _load(context, metadata.tenant, device_id, row)
         events = _decide(schedule, command)
         if not events:
             return schedule
         try:
-            await store.append(
+            await context.store.append(
                 SCHEDULE.stream(device_id), events, expected=version, metadata=metadata
             )
         except VersionConflict:
@@ -247,23 +237,17 @@ def _decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEve
 
 
 async def _load(
-    store: EventStore[ScaleBridgeEvent],
-    known: ScheduleRow | None,
-    tenant: str,
-    device_id: DeviceId,
+    context: Context, tenant: str, device_id: DeviceId, row: ScheduleRow | None = None
 ) -> tuple[Schedule, int]:
     """The schedule and its version: the row of the read model, and the later events of the log."""
-    schedule, version = (known.schedule, known.version) if known else (Schedule(), 0)
-    later = await store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
-    events = [store.decode(recorded) for recorded in later]
+    if row is None:
+        async with tenant_transaction(context.system, tenant) as connection:
+            row = await schedules.find(connection, tenant, device_id)
+    schedule, version = (row.schedule, row.version) if row else (Schedule(), 0)
+    later = await context.store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
+    events = [context.store.decode(recorded) for recorded in later]
     version = (later[-1].version or version) if later else version
     return reduce(SCHEDULE.evolve, events, schedule), version
-
-
-async def _find(pool: Pool, tenant: str, device_id: DeviceId) -> ScheduleRow | None:
-    """The row in the scope of the tenant, whatever the scope of the pool."""
-    async with tenant_transaction(pool, tenant) as connection:
-        return await schedules.find(connection, tenant, device_id)
 
 
 def _request(row: ScheduleRow, run: OperationId) -> OperationRequest:

@@ -176,13 +176,12 @@ FACE: Final = KioskFace(
     routes=(
         Route(
             *("POST /create-admin", Face.create, "create_admin"),
-            "A new administrator as a UserResponse; 409 if the user name or e-mail address is "
-            "taken.",
+            "Create an administrator; 409 if the user name or e-mail address is taken.",
             *(CREATE, NewAdmin),
             role="admin",
         ),
         Route(
-            *("GET /", Face.page, "all_users", "UserResponses by number, kiosks too."),
+            *("GET /", Face.page, "all_users", "List all users by number, kiosks too."),
             *(MANAGE, Paging, list[Shown]),
         ),
         Route(
@@ -196,10 +195,10 @@ FACE: Final = KioskFace(
             takes=OwnPassword,
             message="The password was changed, log in again",
         ),
-        Route("GET /{user_id}", Face.one, "one_user", "A UserResponse.", MANAGE),
+        Route("GET /{user_id}", Face.one, "one_user", "Read a user.", MANAGE),
         Route(
             *("PUT /{user_id}", Face.change, "change_user"),
-            "Change the given fields; null clears optional ones.",
+            "Change the given fields of a user; null clears optional ones.",
             *(MANAGE, Change),
         ),
         Route(
@@ -222,7 +221,7 @@ KIOSKS: Final = replace(
     route_class=KioskRoute,
     routes=[
         Route(
-            *(f"POST {path}", Face.create, "create_kiosk", "A new kiosk as a UserResponse."),
+            *(f"POST {path}", Face.create, "create_kiosk", "Create a kiosk."),
             *(CREATE, NewKiosk),
             status=201,
             role=DEVICE,

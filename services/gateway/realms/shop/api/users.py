@@ -236,7 +236,7 @@ FACE: Final = StaffFace(
     routes=(
         Route(
             *("GET /", StaffFace.page, "list_users"),
-            "The shop's staff, oldest first, those who are switched off too.",
+            "List the staff of the shop, oldest first, those who are switched off too.",
             *(SCOPE, StaffQuery),
         ),
         Route(
@@ -248,7 +248,7 @@ FACE: Final = StaffFace(
         ),
         Route(
             *("GET /{number}", StaffFace.one, "get_user"),
-            *("One of the shop's staff; 404 for everybody else.", SCOPE),
+            *("Read a member of the staff; 404 for everybody else.", SCOPE),
         ),
         Route(
             *("PATCH /{number}", StaffFace.change, "change_user"),

@@ -42,7 +42,7 @@ async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) 
 
 async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
     """Set a schedule at the moment of the command."""
-    await schedule.put(service.deps.store, service.deps.reading, command, METADATA)
+    await schedule.put(service.deps, command, METADATA)
     await service.caught_up()
 
 
