@@ -15,8 +15,12 @@ from services.scale_bridge.context import (
     Writer,
     own_device,
 )
-from services.scale_bridge.schedules.domain.commands import SetSchedule
-from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, Schedule
+from services.scale_bridge.schedules.domain.schedule import (
+    FEWEST_MINUTES,
+    MOST_MINUTES,
+    Schedule,
+    SetSchedule,
+)
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])

@@ -29,11 +29,12 @@ from services.scale_bridge.schedules.domain.calendar import (
     WEEKDAYS,
     calendar,
 )
-from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.domain.schedule import (
     FEWEST_MINUTES,
     MOST_MINUTES,
     Schedule,
+    SetCalendar,
+    SetSchedule,
     upcoming,
 )
 from services.scale_bridge.schedules.handlers import schedule as handler

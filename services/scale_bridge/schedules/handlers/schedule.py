@@ -30,17 +30,18 @@ from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.domain.commands import (
+from services.scale_bridge.schedules.domain.schedule import (
+    SCHEDULE,
     ClaimRun,
     RecordRun,
+    Schedule,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE, Schedule
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -160,8 +161,8 @@ async def _record_run(context: Context, row: ScheduleRow, now: datetime) -> bool
     history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
-        went_well = ended.outcome in ("done", "verified")
-        return await _record(context, row, run, None if went_well else ended.detail, now)
+        error = None if ended.outcome in SUCCEEDED else ended.detail
+        return await _record(context, row, run, error, now)
     if not history.events and now - since >= CLAIM_EXPIRES:
         try:
             await operation.enqueue(context, _request(row, run))

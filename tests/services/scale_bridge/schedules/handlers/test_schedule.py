@@ -17,7 +17,7 @@ from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.schedule import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.handlers import schedule
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
 from tests.services.scale_bridge.schedules.api.test_schedules import put_interval
