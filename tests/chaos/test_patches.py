@@ -53,7 +53,13 @@ def before() -> Iterator[Definitions]:
 
 def is_changed(value: Any, before: Any) -> bool:
     """Whether another object was put there, or a table of texts has other texts."""
-    return value != before if isinstance(value, dict) else value is not before
+    if not isinstance(value, dict):
+        return value is not before
+    # Only texts are compared: a clause of SQLAlchemy has no truth of its own.
+    return value.keys() != before.keys() or any(
+        one is not before[key] and not (isinstance(one, str) and one == before[key])
+        for key, one in value.items()
+    )
 
 
 def names_read() -> set[str]:
