@@ -40,6 +40,12 @@ Event: TypeAlias = tuple[str, Any]
 Positions: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 """The position of each read model: see `Consistency.positions`."""
 
+STREAM: Final[Mapping[str, Any]] = {
+    "response_class": Response,
+    "responses": {200: {"content": {"text/event-stream": {}}}},
+}
+"""What a route with an `EventStream` is declared with: `@router.get("/stream", **STREAM)`."""
+
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 

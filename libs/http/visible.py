@@ -145,16 +145,16 @@ class VisibleAnswers:
         with collecting() as tokens:
 
             async def send_when_visible(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    await _wait(declared, tokens, scope["app"].state.deps, message)
+                if message["type"] == "http.response.start" and (tokens or declared.is_stale):
+                    await _wait(declared, tokens, scope, message)
                 await send(message)
 
             await self._app(scope, receive, send_when_visible)
 
 
-async def _wait(declared: _Declared, tokens: Sequence[str], deps: Any, message: Message) -> None:
+async def _wait(declared: _Declared, tokens: Sequence[str], scope: Scope, message: Message) -> None:
     status = message["status"]
     waits = declared.waits if tokens else ()
-    level = [await wait.wait(deps, tokens, status) for wait in waits]
+    level = [await wait.wait(scope["app"].state.deps, tokens, status) for wait in waits]
     if not all(level) or (declared.is_stale and status < FIRST_ERROR_STATUS):
         message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

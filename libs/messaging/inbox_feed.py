@@ -17,7 +17,7 @@ from libs.failpoints import failpoint
 from libs.messaging import inbox, positions
 from libs.messaging.dedup import Gap, NewRecord, TopicPartition, deduplicate
 from libs.messaging.inbox import InboxMessage, RawRecord
-from libs.messaging.reaction import Reaction, message_of
+from libs.messaging.reaction import Reaction, message_of, receive
 from libs.messaging.wire import Record, Unreadable, decode
 from libs.postgres.pool import skip_session_reset
 
@@ -111,7 +111,7 @@ class InboxFeed(Generic[Event]):
             ]
         else:
             batch = [message for _, message in messages]
-            await inbox.store(connection, self._reaction.name, batch)
+            await receive(self._reaction, connection, batch)
         stored.messages += len(messages)
         stored.unreadable += sum(message.record is not None for _, message in messages)
 
@@ -121,7 +121,7 @@ class InboxFeed(Generic[Event]):
         """Store the message, or else its record as unreadable."""
         try:
             async with connection.transaction():
-                await inbox.store(connection, self._reaction.name, [message])
+                await receive(self._reaction, connection, [message])
         except UNSTORABLE_ERRORS as error:
             message = unreadable_message(record, f"{type(error).__name__}: {error}")
             await inbox.store(connection, self._reaction.name, [message])

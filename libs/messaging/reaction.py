@@ -31,6 +31,7 @@ class Schedule:
 
 
 React: TypeAlias = Callable[[Envelope[Event]], Awaitable[None]]
+OnReceived: TypeAlias = Callable[[Connection, Envelope[Event]], Awaitable[None]]
 ReactInTransaction: TypeAlias = Callable[[Connection, Envelope[Event]], Awaitable[None]]
 
 
@@ -44,6 +45,10 @@ class Reaction(Generic[Event]):
     in the reaction's own database: it runs in the transaction that finishes the message, therefore
     exactly once. It must neither commit nor change settings of the session.
 
+    `on_received` runs in the transaction that stores a message, long before `run_at` perhaps. It
+    must be safe to repeat. If Postgres refuses its data, the message is parked; any other error
+    stops the reading.
+
     With `latest_wins` only the latest due event of an ordering key is handled, as with prices;
     otherwise a failing event blocks the next ones of its key.
     """
@@ -54,6 +59,7 @@ class Reaction(Generic[Event]):
     schedule_of: Callable[[Event], Schedule | None]
     react: React[Event] | None = None
     react_in_transaction: ReactInTransaction[Event] | None = None
+    on_received: OnReceived[Event] | None = None
     latest_wins: bool = False
 
     def __post_init__(self) -> None:
@@ -96,7 +102,18 @@ async def _project(
     reaction: Reaction[Event], connection: Connection, events: Sequence[Envelope[Event]]
 ) -> None:
     messages = (message_of(reaction, envelope) for envelope in events)
-    await inbox.store(connection, reaction.name, [one for one in messages if one is not None])
+    await receive(reaction, connection, [one for one in messages if one is not None])
+
+
+async def receive(
+    reaction: Reaction[Event], connection: Any, messages: Sequence[InboxMessage]
+) -> None:
+    """Store messages in the inbox of a reaction, and run its `on_received`."""
+    await inbox.store(connection, reaction.name, messages)
+    if reaction.on_received is not None:
+        for message in messages:
+            if message.record is None:
+                await reaction.on_received(connection, envelope_of(reaction, message))
 
 
 _METADATA: Final = ("actor", "correlation_id", "causation_id", "traceparent")

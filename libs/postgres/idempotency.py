@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -25,7 +25,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -33,10 +32,10 @@ from sqlalchemy.dialects.postgresql import insert
 from libs.errors import Refused
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire, tenant_transaction
+from libs.postgres.retention import prune
 from libs.postgres.rls import Migration, create_tenant_tables
 
 KEPT_FOR: Final = timedelta(hours=24)
-SWEPT_AT_ONCE: Final = 20
 
 KEPT: Final = Table(
     "idempotency",
@@ -53,7 +52,6 @@ KEPT: Final = Table(
     Column("headers", ARRAY(Text)),
     Column("body", LargeBinary),
 )
-_KEY: Final = (KEPT.c.tenant, KEPT.c.caller, KEPT.c.key)
 _EXPIRED: Final = KEPT.c.kept_until <= func.now()
 
 _NEW: Final = insert(KEPT).values(
@@ -103,11 +101,6 @@ _HELD: Final = (
     KEPT.c.caller == bindparam("of_caller"),
     KEPT.c.key == bindparam("my_key"),
     KEPT.c.status.is_(None),
-)
-_SWEEP: Final = delete(KEPT).where(
-    tuple_(*_KEY).in_(
-        select(*_KEY).where(_EXPIRED).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
-    )
 )
 _FINISH: Final = (
     update(KEPT)
@@ -241,7 +234,7 @@ class IdempotencyStore:
         async with tenant_transaction(self._pool, claim.request.tenant) as connection:
             await query.execute(connection, _FINISH, **_held(claim), **values, kept_for=KEPT_FOR)
         async with acquire(self._pool) as connection:
-            await query.execute(connection, _SWEEP)
+            await prune(connection, "idempotency", "kept_until", datetime.now(UTC))
 
     async def release(self, claim: Claim, *, was_done: bool) -> None:
         """Give the claim back without an answer.

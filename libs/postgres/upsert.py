@@ -152,13 +152,15 @@ def upsert(
     conditions += [where] if where else []
     action = "UPDATE SET\n    " + ",\n    ".join(assignments)
     action += f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
-    precheck = ""
-    if read_first:
-        same = _compared("old", "=", "new", _keys(table))
-        known = _compared("old", opposite, "new", order)
-        precheck = f"NOT EXISTS (SELECT FROM {table.name} AS old WHERE {same} AND {known})"
+    precheck = _is_changed(table, opposite, order) if read_first else ""
     merge = None if where else _merge(given, changes, latest or {}, order, gt if newer else lt)
     return Upsert(table, given, action, merge=merge, precheck=precheck)
+
+
+def _is_changed(table: Table, opposite: str, order: Names) -> str:
+    same = _compared("old", "=", "new", _keys(table))
+    known = _compared("old", opposite, "new", order)
+    return f"NOT EXISTS (SELECT FROM {table.name} AS old WHERE {same} AND {known})"
 
 
 @dataclass(frozen=True, slots=True)

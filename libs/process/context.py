@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import ClientSession
-from fastapi import Request
 from pydantic import Field
+from starlette.requests import HTTPConnection
 
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.codec import Codec
@@ -108,9 +108,9 @@ def extended(kind: Callable[..., AnyContext], base: Any, **own: Any) -> AnyConte
     return kind(**{each.name: getattr(base, each.name) for each in fields(base)}, **own)
 
 
-async def running(request: Request) -> Any:
+async def running(connection: HTTPConnection) -> Any:
     """The context an app was built with."""
-    return request.app.state.deps
+    return connection.app.state.deps
 
 
 @asynccontextmanager

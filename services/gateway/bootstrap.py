@@ -14,7 +14,7 @@ from libs.http.health import Check
 from libs.http.revocations import following
 from libs.http.shapes import REDACTED_DETAIL
 from libs.process.context import QueryContext, extended
-from libs.process.service import Manners, Service, make_app, open_service_context
+from libs.process.service import Connections, Manners, Service, make_app, open_service_context
 from libs.security.tokens import KeyRing
 from libs.telemetry.traces import Telemetry
 from services.gateway.accounts.handlers.identity import open_identity
@@ -134,4 +134,5 @@ SERVICE: Final = Service(
     published=False,
     open_app=open_app,
     jobs=(revoked.expiry,),
+    connections=Connections(tasks=1),
 )

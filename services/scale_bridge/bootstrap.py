@@ -13,15 +13,15 @@ from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import SHAPE, ApiContext, Context, Hooks
-from services.scale_bridge.devices.api import device, profile, strictness
+from services.scale_bridge.devices.api import device, profile
 from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.monitoring import handlers as retention
 from services.scale_bridge.monitoring.api import board, shops, twin
 from services.scale_bridge.monitoring.read_models import display_history
+from services.scale_bridge.operations import api as operations
 from services.scale_bridge.operations import read_models as operation_history
-from services.scale_bridge.operations.api import fetch, operations, upload
 from services.scale_bridge.operations.handlers import operation, worker
 from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
 from services.scale_bridge.prices import handlers as price
@@ -50,10 +50,10 @@ SERVICE: Final = Service(
     events=EVENTS,
     projections=lambda _: [model.projection() for model in READ_MODELS],
     routers=(  # Before the devices: `/devices/board` is no device.
-        *(board.router, profile.router, shops.router, strictness.router, twin.router),
-        *(auto_update.router, calendar.router, fetch.router, products.router, upload.router),
-        *(operations.router, prices.router, revisions.router, label.router, barcode.router),
-        *(device.router, bridge.router),
+        *(board.router, profile.router, shops.router, profile.strictness_router, twin.router),
+        *(auto_update.router, calendar.router, operations.fetch_router, products.router),
+        *(operations.upload_router, operations.router, prices.router, revisions.router),
+        *(label.router, barcode.router, device.router, bridge.router),
     ),
     manners=lambda settings: Manners(
         shape=SHAPE, docs=settings.debug, title="Scales API", version="1.0.0"
@@ -68,7 +68,7 @@ SERVICE: Final = Service(
     ),
     streams=board.STREAMS,
     connections=Connections(api=3, tasks=4),
-    reactions=(shop.announcements, shop.prices, lambda _: enrolment.enrolments()),
+    reactions=(shop.prices, lambda _: enrolment.enrolments()),
     tasks=(worker.open_task,),
     jobs=(schedule.job, verification.job, price.job, retention.job, recovery.job),
     revocation=Revocation(SESSIONS, SessionRevoked),

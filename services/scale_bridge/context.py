@@ -18,7 +18,6 @@ from starlette.requests import HTTPConnection
 from contracts.scale_bridge import DeviceId, OperationId, ScaleBridgeEvent
 from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Metadata
-from libs.eventsourcing.store import EventStore
 from libs.http.auth import Permission, Principal
 from libs.http.metadata import metadata_of
 from libs.http.shapes import CODED, ErrorRow
@@ -61,9 +60,7 @@ class Hooks:
     on_registered: Callable[["Context", DeviceId, Metadata], Awaitable[None]]
     after_fetch: AfterFetch
     pending_fetches: Callable[["Context", str, DeviceId], Awaitable[frozenset[OperationId]]]
-    schedule_zone: Callable[
-        [EventStore[ScaleBridgeEvent], Pool, str, DeviceId], Awaitable[ZoneInfo | None]
-    ]
+    schedule_zone: Callable[["Context", str, DeviceId], Awaitable[ZoneInfo | None]]
     agent_kinds: Callable[[Pool, str, OperationId], Awaitable[Collection[str]]]
     bridge_owner: Callable[[Pool, str, UUID], Awaitable[UUID | None]]
 

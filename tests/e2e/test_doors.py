@@ -40,6 +40,7 @@ def app_of(service: Any) -> Any:
         settings=settings,
         telemetry=set_up(name),
         reading=None,
+        consistency=SimpleNamespace(positions=None),
         revocations=SimpleNamespace(check=None),
         doorbell=Doorbell("postgresql://nowhere", name),
     )

@@ -41,7 +41,7 @@ class RefreshTokenBody(BaseModel):
 async def refresh(
     request: Request, gateway: Gateway, body: RefreshTokenBody | None = None
 ) -> Response:
-    """The next pair of tokens, in the form of the realm."""
+    """Exchange the refresh token for the next pair of tokens."""
     token = body.refresh_token if body is not None else None
     door = door_of(request.scope)
     if door != Realm.KIOSK and token is not None:

@@ -9,7 +9,6 @@ import structlog
 from fastapi import APIRouter, Depends, Response, WebSocket
 from pydantic import AwareDatetime, BaseModel, Field, field_validator
 from starlette.datastructures import State
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from libs.errors import Refused, Unavailable
@@ -32,7 +31,7 @@ from services.scale_bridge.bridges.domain import (
 )
 from services.scale_bridge.bridges.handlers.session import AgentSession, Superseded
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.context import Context
+from services.scale_bridge.context import Context, Scales
 from services.scale_bridge.devices.handlers.device import owner_of
 
 router = APIRouter(tags=["bridges"])
@@ -45,12 +44,7 @@ POLL_SECONDS: Final = 0.1
 log = structlog.get_logger(__name__)
 
 
-async def _context(connection: HTTPConnection) -> Context:
-    context: Context = connection.app.state.deps
-    return context
-
-
-Commands = Annotated[Context, Depends(_context)]
+Agent = Annotated[Principal, Depends(require("scales:bridge"))]
 
 
 class KeyKnown(Refused):
@@ -96,7 +90,7 @@ class BridgeShown(BaseModel):
 
 @router.get("/bridges", name="own")
 async def list_bridges(
-    context: Commands, caller: Annotated[Principal, Depends(require("scales:read"))]
+    context: Scales, caller: Annotated[Principal, Depends(require("scales:read"))]
 ) -> list[BridgeShown]:
     """The agents of the caller, with the last exchange each completed with a scale."""
     return [
@@ -116,9 +110,7 @@ async def list_bridges(
 
 
 @router.post("/bridges/key", status_code=204)
-async def show_key(
-    context: Commands, key: Key, caller: Annotated[Principal, Depends(require("scales:bridge"))]
-) -> Response:
+async def show_key(context: Scales, key: Key, caller: Agent) -> Response:
     """Register the key that passwords are sealed to. Safe to repeat; another key is refused."""
     bridge_id = UUID(caller.subject)
     if not await bridges.register_key(context.system, caller.tenant, bridge_id, key.name, key.raw):
@@ -127,11 +119,7 @@ async def show_key(
 
 
 @router.websocket("/bridge")
-async def bridge(
-    socket: WebSocket,
-    context: Commands,
-    caller: Annotated[Principal, Depends(require("scales:bridge"))],
-) -> None:
+async def bridge(socket: WebSocket, context: Scales, caller: Agent) -> None:
     """Send an agent its tasks and receive its reports, until one side disconnects."""
     await socket.accept()
     code: int | None = GOING_AWAY

@@ -46,7 +46,8 @@ from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import PRIVATE, Policy, parse_networks, parse_ports
 from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.breakers import LocalBreakers
+from services.scale_bridge.transfer.stores.local import LocalLeases, LocalRateLimits
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
 
 CANNOT: Final = 1

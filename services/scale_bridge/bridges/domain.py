@@ -29,7 +29,7 @@ MISUNDERSTOOD: Final = 4400
 """The close code after an invalid message, or one of another version."""
 
 
-class Stage(StrEnum):
+class ReportStage(StrEnum):
     """The stages of a task that an agent reports."""
 
     BEGAN = "began"
@@ -120,7 +120,7 @@ class Report:
     what the scale holds, unless there is a `content`. `catalogue` repeats that of the task.
     """
 
-    stage: Stage
+    stage: ReportStage
     attempt: int
     outcome: str = ""
     code: str = ""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from services.scale_bridge.transfer.domain import failure_texts
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Outcome
 
 UNREACHABLE: Final = frozenset({"Unreachable", "Timeout", "Disconnected", "BadAnswer"})
 """Codes of operations to which the scale gave no valid answer."""
@@ -29,7 +30,6 @@ NOT_TRIED: Final = frozenset(
 """Codes of operations that say nothing about the scale: it was not reached, or not to the end."""
 NOT_SHOWN: Final = failure_texts.NOT_SHOWN
 WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
-WENT_WELL: Final = frozenset({"done", "verified"})
 
 
 class State(StrEnum):
@@ -107,7 +107,7 @@ def _differing(pending: int) -> str:
 
 def _dirty(facts: DeviceFacts) -> str:
     last, differing = facts.last, _differing(facts.pending)
-    if last is not None and last.outcome not in WENT_WELL and last.detail:
-        ended = "закончилась неизвестно чем" if last.outcome == "unknown" else "не удалась"
+    if last is not None and last.outcome not in SUCCEEDED and last.detail:
+        ended = "закончилась неизвестно чем" if last.outcome == Outcome.UNKNOWN else "не удалась"
         return f"Последняя операция {ended}: {last.detail}{differing}"
     return f"Есть неотправленные изменения.{differing}"

@@ -1,30 +1,25 @@
 """An operation on a scale: it is queued, attempted, perhaps applied, and ends once (R24)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
+from uuid import UUID
 
 from contracts.scale_bridge import (
+    DeviceId,
     OperationApplied,
     OperationEnded,
+    OperationId,
     OperationQueued,
     OperationSending,
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.transfer.domain.commands import (
-    Apply,
-    Begin,
-    End,
-    OperationCommand,
-    Outcome,
-    Queue,
-    Result,
-)
-from services.scale_bridge.transfer.domain.kinds import SENDS
+from services.scale_bridge.transfer.domain.failure_texts import INTERRUPTED, NO_REPORT, NOT_BEGUN
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome, broken_off
 
 
 class Stage(StrEnum):
@@ -62,6 +57,67 @@ class Operation:
     attempts: int = 0
     applied: OperationApplied | None = None
     ended: OperationEnded | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """The result of an operation. `code` is empty after a success; `result` is the scale's code."""
+
+    outcome: Outcome
+    code: str = ""
+    detail: str = ""
+    result: int | None = None
+    revision: int | None = None
+    content: str | None = None
+    items: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """Queue an operation that must end within `seconds`.
+
+    A fetch preserves changes of the catalogue after `catalogue_revision`.
+    """
+
+    operation_id: OperationId
+    device_id: DeviceId
+    kind: Kind
+    full: bool
+    asked_by: str
+    bridge: UUID | None
+    seconds: float
+    now: datetime
+    catalogue_revision: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begin:
+    """Begin an operation, or begin it again; an upload sends the revision."""
+
+    holder: str
+    revision: int | None
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Apply:
+    """Record an import that the scale confirmed."""
+
+    revision: int
+    content: str
+    items: int
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """End an operation."""
+
+    result: Result
+    now: datetime
+
+
+OperationCommand: TypeAlias = Queue | Begin | Apply | End
 
 
 def queued_of(operation: Operation) -> OperationQueued:
@@ -134,15 +190,9 @@ def _ended(operation: Operation, command: End) -> OperationEnded:
         operation_id=queued.operation_id,
         device_id=queued.device_id,
         kind=queued.kind,
-        outcome=result.outcome,
-        code=result.code,
-        detail=result.detail,
-        result=result.result,
-        revision=result.revision,
-        content=result.content,
-        items=result.items,
         attempts=operation.attempts,
         ended_at=command.now,
+        **asdict(result),
     )
 
 
@@ -176,13 +226,13 @@ def expired_result(operation: Operation, *, agent_kinds: Collection[str] = ()) -
             content=applied.content,
             items=applied.items,
         )
-    begun = operation.stage is Stage.SENDING
-    if begun and queued.kind in SENDS:
-        return Result(outcome=Outcome.UNKNOWN, code="Interrupted")
-    if not begun and agent_kinds:
-        sends = not SENDS.isdisjoint(agent_kinds)
-        return Result(outcome=Outcome.UNKNOWN if sends else Outcome.FAILED, code="NoReport")
-    return Result(outcome=Outcome.FAILED, code="Interrupted" if begun else "NotBegun")
+    if operation.stage is Stage.SENDING:
+        return Result(outcome=broken_off(queued.kind), code=INTERRUPTED)
+    if agent_kinds:
+        outcomes = {broken_off(kind) for kind in agent_kinds}
+        outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.FAILED
+        return Result(outcome=outcome, code=NO_REPORT)
+    return Result(outcome=Outcome.FAILED, code=NOT_BEGUN)
 
 
 OPERATION: Final = Decider(category="operation", initial=Operation(), decide=decide, evolve=evolve)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.scale_bridge.monitoring.domain import WENT_WELL
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN, sentence
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED
 
 
 class State(StrEnum):
@@ -80,7 +80,7 @@ def _in_transfer(facts: DeliveryFacts) -> PriceState:
     transfer = facts.transfer
     if transfer is not None and transfer.ended_at is None:
         return PriceState(State.APPLIED if transfer.stage == "applied" else State.SENDING)
-    if transfer is not None and transfer.outcome not in WENT_WELL:
+    if transfer is not None and transfer.outcome not in SUCCEEDED:
         return PriceState(State.FAILED, transfer.code, transfer.detail, transfer.ended_at)
     if facts.verified_at is not None:
         # The scale showed the price before: it was changed there, or by a loss of power.

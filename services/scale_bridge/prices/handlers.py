@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 import structlog
@@ -59,20 +59,20 @@ RECENT: Final = timedelta(hours=1)
 
 
 async def store_price(
-    context: Context, change: PriceChanged, *, tenant: str, trace: str | None = None
+    connection: Any, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
 ) -> ShopPrice | None:
     """Store a price, also one that is not valid yet; None if it is in another currency.
 
-    `trace` is the correlation id of the announcement. Raises BadFields for an invalid price,
-    Unavailable.
+    `trace` is the correlation id of the announcement. Safe to repeat. Raises BadFields for an
+    invalid price.
     """
-    if change.currency != context.settings.currency:
+    if change.currency != currency:
         log.warning("price in another currency", price=str(change.price_id))
         return None
     price = shop_price_of(change, trace=trace)
     if price is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
-    await prices.save(context.system, tenant, price)
+    await prices.save(connection, tenant, price)
     return price
 
 
@@ -82,12 +82,19 @@ async def change_price(
     """Set a price on every scale of the tenant that sells the article, and queue uploads.
 
     Returns the scales. If a later price is valid by now, that one is set; a price in another
-    currency changes nothing. Raises what `store_price` raises, LogUnavailable, and BeyondModel if
-    the model of a scale cannot show the price (SCL-8): then all other scales have it.
+    currency changes nothing. Raises what `store_price` raises, Unavailable, LogUnavailable; and
+    BeyondModel if the model of a scale cannot show the price (SCL-8): all others have it then.
     """
-    if await store_price(context, change, tenant=tenant, trace=trace) is None:
-        return []
     async with acquire(context.system) as connection:
+        stored = await store_price(
+            connection,
+            change,
+            tenant=tenant,
+            currency=context.settings.currency,
+            trace=trace,
+        )
+        if stored is None:
+            return []
         now = context.clock()
         current = await prices.current(connection, tenant, [change.article], now)
         locations = await drift.locations_of(connection, tenant, change.article)

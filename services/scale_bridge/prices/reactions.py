@@ -1,8 +1,6 @@
 """Reacts to prices of the shop: stores them at once, and applies them when they become valid."""
 
-from typing import Final
-
-import structlog
+from typing import Any, Final
 
 from contracts import shop
 from contracts.envelope import Envelope
@@ -14,13 +12,26 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.prices import handlers as price
 
 NAME: Final = "price"
-ANNOUNCED: Final = "price-heard"
-
-log = structlog.get_logger(__name__)
 
 
 def prices(context: Context) -> Reaction[ShopEvent]:
-    """Apply a price once it is valid, unless a later one is valid by then."""
+    """Apply a price once it is valid, unless a later one is valid by then.
+
+    Until then clients see that it is coming.
+    """
+
+    async def store(connection: Any, envelope: Envelope[ShopEvent]) -> None:
+        try:
+            await price.store_price(
+                connection,
+                envelope.event,
+                tenant=envelope.tenant,
+                currency=context.settings.currency,
+                trace=envelope.correlation_id,
+            )
+        except BadFields:
+            # It is parked when it is to be applied.
+            return
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
@@ -37,26 +48,6 @@ def prices(context: Context) -> Reaction[ShopEvent]:
         codec=codec_of(shop.EVENTS),
         schedule_of=lambda event: Schedule(f"article {event.article}", event.valid_at),
         react=react,
+        on_received=store,
         latest_wins=True,
-    )
-
-
-def announcements(context: Context) -> Reaction[ShopEvent]:
-    """Store a price as soon as it is announced: clients see which prices are coming."""
-
-    async def react(envelope: Envelope[ShopEvent]) -> None:
-        change: PriceChanged = envelope.event
-        trace = envelope.correlation_id
-        try:
-            await price.store_price(context, change, tenant=envelope.tenant, trace=trace)
-        except BadFields:
-            # The reaction `prices` parks the same announcement.
-            log.info("no price", price=str(change.price_id))
-
-    return Reaction(
-        name=ANNOUNCED,
-        topics=(shop.PRICES,),
-        codec=codec_of(shop.EVENTS),
-        schedule_of=lambda event: Schedule(f"price {event.price_id}", event.changed_at),
-        react=react,
     )

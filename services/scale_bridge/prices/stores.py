@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 
 _COLUMNS: Final = "price_id, article, price, valid_at, announced_by, announced_at, trace"
@@ -34,12 +33,11 @@ ORDER BY valid_at, announced_at, price_id LIMIT 100
 ONE: Final = f"SELECT {_COLUMNS} FROM price WHERE tenant = $1 AND price_id = $2"  # noqa: S608
 
 
-async def save(pool: Pool, tenant: str, price: ShopPrice) -> None:
-    """Store a price. Safe to repeat. Raises Unavailable."""
+async def save(connection: Any, tenant: str, price: ShopPrice) -> None:
+    """Store a price. Safe to repeat."""
     values = [getattr(price, name.strip()) for name in _COLUMNS.split(",")]
-    async with acquire(pool) as connection:
-        await connection.execute(SAVE, tenant, *values)
-        await connection.execute(TIDY, tenant, price.article)
+    await connection.execute(SAVE, tenant, *values)
+    await connection.execute(TIDY, tenant, price.article)
 
 
 async def current(

@@ -20,6 +20,7 @@ from libs.http.app import create_app
 from libs.http.auth import Principal, public
 from libs.http.idempotency import MAX_STORED_BYTES, Once, idempotent
 from libs.http.shapes import TRACED
+from libs.postgres.idempotency import IdempotencyStore
 from libs.postgres.pool import Pool
 from libs.testing.callers import client_of
 from libs.testing.databases import migrated
@@ -338,17 +339,29 @@ async def test_a_key_of_another_length_is_refused(shop: Shop, till: Till, key: s
     assert till.calls == 0
 
 
-async def test_without_the_database_nothing_is_done(shop: Shop, till: Till) -> None:
-    await shop.pool.close()
+async def away(*_: object, **__: object) -> None:
+    """A call of the database while it is away."""
+    raise Unavailable
+
+
+async def test_without_the_database_nothing_is_done(
+    shop: Shop, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(IdempotencyStore, "claim", away)
     answer = await shop.order()
 
     assert answer.status_code == 503
     assert till.calls == 0
 
 
-async def test_an_answer_that_could_not_be_stored_is_given(shop: Shop, till: Till) -> None:
-    first = await started(shop, till)
-    await shop.pool.close()
-    till.free.set()
+async def test_an_answer_that_could_not_be_stored_is_given_and_later_repeated(
+    shop: Shop, till: Till
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IdempotencyStore, "finish", away)
+        first = await shop.order()
+    await shop.pool.execute(EXPIRE_CLAIMS)
+    again = await shop.order()
 
-    assert (await first).status_code == 201
+    assert first.content == again.content
+    assert (till.calls, len(till.orders)) == (2, 1)

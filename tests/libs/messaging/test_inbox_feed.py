@@ -183,3 +183,35 @@ async def test_a_position_is_moved_only_from_its_stored_offset(harness: Reaction
         await positions.save(connection, "deeds", old, moved)
         with pytest.raises(positions.PositionConflict):
             await positions.save(connection, "deeds", old, moved)
+
+
+async def test_what_a_reaction_does_with_a_message_it_receives_is_stored_with_it(
+    harness: ReactionHarness,
+) -> None:
+    received: list[int] = []
+
+    async def on_received(connection: Any, arrived: Any) -> None:
+        received.append(arrived.event.n)
+        [known] = await connection.fetchrow("SELECT count(*) FROM inbox")
+        assert known == len(received)
+
+    later = {"schedule_of": lambda event: Schedule("all", NOON + timedelta(days=30_000))}
+    records = sent(1, 0, offset=0), sent(2, 1, offset=1)
+    await store(harness, records[0], on_received=on_received, **later)
+    await store(harness, *records, on_received=on_received, **later)
+
+    assert received == [1, 2]
+
+
+async def test_a_message_that_cannot_be_received_is_parked_alone(harness: ReactionHarness) -> None:
+    async def on_received(connection: Any, arrived: Any) -> None:
+        if arrived.event.n == 2:
+            await connection.execute("SELECT $1::int", 2**40)
+
+    records = [sent(n, n - 1, offset=n - 1) for n in (1, 2, 3)]
+    await store(harness, *records, on_received=on_received)
+
+    parked = "SELECT count(*) FROM inbox WHERE parked_at IS NOT NULL AND record IS NOT NULL"
+    assert await harness.lab.pool.fetchval(parked) == 1
+    first, _, last = await in_inbox(harness)
+    assert (first, last) == (1, 3)

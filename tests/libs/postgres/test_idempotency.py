@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.postgres.idempotency import (
-    SWEPT_AT_ONCE,
     Claim,
     IdempotencyStore,
     InFlight,
@@ -18,6 +17,7 @@ from libs.postgres.idempotency import (
     StoredAnswer,
 )
 from libs.postgres.pool import Pool
+from libs.postgres.retention import PRUNED_AT_ONCE
 from libs.testing.databases import migrated
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.pools import system_pool
@@ -172,7 +172,7 @@ async def test_after_a_day_a_key_is_free_for_another_command(
 async def test_expired_answers_of_all_tenants_are_deleted_a_few_at_a_time(
     store: IdempotencyStore, pool: Pool
 ) -> None:
-    for number in range(SWEPT_AT_ONCE + 5):
+    for number in range(PRUNED_AT_ONCE + 5):
         await claimed(store, replace(REQUEST, tenant=f"t{number}"))
     await pool.execute(EXPIRE)
 

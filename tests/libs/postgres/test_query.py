@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import InvalidRequestError
 
 from libs.errors import Unavailable
-from libs.postgres.pool import Pool
+from libs.postgres.pool import Pool, open_pool
 from libs.postgres.query import (
     compiled,
     execute,
@@ -205,11 +205,15 @@ async def test_a_statement_runs_on_a_pool_as_on_a_connection(pool: Pool) -> None
     assert [tuple(row) for row in await fetch(pool, "SELECT $1::int, $2::int", 1, 2)] == [(1, 2)]
 
 
-async def test_a_pool_whose_server_is_gone_is_unavailable(pool: Pool) -> None:
-    await pool.close()
+async def test_without_a_server_a_statement_on_a_pool_is_unavailable() -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    pool = await open_pool(
+        nowhere, role=None, schema="x", size=1, application_name="test", connect_now=False
+    )
 
     with pytest.raises(Unavailable):
         await fetchval(pool, "SELECT 1")
+    await pool.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

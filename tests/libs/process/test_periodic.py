@@ -3,10 +3,14 @@
 import asyncio
 from typing import Final
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from libs.errors import Unavailable
 from libs.postgres.doorbell import Doorbell
 from libs.process.periodic import Periodic, task_of
-from libs.testing.polling import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 DOORBELL: Final = Doorbell("postgresql://nowhere", "bakery")
 
@@ -40,3 +44,48 @@ async def test_a_run_in_progress_is_finished_before_the_stop() -> None:
     await asyncio.wait_for(task_of(Periodic("last", job, 60), DOORBELL)(stop), PATIENCE_SECONDS)
 
     assert finished
+
+
+class Listening(Doorbell):
+    """A doorbell that other processes reach."""
+
+    @property
+    def is_listening(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("due", [None, 0.0])
+async def test_a_job_rests_until_its_topic_rings_or_something_is_due(due: float | None) -> None:
+    stop, doorbell = asyncio.Event(), Listening("postgresql://nowhere", "bakery")
+    runs: list[float] = []
+
+    async def bake() -> float | None:
+        runs.append(asyncio.get_running_loop().time())
+        if len(runs) == 3:
+            stop.set()
+        return due
+
+    job = Periodic("bake", bake, 0.001, "dough", 3600.0)
+    working = asyncio.ensure_future(task_of(job, doorbell)(stop))
+    await eventually(lambda: runs)
+    if due is None:
+        await asyncio.sleep(0.05)
+        assert len(runs) == 1
+        while not stop.is_set():
+            doorbell.ring("dough")
+            await asyncio.sleep(0.005)
+    await asyncio.wait_for(working, PATIENCE_SECONDS)
+
+    assert len(runs) == 3
+
+
+@given(due=st.none() | st.floats(-10, 10_000), longest=st.floats(0, 3600))
+def test_a_job_never_rests_longer_than_its_limit_or_past_what_is_due(
+    due: float | None, longest: float
+) -> None:
+    job = Periodic("bake", asyncio.Event().wait, 1.0, "dough", longest)
+
+    assert job.rest(DOORBELL, due) == 0.0
+    rest = job.rest(Listening("postgresql://nowhere", "bakery"), due)
+    assert rest <= longest
+    assert due is None or rest <= due

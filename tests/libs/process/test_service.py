@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,14 +11,23 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+import typer
 from fastapi import APIRouter, Depends
 
 from contracts.gateway import SESSIONS
+from deploy.local.ports import free_port
+from libs.errors import Refused
 from libs.http.auth import public
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.postgres import guarded_pool
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.process.context import ApiContext, extended, running
+from libs.process.database_command import run_command
+from libs.process.lifecycle import Task
+from libs.process.periodic import Periodic
+from libs.process.service import open_tasks
 from libs.testing.databases import migrated
 from libs.testing.polling import eventually
 from libs.testing.programs import Program, run_program
@@ -128,6 +137,97 @@ async def test_routes_receive_the_context_that_the_service_extends(
         checks = {one["name"]: one["ok"] for one in (await client.get("/ready")).json()["checks"]}
         assert checks["database"]
         assert "revocations" in checks
+
+
+async def test_a_worker_runs_the_tasks_and_the_jobs_that_its_settings_switch_on(
+    pool: Pool, variables: Mapping[str, str]
+) -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def open_oven(context: Any) -> AsyncIterator[Task]:
+        async def heat(_: asyncio.Event) -> None:
+            seen.append(context)
+
+        yield heat
+        seen.append("closed")
+
+    def bake(context: Any) -> Periodic:
+        async def run() -> None:
+            seen.append(f"bakes in {context}")
+
+        return Periodic("bake", run, 60)
+
+    service = replace(
+        SERVICE,
+        context=lambda context: Oven(context.doorbell),
+        tasks=(open_oven,),
+        jobs=(bake, lambda _: None),
+        revocation=None,
+    )
+    async with open_tasks(service, Settings.from_env("BAKERY", variables)) as tasks:
+        stop = asyncio.Event()
+        running = [asyncio.ensure_future(task(stop)) for task in tasks]
+        await eventually(lambda: len(seen) == 2)
+        stop.set()
+        await asyncio.gather(*running)
+
+    assert [str(one) for one in seen] == ["the oven", "bakes in the oven", "closed"]
+
+
+@dataclass(frozen=True)
+class Oven:
+    """What the worker of a bakery that bakes works with."""
+
+    doorbell: Doorbell
+
+    def __str__(self) -> str:
+        return "the oven"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(0, ""), (3, ""), (1, "The dough is cold.")],
+    ids=["done", "own", "refused"],
+)
+def test_a_command_exits_with_its_own_status_or_with_1_if_refused(
+    variables: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    text: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    migrate("bakery", variables["DATABASE_URL"], migrations=SERVICE.migrations)
+
+    async def work(context: ApiContext[Settings, Any]) -> int:
+        assert await context.system.fetchval("SELECT 7") == 7
+        if text:
+            raise Refused(text)
+        return status
+
+    with pytest.raises(typer.Exit) as end:
+        run_command(SERVICE, work)
+
+    assert (end.value.exit_code, capsys.readouterr().err.strip()) == (status, text)
+
+
+def test_a_command_exits_with_1_if_the_database_is_away(
+    variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"DATABASE_URL": f"postgresql://a:b@127.0.0.1:{free_port()}/none"}
+    for name, value in {**variables, **away}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(guarded_pool, "CONNECT_SECONDS", 0.5)
+
+    async def work(_: Any) -> None:
+        raise AssertionError("there is no database")
+
+    with pytest.raises(typer.Exit) as end:
+        run_command(SERVICE, work)
+
+    assert end.value.exit_code == 1
 
 
 @dataclass(frozen=True, kw_only=True)

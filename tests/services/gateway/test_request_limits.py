@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import assert_incomplete_bodies_time_out
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
-from services.gateway.doors.api.small_body import MAX_BODY_BYTES
 from tests.services.gateway.app import KEY, PAGE, Keys, Opener, Service, open_app
 from tests.services.gateway.harness import PASSWORD, Harness, crm_user, kiosk_user, some_email
 from tests.services.gateway.test_bootstrap import served
@@ -73,11 +73,12 @@ async def test_large_headers_are_refused_in_sum(open_gateway: Opener, service: S
 async def test_no_body_is_longer_than_our_route_takes(
     harness: Harness, path: str, kind: str
 ) -> None:
-    size = 1 + (MOST_BYTES if path.startswith("/oauth") else MAX_BODY_BYTES)
+    size = 1 + (MOST_BYTES if path.startswith("/oauth") else SMALL_BODY_BYTES)
     for filler in (b" ", b"x"):
         headers = {"Content-Type": kind}
         answer = await harness.client.post(path, content=filler * size, headers=headers)
         assert answer.status_code == 413
+        assert answer.json().keys() & {"detail", "error"}
 
 
 async def trickle() -> AsyncIterator[bytes]:

@@ -13,12 +13,14 @@ from contracts.scale_bridge import (
     ScheduleSkipped,
 )
 from services.scale_bridge.schedules.domain.calendar import calendar
-from services.scale_bridge.schedules.domain.commands import (
+from services.scale_bridge.schedules.domain.schedule import (
+    SPREAD,
     ClaimRun,
     SetCalendar,
     SetSchedule,
+    late_start,
+    run_id,
 )
-from services.scale_bridge.schedules.domain.schedule import SPREAD, late_start, run_id
 from tests.services.scale_bridge.usual import Usual
 
 BERLIN = ZoneInfo("Europe/Berlin")

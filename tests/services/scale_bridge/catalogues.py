@@ -1,5 +1,6 @@
 """A catalogue for tests: two documents, events and commands."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,14 +14,19 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
+from libs.eventsourcing.decider import Decider
 from services.scale_bridge.catalogue.domain.catalogue import (
     Catalogue,
+    CatalogueCommand,
     Confirm,
     Edit,
     Revert,
     TakeFetched,
+    evolve,
 )
-from services.scale_bridge.catalogue.domain.decisions import catalogue_with
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, EMPTY, decide
+from services.scale_bridge.catalogue.domain.prices import is_unsent
+from services.scale_bridge.driver.domain.document import Document
 from tests.services.scale_bridge.usual import Usual
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -35,7 +41,26 @@ def a_product(plu: int, **different: Any) -> dict[str, Any]:
 FIRST = {"products": [a_product(1), a_product(2)]}
 SECOND = {"products": [a_product(3)]}
 CONTENTS = {"first": FIRST, "second": SECOND}
+
+
+def catalogue_with(
+    contents: Mapping[str, Document], initial: Catalogue = EMPTY
+) -> Decider[Catalogue, CatalogueCommand, ScaleBridgeEvent]:
+    """The aggregate, with the documents that its events name by MD5."""
+    return Decider(
+        category=CATEGORY,
+        initial=initial,
+        decide=decide,
+        evolve=lambda catalogue, event: evolve(catalogue, event, contents),
+    )
+
+
 CATALOGUE = catalogue_with(CONTENTS)
+
+
+def has_unsent_price(catalogue: Catalogue) -> bool:
+    """Whether a price of the shop is in the catalogue, and not confirmed on the scale."""
+    return catalogue.valid and any(is_unsent(catalogue, plu) for plu in catalogue.taken)
 
 
 def was_fetched(revision: int, content: str = "first", items: int = 2) -> CatalogueFetched:

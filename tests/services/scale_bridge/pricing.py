@@ -64,8 +64,9 @@ async def announce(service: Service, change: PriceChanged, trace: str | None = N
 
 async def store_price(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also future ones, for devices that are read later."""
-    for change in changes:
-        await price.store_price(service.deps, change, tenant="demo")
+    async with service.deps.system.acquire() as connection:
+        for change in changes:
+            await price.store_price(connection, change, tenant="demo", currency="RUB")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:

@@ -37,8 +37,13 @@ from services.scale_bridge.driver.domain.fault import (
 from services.scale_bridge.driver.domain.result_code import MEANINGS, Advice, ResultCode, meaning
 from services.scale_bridge.operations.domain import (
     OPERATION,
+    Apply,
+    Begin,
+    End,
     OperationOver,
     OperationUnknown,
+    Queue,
+    Result,
     expired_result,
 )
 from services.scale_bridge.transfer.domain.breaker import (
@@ -50,8 +55,7 @@ from services.scale_bridge.transfer.domain.breaker import (
     allowed,
     recorded,
 )
-from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Outcome, Queue, Result
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome
 from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, decide_retry
 from tests.services.scale_bridge.usual import Usual
 

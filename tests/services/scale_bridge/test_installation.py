@@ -63,6 +63,9 @@ async def test_a_price_that_waited_is_carried_out_and_an_unreadable_one_is_dropp
     worker = InboxWorker(pool, reaction)
     waiting = "SELECT count(*) FROM inbox WHERE reaction = 'price' AND done_at IS NULL"
     assert await service.fetch_value(waiting) == 4
+    assert (
+        await service.fetch_value("SELECT count(*) FROM inbox WHERE reaction LIKE 'price-%'") == 0
+    )
 
     await pool.execute("UPDATE inbox SET due_at = now() WHERE due_at > now()")
     while await worker.react():

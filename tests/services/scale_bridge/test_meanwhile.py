@@ -19,10 +19,9 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.driver.domain.wire import Step
-from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text
-from tests.services.scale_bridge.pricing import announce, changed
+from tests.services.scale_bridge.pricing import announce, changed, store_price
 from tests.services.scale_bridge.service import (
     ANNA,
     Device,
@@ -289,8 +288,8 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
     database: str,
 ) -> None:
     async with open_device(database, 3, reply_seconds=30) as device:
-        context, change = device.service.deps, changed()
-        await price.store_price(context, change, tenant="demo")
+        change = changed()
+        await store_price(device.service, change)
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:1"])
         fetching = asyncio.create_task(device.fetch())

@@ -151,8 +151,7 @@ async def test_schedules_go_on_while_kafka_is_away(database: str) -> None:
             set_before = utc_now() - timedelta(minutes=number)
             command = every(number, device_id=device_id_of(device.number))
             await schedule.put(
-                service.deps.store,
-                service.deps.reading,
+                service.deps,
                 replace(command, now=set_before),
                 METADATA,
             )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from contracts.gateway import AccountId
+from libs.http.shapes import ShapedRoute
 from services.gateway.accounts.domain.account import (
     MAX_PASSWORD,
     MIN_PASSWORD,
@@ -16,13 +17,12 @@ from services.gateway.accounts.domain.account import (
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import attempts_of
 from services.gateway.sessions.api.sessions import CurrentUser
 
 router = APIRouter(
-    prefix="/api/v1/account", tags=["identity"], route_class=SmallBodyRoute, dependencies=[ACCOUNTS]
+    prefix="/api/v1/account", tags=["identity"], route_class=ShapedRoute, dependencies=[ACCOUNTS]
 )
 
 

@@ -39,7 +39,7 @@ from services.gateway.sessions.read_models import last_logins
 YES: Final = "yes"
 """The trait of a person for a field that is true."""
 
-Shown: TypeAlias = dict[str, Any]
+UserBody: TypeAlias = dict[str, Any]
 """A user in the form of the clients."""
 
 
@@ -80,7 +80,7 @@ class Route:
     about: str
     scope: str = ""
     takes: Any = None
-    answers: Any = Shown
+    answers: Any = UserBody
     status: int = 200
     role: str = ""
     message: str = ""
@@ -93,11 +93,12 @@ class Face:
     Callers need the scope `within` in any case. `user_id` is the type of ids in paths, where they
     are called `id_name`: UUIDs, or numbers of accounts.
 
-    `show` makes the form of the clients from a member and the last login, `own` the fields that
-    only one's own user has, `paged` the answer of a list from its items and their total. `fields`
-    are the attributes of a person by the field of bodies, `traits` the names of traits that only
-    this realm stores. `query` are the options of `members` for the query of a list, `matches` says
-    whether it seeks a member. `check_password` raises for a password that the realm refuses.
+    `show` makes the form of the clients from a member and the last login, `caller_fields` the
+    fields that only the caller's own user has, `paged` the answer of a list from its items and
+    their total. `fields` are the attributes of a person by the field of bodies, `traits` the names
+    of traits that only this realm stores. `query` are the options of `members` for the query of a
+    list, `matches` says whether it seeks a member. `check_password` raises for a password that the
+    realm refuses.
     """
 
     realm: Realm
@@ -107,9 +108,9 @@ class Face:
     within: str = ""
     user_id: Any = UUID
     id_name: str = "user_id"
-    show: Callable[[Any, Any], Shown]
-    paged: Callable[[list[Shown], int], Any] = lambda items, _: items
-    own: Callable[[Member], Mapping[str, Any]] = lambda _: {}
+    show: Callable[[Any, Any], UserBody]
+    paged: Callable[[list[UserBody], int], Any] = lambda items, _: items
+    caller_fields: Callable[[Member], Mapping[str, Any]] = lambda _: {}
     fields: Mapping[str, str] = field(default_factory=dict)
     traits: Mapping[str, str] = field(default_factory=dict)
     role_field: str = "role"
@@ -121,11 +122,11 @@ class Face:
         """The permission of a route with this scope."""
         return RealmPermission(self.realm, scope, within=self.within)
 
-    async def me(self, call: Call) -> Shown:
+    async def me(self, call: Call) -> UserBody:
         """The caller."""
         member = await load_member(call.identity, account_of(call.caller), call.workspace)
         (shown,) = await self.present(call, [member])
-        return {**shown, **self.own(member)}
+        return {**shown, **self.caller_fields(member)}
 
     async def own_password(self, call: Call, body: Any) -> None:
         """Change one's own password: all sessions end. Raises as `change_own_password`."""
@@ -188,7 +189,7 @@ class Face:
         at, actor = call.workspace, call.caller.subject
         return await change_member(call.identity, account_id, at, changes, actor=actor)
 
-    async def present(self, call: Call, users: Sequence[Any]) -> list[Shown]:
+    async def present(self, call: Call, users: Sequence[Any]) -> list[UserBody]:
         """Users in the form of the clients."""
         ids = [one.account_id for one in users]
         logins = await last_logins(call.gateway.system, ids, workspace=call.workspace)
@@ -201,7 +202,9 @@ class Face:
         own = {self.traits[name]: value for name, value in given.items() if name in self.traits}
         others = {name: value for name, value in before.traits.items() if name not in own}
         stored = {
-            name: YES if value is True else str(value) for name, value in own.items() if value
+            name: YES if value is True else str(value)
+            for name, value in own.items()
+            if value not in (None, False)
         }
         return replace(before, **named, traits=others | stored)
 

@@ -19,14 +19,13 @@ from starlette.routing import Match
 
 from libs.errors import NotFound, Unauthenticated
 from libs.http.auth import public
-from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.http.shapes import ENVELOPE, ErrorRow, ShapedRoute
 from libs.names import comparable
 from services.gateway.accounts.domain.account import LastSuperadmin, PasswordUnfit, WrongPassword
 from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import Realm, scopes_of
 from services.gateway.accounts.handlers.address import AddressTaken
-from services.gateway.administration.api.users import Face, Route, Shown, user_router
+from services.gateway.administration.api.users import Face, Route, UserBody, user_router
 from services.gateway.administration.handlers.member import ActsElsewhere, Member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
@@ -127,7 +126,6 @@ class CrmUserRoute(RealmRoute, ShapedRoute):
     """
 
     realm = Realm.CRM
-    max_body_bytes = SMALL_BODY_BYTES
     shape = replace(
         ENVELOPE.with_rows(
             {
@@ -191,13 +189,13 @@ FACE: Final = Face(
     path="/api/v1/users",
     route_class=CrmUserRoute,
     show=user,
-    own=lambda member: {"scopes": sorted(scopes_of(Realm.CRM, member.role))},
+    caller_fields=lambda member: {"scopes": sorted(scopes_of(Realm.CRM, member.role))},
     fields={"email": "email", "full_name": "name"},
     traits=TRAITS,
     query=options,
     matches=matches,
     routes=(
-        Route("GET /me", Face.me, "me", "The caller, with the scopes of their role."),
+        Route("GET /me", Face.me, "me", "Read the user who is logged in, with scopes."),
         Route(
             *("POST /me/password", Face.own_password, "own_password"),
             "Change one's own password; 422 if the present one is wrong. Everybody logs in again.",
@@ -207,25 +205,25 @@ FACE: Final = Face(
         ),
         Route(
             *("GET /supervisors", Face.page, "supervisors"),
-            "All supervisors, inactive ones too, whose name or address holds `q`.",
-            *(READ, Supervisors, list[Shown]),
+            "List all supervisors, inactive ones too, whose name or address holds `q`.",
+            *(READ, Supervisors, list[UserBody]),
         ),
         Route(
             *("GET ", Face.page, "all_users"),
-            "Everybody, oldest first, as a bare array of at most a thousand.",
-            *(READ, None, list[Shown]),
+            "List all users, oldest first, as a bare array of at most a thousand.",
+            *(READ, None, list[UserBody]),
         ),
         Route(
             *("POST ", Face.create, "create"),
-            "A new user; 422 if another account has the address.",
+            "Create a user; 422 if another account has the address.",
             *(WRITE, NewUser, Any),
             status=201,
         ),
-        Route("GET /{user_id}", Face.one, "one", "A user.", WRITE),
+        Route("GET /{user_id}", Face.one, "one", "Read a user.", WRITE),
         Route(
             *("PATCH /{user_id}", Face.change, "change_user"),
-            "Change what is given; another role, password or `is_active: false` ends their "
-            "sessions.",
+            "Change the given fields of a user; another role, password or `is_active: false` ends "
+            "their sessions.",
             *(WRITE, Change, Any),
         ),
     ),
@@ -237,7 +235,7 @@ logins = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm"],
     dependencies=[Depends(public), SESSIONS],
-    max_body_size=SMALL_BODY_BYTES,
+    route_class=ShapedRoute,
 )
 
 
@@ -245,7 +243,7 @@ logins = APIRouter(
 async def token(
     request: Request, gateway: Gateway, form: Annotated[PasswordForm, Depends()]
 ) -> Response:
-    """An access and a refresh token for an e-mail address and its password."""
+    """Log in with an e-mail address and its password: an access and a refresh token."""
     try:
         return token_answer(
             gateway, await LOGIN.enter(gateway, request, form.username, form.password)

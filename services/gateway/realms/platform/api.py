@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from libs.http.auth import public
+from libs.http.shapes import ShapedRoute
 from services.gateway.accounts.domain.account import MAX_PASSWORD
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.api.login import Logins, token_answer
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
@@ -19,7 +19,7 @@ from services.gateway.sessions.handlers import session
 router = APIRouter(
     prefix="/api/v1/platform",
     tags=["identity"],
-    route_class=SmallBodyRoute,
+    route_class=ShapedRoute,
     dependencies=[Depends(public), SESSIONS],
 )
 

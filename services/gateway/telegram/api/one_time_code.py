@@ -8,15 +8,22 @@ from pydantic import BaseModel, StringConstraints
 from libs.errors import TooMany
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
+from libs.http.shapes import TEXT, ShapedRoute
 from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
-from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.telegram.domain.one_time_code import DeliveryMethod, Expired, Wrong
 from services.gateway.telegram.handlers import one_time_code
 from services.gateway.telegram.handlers.one_time_code import CodeDelivery
 
+
+class CodeRoute(ShapedRoute):
+    """Answers in the shape of the shop's clients."""
+
+    shape = TEXT
+
+
 router = APIRouter(
-    prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[Depends(public)]
+    prefix="/api/auth", tags=["auth"], route_class=CodeRoute, dependencies=[Depends(public)]
 )
 
 Phone = Annotated[str, StringConstraints(pattern=r"^\+7[0-9]{10}$")]

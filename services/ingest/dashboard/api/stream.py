@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Response
 from msgspec.structs import astuple
 from prometheus_client import Gauge
 
-from libs.http.live import Event, EventStream, LiveQuery
+from libs.http.live import STREAM, Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps, Ingest
 from services.ingest.dashboard.api.overview import PROJECTIONS, Overview, present, read_overview
@@ -72,9 +72,7 @@ class LiveDashboard(LiveQuery[Dated]):
         return new[0], carry_over(old[1], new[1])
 
 
-@router.get(
-    "/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}}
-)
+@router.get("/stream", **STREAM)
 async def stream(
     ingest: Ingest,
     reader: Reader,

@@ -8,14 +8,15 @@ from msgspec import to_builtins
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.errors import Refused
-from libs.http.auth import Principal, require
+from libs.eventsourcing.log import Metadata
+from libs.http.auth import require
 from libs.http.manifest import traffic
-from libs.http.metadata import request_metadata
+from libs.http.metadata import metadata_of
 from libs.http.paging import Offset
 from libs.http.shapes import ErrorRow, Scope
 from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
-from services.ingest.context import Deps, Ingest
+from services.ingest.context import Ingest
 from services.ingest.quarantine import read_models as quarantine
 from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import (
@@ -42,7 +43,6 @@ AT_ONCE: Final = 200
 
 UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
 
-Mender = Annotated[Principal, Depends(require("scan:remove"))]
 Chosen = Literal["open", "mended", "dropped", "all"]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -69,7 +69,20 @@ async def path_id(id: str) -> UUID:
     return uuid
 
 
+async def open_commands(
+    ingest: Ingest, metadata: Annotated[Metadata, metadata_of(require("scan:remove"))]
+) -> QuarantineCommands:
+    """The commands that the caller gives now."""
+    return QuarantineCommands(
+        store=ingest.store,
+        metadata=metadata,
+        now=ingest.clock(),
+        not_before=ingest.settings.plausible_from,
+    )
+
+
 Id = Annotated[UUID, Depends(path_id)]
+Commands = Annotated[QuarantineCommands, Depends(open_commands)]
 
 
 @router.get("", dependencies=[fresh("quarantine")])
@@ -109,7 +122,7 @@ async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
 
 @router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
+async def mend(request: Request, commands: Commands, id: Id) -> Response:
     """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
 
     Judged by the rules of scans as of when it was received. 422 says what is still wrong, 409 what
@@ -119,57 +132,42 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
         correction = read_correction(await request.body())
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
-    return await _mend(request, ingest, mender, id, correction)
+    return await _mend(commands, id, correction)
 
 
 @router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
+async def replay(commands: Commands, id: Id) -> Response:
     """Validate the event again as it arrived, after rules or settings have changed."""
-    return await _mend(request, ingest, mender, id, None)
+    return await _mend(commands, id, None)
 
 
 @router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def drop(
-    request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
-) -> Response:
+async def drop(commands: Commands, id: Id, dropping: Dropping) -> Response:
     """Drop the event: it will never be a scan. The reason is stored."""
-    token = await _commands(request, ingest, mender).drop(id, dropping.reason)
+    token = await commands.drop(id, dropping.reason)
     return json_response(presenters.Done(True, "dropped"), {CONSISTENCY: token})
 
 
 @router.post("/replay", dependencies=[UNTIL_VISIBLE])
 @traffic("removal")
-async def replay_many(
-    request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
-) -> Response:
+async def replay_many(ingest: Ingest, commands: Commands, replaying: Replaying) -> Response:
     """Replay open events, up to 200 at a time: repeat with `next` as `after` until it is null.
 
     Safe to repeat: the read model names the open events, the log decides about each.
     """
-    filters = QuarantineFilter(tenant=mender.tenant, code=replaying.code)
-    async with tenant_transaction(ingest.reading, mender.tenant) as connection:
+    filters = QuarantineFilter(tenant=commands.metadata.tenant, code=replaying.code)
+    async with tenant_transaction(ingest.reading, filters.tenant) as connection:
         ids = await quarantine.ids(connection, filters, after=replaying.after, limit=AT_ONCE)
-    results = await _commands(request, ingest, mender).replay_each(ids)
+    results = await commands.replay_each(ids)
     next_page = str(ids[-1]) if len(ids) == AT_ONCE else None
     return json_response(presenters.Replayed(ok=True, next=next_page, **results))
 
 
-async def _mend(
-    request: Request, ingest: Deps, mender: Principal, id: UUID, correction: Correction | None
-) -> Response:
-    done = await _commands(request, ingest, mender).mend(id, correction)
+async def _mend(commands: QuarantineCommands, id: UUID, correction: Correction | None) -> Response:
+    done = await commands.mend(id, correction)
     return json_response(presenters.mended(done), {CONSISTENCY: done.token})
-
-
-def _commands(request: Request, ingest: Deps, mender: Principal) -> QuarantineCommands:
-    return QuarantineCommands(
-        store=ingest.store,
-        metadata=request_metadata(request, mender),
-        now=ingest.clock(),
-        not_before=ingest.settings.plausible_from,
-    )
 
 
 def _row(refused: Refused, scope: Scope) -> ErrorRow:

@@ -8,17 +8,17 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.security.sealed_box import open_sealed
 from libs.security.sealing import SealBroken
 from services.scale_bridge.bridges.adapters.wire import read_catalogue
-from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
+from services.scale_bridge.bridges.domain import Report, ReportStage, context_of
 from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.agent_store import AgentTask
 from services.scale_bridge.driver.domain.document import Document, digest, serialize
-from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST, with_unknown_outcome
-from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
+from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST
+from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
     Performed,
+    doubted,
     failed,
 )
 from services.scale_bridge.transfer.handlers.perform import perform
@@ -39,8 +39,9 @@ def task_handler(tools: AgentTools) -> TaskHandler:
     async def handle(task: AgentTask, reporter: Reporter) -> None:
         listener = _ReportedProgress(reporter)
         performed = await _performed(tools, task, reporter, listener)
-        if task.begun:
-            performed = _as_repeated(performed, task.work)
+        if task.begun and performed.read is None:
+            # Repeated after an interruption: the first attempt may have succeeded.
+            performed = doubted(performed, task.work.kind)
         await _report_end(performed, reporter, listener.attempt)
 
     return handle
@@ -83,28 +84,13 @@ async def _catalogue(reporter: Reporter, md5: str | None) -> Document | None:
     return None if packed is None else await asyncio.to_thread(read_catalogue, packed)
 
 
-def _as_repeated(performed: Performed, work: Work) -> Performed:
-    """The result of a task that was interrupted and repeated.
-
-    If the repetition failed, the outcome is unknown: the first attempt may have succeeded.
-    """
-    if performed.outcome is not Outcome.FAILED or work.kind not in SENDS or performed.read:
-        return performed
-    return replace(
-        performed,
-        outcome=Outcome.UNKNOWN,
-        detail=with_unknown_outcome(performed.detail),
-        doubtful=True,
-    )
-
-
 async def _report_end(performed: Performed, reporter: Reporter, attempt: int) -> None:
     read, content = performed.read, None
     if read is not None:
         await reporter.completed()
         content = await asyncio.to_thread(serialize, read.document)
     report = Report(
-        stage=Stage.ENDED,
+        stage=ReportStage.ENDED,
         attempt=attempt,
         outcome=performed.outcome,
         code=performed.code,
@@ -127,8 +113,10 @@ class _ReportedProgress:
 
     async def begun(self, attempt: int) -> None:
         self.attempt = attempt
-        await self._reporter.report(Report(stage=Stage.BEGAN, attempt=attempt))
+        await self._reporter.report(Report(stage=ReportStage.BEGAN, attempt=attempt))
 
     async def applied(self, items: int) -> None:
         await self._reporter.completed()
-        await self._reporter.report(Report(stage=Stage.APPLIED, attempt=self.attempt, items=items))
+        await self._reporter.report(
+            Report(stage=ReportStage.APPLIED, attempt=self.attempt, items=items)
+        )

@@ -14,7 +14,7 @@ import structlog
 
 from libs.errors import NotFound
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
-from services.scale_bridge.bridges.domain import Report, Stage
+from services.scale_bridge.bridges.domain import Report, ReportStage
 from services.scale_bridge.bridges.stores import agent_assignments
 from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
@@ -35,14 +35,17 @@ from services.scale_bridge.operations.domain import (
 from services.scale_bridge.operations.handlers import completion, operation
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import (
     UNKNOWN_OUTCOME,
     UNKNOWN_OUTCOME_TEXT,
-    with_unknown_outcome,
 )
-from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
-from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome
+from services.scale_bridge.transfer.handlers.device_task import (
+    DeviceTask,
+    Performed,
+    doubted,
+    failed_by,
+)
 
 OUTCOMES: Final = frozenset(Outcome)
 CODE: Final = re.compile(r"[A-Za-z]{0,40}")
@@ -93,12 +96,12 @@ async def _apply(
     bridge_id: UUID,
 ) -> JobContext | None:
     match report.stage:
-        case Stage.BEGAN:
+        case ReportStage.BEGAN:
             if state.attempts < row.attempts + report.attempt:
                 await completion.on_started(context, loaded, holder_of(bridge_id))
-        case Stage.APPLIED:
+        case ReportStage.APPLIED:
             await completion.on_applied(context, loaded, report.items or 0)
-        case Stage.ENDED:
+        case ReportStage.ENDED:
             strictness = await _strictness(context, loaded)
             performed = await _performed(row, report, content, strictness)
             return await completion.on_finished(context, loaded, performed)
@@ -163,10 +166,7 @@ async def _performed(
         read = None if content is None else await asyncio.to_thread(_read, content, strictness)
     except BadCatalogue as fault:
         # An agent of another version accepted the catalogue: its result cannot be trusted.
-        sends = row.kind in SENDS
-        bad = failed_by(fault, doubtful=sends)
-        unknown = replace(bad, outcome=Outcome.UNKNOWN, detail=with_unknown_outcome(bad.detail))
-        return unknown if sends else bad
+        return doubted(failed_by(fault), row.kind)
     performed = Performed(
         outcome=Outcome(report.outcome),
         code=report.code,

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from services.scale_bridge.bridges.adapters.wire import compressed
-from services.scale_bridge.bridges.domain import Progress, Report, Stage
+from services.scale_bridge.bridges.domain import Progress, Report, ReportStage
 from services.scale_bridge.bridges.stores.agent_store import AgentStore, AgentTask
 from services.scale_bridge.transfer.domain.failure_texts import (
     INTERRUPTED,
@@ -17,7 +17,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     PROGRAM_FAULT,
     sentence,
 )
-from services.scale_bridge.transfer.domain.kinds import SENDS
+from services.scale_bridge.transfer.domain.kinds import Outcome, broken_off
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ class Runner:
                     await self.handle(task, reporter)
                 except Exception:
                     log.exception("operation failed", kind=work.kind)
-                    await reporter.ended(_aborted(task))
+                    await reporter.ended(_ended(broken_off(work.kind), PROGRAM_FAULT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +162,15 @@ class Reporter:
 
 def _expired(task: AgentTask) -> Report:
     if not task.begun:
-        return _ended("failed", NOT_BEGUN)
-    return _ended("unknown" if task.work.kind in SENDS else "failed", INTERRUPTED)
+        return _ended(Outcome.FAILED, NOT_BEGUN)
+    return _ended(broken_off(task.work.kind), INTERRUPTED)
 
 
-def _aborted(task: AgentTask) -> Report:
-    return _ended("unknown" if task.work.kind in SENDS else "failed", PROGRAM_FAULT)
-
-
-def _ended(outcome: str, code: str) -> Report:
+def _ended(outcome: Outcome, code: str) -> Report:
     return Report(
-        stage=Stage.ENDED, attempt=0, outcome=outcome, code=code, detail=sentence(code, outcome)
+        stage=ReportStage.ENDED,
+        attempt=0,
+        outcome=outcome,
+        code=code,
+        detail=sentence(code, outcome),
     )

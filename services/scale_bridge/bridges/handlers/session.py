@@ -25,8 +25,8 @@ from services.scale_bridge.bridges.domain import (
     Progress,
     Ready,
     Reported,
+    ReportStage,
     Settled,
-    Stage,
     Work,
     WorkStored,
     context_of,
@@ -125,7 +125,7 @@ class AgentSession:
             )
             if following is not None:
                 await self._assign(following, attempts)
-        if report.stage is Stage.ENDED:
+        if report.stage is ReportStage.ENDED:
             await agent_assignments.remove(
                 self.context.system, self.tenant, self.bridge_id, [task_id]
             )

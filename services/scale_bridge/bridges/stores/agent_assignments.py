@@ -43,7 +43,8 @@ DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentAssignment:
-    """A task as it was sent. `content` and `revision` are of the desired catalogue.
+    """A task as it was sent, in the order of the columns. `content` and `revision` are of the
+    desired catalogue.
 
     `attempts` is how often its operation had begun before.
     """

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.scale_bridge.bridges.domain import Report, Reported, Stage, Work
+from services.scale_bridge.bridges.domain import Report, Reported, ReportStage, Work
 
 REMEMBERED_SECONDS: Final = 30 * 86_400.0
 
@@ -207,7 +207,7 @@ def _report(
     contents: Mapping[str, bytes],
     now: float,
 ) -> bool:
-    ended_at = now if report.stage is Stage.ENDED else None
+    ended_at = now if report.stage is ReportStage.ENDED else None
     changed = db.execute(
         "UPDATE operation SET ended_at = ?1, work = iif(?1 IS NULL, work, NULL),"
         " reports = reports + 1 WHERE id = ?2 AND ended_at IS NULL RETURNING reports",

@@ -31,7 +31,7 @@ from contracts.scale_bridge import (
 )
 from services.scale_bridge.catalogue.domain.difference import MESSAGES, has_id
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, TakenPrice
+from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, TakenPrice, taken_price
 from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
@@ -303,8 +303,7 @@ def _with_price(
     if isinstance(event, PriceOverridden):
         known = taken.get(event.plu)
         return taken if known is None else {**taken, event.plu: replace(known, overridden=True)}
-    names = ("price_id", "article", "price", "valid_at", "announced_at", "revision")
-    return {**taken, event.plu: TakenPrice(**{name: getattr(event, name) for name in names})}
+    return {**taken, event.plu: taken_price(event, event.revision)}
 
 
 def _with_plu(taken: Mapping[str, TakenPrice], event: ProductEdited) -> Mapping[str, TakenPrice]:

@@ -1,11 +1,9 @@
 """The decisions on a catalogue: which events a command makes."""
 
-from collections.abc import Mapping
 from typing import Final, assert_never
 
 from contracts.scale_bridge import CatalogueReverted, DatesRefreshed, ScaleBridgeEvent
 from libs.errors import NotFound, Refused
-from libs.eventsourcing.decider import Decider
 from services.scale_bridge.catalogue.domain.catalogue import (
     DATES,
     Catalogue,
@@ -20,7 +18,6 @@ from services.scale_bridge.catalogue.domain.catalogue import (
     SetMessage,
     TakeFetched,
     TakePrice,
-    evolve,
 )
 from services.scale_bridge.catalogue.domain.catalogue_sync import synchronize
 from services.scale_bridge.catalogue.domain.dates import refreshed
@@ -126,15 +123,3 @@ def _revert(catalogue: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
             reverted_at=command.now,
         )
     ]
-
-
-def catalogue_with(
-    contents: Mapping[str, Document], initial: Catalogue = EMPTY
-) -> Decider[Catalogue, CatalogueCommand, ScaleBridgeEvent]:
-    """The aggregate, with the documents that its events name by MD5."""
-    return Decider(
-        category=CATEGORY,
-        initial=initial,
-        decide=decide,
-        evolve=lambda catalogue, event: evolve(catalogue, event, contents),
-    )

@@ -34,8 +34,3 @@ def displayed_by_plu(document: Mapping[str, Any]) -> Mapping[str, DisplayedField
         for product in products(document)
         if not is_deleted(product)
     }
-
-
-def with_fields(displayed: DisplayedFields, fields: Mapping[str, Any]) -> DisplayedFields:
-    """The displayed fields after an edit; None or an empty text removes a field."""
-    return displayed_fields({**displayed, **fields})

@@ -20,7 +20,12 @@ from services.scale_bridge.catalogue.domain.catalogue import (
     plu_after,
 )
 from services.scale_bridge.catalogue.domain.edits import edit_product
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, TakenPrice, is_due
+from services.scale_bridge.catalogue.domain.shop_price import (
+    ShopPrice,
+    TakenPrice,
+    is_due,
+    taken_price,
+)
 from services.scale_bridge.driver.domain.document import (
     Document,
     is_deleted,
@@ -60,7 +65,7 @@ def take_price(catalogue: Catalogue, command: TakePrice) -> list[ScaleBridgeEven
         limits=command.limits,
     )
     edits = edit_product(catalogue, edit)
-    taken = _taken_from(price, catalogue.revision + len(edits))
+    taken = taken_price(price, catalogue.revision + len(edits))
     return [*edits, _price_taken(command.device_id, command.plu, taken, bool(edits), command.now)]
 
 
@@ -68,7 +73,7 @@ def _overridden_at_once(
     catalogue: Catalogue, command: TakePrice, price: Any
 ) -> Iterator[ScaleBridgeEvent]:
     """A price that arrives after a person has set another one is taken and overridden."""
-    taken = _taken_from(command.price, catalogue.revision)
+    taken = taken_price(command.price, catalogue.revision)
     yield _price_taken(command.device_id, command.plu, taken, False, command.now)
     yield PriceOverridden(
         price_id=taken.price_id,
@@ -92,11 +97,6 @@ def due_prices(
             continue
         if is_due(catalogue.taken.get(plu), price, item.get("price")):
             yield plu, price
-
-
-def has_unsent_price(catalogue: Catalogue) -> bool:
-    """Whether a price of the shop is in the catalogue, and not confirmed on the scale."""
-    return catalogue.valid and any(is_unsent(catalogue, plu) for plu in catalogue.taken)
 
 
 def is_unsent(catalogue: Catalogue, plu: str) -> bool:
@@ -153,7 +153,9 @@ def _overrides(
             continue
         if taken.overridden:
             # Back to the shop's price.
-            yield _price_taken(device_id, plu, _taken_again(taken, revision), False, now)
+            yield _price_taken(
+                device_id, plu, replace(taken, revision=revision, overridden=False), False, now
+            )
             continue
         yield PriceOverridden(
             price_id=taken.price_id,
@@ -170,21 +172,6 @@ def _overrides(
 def _prices(document: Document) -> Mapping[str, Any]:
     alive = (item for item in products(document) if not is_deleted(item))
     return {plu: item.get("price") for item in alive if (plu := plu_of(item))}
-
-
-def _taken_from(price: ShopPrice, revision: int) -> TakenPrice:
-    return TakenPrice(
-        price_id=price.price_id,
-        article=price.article,
-        price=price.price,
-        valid_at=price.valid_at,
-        announced_at=price.announced_at,
-        revision=revision,
-    )
-
-
-def _taken_again(taken: TakenPrice, revision: int) -> TakenPrice:
-    return replace(taken, revision=revision, overridden=False)
 
 
 def _price_taken(

@@ -1,11 +1,12 @@
 """A price announced by the shop, as scales write it, and the one that a product has taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from contracts.scale_bridge import PriceTaken
 from contracts.shop import PriceChanged
 from libs.currency import minor_unit_digits
 
@@ -14,19 +15,14 @@ Rank: TypeAlias = tuple[datetime, datetime, UUID]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShopPrice:
-    """A price as scales write it, valid from `valid_at` on.
-
-    `trace` is the correlation id of all events it causes.
-    """
+class Price:
+    """A price of an article as scales write it, in major units, valid from `valid_at` on."""
 
     price_id: UUID
     article: int
     price: float
     valid_at: datetime
-    announced_by: str
     announced_at: datetime
-    trace: str
 
     @property
     def rank(self) -> Rank:
@@ -35,24 +31,28 @@ class ShopPrice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TakenPrice:
+class ShopPrice(Price):
+    """A price that the shop announced; `trace` is the correlation id of all events it causes."""
+
+    announced_by: str
+    trace: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakenPrice(Price):
     """The last price of the shop that a product has taken, in `revision` of the catalogue.
 
     `overridden` after a person has set another one.
     """
 
-    price_id: UUID
-    article: int
-    price: float
-    valid_at: datetime
-    announced_at: datetime
     revision: int
     overridden: bool = False
 
-    @property
-    def rank(self) -> Rank:
-        """Its rank among the prices of the article; the highest applies."""
-        return self.valid_at, self.announced_at, self.price_id
+
+def taken_price(source: Price | PriceTaken, revision: int) -> TakenPrice:
+    """The price as it is taken in a revision."""
+    values = {field.name: getattr(source, field.name) for field in fields(Price)}
+    return TakenPrice(**values, revision=revision)
 
 
 def is_due(taken: TakenPrice | None, price: ShopPrice, stored: object) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -22,10 +22,12 @@ from services.scale_bridge.context import (
     Writer,
     own_device,
 )
+from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.domain.verification import days_left
-from services.scale_bridge.devices.handlers import profile as handler
+from services.scale_bridge.devices.handlers import device as handler
 
 router = APIRouter(tags=["profile"])
+strictness_router = APIRouter(tags=["strictness"])
 
 Word = Annotated[str, Field(max_length=120, pattern=r"^[^\x00]*$")]
 
@@ -83,6 +85,23 @@ class Problems(BaseModel):
     problems: list[Found]
 
 
+class StrictnessSet(BaseModel):
+    """The rules to relax; all others apply. The reason is for the audit."""
+
+    relaxed: Annotated[list[str], Field(max_length=len(RULES))]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+
+
+class Strictness(BaseModel):
+    """All rules, the relaxed ones, and author, time and reason of the last change; null if none."""
+
+    rules: dict[str, bool]
+    relaxed: list[str]
+    reason: str
+    set_by: str | None
+    set_at: datetime | None
+
+
 @router.get("/models")
 async def models(_: Reader) -> list[Model]:
     """The models and their limits, which are checked by edits."""
@@ -125,6 +144,25 @@ async def find_problems(
     return Problems(revision=stored.revision, model=model, count=len(found), problems=listed)
 
 
+@strictness_router.get("/devices/{device_id}/strictness", name="read")
+async def read_strictness(scales: Scales, caller: Reader, device_id: int) -> Strictness:
+    """The rules for catalogues that are fetched from the scale."""
+    loaded = await own_device(scales, caller, device_id)
+    return _present_overrides(loaded.device.overrides)
+
+
+@strictness_router.put(
+    "/devices/{device_id}/strictness", name="put", dependencies=[DEVICES_VISIBLE]
+)
+async def put_strictness(
+    scales: Scales, caller: Writer, metadata: Authored, device_id: int, body: StrictnessSet
+) -> Strictness:
+    """Relax exactly these rules, from the next operation on."""
+    loaded = await own_device(scales, caller, device_id)
+    saved = await handler.relax(scales, loaded, body.relaxed, body.reason, metadata)
+    return _present_overrides(saved.loaded.device.overrides)
+
+
 def _fields(body: ProfileSet) -> Mapping[str, Any]:
     fields = body.model_dump(exclude_unset=True)
     return {
@@ -137,3 +175,13 @@ def _present(scales: ApiContext, profile: DeviceProfile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
     days = days_left(profile.next_verification, today)
     return Described(**asdict(profile), verification_days=days)
+
+
+def _present_overrides(overrides: ValidationOverrides) -> Strictness:
+    return Strictness(
+        rules={name: name not in overrides.relaxed for name in RULES},
+        relaxed=[name for name in RULES if name in overrides.relaxed],
+        reason=overrides.reason,
+        set_by=overrides.set_by,
+        set_at=overrides.set_at,
+    )

@@ -4,9 +4,10 @@ Validation overrides and reminders of the verification are on the same stream. T
 `validation_overrides` and `verification` decide on them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID, uuid5
 
 from contracts.scale_bridge import (
@@ -95,10 +96,10 @@ class Remove:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetProfile:
-    """Replace the profile."""
+    """Set these fields of the profile, by name."""
 
     device_id: DeviceId
-    profile: DeviceProfile
+    fields: Mapping[str, Any]
     profiled_by: str
     now: datetime
 
@@ -167,7 +168,7 @@ def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
 
 
 def _profiled(profile: DeviceProfile, command: SetProfile) -> list[ScaleBridgeEvent]:
-    new = command.profile
+    new = replace(profile, **command.fields)
     if new.model not in MODELS:
         raise ModelUnknown
     if new == profile:

@@ -1,11 +1,12 @@
-"""Commands on devices: register, change, remove.
+"""Commands on devices: register, change, remove, describe, relax.
 
 Names are unique per owner (§1.3). A name is reserved before the event that uses it. If its holder
 does not use it, because a command failed or the device was renamed, it may be taken over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final, TypeAlias
 from uuid import UUID, uuid5
 
@@ -27,10 +28,12 @@ from services.scale_bridge.devices.domain.device import (
     DeviceUnknown,
     Register,
     Remove,
+    SetProfile,
     details_of,
     device_id_of,
     moves,
 )
+from services.scale_bridge.devices.domain.validation_overrides import SetStrictness
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.driver.domain.password import checked
@@ -160,6 +163,47 @@ async def remove(context: Context, loaded: LoadedDevice, metadata: Metadata) -> 
         await stores.release_name(context.system, metadata.tenant, owner, name, loaded.device_id)
     await catalogue_snapshots.delete(context.system, metadata.tenant, loaded.device_id)
     return done.token
+
+
+async def describe(
+    context: Context, loaded: LoadedDevice, given: Mapping[str, Any], metadata: Metadata
+) -> Saved:
+    """Set these fields of the profile; concurrent changes of other fields are preserved.
+
+    Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
+    """
+    command = SetProfile(
+        device_id=loaded.device_id,
+        fields=given,
+        profiled_by=metadata.actor or "",
+        now=context.clock(),
+    )
+    return await _execute(context, loaded, command, metadata)
+
+
+async def relax(
+    context: Context, loaded: LoadedDevice, rules: Collection[str], reason: str, metadata: Metadata
+) -> Saved:
+    """Relax exactly these rules. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
+    command = SetStrictness(
+        device_id=loaded.device_id,
+        relaxed=rules,
+        reason=reason,
+        set_by=metadata.actor or "",
+        now=context.clock(),
+    )
+    return await _execute(context, loaded, command, metadata)
+
+
+async def _execute(
+    context: Context, loaded: LoadedDevice, command: SetProfile | SetStrictness, metadata: Metadata
+) -> Saved:
+    try:
+        done = await execute(context.store, DEVICE, loaded.device_id, command, metadata=metadata)
+    except VersionConflict:
+        raise Unavailable("device") from None
+    after = reduce(DEVICE.evolve, done.events, loaded.device)
+    return Saved(LoadedDevice(loaded.device_id, after, done.version), done.token)
 
 
 async def _details_after(

@@ -16,8 +16,8 @@ from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
-from services.scale_bridge.devices.read_models import profile
-from services.scale_bridge.devices.read_models.profile import Due
+from services.scale_bridge.devices.read_models import device
+from services.scale_bridge.devices.read_models.device import Due
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ async def announce_due(context: Context, now: datetime) -> int:
     """Announce due reminders; returns their number. A failure is logged and stops no other."""
     today = now.astimezone(context.settings.zone).date()
     async with acquire(context.system) as connection:
-        reminders = await profile.due(connection, today, limit=AT_ONCE)
+        reminders = await device.due(connection, today, limit=AT_ONCE)
     announced = 0
     for due in reminders:
         command = Remind(device_id=due.device_id, due_on=due.due_on, today=today, now=now)

@@ -1,10 +1,11 @@
-"""Which devices does an owner have, at which address, and is the stored catalogue confirmed?
+"""Which devices are there, is the stored catalogue of each confirmed, and its verification due?
 
 Of catalogues, only the revision numbers are projected (R19).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +33,9 @@ from contracts.scale_bridge import (
     CatalogueReverted,
     DatesRefreshed,
     DeviceChanged,
+    DeviceDetails,
+    DeviceId,
+    DeviceProfile,
     DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
@@ -44,6 +48,7 @@ from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.upsert import Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
+from services.scale_bridge.devices.domain.verification import DAYS, EARLIEST
 
 DEVICE: Final = Table(
     "device",
@@ -78,13 +83,21 @@ DEVICE: Final = Table(
 from the catalogue's stream, the columns from `profile_version` on from the last events of these
 kinds: other events on the device's stream do not change them."""
 
-_DETAILS: Final = ("number", "owner", "name", "description", "ip", "port", "protocol", "bridge")
+
+def _columns_of(value: type[DeviceDetails | DeviceProfile]) -> list[str]:
+    """The columns that have the name of a field of a nested value."""
+    return [field.name for field in fields(value) if field.name in DEVICE.c]
+
 
 UNCHANGED: Final = -1
 """A `confirmed` that leaves the column unchanged."""
 
+_DETAILS: Final = ("number", "owner", *_columns_of(DeviceDetails))
 SAVE: Final = upsert(
-    DEVICE, "version", *_DETAILS, "removed", newer="version", coalesce=_DETAILS[:-1]
+    DEVICE,
+    *("version", *_DETAILS, "removed"),
+    newer="version",
+    coalesce=[name for name in _DETAILS if name != "bridge"],
 )
 SAVE_CATALOGUE: Final = upsert(
     DEVICE,
@@ -96,8 +109,7 @@ SAVE_CATALOGUE: Final = upsert(
 )
 SAVE_PROFILE: Final = upsert(
     DEVICE,
-    *("profile_version", "shop", "shop_group", "price_list", "model", "serial_number"),
-    "next_verification",
+    *("profile_version", "shop_group", *_columns_of(DeviceProfile)),
     newer="profile_version",
 )
 SAVE_REMINDER: Final = upsert(
@@ -124,15 +136,14 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 def _change(envelope: Envelope[ScaleBridgeEvent]) -> tuple[Upsert, dict[str, Any]] | None:
     event: Any = envelope.event
     match event:
-        case DeviceRegistered() | DeviceChanged():
-            first = {name: getattr(event, name, None) for name in ("number", "owner")}
-            row = {**asdict(event.details), **first, "removed": False}
-            statement, version = SAVE, "version"
+        case DeviceRegistered(details=details) | DeviceChanged(details=details):
+            row = {name: getattr(event, name, None) for name in ("number", "owner")}
+            statement, version, row = SAVE, "version", {**row, **asdict(details), "removed": False}
         case DeviceRemoved():
             statement, version, row = SAVE, "version", {"removed": True}
         case DeviceProfiled():
-            statement, version = SAVE_PROFILE, "profile_version"
             row = {**asdict(event.profile), "shop_group": event.profile.group}
+            statement, version = SAVE_PROFILE, "profile_version"
         case VerificationDue():
             statement, version = SAVE_REMINDER, "reminded_version"
             row = {"reminded_of": event.due_on, "reminded_days": event.days}
@@ -191,3 +202,30 @@ async def every(connection: Any) -> Sequence[tuple[str, UUID]]:
     """Tenant and id of every device the connection may see."""
     rows = await query.fetch(connection, _EVERY)
     return [(row["tenant"], UUID(str(row["device_id"]))) for row in rows]
+
+
+DUE: Final = """
+SELECT tenant, device_id, next_verification AS due_on FROM device
+WHERE next_verification <= $1 AND NOT removed AND number IS NOT NULL
+    AND (reminded_of IS DISTINCT FROM next_verification
+        OR reminded_days > (SELECT min(days) FROM unnest($2::int[]) AS each (days)
+            WHERE days >= next_verification - $3::date))
+ORDER BY next_verification, device_id LIMIT $4
+"""
+"""A device is due if the nearest reminder of its verification was not announced."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """A device whose verification is due on a day."""
+
+    tenant: str
+    device_id: DeviceId
+    due_on: date
+
+
+async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
+    """The devices with a due reminder, of all tenants that the connection can read."""
+    until = today + timedelta(days=EARLIEST)
+    rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
+    return [query.row_as(Due, row) for row in rows]

@@ -18,7 +18,7 @@ import structlog
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.operation import Call, Exchange
-from services.scale_bridge.driver.adapters.replies import Progress
+from services.scale_bridge.driver.adapters.replies import ProgressCallback
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import Overloaded, ScaleFault, Timeout
 
@@ -39,14 +39,14 @@ class Driver:
         self._free = asyncio.Semaphore(connections)
         self._limits = limits
         self._running: set[Deadline] = set()
-        self._progress: Progress | None = None
+        self._progress: ProgressCallback | None = None
 
     @property
     def busy(self) -> int:
         """How many operations hold a thread."""
         return len(self._running)
 
-    def with_progress(self, progress: Progress) -> Self:
+    def with_progress(self, progress: ProgressCallback) -> Self:
         """The same driver, threads and limits included, which reports the bytes transferred."""
         driver = copy.copy(self)
         driver._progress = progress
@@ -136,7 +136,7 @@ async def open_driver(
         await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
 
-def _on_this_loop(progress: Progress | None) -> Progress | None:
+def _on_this_loop(progress: ProgressCallback | None) -> ProgressCallback | None:
     """The same listener, called on this event loop and not in the thread of the transfer."""
     if progress is None:
         return None

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
-from services.scale_bridge.driver.adapters.replies import Conversation, Progress
+from services.scale_bridge.driver.adapters.replies import Conversation, ProgressCallback
 from services.scale_bridge.driver.adapters.safe_driver import SafeScales, fault_of
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain.address import Endpoint
@@ -73,7 +73,7 @@ class Call:
     password: str
     limits: Limits
     deadline: Deadline
-    progress: Progress | None = None
+    progress: ProgressCallback | None = None
 
 
 Exchange: TypeAlias = Callable[[Call], Result]

@@ -27,7 +27,7 @@ from services.scale_bridge.driver.domain.wire import (
     Step,
 )
 
-Progress: TypeAlias = Callable[[int, int | None], None]
+ProgressCallback: TypeAlias = Callable[[int, int | None], None]
 """Receives the bytes transferred, and the total if it is known. Called in any thread."""
 
 _HASH_REPLY: Final = 22
@@ -47,7 +47,7 @@ class Conversation:
 
     strictness: Strictness = STRICT
     total: int | None = None
-    progress: Progress | None = None
+    progress: ProgressCallback | None = None
     request: Request | None = None
     working: bool = False
     poll_again: bool = False

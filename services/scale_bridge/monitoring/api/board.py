@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 
 from libs.errors import Unavailable
 from libs.http.auth import Principal
-from libs.http.live import Event, EventStream, LiveQuery
+from libs.http.live import STREAM, Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import JSON, ApiContext, Reader, Scales
 from services.scale_bridge.devices.domain.verification import days_left
@@ -164,11 +164,7 @@ async def board(scales: Scales, caller: Reader, located: Located) -> Response:
     return Response(body, media_type=JSON)
 
 
-@router.get(
-    "/devices/board/stream",
-    response_class=Response,
-    responses={200: {"content": {"text/event-stream": {}}}},
-)
+@router.get("/devices/board/stream", **STREAM)
 async def stream(scales: Scales, caller: Reader, located: Located) -> Response:
     """The board as a stream: an event `board` with all scales, then `scales` (changed) and `gone`.
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_SHOWN, NOT_TRIED, DeviceFacts, Ended
-from services.scale_bridge.transfer.domain.kinds import ADOPTS, SENDS
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, SENDS, SUCCEEDED
 
 LIST: Final = f"""
 SELECT device.device_id, device.number, device.name, device.owner, device.bridge,
@@ -32,7 +32,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT ended_at FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND outcome IN ('done', 'verified')
+        AND ended_at IS NOT NULL AND outcome IN ({query.listed_texts(SUCCEEDED)})
     ORDER BY ended_at DESC LIMIT 1
 ) AS exchange ON true
 LEFT JOIN LATERAL (

@@ -29,7 +29,7 @@ from libs.postgres import query
 from libs.postgres.upsert import insert_missing, upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
-from services.scale_bridge.transfer.domain.kinds import READS
+from services.scale_bridge.transfer.domain.kinds import READS, Outcome
 
 DISPLAYED: Final = Table(
     "shown",
@@ -240,11 +240,11 @@ def _reading(envelope: Envelope[ScaleBridgeEvent]) -> _ReadingRow | None:
 
 def _reading_kind(ended: OperationEnded) -> str | None:
     """Whether an operation read or wrote the scale as a whole."""
-    verified = ended.outcome == "verified" or ended.code == NOT_SHOWN
-    if verified or (ended.outcome == "done" and ended.kind in READS):
+    verified = ended.outcome == Outcome.VERIFIED or ended.code == NOT_SHOWN
+    if verified or (ended.outcome == Outcome.DONE and ended.kind in READS):
         return READ
     # An upload with an unknown outcome may have been imported.
-    return WRITTEN if ended.outcome == "unknown" else None
+    return WRITTEN if ended.outcome == Outcome.UNKNOWN else None
 
 
 ScaleKey: TypeAlias = tuple[str, UUID]

@@ -31,22 +31,21 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.document import Document
-from services.scale_bridge.operations.domain import BY_RECOVERY
+from services.scale_bridge.operations.domain import BY_RECOVERY, Apply, Begin, Result
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import end, failure, mark_unverified
 from services.scale_bridge.operations.handlers.job_context import JobContext, build
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores import last_readback
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import Apply, Begin, Outcome, Result
 from services.scale_bridge.transfer.domain.failure_texts import EDITED_MEANWHILE, MOVED, NOT_SHOWN
-from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SENDS, Kind
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Kind, Outcome
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
 async def on_started(context: Context, loaded: JobContext, holder: str) -> None:
     """Record that an attempt begins. Raises OperationOver."""
-    sends = loaded.device_task.kind in SENDS
+    sends = loaded.device_task.kind.spec.sends
     revision = loaded.catalogue.revision if sends else None
     command = Begin(holder=holder, revision=revision, now=context.clock())
     await operation.advance(context, loaded.job.operation_id, command, loaded.metadata)
@@ -78,9 +77,9 @@ async def on_finished(
             await end(context, loaded.job, loaded.queued.asked_by, failure(error.code))
             return None
         loaded, performed = await _compared_again(context, loaded, performed, performed.read)
-    if _is_good(performed) and loaded.is_first_half:
+    if performed.outcome in SUCCEEDED and loaded.is_first_half:
         return await build(context, loaded.job, loaded.queued)
-    if loaded.device_task.kind not in ADOPTS:
+    if not loaded.device_task.kind.spec.adopts:
         await _confirm_or_doubt(context, loaded, performed, read_md5)
     result = await _result(context, loaded, performed, read_md5)
     await end(context, loaded.job, loaded.queued.asked_by, result)
@@ -100,7 +99,7 @@ async def _record_read(context: Context, loaded: JobContext, read: Fetched) -> s
     # The read-back first: it is true even if the catalogue cannot be adopted.
     address = f"{loaded.device_task.address}:{loaded.device_task.port}"
     await record_readback(context, job, read.document, loaded.metadata, address=address)
-    if loaded.device_task.kind in ADOPTS:
+    if loaded.device_task.kind.spec.adopts:
         await _adopt(context, loaded, read, md5)
     return md5
 
@@ -144,7 +143,7 @@ async def _confirm_or_doubt(
     context: Context, loaded: JobContext, performed: Performed, read_md5: str | None
 ) -> None:
     """Record whether the scale holds the revision of the task, as far as is known (R8)."""
-    if _is_good(performed) and loaded.content is not None:
+    if performed.outcome in SUCCEEDED and loaded.content is not None:
         overtaken = await _is_overtaken(context, loaded)
         command = Confirm(
             device_id=loaded.job.device_id,
@@ -158,7 +157,7 @@ async def _confirm_or_doubt(
             # The device may have been removed.
             with suppress(NotFound):
                 await operation.enqueue(context, _upload_after(loaded))
-    elif performed.doubtful or (read_md5 is not None and not _is_good(performed)):
+    elif performed.doubtful or (read_md5 is not None and performed.outcome not in SUCCEEDED):
         await mark_unverified(context, loaded.job, loaded.metadata, read_md5)
 
 
@@ -170,7 +169,8 @@ async def _compared_again(
     The catalogue may have changed, or have been sent, since the task was built. The scale is right
     if it shows the present revision or the one it confirmed last.
     """
-    if loaded.device_task.kind not in COMPARES - SENDS or performed.code != NOT_SHOWN:
+    spec = loaded.device_task.kind.spec
+    if not spec.compares or spec.sends or performed.code != NOT_SHOWN:
         return loaded, performed
     job = loaded.job
     copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
@@ -194,7 +194,7 @@ async def _compared_again(
 
 async def _is_overtaken(context: Context, loaded: JobContext) -> bool:
     """Whether a later revision was sent to the scale before the one of this task."""
-    if loaded.device_task.kind not in SENDS:
+    if not loaded.device_task.kind.spec.sends:
         return False
     tenant, device_id = loaded.job.tenant, loaded.job.device_id
     revision = loaded.catalogue.revision
@@ -218,10 +218,6 @@ def _upload_after(loaded: JobContext) -> OperationRequest:
     )
 
 
-def _is_good(performed: Performed) -> bool:
-    return performed.outcome in (Outcome.DONE, Outcome.VERIFIED)
-
-
 async def _result(
     context: Context, loaded: JobContext, performed: Performed, read_md5: str | None
 ) -> Result:
@@ -232,7 +228,7 @@ async def _result(
         result=performed.result,
         items=performed.items,
     )
-    if loaded.device_task.kind in ADOPTS and read_md5 is not None:
+    if loaded.device_task.kind.spec.adopts and read_md5 is not None:
         now = await catalogue.load(context, loaded.job.tenant, loaded.job.device_id)
         # Not the present revision: prices and repeated edits come after what was read.
         held = now.catalogue.confirmed if now.catalogue.on_scale == read_md5 else 0

@@ -8,12 +8,11 @@ from libs.eventsourcing.log import Metadata
 from services.scale_bridge.catalogue.domain.catalogue import Confirm, RevokeConfirmation
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.domain import Operation, expired_result, queued_of
+from services.scale_bridge.operations.domain import Operation, Result, expired_result, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import Outcome, Result
 from services.scale_bridge.transfer.domain.failure_texts import sentence
-from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Outcome
 
 log = structlog.get_logger(__name__)
 

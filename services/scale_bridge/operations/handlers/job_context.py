@@ -162,9 +162,7 @@ async def _with_new_dates(context: Context, job: Job, queued: OperationQueued) -
 
     Dates that people set since the operation was queued stay.
     """
-    zone = await context.hooks.schedule_zone(
-        context.store, context.system, job.tenant, job.device_id
-    )
+    zone = await context.hooks.schedule_zone(context, job.tenant, job.device_id)
     now, since = (
         context.clock().astimezone(zone or context.settings.zone),
         queued.catalogue_revision,

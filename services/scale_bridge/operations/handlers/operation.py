@@ -18,9 +18,17 @@ from libs.eventsourcing.store import new_event_id
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
-from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
+from services.scale_bridge.operations.domain import (
+    OPERATION,
+    Apply,
+    Begin,
+    End,
+    Operation,
+    OperationUnknown,
+    Queue,
+    Result,
+)
 from services.scale_bridge.operations.stores.work import Job, WorkQueue
-from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Queue, Result
 from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
 _ENDED: Final = "ended"

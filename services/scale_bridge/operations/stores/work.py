@@ -47,7 +47,6 @@ FROM work WHERE bridge IS NOT DISTINCT FROM $1
 """
 REMOVE: Final = "DELETE FROM work WHERE tenant = $1 AND operation_id = $2"
 OF_DEVICE: Final = "SELECT operation_id FROM work WHERE tenant = $1 AND device_id = $2"
-COUNT: Final = "SELECT count(*) FROM work"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +111,3 @@ class WorkQueue:
         """The operations of a device that have not ended."""
         rows = await query.fetch(self._pool, OF_DEVICE, tenant, device_id)
         return [OperationId(UUID(str(row["operation_id"]))) for row in rows]
-
-    async def count(self) -> int:
-        """The number of jobs."""
-        number: int = await query.fetchval(self._pool, COUNT)
-        return number

@@ -6,19 +6,21 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from libs.http.auth import Principal
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
+from services.scale_bridge.catalogue.domain.shop_price import Price
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.domain import SETTLED, State, price_state
 from services.scale_bridge.prices.read_models import price_delivery
-from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow, Price
+from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow
 
 
 class Announced(BaseModel):
     """A price as the shop announced it, in the currency's major units."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     price_id: UUID
     article: int
@@ -87,7 +89,9 @@ async def delivery_of(connection: Any, caller: Principal, price: Price, now: dat
         if may_come or row.facts.taken_at is not None
     ]
     arrivals = [_arrival(row) for row in included]
-    return Delivery(price=announced(price), summary=_summary(price, arrivals), scales=arrivals)
+    return Delivery(
+        price=Announced.model_validate(price), summary=_summary(price, arrivals), scales=arrivals
+    )
 
 
 def _arrival(row: DeliveryRow) -> Arrival:
@@ -137,15 +141,3 @@ def _summary(price: Price, arrivals: Sequence[Arrival]) -> Summary:
 def _number(text: str | None) -> float | None:
     value = None if text is None else msgspec.json.decode(text)
     return float(value) if isinstance(value, int | float) else None
-
-
-def plain(price: ShopPrice) -> Price:
-    """A stored price as the read model has it."""
-    names = ("price_id", "article", "price", "valid_at", "announced_at")
-    return Price(**{name: getattr(price, name) for name in names})
-
-
-def announced(price: Price | ShopPrice) -> Announced:
-    """A price as an answer has it."""
-    names = ("price_id", "article", "price", "valid_at", "announced_at")
-    return Announced(**{name: getattr(price, name) for name in names})

@@ -8,11 +8,11 @@ from msgspec import Raw
 
 from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
-from libs.http.live import Event, EventStream, LiveQuery
+from libs.http.live import STREAM, Event, EventStream, LiveQuery
 from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import ApiContext, Reader, Scales, fresh
 from services.scale_bridge.prices import stores as prices
-from services.scale_bridge.prices.api.delivery import Delivery, announced, delivery_of, plain
+from services.scale_bridge.prices.api.delivery import Announced, Delivery, delivery_of
 from services.scale_bridge.prices.read_models import price_delivery
 
 router = APIRouter(tags=["prices"])
@@ -31,11 +31,7 @@ async def of_price(scales: Scales, caller: Reader, price_id: Annotated[UUID, Que
     """The delivery of a price to the caller's scales, by number; also of one that was replaced."""
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         stored = await prices.one(connection, caller.tenant, price_id)
-        price = (
-            plain(stored)
-            if stored is not None
-            else await price_delivery.price_of(connection, caller.tenant, price_id)
-        )
+        price = stored or await price_delivery.price_of(connection, caller.tenant, price_id)
         if price is None:
             raise PriceUnknown
         return await delivery_of(connection, caller, price, scales.clock())
@@ -47,11 +43,7 @@ async def of_article(scales: Scales, caller: Reader, article: Article) -> Delive
     return await _of_article(scales, caller, article)
 
 
-@router.get(
-    "/prices/{article}/delivery/stream",
-    response_class=Response,
-    responses={200: {"content": {"text/event-stream": {}}}},
-)
+@router.get("/prices/{article}/delivery/stream", **STREAM)
 async def stream(scales: Scales, caller: Reader, article: Article) -> Response:
     """The delivery of a price as a stream: an event `delivery` for every change."""
     await _of_article(scales, caller, article)
@@ -88,6 +80,6 @@ async def _of_article(scales: ApiContext, caller: Principal, article: int) -> De
         price = current.get(article) or next(iter(coming), None)
         if price is None:
             raise PriceUnknown
-        answer = await delivery_of(connection, caller, plain(price), now)
-    later = [announced(one) for one in coming if one != price]
+        answer = await delivery_of(connection, caller, price, now)
+    later = [Announced.model_validate(one) for one in coming if one != price]
     return answer.model_copy(update={"coming": later})

@@ -37,6 +37,7 @@ from libs.postgres import query
 from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.catalogue.domain.catalogue import plu_after
+from services.scale_bridge.catalogue.domain.shop_price import Price
 from services.scale_bridge.monitoring.domain import NOT_TRIED
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.prices.domain import DeliveryFacts, Transfer
@@ -60,10 +61,9 @@ PRICE_DELIVERY: Final = Table(
     Column("overridden_at", DateTime(timezone=True)),
     Column("overridden_by", Text),
 )
-"""`version` is the version of the catalogue's stream. `overridden_by` is an account, `BY_LATER` for
+"""`version` is the version of the catalogue's stream. `overridden_by` is an account, `price` for
 a later price, or `BY_MOVE` for a change of the scale's address."""
 
-BY_LATER: Final = "price"
 BY_MOVE: Final = "address changed"
 
 TAKE: Final = upsert(
@@ -260,17 +260,6 @@ KNOWN: Final = """
 SELECT article, price, valid_at, announced_at FROM price_delivery
 WHERE tenant = $1 AND price_id = $2 LIMIT 1
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Price:
-    """A price as the shop announced it, in the currency's major units."""
-
-    price_id: UUID
-    article: int
-    price: float
-    valid_at: datetime
-    announced_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,8 +15,12 @@ from services.scale_bridge.context import (
     Writer,
     own_device,
 )
-from services.scale_bridge.schedules.domain.commands import SetSchedule
-from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, Schedule
+from services.scale_bridge.schedules.domain.schedule import (
+    FEWEST_MINUTES,
+    MOST_MINUTES,
+    Schedule,
+    SetSchedule,
+)
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])
@@ -46,7 +50,7 @@ class AutoUpdate(BaseModel):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> AutoUpdate:
     """Auto-update of a scale; disabled if it was never set."""
     device = await own_device(scales, caller, device_id)
-    schedule = await handler.get(scales.store, scales.reading, caller.tenant, device.device_id)
+    schedule = await handler.get(scales, caller.tenant, device.device_id)
     return _present(response, scales, schedule)
 
 
@@ -72,7 +76,7 @@ async def put(
         now=scales.clock(),
         may_run=scales.settings.scheduler_on,
     )
-    schedule = await handler.put(scales.store, scales.reading, command, metadata)
+    schedule = await handler.put(scales, command, metadata)
     return _present(response, scales, schedule)
 
 

@@ -29,11 +29,12 @@ from services.scale_bridge.schedules.domain.calendar import (
     WEEKDAYS,
     calendar,
 )
-from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.domain.schedule import (
     FEWEST_MINUTES,
     MOST_MINUTES,
     Schedule,
+    SetCalendar,
+    SetSchedule,
     upcoming,
 )
 from services.scale_bridge.schedules.handlers import schedule as handler
@@ -104,7 +105,7 @@ class ScheduleShown(CalendarFields):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> ScheduleShown:
     """The schedule of a scale; disabled if it was never set."""
     device = await own_device(scales, caller, device_id)
-    schedule = await handler.get(scales.store, scales.reading, caller.tenant, device.device_id)
+    schedule = await handler.get(scales, caller.tenant, device.device_id)
     return _present(response, scales, device.device_id, schedule)
 
 
@@ -120,7 +121,7 @@ async def put(
     """Set the whole schedule; the same again changes nothing. 409 if schedules are off here."""
     device = await own_device(scales, caller, device_id)
     command = _command(scales, caller.subject, device.device_id, body)
-    schedule = await handler.put(scales.store, scales.reading, command, metadata)
+    schedule = await handler.put(scales, command, metadata)
     return _present(response, scales, device.device_id, schedule)
 
 

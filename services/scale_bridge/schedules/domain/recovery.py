@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from services.scale_bridge.monitoring.domain import UNREACHABLE, WENT_WELL
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.monitoring.domain import UNREACHABLE
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Kind
 
 HOPELESS: Final = frozenset(
     {
@@ -105,7 +105,7 @@ def is_owed(health: Health) -> bool:
         return False
     if transfer is not None and transfer.code in HOPELESS:
         return False
-    return health.unsent or (transfer is not None and transfer.outcome not in WENT_WELL)
+    return health.unsent or (transfer is not None and transfer.outcome not in SUCCEEDED)
 
 
 def _came_back(health: Health) -> bool:

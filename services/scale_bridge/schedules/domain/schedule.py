@@ -9,7 +9,7 @@ over some time, so that not all scales begin at once.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import count, islice
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 from uuid import uuid5
 
 from contracts.scale_bridge import (
@@ -25,13 +25,6 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.schedules.domain.calendar import SKIP, missed, next_run, runs
-from services.scale_bridge.schedules.domain.commands import (
-    ClaimRun,
-    RecordRun,
-    ScheduleCommand,
-    SetCalendar,
-    SetSchedule,
-)
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600
@@ -73,6 +66,60 @@ class Schedule:
         return self.enabled and self.running is None and due is not None and due <= now
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetSchedule:
+    """Switch a schedule on or off, or set its interval.
+
+    `may_run` is false where schedules are off for the whole installation. An unchanged interval
+    keeps the present calendar unless `ends_calendar`. `zone` is the zone of the present calendar.
+    """
+
+    device_id: DeviceId
+    enabled: bool
+    interval_minutes: int
+    set_by: str
+    now: datetime
+    may_run: bool = True
+    ends_calendar: bool = False
+    zone: tzinfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetCalendar:
+    """Set a calendar, whose zone is `zone`. `interval_minutes` is stored if none was set before."""
+
+    device_id: DeviceId
+    enabled: bool
+    calendar: ScheduleCalendar
+    zone: tzinfo
+    interval_minutes: int
+    set_by: str
+    now: datetime
+    may_run: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimRun:
+    """Claim the run that is due, if there is one. `zone` is the zone of the calendar."""
+
+    device_id: DeviceId
+    now: datetime
+    zone: tzinfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordRun:
+    """Record the end of a run; `error` is None if it succeeded."""
+
+    device_id: DeviceId
+    operation_id: OperationId
+    error: str | None
+    now: datetime
+
+
+ScheduleCommand: TypeAlias = SetSchedule | SetCalendar | ClaimRun | RecordRun
+
+
 class BadInterval(Refused):
     """The interval must be from 1 to 525600 minutes."""
 
@@ -99,7 +146,6 @@ def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEven
                     status=OK if command.error is None else ERROR,
                     error=command.error,
                     ran_at=command.now,
-                    details=command.details,
                 )
             ]
         case RecordRun():

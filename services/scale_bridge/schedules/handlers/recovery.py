@@ -43,31 +43,29 @@ def job(context: Context) -> Periodic | None:
         return None
 
     async def run() -> float | None:
-        return await run_once(context, settings.recovery_rules, context.clock())
+        _, seconds = await recover(context, settings.recovery_rules, context.clock())
+        return seconds
 
     return Periodic("healing", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
-async def recover(context: Context, rules: RecoveryRules, now: datetime) -> int:
-    """Queue the operations that scales need now; how many. A failure does not stop the others."""
-    return await _recover(context, await _idle_devices(context, now), rules, now)
+async def recover(
+    context: Context, rules: RecoveryRules, now: datetime
+) -> tuple[int, float | None]:
+    """Queue the operations that scales need now; returns how many.
 
-
-async def run_once(context: Context, rules: RecoveryRules, now: datetime) -> float | None:
-    """The same; seconds until the next call is useful, None if only an event makes it so."""
-    devices = await _idle_devices(context, now)
-    await _recover(context, devices, rules, now)
+    The second value is in how many seconds the next call is useful, None if only an event makes it
+    so. A failure does not stop the others.
+    """
+    async with acquire(context.system) as connection:
+        devices = await health.idle_devices(connection, now)
+    queued = await _recover(context, devices, rules, now)
     if any(next_action(device.health, now, rules) for device in devices):
         # More than `AT_ONCE` need an operation, or a circuit breaker is open.
-        return 0.0
+        return queued, 0.0
     moments = [next_change(device.health, now, rules) for device in devices]
     first = min((moment for moment in moments if moment is not None), default=None)
-    return None if first is None else (first - now).total_seconds()
-
-
-async def _idle_devices(context: Context, now: datetime) -> Sequence[IdleDevice]:
-    async with acquire(context.system) as connection:
-        return await health.idle_devices(connection, now)
+    return queued, None if first is None else (first - now).total_seconds()
 
 
 async def _recover(

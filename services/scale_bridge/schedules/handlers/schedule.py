@@ -4,11 +4,10 @@ Several workers may see the same run due: the log lets one of them claim it (R10
 operation before it is queued, so a worker that dies after it loses nothing: another one queues it.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import Final, TypeAlias
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -23,26 +22,26 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
-from libs.eventsourcing.store import EventStore
 from libs.postgres.doorbell import PROJECTED
-from libs.postgres.pool import Pool, acquire, tenant_transaction
+from libs.postgres.pool import acquire, tenant_transaction
 from libs.process.periodic import Periodic
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.domain.commands import (
+from services.scale_bridge.schedules.domain.schedule import (
+    SCHEDULE,
     ClaimRun,
     RecordRun,
+    Schedule,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE, Schedule
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import SUCCEEDED, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +53,6 @@ CLAIM_EXPIRES: Final = timedelta(seconds=10)
 RESTING_SECONDS: Final = 5.0
 """How often schedules are read while no event is projected."""
 BY_SCHEDULE: Final = "schedule"
-
-Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 
 def job(context: Context) -> Periodic:
@@ -71,18 +68,12 @@ def job(context: Context) -> Periodic:
     return Periodic("schedules", run, settings.round_seconds, PROJECTED, RESTING_SECONDS)
 
 
-async def put(
-    store: EventStore[ScaleBridgeEvent],
-    pool: Pool,
-    command: SetSchedule | SetCalendar,
-    metadata: Metadata,
-) -> Schedule:
-    """Set a schedule; the schedule afterwards. `pool` may have any scope. Safe to repeat.
+async def put(context: Context, command: SetSchedule | SetCalendar, metadata: Metadata) -> Schedule:
+    """Set a schedule; the schedule afterwards. Safe to repeat.
 
     Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
-    find = _finder(pool, metadata.tenant, command.device_id)
-    return await _run(store, find, command.device_id, command, metadata)
+    return await _run(context, command.device_id, command, metadata)
 
 
 async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
@@ -96,26 +87,20 @@ async def set_default(context: Context, device_id: DeviceId, metadata: Metadata)
         set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    find = _finder(context.system, metadata.tenant, device_id)
-    await _run(context.store, find, device_id, command, metadata)
+    await _run(context, device_id, command, metadata)
 
 
-async def get(
-    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
-) -> Schedule:
+async def get(context: Context, tenant: str, device_id: DeviceId) -> Schedule:
     """The schedule as the log has it; a disabled one if it was never set."""
-    return (await _load(store, _finder(pool, tenant, device_id), tenant, device_id))[0]
+    return (await _load(context, tenant, device_id))[0]
 
 
-async def zone(
-    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
-) -> ZoneInfo | None:
+async def zone(context: Context, tenant: str, device_id: DeviceId) -> ZoneInfo | None:
     """The zone of a scale's calendar, also of one that is switched off; None without a calendar.
 
     None too if the system no longer knows the zone. Raises Unavailable, LogUnavailable.
     """
-    find = _finder(pool, tenant, device_id)
-    calendar = (await _load(store, find, tenant, device_id))[0].calendar
+    calendar = (await get(context, tenant, device_id)).calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
     except UnknownZone:
@@ -135,7 +120,7 @@ async def run_due(context: Context, now: datetime) -> int:
         metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(context.store, row, command, metadata)
+            claim = await _claim(context, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
                 after = max(0.0, (begins - now).total_seconds())
@@ -176,8 +161,8 @@ async def _record_run(context: Context, row: ScheduleRow, now: datetime) -> bool
     history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
-        went_well = ended.outcome in ("done", "verified")
-        return await _record(context, row, run, None if went_well else ended.detail, now)
+        error = None if ended.outcome in SUCCEEDED else ended.detail
+        return await _record(context, row, run, error, now)
     if not history.events and now - since >= CLAIM_EXPIRES:
         try:
             await operation.enqueue(context, _request(row, run))
@@ -195,23 +180,24 @@ async def _record(
 ) -> bool:
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
     metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    find = _of_row(row)
-    before, _ = await _load(context.store, find, row.tenant, row.device_id)
-    await _run(context.store, find, row.device_id, command, metadata)
+    before, _ = await _load(context, row.tenant, row.device_id, row)
+    await _run(context, row.device_id, command, metadata, row)
     return before.running == run
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, metadata: Metadata
+    context: Context, row: ScheduleRow, command: ClaimRun, metadata: Metadata
 ) -> ScheduleClaimed | None:
     """Claim a run; None if it is not due or another worker has claimed it."""
-    find, device_id = _of_row(row), row.device_id
-    schedule, version = await _load(store, find, row.tenant, device_id)
+    device_id = row.device_id
+    schedule, version = await _load(context, row.tenant, device_id, row)
     events = _decide(schedule, command)
     if not events:
         return None
     try:
-        await store.append(SCHEDULE.stream(device_id), events, expected=version, metadata=metadata)
+        await context.store.append(
+            SCHEDULE.stream(device_id), events, expected=version, metadata=metadata
+        )
     except VersionConflict:
         return None
     for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
@@ -220,19 +206,19 @@ async def _claim(
 
 
 async def _run(
-    store: EventStore[ScaleBridgeEvent],
-    find: Find,
+    context: Context,
     device_id: DeviceId,
     command: ScheduleCommand,
     metadata: Metadata,
+    row: ScheduleRow | None = None,
 ) -> Schedule:
     for _ in range(ATTEMPTS):
-        schedule, version = await _load(store, find, metadata.tenant, device_id)
+        schedule, version = await _load(context, metadata.tenant, device_id, row)
         events = _decide(schedule, command)
         if not events:
             return schedule
         try:
-            await store.append(
+            await context.store.append(
                 SCHEDULE.stream(device_id), events, expected=version, metadata=metadata
             )
         except VersionConflict:
@@ -251,32 +237,17 @@ def _decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEve
 
 
 async def _load(
-    store: EventStore[ScaleBridgeEvent], find: Find, tenant: str, device_id: DeviceId
+    context: Context, tenant: str, device_id: DeviceId, row: ScheduleRow | None = None
 ) -> tuple[Schedule, int]:
     """The schedule and its version: the row of the read model, and the later events of the log."""
-    known = await find()
-    schedule, version = (known.schedule, known.version) if known else (Schedule(), 0)
-    later = await store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
-    events = [store.decode(recorded) for recorded in later]
+    if row is None:
+        async with tenant_transaction(context.system, tenant) as connection:
+            row = await schedules.find(connection, tenant, device_id)
+    schedule, version = (row.schedule, row.version) if row else (Schedule(), 0)
+    later = await context.store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
+    events = [context.store.decode(recorded) for recorded in later]
     version = (later[-1].version or version) if later else version
     return reduce(SCHEDULE.evolve, events, schedule), version
-
-
-def _finder(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
-    """Finds the row in the scope of the tenant, whatever the scope of the pool."""
-
-    async def find() -> ScheduleRow | None:
-        async with tenant_transaction(pool, tenant) as connection:
-            return await schedules.find(connection, tenant, device_id)
-
-    return find
-
-
-def _of_row(row: ScheduleRow) -> Find:
-    async def find() -> ScheduleRow | None:
-        return row
-
-    return find
 
 
 def _request(row: ScheduleRow, run: OperationId) -> OperationRequest:

@@ -12,7 +12,7 @@ from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
 from services.scale_bridge.schedules.domain.recovery import Health, PastOperation
-from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SUCCEEDED
 
 # An operation without an end long after its deadline belongs to a dead worker: it does not count.
 LIST: Final = f"""
@@ -62,7 +62,7 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS number FROM (
         SELECT FROM operation
         WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-            AND ended_at IS NOT NULL AND outcome NOT IN ('done', 'verified')
+            AND ended_at IS NOT NULL AND outcome NOT IN ({query.listed_texts(SUCCEEDED)})
             AND NOT (code = ANY($2::text[]))
             AND ended_at > coalesce((
                 SELECT max(well.ended_at) FROM operation AS well

@@ -9,7 +9,7 @@ from typing import Final
 from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw, ImportFailed, ScaleFault
 from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.driver.domain.result_code import meaning
-from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.kinds import Outcome
 
 BUSY: Final = "Busy"
 CIRCUIT_OPEN: Final = "CircuitOpen"

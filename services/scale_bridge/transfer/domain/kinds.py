@@ -1,8 +1,20 @@
-"""The kinds of operations on a scale: one row says what each of them does."""
+"""The kinds of operations on a scale, one row for each, and their outcomes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
+
+
+class Outcome(StrEnum):
+    """The outcome of an operation."""
+
+    DONE = "done"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+SUCCEEDED: Final = frozenset({Outcome.DONE, Outcome.VERIFIED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,3 +75,8 @@ COMPARES: Final = frozenset({kind for kind in Kind if kind.spec.compares})
 ADOPTS: Final = frozenset({kind for kind in Kind if kind.spec.adopts})
 MAY_ADOPT: Final = ADOPTS | {kind for kind in Kind if kind.spec.fetches_first}
 """Kinds that adopt what they read, or begin with a fetch."""
+
+
+def broken_off(kind: str) -> Outcome:
+    """The outcome of an operation that began, and did not come to its end."""
+    return Outcome.UNKNOWN if kind in SENDS else Outcome.FAILED

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from contracts.scale_bridge import DeviceId, OperationId
@@ -11,10 +11,13 @@ from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.address import Endpoint, Policy
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
-from services.scale_bridge.transfer.domain.breaker import Verdict
-from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.failure_texts import sentence, sentence_of
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.failure_texts import (
+    sentence,
+    sentence_of,
+    with_unknown_outcome,
+)
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome, broken_off
+from services.scale_bridge.transfer.stores.breakers import CircuitBreakers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +87,6 @@ class RateLimiter(Protocol):
     async def reserve(self, endpoint: Endpoint) -> float: ...
 
 
-class CircuitBreakers(Protocol):
-    """Circuit breakers, see `stores.breakers.Breakers`."""
-
-    async def remaining(self, endpoint: Endpoint) -> float: ...
-    async def allow(self, endpoint: Endpoint) -> Verdict: ...
-    async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None: ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionContext:
     """What the execution of tasks needs. `chance` returns a random number from 0 to 1.
@@ -126,3 +121,11 @@ def failed_by(fault: ScaleFault, *, doubtful: bool = False) -> Performed:
         result=fault.result,
         doubtful=doubtful,
     )
+
+
+def doubted(performed: Performed, kind: str) -> Performed:
+    """The same; a failure of a kind that sends may have changed the scale all the same."""
+    if performed.outcome is not Outcome.FAILED or broken_off(kind) is not Outcome.UNKNOWN:
+        return performed
+    detail = with_unknown_outcome(performed.detail)
+    return replace(performed, outcome=Outcome.UNKNOWN, detail=detail, doubtful=True)

@@ -17,7 +17,6 @@ from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import (
     BAD_ADDRESS,
     BUSY,
@@ -26,7 +25,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     NOT_SHOWN,
     sentence,
 )
-from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome, broken_off
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceLeases,
@@ -66,13 +65,12 @@ async def perform(
     except LeaseBusy:
         return failed(BUSY)
     except LeaseLost:
-        sends = device_task.kind in SENDS
-        outcome = Outcome.UNKNOWN if sends else Outcome.FAILED
+        outcome = broken_off(device_task.kind)
         return Performed(
             outcome=outcome,
             code=INTERRUPTED,
             detail=sentence(INTERRUPTED, outcome),
-            doubtful=sends,
+            doubtful=outcome is Outcome.UNKNOWN,
         )
 
 

@@ -24,7 +24,6 @@ from services.scale_bridge.driver.domain.document import (
     select,
 )
 from services.scale_bridge.driver.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
-from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import (
     CONFIRMED_NOT_SHOWN,
     NOT_SHOWN,
@@ -32,6 +31,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     UNCONFIRMED_NOT_SHOWN,
     sentence_of,
 )
+from services.scale_bridge.transfer.domain.kinds import Outcome
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import Performed, failed, failed_by
 

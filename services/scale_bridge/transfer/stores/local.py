@@ -1,20 +1,10 @@
-"""Leases, circuit breakers and rate limits in memory, for an agent: no other process of this
-installation connects to its scales (R1, R3, R6).
+"""Leases and rate limits in memory, for an agent: no other process of this
+installation connects to its scales (R1, R3).
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.fault import ScaleFault
-from services.scale_bridge.transfer.domain.breaker import (
-    Breaker,
-    BreakerRules,
-    Verdict,
-    Wait,
-    allowed,
-    recorded,
-)
 
 
 class LocalLeases:
@@ -37,41 +27,6 @@ class LocalLeases:
         """Release the lease; nothing if another holder has it."""
         if self._holders.get(endpoint) == holder:
             del self._holders[endpoint]
-
-
-class LocalBreakers:
-    """See `breakers.Breakers`. A closed breaker takes no memory."""
-
-    def __init__(self, rules: BreakerRules, clock: Callable[[], datetime]) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._breakers: dict[Endpoint, Breaker] = {}
-
-    async def remaining(self, endpoint: Endpoint) -> float:
-        """Seconds until the next trial; 0 if an operation may begin now."""
-        breaker = self._breakers.get(endpoint, Breaker())
-        if breaker.open_until is None:
-            return 0.0
-        return max(0.0, (breaker.open_until - self._clock()).total_seconds())
-
-    async def allow(self, endpoint: Endpoint) -> Verdict:
-        """Whether an operation may begin."""
-        breaker = self._breakers.get(endpoint, Breaker())
-        breaker, verdict = allowed(breaker, self._clock(), self._rules)
-        if not isinstance(verdict, Wait):
-            self._save(endpoint, breaker)
-        return verdict
-
-    async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
-        """Count the result of an operation."""
-        breaker = self._breakers.get(endpoint, Breaker())
-        self._save(endpoint, recorded(breaker, fault, self._clock(), self._rules))
-
-    def _save(self, endpoint: Endpoint, breaker: Breaker) -> None:
-        if breaker == Breaker():
-            self._breakers.pop(endpoint, None)
-        else:
-            self._breakers[endpoint] = breaker
 
 
 class LocalRateLimits:

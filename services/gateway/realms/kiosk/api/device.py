@@ -54,7 +54,7 @@ class Refresh(BaseModel):
 
 @kiosk.post("/login", dependencies=[Depends(public)])
 async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Response:
-    """KioskTokens; 401 whatever is wrong, for a member of staff as well."""
+    """Log in as a kiosk: a pair of tokens; 401 whatever is wrong, for staff as well."""
     device = body.device_id or ""
     logged_in = await LOGIN.enter(gateway, request, body.username, body.password, device)
     return _tokens(gateway, logged_in, body.device_id)
@@ -62,7 +62,9 @@ async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Respons
 
 @kiosk.post("/refresh", dependencies=[Depends(public)])
 async def refresh(body: Refresh, gateway: Gateway) -> Response:
-    """The next KioskTokens; 401 for an invalid token. A reused token ends the session."""
+    """Exchange the refresh token for the next pair; 401 for an invalid one.
+
+    A reused token ends the session."""
     logged_in = await LOGIN.refresh(gateway, body.refresh_token)
     device = body.device_id or await device_of(gateway.identity, logged_in.session_id)
     return _tokens(gateway, logged_in, device)
@@ -90,7 +92,7 @@ async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[st
 
 @kiosk.get("/context/payment")
 async def payment_context(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
-    """The kiosk that asks for a payment."""
+    """Read the kiosk that requests a payment."""
     names = ("kiosk_username", "kiosk_user_id", "device_id", "is_active", "role")
     context = await _itself(gateway, caller, *names)
     return {"success": True, "kiosk_context": context, "message": "Payment context"}
@@ -132,7 +134,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.post("/token/prepare-deny-list")
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
-    """The id of the token. There is no deny list: a logout ends the token's session."""
+    """Read the id of the token. There is no deny list: a logout ends the token's session."""
     message = "Log out to end the session"
     jti = claims_in(request.headers.get("authorization")).get("jti", caller.session)
     fields = {"jti": jti, "deny_list_ready": False, "message": message}

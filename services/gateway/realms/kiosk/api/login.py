@@ -44,7 +44,7 @@ class StaffLogin(BaseModel):
 
 @router.post("/login", dependencies=[Depends(public)])
 async def login(body: StaffLogin, request: Request, gateway: Gateway) -> Response:
-    """A LoginResponse and the refresh cookie; 401 whatever is wrong, for a kiosk as well."""
+    """Log in as staff: an access token and the refresh cookie; 401 whatever is wrong."""
     logged_in = await LOGIN.enter(gateway, request, body.username, body.password)
     return welcome(request, gateway, logged_in)
 

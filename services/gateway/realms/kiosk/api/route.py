@@ -9,7 +9,6 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 
 from libs.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
-from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.http.shapes import INVALID, TRACED, ErrorRow, ShapedRoute
 from services.gateway.accounts.domain.account import (
     AccountUnknown,
@@ -71,7 +70,6 @@ class KioskRoute(ShapedRoute):
     """Answers refusals with `detail`, `code` and `request_id`, and repeats nothing of a request."""
 
     shape = SHAPE
-    max_body_bytes = SMALL_BODY_BYTES
 
 
 class KioskUserRoute(RealmRoute, KioskRoute):

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Body
-from pydantic import BaseModel, EmailStr, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, StrictBool, StringConstraints
 
 from services.gateway.accounts.domain.account import AccountUnknown
 from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
 from services.gateway.accounts.domain.realm import DEVICE, Realm
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile
-from services.gateway.administration.api.users import YES, Call, Face, Route, Shown, user_router
+from services.gateway.administration.api.users import YES, Call, Face, Route, UserBody, user_router
 from services.gateway.administration.handlers.member import Member, MemberChanges, load_member
 from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
@@ -25,7 +25,8 @@ Username: TypeAlias = Annotated[str, StringConstraints(min_length=3, max_length=
 Given: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A password at a login."""
 NewPassword: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=100)]
-Phone: TypeAlias = Annotated[str, Field(max_length=50)]
+Phone: TypeAlias = Annotated[str, Field(max_length=50), AfterValidator(lambda text: text or None)]
+"""A phone; an empty one is none."""
 
 MAX_PASSWORD_BYTES: Final = 72
 TRAITS: Final = {"phone": "kiosk.phone", "is_verified": "kiosk.verified"}
@@ -106,7 +107,7 @@ def name_of(person: Person) -> str:
     return person.username or person.email or ""
 
 
-def brief(one: Member | Profile, role: str) -> Shown:
+def brief(one: Member | Profile, role: str) -> UserBody:
     """The `user` beside a token or a message."""
     return {
         "user_id": one.number,
@@ -117,7 +118,7 @@ def brief(one: Member | Profile, role: str) -> Shown:
     }
 
 
-def user(member: Member, last_login: datetime | None) -> Shown:
+def user(member: Member, last_login: datetime | None) -> UserBody:
     """A UserResponse."""
     changed = member.changed_at if member.changed_at != member.opened_at else None
     return {
@@ -139,7 +140,7 @@ class KioskFace(Face):
             raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
         await super().remove(call, user_id)
 
-    async def set_status(self, call: Call, username: str, body: bool | Status) -> Shown:
+    async def set_status(self, call: Call, username: str, body: bool | Status) -> UserBody:
         """Activate or deactivate a user."""
         active = body if isinstance(body, bool) else body.is_active
         address = parse_username(username)
@@ -176,14 +177,13 @@ FACE: Final = KioskFace(
     routes=(
         Route(
             *("POST /create-admin", Face.create, "create_admin"),
-            "A new administrator as a UserResponse; 409 if the user name or e-mail address is "
-            "taken.",
+            "Create an administrator; 409 if the user name or e-mail address is taken.",
             *(CREATE, NewAdmin),
             role="admin",
         ),
         Route(
-            *("GET /", Face.page, "all_users", "UserResponses by number, kiosks too."),
-            *(MANAGE, Paging, list[Shown]),
+            *("GET /", Face.page, "all_users", "List all users by number, kiosks too."),
+            *(MANAGE, Paging, list[UserBody]),
         ),
         Route(
             *("PATCH /status/{username}", KioskFace.set_status, "set_status"),
@@ -196,10 +196,10 @@ FACE: Final = KioskFace(
             takes=OwnPassword,
             message="The password was changed, log in again",
         ),
-        Route("GET /{user_id}", Face.one, "one_user", "A UserResponse.", MANAGE),
+        Route("GET /{user_id}", Face.one, "one_user", "Read a user.", MANAGE),
         Route(
             *("PUT /{user_id}", Face.change, "change_user"),
-            "Change the given fields; null clears optional ones.",
+            "Change the given fields of a user; null clears optional ones.",
             *(MANAGE, Change),
         ),
         Route(
@@ -222,7 +222,7 @@ KIOSKS: Final = replace(
     route_class=KioskRoute,
     routes=[
         Route(
-            *(f"POST {path}", Face.create, "create_kiosk", "A new kiosk as a UserResponse."),
+            *(f"POST {path}", Face.create, "create_kiosk", "Create a kiosk."),
             *(CREATE, NewKiosk),
             status=201,
             role=DEVICE,

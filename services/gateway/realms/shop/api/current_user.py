@@ -14,14 +14,13 @@ from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS, SESSIONS
-from services.gateway.realms.shop.api.login import no_store
+from services.gateway.realms.shop.api.login import logins_of, no_store
 from services.gateway.realms.shop.api.token import AuthRoute, auth_token
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers import staff as shop_staff
-from services.gateway.realms.shop.handlers.login import enter_another
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
 from services.gateway.realms.shop.handlers.staff import StaffMember
-from services.gateway.sessions.api.login import device_of, log_out
+from services.gateway.sessions.api.login import log_out
 from services.gateway.sessions.api.realm_permission import account_of
 
 router = APIRouter(
@@ -170,9 +169,7 @@ async def login(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """A token for another shop one works in; 404 if one does not."""
-    entered = await enter_another(
-        gateway.identity, account_of(caller), tenant, device=device_of(request)
-    )
+    entered = await logins_of(gateway, request).another(account_of(caller), tenant)
     return auth_token(gateway, entered)
 
 

@@ -20,9 +20,8 @@ from services.gateway.realms.shop.api.token import (
     pending_auth_token,
 )
 from services.gateway.realms.shop.domain import CITY
-from services.gateway.realms.shop.handlers import login as shop_login
 from services.gateway.realms.shop.handlers import pending_registration
-from services.gateway.realms.shop.handlers.login import Entered, MiniApp, Newcomer
+from services.gateway.realms.shop.handlers.login import Entered, MiniApp, Newcomer, ShopLogins
 from services.gateway.realms.shop.handlers.pending_registration import NotPending
 from services.gateway.sessions.api.login import device_of
 from services.gateway.telegram.api.one_time_code import Phone, address_of, refusal_of
@@ -78,14 +77,8 @@ class TelegramRegistration(BaseModel):
 @router.post("/verify-otp")
 async def verify_otp(body: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a phone and its code, a pending one without a shop; 400 with the reason."""
-    outcome = await shop_login.enter_by_code(
-        gateway.identity,
-        gateway.code_context,
-        body.phone,
-        body.otp_code,
-        address=address_of(request, gateway),
-        device=device_of(request),
-    )
+    address = address_of(request, gateway)
+    outcome = await logins_of(gateway, request).by_code(body.phone, body.otp_code, address=address)
     match outcome:
         case Entered():
             return auth_token(gateway, outcome)
@@ -108,13 +101,9 @@ async def complete_registration(
     400 for another valid token or if there is a shop already, 401 for an invalid token.
     """
     phone = await _proved(request, gateway)
-    entered = await shop_login.register_and_enter(
-        gateway.identity,
-        phone,
-        name=body.name,
-        city=body.city,
-        telegram_id=await gateway.code_context.links.chat_of(phone),
-        device=device_of(request),
+    chat = await gateway.code_context.links.chat_of(phone)
+    entered = await logins_of(gateway, request).register(
+        phone, name=body.name, city=body.city, telegram_id=chat
     )
     return auth_token(gateway, entered)
 
@@ -122,8 +111,8 @@ async def complete_registration(
 @router.post("/telegram-login")
 async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for the user of the Mini App, if their phone is proved."""
-    app = _mini_app(gateway, request, body.init_data, body.phone)
-    entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
+    app = _mini_app(gateway, body.init_data, body.phone)
+    entered = await logins_of(gateway, request).by_mini_app(app)
     return auth_token(gateway, entered)
 
 
@@ -131,10 +120,8 @@ async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> 
 async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a florist. 404 for other users, without using up the init data: the app then
     tries `telegram-login` with it."""
-    app = _mini_app(gateway, request, body.init_data, body.phone)
-    entered = await shop_login.enter_by_mini_app(
-        gateway.identity, gateway.code_context, app, role=FLORIST
-    )
+    app = _mini_app(gateway, body.init_data, body.phone)
+    entered = await logins_of(gateway, request).by_mini_app(app, role=FLORIST)
     return auth_token(gateway, entered, in_role=True)
 
 
@@ -144,20 +131,24 @@ async def telegram_register(
 ) -> dict[str, Any]:
     """Register a shop for the user of the Mini App. Only the init data counts as proof of the
     Telegram account (spec shop §10, S12)."""
-    app = _mini_app(gateway, request, body.init_data, body.phone)
-    entered = await shop_login.register_by_mini_app(
-        gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city
+    app = _mini_app(gateway, body.init_data, body.phone)
+    entered = await logins_of(gateway, request).register_by_mini_app(
+        app, name=body.shop_name, city=body.city
     )
     return auth_token(gateway, entered, is_new=True)
 
 
-def _mini_app(gateway: Deps, request: Request, init_data: str, phone: str | None) -> MiniApp:
+def logins_of(gateway: Deps, request: Request) -> ShopLogins:
+    """Logins from the browser of the request."""
+    return ShopLogins(gateway.identity, gateway.code_context, device_of(request))
+
+
+def _mini_app(gateway: Deps, init_data: str, phone: str | None) -> MiniApp:
     return MiniApp(
         init_data=init_data,
         phone=phone,
         bot_token=bot_token_of(gateway),
         max_age=timedelta(seconds=gateway.settings.telegram_age_seconds),
-        device=device_of(request),
     )
 
 

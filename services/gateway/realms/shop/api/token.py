@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, StringConstraints
 
 from libs.errors import Unavailable
-from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.http.shapes import TEXT, ErrorRow, ShapedRoute
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.context import Deps
@@ -70,7 +69,6 @@ class AuthRoute(ShapedRoute):
     """Answers the refusals of logins and memberships."""
 
     shape = REFUSALS
-    max_body_bytes = SMALL_BODY_BYTES
 
 
 def bot_token_of(gateway: Deps) -> str:

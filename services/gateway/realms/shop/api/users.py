@@ -20,7 +20,7 @@ from libs.names import comparable
 from services.gateway.accounts.domain.account import OfferedTooOften
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.domain.shop_role import ShopRole
-from services.gateway.administration.api.users import Call, Face, Route, Shown, user_router
+from services.gateway.administration.api.users import Call, Face, Route, UserBody, user_router
 from services.gateway.realms.shop.api.current_user import user
 from services.gateway.realms.shop.api.token import AuthRoute, printable, refusal
 from services.gateway.realms.shop.domain import Card
@@ -187,7 +187,7 @@ class StaffFace(Face):
         member = await self.one(call, user_id)
         return await _administrator(call).allow(member, body.model_dump(exclude_unset=True))
 
-    async def present(self, call: Call, users: Sequence[StaffMember]) -> list[Shown]:
+    async def present(self, call: Call, users: Sequence[StaffMember]) -> list[UserBody]:
         """See `Face`."""
         shop = await shop_of(call.identity, call.caller.tenant)
         return [self.show(one, shop.number if shop else None) for one in users]
@@ -214,7 +214,7 @@ def _searched(text: str) -> str:
     return comparable(text).lower()
 
 
-def _show(member: StaffMember, shop_id: int | None) -> Shown:
+def _show(member: StaffMember, shop_id: int | None) -> UserBody:
     return {
         **user(member),
         "permissions": dict(member.shop_role.permissions),
@@ -236,7 +236,7 @@ FACE: Final = StaffFace(
     routes=(
         Route(
             *("GET /", StaffFace.page, "list_users"),
-            "The shop's staff, oldest first, those who are switched off too.",
+            "List the staff of the shop, oldest first, those who are switched off too.",
             *(SCOPE, StaffQuery),
         ),
         Route(
@@ -248,7 +248,7 @@ FACE: Final = StaffFace(
         ),
         Route(
             *("GET /{number}", StaffFace.one, "get_user"),
-            *("One of the shop's staff; 404 for everybody else.", SCOPE),
+            *("Read a member of the staff; 404 for everybody else.", SCOPE),
         ),
         Route(
             *("PATCH /{number}", StaffFace.change, "change_user"),

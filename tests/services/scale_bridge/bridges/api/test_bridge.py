@@ -29,8 +29,8 @@ from services.scale_bridge.bridges.domain import (
     Ready,
     Report,
     Reported,
+    ReportStage,
     Settled,
-    Stage,
     Welcome,
     Work,
 )
@@ -137,7 +137,7 @@ async def test_an_invalid_message_ends_the_connection(
         async with connected(remote, greets=False) as agent:
             await agent.socket.send_str(text)
             assert await agent.close_code() == MISUNDERSTOOD, text[:100]
-    report = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="0" * 32)
+    report = Report(stage=ReportStage.ENDED, attempt=1, outcome="done", content="0" * 32)
     for nonsense in (
         HeartbeatAnswer(),
         Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
@@ -150,7 +150,7 @@ async def test_an_invalid_message_ends_the_connection(
 
 
 async def test_a_report_of_an_unknown_task_is_settled(remote: Remote) -> None:
-    report = Report(stage=Stage.ENDED, attempt=1, outcome="done")
+    report = Report(stage=ReportStage.ENDED, attempt=1, outcome="done")
     of_nothing = Reported(operation_id=uuid4(), number=7, report=report, seconds_ago=0.0)
     await put_key(remote)
     async with connected(remote) as agent:

@@ -24,8 +24,8 @@ from services.scale_bridge.bridges.domain import (
     Message,
     Ready,
     Reported,
+    ReportStage,
     Settled,
-    Stage,
     Welcome,
     Work,
     WorkStored,
@@ -67,7 +67,7 @@ class Script(Link):
     @property
     def ends(self) -> list[Reported]:
         reports = [message for message in self.received if isinstance(message, Reported)]
-        return [one for one in reports if one.report.stage is Stage.ENDED]
+        return [one for one in reports if one.report.stage is ReportStage.ENDED]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
 from services.scale_bridge.devices.domain.validation_overrides import RULES
-from services.scale_bridge.devices.handlers import device, profile
+from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
@@ -165,7 +165,7 @@ def doubled() -> Document:
 
 async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
     found = await device.load(remote.context, remote.tenant, device_id)
-    await profile.relax(remote.context, found, rules, "old firmware", remote.metadata)
+    await device.relax(remote.context, found, rules, "old firmware", remote.metadata)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from libs.testing.clock import MonotonicClock
 from services.scale_bridge.bridges import domain as bridge_message
 from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
-from services.scale_bridge.bridges.domain import Report, Stage, Work
+from services.scale_bridge.bridges.domain import Report, ReportStage, Work
 from services.scale_bridge.bridges.stores.agent_store import (
     REMEMBERED_SECONDS,
     AgentStore,
@@ -28,8 +28,8 @@ from services.scale_bridge.bridges.stores.agent_store import (
 from services.scale_bridge.driver.domain.document import LARGEST_BYTES, digest
 from tests.services.scale_bridge.usual import Usual
 
-BEGAN = Report(stage=Stage.BEGAN, attempt=1)
-ENDED = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="aaaa")
+BEGAN = Report(stage=ReportStage.BEGAN, attempt=1)
+ENDED = Report(stage=ReportStage.ENDED, attempt=1, outcome="done", content="aaaa")
 
 
 def some_work(catalogue: str | None = None, known: str | None = None) -> Work:
@@ -281,6 +281,6 @@ def test_the_wire_format_does_not_change() -> None:
     assert wire.read(old) == bridge_message.Reported(
         operation_id=operation_id,
         number=1,
-        report=bridge_message.Report(stage=bridge_message.Stage.BEGAN, attempt=2),
+        report=bridge_message.Report(stage=bridge_message.ReportStage.BEGAN, attempt=2),
         seconds_ago=0.5,
     )

@@ -32,11 +32,10 @@ from services.scale_bridge.catalogue.domain.decisions import (
     MOST_DATES,
     NothingCached,
     RevisionUnknown,
-    catalogue_with,
     decide,
 )
 from services.scale_bridge.catalogue.domain.edits import ProductUnknown
-from services.scale_bridge.catalogue.domain.prices import article_of, due_prices, has_unsent_price
+from services.scale_bridge.catalogue.domain.prices import article_of, due_prices
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from tests.services.scale_bridge.catalogues import (
     CATALOGUE,
@@ -45,9 +44,11 @@ from tests.services.scale_bridge.catalogues import (
     NOW,
     a_product,
     after,
+    catalogue_with,
     confirm,
     edit,
     fetch,
+    has_unsent_price,
     made,
     revert,
     was_confirmed,

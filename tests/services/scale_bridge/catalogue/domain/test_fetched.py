@@ -17,13 +17,13 @@ from services.scale_bridge.catalogue.domain.catalogue import (
     Revert,
     SetMessage,
 )
-from services.scale_bridge.catalogue.domain.decisions import catalogue_with
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.driver.domain.document import by_key
 from tests.services.scale_bridge.catalogues import (
     FIRST,
     a_product,
+    catalogue_with,
     edit,
     fetch,
     made,

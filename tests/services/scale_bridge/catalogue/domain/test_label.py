@@ -8,11 +8,12 @@ from contracts.scale_bridge import MessageEdited, ProductEdited
 from libs.testing.decisions import decision_table, row
 from services.scale_bridge.catalogue.domain import label
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue, DropMessage, SetMessage
-from services.scale_bridge.catalogue.domain.decisions import NothingCached, catalogue_with
+from services.scale_bridge.catalogue.domain.decisions import NothingCached
 from services.scale_bridge.catalogue.domain.model import Limits
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from tests.services.scale_bridge.catalogues import (
     a_product,
+    catalogue_with,
     edit,
     made,
     was_fetched,

@@ -1,7 +1,7 @@
 """A device is registered once, changed and removed; its profile, relaxed rules (R5, R9, R12) and
 reminders of the verification (SCL-14)."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,7 @@ def change(**different: Any) -> Change:
 
 
 def describe(**different: Any) -> SetProfile:
-    return made(SetProfile, profile=replace(PROFILE, **different))
+    return made(SetProfile, fields=asdict(PROFILE) | different)
 
 
 def described(**different: Any) -> DeviceProfiled:

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
-from services.scale_bridge.devices.read_models import profile
+from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.monitoring.domain import State, device_status
 from services.scale_bridge.monitoring.read_models import board
 from services.scale_bridge.monitoring.read_models.board import BoardRow
@@ -110,7 +110,7 @@ def remind(history: History, days: int, *, of: int = 1) -> None:
 async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
     """The numbers of scales with a reminder so many days before."""
     async with pool.acquire() as connection:
-        found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
+        found = await devices.due(connection, DUE - timedelta(days=left), limit=limit)
     numbers = {device_id(number): number for number in range(1, 9)}
     return sorted(numbers[one.device_id] for one in found)
 

@@ -11,11 +11,12 @@ import pytest
 
 from libs.postgres.pool import Pool
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
+from services.scale_bridge.catalogue.domain.shop_price import Price
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import ArticleLocation, Difference
 from services.scale_bridge.prices.domain import PriceState, State, price_state
 from services.scale_bridge.prices.read_models import price_delivery
-from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow, Price
+from services.scale_bridge.prices.read_models.price_delivery import DeliveryRow
 from tests.services.scale_bridge.histories import (
     NOON,
     OWNER,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,7 +147,7 @@ async def test_operations_are_executed_without_kafka(database: str) -> None:
     async with open_device(database) as device:
         await device.set_price(1, 1)
         await device.upload()
-        await eventually(WorkQueue.of(device.service.deps).count, 0)
+        await eventually(partial(device.service.fetch_value, "SELECT count(*) FROM work"), 0)
 
 
 async def test_an_operation_of_a_removed_device_ends(database: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -72,7 +73,7 @@ async def test_an_idle_worker_is_woken_by_events_and_by_due_jobs(
         work, clock = WorkQueue.of(device.service.deps), device.service.deps.clock
         # Queuing and the end of an operation are events.
         assert (await device.get("/products")).status_code == 200
-        await eventually(work.count, 0)
+        await eventually(partial(device.service.fetch_value, "SELECT count(*) FROM work"), 0)
 
         job = Job(
             tenant="demo",

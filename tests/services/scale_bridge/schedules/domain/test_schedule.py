@@ -11,17 +11,15 @@ from hypothesis import strategies as st
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.schedules.domain.commands import (
-    ClaimRun,
-    RecordRun,
-    SetSchedule,
-)
 from services.scale_bridge.schedules.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
     SPREAD,
     BadInterval,
+    ClaimRun,
+    RecordRun,
     SchedulingOff,
+    SetSchedule,
     following,
     late_start,
     run_id,

@@ -13,16 +13,14 @@ from contracts.scale_bridge import ScaleBridgeEvent, ScheduleClaimed, ScheduleSe
 from libs.eventsourcing.codec import Codec
 from libs.testing.decisions import decision_table, row
 from services.scale_bridge.schedules.domain.calendar import calendar
-from services.scale_bridge.schedules.domain.commands import (
-    ClaimRun,
-    RecordRun,
-    ScheduleCommand,
-    SetSchedule,
-)
 from services.scale_bridge.schedules.domain.schedule import (
     SCHEDULE,
+    ClaimRun,
+    RecordRun,
     Schedule,
+    ScheduleCommand,
     SchedulingOff,
+    SetSchedule,
     upcoming,
 )
 from tests.services.scale_bridge.calendars import (

@@ -17,7 +17,7 @@ from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.schedule import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.handlers import schedule
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
 from tests.services.scale_bridge.schedules.api.test_schedules import put_interval
@@ -42,7 +42,7 @@ async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) 
 
 async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
     """Set a schedule at the moment of the command."""
-    await schedule.put(service.deps.store, service.deps.reading, command, METADATA)
+    await schedule.put(service.deps, command, METADATA)
     await service.caught_up()
 
 

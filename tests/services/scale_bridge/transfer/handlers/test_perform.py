@@ -19,15 +19,15 @@ from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.transfer.domain import failure_texts
 from services.scale_bridge.transfer.domain.breaker import BreakerRules
-from services.scale_bridge.transfer.domain.commands import Outcome
-from services.scale_bridge.transfer.domain.kinds import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind, Outcome
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
     RateLimiter,
 )
 from services.scale_bridge.transfer.handlers.perform import perform
-from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases, LocalRateLimits
+from services.scale_bridge.transfer.stores.breakers import LocalBreakers
+from services.scale_bridge.transfer.stores.local import LocalLeases, LocalRateLimits
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS, RateLimits
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE

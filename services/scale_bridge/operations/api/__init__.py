@@ -1,1 +1,0 @@
-"""HTTP of operations: queue one, run one and wait, read their history."""
