@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.ingest import ScanId
+from libs.eventsourcing.store import new_event_id
 from libs.http.auth import Principal, require
 from libs.http.idempotency import Attempt, Once, idempotent
 from libs.http.manifest import traffic
@@ -19,9 +20,8 @@ from libs.http.visible import CONSISTENCY, visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
-from services.ingest.removals.domain import LONGEST_REASON, Kind
+from services.ingest.removals.domain import LONGEST_REASON, Kind, RemoveItems
 from services.ingest.removals.handlers import removal as handler
-from services.ingest.removals.handlers.removal import RemovalRequest
 from services.ingest.removals.read_models import removal
 from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import CurrentQuery, Text, fresh, without_nul
@@ -107,7 +107,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, once: OneRem
             partial(ingest.items_in_box, caller.tenant, body.box, body.code),
             box=body.box,
             code=body.code,
-            request=_removal_request(ingest, "REMOVE", attempt, body.operator, body.reason),
+            command=_command(ingest, "REMOVE", attempt, body.operator, body.reason),
             metadata=request_metadata(request, caller),
         )
         if removed is None:
@@ -137,7 +137,7 @@ async def bulk_remove(
         removed = await handler.remove_listed(
             ingest.store,
             scan_ids,
-            request=_removal_request(ingest, "BULK_REMOVE", attempt, body.operator, body.reason),
+            command=_command(ingest, "BULK_REMOVE", attempt, body.operator, body.reason),
             metadata=request_metadata(request, caller),
         )
         if removed is None:
@@ -160,7 +160,9 @@ async def delete(
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
-        request=RemovalRequest(kind="REMOVE", operator=who, reason="", at=ingest.clock()),
+        command=RemoveItems(
+            removal_id=new_event_id(), kind="REMOVE", operator=who, reason="", at=ingest.clock()
+        ),
         metadata=request_metadata(request, caller),
     )
     return json_response({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
@@ -216,10 +218,10 @@ def _fault(error: ErrorDetails) -> dict[str, Any]:
     return {"type": error["type"], "loc": ["body", *error["loc"]], "msg": message, "input": None}
 
 
-def _removal_request(
+def _command(
     ingest: Deps, kind: Kind, attempt: Attempt, operator: str, reason: str | None
-) -> RemovalRequest:
-    return RemovalRequest(
+) -> RemoveItems:
+    return RemoveItems(
         kind=kind,
         operator=operator,
         reason=reason or "",

@@ -35,7 +35,10 @@ class LoggedScan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoveItems:
-    """The command to remove items. An empty `reason` means the default of the kind."""
+    """The command to remove items; a repeat with the same `removal_id` gets the first result.
+
+    An empty `reason` means the default of the kind.
+    """
 
     removal_id: UUID
     kind: Kind

@@ -6,8 +6,7 @@ succeeds.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -16,9 +15,8 @@ from prometheus_client import Counter
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
 from libs.errors import NotFound, Refused, Unavailable
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
-from libs.eventsourcing.store import EventStore, Executed, Fact, new_event_id
+from libs.eventsourcing.store import EventStore, Executed, Fact
 from services.ingest.removals.domain import (
-    Kind,
     LoggedScan,
     Removal,
     RemoveItems,
@@ -43,17 +41,6 @@ class NotAnItem(Refused):
     """Only items can be removed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemovalRequest:
-    """A request to remove items. A repeat with the same `removal_id` gets the first result."""
-
-    kind: Kind
-    operator: str
-    reason: str
-    at: datetime
-    removal_id: UUID = field(default_factory=new_event_id)
-
-
 @dataclass(frozen=True, slots=True)
 class Removed:
     """The audit of a removal, and its consistency token."""
@@ -72,7 +59,7 @@ async def remove_from_box(
     *,
     box: str,
     code: str,
-    request: RemovalRequest,
+    command: RemoveItems,
     metadata: Metadata,
 ) -> Removed | None:
     """Remove the latest item of a code in a box (§2.5); None if there is none.
@@ -86,14 +73,14 @@ async def remove_from_box(
                 return found
         return []
 
-    return await _remove(store, find, request, metadata)
+    return await _remove(store, find, command, metadata)
 
 
 async def remove_listed(
     store: EventStore[IngestEvent],
     scans: Sequence[ScanId],
     *,
-    request: RemovalRequest,
+    command: RemoveItems,
     metadata: Metadata,
 ) -> Removed | None:
     """Remove the `scans` that are items and not removed yet; None if there are none (§2.5).
@@ -104,14 +91,14 @@ async def remove_listed(
     async def find() -> Sequence[LoggedScan]:
         return await _logged_scans(store, metadata, scans)
 
-    return await _remove(store, find, request, metadata)
+    return await _remove(store, find, command, metadata)
 
 
 async def remove_event(
     store: EventStore[IngestEvent],
     scan_id: ScanId | None,
     *,
-    request: RemovalRequest,
+    command: RemoveItems,
     metadata: Metadata,
 ) -> Removed | None:
     """Remove one item by its id; None if it was removed before (§2.10).
@@ -127,27 +114,20 @@ async def remove_event(
             raise NotAnItem
         return found
 
-    return await _remove(store, find, request, metadata)
+    return await _remove(store, find, command, metadata)
 
 
 async def _remove(
     store: EventStore[IngestEvent],
     find: Callable[[], Awaitable[Sequence[LoggedScan]]],
-    request: RemovalRequest,
+    command: RemoveItems,
     metadata: Metadata,
 ) -> Removed | None:
     for _ in range(ATTEMPTS):
         # Scans are read before the first result: a removal in between is then seen as the result.
         logged = await find()
-        if first := await _first_result(store, request.removal_id, metadata.tenant):
+        if first := await _first_result(store, command.removal_id, metadata.tenant):
             return first
-        command = RemoveItems(
-            removal_id=request.removal_id,
-            kind=request.kind,
-            operator=request.operator,
-            reason=request.reason,
-            at=request.at,
-        )
         if (removal := decide(logged, command)) is None:
             return None
         try:

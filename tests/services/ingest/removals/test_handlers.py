@@ -11,9 +11,10 @@ import pytest
 
 from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId
 from libs.eventsourcing.log import Metadata
-from services.ingest.removals.domain import LONGEST_REASON
+from libs.eventsourcing.store import new_event_id
+from services.ingest.removals.domain import LONGEST_REASON, RemoveItems
 from services.ingest.removals.handlers import removal
-from services.ingest.removals.handlers.removal import Items, RemovalRequest
+from services.ingest.removals.handlers.removal import Items
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import LIMITS
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
@@ -25,9 +26,10 @@ remove_from_box = partial(
 )
 
 
-def request(**changes: Any) -> RemovalRequest:
+def request(**changes: Any) -> RemoveItems:
+    """The command of a request, by default with an id of its own."""
     fields: dict[str, Any] = {"kind": "BULK_REMOVE", "operator": "vera", "reason": "", "at": NOON}
-    return RemovalRequest(**fields | changes)
+    return RemoveItems(**{"removal_id": new_event_id()} | fields | changes)
 
 
 def ids(*numbers: int) -> list[ScanId]:
@@ -50,7 +52,7 @@ async def test_removed_items_are_skipped_to_the_next_page(store: Store) -> None:
     await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
 
     removed = []
-    while done := await remove_from_box(store, pages((3, 2), (1,)), request=request(kind="REMOVE")):
+    while done := await remove_from_box(store, pages((3, 2), (1,)), command=request(kind="REMOVE")):
         removed += [scan_id.int for scan_id in done.audit.removed]
 
     assert removed == [3, 2, 1]
@@ -60,18 +62,18 @@ async def test_a_repeated_request_gets_the_first_result(store: Store) -> None:
     await append(store, a_scan(1), a_scan(2), a_scan(3))
     same = request()
 
-    first, again = [await remove_listed(store, ids(1, 2), request=same) for _ in range(2)]
-    other = await remove_listed(store, ids(1, 2, 3), request=request())
+    first, again = [await remove_listed(store, ids(1, 2), command=same) for _ in range(2)]
+    other = await remove_listed(store, ids(1, 2, 3), command=request())
 
     assert first == again
     assert other
     assert other.audit.removed == tuple(ids(3))
-    assert await remove_listed(store, ids(1), request=request(), metadata=OTHER) is None
+    assert await remove_listed(store, ids(1), command=request(), metadata=OTHER) is None
 
 
 async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store) -> None:
     await append(store, a_scan(1))
-    await remove_listed(store, ids(1), request=request())
+    await remove_listed(store, ids(1), command=request())
 
     recorded = [one async for page in store.log.read_all() for one in page]
     streams = {one.type: one.stream for one in recorded}
@@ -88,7 +90,7 @@ async def test_parallel_removals_of_equal_items_remove_one_each(
     await append(stores[0], *(a_scan(n) for n in units))
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(units), request=request()) for n in range(orders))
+        *(remove_from_box(stores[n % 2], pages(units), command=request()) for n in range(orders))
     )
 
     removed = [scan_id.int for one in done if one for scan_id in one.audit.removed]
@@ -101,7 +103,7 @@ async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: li
 
     done = await asyncio.gather(
         *(
-            remove_listed(stores[n % 2], ids(*range(n, n + 30)), request=request())
+            remove_listed(stores[n % 2], ids(*range(n, n + 30)), command=request())
             for n in range(10)
         )
     )
@@ -115,7 +117,7 @@ async def test_two_parallel_repeats_of_a_request_have_one_result(stores: list[St
     same = request()
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], pages(range(4)), request=same) for n in range(8))
+        *(remove_from_box(stores[n % 2], pages(range(4)), command=same) for n in range(8))
     )
 
     assert len({one and one.audit.removed for one in done}) == 1
@@ -130,7 +132,7 @@ async def test_the_longest_removal_fits_into_the_log(stores: list[Store]) -> Non
     await append(store, *scans)
 
     long_order = request(operator="\x01" * LIMITS["operator"], reason="\x01" * LONGEST_REASON)
-    done = await remove_listed(store, [scan.scan_id for scan in scans], request=long_order)
+    done = await remove_listed(store, [scan.scan_id for scan in scans], command=long_order)
 
     assert done
     assert len(done.audit.removed) == 1000

@@ -12,6 +12,7 @@ import pytest
 from contracts.ingest import ScanId, ScanRecorded
 from deploy.local.postgres import query
 from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.store import new_event_id
 from libs.postgres.pool import Pool
 from services.ingest.dashboard.read_models import activity, box, presence
 from services.ingest.dashboard.read_models.as_of import (
@@ -22,7 +23,8 @@ from services.ingest.dashboard.read_models.as_of import (
     tables_as_of,
 )
 from services.ingest.dashboard.stores import PastCache
-from services.ingest.removals.handlers.removal import RemovalRequest, remove_listed
+from services.ingest.removals.domain import RemoveItems
+from services.ingest.removals.handlers.removal import remove_listed
 from services.ingest.removals.handlers.undo import undo_import
 from services.ingest.scans.domain import identity
 from services.ingest.scans.handlers.recordings import scan_fact
@@ -149,8 +151,10 @@ async def change(random: Random, store: Store, runs: list[str]) -> None:
             await store.record(facts, metadata=metadata)
         case 2:
             scans = [ScanId(UUID(int=random.randrange(60))) for _ in range(4)]
-            request = RemovalRequest(kind="BULK_REMOVE", operator="vera", reason="", at=NOON)
-            await remove_listed(store, scans, request=request, metadata=Metadata(tenant="demo"))
+            command = RemoveItems(
+                removal_id=new_event_id(), kind="BULK_REMOVE", operator="vera", reason="", at=NOON
+            )
+            await remove_listed(store, scans, command=command, metadata=Metadata(tenant="demo"))
         case _:
             await append(store, *some_scans(random, random.randrange(1, 12)))
 
