@@ -66,7 +66,7 @@ def names_read() -> set[str]:
     """The names that functions of the libraries read from modules and objects."""
     found: set[str] = set()
     for value in definitions().values():
-        function = getattr(value, "fget", value) or value
+        function: Any = value.fget if isinstance(value, property) else value
         function = inspect.unwrap(getattr(function, "__func__", function))
         if isinstance(function, FunctionType) and function.__module__.startswith("libs."):
             found |= names_of(function.__code__)
