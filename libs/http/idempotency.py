@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from libs.errors import Refused, Unavailable
 from libs.eventsourcing.store import new_event_id
 from libs.http.auth import Principal
+from libs.postgres.guarded_pool import ANY_ERROR
 from libs.postgres.idempotency import (
     AnswerLost,
     Claim,
@@ -168,8 +169,8 @@ def _replay(stored: StoredAnswer) -> Response:
 
 
 async def _safely(work: Any) -> None:
-    """Do the work; without the database log it, since the claim expires by itself."""
+    """Do the work; if the database fails, log it, since the claim expires by itself."""
     try:
         await work
-    except Unavailable as error:
+    except (Unavailable, *ANY_ERROR) as error:
         log.warning("answer not kept", reason=type(error).__name__)

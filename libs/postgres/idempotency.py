@@ -148,12 +148,13 @@ class Claim:
     """The right to carry out a request, until a deadline.
 
     `command_id` is the same in all claims of a request, so that a log knows what was done under a
-    claim that was lost.
+    claim that was lost. `follows_another` says that there was one.
     """
 
     request: KeyedRequest
     claim: UUID
     command_id: UUID
+    follows_another: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,7 +219,12 @@ class IdempotencyStore:
                 kept_for=KEPT_FOR,
             )
             if claimed is not None:
-                return Claim(request=request, claim=claim, command_id=claimed)
+                return Claim(
+                    request=request,
+                    claim=claim,
+                    command_id=claimed,
+                    follows_another=claimed != command_id,
+                )
             return await _stored_answer(connection, request, key)
 
     async def finish(self, claim: Claim, answer: StoredAnswer) -> None:
@@ -239,11 +245,12 @@ class IdempotencyStore:
     async def release(self, claim: Claim, *, was_done: bool) -> None:
         """Give the claim back without an answer.
 
-        If it may be that the request was carried out, the same request alone may try again with
-        the key; otherwise the key is free.
+        If it may be that the request was carried out, by this claim or the one it follows, the
+        same request alone may try again with the key; otherwise the key is free.
         """
+        statement = _RELEASE if was_done or claim.follows_another else _FORGET
         async with tenant_transaction(self._pool, claim.request.tenant) as connection:
-            await query.execute(connection, _RELEASE if was_done else _FORGET, **_held(claim))
+            await query.execute(connection, statement, **_held(claim))
 
 
 async def _stored_answer(

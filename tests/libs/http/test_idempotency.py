@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
+from unittest.mock import AsyncMock
 from uuid import UUID
 
+import asyncpg
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -300,6 +302,19 @@ async def test_what_failed_may_be_repeated_at_once_as_the_same_command(
     assert (till.calls, len(till.orders)) == (2, 1)
 
 
+async def test_a_refusal_after_a_failure_does_not_free_what_may_have_been_done(
+    shop: Shop, till: Till
+) -> None:
+    for till.failure in (Unavailable(), SoldOut()):
+        await shop.order()
+    till.failure = None
+
+    other, again = await shop.order("tulips"), await shop.order()
+
+    assert [one.status_code for one in (other, again)] == [409, 201]
+    assert len(till.orders) == 1
+
+
 async def test_an_answer_that_is_no_result_is_not_stored(shop: Shop, till: Till) -> None:
     for _ in range(2):
         answer = await shop.order(path="/refunds")
@@ -354,11 +369,12 @@ async def test_without_the_database_nothing_is_done(
     assert till.calls == 0
 
 
+@pytest.mark.parametrize("failure", [Unavailable(), asyncpg.QueryCanceledError("too slow")])
 async def test_an_answer_that_could_not_be_stored_is_given_and_later_repeated(
-    shop: Shop, till: Till
+    shop: Shop, till: Till, failure: Exception
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(IdempotencyStore, "finish", away)
+        patch.setattr(IdempotencyStore, "finish", AsyncMock(side_effect=failure))
         first = await shop.order()
     await shop.pool.execute(EXPIRE_CLAIMS)
     again = await shop.order()
