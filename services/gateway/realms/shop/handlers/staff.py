@@ -80,9 +80,12 @@ async def working(identity: Identity, account_id: AccountId, tenant: str) -> Sta
 
 
 async def staff_of(identity: Identity, tenant: str) -> Sequence[StaffMember]:
-    """All members and invited persons of the shop, inactive ones too, by the read model."""
+    """All members and invited persons of the shop, inactive ones too, by the read model.
+
+    Accounts whose role no longer exists are no members.
+    """
     found, _ = await members(identity, workspace_of_shop(tenant), invited=True, limit=MOST)
-    return [_staff_member(identity, member, tenant) for member in found]
+    return [_staff_member(identity, one, tenant) for one in found if parse_shop_role(one.role)]
 
 
 async def by_number(identity: Identity, number: int, tenant: str) -> StaffMember:

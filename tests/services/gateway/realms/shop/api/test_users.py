@@ -3,10 +3,16 @@
 import asyncio
 import unicodedata
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from contracts.gateway import RoleGranted
+from libs.eventsourcing.log import Metadata
+from libs.testing.polling import eventually
+from services.gateway.accounts.domain.account import ACCOUNT
+from services.gateway.accounts.domain.realm import PLATFORM
 from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import Door, Someone, projecting
 
@@ -145,6 +151,33 @@ async def test_a_deactivated_member_stays_listed_and_is_logged_out(
     assert seen.status_code in {401, 403}
     assert again.json()["is_active"] is True
     assert (await door.log_in(bella))["shop_id"] == again.json()["shop_id"]
+
+
+async def test_a_member_whose_role_no_longer_exists_is_not_listed_and_hides_no_other(
+    door: Door, anna: Someone
+) -> None:
+    bella, number = await door.hired(anna)
+    tenant = (await door.client.get("/api/auth/shops", headers=anna.headers)).json()["items"][0]
+    role = RoleGranted(
+        account_id=await door.account_of(bella),
+        realm="shop",
+        tenant=tenant["tenant"],
+        role="gardener",
+        granted_at=datetime.now(UTC),
+    )
+    stream, store = ACCOUNT.stream(role.account_id), door.deps.identity.store
+    history = await store.read(PLATFORM, stream)
+    await store.append(stream, [role], expected=history.version, metadata=Metadata(tenant=PLATFORM))
+
+    async def listed() -> list[str]:
+        answer = await door.staff(anna, "GET", "")
+        return [one["phone"] for one in answer.json().get("items", ())]
+
+    await eventually(listed, [anna.phone])
+    hired = await door.hire(anna, phone=some_phone(), email="cleo@shop.example")
+
+    assert hired.status_code == 200
+    assert (await door.staff(anna, "GET", f"/{number}")).status_code == 404
 
 
 async def test_another_shops_people_do_not_exist(door: Door, anna: Someone) -> None:
