@@ -288,7 +288,8 @@ class StreamHub:
             state = await feed.query.load(changed=changed)
             if state is not None:
                 feed.publish(state)
-            feed.version = version
+            # Without viewers it is not kept up to date any more.
+            feed.version = version if feed.viewers else None
 
 
 class EventStream(Response):
