@@ -74,7 +74,7 @@ check: $(DEVELOPMENT) ## Format, lint, types, import laws, architecture tests
 
 .PHONY: routes
 routes: $(DEVELOPMENT) ## Write down the routes that services publish through the gateway
-	for service in ingest scale_bridge; do \
+	for service in $(basename $(notdir $(wildcard contracts/routes/*.json))); do \
 		$(BIN)/python -m services.$$service routes > contracts/routes/$$service.json || exit 1; \
 	done
 

@@ -17,18 +17,34 @@ DeviceId = NewType("DeviceId", UUID)
 _Data: TypeAlias = dict[str, Any]
 _Upcasts: TypeAlias = Mapping[int, Callable[[_Data], _Data]]
 
-_DETAILS: Final = ("name", "description", "ip", "port", "protocol", "password", "bridge")
-_PROFILE: Final = ("shop", "group", "price_list", "model", "serial_number", "next_verification")
+# The fields of version 1: nothing is added to them.
+_DETAILS_OF_VERSION_1: Final = (
+    "name",
+    "description",
+    "ip",
+    "port",
+    "protocol",
+    "password",
+    "bridge",
+)
+_PROFILE_OF_VERSION_1: Final = (
+    "shop",
+    "group",
+    "price_list",
+    "model",
+    "serial_number",
+    "next_verification",
+)
 
 
 def _with_nested_details(data: _Data) -> _Data:
     """Version 2: the fields of the details, which stood beside the others, are one value."""
-    return _nested(data, "details", _DETAILS)
+    return _nested(data, "details", _DETAILS_OF_VERSION_1)
 
 
 def _with_nested_profile(data: _Data) -> _Data:
     """Version 2: the fields of the profile, which stood beside the others, are one value."""
-    return _nested(data, "profile", _PROFILE)
+    return _nested(data, "profile", _PROFILE_OF_VERSION_1)
 
 
 def _nested(data: _Data, name: str, fields: tuple[str, ...]) -> _Data:

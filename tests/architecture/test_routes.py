@@ -30,6 +30,12 @@ def test_the_published_routes_are_the_declared_ones(service: str) -> None:
     assert file.read_text() == encoded(manifest(routers(service))), "run `make routes`"
 
 
+def test_every_service_but_the_gateway_publishes_its_routes() -> None:
+    services = {file.parent.name for file in (ROOT / "services").glob("*/bootstrap.py")}
+
+    assert {file.stem for file in FILES} == services - {"gateway"}
+
+
 def test_every_service_that_publishes_routes_is_behind_a_door() -> None:
     assert {file.stem for file in FILES} == {door.service for door in DOORS if door.rules}
 

@@ -99,6 +99,9 @@ class Face:
     of traits that only this realm stores. `query` are the options of `members` for the query of a
     list, `matches` says whether it seeks a member. `check_password` raises for a password that the
     realm refuses.
+
+    A body of `create` has `password`, `is_active` and, unless its `Route` has a role, `role_field`;
+    one of `own_password` has `current_password` and `new_password`.
     """
 
     realm: Realm

@@ -187,11 +187,6 @@ def timed_out() -> Fault:
     return Fault(504, "GatewayTimeout", "The service did not answer in time, try again")
 
 
-def broken() -> Fault:
-    """An internal error."""
-    return Fault(500, "InternalError", "Internal server error")
-
-
 async def answer(send: Any, shape: Shape, fault: Fault) -> None:
     """Send the refusal in a shape."""
     problem = Problem(

@@ -89,11 +89,6 @@ class DeliveryMethod(StrEnum):
     """Not delivered: no bot is configured."""
 
 
-def is_code(text: str) -> bool:
-    """Whether the text has the form of a code."""
-    return len(text) == DIGITS and text.isascii() and text.isdecimal()
-
-
 def judge(*, wrong: int | None, right: bool) -> Outcome:
     """The outcome of an attempt; `wrong` counts earlier wrong ones, None without a code."""
     if wrong is None:

@@ -58,7 +58,7 @@ from services.ingest.scans.domain.box import (
     tally_events,
 )
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import ScanFilter, display_name
+from services.ingest.scans.domain.filter import PARTS_OF_BOX, ScanFilter, display_name
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import condition
 from services.ingest.scans.read_models.scan_log import SCAN_LOG
@@ -222,7 +222,7 @@ async def _histories(
     connection: Any, scan_filter: ScanFilter, rows: Sequence[Row]
 ) -> list[BoxHistory]:
     """The tallies of all operators that decide whether the boxes of `rows` are open."""
-    if scan_filter.operator is None:
+    if all(getattr(scan_filter, name) is None for name in PARTS_OF_BOX):
         same_day = {n: [read_tally(row)] for n, row in enumerate(rows)}
     else:
         same_day = await _near(connection, scan_filter, dict(enumerate(rows)), range(1))

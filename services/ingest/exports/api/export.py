@@ -60,7 +60,7 @@ LOG: Final = (
 FULL_LOG: Final = (*LOG, Column(log_events.COLUMN, itemgetter(log_events.COLUMN), 24))
 """The same, and the cell of the events of a row (`domain.log_events`)."""
 
-BOXES: Final = (
+ITEMS_BY_BOX: Final = (
     Column("Клиент", lambda row: display_name(row["client"])),
     Column("Город", lambda row: display_name(row["city"])),
     Column("Короб", lambda row: display_name(number(row["box"]))),
@@ -134,7 +134,7 @@ async def boxes_csv(ingest: Ingest, query: CurrentQuery, held: ExportSlot) -> Re
     """All items by client, city, box and time."""
     snapshot = read_models.snapshot(ingest.reading, query.scan_filter.tenant)
     pages = read_models.by_box(await held.enter_async_context(snapshot), query.scan_filter)
-    parts = _lines(ingest, BOXES, pages, "boxes-csv")
+    parts = _lines(ingest, ITEMS_BY_BOX, pages, "boxes-csv")
     return _file(parts, CSV, _name("boxes", "csv", ingest, query))
 
 

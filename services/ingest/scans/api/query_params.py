@@ -43,7 +43,13 @@ async def filter_params(
     """The filter parameters as they were written; an empty text counts as missing."""
     for text in (operator, client, city):
         without_nul(text)
-    return Filters(date or None, date_end or None, operator or None, client or None, city or None)
+    return Filters(
+        date=date or None,
+        date_end=date_end or None,
+        operator=operator or None,
+        client=client or None,
+        city=city or None,
+    )
 
 
 FilterParams = Annotated[Filters, Depends(filter_params)]

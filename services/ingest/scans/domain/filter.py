@@ -12,6 +12,9 @@ DASH: Final = "—"
 FILTERS: Final = ("operator", "client", "city")
 """The names of all filters: fields of `ScanFilter`, and columns of every table with scans."""
 
+PARTS_OF_BOX: Final = ("operator",)
+"""The filters that may select a part of a box."""
+
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

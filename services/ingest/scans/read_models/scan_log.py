@@ -122,6 +122,7 @@ WITH stored AS (
 {operator_name.SAVE.sql(first=len(_SAVE.columns) + 1)}
 )
 INSERT INTO scan_count AS known
+    (tenant, day, minutes, since, operator, client, city, kind, count)
 SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
 UNION ALL
 SELECT tenant, day, {HOUR}::smallint, date_bin('1 hour', since, 'epoch'), operator, client, city,

@@ -45,7 +45,7 @@ class KindSpec:
 class Kind(StrEnum):
     """The kinds by the names under which they are stored and clients write them.
 
-    The exchange of each, and whether it is repeated, is in `perform`.
+    The exchange of each is in `perform`; what is repeated after a failure is in `retry`.
     """
 
     spec: KindSpec

@@ -56,7 +56,9 @@ class Attempts:
 
     async def upload_once(self, document: Document) -> Uploaded:
         """Send a catalogue to be merged, in one attempt."""
-        return await self._once("upload", partial(operation.upload, document=document, clear=False))
+        return await self.run_once(
+            "upload", partial(operation.upload, document=document, clear=False)
+        )
 
     async def run(self, name: str, exchange: Exchange[Answer], seconds: float = math.inf) -> Answer:
         """The answer to an exchange, of which each attempt takes at most `seconds`."""
@@ -64,7 +66,7 @@ class Attempts:
         while True:
             attempts += 1
             try:
-                return await self._once(name, exchange, seconds)
+                return await self.run_once(name, exchange, seconds)
             except ScaleFault as fault:
                 chance = self.execution.chance()
                 next_ = decide_retry(
@@ -74,9 +76,10 @@ class Attempts:
                     raise
                 await self.execution.sleep(next_.after_seconds)
 
-    async def _once(
+    async def run_once(
         self, name: str, exchange: Exchange[Answer], seconds: float = math.inf
     ) -> Answer:
+        """One attempt, for an exchange that must not be repeated. Raises what the driver raises."""
         wait = await self.execution.rate_limits.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout

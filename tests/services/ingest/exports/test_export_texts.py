@@ -63,7 +63,7 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_is_read_back(text: str) 
         "received_at": NOON,
     }
     (log,) = read(lines(export.LOG, row))
-    (box,) = read(lines(export.BOXES, row))
+    (box,) = read(lines(export.ITEMS_BY_BOX, row))
 
     texts = [log[column] for name, column in COLUMN.items() if name != "code"]
     for cell in [*texts, box[0], box[1], box[5]]:
@@ -100,7 +100,9 @@ def test_no_cell_is_a_formula_with_any_separator(row: dict[str, str], delimiter:
     moments = {"scan_id": UUID(int=1), "effective_at": NOON, "received_at": NOON}
     full_row = {"kind": "ITEM", "source": "pwa", **row, **moments}
 
-    for text in (lines(columns, full_row).decode() for columns in (export.LOG, export.BOXES)):
+    for text in (
+        lines(columns, full_row).decode() for columns in (export.LOG, export.ITEMS_BY_BOX)
+    ):
         for cell in cells_in(text.removesuffix("\r\n"), delimiter):
             # Only the wrapper of a barcode is one, which yields a text.
             assert not FORMULA.match(cell) or cell.startswith('="'), cell

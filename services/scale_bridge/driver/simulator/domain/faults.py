@@ -76,7 +76,7 @@ def _text(text: str) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A kind of fault: its effect, its required and its optional arguments."""
 
     effect: str
@@ -94,51 +94,57 @@ def _name(parse: Parse) -> str:
     return parse.__name__.strip("_")
 
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "pw": Kind("7A to everything that carries a password"),
-    "busy": Kind("C7 to FF14 and FF13/02", steps=frozenset({Step.CREATE, Step.ANNOUNCE})),
-    "ac14": Kind("AC to FF14"),
-    "poll": Kind("P times AC on FF15, or for ever (inf)", required=(_number,)),
-    "err15": Kind("7A on FF15"),
-    "hashbusy": Kind("the hash is not ready: state 01, zero hash"),
-    "hashshort": Kind("six bytes in place of the hash"),
-    "badhash": Kind("a hash that does not match the data"),
-    "rcchunk": Kind("a chunk with a result code other than 0"),
-    "shortchunk": Kind("chunk data shorter than its length says"),
-    "dupchunk": Kind("the same chunk twice"),
-    "emptychunk": Kind("a chunk without data"),
-    "trunc": Kind("announces a frame, sends half, closes", optional=(_step,), steps=_DATA),
-    "trunchang": Kind("sends half a frame, stays open", optional=(_step,), steps=_DATA),
-    "fin": Kind("closes on a command", required=(_step,)),
-    "rst": Kind("resets on a command", required=(_step,)),
-    "mute": Kind("no answer to a command, so many times", required=(_step,), optional=(_times,)),
-    "late": Kind("answers a command after so many seconds", required=(_step, _seconds)),
-    "lostack": Kind("processes an upload chunk, does not answer, once", optional=(_times,)),
-    "drip": Kind("one byte every so many seconds", required=(_seconds,)),
-    "huge": Kind("length prefix 0x7FFFFFFF", optional=(_step,)),
-    "zero": Kind("length prefix 0", optional=(_step,)),
-    "badjson": Kind("the file is no JSON"),
-    "badutf8": Kind("the file is no UTF-8"),
-    "bom": Kind("the file begins with a byte order mark"),
-    "scalar": Kind("the file is one JSON number"),
-    "list": Kind("the file is a JSON array"),
-    "nan": Kind("a price is NaN"),
-    "dupkeys": Kind("a key is repeated in a product"),
-    "check2": Kind("the check says: failed"),
-    "check2msg": Kind("the check says: failed, and why", optional=(_text,)),
-    "donemsg": Kind("the check says: done, with a text, which no driver expects"),
-    "check7A": Kind("7A to the check"),
-    "check3": Kind("the check answers a state nobody knows"),
-    "checkinf": Kind("the check says for ever: working"),
-    "rstend": Kind("resets right after the last good answer"),
-    "idle": Kind("resets after accepting, before the first command"),
-    "off": Kind("the port is closed (off), or packets are dropped (off:drop)", optional=(_text,)),
-    "slow": Kind("so many seconds before each answer", required=(_seconds,)),
-    "rc": Kind("a result code in hex on a command", required=(_step, _code)),
-    "badproduct": Kind("importing this PLU fails, with a text if one is given", (_text,), (_text,)),
-    "lie": Kind("says an upload was imported, and imports nothing"),
-    "power": Kind("the power fails on a command, for so many seconds", (_step,), (_seconds,)),
-    "torn": Kind("what the power interrupts is half done when it is back"),
+KINDS: Final[Mapping[str, FaultKind]] = {
+    "pw": FaultKind("7A to everything that carries a password"),
+    "busy": FaultKind("C7 to FF14 and FF13/02", steps=frozenset({Step.CREATE, Step.ANNOUNCE})),
+    "ac14": FaultKind("AC to FF14"),
+    "poll": FaultKind("P times AC on FF15, or for ever (inf)", required=(_number,)),
+    "err15": FaultKind("7A on FF15"),
+    "hashbusy": FaultKind("the hash is not ready: state 01, zero hash"),
+    "hashshort": FaultKind("six bytes in place of the hash"),
+    "badhash": FaultKind("a hash that does not match the data"),
+    "rcchunk": FaultKind("a chunk with a result code other than 0"),
+    "shortchunk": FaultKind("chunk data shorter than its length says"),
+    "dupchunk": FaultKind("the same chunk twice"),
+    "emptychunk": FaultKind("a chunk without data"),
+    "trunc": FaultKind("announces a frame, sends half, closes", optional=(_step,), steps=_DATA),
+    "trunchang": FaultKind("sends half a frame, stays open", optional=(_step,), steps=_DATA),
+    "fin": FaultKind("closes on a command", required=(_step,)),
+    "rst": FaultKind("resets on a command", required=(_step,)),
+    "mute": FaultKind(
+        "no answer to a command, so many times", required=(_step,), optional=(_times,)
+    ),
+    "late": FaultKind("answers a command after so many seconds", required=(_step, _seconds)),
+    "lostack": FaultKind("processes an upload chunk, does not answer, once", optional=(_times,)),
+    "drip": FaultKind("one byte every so many seconds", required=(_seconds,)),
+    "huge": FaultKind("length prefix 0x7FFFFFFF", optional=(_step,)),
+    "zero": FaultKind("length prefix 0", optional=(_step,)),
+    "badjson": FaultKind("the file is no JSON"),
+    "badutf8": FaultKind("the file is no UTF-8"),
+    "bom": FaultKind("the file begins with a byte order mark"),
+    "scalar": FaultKind("the file is one JSON number"),
+    "list": FaultKind("the file is a JSON array"),
+    "nan": FaultKind("a price is NaN"),
+    "dupkeys": FaultKind("a key is repeated in a product"),
+    "check2": FaultKind("the check says: failed"),
+    "check2msg": FaultKind("the check says: failed, and why", optional=(_text,)),
+    "donemsg": FaultKind("the check says: done, with a text, which no driver expects"),
+    "check7A": FaultKind("7A to the check"),
+    "check3": FaultKind("the check answers a state nobody knows"),
+    "checkinf": FaultKind("the check says for ever: working"),
+    "rstend": FaultKind("resets right after the last good answer"),
+    "idle": FaultKind("resets after accepting, before the first command"),
+    "off": FaultKind(
+        "the port is closed (off), or packets are dropped (off:drop)", optional=(_text,)
+    ),
+    "slow": FaultKind("so many seconds before each answer", required=(_seconds,)),
+    "rc": FaultKind("a result code in hex on a command", required=(_step, _code)),
+    "badproduct": FaultKind(
+        "importing this PLU fails, with a text if one is given", (_text,), (_text,)
+    ),
+    "lie": FaultKind("says an upload was imported, and imports nothing"),
+    "power": FaultKind("the power fails on a command, for so many seconds", (_step,), (_seconds,)),
+    "torn": FaultKind("what the power interrupts is half done when it is back"),
 }
 _ONCE: Final = frozenset({"lostack", "power", "dupchunk"})
 _NUMBER_OF_TIMES: Final = re.compile(r"(.*)\*(\d+)", re.DOTALL)

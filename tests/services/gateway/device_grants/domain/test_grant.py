@@ -34,7 +34,6 @@ from services.gateway.telegram.domain.one_time_code import (
     TRIES,
     DeliveryMethod,
     delivery_method_for,
-    is_code,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -193,12 +192,6 @@ def test_a_code_is_displayed_in_the_demo_only(
 )
 def test_one_customer_of_the_net_is_one_network(one: str, other: str, *, same: bool) -> None:
     assert (network_of(one) == network_of(other)) is same
-
-
-@pytest.mark.parametrize("text", ["", "12345", "1234567", "12345a", "١٢٣٤٥٦", "12345\n", "-12345"])
-def test_a_code_has_six_plain_digits(text: str) -> None:
-    assert is_code("012345")
-    assert not is_code(text)
 
 
 def test_in_a_day_which_touches_two_windows_a_phone_is_guessed_less_than_a_hundred_times() -> None:
