@@ -379,29 +379,6 @@ async def test_a_stream_goes_on_after_loading_failed(shop: Shop) -> None:
         assert (await listener.next()).data["changed"] == {"a": 2}
 
 
-async def test_a_load_that_outlives_its_viewers_is_not_what_the_next_one_gets(shop: Shop) -> None:
-    going_on = asyncio.Event()
-
-    class SlowStock(StockByModel):
-        async def load(self, *, changed: bool) -> Stock | None:
-            stock = await super().load(changed=changed)
-            if shop.warehouse.version == 1:
-                await going_on.wait()
-            return stock
-
-    leaving, staying = SlowStock(shop.warehouse, "a"), StockByModel(shop.warehouse, "b")
-    async with shop.hub.subscribe(staying) as feed:
-        async with shop.hub.subscribe(leaving):
-            shop.change(a=2)
-            await eventually(lambda: len(shop.warehouse.loads), 4)
-        going_on.set()
-        shop.change(a=3)
-        await eventually(lambda: feed.state, {"a": 3})
-
-        async with shop.hub.subscribe(leaving) as later:
-            assert later.state == {"a": 3}
-
-
 async def test_a_query_that_cannot_be_loaded_at_first_opens_no_stream(shop: Shop) -> None:
     shop.warehouse.is_away = True
     with pytest.raises(ConnectionRefusedError):
