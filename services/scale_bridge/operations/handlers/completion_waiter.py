@@ -57,6 +57,9 @@ class CompletionWaiter:
         known = -1
         while self._waiting:
             known = await self._hub.wait(known)
+            # The last one may have given up meanwhile, and the process may be stopping.
+            if not self._waiting:
+                return
             try:
                 await self._once()
             except Unavailable:
