@@ -78,7 +78,11 @@ class Gate:
             await connection.close()
 
     async def enter(self, events: int) -> None:
+        """Wait until so many events may be sent. Raises TimeoutError if nothing becomes visible."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.sent - self.visible > self._window:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.sent - self.visible} events do not become visible")
             await asyncio.sleep(WATCH_SECONDS / 10)
         self.sent += events
 
