@@ -7,6 +7,7 @@ and holds no memory, and a viewer that reconnects with `Last-Event-ID` is served
 
 import asyncio
 import secrets
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -64,7 +65,7 @@ class StreamSettings(BaseModel):
     stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
 
 
-class LiveQuery(Generic[State]):
+class LiveQuery(ABC, Generic[State]):
     """What a stream shows. Subclasses say how it is loaded and which events lead to a new state.
 
     Queries of a class with equal `key` are one: the first one is loaded for all of them. With
@@ -85,19 +86,19 @@ class LiveQuery(Generic[State]):
     resumable: ClassVar[bool] = False
     retry_ms: ClassVar[int] = 2000
 
+    @abstractmethod
     async def load(self, *, changed: bool) -> State | None:
         """The current state; None if there is none at the moment, then the last one stays.
 
         `changed` is false if only time has passed since it was loaded last.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def event(self, old: State | None, new: State) -> Event | None:
         """The event that leads from one state to another, None if they do not differ.
 
         Without an old state it is the whole new one.
         """
-        raise NotImplementedError
 
     def view(self, state: State) -> State:
         """What this query shows of the state."""

@@ -33,7 +33,7 @@ from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.domain import BY_RECOVERY, Apply, Begin, Result
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.expiry import end, failure, mark_unverified
+from services.scale_bridge.operations.handlers.expiry import failure, mark_unverified, record_end
 from services.scale_bridge.operations.handlers.job_context import JobContext, build
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores import last_readback
@@ -74,7 +74,7 @@ async def on_finished(
         try:
             read_md5 = await _record_read(context, loaded, performed.read)
         except _NotAdopted as error:
-            await end(context, loaded.job, loaded.queued.asked_by, failure(error.code))
+            await record_end(context, loaded.job, loaded.queued.asked_by, failure(error.code))
             return None
         loaded, performed = await _compared_again(context, loaded, performed, performed.read)
     if performed.outcome in SUCCEEDED and loaded.is_first_half:
@@ -82,7 +82,7 @@ async def on_finished(
     if not loaded.device_task.kind.spec.adopts:
         await _confirm_or_doubt(context, loaded, performed, read_md5)
     result = await _result(context, loaded, performed, read_md5)
-    await end(context, loaded.job, loaded.queued.asked_by, result)
+    await record_end(context, loaded.job, loaded.queued.asked_by, result)
     return None
 
 

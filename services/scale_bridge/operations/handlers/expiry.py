@@ -53,7 +53,7 @@ async def expire(context: Context, job: Job, state: Operation, *, code: str = ""
         # The scale may have been read, and the shop's prices not yet been applied to that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
     detail = sentence(result.code, result.outcome) if result.code else ""
-    await end(context, job, queued.asked_by, replace(result, detail=detail))
+    await record_end(context, job, queued.asked_by, replace(result, detail=detail))
 
 
 async def mark_unverified(
@@ -72,9 +72,9 @@ async def mark_unverified(
     await catalogue.change(context, job.device_id, command, metadata)
 
 
-async def end(context: Context, job: Job, actor: str, result: Result) -> None:
+async def record_end(context: Context, job: Job, actor: str, result: Result) -> None:
     """Record the end of a job's operation, on behalf of `actor`. Safe to repeat."""
-    await operation.end(context, job.operation_id, result, job_metadata(job, actor))
+    await operation.record_end(context, job.operation_id, result, job_metadata(job, actor))
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 

@@ -24,7 +24,12 @@ from services.scale_bridge.devices.handlers.device import LoadedDevice
 from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.domain import BY_RECOVERY, queued_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.expiry import end, expire, failure, job_metadata
+from services.scale_bridge.operations.handlers.expiry import (
+    expire,
+    failure,
+    job_metadata,
+    record_end,
+)
 from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
@@ -97,10 +102,10 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
     try:
         return await _build(context, job, queued)
     except NotFound:
-        await end(context, job, queued.asked_by, failure(DEVICE_UNKNOWN))
+        await record_end(context, job, queued.asked_by, failure(DEVICE_UNKNOWN))
     except SealBroken:
         log.error("password not readable", device=str(job.device_id))
-        await end(context, job, queued.asked_by, failure(PASSWORD_LOST))
+        await record_end(context, job, queued.asked_by, failure(PASSWORD_LOST))
     return None
 
 
@@ -113,7 +118,7 @@ async def _build(context: Context, job: Job, queued: OperationQueued) -> JobCont
         copy = await _with_new_dates(context, job, queued)
     document = copy.document if copy.valid and spec.compares else None
     if spec.needs_catalogue and document is None:
-        await end(context, job, queued.asked_by, failure(NOTHING_CACHED))
+        await record_end(context, job, queued.asked_by, failure(NOTHING_CACHED))
         return None
     content = None
     if document is not None:

@@ -149,7 +149,7 @@ async def advance(
     await execute(context.store, OPERATION, operation_id, command, metadata=metadata)
 
 
-async def end(
+async def record_end(
     context: Context, operation_id: OperationId, result: Result, metadata: Metadata
 ) -> None:
     """Record the end of an operation. Of several ends only the first is recorded (R24).

@@ -130,7 +130,7 @@ KINDS: Final[Mapping[str, FaultKind]] = {
     "check2msg": FaultKind("the check says: failed, and why", optional=(_text,)),
     "donemsg": FaultKind("the check says: done, with a text, which no driver expects"),
     "check7A": FaultKind("7A to the check"),
-    "check3": FaultKind("the check answers a state nobody knows"),
+    "check3": FaultKind("the check answers an unknown state"),
     "checkinf": FaultKind("the check says for ever: working"),
     "rstend": FaultKind("resets right after the last good answer"),
     "idle": FaultKind("resets after accepting, before the first command"),
