@@ -1,0 +1,17 @@
+"""Fixtures: the whole API of the shop, on a real database."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.testing.services import database_fixtures
+from tests.services.shop.kit import ShopKit, open_shop
+
+database, pool, reading_pool = database_fixtures("shop")
+
+
+@pytest.fixture
+async def shop(database: str) -> AsyncIterator[ShopKit]:
+    """The API of the shop; its usual caller is an admin of shop 7."""
+    async with open_shop(database) as kit:
+        yield kit
