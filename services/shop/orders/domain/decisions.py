@@ -95,7 +95,7 @@ class AlreadyRated(Refused):
 def decide(order: Order, command: OrderCommand) -> list[ShopEvent]:
     """The events of a command. Raises OrderUnknown and the refusals above and of `status`."""
     if isinstance(command, PlaceOrder):
-        return _place(order, command)
+        return _new_order(order, command)
     _ = order.placed  # An order that was never placed is unknown.
     match command:
         case EditOrder() | ChangeAddress():
@@ -119,7 +119,7 @@ def sum_of(lines: Sequence[OrderLine]) -> int:
     return sum(line.price * line.quantity for line in lines)
 
 
-def _place(order: Order, command: PlaceOrder) -> list[ShopEvent]:
+def _new_order(order: Order, command: PlaceOrder) -> list[ShopEvent]:
     if order.details is not None:
         return []
     _check_quantities(command.lines)
@@ -185,52 +185,63 @@ def _set_lines(order: Order, command: SetLines) -> list[ShopEvent]:
 def _move(
     order: Order, command: MoveForward | ReportIssue | CancelOrder | RollBack
 ) -> list[ShopEvent]:
-    order_id, status = order.order_id, order.status
     match command:
         case MoveForward():
             return _move_forward(order, command)
-        case ReportIssue(issue_type=issue_type, comment=comment, by=by, now=now):
-            # A second report of an order with an issue replaces the first.
-            if status != Status.ISSUE:
-                _check_forward(order, Status.ISSUE)
-            return [
-                OrderIssueReported(
-                    order_id=order_id,
-                    old_status=status,
-                    issue_type=issue_type,
-                    comment=comment,
-                    reported_by=by,
-                    reported_at=now,
-                )
-            ]
-        case CancelOrder(reason=reason, by=by, now=now):
-            if status not in CANCELLABLE:
-                raise CannotCancel
-            return [
-                OrderCancelled(
-                    order_id=order_id,
-                    old_status=status,
-                    reason=reason,
-                    cancelled_by=by,
-                    cancelled_at=now,
-                )
-            ]
-        case RollBack(status=target, reason=reason, by=by, now=now):
-            allowed = moves_back(status, order.method)
-            if target not in allowed:
-                raise RollbackNotAllowed(status, allowed)
-            return [
-                OrderRolledBack(
-                    order_id=order_id,
-                    old_status=status,
-                    new_status=target,
-                    reason=reason,
-                    rolled_back_by=by,
-                    rolled_back_at=now,
-                )
-            ]
+        case ReportIssue():
+            return _report(order, command)
+        case CancelOrder():
+            return _cancel(order, command)
+        case RollBack():
+            return _roll_back(order, command)
         case _:
             assert_never(command)
+
+
+def _report(order: Order, command: ReportIssue) -> list[ShopEvent]:
+    # A second report of an order with an issue replaces the first.
+    if order.status != Status.ISSUE:
+        _check_forward(order, Status.ISSUE)
+    return [
+        OrderIssueReported(
+            order_id=order.order_id,
+            old_status=order.status,
+            issue_type=command.issue_type,
+            comment=command.comment,
+            reported_by=command.by,
+            reported_at=command.now,
+        )
+    ]
+
+
+def _cancel(order: Order, command: CancelOrder) -> list[ShopEvent]:
+    if order.status not in CANCELLABLE:
+        raise CannotCancel
+    return [
+        OrderCancelled(
+            order_id=order.order_id,
+            old_status=order.status,
+            reason=command.reason,
+            cancelled_by=command.by,
+            cancelled_at=command.now,
+        )
+    ]
+
+
+def _roll_back(order: Order, command: RollBack) -> list[ShopEvent]:
+    allowed = moves_back(order.status, order.method)
+    if command.status not in allowed:
+        raise RollbackNotAllowed(order.status, allowed)
+    return [
+        OrderRolledBack(
+            order_id=order.order_id,
+            old_status=order.status,
+            new_status=command.status,
+            reason=command.reason,
+            rolled_back_by=command.by,
+            rolled_back_at=command.now,
+        )
+    ]
 
 
 def _move_forward(order: Order, command: MoveForward) -> list[ShopEvent]:
