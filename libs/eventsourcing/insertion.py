@@ -157,7 +157,7 @@ async def insert(connection: Any, planned: Plan) -> dict[UUID, LogPosition]:
 async def plan_from_committed(connection: Any, requests: Sequence[Request]) -> Plan:
     """The plan after reading the committed versions and ids, when the optimistic plan failed."""
     appends = [request for request in requests if isinstance(request, Append)]
-    heads = list({request.head for request in appends})
+    heads = list({head for request in appends for head in request.heads})
     ids = [event.event_id for append in appends for event in (*append.events, *append.facts)]
     versions: dict[Head, int] = {}
     known: dict[UUID, Known] = {}

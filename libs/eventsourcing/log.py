@@ -1,10 +1,10 @@
-"""The interface of a log: append at a version, append facts, find, read a stream, read all.
+"""The interface of a log: append at versions, append facts, find, read a stream, read all.
 
 A log stores names and bytes; `libs.eventsourcing.store` adds the event classes. The implementations
 `postgres` and `memory` pass the same test suite.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,7 +19,14 @@ from libs.eventsourcing.tokens import token_of
 
 
 class VersionConflict(Exception):
-    """The stream was appended to since it was read. Nothing was written; read again and retry."""
+    """A stream was appended to since it was read. Nothing was written; read again and retry.
+
+    `streams` are the names of the streams that have another version than expected, if that is why.
+    """
+
+    def __init__(self, message: str = "", streams: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.streams = frozenset(streams)
 
 
 class EventIdReused(Exception):
@@ -73,6 +80,14 @@ class NewFact(NewEvent, frozen=True, kw_only=True, gc=False):
     stream: str
 
 
+class StreamAppend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The events to append to one stream, at least one, and the version that it must have."""
+
+    stream: str
+    events: Sequence[NewEvent]
+    expected: Expected
+
+
 class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     """An event in the log. `position` is unique and ascends within a stream.
 
@@ -101,6 +116,14 @@ class Appended:
     """
 
     version: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedStreams:
+    """The version of each stream after an append to several, and the token of all of it."""
+
+    versions: Mapping[str, int]
     token: str
 
 
@@ -138,6 +161,22 @@ class Log(Protocol):
         A fact that is already in the log is a VersionConflict. Repeating an append with the same
         event ids returns the first result, whatever `expected` is. Raises VersionConflict,
         EventIdReused, Rejected, LogUnavailable, and ValueError if there are no events.
+        """
+        ...
+
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        """Append to several streams of a tenant, each at its version: all of it or nothing.
+
+        The positions of the events ascend by stream name. Otherwise like `append`: a
+        VersionConflict names the streams that have another version, and repeating the append
+        returns the first result. A stream that is not named is not checked. Raises ValueError also
+        if a stream is named twice.
         """
         ...
 

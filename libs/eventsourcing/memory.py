@@ -11,6 +11,7 @@ from msgspec.structs import astuple
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.log import (
     Appended,
+    AppendedStreams,
     Entry,
     Expected,
     FactsAppended,
@@ -19,6 +20,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
+    StreamAppend,
 )
 from libs.eventsourcing.plan import (
     Append,
@@ -58,8 +60,20 @@ class MemoryLog:
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        result = self._write(Append(stream, events, expected, metadata, facts))
-        assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
+        part = StreamAppend(stream=stream, events=events, expected=expected)
+        appended = await self.append_streams([part], metadata=metadata, facts=facts)
+        return Appended(appended.versions[stream], appended.token)
+
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        """See `Log.append_streams`."""
+        result = self._write(Append(streams, metadata, facts))
+        assert isinstance(result, AppendedStreams)  # noqa: S101 -- narrows for the type checker
         return result
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:

@@ -23,6 +23,7 @@ from libs.eventsourcing.group_commit import GroupCommit, Weight
 from libs.eventsourcing.insertion import Conflict, NotSeparable
 from libs.eventsourcing.log import (
     Appended,
+    AppendedStreams,
     Entry,
     Expected,
     FactsAppended,
@@ -32,6 +33,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
+    StreamAppend,
     VersionConflict,
 )
 from libs.eventsourcing.plan import (
@@ -147,9 +149,21 @@ class PostgresLog:
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        request = Append(stream, events, expected, metadata, facts)
+        part = StreamAppend(stream=stream, events=events, expected=expected)
+        appended = await self.append_streams([part], metadata=metadata, facts=facts)
+        return Appended(appended.versions[stream], appended.token)
+
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        """See `Log.append_streams`."""
+        request = Append(streams, metadata, facts)
         failpoint("log-appending")
-        appended = cast(Appended, await self._group.submit(request))
+        appended = cast(AppendedStreams, await self._group.submit(request))
         failpoint("log-appended")
         return appended
 
@@ -273,7 +287,7 @@ class PostgresLog:
                 return await self._insert_facts(connection, facts)
         with suppress(Conflict):
             return await self._try(connection, requests, OPTIMISTIC_ATTEMPTS)
-        heads = sorted({r.head for r in requests if isinstance(r, Append)})
+        heads = sorted({head for r in requests if isinstance(r, Append) for head in r.heads})
         async with connection.transaction():
             await connection.execute(insertion.QUEUE, [*map("/".join, heads)])
             return await self._try(connection, requests, ATTEMPTS)

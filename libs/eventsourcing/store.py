@@ -1,8 +1,9 @@
 """The event store: a log whose events are the dataclasses of a contract."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
 
@@ -13,6 +14,7 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import (
     Appended,
+    AppendedStreams,
     EventIdReused,
     Expected,
     FactsAppended,
@@ -21,6 +23,7 @@ from libs.eventsourcing.log import (
     NewEvent,
     NewFact,
     RecordedEvent,
+    StreamAppend,
 )
 from libs.eventsourcing.tokens import collect
 
@@ -99,6 +102,37 @@ class EventStore(Generic[Event]):
         appended = await self.log.append(
             stream, new, expected=expected, metadata=metadata, facts=bound
         )
+        collect(appended.token)
+        return appended
+
+    async def append_streams(
+        self,
+        events: Mapping[str, Sequence[Event]],
+        *,
+        expected: Mapping[str, Expected],
+        metadata: Metadata,
+        command_id: UUID | None = None,
+        facts: Sequence[Fact[Event]] = (),
+    ) -> AppendedStreams:
+        """Append to all streams or to none; see `Log.append_streams` for what it raises.
+
+        `expected` holds the version of every stream. With a `command_id` the event ids are derived
+        from it and the order of the streams' names, so a repeat returns the first result.
+        """
+        now, numbers = self._clock(), count()
+        streams = [
+            StreamAppend(
+                stream=stream,
+                events=[
+                    self._new(event, now, self._id(command_id, next(numbers)))
+                    for event in events[stream]
+                ],
+                expected=expected[stream],
+            )
+            for stream in sorted(events)
+        ]
+        bound = [self._new_fact(fact) for fact in facts]
+        appended = await self.log.append_streams(streams, metadata=metadata, facts=bound)
         collect(appended.token)
         return appended
 
