@@ -2,6 +2,29 @@
 
 from typing import Final, TypeAlias
 
+from contracts.shop import orders, stock
+from contracts.shop.orders import (
+    ORDERS,
+    OrderAddressChanged,
+    OrderCancelled,
+    OrderCommentAdded,
+    OrderCommentChanged,
+    OrderCommentRemoved,
+    OrderDetails,
+    OrderEdited,
+    OrderEvent,
+    OrderFloristAssigned,
+    OrderIssueReported,
+    OrderLine,
+    OrderLinesChanged,
+    OrderNeed,
+    OrderPaymentReceived,
+    OrderPhotoAdded,
+    OrderPhotoRated,
+    OrderPlaced,
+    OrderRolledBack,
+    OrderStatusChanged,
+)
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
 from contracts.shop.stock import (
@@ -21,6 +44,7 @@ from contracts.shop.stock import (
     ReceivedGoods,
     Reference,
     StockAdjusted,
+    StockEvent,
     StockId,
     StockReleased,
     StockReserved,
@@ -32,6 +56,7 @@ from contracts.shop.stock import (
 __all__ = [
     "EVENTS",
     "FLOWER_CATEGORIES",
+    "ORDERS",
     "PRICES",
     "RECEIPTS",
     "SETTINGS",
@@ -48,13 +73,33 @@ __all__ = [
     "FlowerCategorySet",
     "GoodsReceived",
     "Level",
+    "OrderAddressChanged",
+    "OrderCancelled",
+    "OrderCommentAdded",
+    "OrderCommentChanged",
+    "OrderCommentRemoved",
+    "OrderDetails",
+    "OrderEdited",
+    "OrderEvent",
+    "OrderFloristAssigned",
+    "OrderIssueReported",
+    "OrderLine",
+    "OrderLinesChanged",
+    "OrderNeed",
+    "OrderPaymentReceived",
+    "OrderPhotoAdded",
+    "OrderPhotoRated",
+    "OrderPlaced",
+    "OrderRolledBack",
     "OrderShare",
+    "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
     "ReceivedGoods",
     "Reference",
     "ShopEvent",
     "StockAdjusted",
+    "StockEvent",
     "StockId",
     "StockReleased",
     "StockReserved",
@@ -63,35 +108,5 @@ __all__ = [
     "SupplyArchived",
 ]
 
-ShopEvent: TypeAlias = (
-    PriceChanged
-    | CompanyChanged
-    | BatchReceived
-    | BatchDescribed
-    | BatchMovedOut
-    | BatchMovedIn
-    | StockReserved
-    | StockReleased
-    | StockWrittenOff
-    | StockReturned
-    | StockAdjusted
-    | GoodsReceived
-    | SupplyArchived
-    | FlowerCategorySet
-)
-EVENTS: Final = (
-    PriceChanged,
-    CompanyChanged,
-    BatchReceived,
-    BatchDescribed,
-    BatchMovedOut,
-    BatchMovedIn,
-    StockReserved,
-    StockReleased,
-    StockWrittenOff,
-    StockReturned,
-    StockAdjusted,
-    GoodsReceived,
-    SupplyArchived,
-    FlowerCategorySet,
-)
+ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | StockEvent
+EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *stock.EVENTS)

@@ -233,3 +233,33 @@ class FlowerCategorySet:
     keywords: str | None
     changed_by: str
     changed_at: datetime
+
+
+StockEvent: TypeAlias = (
+    BatchReceived
+    | BatchDescribed
+    | BatchMovedOut
+    | BatchMovedIn
+    | StockReserved
+    | StockReleased
+    | StockWrittenOff
+    | StockReturned
+    | StockAdjusted
+    | GoodsReceived
+    | SupplyArchived
+    | FlowerCategorySet
+)
+EVENTS: Final = (
+    BatchReceived,
+    BatchDescribed,
+    BatchMovedOut,
+    BatchMovedIn,
+    StockReserved,
+    StockReleased,
+    StockWrittenOff,
+    StockReturned,
+    StockAdjusted,
+    GoodsReceived,
+    SupplyArchived,
+    FlowerCategorySet,
+)

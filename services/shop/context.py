@@ -1,7 +1,7 @@
 """What the service holds while it runs, and what all its routes share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends
 
@@ -11,6 +11,9 @@ from libs.http.auth import require
 from libs.http.shapes import TEXT
 from libs.process import context as frame
 from services.shop.settings import Settings
+
+if TYPE_CHECKING:
+    from services.shop.staff.adapters import Directories
 
 SHAPE: Final = TEXT
 """A text under `detail`, in Russian (spec shop §1)."""
@@ -23,7 +26,9 @@ Context = frame.Context[Settings, ShopEvent]
 
 @dataclass(frozen=True, kw_only=True)
 class ApiContext(frame.ApiContext[Settings, ShopEvent]):
-    """What routes work with."""
+    """What routes work with. `directories` are the names of shops and of their staff."""
+
+    directories: "Directories"
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]

@@ -29,7 +29,7 @@ from services.shop.stock.domain.commands import ItemUnknown
 
 _NAMESPACE: Final = UUID("6f0f2a52-6d0c-4a35-9f57-0a4f1f1f6b0e")
 
-OrderEvent: TypeAlias = StockReserved | StockReleased | StockWrittenOff | StockReturned
+ShareEvent: TypeAlias = StockReserved | StockReleased | StockWrittenOff | StockReturned
 Part: TypeAlias = tuple["StockedBatch", int]
 """A batch, and stems of it."""
 
@@ -123,7 +123,7 @@ def evolve(stock: Stock, event: ShopEvent) -> Stock:
             return stock
 
 
-def _after_order_event(stock: Stock, event: OrderEvent) -> Stock:
+def _after_order_event(stock: Stock, event: ShareEvent) -> Stock:
     reserved, written_off = stems_gained(event)
     for allocation in event.allocations:
         stocked = stock.batches[allocation.batch_id]
@@ -140,7 +140,7 @@ def _after_order_event(stock: Stock, event: OrderEvent) -> Stock:
     return stock
 
 
-def stems_gained(event: OrderEvent) -> tuple[int, int]:
+def stems_gained(event: ShareEvent) -> tuple[int, int]:
     """What the order's share gains by each allocated stem: reserved, and written off."""
     match event:
         case StockReserved():

@@ -31,7 +31,7 @@ from services.shop.stock.domain.commands import (
     WriteOff,
 )
 from services.shop.stock.domain.decisions import STOCK
-from services.shop.stock.domain.stock import OrderEvent, Stock, stems_gained
+from services.shop.stock.domain.stock import ShareEvent, Stock, stems_gained
 from tests.services.shop.stock.batches import NOW, batch, receive
 
 HEIGHTS = (60, 70)
@@ -70,7 +70,7 @@ class Shop(RuleBasedStateMachine):
             self.moved[event.batch.batch_id] += event.after.quantity
         elif isinstance(event, StockAdjusted):
             self.moved[event.batch_id] += event.change
-        elif isinstance(event, OrderEvent):
+        elif isinstance(event, ShareEvent):
             reserved, written_off = stems_gained(event)
             for one in event.allocations:
                 self.moved[one.batch_id] -= one.quantity * written_off
