@@ -2,6 +2,8 @@
 
 from typing import Final, TypeAlias
 
+from contracts import claims
+from contracts.claims import ClaimEvent
 from contracts.shop import orders, stock
 from contracts.shop.orders import (
     ORDERS,
@@ -108,5 +110,5 @@ __all__ = [
     "SupplyArchived",
 ]
 
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | StockEvent
-EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *stock.EVENTS)
+ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | StockEvent | ClaimEvent
+EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *stock.EVENTS, *claims.EVENTS)

@@ -14,11 +14,19 @@ from services.shop.company import read_models as company_models
 from services.shop.context import SHAPE, ApiContext
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
+from services.shop.stock.api import fields, supplies, warehouse
+from services.shop.stock.read_models import category, item, movement, receipt
 
 
 def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
     """The projections of all read models."""
-    return (company_models.projection(),)
+    return (
+        company_models.projection(),
+        item.projection(),
+        movement.projection(),
+        receipt.projection(),
+        category.projection(),
+    )
 
 
 @asynccontextmanager
@@ -36,8 +44,8 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router,),
-    manners=lambda _: Manners(shape=SHAPE),
+    routers=(company.router, warehouse.router, supplies.router),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(fields.REFUSALS)),
     open_verifier=open_api,
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
