@@ -35,8 +35,8 @@ LOCKED_ATTEMPTS: Final = 20
 PAUSE_SECONDS: Final = 0.002
 """The longest pause before the second attempt; they grow with the attempts."""
 
-Aggregate: TypeAlias = tuple[Decider[Any, Any, Event], object]
-"""A decider and the id of one aggregate."""
+Aggregate: TypeAlias = tuple[Decider[Any, Any, Any], object]
+"""A decider, of some of the store's events, and the id of one aggregate."""
 
 
 class States:
@@ -61,7 +61,7 @@ Decide: TypeAlias = Callable[[States], Mapping[str, Sequence[Event]]]
 
 async def execute_many(
     store: EventStore[Event],
-    aggregates: Sequence[Aggregate[Event]],
+    aggregates: Sequence[Aggregate],
     decide: Decide[Event],
     *,
     metadata: Metadata,
@@ -90,7 +90,7 @@ class _Command(Generic[Event]):
     """A command whose streams are held in this process."""
 
     store: EventStore[Event]
-    deciders: Mapping[str, Decider[Any, Any, Event]]
+    deciders: Mapping[str, Decider[Any, Any, Any]]
     decide: Decide[Event]
     metadata: Metadata
     expected: Mapping[str, int]
