@@ -31,7 +31,7 @@ ORDERS_PER_POINT: Final = 3
 MOST_POINTS: Final = 5
 
 
-def _storable(text: str) -> str:
+def _without_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     return text
@@ -50,15 +50,17 @@ def _as_address(value: object) -> object:
     return value
 
 
-def _text(most: int, least: int = 0) -> Any:
-    return Annotated[str, Field(min_length=least, max_length=most), AfterValidator(_storable)]
+PlainText = Annotated[str, AfterValidator(_without_nul)]
+Name = Annotated[PlainText, Field(max_length=100)]
+Note = Annotated[PlainText, Field(max_length=5000)]
+AddressText = Annotated[PlainText, Field(min_length=1, max_length=500)]
 
 
 class AddressInput(BaseModel):
     """An address of a customer."""
 
-    address: _text(500, 1)
-    label: _text(100) | None = None
+    address: AddressText
+    label: Name | None = None
     is_primary: bool = False
 
 
@@ -66,7 +68,7 @@ class DateInput(BaseModel):
     """A day of the year to be reminded of."""
 
     date: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
-    description: _text(200, 1)
+    description: Annotated[PlainText, Field(min_length=1, max_length=200)]
     remind_days_before: Annotated[int, Field(ge=0, le=365)] = 3
 
 
@@ -78,12 +80,12 @@ Dates = Annotated[list[DateInput], Field(max_length=100)]
 class CustomerUpdate(BaseModel):
     """The fields of a customer to replace; `addresses` and `important_dates` as a whole."""
 
-    phone: _text(50) | None = None
-    name: _text(100) | None = None
+    phone: Name | None = None
+    name: Name | None = None
     email: Annotated[EmailStr | None, BeforeValidator(_none_if_empty)] = None
-    notes: _text(5000) | None = None
-    preferences: _text(5000) | None = None
-    source: _text(50) | None = None
+    notes: Note | None = None
+    preferences: Note | None = None
+    source: Name | None = None
     addresses: Addresses | None = None
     important_dates: Dates | None = None
 
@@ -100,7 +102,7 @@ class CustomerUpdate(BaseModel):
 class CustomerInput(CustomerUpdate):
     """A new customer."""
 
-    phone: _text(50)
+    phone: Name
 
 
 class MergeInput(BaseModel):
@@ -177,7 +179,7 @@ async def list_customers(
     shop: Shop,
     caller: Caller,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
-    search: Annotated[str | None, Query(max_length=100), AfterValidator(lambda text: text and _storable(text))] = None,
+    search: Annotated[str, Query(max_length=100), AfterValidator(_without_nul)] = "",
 ) -> CustomerPage:
     """Customers of the shop, the newest first. `search` looks in phone, name and e-mail address."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
@@ -195,13 +197,13 @@ async def create(
     person = Person(**{"phone": "", **body.simple()})
     person = people.with_addresses(person, await _addresses(shop, body.addresses or []))
     person = people.with_dates(person, await _dates(shop, body.important_dates or []))
-    return await _written(shop, caller, await handlers.register(shop, person, body.source, metadata))
+    return await _written(
+        shop, caller, await handlers.register(shop, person, body.source, metadata)
+    )
 
 
 @router.post("/merge", status_code=201, dependencies=[VISIBLE])
-async def merge(
-    shop: Shop, caller: Caller, metadata: Authored, body: MergeInput
-) -> CustomerOutput:
+async def merge(shop: Shop, caller: Caller, metadata: Authored, body: MergeInput) -> CustomerOutput:
     """Merge a record into another: its orders, addresses and dates are that one's then."""
     loaded = await handlers.merge(shop, body.keep_customer_id, body.merge_customer_id, metadata)
     return await _written(shop, caller, loaded)

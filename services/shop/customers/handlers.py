@@ -12,7 +12,15 @@ import msgspec
 
 from contracts.envelope import Sealed
 from libs.errors import Refused
-from libs.eventsourcing.claims import CLAIM, ClaimKey, MoveKey, ReleaseKey, Taken, claim_id, owner_of
+from libs.eventsourcing.claims import (
+    CLAIM,
+    ClaimKey,
+    MoveKey,
+    ReleaseKey,
+    Taken,
+    claim_id,
+    owner_of,
+)
 from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
 from libs.postgres.sequences import Sequence
@@ -53,7 +61,7 @@ class Loaded:
 
 def subject_of(tenant: str, customer_id: int) -> Subject:
     """Whose key seals the record of a customer."""
-    return Subject(tenant, f"customer-{customer_id}")
+    return Subject(tenant, people.subject_id(customer_id))
 
 
 async def load(context: ApiContext, tenant: str, customer_id: int) -> Loaded:
@@ -83,15 +91,18 @@ async def ensure(
 ) -> int:
     """The customer with this phone, registered if there is none. Safe to repeat and in parallel.
 
-    `phone` in any usual spelling. The name of a known customer stays as it is (C6). Raises BadPhone,
-    Unavailable.
+    `phone` in any usual spelling. The name of a known customer stays as it is (C6).
+
+    Raises BadPhone, Unavailable.
     """
     phone = people.normal_phone(phone)
     owner = await owner_of(context.store, metadata.tenant, _claim(context, phone))
     if owner is not None:
         return int(owner)
     try:
-        return (await register(context, Person(phone=phone, name=name), source, metadata)).customer_id
+        return (
+            await register(context, Person(phone=phone, name=name), source, metadata)
+        ).customer_id
     except PhoneTaken:
         owner = await owner_of(context.store, metadata.tenant, _claim(context, phone))
         if owner is None:
@@ -112,7 +123,9 @@ async def register(
         now=context.clock(),
     )
     claims = {_claim(context, person.phone): ClaimKey(str(customer_id))}
-    customer = await _append(context, {customer_id: command}, claims, metadata, {customer_id: NO_STREAM})
+    customer = await _append(
+        context, {customer_id: command}, claims, metadata, {customer_id: NO_STREAM}
+    )
     return Loaded(customer_id=customer_id, customer=customer[customer_id], person=person, version=1)
 
 
@@ -142,9 +155,7 @@ async def change(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def merge(
-    context: ApiContext, keep_id: int, merge_id: int, metadata: Metadata
-) -> Loaded:
+async def merge(context: ApiContext, keep_id: int, merge_id: int, metadata: Metadata) -> Loaded:
     """Merge a record into another: its orders, addresses and dates are that one's (C12).
 
     Raises SameCustomer, CustomerUnknown, VersionConflict, Unavailable.
@@ -177,9 +188,7 @@ async def use_address(
 ) -> None:
     """Count an order to an address of a customer. Raises as `change`."""
     new = Address(address_id=await ENTRIES.next(context.system), address=text, created_at=at)
-    await change(
-        context, customer_id, lambda one: people.with_used_address(one, new, at), metadata
-    )
+    await change(context, customer_id, lambda one: people.with_used_address(one, new, at), metadata)
 
 
 async def _replace(
@@ -217,7 +226,7 @@ async def _append(
     expected: Mapping[int, int],
 ) -> Mapping[int, Customer]:
     """Carry out commands of customers and of claims together; the customers after them."""
-    aggregates: list[Aggregate[Any]] = [(CUSTOMER, number) for number in commands]
+    aggregates: list[Aggregate] = [(CUSTOMER, number) for number in commands]
     aggregates += [(CLAIM, claim) for claim in claims]
     after: dict[int, Customer] = {}
 
@@ -229,23 +238,19 @@ async def _append(
             for event in new:
                 customer = CUSTOMER.evolve(customer, event)
             after[number] = customer
-        for claim, command in claims.items():
-            events[CLAIM.stream(claim)] = CLAIM.decide(states.of(CLAIM, claim), command)
+        for claim, step in claims.items():
+            events[CLAIM.stream(claim)] = CLAIM.decide(states.of(CLAIM, claim), step)
         return events
 
     versions = {CUSTOMER.stream(number): version for number, version in expected.items()}
     try:
-        await execute_many(
-            context.store, aggregates, decide, metadata=metadata, expected=versions
-        )
+        await execute_many(context.store, aggregates, decide, metadata=metadata, expected=versions)
     except Taken:
         raise PhoneTaken from None
     return after
 
 
-async def _sealed(
-    context: ApiContext, tenant: str, customer_id: int, person: Person
-) -> Sealed:
+async def _sealed(context: ApiContext, tenant: str, customer_id: int, person: Person) -> Sealed:
     text = msgspec.json.encode(person).decode()
     return await context.vault.seal(subject_of(tenant, customer_id), text)
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     MetaData,
     Select,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     Text,
     any_,
     func,
+    literal,
+    literal_column,
     select,
     true,
 )
@@ -51,10 +54,9 @@ from libs.postgres.personal import personal
 from libs.postgres.pool import Connection
 from libs.postgres.upsert import put_all, upsert
 from libs.projections.projection import Projection
-from libs.security.data_keys import text_of
+from libs.security.data_keys import Subject, text_of
 from libs.security.vault import VaultReader
-from services.shop.customers.domain.person import Person
-from services.shop.customers.handlers import subject_of
+from services.shop.customers.domain.person import Person, subject_id
 
 PERSON: Final = personal(of="subject")
 CUSTOMER: Final = Table(
@@ -69,7 +71,7 @@ CUSTOMER: Final = Table(
     Column("email", Text, info=PERSON),
     Column("person", JSONB, info=PERSON),
     Column("source", Text),
-    Column("merged", ARRAY(BigInteger)),
+    Column("merged", JSONB),
     Column("is_merged_away", Boolean, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
@@ -131,12 +133,15 @@ async def project(
     connection: Connection, events: Sequence[Envelope[ShopEvent]], *, reader: VaultReader
 ) -> None:
     """Store the records, and the orders that count for the statistics."""
-    records = [one for one in events if isinstance(one.event, RECORDS)]
-    sealed = [(subject_of(one.tenant, one.event.customer_id), one.event.person) for one in records]
+    sealed = [
+        (Subject(one.tenant, subject_id(event.customer_id)), event.person)
+        for one in events
+        if isinstance(event := one.event, CustomerRegistered | CustomerChanged | CustomersMerged)
+    ]
     opened = iter(await reader.open_many(connection, sealed))
     changes: list[Any] = []
     for envelope in events:
-        if isinstance(envelope.event, RECORDS):
+        if isinstance(envelope.event, CustomerRegistered | CustomerChanged | CustomersMerged):
             changes.append((SAVE, _record(envelope, text_of(next(opened)))))
         elif isinstance(envelope.event, CustomerMergedAway):
             changes.append((SAVE, _merged_away(envelope)))
@@ -146,7 +151,7 @@ async def project(
 
 
 async def page(
-    connection: Connection, *, search: str | None, limit: int, offset: int
+    connection: Connection, *, search: str, limit: int, offset: int
 ) -> tuple[list[CustomerView], int]:
     """Customers, the newest first, and how many there are."""
     where = (LIVE, FILTERS.where({"search": search or None}))
@@ -158,8 +163,18 @@ async def page(
         .limit(limit)
         .offset(offset),
     )
-    total = await query.fetchval(connection, select(func.count()).select_from(CUSTOMER).where(*where))
+    total = await query.fetchval(
+        connection, select(func.count()).select_from(CUSTOMER).where(*where)
+    )
     return [_view(row) for row in rows], total
+
+
+async def statistics(connection: Connection, customer_ids: Sequence[int]) -> dict[str, Any]:
+    """The statistics of `CustomerView` over the orders of these records."""
+    row = await query.fetchrow(
+        connection, _statistics(any_(literal(list(customer_ids), ARRAY(BigInteger))))
+    )
+    return {} if row is None else {**row, "total_spent": int(row["total_spent"])}
 
 
 async def find(connection: Connection, customer_id: int) -> CustomerView | None:
@@ -170,28 +185,29 @@ async def find(connection: Connection, customer_id: int) -> CustomerView | None:
     return None if row is None else _view(row)
 
 
-RECORDS: Final = (CustomerRegistered, CustomerChanged, CustomersMerged)
 LIVE: Final = CUSTOMER.c.is_merged_away.is_(False) & CUSTOMER.c.person.is_not(None)
 """Customers of their own, who were not forgotten."""
 
 
+_IDS: Final[ColumnElement[Any]] = literal_column(
+    "customer.customer_id || array(SELECT jsonb_array_elements(customer.merged)::bigint)"
+)
+"""The ids of a customer and of all records that were merged into it."""
+
+
 def _with_statistics() -> Select[Any]:
-    order = CUSTOMER_ORDER.c
-    ids = func.array_append(func.coalesce(CUSTOMER.c.merged, []), CUSTOMER.c.customer_id)
-    statistics = (
-        select(
-            func.count().label("orders_count"),
-            func.coalesce(func.sum(order.flower_sum + order.delivery_fee), 0).label("total_spent"),
-            func.max(order.placed_at).label("last_order_at"),
-        )
-        .where(
-            order.tenant == CUSTOMER.c.tenant,
-            order.customer_id == any_(ids),
-            order.status != "issue",
-        )
-        .lateral("statistics")
-    )
+    counted = _statistics(any_(_IDS)).where(CUSTOMER_ORDER.c.tenant == CUSTOMER.c.tenant)
+    statistics = counted.lateral("statistics")
     return select(CUSTOMER, statistics).select_from(CUSTOMER.join(statistics, true()))
+
+
+def _statistics(customer_ids: Any) -> Select[Any]:
+    order = CUSTOMER_ORDER.c
+    return select(
+        func.count().label("orders_count"),
+        func.coalesce(func.sum(order.flower_sum + order.delivery_fee), 0).label("total_spent"),
+        func.max(order.placed_at).label("last_order_at"),
+    ).where(order.customer_id == customer_ids, order.status != "issue")
 
 
 def _view(row: query.Row) -> CustomerView:
@@ -217,7 +233,7 @@ def _record(envelope: Envelope[Any], text: str | None) -> dict[str, Any]:
         "email": person and person.email,
         "person": text,
         "source": None if merged else event.source,
-        "merged": list(event.merged) if merged else None,
+        "merged": msgspec.json.encode(event.merged).decode() if merged else None,
         "is_merged_away": False,
     }
 
@@ -232,7 +248,7 @@ def _row(envelope: Envelope[Any]) -> dict[str, Any]:
         "tenant": envelope.tenant,
         "customer_id": customer_id,
         "version": envelope.version,
-        "subject": subject_of(envelope.tenant, customer_id).id,
+        "subject": subject_id(customer_id),
         "created_at": envelope.occurred_at,
         "updated_at": envelope.occurred_at,
     }

@@ -87,19 +87,19 @@ CustomerCommand: TypeAlias = Register | Change | Absorb | MergeAway
 
 def decide(customer: Customer, command: CustomerCommand) -> list[ShopEvent]:
     """The event of a command. Raises CustomerUnknown."""
-    if isinstance(command, Register):
-        return [
-            CustomerRegistered(
-                customer_id=command.customer_id,
-                person=command.person,
-                source=command.source,
-                registered_by=command.by,
-                registered_at=command.now,
-            )
-        ]
-    if not customer.exists:
+    if not (isinstance(command, Register) or customer.exists):
         raise CustomerUnknown
     match command:
+        case Register():
+            return [
+                CustomerRegistered(
+                    customer_id=command.customer_id,
+                    person=command.person,
+                    source=command.source,
+                    registered_by=command.by,
+                    registered_at=command.now,
+                )
+            ]
         case Change():
             return [
                 CustomerChanged(
@@ -110,27 +110,24 @@ def decide(customer: Customer, command: CustomerCommand) -> list[ShopEvent]:
                     changed_at=command.now,
                 )
             ]
-        case Absorb():
-            return [
-                CustomersMerged(
-                    customer_id=command.customer_id,
-                    merged=command.merged,
-                    person=command.person,
-                    merged_by=command.by,
-                    merged_at=command.now,
-                )
-            ]
-        case MergeAway():
-            return [
-                CustomerMergedAway(
-                    customer_id=command.customer_id,
-                    into=command.into,
-                    merged_by=command.by,
-                    merged_at=command.now,
-                )
-            ]
+        case Absorb() | MergeAway():
+            return [_merged(command)]
         case _:
             assert_never(command)
+
+
+def _merged(command: Absorb | MergeAway) -> CustomersMerged | CustomerMergedAway:
+    customer_id, by, now = command.customer_id, command.by, command.now
+    if isinstance(command, MergeAway):
+        into = command.into
+        return CustomerMergedAway(customer_id=customer_id, into=into, merged_by=by, merged_at=now)
+    return CustomersMerged(
+        customer_id=customer_id,
+        merged=command.merged,
+        person=command.person,
+        merged_by=by,
+        merged_at=now,
+    )
 
 
 def evolve(customer: Customer, event: ShopEvent) -> Customer:

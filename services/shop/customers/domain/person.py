@@ -67,6 +67,11 @@ class Person:
     dates: tuple[ImportantDate, ...] = ()
 
 
+def subject_id(customer_id: int) -> str:
+    """The subject of the key that seals a customer's record."""
+    return f"customer-{customer_id}"
+
+
 def normal_phone(text: str) -> str:
     """The number as `+7…`, from any usual spelling (spec shop §1). Raises BadPhone."""
     digits = _DIGITS.sub("", text)
@@ -123,9 +128,7 @@ def with_dates(person: Person, new: Iterable[ImportantDate]) -> Person:
     replaced = replace(person, dates=())
     for date in new:
         known = next((one for one in person.dates if _same_date(one, date)), date)
-        replaced = with_date(
-            replaced, replace(known, remind_days_before=date.remind_days_before)
-        )
+        replaced = with_date(replaced, replace(known, remind_days_before=date.remind_days_before))
     return replaced
 
 
