@@ -2,7 +2,16 @@
 
 from typing import Final, TypeAlias
 
-from contracts.shop import orders
+from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
+from contracts.shop import customers, orders
+from contracts.shop.customers import (
+    CUSTOMERS,
+    CustomerChanged,
+    CustomerEvent,
+    CustomerMergedAway,
+    CustomerRegistered,
+    CustomersMerged,
+)
 from contracts.shop.orders import (
     ORDERS,
     OrderAddressChanged,
@@ -29,12 +38,19 @@ from contracts.shop.prices import PRICES, PriceChanged, PriceId
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
 
 __all__ = [
+    "CUSTOMERS",
     "EVENTS",
     "ORDERS",
     "PRICES",
     "SETTINGS",
+    "ClaimEvent",
     "Company",
     "CompanyChanged",
+    "CustomerChanged",
+    "CustomerEvent",
+    "CustomerMergedAway",
+    "CustomerRegistered",
+    "CustomersMerged",
     "DeliveryZone",
     "OrderAddressChanged",
     "OrderCancelled",
@@ -60,5 +76,12 @@ __all__ = [
     "ShopEvent",
 ]
 
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent
-EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS)
+ShopEvent: TypeAlias = PriceChanged | CompanyChanged | CustomerEvent | OrderEvent | ClaimEvent
+EVENTS: Final = (
+    PriceChanged,
+    CompanyChanged,
+    *customers.EVENTS,
+    *orders.EVENTS,
+    KeyClaimed,
+    KeyReleased,
+)

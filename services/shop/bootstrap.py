@@ -11,14 +11,24 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext
+from services.shop.context import SHAPE, ApiContext, bad_request
+from services.shop.customers import api as customers
+from services.shop.customers import read_models as customer_models
+from services.shop.customers.domain.customer import SameCustomer
+from services.shop.customers.domain.person import AddressExists, DateExists
+from services.shop.customers.handlers import PhoneTaken
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 
 
-def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
+def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     """The projections of all read models."""
-    return (company_models.projection(),)
+    reader = settings.vault_reader()
+    return (company_models.projection(), customer_models.projection(reader))
+
+
+BAD_REQUESTS: Final = (PhoneTaken, AddressExists, DateExists, SameCustomer)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 @asynccontextmanager
@@ -36,8 +46,9 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router,),
-    manners=lambda _: Manners(shape=SHAPE),
+    routers=(company.router, customers.router),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
