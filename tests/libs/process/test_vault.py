@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends
 from typer.testing import CliRunner, Result
 
 from libs.http.auth import public
-from libs.postgres.migrate import migrate
 from libs.process.commands import command_line
 from libs.process.context import ApiSettings, running
 from libs.process.service import Service, open_tasks
@@ -24,7 +23,7 @@ from libs.security.sealing import generate_key
 from libs.security.vault import VaultSettings
 from libs.testing.pools import system_pool
 from libs.testing.services import ServiceKit, open_kit
-from tests.libs.guests import MIGRATION, STAY
+from tests.libs.guests import STAY, migrate_inn
 
 NOON: Final = datetime(2026, 11, 30, 12, tzinfo=UTC)
 ANNA: Final = Subject("demo", uuid4())
@@ -41,12 +40,7 @@ SERVICE: Final = Service(name="inn", settings=Settings, personal=(STAY,))
 @pytest.fixture
 def variables(empty_database: str, tmp_path: Path) -> Mapping[str, str]:
     """The environment of an inn, whose database is migrated."""
-    (tmp_path / "versions").mkdir()
-    create_all = "create_service_schema(op)\n    create_vault(op)"
-    migration = MIGRATION.replace("create_vault(op)", create_all)
-    service_schema = "from libs.process.service_schema import create_service_schema\n"
-    (tmp_path / "versions" / "0001_inn.py").write_text(service_schema + migration)
-    migrate("inn", empty_database, migrations=tmp_path)
+    migrate_inn(empty_database, tmp_path, whole=True)
     return {
         "DATABASE_URL": empty_database,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
