@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from uuid import UUID
 
@@ -95,6 +96,27 @@ class MemoryLog:
             and event.version is not None
             and event.version > after
         ]
+
+    async def read_streams(
+        self, tenant: str, after: Mapping[str, int], *, also: Sequence[UUID] = ()
+    ) -> Sequence[RecordedEvent]:
+        """See `Log.read_streams`."""
+        return [
+            event
+            for event in self._events
+            if event.event_id in also
+            or (
+                event.metadata.tenant == tenant
+                and event.stream in after
+                and (event.version or 0) > after[event.stream]
+            )
+        ]
+
+    def lock_streams(
+        self, tenant: str, streams: Collection[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Log.lock_streams`."""
+        return nullcontext()
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
