@@ -7,7 +7,6 @@ import pytest
 
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
-from libs.eventsourcing.testing import Scenario
 
 Outcome: TypeAlias = Sequence[Any] | type[Refused]
 Row: TypeAlias = tuple[str, Sequence[Any], Any, Outcome]
@@ -30,11 +29,12 @@ def assert_decides(
     aggregate: Decider[Any, Any, Any], history: Sequence[Any], command: Any, outcome: Outcome
 ) -> None:
     """Assert that the command leads to these events, or to this refusal."""
-    decision = Scenario(aggregate).given(*history).when(command)
+    state = aggregate.state_after(history)
     if isinstance(outcome, type):
-        decision.then_refused(outcome)
+        with pytest.raises(outcome):
+            aggregate.decide(state, command)
     else:
-        decision.then(*outcome)
+        assert aggregate.decide(state, command) == list(outcome)
 
 
 def decision_table(aggregate: Decider[Any, Any, Any], *rows: Row) -> Callable[..., None]:

@@ -19,8 +19,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import Refused
-from libs.eventsourcing.testing import Scenario
-from libs.testing.decisions import decision_table, row
+from libs.testing.decisions import NOTHING, assert_decides, decision_table, row
 from services.scale_bridge.catalogue.domain.catalogue import (
     Catalogue,
     Invalidate,
@@ -58,7 +57,6 @@ from tests.services.scale_bridge.catalogues import (
 )
 from tests.services.scale_bridge.usual import Usual
 
-NEW = Scenario(CATALOGUE)
 FETCHED: list[ScaleBridgeEvent] = [was_fetched(1)]
 EDITED: list[ScaleBridgeEvent] = [was_fetched(1), was_edited(2)]
 TWICE_EDITED = [*EDITED, was_edited(3, "2")]
@@ -96,9 +94,9 @@ test_what_is_decided = decision_table(
 
 
 def test_every_change_is_a_revision() -> None:
-    NEW.when(fetch()).then(was_fetched(1))
-    NEW.given(*FETCHED).when(edit(price=11.0)).then(was_edited(2))
-    NEW.given(*EDITED).when(fetch("second")).then(was_fetched(3, "second", items=1))
+    assert_decides(CATALOGUE, [], fetch(), [was_fetched(1)])
+    assert_decides(CATALOGUE, FETCHED, edit(price=11.0), [was_edited(2)])
+    assert_decides(CATALOGUE, EDITED, fetch("second"), [was_fetched(3, "second", items=1)])
     assert after(*EDITED).revision == 2
 
 
@@ -117,16 +115,16 @@ def test_a_revoked_confirmation_makes_the_flag_dirty_until_a_new_one() -> None:
 
 def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
     document = {"products": [a_product(1, price=11.0), a_product(2)]}
-    edited = Scenario(catalogue_with({**CONTENTS, "edited": document})).given(*EDITED)
+    aggregate = catalogue_with({**CONTENTS, "edited": document})
 
-    edited.when(fetch("edited", document)).then(was_confirmed(2, "edited"))
+    assert_decides(aggregate, EDITED, fetch("edited", document), [was_confirmed(2, "edited")])
 
 
 def test_a_replaced_revision_can_be_restored() -> None:
     history = [*EDITED, was_fetched(3, "second")]
     reverted = made(CatalogueReverted, revision=4, content="first", items=2, to_revision=1)
 
-    NEW.given(*history).when(revert(1, "first")).then(reverted)
+    assert_decides(CATALOGUE, history, revert(1, "first"), [reverted])
     assert after(*history, reverted).document == FIRST
     assert after(*history, reverted).dirty
 
@@ -148,7 +146,7 @@ def test_dates_are_refreshed_on_top_of_pending_edits() -> None:
     assert dated.dates == {"1": tuple(dates.values()), "2": tuple(dates.values())}
     products = [a_product(1, price=11.0, **dates), a_product(2, **dates)]
     assert after(*EDITED, dated).document == {"products": products}
-    NEW.given(*EDITED, dated).when(REFRESH).then_nothing()
+    assert_decides(CATALOGUE, [*EDITED, dated], REFRESH, NOTHING)
 
 
 def test_many_dates_are_recorded_in_parts() -> None:

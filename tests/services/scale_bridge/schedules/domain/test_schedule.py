@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
-from libs.eventsourcing.testing import Scenario
-from libs.testing.decisions import decision_table, row
+from libs.testing.decisions import NOTHING, assert_decides, decision_table, row
 from services.scale_bridge.schedules.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
@@ -102,8 +101,8 @@ test_what_is_decided = decision_table(
 
 def test_after_downtime_there_is_one_run_and_then_a_whole_interval() -> None:
     """R10: coalesced."""
-    Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
-    Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
+    assert_decides(SCHEDULE, ON, claim(LATE), [COALESCED])
+    assert_decides(SCHEDULE, [*ON, COALESCED, ran()], claim(LATE), NOTHING)
 
 
 @given(st.integers(1, 60), st.integers(3, 9), st.sets(st.uuids(), min_size=6, max_size=6))

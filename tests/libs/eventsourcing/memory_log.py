@@ -1,4 +1,4 @@
-"""A log in memory, with the same behaviour as `PostgresLog`."""
+"""A log in memory with the behaviour of `PostgresLog`, for tests that need no database."""
 
 import json
 import re
@@ -59,13 +59,13 @@ class MemoryLog:
     ) -> Appended:
         """See `Log.append`."""
         result = self._write(Append(stream, events, expected, metadata, facts))
-        assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
+        assert isinstance(result, Appended)
         return result
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """See `Log.append_facts`."""
         result = self._write(AppendFacts(facts, metadata))
-        assert isinstance(result, FactsAppended)  # noqa: S101 -- narrows for the type checker
+        assert isinstance(result, FactsAppended)
         return result
 
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
