@@ -7,6 +7,7 @@ import pytest
 
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
+from libs.eventsourcing.testing import Scenario
 
 Outcome: TypeAlias = Sequence[Any] | type[Refused]
 Row: TypeAlias = tuple[str, Sequence[Any], Any, Outcome]
@@ -29,12 +30,11 @@ def assert_decides(
     aggregate: Decider[Any, Any, Any], history: Sequence[Any], command: Any, outcome: Outcome
 ) -> None:
     """Assert that the command leads to these events, or to this refusal."""
-    state = aggregate.state_after(history)
+    decision = Scenario(aggregate).given(*history).when(command)
     if isinstance(outcome, type):
-        with pytest.raises(outcome):
-            aggregate.decide(state, command)
+        decision.then_refused(outcome)
     else:
-        assert aggregate.decide(state, command) == list(outcome)
+        decision.then(*outcome)
 
 
 def decision_table(aggregate: Decider[Any, Any, Any], *rows: Row) -> Callable[..., None]:

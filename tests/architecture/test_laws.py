@@ -58,7 +58,7 @@ VIOLATIONS = [
     (
         "Test kits stay in tests",
         "services/ingest/scans/handlers/scan.py",
-        "import libs.testing.decisions",
+        "import libs.eventsourcing.testing",
     ),
 ]
 

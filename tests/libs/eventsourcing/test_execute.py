@@ -22,7 +22,7 @@ from libs.eventsourcing.log import (
     VersionConflict,
 )
 from libs.eventsourcing.store import EventStore, Executed
-from libs.testing.decisions import NOTHING, assert_decides
+from libs.eventsourcing.testing import Scenario
 from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.shop import (
     CODEC,
@@ -35,6 +35,7 @@ from tests.libs.eventsourcing.shop import (
     Opened,
     Ring,
     Rung,
+    State,
     TillClosed,
 )
 
@@ -209,18 +210,24 @@ async def test_a_repetition_that_was_decided_on_a_later_history_is_the_result() 
     assert await events_of(store) == [Opened(), Rung(9), Rung(0), Closed(9)]
 
 
+SCENARIO: Scenario[State, Command, Event] = Scenario(TILL)
+
+
 def test_given_some_history_a_command_decides_events_or_nothing_or_is_refused() -> None:
-    assert_decides(TILL, [Opened(), Rung(5), Rung(7)], Close(), [Rung(0), Closed(12)])
-    assert_decides(TILL, [Opened()], Open(), NOTHING)
-    assert_decides(TILL, [], Open(), [Opened()])
-    assert_decides(TILL, [], Ring(1), TillClosed)
+    SCENARIO.given(Opened(), Rung(5)).given(Rung(7)).when(Close()).then(Rung(0), Closed(12))
+    SCENARIO.given(Opened()).when(Open()).then_nothing()
+    # What was given to another one is not shared.
+    SCENARIO.when(Open()).then(Opened())
+    SCENARIO.when(Ring(1)).then_refused(TillClosed)
     assert TILL.stream(7) == "till-7"
 
 
-def test_a_wrong_expectation_fails() -> None:
+def test_a_scenario_that_is_wrong_fails() -> None:
+    opened = SCENARIO.given(Opened())
+
     with pytest.raises(AssertionError):
-        assert_decides(TILL, [Opened()], Ring(1), [Rung(2)])
+        opened.when(Ring(1)).then(Rung(2))
     with pytest.raises(AssertionError):
-        assert_decides(TILL, [Opened()], Ring(1), NOTHING)
+        opened.when(Ring(1)).then_nothing()
     with pytest.raises(BaseException, match="DID NOT RAISE"):
-        assert_decides(TILL, [Opened()], Ring(1), TillClosed)
+        opened.when(Ring(1)).then_refused(TillClosed)

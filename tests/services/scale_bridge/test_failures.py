@@ -16,7 +16,8 @@ from contracts.scale_bridge import (
     OperationSending,
     ScaleBridgeEvent,
 )
-from libs.testing.decisions import NOTHING, assert_decides, decision_table, row
+from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
@@ -238,11 +239,11 @@ test_what_is_decided = decision_table(
 
 
 def test_an_operation_ends_once() -> None:
-    over = [*UNDER_WAY, ENDED]
+    over = Scenario(OPERATION).given(*UNDER_WAY, ENDED)
 
-    assert_decides(OPERATION, over, END, NOTHING)
-    assert_decides(OPERATION, over, BEGIN, OperationOver)
-    assert_decides(OPERATION, over, APPLY, OperationOver)
+    over.when(END).then_nothing()
+    over.when(BEGIN).then_refused(OperationOver)
+    over.when(APPLY).then_refused(OperationOver)
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ from contracts.ingest import (
     ScanQuarantined,
     ScanRecorded,
 )
-from libs.testing.decisions import assert_decides
+from libs.eventsourcing.testing import Scenario
 from services.ingest.quarantine.domain import (
     QUARANTINE,
     AlreadyDecided,
     Drop,
     Mend,
     QuarantineCommand,
+    Quarantined,
     ReasonNeeded,
     patched,
     revalidate,
@@ -41,6 +42,10 @@ DROPPED = QuarantineDropped(
 )
 
 
+def quarantined() -> Scenario[Quarantined, QuarantineCommand, IngestEvent]:
+    return Scenario(QUARANTINE)
+
+
 def an_event(scan_id: ScanId | None = SCAN) -> ScanQuarantined:
     return ScanQuarantined(scan_id=scan_id, raw="{}", code="bad_text", reason="", received_at=NOON)
 
@@ -48,9 +53,9 @@ def an_event(scan_id: ScanId | None = SCAN) -> ScanQuarantined:
 def test_an_open_event_can_be_mended_or_dropped_for_a_reason_on_one_line() -> None:
     two_lines = Drop(quarantine_id=ID, reason="  a test\n of the scanner ", by="office", now=LATER)
 
-    assert_decides(QUARANTINE, [], MEND, [MENDED])
-    assert_decides(QUARANTINE, [], DROP, [DROPPED])
-    assert_decides(QUARANTINE, [], two_lines, [DROPPED])
+    quarantined().when(MEND).then(MENDED)
+    quarantined().when(DROP).then(DROPPED)
+    quarantined().when(two_lines).then(DROPPED)
 
 
 @pytest.mark.parametrize("first", [MENDED, DROPPED], ids=["mended", "dropped"])
@@ -58,7 +63,7 @@ def test_an_open_event_can_be_mended_or_dropped_for_a_reason_on_one_line() -> No
 def test_the_first_decision_is_final_even_for_an_equal_second_one(
     first: IngestEvent, second: QuarantineCommand
 ) -> None:
-    assert_decides(QUARANTINE, [first], second, AlreadyDecided)
+    quarantined().given(first).when(second).then_refused(AlreadyDecided)
 
 
 def test_a_second_decision_is_refused_with_the_first_one() -> None:
@@ -74,7 +79,7 @@ def test_a_second_decision_is_refused_with_the_first_one() -> None:
 def test_an_empty_or_unprintable_reason_is_refused(reason: str) -> None:
     command = Drop(quarantine_id=ID, reason=reason, by="office", now=LATER)
 
-    assert_decides(QUARANTINE, [], command, ReasonNeeded)
+    quarantined().when(command).then_refused(ReasonNeeded)
 
 
 def test_the_id_of_the_device_stays_and_an_event_without_one_may_get_one() -> None:

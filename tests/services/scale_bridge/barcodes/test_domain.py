@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
-from libs.testing.decisions import NOTHING, assert_decides
+from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.barcodes.domain import BARCODES, BadRules, SetRules, TradeItem, meaning
 from tests.services.scale_bridge.usual import Usual
 
@@ -30,12 +30,12 @@ def were_set(*rules: BarcodeRule) -> BarcodeRulesSet:
 
 def test_rules_are_set_as_a_whole_and_once() -> None:
     one, other = a_rule("20"), a_rule("211")
-    given = [were_set(one)]
+    given = Scenario(BARCODES).given(were_set(one))
 
-    assert_decides(BARCODES, [], setting(one, other), [were_set(one, other)])
-    assert_decides(BARCODES, given, setting(other), [were_set(other)])
-    assert_decides(BARCODES, given, setting(one), NOTHING)
-    assert_decides(BARCODES, given, setting(), [were_set()])
+    Scenario(BARCODES).when(setting(one, other)).then(were_set(one, other))
+    given.when(setting(other)).then(were_set(other))
+    given.when(setting(one)).then_nothing()
+    given.when(setting()).then(were_set())
     assert BARCODES.state_after([were_set(one), were_set(other)]) == (other,)
 
 

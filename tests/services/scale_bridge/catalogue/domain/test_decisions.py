@@ -19,7 +19,8 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import Refused
-from libs.testing.decisions import NOTHING, assert_decides, decision_table, row
+from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.catalogue.domain.catalogue import (
     Catalogue,
     Invalidate,
@@ -57,6 +58,7 @@ from tests.services.scale_bridge.catalogues import (
 )
 from tests.services.scale_bridge.usual import Usual
 
+NEW = Scenario(CATALOGUE)
 FETCHED: list[ScaleBridgeEvent] = [was_fetched(1)]
 EDITED: list[ScaleBridgeEvent] = [was_fetched(1), was_edited(2)]
 TWICE_EDITED = [*EDITED, was_edited(3, "2")]
@@ -94,9 +96,9 @@ test_what_is_decided = decision_table(
 
 
 def test_every_change_is_a_revision() -> None:
-    assert_decides(CATALOGUE, [], fetch(), [was_fetched(1)])
-    assert_decides(CATALOGUE, FETCHED, edit(price=11.0), [was_edited(2)])
-    assert_decides(CATALOGUE, EDITED, fetch("second"), [was_fetched(3, "second", items=1)])
+    NEW.when(fetch()).then(was_fetched(1))
+    NEW.given(*FETCHED).when(edit(price=11.0)).then(was_edited(2))
+    NEW.given(*EDITED).when(fetch("second")).then(was_fetched(3, "second", items=1))
     assert after(*EDITED).revision == 2
 
 
@@ -115,16 +117,16 @@ def test_a_revoked_confirmation_makes_the_flag_dirty_until_a_new_one() -> None:
 
 def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
     document = {"products": [a_product(1, price=11.0), a_product(2)]}
-    aggregate = catalogue_with({**CONTENTS, "edited": document})
+    edited = Scenario(catalogue_with({**CONTENTS, "edited": document})).given(*EDITED)
 
-    assert_decides(aggregate, EDITED, fetch("edited", document), [was_confirmed(2, "edited")])
+    edited.when(fetch("edited", document)).then(was_confirmed(2, "edited"))
 
 
 def test_a_replaced_revision_can_be_restored() -> None:
     history = [*EDITED, was_fetched(3, "second")]
     reverted = made(CatalogueReverted, revision=4, content="first", items=2, to_revision=1)
 
-    assert_decides(CATALOGUE, history, revert(1, "first"), [reverted])
+    NEW.given(*history).when(revert(1, "first")).then(reverted)
     assert after(*history, reverted).document == FIRST
     assert after(*history, reverted).dirty
 
@@ -146,7 +148,7 @@ def test_dates_are_refreshed_on_top_of_pending_edits() -> None:
     assert dated.dates == {"1": tuple(dates.values()), "2": tuple(dates.values())}
     products = [a_product(1, price=11.0, **dates), a_product(2, **dates)]
     assert after(*EDITED, dated).document == {"products": products}
-    assert_decides(CATALOGUE, [*EDITED, dated], REFRESH, NOTHING)
+    NEW.given(*EDITED, dated).when(REFRESH).then_nothing()
 
 
 def test_many_dates_are_recorded_in_parts() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
-from libs.testing.decisions import NOTHING, assert_decides, decision_table, row
+from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.schedules.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
@@ -101,8 +102,8 @@ test_what_is_decided = decision_table(
 
 def test_after_downtime_there_is_one_run_and_then_a_whole_interval() -> None:
     """R10: coalesced."""
-    assert_decides(SCHEDULE, ON, claim(LATE), [COALESCED])
-    assert_decides(SCHEDULE, [*ON, COALESCED, ran()], claim(LATE), NOTHING)
+    Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
+    Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
 
 
 @given(st.integers(1, 60), st.integers(3, 9), st.sets(st.uuids(), min_size=6, max_size=6))

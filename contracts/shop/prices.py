@@ -1,8 +1,8 @@
-"""Events of the shop that other services need: prices."""
+"""Prices of articles, which other services need."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NewType, TypeAlias
+from typing import Final, NewType
 from uuid import UUID
 
 PRICES: Final = "shop.price"
@@ -25,7 +25,3 @@ class PriceChanged:
     valid_at: datetime
     changed_by: str
     changed_at: datetime
-
-
-ShopEvent: TypeAlias = PriceChanged
-EVENTS: Final = (PriceChanged,)
