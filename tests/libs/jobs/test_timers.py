@@ -16,11 +16,12 @@ from libs.jobs import worker as workers
 from libs.jobs.queue import Backoff
 from libs.jobs.timers import Timer, Timers
 from libs.jobs.worker import JOBS
-from libs.postgres.doorbell import PROJECTED
+from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.postgres.pool import Pool, tenant_transaction
 from libs.testing.clock import Clock
 from libs.testing.polling import eventually
-from tests.libs.jobs.bakery import Bakery, open_bakery
+from libs.testing.pools import system_pool
+from tests.libs.jobs.bakery import Bakery
 from tests.libs.jobs.working import running
 
 REMINDERS: Final = Timers("reminder")
@@ -299,7 +300,8 @@ async def test_a_timer_that_fails_is_retried_and_then_parked(bakery: Bakery) -> 
 def test_timers_fire_as_last_set_however_often_their_events_are_replayed(database: str) -> None:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        bakery = runner.run(stack.enter_async_context(open_bakery(database)))
+        pool = runner.run(stack.enter_async_context(system_pool(database, "bakery")))
+        bakery = Bakery(pool, Doorbell(database, "bakery"))
 
         @example(MOVED)
         @example(CANCELLED)
