@@ -41,6 +41,7 @@ GATEWAY = Service(name="gateway", module="services.gateway")
 SERVICES = (
     Service(name="ingest", module="services.ingest"),
     Service(name="scale_bridge", module="services.scale_bridge"),
+    Service(name="shop", module="services.shop"),
     GATEWAY,
 )
 

@@ -20,6 +20,7 @@ from libs.http.health import Check, CheckResult
 from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
+from libs.http.sockets import Sockets, SocketSettings
 from libs.jobs.table import JobTable
 from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction
@@ -108,7 +109,8 @@ class Service(Generic[AnySettings]):
     keys of the gateway. `longest_statement` is the limit of queries that set one of their own; with
     `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections. The
     gateway publishes the routes and the document of services that are `published`.
-    `streams` counts the streams of live queries, whose settings are `StreamSettings` too.
+    `streams` counts the streams of live queries, whose settings are `StreamSettings` too; with
+    `SocketSettings` it also counts sockets, which routes serve with `app.state.sockets`.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
     `jobs`: periodic ones, and the workers of queues and timers; a job is None if the settings
@@ -214,6 +216,8 @@ def make_app(
     if service.streams is not None:
         settings, positions = context.settings, context.consistency.positions
         app.state.live = StreamHub(context.doorbell, settings, positions, service.streams)
+        if isinstance(settings, SocketSettings):
+            app.state.sockets = Sockets(app.state.live, settings, context.reading)
     return app
 
 

@@ -96,6 +96,7 @@ class Settings(SealSettings, RealmSettings):
 
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
     scale_bridge_url: str = Field(default=NOWHERE, pattern=r"^https?://[^/?#]+/?$")
+    shop_url: str = Field(default=NOWHERE, pattern=r"^https?://[^/?#]+/?$")
     signing_key: Annotated[SecretStr, checked(KeyRing.from_pem)]
     seal_digest_key: Annotated[SecretStr | None, checked(_derive)] = None
     refresh_key: Annotated[SecretStr, checked(_derive)]

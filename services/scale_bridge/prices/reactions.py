@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from contracts import shop
 from contracts.envelope import Envelope
-from contracts.shop import PriceChanged, ShopEvent
+from contracts.shop import PriceChanged
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.reaction import Reaction, Schedule
 from services.scale_bridge.catalogue.domain.product import BadFields
@@ -14,13 +14,13 @@ from services.scale_bridge.prices import handlers as price
 NAME: Final = "price"
 
 
-def prices(context: Context) -> Reaction[ShopEvent]:
+def prices(context: Context) -> Reaction[PriceChanged]:
     """Apply a price once it is valid, unless a later one is valid by then.
 
     Until then clients see that it is coming.
     """
 
-    async def store(connection: Any, envelope: Envelope[ShopEvent]) -> None:
+    async def store(connection: Any, envelope: Envelope[PriceChanged]) -> None:
         try:
             await price.store_price(
                 connection,
@@ -33,11 +33,10 @@ def prices(context: Context) -> Reaction[ShopEvent]:
             # It is parked when it is to be applied.
             return
 
-    async def react(envelope: Envelope[ShopEvent]) -> None:
-        change: PriceChanged = envelope.event
+    async def react(envelope: Envelope[PriceChanged]) -> None:
         await price.change_price(
             context,
-            change,
+            envelope.event,
             tenant=envelope.tenant,
             trace=envelope.correlation_id,
         )
@@ -45,7 +44,7 @@ def prices(context: Context) -> Reaction[ShopEvent]:
     return Reaction(
         name=NAME,
         topics=(shop.PRICES,),
-        codec=codec_of(shop.EVENTS),
+        codec=codec_of((PriceChanged,)),
         schedule_of=lambda event: Schedule(f"article {event.article}", event.valid_at),
         react=react,
         on_received=store,

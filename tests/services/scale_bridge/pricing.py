@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued
-from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId, ShopEvent
+from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Metadata, RecordedEvent
@@ -89,7 +89,7 @@ async def uploads(service: Service) -> list[OperationQueued]:
     return [one for one in await service.events(OperationQueued) if one.kind == "upload"]
 
 
-async def work_again_and_again(pool: Pool, reaction: Reaction[ShopEvent]) -> None:
+async def work_again_and_again(pool: Pool, reaction: Reaction[PriceChanged]) -> None:
     """Run the reactions, each time ten minutes later, until failures are parked."""
     worker = InboxWorker(pool, reaction)
     for _ in range(10):

@@ -28,7 +28,7 @@ LOGINS = {
 HOSTS = tuple(f"{door}={door}.shop.example" for door in LOGINS)
 
 
-NOT_INSTALLED = ("crm", "shop", "kiosk")
+NOT_INSTALLED = ("crm", "kiosk")
 
 
 async def there(gateway: AsyncClient, path: str, host: str = "gateway") -> bool:

@@ -131,7 +131,7 @@ async def test_without_its_database_it_is_not_ready_and_says_so(gateway: AsyncCl
 
     assert answer.status_code == 503
     checks = {check["name"]: check["ok"] for check in answer.json()["checks"]}
-    behind = {"ingest": True, "scale_bridge": True}
+    behind = {"ingest": True, "scale_bridge": True, "shop": True}
     assert checks == {"database": False, "revocations": True, **behind}
 
 

@@ -1,0 +1,1 @@
+"""The flower shop: products, stock, orders, production, storefront and tracking."""

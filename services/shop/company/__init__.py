@@ -1,0 +1,1 @@
+"""The company: what customers read about the shop, and its delivery zones."""
