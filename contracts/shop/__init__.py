@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders
+from contracts.shop import customers, orders, stock
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -36,14 +36,47 @@ from contracts.shop.orders import (
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
+from contracts.shop.stock import (
+    FLOWER_CATEGORIES,
+    RECEIPTS,
+    STOCK,
+    Allocation,
+    Batch,
+    BatchDescribed,
+    BatchMovedIn,
+    BatchMovedOut,
+    BatchReceived,
+    FlowerCategorySet,
+    GoodsReceived,
+    Level,
+    OrderShare,
+    ReceivedGoods,
+    Reference,
+    StockAdjusted,
+    StockEvent,
+    StockId,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+    StockWrittenOff,
+    SupplyArchived,
+)
 
 __all__ = [
     "CUSTOMERS",
     "EVENTS",
+    "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
+    "RECEIPTS",
     "SETTINGS",
-    "ClaimEvent",
+    "STOCK",
+    "Allocation",
+    "Batch",
+    "BatchDescribed",
+    "BatchMovedIn",
+    "BatchMovedOut",
+    "BatchReceived",
     "Company",
     "CompanyChanged",
     "CustomerChanged",
@@ -52,6 +85,9 @@ __all__ = [
     "CustomerRegistered",
     "CustomersMerged",
     "DeliveryZone",
+    "FlowerCategorySet",
+    "GoodsReceived",
+    "Level",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -70,18 +106,32 @@ __all__ = [
     "OrderPhotoRated",
     "OrderPlaced",
     "OrderRolledBack",
+    "OrderShare",
     "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
+    "ReceivedGoods",
+    "Reference",
     "ShopEvent",
+    "StockAdjusted",
+    "StockEvent",
+    "StockId",
+    "StockReleased",
+    "StockReserved",
+    "StockReturned",
+    "StockWrittenOff",
+    "SupplyArchived",
 ]
 
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | CustomerEvent | OrderEvent | ClaimEvent
+ShopEvent: TypeAlias = (
+    CustomerEvent | OrderEvent | PriceChanged | CompanyChanged | StockEvent | ClaimEvent
+)
 EVENTS: Final = (
-    PriceChanged,
-    CompanyChanged,
     *customers.EVENTS,
     *orders.EVENTS,
+    PriceChanged,
+    CompanyChanged,
+    *stock.EVENTS,
     KeyClaimed,
     KeyReleased,
 )
