@@ -12,7 +12,7 @@ from services.shop.company import api as company
 from services.shop.company import read_models as company_models
 from services.shop.context import SHAPE, ApiContext, Hooks
 from services.shop.products import read_models as product_models
-from services.shop.products.api import product
+from services.shop.products.api import composition, product
 from services.shop.settings import Settings
 
 HOOKS: Final = Hooks()
@@ -28,7 +28,7 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router),
+    routers=(company.router, product.router, composition.router),
     manners=lambda _: Manners(shape=SHAPE),
     api_context=lambda frame: extended(ApiContext, frame, hooks=HOOKS),
     revocation=Revocation(SESSIONS, SessionRevoked),

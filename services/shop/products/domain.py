@@ -3,7 +3,7 @@
 Its parts are numbered within the product; a number is never used again. Prices are whole tenge.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -40,6 +40,10 @@ class ComponentUnknown(NotFound):
     """Компонент не найден"""
 
 
+class WarehouseItemUnknown(NotFound):
+    """Позиция склада не найдена"""
+
+
 class IngredientExists(BadRequest):
     """Этот ингредиент уже добавлен к товару"""
 
@@ -64,87 +68,79 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Command:
-    by: str
-    now: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AddProduct(_Command):
-    """Add a product under a new number, with the numbered components of its calculation."""
+class AddProduct:
+    """Add a product under a new number, with the components of its calculation."""
 
     product_id: int
     details: ProductDetails
     components: tuple[Component, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeProduct(_Command):
+@dataclass(frozen=True, slots=True)
+class ChangeProduct:
     """Replace the fields of `changes`, which are named as those of `ProductDetails`."""
 
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToggleActive(_Command):
+@dataclass(frozen=True, slots=True)
+class ToggleActive:
     """Take the product off sale, or put it back."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetImages(_Command):
+@dataclass(frozen=True, slots=True)
+class SetImages:
     """Replace all images; the first becomes the primary one."""
 
     urls: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AddIngredient(_Command):
-    """Let one piece of the product take `quantity` of a warehouse item."""
+@dataclass(frozen=True, slots=True)
+class AddIngredient:
+    """Add an ingredient with the values of `content`, which are named as those of `Ingredient`."""
 
-    warehouse_item_id: int
-    quantity: int
-    notes: str | None = None
+    content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeIngredient(_Command):
+@dataclass(frozen=True, slots=True)
+class ChangeIngredient:
     """Replace the fields of `changes`, which are named as those of `Ingredient`."""
 
-    ingredient_id: int
+    number: int
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoveIngredient(_Command):
+@dataclass(frozen=True, slots=True)
+class RemoveIngredient:
     """Remove an ingredient."""
 
-    ingredient_id: int
+    number: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AddComponent(_Command):
+@dataclass(frozen=True, slots=True)
+class AddComponent:
     """Add a component with the values of `content`, which are named as those of `Component`."""
 
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeComponent(_Command):
+@dataclass(frozen=True, slots=True)
+class ChangeComponent:
     """Replace the fields of `changes`, which are named as those of `Component`."""
 
-    component_id: int
+    number: int
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoveComponent(_Command):
+@dataclass(frozen=True, slots=True)
+class RemoveComponent:
     """Remove a component."""
 
-    component_id: int
+    number: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoveProduct(_Command):
+@dataclass(frozen=True, slots=True)
+class RemoveProduct:
     """Remove the product from the catalogue."""
 
 
@@ -152,7 +148,19 @@ OfIngredients: TypeAlias = AddIngredient | ChangeIngredient | RemoveIngredient
 OfComponents: TypeAlias = AddComponent | ChangeComponent | RemoveComponent
 OfDetails: TypeAlias = ChangeProduct | ToggleActive
 Change: TypeAlias = OfDetails | SetImages | OfIngredients | OfComponents | RemoveProduct
-Command: TypeAlias = AddProduct | Change
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A change of a product, its author and time."""
+
+    change: AddProduct | Change
+    by: str
+    now: datetime
+
+    def changed(self, product_id: int) -> dict[str, Any]:
+        """The fields that the events of a change share."""
+        return {"product_id": product_id, "changed_by": self.by, "changed_at": self.now}
 
 
 def decide(product: Product, command: Command) -> list[ShopEvent]:
@@ -160,23 +168,36 @@ def decide(product: Product, command: Command) -> list[ShopEvent]:
 
     Raises ProductUnknown, IngredientUnknown, ComponentUnknown, IngredientExists.
     """
-    if isinstance(command, AddProduct):
-        return _add(product, command)
+    change = command.change
+    if isinstance(change, AddProduct):
+        return _add(product, change, command)
     if product.details is None:
         raise ProductUnknown
-    match command:
+    changed = command.changed(product.product_id)
+    match change:
         case ChangeProduct() | ToggleActive():
-            return _change_details(product.product_id, product.details, command)
-        case SetImages():
-            return _set_images(product, command)
+            details = _details(product.details, change)
+            same = details == product.details
+            return [] if same else [ProductChanged(details=details, **changed)]
+        case SetImages(urls=urls):
+            same = urls == tuple(image.url for image in product.images)
+            images = tuple(_images(product, urls))
+            return [] if same else [ProductImagesChanged(images=images, **changed)]
         case AddIngredient() | ChangeIngredient() | RemoveIngredient():
-            return _with_ingredients(product, _ingredients(product, command), command)
+            ingredients = _ingredients(product, change)
+            same = ingredients == product.ingredients
+            return [] if same else [IngredientsChanged(ingredients=ingredients, **changed)]
         case AddComponent() | ChangeComponent() | RemoveComponent():
-            return _with_components(product, _components(product, command), command)
-        case RemoveProduct(by=by, now=now):
-            return [ProductRemoved(product_id=product.product_id, removed_by=by, removed_at=now)]
+            components = _components(product, change)
+            same = components == product.components
+            return [] if same else [ComponentsChanged(components=components, **changed)]
+        case RemoveProduct():
+            removed = ProductRemoved(
+                product_id=product.product_id, removed_by=command.by, removed_at=command.now
+            )
+            return [removed]
         case _:
-            assert_never(command)
+            assert_never(change)
 
 
 def evolve(product: Product, event: ShopEvent) -> Product:
@@ -235,13 +256,13 @@ class Sales:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StockedItem:
-    """What a product's page shows of a warehouse item: `price` in tenge, `available` pieces."""
+    """What a product's page shows of a warehouse item: `price` in tenge, `available_qty` pieces."""
 
     variety: str
     height_cm: int
     supplier: str
     farm: str
-    available: int
+    available_qty: int
     price: int
 
 
@@ -275,122 +296,50 @@ def discount_percentage(details: ProductDetails) -> int:
     return saved * 100 // details.retail_price if saved > 0 else 0
 
 
-def _add(product: Product, command: AddProduct) -> list[ShopEvent]:
+def _add(product: Product, change: AddProduct, command: Command) -> list[ShopEvent]:
+    number, components = change.product_id, change.components
     if product.details is not None:
         return []
     added = ProductAdded(
-        product_id=command.product_id,
-        details=command.details,
-        added_by=command.by,
-        added_at=command.now,
+        product_id=number, details=change.details, added_by=command.by, added_at=command.now
     )
-    return [added, *_with_components(evolve(product, added), command.components, command)]
+    if not components:
+        return [added]
+    return [added, ComponentsChanged(components=components, **command.changed(number))]
 
 
-def _change_details(number: int, known: ProductDetails, command: OfDetails) -> list[ShopEvent]:
-    details = _details(known, command)
-    if details == known:
-        return []
-    return [
-        ProductChanged(
-            product_id=number, details=details, changed_by=command.by, changed_at=command.now
-        )
-    ]
+def _details(details: ProductDetails, change: OfDetails) -> ProductDetails:
+    if isinstance(change, ToggleActive):
+        return replace(details, is_active=not details.is_active)
+    return replace(details, **change.changes)
 
 
-def _set_images(product: Product, command: SetImages) -> list[ShopEvent]:
-    if command.urls == tuple(image.url for image in product.images):
-        return []
-    images = tuple(
-        ProductImage(image_id=number, url=url)
-        for number, url in enumerate(command.urls, product.last_id + 1)
-    )
-    return [
-        ProductImagesChanged(
-            product_id=product.product_id,
-            images=images,
-            changed_by=command.by,
-            changed_at=command.now,
-        )
-    ]
+def _images(product: Product, urls: Sequence[str]) -> Iterator[ProductImage]:
+    for number, url in enumerate(urls, product.last_id + 1):
+        yield ProductImage(image_id=number, url=url)
 
 
-def _with_ingredients(
-    product: Product, ingredients: tuple[Ingredient, ...], command: _Command
-) -> list[ShopEvent]:
-    if ingredients == product.ingredients:
-        return []
-    return [
-        IngredientsChanged(
-            product_id=product.product_id,
-            ingredients=ingredients,
-            changed_by=command.by,
-            changed_at=command.now,
-        )
-    ]
-
-
-def _with_components(
-    product: Product, components: tuple[Component, ...], command: _Command
-) -> list[ShopEvent]:
-    if components == product.components:
-        return []
-    return [
-        ComponentsChanged(
-            product_id=product.product_id,
-            components=components,
-            changed_by=command.by,
-            changed_at=command.now,
-        )
-    ]
-
-
-def _details(details: ProductDetails, command: OfDetails) -> ProductDetails:
-    match command:
-        case ChangeProduct(changes=changes):
-            return replace(details, **changes)
-        case ToggleActive():
-            return replace(details, is_active=not details.is_active)
-        case _:
-            assert_never(command)
-
-
-def _ingredients(product: Product, command: OfIngredients) -> tuple[Ingredient, ...]:
+def _ingredients(product: Product, change: OfIngredients) -> tuple[Ingredient, ...]:
     known = product.ingredients
-    match command:
-        case AddIngredient(warehouse_item_id=item):
-            if any(one.warehouse_item_id == item for one in known):
-                raise IngredientExists
-            added = Ingredient(
-                ingredient_id=product.last_id + 1,
-                warehouse_item_id=item,
-                quantity=command.quantity,
-                notes=command.notes,
-            )
-            return (*known, added)
-        case ChangeIngredient(ingredient_id=number, changes=changes):
-            index = _index([one.ingredient_id for one in known], number, IngredientUnknown)
-            return (*known[:index], replace(known[index], **changes), *known[index + 1 :])
-        case RemoveIngredient(ingredient_id=number):
-            index = _index([one.ingredient_id for one in known], number, IngredientUnknown)
-            return known[:index] + known[index + 1 :]
-        case _:
-            assert_never(command)
+    if isinstance(change, AddIngredient):
+        added = Ingredient(ingredient_id=product.last_id + 1, **change.content)
+        if added.warehouse_item_id in {one.warehouse_item_id for one in known}:
+            raise IngredientExists
+        return (*known, added)
+    at = _index([one.ingredient_id for one in known], change.number, IngredientUnknown)
+    if isinstance(change, RemoveIngredient):
+        return known[:at] + known[at + 1 :]
+    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
 
 
-def _components(product: Product, command: OfComponents) -> tuple[Component, ...]:
+def _components(product: Product, change: OfComponents) -> tuple[Component, ...]:
     known = product.components
-    match command:
-        case AddComponent(content=content):
-            return (*known, Component(component_id=product.last_id + 1, **content))
-        case ChangeComponent(component_id=number, changes=changes):
-            index = _index([one.component_id for one in known], number, ComponentUnknown)
-            return (*known[:index], replace(known[index], **changes), *known[index + 1 :])
-        case RemoveComponent(component_id=number):
-            index = _index([one.component_id for one in known], number, ComponentUnknown)
-            return known[:index] + known[index + 1 :]
-        case _:
-            assert_never(command)
+    if isinstance(change, AddComponent):
+        return (*known, Component(component_id=product.last_id + 1, **change.content))
+    at = _index([one.component_id for one in known], change.number, ComponentUnknown)
+    if isinstance(change, RemoveComponent):
+        return known[:at] + known[at + 1 :]
+    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
 
 
 def _index(numbers: Sequence[int], number: int, unknown: type[NotFound]) -> int:

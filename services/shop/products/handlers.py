@@ -10,15 +10,19 @@ from contracts.shop import Component, ProductDetails
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import Context
+from services.shop.context import ApiContext, Context
 from services.shop.products.domain import (
     PRODUCT,
+    AddIngredient,
     AddProduct,
     Change,
+    Command,
     PricedLine,
     Product,
     ProductUnknown,
     RemoveProduct,
+    StockedItem,
+    WarehouseItemUnknown,
     priced_line,
 )
 
@@ -55,30 +59,44 @@ async def add(
     components: Sequence[Mapping[str, Any]] = (),
     command_id: UUID | None = None,
 ) -> Product:
-    """Add a product under the next number.
+    """Add a product under the next number, with the values of its components.
 
-    With a `command_id` a repetition adds no second one. Raises EventIdReused for a repetition,
-    LogUnavailable.
+    Raises EventIdReused for a second product with the same `command_id`, and LogUnavailable.
     """
     number = await NUMBERS.next(context.system)
-    command = AddProduct(
-        by=metadata.actor or "",
-        now=context.clock(),
-        product_id=number,
-        details=details,
-        components=tuple(
-            Component(component_id=at, **content) for at, content in enumerate(components, 1)
-        ),
-    )
-    return await _executed(context, number, command, metadata, command_id)
+    numbered = tuple(Component(component_id=at, **one) for at, one in enumerate(components, 1))
+    added = AddProduct(product_id=number, details=details, components=numbered)
+    return await _executed(context, number, added, metadata, command_id)
 
 
-async def change(context: Context, product_id: int, command: Change, metadata: Metadata) -> Product:
-    """Carry out a command on a product, and return the product after it.
+async def change(context: Context, product_id: int, change: Change, metadata: Metadata) -> Product:
+    """Change a product, and return it as it was right after the change.
 
     Raises what `domain.decide` raises, and LogUnavailable.
     """
-    return await _executed(context, product_id, command, metadata)
+    return await _executed(context, product_id, change, metadata)
+
+
+async def add_ingredient(
+    context: ApiContext, product_id: int, content: Mapping[str, Any], metadata: Metadata
+) -> Product:
+    """Let a product take a warehouse item, and return the product.
+
+    Raises WarehouseItemUnknown if the shop has no such item, what `domain.decide` raises,
+    Unavailable and LogUnavailable.
+    """
+    item = content["warehouse_item_id"]
+    if context.hooks.stocked_items and not await stocked(context, metadata.tenant, [item]):
+        raise WarehouseItemUnknown
+    return await _executed(context, product_id, AddIngredient(content), metadata)
+
+
+async def stocked(
+    context: ApiContext, tenant: str, items: Sequence[int]
+) -> Mapping[int, StockedItem]:
+    """The warehouse items of a shop that exist, by id. Raises Unavailable."""
+    query = context.hooks.stocked_items
+    return await query(context.reading, tenant, items) if query and items else {}
 
 
 async def remove(context: Context, product_id: int, metadata: Metadata) -> Product:
@@ -87,18 +105,21 @@ async def remove(context: Context, product_id: int, metadata: Metadata) -> Produ
     Raises ProductUnknown, LogUnavailable.
     """
     product = await load(context, metadata.tenant, product_id)
-    command = RemoveProduct(by=metadata.actor or "", now=context.clock())
-    await execute(context.store, PRODUCT, product_id, command, metadata=metadata)
+    await _executed(context, product_id, RemoveProduct(), metadata)
     details = replace(product.details, is_active=False) if product.details else None
-    return replace(product, details=details, updated_at=command.now)
+    return replace(product, details=details)
 
 
 async def _executed(
     context: Context,
     number: int,
-    command: AddProduct | Change,
+    change: AddProduct | Change,
     metadata: Metadata,
     command_id: UUID | None = None,
 ) -> Product:
-    await execute(context.store, PRODUCT, number, command, metadata=metadata, command_id=command_id)
-    return await load(context, metadata.tenant, number)
+    command = Command(change=change, by=metadata.actor or "", now=context.clock())
+    executed = await execute(
+        context.store, PRODUCT, number, command, metadata=metadata, command_id=command_id
+    )
+    history = await context.store.read(metadata.tenant, PRODUCT.stream(number))
+    return PRODUCT.state_after(history.events[: executed.version])

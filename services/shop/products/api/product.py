@@ -30,7 +30,6 @@ Reader = Annotated[Principal, Depends(ORDERS)]
 """All staff read products; those with the permission `warehouse` change them."""
 Authored = Annotated[Metadata, metadata_of(WAREHOUSE)]
 VISIBLE: Final = visible("product")
-
 MOST: Final = 2**53
 Id = Annotated[int, Field(ge=1, le=MOST)]
 ProductId = Annotated[int, Path(ge=1, le=MOST)]
@@ -148,15 +147,14 @@ async def update(
     shop: Shop, metadata: Authored, product_id: ProductId, body: ProductUpdate
 ) -> ProductOut:
     """Change the given fields of a product."""
-    command = ChangeProduct(by=metadata.actor or "", now=shop.clock(), changes=body.changes())
-    return present(await handlers.change(shop, product_id, command, metadata))
+    change = ChangeProduct(body.changes())
+    return present(await handlers.change(shop, product_id, change, metadata))
 
 
 @router.post("/{product_id}/toggle-active", status_code=201, dependencies=[VISIBLE])
 async def toggle_active(shop: Shop, metadata: Authored, product_id: ProductId) -> ProductOut:
     """Take a product off sale, or put it back."""
-    command = ToggleActive(by=metadata.actor or "", now=shop.clock())
-    return present(await handlers.change(shop, product_id, command, metadata))
+    return present(await handlers.change(shop, product_id, ToggleActive(), metadata))
 
 
 @router.put("/{product_id}/images", dependencies=[VISIBLE])
@@ -167,8 +165,7 @@ async def set_images(
     body: Annotated[list[Url], Field(max_length=50)],
 ) -> ProductOut:
     """Replace the images of a product; the first is the primary one."""
-    command = SetImages(by=metadata.actor or "", now=shop.clock(), urls=tuple(body))
-    return present(await handlers.change(shop, product_id, command, metadata))
+    return present(await handlers.change(shop, product_id, SetImages(tuple(body)), metadata))
 
 
 @router.delete("/{product_id}", dependencies=[VISIBLE])

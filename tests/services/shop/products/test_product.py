@@ -10,16 +10,7 @@ from libs.eventsourcing.log import Metadata
 from services.shop.products import handlers
 from services.shop.products.domain import ProductInactive, ProductUnknown
 from tests.services.shop.kit import TENANT, ShopKit
-
-BOUQUET = {"name": "Нежность", "category": "bouquet", "cost_price": 10_000, "retail_price": 25_000}
-
-
-async def add(staff: AsyncClient, **fields: Any) -> dict[str, Any]:
-    """Add a product, and return it as the API answers it."""
-    answer = await staff.post("/api/products/", json=BOUQUET | fields)
-    assert answer.status_code == 201, answer.text
-    product: dict[str, Any] = answer.json()
-    return product
+from tests.services.shop.products.catalogue import BOUQUET, add
 
 
 async def names(staff: AsyncClient, **params: Any) -> list[str]:
@@ -142,3 +133,194 @@ async def test_a_line_over_a_product_that_is_not_for_sale_is_refused(shop: ShopK
         await handlers.lines(shop.deps, TENANT, [(inactive["id"], 1)])
     with pytest.raises(ProductUnknown):
         await handlers.lines(shop.deps, TENANT, [(foreign["id"], 1)])
+
+
+async def test_a_change_replaces_the_given_fields_only(shop: ShopKit) -> None:
+    async with shop.staff() as staff:
+        added = await add(staff, description="15 роз", sale_price=22_000)
+        answer = await staff.put(
+            f"/api/products/{added['id']}", json={"sale_price": None, "name": None, "is_new": True}
+        )
+        read = (await staff.get(f"/api/products/{added['id']}/")).json()
+
+    changed = answer.json()
+    assert answer.status_code == 200
+    assert read == changed | {"total_orders": 0, "total_revenue": 0}
+    assert changed["updated_at"] > added["updated_at"]
+    same = {"sale_price": None, "is_new": True, "current_price": 25_000, "discount_percentage": 0}
+    assert changed == added | same | {"updated_at": changed["updated_at"]}
+
+
+async def test_a_change_of_nothing_is_no_event(shop: ShopKit) -> None:
+    async with shop.staff() as staff:
+        added = await add(staff)
+        answer = await staff.put(f"/api/products/{added['id']}", json=BOUQUET)
+
+    assert (answer.status_code, answer.json()) == (200, added)
+    assert len(await shop.events()) == 1
+
+
+async def test_a_product_off_sale_is_listed_only_if_asked_for(shop: ShopKit) -> None:
+    """C11: in the original it vanished from the admin's list."""
+    async with shop.staff() as staff:
+        await add(staff, name="A")
+        number = (await add(staff, name="B"))["id"]
+        off = await staff.post(f"/api/products/{number}/toggle-active")
+        without, with_it = await names(staff), await names(staff, include_inactive=True)
+        on = await staff.post(f"/api/products/{number}/toggle-active/")
+
+    assert (off.status_code, off.json()["is_active"]) == (201, False)
+    assert (without, with_it) == (["A"], ["A", "B"])
+    assert on.json()["is_active"] is True
+
+
+async def test_a_removed_product_is_gone_and_its_history_stays(shop: ShopKit) -> None:
+    """C11: in the original the removal of an ordered product failed."""
+    async with shop.staff() as staff:
+        number = (await add(staff))["id"]
+        removed = await staff.delete(f"/api/products/{number}")
+        left = await names(staff, include_inactive=True)
+        again = await staff.delete(f"/api/products/{number}")
+        read = await staff.get(f"/api/products/{number}")
+        changed = await staff.put(f"/api/products/{number}", json={"name": "A"})
+
+    assert (removed.status_code, removed.json()["id"]) == (200, number)
+    assert removed.json()["is_active"] is False
+    assert left == []
+    assert {again.status_code, read.status_code, changed.status_code} == {404}
+    assert len(await shop.events()) == 2
+    with pytest.raises(ProductUnknown):
+        await handlers.lines(shop.deps, TENANT, [(number, 1)])
+
+
+async def test_the_first_image_is_the_primary_one(shop: ShopKit) -> None:
+    urls = ["blob:http://localhost:5173/0a5b", "/uploads/a.jpg", "https://example.kz/b.webp"]
+    async with shop.staff() as staff:
+        number = (await add(staff))["id"]
+        first = (await staff.put(f"/api/products/{number}/images", json=urls)).json()["images"]
+        await staff.put(f"/api/products/{number}/images", json=urls[1:])
+        second = (await staff.get(f"/api/products/{number}")).json()["images"]
+
+    assert [image["image_url"] for image in first] == urls
+    assert [image["is_primary"] for image in first] == [True, False, False]
+    assert [image["sort_order"] for image in first] == [0, 1, 2]
+    assert [image["is_primary"] for image in second] == [True, False]
+    assert {image["id"] for image in first} & {image["id"] for image in second} == set()
+    assert all(image["created_at"] and image["product_id"] == number for image in second)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("javascript:alert(1)", "JavaScript:alert(1)", "java\tscript:alert(1)", " javascript:a"),
+        *("data:text/html,<script>", "vbscript:a", "//evil.example/a", "https://a/'onerror='"),
+        *("/a b", "/\\evil.example", "", "ftp://a/b"),
+    ],
+)
+async def test_an_image_that_could_be_a_program_is_refused(shop: ShopKit, url: str) -> None:
+    async with shop.staff() as staff:
+        number = (await add(staff))["id"]
+        answer = await staff.put(f"/api/products/{number}/images", json=[url])
+        product = (await staff.get(f"/api/products/{number}")).json()
+
+    assert (answer.status_code, product["images"]) == (422, [])
+
+
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        ({}, ["Розы", "Тюльпаны", "Корзина"]),
+        ({"category": "composition"}, ["Корзина"]),
+        ({"search": "РОЗ"}, ["Розы", "Корзина"]),
+        ({"search": "%"}, []),
+        ({"is_popular": True}, ["Розы"]),
+        ({"is_new": False}, ["Розы", "Корзина"]),
+        ({"min_price": 9_000}, ["Розы", "Тюльпаны"]),
+        ({"min_price": "8999.5", "max_price": 9_000.5}, ["Тюльпаны"]),
+        ({"max_price": 8_999}, ["Корзина"]),
+        ({"on_sale": True}, ["Корзина"]),
+        ({"on_sale": False}, ["Розы", "Тюльпаны"]),
+        ({"search": "роз", "on_sale": True}, ["Корзина"]),
+    ],
+    ids=str,
+)
+async def test_the_list_has_the_products_that_match_all_filters(
+    shop: ShopKit, params: dict[str, Any], found: list[str]
+) -> None:
+    async with shop.staff() as staff, shop.staff(number=8) as other:
+        await add(staff, name="Розы", retail_price=20_000, is_popular=True)
+        await add(staff, name="Тюльпаны", retail_price=9_000, is_new=True)
+        await add(
+            staff,
+            name="Корзина",
+            category="composition",
+            description="с розами",
+            retail_price=30_000,
+            sale_price=8_000,
+        )
+        await add(other, name="Розы у соседа")
+
+        assert await names(staff, **params) == found
+
+
+async def test_pages_of_the_list_do_not_overlap(shop: ShopKit) -> None:
+    async with shop.staff() as staff:
+        numbers = [(await add(staff, name=str(n)))["id"] for n in range(5)]
+        await staff.put(f"/api/products/{numbers[1]}", json={"name": "changed"})
+        pages = [
+            (await staff.get("/api/products", params={"skip": skip, "limit": 2})).json()
+            for skip in (0, 2, 4)
+        ]
+
+    assert [one["id"] for page in pages for one in page["items"]] == numbers
+    assert {page["total"] for page in pages} == {5}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"category": "flowers"}, {"limit": 0}, {"limit": 1001}, {"min_price": -1}, {"search": "\0"}],
+    ids=str,
+)
+async def test_a_filter_that_makes_no_sense_is_refused(
+    shop: ShopKit, params: dict[str, Any]
+) -> None:
+    """C14: a bad category was a 500."""
+    async with shop.staff() as staff:
+        assert (await staff.get("/api/products/", params=params)).status_code == 422
+
+
+ROUTES = [
+    *(("GET", "", None), ("PUT", "", {"name": "A"}), ("DELETE", "", None)),
+    *(("POST", "/toggle-active", None), ("PUT", "/images", ["/a.jpg"])),
+    *(("GET", "/ingredients", None), ("GET", "/components", None)),
+    ("POST", "/ingredients", {"warehouse_item_id": 1, "quantity": 1}),
+    *(("PUT", "/ingredients/1", {"quantity": 1}), ("DELETE", "/ingredients/1", None)),
+    ("POST", "/components", {"component_type": "flower", "name": "A", "quantity": 1}),
+    *(("PUT", "/components/1", {"quantity": 1}), ("DELETE", "/components/1", None)),
+]
+"""All routes of one product."""
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=lambda part: str(part)[:20])
+async def test_another_shops_product_does_not_exist(
+    shop: ShopKit, method: str, path: str, body: Any
+) -> None:
+    """S6."""
+    async with shop.staff() as staff, shop.staff(number=8) as other:
+        number = (await add(other))["id"]
+        before = await shop.events()
+        answer = await staff.request(method, f"/api/products/{number}{path}", json=body)
+
+    assert answer.status_code == 404
+    assert await shop.events() == before
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=lambda part: str(part)[:20])
+async def test_a_florist_reads_products_and_changes_none(
+    shop: ShopKit, method: str, path: str, body: Any
+) -> None:
+    async with shop.staff() as staff, shop.staff("orders", "production") as florist:
+        number = (await add(staff))["id"]
+        answer = await florist.request(method, f"/api/products/{number}{path}", json=body)
+
+    assert answer.status_code == (200 if method == "GET" else 403)
