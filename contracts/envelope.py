@@ -1,11 +1,15 @@
-"""The envelope around every event: who, when, why, and where in the log."""
+"""The envelope around every event: who, when, why, and where in the log; and its sealed texts."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NewType, TypeVar
 from uuid import UUID
 
 Event = TypeVar("Event", covariant=True)
+
+Sealed = NewType("Sealed", str)
+"""A text about a person, encrypted with a key of that person. Only the service that wrote it can
+open it, and after the person is forgotten nobody can. The ids beside it say whose key it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

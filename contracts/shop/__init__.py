@@ -2,6 +2,29 @@
 
 from typing import Final, TypeAlias
 
+from contracts.shop import orders, products
+from contracts.shop.orders import (
+    ORDERS,
+    OrderAddressChanged,
+    OrderCancelled,
+    OrderCommentAdded,
+    OrderCommentChanged,
+    OrderCommentRemoved,
+    OrderDetails,
+    OrderEdited,
+    OrderEvent,
+    OrderFloristAssigned,
+    OrderIssueReported,
+    OrderLine,
+    OrderLinesChanged,
+    OrderNeed,
+    OrderPaymentReceived,
+    OrderPhotoAdded,
+    OrderPhotoRated,
+    OrderPlaced,
+    OrderRolledBack,
+    OrderStatusChanged,
+)
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
 from contracts.shop.products import (
     PRODUCTS,
@@ -12,6 +35,7 @@ from contracts.shop.products import (
     ProductAdded,
     ProductChanged,
     ProductDetails,
+    ProductEvent,
     ProductImage,
     ProductImagesChanged,
     ProductRemoved,
@@ -20,6 +44,7 @@ from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZ
 
 __all__ = [
     "EVENTS",
+    "ORDERS",
     "PRICES",
     "PRODUCTS",
     "SETTINGS",
@@ -30,6 +55,25 @@ __all__ = [
     "DeliveryZone",
     "Ingredient",
     "IngredientsChanged",
+    "OrderAddressChanged",
+    "OrderCancelled",
+    "OrderCommentAdded",
+    "OrderCommentChanged",
+    "OrderCommentRemoved",
+    "OrderDetails",
+    "OrderEdited",
+    "OrderEvent",
+    "OrderFloristAssigned",
+    "OrderIssueReported",
+    "OrderLine",
+    "OrderLinesChanged",
+    "OrderNeed",
+    "OrderPaymentReceived",
+    "OrderPhotoAdded",
+    "OrderPhotoRated",
+    "OrderPlaced",
+    "OrderRolledBack",
+    "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
     "ProductAdded",
@@ -42,22 +86,5 @@ __all__ = [
     "ShopEvent",
 ]
 
-ProductEvent: TypeAlias = (
-    ProductAdded
-    | ProductChanged
-    | ProductImagesChanged
-    | IngredientsChanged
-    | ComponentsChanged
-    | ProductRemoved
-)
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | ProductEvent
-EVENTS: Final = (
-    PriceChanged,
-    CompanyChanged,
-    ProductAdded,
-    ProductChanged,
-    ProductImagesChanged,
-    IngredientsChanged,
-    ComponentsChanged,
-    ProductRemoved,
-)
+ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | ProductEvent
+EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *products.EVENTS)

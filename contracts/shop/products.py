@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 PRODUCTS: Final = "shop.product"
 
@@ -123,3 +123,21 @@ class ProductRemoved:
     product_id: int
     removed_by: str
     removed_at: datetime
+
+
+ProductEvent: TypeAlias = (
+    ProductAdded
+    | ProductChanged
+    | ProductImagesChanged
+    | IngredientsChanged
+    | ComponentsChanged
+    | ProductRemoved
+)
+EVENTS: Final = (
+    ProductAdded,
+    ProductChanged,
+    ProductImagesChanged,
+    IngredientsChanged,
+    ComponentsChanged,
+    ProductRemoved,
+)

@@ -73,12 +73,6 @@ These are `$14` rows. If fewer are inserted, the statement divides by zero, so t
 is rolled back.
 """
 
-QUEUE: Final = """
-SELECT pg_advisory_xact_lock(key)
-FROM (SELECT DISTINCT hashtextextended(head, 0) AS key FROM unnest($1::text[]) AS head ORDER BY 1)
-"""
-"""Lock the streams, always in the same order, until the transaction ends."""
-
 KNOWN: Final = """
 SELECT event_id, tenant, stream, version, xid::text::bigint AS xid, position,
     pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS later
@@ -157,7 +151,7 @@ async def insert(connection: Any, planned: Plan) -> dict[UUID, LogPosition]:
 async def plan_from_committed(connection: Any, requests: Sequence[Request]) -> Plan:
     """The plan after reading the committed versions and ids, when the optimistic plan failed."""
     appends = [request for request in requests if isinstance(request, Append)]
-    heads = list({request.head for request in appends})
+    heads = list({head for request in appends for head in request.heads})
     ids = [event.event_id for append in appends for event in (*append.events, *append.facts)]
     versions: dict[Head, int] = {}
     known: dict[UUID, Known] = {}

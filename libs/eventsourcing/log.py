@@ -1,10 +1,11 @@
-"""The interface of a log: append at a version, append facts, find, read a stream, read all.
+"""The interface of a log: append at versions, append facts, find, read a stream, read all.
 
 A log stores names and bytes; `libs.eventsourcing.store` adds the event classes. The implementations
 `postgres` and `memory` pass the same test suite.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,7 +20,14 @@ from libs.eventsourcing.tokens import token_of
 
 
 class VersionConflict(Exception):
-    """The stream was appended to since it was read. Nothing was written; read again and retry."""
+    """A stream was appended to since it was read. Nothing was written; read again and retry.
+
+    `streams` are the names of the streams that have another version than expected, if that is why.
+    """
+
+    def __init__(self, message: str = "", streams: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.streams = frozenset(streams)
 
 
 class EventIdReused(Exception):
@@ -73,6 +81,14 @@ class NewFact(NewEvent, frozen=True, kw_only=True, gc=False):
     stream: str
 
 
+class StreamAppend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The events to append to one stream, at least one, and the version that it must have."""
+
+    stream: str
+    events: Sequence[NewEvent]
+    expected: Expected
+
+
 class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     """An event in the log. `position` is unique and ascends within a stream.
 
@@ -101,6 +117,14 @@ class Appended:
     """
 
     version: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendedStreams:
+    """The version of each stream after an append to several, and the token of all of it."""
+
+    versions: Mapping[str, int]
     token: str
 
 
@@ -141,6 +165,22 @@ class Log(Protocol):
         """
         ...
 
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        """Append to several streams of a tenant, each at its version: all of it or nothing.
+
+        The positions of the events ascend by stream name. Otherwise like `append`: a
+        VersionConflict names the streams that have another version, and repeating the append
+        returns the first result. A stream that is not named is not checked. Raises ValueError also
+        if a stream is named twice.
+        """
+        ...
+
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """Append the facts whose ids are not in the log. Safe to repeat.
 
@@ -154,6 +194,23 @@ class Log(Protocol):
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """The versioned events of a stream after version `after`, oldest first."""
+        ...
+
+    async def read_streams(
+        self, tenant: str, after: Mapping[str, int], *, also: Sequence[UUID] = ()
+    ) -> Sequence[RecordedEvent]:
+        """The versioned events of several streams, each after a version, and the events with the
+        ids `also`: as of one moment, by position, each once.
+        """
+        ...
+
+    def lock_streams(
+        self, tenant: str, streams: Collection[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """A lock of these streams, for writers that had conflicts and take turns from then on.
+
+        Other writers do not wait for it. Raises Unavailable after the database's lock timeout.
+        """
         ...
 
     def read_all(

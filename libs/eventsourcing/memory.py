@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from msgspec.structs import astuple
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.log import (
     Appended,
+    AppendedStreams,
     Entry,
     Expected,
     FactsAppended,
@@ -19,6 +21,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
+    StreamAppend,
 )
 from libs.eventsourcing.plan import (
     Append,
@@ -58,8 +61,20 @@ class MemoryLog:
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        result = self._write(Append(stream, events, expected, metadata, facts))
-        assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
+        part = StreamAppend(stream=stream, events=events, expected=expected)
+        appended = await self.append_streams([part], metadata=metadata, facts=facts)
+        return Appended(appended.versions[stream], appended.token)
+
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        """See `Log.append_streams`."""
+        result = self._write(Append(streams, metadata, facts))
+        assert isinstance(result, AppendedStreams)  # noqa: S101 -- narrows for the type checker
         return result
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
@@ -81,6 +96,27 @@ class MemoryLog:
             and event.version is not None
             and event.version > after
         ]
+
+    async def read_streams(
+        self, tenant: str, after: Mapping[str, int], *, also: Sequence[UUID] = ()
+    ) -> Sequence[RecordedEvent]:
+        """See `Log.read_streams`."""
+        return [
+            event
+            for event in self._events
+            if event.event_id in also
+            or (
+                event.metadata.tenant == tenant
+                and event.stream in after
+                and (event.version or 0) > after[event.stream]
+            )
+        ]
+
+    def lock_streams(
+        self, tenant: str, streams: Collection[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Log.lock_streams`."""
+        return nullcontext()
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000

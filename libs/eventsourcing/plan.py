@@ -13,13 +13,13 @@ import msgspec
 
 from libs.eventsourcing.log import (
     AnyVersion,
-    Appended,
+    AppendedStreams,
     EventIdReused,
-    Expected,
     FactsAppended,
     Metadata,
     NewEvent,
     NewFact,
+    StreamAppend,
     VersionConflict,
 )
 from libs.eventsourcing.tokens import token_of
@@ -31,24 +31,29 @@ LogPosition: TypeAlias = tuple[int, int]
 """The transaction that wrote an event, and the event's position."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Append:
-    """A request to append events to one stream at a version, and `facts` that must all be new."""
+    """A request to append to streams, each at its version, and `facts` that must all be new."""
 
-    stream: str
-    events: Sequence[NewEvent]
-    expected: Expected
+    streams: Sequence[StreamAppend]
     metadata: Metadata
     facts: Sequence[NewFact] = ()
+    heads: Sequence[Head] = field(init=False)
+    events: Sequence[NewEvent] = field(init=False)
+    """Of all streams, in their order."""
 
     def __post_init__(self) -> None:
+        tenant, streams = self.metadata.tenant, self.streams
+        self.heads = [(tenant, part.stream) for part in streams]
         # Without a row nothing would check the expected version, which other requests may rely on.
-        if not self.events:
+        if not streams or not all(part.events for part in streams):
             raise ValueError("an append needs an event")
-
-    @property
-    def head(self) -> Head:
-        return self.metadata.tenant, self.stream
+        if len(streams) == 1:
+            self.events = streams[0].events
+            return
+        self.events = [event for part in streams for event in part.events]
+        if len(set(self.heads)) < len(streams):
+            raise ValueError("an append names the same stream twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class AppendFacts:
 
 
 Request: TypeAlias = Append | AppendFacts
-Result: TypeAlias = Appended | FactsAppended
+Result: TypeAlias = AppendedStreams | FactsAppended
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class _PlannedAppend:
-    """The result of an append: the version after it, and its last event.
+    """The result of an append: the versions after it, and the last event of each stream.
 
-    `position` is None if this group writes the event.
+    `position` is that of the very last of them, or None if this group writes them.
     """
 
-    version: int
-    last: UUID
+    versions: Mapping[str, int]
+    last: Sequence[UUID]
     position: LogPosition | None = None
 
 
@@ -111,6 +116,11 @@ class Plan:
     """Stream versions that were not read; the plan holds only if they exist."""
 
     @property
+    def written(self) -> set[Head]:
+        """The streams that get new versions."""
+        return {(row.metadata.tenant, row.stream) for row in self.rows if row.version is not None}
+
+    @property
     def required(self) -> set[UUID]:
         """The events that must all be inserted for the plan to hold."""
         return {row.event.event_id for row in self.rows if row.version is not None} | self.bound
@@ -137,15 +147,22 @@ class Plan:
 def optimistic_plan(requests: Sequence[Request]) -> Plan | None:
     """The plan if streams have the expected versions and no id is known, which is nearly always so.
 
-    None if a request to a stream expects any version.
+    None if a request to a stream expects any version, or is the only one to a stream and fails:
+    without a row nothing checks the assumed version, by which others may be refused.
     """
     heads: dict[Head, int] = {}
     for request in requests:
-        if isinstance(request, Append) and request.head not in heads:
-            if isinstance(request.expected, AnyVersion):
-                return None
-            heads[request.head] = request.expected
+        if isinstance(request, AppendFacts):
+            continue
+        for head, part in zip(request.heads, request.streams, strict=True):
+            if head not in heads:
+                if isinstance(part.expected, AnyVersion):
+                    return None
+                heads[head] = part.expected
     planned = plan(requests, heads, {})
+    failed = any(isinstance(outcome, Exception) for outcome in planned.outcomes)
+    if failed and not heads.keys() <= planned.written:
+        return None
     planned.assumed_versions = {head: version for head, version in heads.items() if version}
     return planned
 
@@ -178,26 +195,31 @@ def _fact_key(row: Row) -> int:
 def _plan_append(
     request: Append, versions: dict[Head, int], ids: dict[UUID, Known], planned: Plan
 ) -> _PlannedAppend | Exception:
-    seen = [ids.get(event.event_id) for event in request.events]
-    if any(seen):
-        return _first_result(request, seen)
+    if any(event.event_id in ids for event in request.events):
+        return _first_result(request, ids)
     new = [*request.events, *request.facts]
     if len({event.event_id for event in new}) < len(new):
         return EventIdReused("an append names the same event id twice")
-    version = versions.get(request.head, 0)
-    if not isinstance(request.expected, AnyVersion) and request.expected != version:
-        return VersionConflict(f"{request.stream} is at version {version}, not {request.expected}")
+    if moved := {
+        part.stream: f"{part.stream} is at version {versions.get(head, 0)}, not {part.expected}"
+        for head, part in zip(request.heads, request.streams, strict=True)
+        if part.expected not in (versions.get(head, 0), AnyVersion.ANY)
+    }:
+        return VersionConflict(", ".join(moved.values()), moved)
     if any(fact.event_id in ids for fact in request.facts):
         return VersionConflict("a fact of the append is in the log already")
     planned.rows += _fact_rows(request.facts, request.metadata)
     planned.bound |= {fact.event_id for fact in request.facts}
     _add_known(request.facts, request.metadata, ids)
-    for event in request.events:
-        version += 1
-        planned.rows.append(Row(event, request.stream, version, request.metadata))
-        ids[event.event_id] = Known(request.head, version, None)
-    versions[request.head] = version
-    return _PlannedAppend(version, request.events[-1].event_id)
+    after: dict[str, int] = {}
+    for head, part in zip(request.heads, request.streams, strict=True):
+        version = versions.get(head, 0)
+        for event in part.events:
+            version += 1
+            planned.rows.append(Row(event, part.stream, version, request.metadata))
+            ids[event.event_id] = Known(head, version, None)
+        versions[head] = after[part.stream] = version
+    return _PlannedAppend(after, [part.events[-1].event_id for part in request.streams])
 
 
 def _fact_rows(facts: Sequence[NewFact], metadata: Metadata) -> list[Row]:
@@ -209,19 +231,22 @@ def _add_known(facts: Sequence[NewFact], metadata: Metadata, ids: dict[UUID, Kno
         ids.setdefault(fact.event_id, Known((metadata.tenant, fact.stream), None, None))
 
 
-def _first_result(request: Append, seen: Sequence[Known | None]) -> _PlannedAppend | Exception:
-    first, last = seen[0], seen[-1]
-    start = first.version if first else None
-    if (
-        last is None
-        or start is None
-        or any(
-            known is None or (known.head, known.version) != (request.head, version)
+def _first_result(request: Append, ids: Mapping[UUID, Known]) -> _PlannedAppend | Exception:
+    versions: dict[str, int] = {}
+    positions: list[LogPosition | None] = []
+    for head, part in zip(request.heads, request.streams, strict=True):
+        seen = [ids.get(event.event_id) for event in part.events]
+        start = seen[0].version if seen[0] else None
+        if start is None or any(
+            known is None or (known.head, known.version) != (head, version)
             for version, known in enumerate(seen, start)
-        )
-    ):
-        return EventIdReused(f"an event id given for {request.stream} is already in the log")
-    return _PlannedAppend(last.version or 0, request.events[-1].event_id, last.position)
+        ):
+            return EventIdReused(f"an event id given for {part.stream} is already in the log")
+        versions[part.stream] = start + len(seen) - 1
+        positions += [known.position for known in seen if known]
+    last = [part.events[-1].event_id for part in request.streams]
+    recorded = [position for position in positions if position]
+    return _PlannedAppend(versions, last, max(recorded, default=None))
 
 
 def _result(
@@ -233,8 +258,8 @@ def _result(
 ) -> Result | Exception:
     match outcome:
         case _PlannedAppend():
-            position = outcome.position or inserted[outcome.last]
-            return Appended(outcome.version, token_of([position], later=later))
+            position = outcome.position or max([inserted[last] for last in outcome.last])
+            return AppendedStreams(outcome.versions, token_of([position], later=later))
         case AppendFacts():
             ids = {fact.event_id for fact in outcome.facts}
             new = unclaimed & ids

@@ -102,7 +102,7 @@ class Edge:
 
     A valid `X-Request-Id` is kept, otherwise one is generated. It is bound to the log lines and
     returned in the response, beside `X-Process-Time` (milliseconds until the response started). The
-    request's span continues `traceparent`.
+    request's span continues `traceparent`. A WebSocket has a request id as well.
 
     A repeated `Host` is refused with 400; repeated credentials are invalid. A body longer than
     `max_body_bytes`, or than `longer_bodies` has for its path, declared or sent, is refused with
@@ -159,7 +159,10 @@ class Edge:
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
-        await self.app(scope, receive, send)
+        request_id = read_head(scope["headers"]).text(b"x-request-id")
+        scope["request_id"] = _request_id(request_id)
+        with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
+            await self.app(scope, receive, send)
 
     async def _answer(self, scope: Scope, head: Head, receive: Receive, reply: "_Reply") -> None:
         try:

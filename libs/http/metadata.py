@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from fastapi import Request, params
+from starlette.requests import HTTPConnection
 
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Permission, Principal
 from libs.telemetry.traces import current_traceparent
 
 
-def request_metadata(request: Request, caller: Principal) -> Metadata:
-    """Who appends them, and by which request and trace."""
+def request_metadata(request: HTTPConnection, caller: Principal) -> Metadata:
+    """Who appends them, and by which request or WebSocket, and trace."""
     return Metadata(
         tenant=caller.tenant,
         actor=caller.subject,

@@ -13,7 +13,7 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 
 from libs.errors import RateLimit, TooMany
 from libs.postgres.pool import Connection
-from libs.postgres.rls import Migration, create_tables
+from libs.postgres.rls import Migration, create_system_tables
 
 TABLES: Final = {
     "one_time_count": """(
@@ -63,8 +63,8 @@ Counter: TypeAlias = tuple[str, str, RateLimit]
 
 
 def create_attempts(op: Migration) -> None:
-    """Create the table of the counters; its rows belong to no tenant."""
-    create_tables(op, TABLES, [INDEX])
+    """Create the table of the counters, visible in system scope only."""
+    create_system_tables(op, TABLES, [INDEX])
 
 
 async def take(

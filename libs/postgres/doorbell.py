@@ -26,6 +26,8 @@ PROJECTED: Final = "projected"
 """A page of the log was applied to the read models."""
 REVOKED: Final = "revoked"
 """A session was revoked."""
+FORGOTTEN: Final = "forgotten"
+"""A person's key was destroyed."""
 
 PAUSE_SECONDS: Final = 0.005
 """The pause between two notifications of a process; later rings go with the next one."""
@@ -45,10 +47,23 @@ LISTENING: Final = Gauge(
 
 NOTIFY: Final = "SELECT pg_notify($1, topic) FROM unnest($2::text[]) AS topic"
 
+_NOTIFY_AT_COMMIT: Final = """
+SELECT pg_notify(current_schema() || '_doorbell', topic) FROM unnest($1::text[]) AS topic
+"""
+
 Listener: TypeAlias = Callable[[], object]
 _Connection: TypeAlias = Any
 
 log = structlog.get_logger("doorbell")
+
+
+async def ring_at_commit(connection: Any, *topics: str) -> None:
+    """Ring in all processes when the connection's transaction commits, and only then.
+
+    For rare changes, because such a commit takes a lock on the whole database; others use
+    `Doorbell.ring`. The connection's schema is that of the service.
+    """
+    await connection.execute(_NOTIFY_AT_COMMIT, list(topics))
 
 
 class Subscription:

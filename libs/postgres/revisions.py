@@ -32,9 +32,10 @@ def folder_of(service: str, package: str = "") -> Path:
 
 
 async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None) -> list[str]:
-    """The revisions not yet applied, oldest first; for readiness. Raises `Unavailable`.
+    """The revisions not yet applied, oldest first; for readiness.
 
-    The files are read once, because readiness is checked every few seconds.
+    Raises Unavailable, and MigrationFault if the database is older than all of them. The files are
+    read once, because readiness is checked every few seconds.
     """
     async with acquire(pool) as connection:
         at = await applied(connection, service)
@@ -51,15 +52,23 @@ async def applied(connection: Any, service: str) -> str | None:
 
 
 def missing(folder: Path, at: str | None) -> list[str]:
-    """The revisions after `at`. Raises MigrationFault if the files are not one chain."""
+    """The revisions after `at`. Raises MigrationFault if `at` is older than the first of them, or
+    if the files are not one chain.
+    """
     return _after(_chain(folder), at)
 
 
 def _after(chain: list[str], at: str | None) -> list[str]:
     if at is None:
         return [*chain]
-    # An unknown revision is that of a newer release; this process serves until it is replaced.
-    return chain[chain.index(at) + 1 :] if at in chain else []
+    if at in chain:
+        return chain[chain.index(at) + 1 :]
+    if at < chain[0]:
+        raise MigrationFault(
+            f"the database is at revision {at}, older than {chain[0]}, the first of this release"
+        )
+    # A newer one, of a newer release: this process serves until it is replaced.
+    return []
 
 
 @cache

@@ -20,6 +20,7 @@ from libs.http.health import Check, CheckResult
 from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
+from libs.http.sockets import Sockets, SocketSettings
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -106,7 +107,8 @@ class Service(Generic[AnySettings]):
     keys of the gateway. `longest_statement` is the limit of queries that set one of their own; with
     `all_tenants` no query is bound to a tenant, and all use the same `pool_size` connections. The
     gateway publishes the routes and the document of services that are `published`.
-    `streams` counts the streams of live queries, whose settings are `StreamSettings` too.
+    `streams` counts the streams of live queries, whose settings are `StreamSettings` too; with
+    `SocketSettings` it also counts sockets, which routes serve with `app.state.sockets`.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
     periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
@@ -210,6 +212,8 @@ def make_app(
     if service.streams is not None:
         settings, positions = context.settings, context.consistency.positions
         app.state.live = StreamHub(context.doorbell, settings, positions, service.streams)
+        if isinstance(settings, SocketSettings):
+            app.state.sockets = Sockets(app.state.live, settings, context.reading)
     return app
 
 

@@ -1,11 +1,12 @@
 """What the shop is made of: the only place that constructs."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
-from libs.process.context import extended
+from libs.process.context import extended, verified_by_gateway
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
@@ -14,6 +15,7 @@ from services.shop.context import SHAPE, ApiContext, Hooks
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.settings import Settings
+from services.shop.staff.adapters import open_directories
 
 HOOKS: Final = Hooks()
 
@@ -23,6 +25,16 @@ def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
     return (company_models.projection(), product_models.projection())
 
 
+@asynccontextmanager
+async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
+    """What routes work with. Raises Unavailable."""
+    async with (
+        verified_by_gateway(context, service) as frame,
+        open_directories(context.settings.jwks_url) as directories,
+    ):
+        yield extended(ApiContext, frame, directories=directories, hooks=HOOKS)
+
+
 SERVICE: Final = Service(
     name="shop",
     settings=Settings,
@@ -30,6 +42,6 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(company.router, product.router, composition.router),
     manners=lambda _: Manners(shape=SHAPE),
-    api_context=lambda frame: extended(ApiContext, frame, hooks=HOOKS),
+    open_verifier=open_api,
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -21,6 +21,7 @@ from services.shop.settings import Settings
 
 if TYPE_CHECKING:
     from services.shop.products.domain import Sales, StockedItem
+    from services.shop.staff.adapters import Directories
 
 SHAPE: Final = TEXT
 """A text under `detail`, in Russian (spec shop §1)."""
@@ -48,8 +49,9 @@ class Hooks:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiContext(frame.ApiContext[Settings, ShopEvent]):
-    """What routes work with."""
+    """What routes work with. `directories` are the names of shops and of their staff."""
 
+    directories: "Directories"
     hooks: Hooks = field(default_factory=Hooks)
 
 

@@ -1,6 +1,7 @@
 """Every log keeps the same promises about streams and about facts."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,12 +11,16 @@ from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
     Appended,
+    AppendedStreams,
     EventIdReused,
+    Expected,
     FactsAppended,
     Log,
     Metadata,
+    NewEvent,
     NewFact,
     Rejected,
+    StreamAppend,
     VersionConflict,
 )
 from libs.eventsourcing.schema import MAX_NAME
@@ -278,3 +283,101 @@ async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
 
     assert not repeated.new
     assert len(await everything(log)) == 2
+
+
+async def append_streams(
+    log: Log, events: Mapping[str, Sequence[NewEvent]], **expected: Expected
+) -> AppendedStreams:
+    """Append to new streams; `expected` holds other versions, `item_1` for item-1."""
+    streams = [
+        StreamAppend(
+            stream=stream,
+            events=each,
+            expected=expected.get(stream.replace("-", "_"), NO_STREAM),
+        )
+        for stream, each in events.items()
+    ]
+    return await log.append_streams(streams, metadata=METADATA)
+
+
+async def test_an_append_to_several_streams_has_one_transaction_and_one_token(log: Log) -> None:
+    await append(log, new(), stream="item-1")
+
+    appended = await append_streams(
+        log, {"order-1": [new(), new()], "item-2": [new()], "item-1": [new()]}, item_1=1
+    )
+
+    assert appended.versions == {"order-1": 2, "item-2": 1, "item-1": 2}
+    _, *written = await everything(log)
+    assert [(each.stream, each.version) for each in written] == [
+        *(("item-1", 2), ("item-2", 1), ("order-1", 1), ("order-1", 2)),
+    ]
+    assert len({each.xid for each in written}) == 1
+    assert appended.token == written[-1].token
+
+
+async def test_one_stream_that_moved_keeps_an_append_from_all_streams(log: Log) -> None:
+    await append(log, new(), new(), stream="item-1")
+    order = [new()]
+
+    with pytest.raises(VersionConflict) as conflict:
+        await append_streams(log, {"order-1": order, "item-1": [new()]}, item_1=1)
+    assert conflict.value.streams == frozenset({"item-1"})
+    assert await log.read("demo", "order-1") == []
+
+    await append_streams(log, {"order-1": order, "item-1": [new()]}, item_1=2)
+    assert len(await everything(log)) == 4
+
+
+async def test_a_repeated_append_to_several_streams_returns_the_first_result(log: Log) -> None:
+    events = {"order-1": [new(), new()], "item-1": [new()]}
+    first = await append_streams(log, events)
+    await append(log, new(), stream="item-1", expected=1)
+
+    assert await append_streams(log, events) == first
+    assert await append_streams(log, events, item_1=7, order_1=9) == first
+    with pytest.raises(EventIdReused):
+        await append_streams(log, events | {"item-2": [new()]})
+    assert len(await everything(log)) == 4
+
+
+async def test_of_appends_to_several_streams_at_once_only_those_that_conflict_fail(
+    log: Log,
+) -> None:
+    moved = {"item-1": [new()], "order-0": [new()]}
+    await append(log, new(), stream="item-1")
+    rivals = [{"item-2": [new()], f"order-{n}": [new()]} for n in range(1, 4)]
+    alone = [{f"item-{n}": [new()], f"order-{n}": [new()]} for n in range(4, 7)]
+
+    answers = await asyncio.gather(
+        *(append_streams(log, events) for events in (moved, *rivals, *alone)),
+        append_streams(log, {"item-1": [new()], "order-7": [new()]}, item_1=1),
+        return_exceptions=True,
+    )
+
+    conflicts = [answer for answer in answers if isinstance(answer, VersionConflict)]
+    assert [sorted(conflict.streams) for conflict in conflicts] == [
+        *(["item-1"], ["item-2"], ["item-2"]),
+    ]
+    assert sum(isinstance(answer, AppendedStreams) for answer in answers) == 5
+    assert len(await everything(log)) == 11
+
+
+async def test_facts_of_an_append_to_several_streams_are_written_with_it_or_refuse_it(
+    log: Log,
+) -> None:
+    known = fact()
+
+    async def record(number: int) -> AppendedStreams:
+        streams = [
+            StreamAppend(stream=f"{kind}-{number}", events=[new()], expected=NO_STREAM)
+            for kind in ("order", "item")
+        ]
+        return await log.append_streams(streams, metadata=METADATA, facts=[known])
+
+    await record(1)
+    with pytest.raises(VersionConflict):
+        await record(2)
+
+    assert len({each.xid for each in await everything(log)}) == 1
+    assert len(await everything(log)) == 3

@@ -1,15 +1,19 @@
 """Who repeats, who conflicts, which rows are written: decided without a database."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
+
+import pytest
 
 from libs.eventsourcing.log import (
     ANY,
-    Appended,
+    AppendedStreams,
     EventIdReused,
     Expected,
     FactsAppended,
     NewEvent,
     NewFact,
+    StreamAppend,
     VersionConflict,
 )
 from libs.eventsourcing.plan import (
@@ -37,7 +41,22 @@ def fact(number: int) -> NewFact:
 
 
 def append(*numbers: int, expected: Expected = ANY) -> Append:
-    return Append("order-1", [event(number) for number in numbers], expected, METADATA)
+    return append_streams({"order-1": numbers}, {"order-1": expected})
+
+
+def append_streams(
+    numbers: Mapping[str, Sequence[int]], expected: Mapping[str, Expected], *bound: int
+) -> Append:
+    """An append of the events with these numbers to each stream, and of the facts `bound`."""
+    streams = [
+        StreamAppend(stream=stream, events=[*map(event, events)], expected=expected[stream])
+        for stream, events in numbers.items()
+    ]
+    return Append(streams, METADATA, [*map(fact, bound)])
+
+
+def appended(token: str, version: int) -> AppendedStreams:
+    return AppendedStreams({"order-1": version}, token)
 
 
 def written(planned: Plan, *, xid: int = 9) -> dict[UUID, LogPosition]:
@@ -50,7 +69,7 @@ def test_each_request_sees_the_writes_planned_before_it() -> None:
 
     results = planned.results(written(planned), {})
 
-    assert results[:2] == [Appended(1, "9.1"), Appended(2, "9.2")]
+    assert results[:2] == [appended("9.1", 1), appended("9.2", 2)]
     assert isinstance(results[2], VersionConflict)
     assert [row.version for row in planned.rows] == [1, 2]
 
@@ -60,7 +79,7 @@ def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
 
     first, second, repeat = planned.results(written(planned), {})
 
-    assert (first, second) == (Appended(2, "9.2"), Appended(3, "9.3"))
+    assert (first, second) == (appended("9.2", 2), appended("9.3", 3))
     assert repeat == first
 
 
@@ -117,7 +136,7 @@ def test_a_fact_in_two_requests_is_new_to_the_first_only() -> None:
 
 
 def binding(stream: str, number: int, *bound: int) -> Append:
-    return Append(stream, [event(number)], 0, METADATA, [fact(each) for each in bound])
+    return append_streams({stream: [number]}, {stream: 0}, *bound)
 
 
 def test_a_fact_appended_earlier_in_the_group_cannot_be_bound() -> None:
@@ -135,7 +154,7 @@ def test_a_bound_fact_is_not_new_to_later_requests_of_the_group() -> None:
 
     assert planned.required == {UUID(int=1), UUID(int=2)}
     assert planned.results(written(planned), {}) == [
-        Appended(1, "9.3"),
+        appended("9.3", 1),
         FactsAppended(frozenset({UUID(int=3)}), "9.2"),
     ]
 
@@ -159,3 +178,84 @@ def test_a_stream_that_must_not_exist_needs_no_assumed_version() -> None:
 def test_there_is_no_optimistic_plan_for_an_append_at_any_version() -> None:
     assert optimistic_plan([append(1, expected=0), append(2, expected=ANY)]) is not None
     assert optimistic_plan([append(1, expected=ANY), append(2, expected=0)]) is None
+
+
+def test_an_append_to_several_streams_is_planned_as_a_whole_or_refused_with_what_moved() -> None:
+    streams = {"item-2": [4], "order-1": [1, 2], "item-1": [3]}
+    at = {("demo", "item-1"): 6, ("demo", "item-2"): 7}
+    right: dict[str, Expected] = {"order-1": 0, "item-1": 6, "item-2": 7}
+    stale: dict[str, Expected] = {"order-1": 0, "item-1": 5, "item-2": 6}
+
+    refused = plan([append_streams(streams, stale)], at, {})
+    planned = plan([append_streams(streams, right)], at, {})
+
+    (conflict,) = refused.outcomes
+    assert isinstance(conflict, VersionConflict)
+    assert (sorted(conflict.streams), refused.rows) == (["item-1", "item-2"], [])
+    assert [(row.stream, row.version) for row in planned.rows] == [
+        *(("item-1", 7), ("item-2", 8), ("order-1", 1), ("order-1", 2)),
+    ]
+    assert planned.results(written(planned), {}) == [
+        AppendedStreams({"item-1": 7, "item-2": 8, "order-1": 2}, "9.4")
+    ]
+
+
+def test_a_repeat_of_an_append_to_several_streams_gets_the_first_result() -> None:
+    request = append_streams({"item-1": [1], "order-1": [2, 3]}, {"item-1": 4, "order-1": 0})
+    known = {
+        UUID(int=1): Known(("demo", "item-1"), 5, (3, 7)),
+        UUID(int=2): Known(HEAD, 1, (3, 8)),
+        UUID(int=3): Known(HEAD, 2, (3, 9)),
+    }
+    first = AppendedStreams({"item-1": 5, "order-1": 2}, "3.9")
+
+    later = plan([request], {("demo", "item-1"): 8, HEAD: 6}, known)
+    group = optimistic_plan([request, request])
+
+    assert (later.results({}, {}), later.rows) == ([first], [])
+    assert group is not None
+    assert group.results(written(group, xid=3), {}) == [
+        AppendedStreams(first.versions, "3.3"),
+        AppendedStreams(first.versions, "3.3"),
+    ]
+
+
+def test_the_ids_of_one_append_to_several_streams_are_no_part_of_another() -> None:
+    known = {
+        UUID(int=1): Known(("demo", "item-1"), 5, (3, 7)),
+        UUID(int=2): Known(HEAD, 1, (3, 8)),
+    }
+    wrong = [{"item-1": [2], "order-1": [1]}, {"item-1": [1], "order-1": [9]}]
+
+    for streams in wrong:
+        expected: dict[str, Expected] = dict.fromkeys(streams, ANY)
+        (outcome,) = plan([append_streams(streams, expected)], {}, known).outcomes
+        assert isinstance(outcome, EventIdReused)
+
+
+def test_a_refused_append_is_no_reason_to_refuse_its_neighbours_optimistically() -> None:
+    """The refused append assumes a version of item-1 that no inserted row would check."""
+    moved = append_streams({"item-1": [2], "item-2": [3]}, {"item-1": 4, "item-2": 0})
+    neighbour = append_streams({"item-1": [4]}, {"item-1": 5})
+    first = append_streams({"item-2": [1]}, {"item-2": 0})
+
+    assert optimistic_plan([first, moved, neighbour]) is None
+    planned = plan([first, moved, neighbour], {("demo", "item-1"): 5}, {})
+
+    assert [isinstance(outcome, VersionConflict) for outcome in planned.outcomes] == [
+        *(False, True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        [],
+        [StreamAppend(stream="order-1", events=[], expected=0)],
+        [StreamAppend(stream="order-1", events=[event(n)], expected=n) for n in range(2)],
+    ],
+    ids=["no-stream", "no-event", "same-stream"],
+)
+def test_an_append_names_each_stream_once_with_an_event(streams: Sequence[StreamAppend]) -> None:
+    with pytest.raises(ValueError, match="an append"):
+        Append(streams, METADATA)

@@ -2,6 +2,12 @@
 
 from typing import Final
 
-from services.gateway.realms.shop.api import current_user, login, users
+from services.gateway.realms.shop.api import current_user, directory, login, users
 
-ROUTERS: Final = (login.router, current_user.router, current_user.shops, users.router)
+ROUTERS: Final = (
+    login.router,
+    current_user.router,
+    current_user.shops,
+    users.router,
+    directory.router,
+)

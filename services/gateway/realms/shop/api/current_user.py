@@ -54,7 +54,7 @@ DEFAULTS: Final = {
 async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     """The current user and shop; 404 if the user left the shop, 403 if deactivated."""
     who = await _working(gateway, caller)
-    shop, founder = await _shop(gateway, caller.tenant)
+    shop, founder = await shop_and_founder(gateway, caller.tenant)
     return {
         "user": {**user(who), "permissions": dict(who.shop_role.permissions)},
         "shop": {
@@ -71,7 +71,7 @@ async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
 async def me(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     """The shop, as far as the gateway knows it: how it was registered, and by whom."""
     await _working(gateway, caller)
-    shop, founder = await _shop(gateway, caller.tenant)
+    shop, founder = await shop_and_founder(gateway, caller.tenant)
     if shop is None:
         raise ShopUnknown
     telegram = founder.telegram_id if founder else None
@@ -115,7 +115,9 @@ async def _working(gateway: Deps, caller: Principal) -> StaffMember:
     return await shop_staff.working(gateway.identity, account_of(caller), caller.tenant)
 
 
-async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Person | None]:
+async def shop_and_founder(
+    gateway: Deps, tenant: str
+) -> tuple[ShopRegistered | None, Person | None]:
     """The shop and its founder, whose phone is the shop's; None for what is not known."""
     shop = await shop_of(gateway.identity, tenant)
     if shop is None:

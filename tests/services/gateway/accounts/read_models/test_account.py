@@ -216,10 +216,14 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
 async def test_parked_events_are_seen_by_tenant_and_worker(own_pool: Pool, database: str) -> None:
     migrate("gateway", database)  # Again changes nothing.
     await own_pool.execute(
-        """INSERT INTO parked_streams (projection, tenant, stream, reason, error)
-        VALUES ('api_key', 'demo', 'key-1', 'poison', 'ValueError')"""
+        """INSERT INTO projection_checkpoints (name) VALUES ('main');
+        INSERT INTO projections (name, state, version, checkpoint)
+            VALUES ('api_key', 'live', 1, 'main');
+        INSERT INTO parked_events
+            (projection, state, tenant, stream, first_position, reason, error)
+            VALUES ('api_key', 'live', 'demo', 'key-1', 1, 'poison', 'ValueError')"""
     )
-    count = "SELECT count(*) FROM parked_streams"
+    count = "SELECT count(*) FROM parked_events"
 
     seen = {"worker": await own_pool.fetchval(count)}
     async with tenant_pool(database, "gateway") as tenants:

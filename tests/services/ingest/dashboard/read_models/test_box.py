@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 from itertools import product
 from random import Random
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
-from libs.testing.read_models import rows_of
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.box import BoxOnDay, Total
 from services.ingest.scans.domain.day import Days
@@ -31,7 +29,6 @@ from tests.services.ingest.history import (
     removed,
 )
 
-MIGRATIONS = "services.ingest.migrations.versions"
 DAY = TODAY.first
 
 
@@ -148,13 +145,6 @@ async def test_boxes_have_the_status_of_their_devices_with_any_clock(pool: Pool,
     page = await box.read_boxes(pool, a_filter(), limit=1000)
 
     assert {one.label: one.status.is_open for one in page.boxes} == boxes
-
-    before = await rows_of(pool, ("box",))
-    await pool.execute(
-        "UPDATE box SET first_turn = NULL, last_turn = NULL, first_ahead = NULL, last_ahead = NULL"
-    )
-    await pool.execute(import_module(f"{MIGRATIONS}.0008_device_order").FILL)
-    assert await rows_of(pool, ("box",)) == before
 
 
 BOXES = """

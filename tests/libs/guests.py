@@ -1,0 +1,41 @@
+"""The read model of an inn: a table with texts about two persons."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import UUID
+
+from libs.postgres.personal import personal
+
+STAY: Final = Table(
+    "stay",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("guest_id", UUID),
+    Column("name", Text, info=personal(of="guest_id")),
+    Column("note", Text, nullable=False, info=personal(of="guest_id")),
+    Column("host_number", BigInteger),
+    Column("host", Text, info=personal(of="host_number")),
+    Column("room", Text),
+)
+
+MIGRATION: Final = '''
+from alembic import op
+
+from libs.postgres.rls import create_tenant_tables
+from libs.postgres.vault_keys import create_vault
+
+revision = "0001"
+down_revision = None
+
+STAY = """(
+    tenant text, number bigint, guest_id uuid, name text, note text NOT NULL DEFAULT '',
+    host_number bigint, host text, room text, PRIMARY KEY (tenant, number)
+)"""
+
+
+def upgrade() -> None:
+    create_vault(op)
+    create_tenant_tables(op, {"stay": STAY})
+'''
