@@ -1,7 +1,6 @@
 """Commands of the catalogue, and the prices of what is ordered from it."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -45,10 +44,23 @@ async def lines(
 
     Raises ProductUnknown, ProductInactive, LogUnavailable.
     """
-    numbers = sorted({number for number, _ in wanted})
-    products = await asyncio.gather(*(load(context, tenant, number) for number in numbers))
-    by_number = dict(zip(numbers, products, strict=True))
-    return [priced_line(by_number[number], quantity) for number, quantity in wanted]
+    products = await load_many(context, tenant, {number for number, _ in wanted})
+    return [priced_line(products[number], quantity) for number, quantity in wanted]
+
+
+async def load_many(
+    context: Context, tenant: str, product_ids: Collection[int]
+) -> Mapping[int, Product]:
+    """Products as the log has them, in one query; without details if there is none.
+
+    Raises LogUnavailable.
+    """
+    numbers = {PRODUCT.stream(number): number for number in product_ids}
+    products = dict.fromkeys(product_ids, PRODUCT.initial)
+    for event in await context.store.log.read_streams(tenant, dict.fromkeys(numbers, 0)):
+        number = numbers[event.stream]
+        products[number] = PRODUCT.evolve(products[number], context.store.decode(event))
+    return products
 
 
 async def add(
