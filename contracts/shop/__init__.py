@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, stock
+from contracts.shop import customers, orders, products, stock
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -35,6 +35,20 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.products import (
+    PRODUCTS,
+    Component,
+    ComponentsChanged,
+    Ingredient,
+    IngredientsChanged,
+    ProductAdded,
+    ProductChanged,
+    ProductDetails,
+    ProductEvent,
+    ProductImage,
+    ProductImagesChanged,
+    ProductRemoved,
+)
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
 from contracts.shop.stock import (
     FLOWER_CATEGORIES,
@@ -68,6 +82,7 @@ __all__ = [
     "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
+    "PRODUCTS",
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
@@ -79,6 +94,8 @@ __all__ = [
     "BatchReceived",
     "Company",
     "CompanyChanged",
+    "Component",
+    "ComponentsChanged",
     "CustomerChanged",
     "CustomerEvent",
     "CustomerMergedAway",
@@ -87,6 +104,8 @@ __all__ = [
     "DeliveryZone",
     "FlowerCategorySet",
     "GoodsReceived",
+    "Ingredient",
+    "IngredientsChanged",
     "Level",
     "OrderAddressChanged",
     "OrderCancelled",
@@ -110,6 +129,13 @@ __all__ = [
     "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
+    "ProductAdded",
+    "ProductChanged",
+    "ProductDetails",
+    "ProductEvent",
+    "ProductImage",
+    "ProductImagesChanged",
+    "ProductRemoved",
     "ReceivedGoods",
     "Reference",
     "ShopEvent",
@@ -124,12 +150,19 @@ __all__ = [
 ]
 
 ShopEvent: TypeAlias = (
-    CustomerEvent | OrderEvent | PriceChanged | CompanyChanged | StockEvent | ClaimEvent
+    CustomerEvent
+    | OrderEvent
+    | PriceChanged
+    | ProductEvent
+    | CompanyChanged
+    | StockEvent
+    | ClaimEvent
 )
 EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    *products.EVENTS,
     CompanyChanged,
     *stock.EVENTS,
     KeyClaimed,

@@ -8,7 +8,7 @@ from libs.postgres.rls import create_sequence, create_tenant_tables
 from libs.postgres.vault_keys import create_vault
 
 revision: Final = "0003"
-down_revision: Final = "0001"
+down_revision: Final = "0002"
 
 TABLES: Final = {
     "customer": """(
