@@ -2,9 +2,16 @@
 
 from typing import Final, TypeAlias
 
-from contracts import claims
-from contracts.claims import ClaimEvent
-from contracts.shop import orders, stock
+from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
+from contracts.shop import customers, orders, products, stock
+from contracts.shop.customers import (
+    CUSTOMERS,
+    CustomerChanged,
+    CustomerEvent,
+    CustomerMergedAway,
+    CustomerRegistered,
+    CustomersMerged,
+)
 from contracts.shop.orders import (
     ORDERS,
     OrderAddressChanged,
@@ -28,6 +35,20 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.products import (
+    PRODUCTS,
+    Component,
+    ComponentsChanged,
+    Ingredient,
+    IngredientsChanged,
+    ProductAdded,
+    ProductChanged,
+    ProductDetails,
+    ProductEvent,
+    ProductImage,
+    ProductImagesChanged,
+    ProductRemoved,
+)
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
 from contracts.shop.stock import (
     FLOWER_CATEGORIES,
@@ -56,10 +77,12 @@ from contracts.shop.stock import (
 )
 
 __all__ = [
+    "CUSTOMERS",
     "EVENTS",
     "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
+    "PRODUCTS",
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
@@ -71,9 +94,18 @@ __all__ = [
     "BatchReceived",
     "Company",
     "CompanyChanged",
+    "Component",
+    "ComponentsChanged",
+    "CustomerChanged",
+    "CustomerEvent",
+    "CustomerMergedAway",
+    "CustomerRegistered",
+    "CustomersMerged",
     "DeliveryZone",
     "FlowerCategorySet",
     "GoodsReceived",
+    "Ingredient",
+    "IngredientsChanged",
     "Level",
     "OrderAddressChanged",
     "OrderCancelled",
@@ -97,6 +129,13 @@ __all__ = [
     "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
+    "ProductAdded",
+    "ProductChanged",
+    "ProductDetails",
+    "ProductEvent",
+    "ProductImage",
+    "ProductImagesChanged",
+    "ProductRemoved",
     "ReceivedGoods",
     "Reference",
     "ShopEvent",
@@ -110,5 +149,22 @@ __all__ = [
     "SupplyArchived",
 ]
 
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | StockEvent | ClaimEvent
-EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *stock.EVENTS, *claims.EVENTS)
+ShopEvent: TypeAlias = (
+    CustomerEvent
+    | OrderEvent
+    | PriceChanged
+    | ProductEvent
+    | CompanyChanged
+    | StockEvent
+    | ClaimEvent
+)
+EVENTS: Final = (
+    *customers.EVENTS,
+    *orders.EVENTS,
+    PriceChanged,
+    *products.EVENTS,
+    CompanyChanged,
+    *stock.EVENTS,
+    KeyClaimed,
+    KeyReleased,
+)

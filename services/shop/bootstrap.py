@@ -11,22 +11,44 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext
+from services.shop.context import SHAPE, ApiContext, Hooks, bad_request
+from services.shop.customers import api as customers
+from services.shop.customers import read_models as customer_models
+from services.shop.customers.domain.customer import SameCustomer
+from services.shop.customers.domain.person import AddressExists, DateExists
+from services.shop.customers.handlers import PhoneTaken
+from services.shop.products import read_models as product_models
+from services.shop.products.api import composition, product
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
-from services.shop.stock.api import fields, supplies, warehouse
+from services.shop.stock.api import supplies, warehouse
+from services.shop.stock.api.supplies import SupplyEmpty
+from services.shop.stock.domain.category import CategoryNameTaken
+from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 
+HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 
-def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
+
+def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     """The projections of all read models."""
+    reader = settings.vault_reader()
     return (
         company_models.projection(),
+        product_models.projection(),
+        customer_models.projection(reader),
         item.projection(),
         movement.projection(),
         receipt.projection(),
         category.projection(),
     )
+
+
+BAD_REQUESTS: Final = (
+    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 @asynccontextmanager
@@ -36,7 +58,7 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
         verified_by_gateway(context, service) as frame,
         open_directories(context.settings.jwks_url) as directories,
     ):
-        yield extended(ApiContext, frame, directories=directories)
+        yield extended(ApiContext, frame, directories=directories, hooks=HOOKS)
 
 
 SERVICE: Final = Service(
@@ -44,8 +66,16 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, warehouse.router, supplies.router),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(fields.REFUSALS)),
+    routers=(
+        company.router,
+        product.router,
+        composition.router,
+        customers.router,
+        warehouse.router,
+        supplies.router,
+    ),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

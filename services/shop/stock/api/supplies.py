@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from contracts.shop import FlowerCategorySet, ReceivedGoods
+from libs.errors import Refused
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -24,7 +25,6 @@ from services.shop.stock.api.fields import (
     Moment,
     Name,
     Rate,
-    SupplyEmpty,
     Text,
     in_utc,
     staff_name,
@@ -48,6 +48,10 @@ LONGEST_TEXT: Final = 200_000
 
 Markup = Annotated[Decimal, Field(ge=0, le=500)]
 Status = Literal["active", "archived"]
+
+
+class SupplyEmpty(Refused):
+    """В поставке должна быть хотя бы одна позиция"""
 
 
 class NewCategory(BaseModel):
