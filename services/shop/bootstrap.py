@@ -17,6 +17,12 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
+from services.shop.orders.handlers.order import NotAFlorist
+from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.settings import Settings
@@ -32,10 +38,14 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         company_models.projection(),
         product_models.projection(),
         customer_models.projection(reader),
+        orders.projection(reader),
     )
 
 
-BAD_REQUESTS: Final = (PhoneTaken, AddressExists, DateExists, SameCustomer)
+BAD_REQUESTS: Final = (
+    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
+    *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+)
 """Refusals that the shop's pages know with the status 400."""
 
 
@@ -54,9 +64,9 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router, composition.router, customers.router),
+    routers=(company.router, product.router, composition.router, customers.router, order.router, comments.router, payment.router),
     manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
