@@ -26,9 +26,9 @@ from libs.eventsourcing.log import (
     StreamAppend,
     VersionConflict,
 )
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import ExecutedMany
 from tests.libs.eventsourcing.events import everything, new
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.stock import (
     ITEM,
     METADATA,

@@ -29,11 +29,11 @@ from libs.eventsourcing.log import (
     StreamAppend,
     VersionConflict,
 )
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.projections import parking
 from libs.projections.parking import NotParked, StillFailing
 from tests.libs.eventsourcing.events import fact, new
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.messaging.lab import METADATA, Ledger, rows_of_ledger
 from tests.libs.projections.rebuilding import rebuild
 from tests.libs.projections.shop import EMPTY, Shop, open_shop
