@@ -22,6 +22,8 @@ from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
 from libs.http.sockets import Sockets, SocketSettings
+from libs.jobs.table import JobTable
+from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -118,8 +120,9 @@ class Service(Generic[AnySettings]):
     `libs.postgres.personal`.
 
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
-    periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
-    revoked sessions for the API processes.
+    `jobs`: periodic ones, and the workers of queues and timers; a job is None if the settings
+    switch it off. The commands `jobs` list, retry and drop what is parked in the `job_tables`. With
+    `revocation` it stores revoked sessions for the API processes.
 
     `open_app` replaces what the frame builds. `package` holds the migrations, by default
     `services.<name>`.
@@ -141,7 +144,8 @@ class Service(Generic[AnySettings]):
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
-    jobs: Sequence[Callable[[Any], Periodic | None]] = ()
+    jobs: Sequence[Callable[[Any], "Periodic | Worker[Any] | None"]] = ()
+    job_tables: Sequence[JobTable[Any]] = ()
     revocation: Revocation | None = None
     personal: Sequence[Table] = ()
     open_app: OpenApp[AnySettings] | None = None
@@ -283,13 +287,17 @@ async def open_tasks(service: Service[Any], settings: Any) -> AsyncIterator[Sequ
         if service.has_vault:
             purging = purge_job(service.name, settings, service.personal)
             tasks.append(task_of(purging, context.doorbell))
-        yield [*tasks, *periodic_tasks(service, context)]
+        yield [*tasks, *job_tasks(service, context)]
 
 
-def periodic_tasks(service: Service[Any], context: Context[Any, Any]) -> Sequence[Task]:
+def job_tasks(service: Service[Any], context: Context[Any, Any]) -> Sequence[Task]:
     """The jobs of a service that its settings switch on. Several workers may run them."""
     jobs = [make_job(context) for make_job in service.jobs]
-    return [task_of(job, context.doorbell) for job in jobs if job is not None]
+    return [
+        job.run if isinstance(job, Worker) else task_of(job, context.doorbell)
+        for job in jobs
+        if job is not None
+    ]
 
 
 @asynccontextmanager
