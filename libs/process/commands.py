@@ -24,6 +24,7 @@ from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.process.relay_commands import relay_commands
 from libs.process.service import AnySettings, Service, open_app, open_reactions, open_tasks
+from libs.process.vault_commands import vault_commands
 from libs.settings import describe
 from libs.telemetry import logs
 from libs.telemetry.traces import Telemetry, set_up
@@ -45,6 +46,8 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     app.add_typer(maintenance.park_commands(service), name="park")
     app.add_typer(inbox_commands(service), name="inbox")
     app.add_typer(relay_commands(service), name="relay")
+    if service.has_vault:
+        app.add_typer(vault_commands(service), name="vault")
     if service.job_tables:
         app.add_typer(_job_commands(service), name="jobs")
     return app
