@@ -73,12 +73,6 @@ These are `$14` rows. If fewer are inserted, the statement divides by zero, so t
 is rolled back.
 """
 
-QUEUE: Final = """
-SELECT pg_advisory_xact_lock(key)
-FROM (SELECT DISTINCT hashtextextended(head, 0) AS key FROM unnest($1::text[]) AS head ORDER BY 1)
-"""
-"""Lock the streams, always in the same order, until the transaction ends."""
-
 KNOWN: Final = """
 SELECT event_id, tenant, stream, version, xid::text::bigint AS xid, position,
     pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS later

@@ -4,7 +4,8 @@ A log stores names and bytes; `libs.eventsourcing.store` adds the event classes.
 `postgres` and `memory` pass the same test suite.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -193,6 +194,23 @@ class Log(Protocol):
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """The versioned events of a stream after version `after`, oldest first."""
+        ...
+
+    async def read_streams(
+        self, tenant: str, after: Mapping[str, int], *, also: Sequence[UUID] = ()
+    ) -> Sequence[RecordedEvent]:
+        """The versioned events of several streams, each after a version, and the events with the
+        ids `also`: as of one moment, by position, each once.
+        """
+        ...
+
+    def lock_streams(
+        self, tenant: str, streams: Collection[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """A lock of these streams, for writers that had conflicts and take turns from then on.
+
+        Other writers do not wait for it. Raises Unavailable after the database's lock timeout.
+        """
         ...
 
     def read_all(

@@ -8,8 +8,8 @@ lets the relay keep the order of streams by snapshots alone.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
@@ -49,7 +49,9 @@ from libs.eventsourcing.plan import (
 from libs.eventsourcing.rows import COLUMNS, recorded_events
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import failpoint
+from libs.postgres import locks
 from libs.postgres.guarded_pool import CLOSE_SECONDS
+from libs.postgres.locks import AdvisoryLock
 from libs.postgres.pool import (
     SYSTEM,
     Pool,
@@ -104,6 +106,15 @@ WHERE tenant = $1 AND stream = $2 AND version > $3
 ORDER BY version
 """  # noqa: S608
 
+READ_STREAMS: Final = f"""
+SELECT found.* FROM unnest($2::text[], $3::int[]) AS given (stream, version),
+LATERAL (
+    SELECT {COLUMNS} FROM events
+    WHERE events.tenant = $1 AND events.stream = given.stream AND events.version > given.version
+) AS found
+UNION ALL {_FIND.replace("$1", "$4")}
+"""  # noqa: S608
+
 READ_ALL: Final = f"""
 SELECT {COLUMNS} FROM events
 WHERE position > $1 AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
@@ -135,6 +146,7 @@ class PostgresLog:
     ) -> None:
         self._readers = readers
         self._writer = writer or readers
+        self._locks = AdvisoryLock(readers)
         self._on_append = on_append
         self._inserted = 0
         self._group = GroupCommit[Request, Result](self._write, _weight)
@@ -179,6 +191,20 @@ class PostgresLog:
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """See `Log.read`."""
         return recorded_events(await self._fetch(_READ, tenant, stream, after))
+
+    async def read_streams(
+        self, tenant: str, after: Mapping[str, int], *, also: Sequence[UUID] = ()
+    ) -> Sequence[RecordedEvent]:
+        """See `Log.read_streams`."""
+        rows = await self._fetch(READ_STREAMS, tenant, list(after), list(after.values()), also)
+        events = {event.position: event for event in recorded_events(rows)}
+        return [events[position] for position in sorted(events)]
+
+    def lock_streams(
+        self, tenant: str, streams: Collection[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Log.lock_streams`."""
+        return self._locks.hold(*[f"execute {tenant}/{stream}" for stream in streams])
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
@@ -287,9 +313,9 @@ class PostgresLog:
                 return await self._insert_facts(connection, facts)
         with suppress(Conflict):
             return await self._try(connection, requests, OPTIMISTIC_ATTEMPTS)
-        heads = sorted({head for r in requests if isinstance(r, Append) for head in r.heads})
+        heads = {head for r in requests if isinstance(r, Append) for head in r.heads}
         async with connection.transaction():
-            await connection.execute(insertion.QUEUE, [*map("/".join, heads)])
+            await connection.execute(locks.TAKE, [*map("/".join, heads)])
             return await self._try(connection, requests, ATTEMPTS)
 
     async def _insert_facts(

@@ -2,30 +2,31 @@
 
 from typing import Final
 
-from libs.postgres.rls import Migration, Operations, enable_tenant_rls, grant
+from libs.postgres.rls import Migration, create_tenant_tables
 
 MAX_NAME: Final = 200
 """Characters of a stream or a tenant, in the table and on the wire."""
 MAX_BYTES: Final = 500_000
 """Half of Kafka's limit for a record; a larger event would block the relay for ever."""
 
-
-EVENTS = f"""
-CREATE TABLE events (
-    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    event_id uuid NOT NULL UNIQUE,
-    tenant text NOT NULL CHECK (tenant <> '' AND tenant <> '*'),
-    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= {MAX_NAME}),
-    version integer CHECK (version > 0),
-    type text NOT NULL,
-    schema_version smallint NOT NULL,
-    data jsonb NOT NULL,
-    metadata jsonb NOT NULL,
-    occurred_at timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL DEFAULT now(),
-    CHECK (octet_length(data::text) + octet_length(metadata::text) <= {MAX_BYTES})
-)"""
+EVENTS = {
+    "events": f"""(
+        position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+        event_id uuid NOT NULL UNIQUE,
+        tenant text NOT NULL CHECK (tenant <> '' AND tenant <> '*')
+            CONSTRAINT events_tenant_length CHECK (length(tenant) <= {MAX_NAME}),
+        stream text NOT NULL CHECK (stream <> '' AND length(stream) <= {MAX_NAME}),
+        version integer CHECK (version > 0),
+        type text NOT NULL,
+        schema_version smallint NOT NULL,
+        data jsonb NOT NULL,
+        metadata jsonb NOT NULL,
+        occurred_at timestamptz NOT NULL,
+        recorded_at timestamptz NOT NULL DEFAULT now(),
+        CHECK (octet_length(data::text) + octet_length(metadata::text) <= {MAX_BYTES})
+    )"""
+}
 """`version` is null for facts. `xid` is the transaction, by which the log is tailed."""
 
 INDEXES = (
@@ -33,10 +34,6 @@ INDEXES = (
         WHERE version IS NOT NULL""",
     "CREATE INDEX events_xid ON events (xid, position)",
 )
-
-TENANT_LENGTH = f"""ALTER TABLE events ADD CONSTRAINT events_tenant_length
-    CHECK (length(tenant) <= {MAX_NAME}) NOT VALID"""
-"""Not validated, since older rows may be longer."""
 
 APPEND_ONLY = (
     """CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -53,12 +50,5 @@ def create_log(op: Migration) -> None:
 
     The service's role may read and append, nothing else.
     """
-    for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
-        op.execute(statement)
-    grant(op, "events", "SELECT", "INSERT")
-    enable_tenant_rls(op, "events")
-
-
-def limit_tenants(op: Operations) -> None:
-    """Refuse tenants longer than on the wire from now on."""
-    op.execute(TENANT_LENGTH)
+    rights = ("SELECT", "INSERT")
+    create_tenant_tables(op, EVENTS, (*INDEXES, *APPEND_ONLY), rights=rights)

@@ -1,10 +1,11 @@
 """The event store: a log whose events are the dataclasses of a contract."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from uuid import UUID, uuid5
 
 import uuid_utils.compat
@@ -12,6 +13,7 @@ import uuid_utils.compat
 from contracts.envelope import Envelope
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.hot_streams import HotStreams
 from libs.eventsourcing.log import (
     Appended,
     AppendedStreams,
@@ -28,6 +30,9 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.tokens import collect
 
 Event = TypeVar("Event")
+
+_OUTCOME_EVENTS: Final = 32
+"""Events of a command that are looked up in one query."""
 
 
 def new_event_id() -> UUID:
@@ -55,6 +60,18 @@ class Executed(Generic[Event]):
     token: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutedMany(Generic[Event]):
+    """The events of a command by stream, the versions of its streams after it, and the token.
+
+    The token is None if nothing was appended.
+    """
+
+    events: Mapping[str, Sequence[Event]]
+    versions: Mapping[str, int]
+    token: str | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact(Generic[Event]):
     """An event with an id of its own and no version. Recording it again changes nothing."""
@@ -74,6 +91,7 @@ class EventStore(Generic[Event]):
     def __init__(self, log: Log, codec: Codec[Event], *, clock: Clock = utc_now) -> None:
         self.log = log
         self.codec = codec
+        self.hot = HotStreams()
         self._clock = clock
 
     async def read(self, tenant: str, stream: str) -> History[Event]:
@@ -165,6 +183,33 @@ class EventStore(Generic[Event]):
         version = first.version + len(ours) - 1
         collect(ours[-1].token)
         return Executed([self.decode(recorded) for recorded in ours], version, ours[-1].token)
+
+    async def outcome_of_many(
+        self, command_id: UUID, tenant: str, streams: Collection[str]
+    ) -> ExecutedMany[Event] | None:
+        """The whole outcome of an earlier `append_streams` with this `command_id`.
+
+        Raises EventIdReused if it was to none of `streams`.
+        """
+        recorded: list[RecordedEvent] = []
+        while len(recorded) % _OUTCOME_EVENTS == 0:
+            numbers = range(len(recorded), len(recorded) + _OUTCOME_EVENTS)
+            ids = [uuid5(command_id, str(number)) for number in numbers]
+            found = await self.log.find(ids)
+            recorded += [found[event_id] for event_id in ids if event_id in found]
+            if not found:
+                break
+        if not recorded:
+            return None
+        last, events = recorded[-1], defaultdict[str, list[Event]](list)
+        if last.metadata.tenant != tenant or not any(one.stream in streams for one in recorded):
+            raise EventIdReused(f"command {command_id} was given to other streams")
+        for one in recorded:
+            events[one.stream].append(self.decode(one))
+        collect(last.token)
+        return ExecutedMany(
+            dict(events), {one.stream: one.version or 0 for one in recorded}, last.token
+        )
 
     def decode(self, recorded: RecordedEvent) -> Event:
         """The event as its class. Raises UnknownEvent, UndecodableEvent."""

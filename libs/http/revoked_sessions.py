@@ -10,22 +10,24 @@ from typing import Any, Final
 
 from libs.postgres import query
 from libs.postgres.pool import Pool
-from libs.postgres.rls import Migration, enable_system_rls, grant
+from libs.postgres.rls import Migration, create_system_tables
 
-TABLES: Final = (
-    """CREATE TABLE revoked_session (
+SESSIONS: Final = {
+    "revoked_session": """(
         session_id text PRIMARY KEY,
         revoked_at timestamptz NOT NULL,
         until timestamptz NOT NULL,
         xid xid8 NOT NULL DEFAULT pg_current_xact_id()
-    )""",
-    "CREATE INDEX revoked_session_xid ON revoked_session (xid)",
-    """CREATE TABLE revocations_level (
+    )"""
+}
+INDEX: Final = "CREATE INDEX revoked_session_xid ON revoked_session (xid)"
+LEVEL: Final = {
+    "revocations_level": """(
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         level_at timestamptz NOT NULL DEFAULT 'epoch'
-    ) WITH (fillfactor = 50)""",
-    "INSERT INTO revocations_level DEFAULT VALUES",
-)
+    ) WITH (fillfactor = 50)"""
+}
+FIRST_LEVEL: Final = "INSERT INTO revocations_level DEFAULT VALUES"
 """At `until` every token of the session has expired. All revocations that were published before
 `level_at` are in the table."""
 
@@ -67,12 +69,8 @@ class Loaded:
 
 def create_revoked_sessions(op: Migration) -> None:
     """Create the tables in the current schema, visible in system scope only."""
-    for statement in TABLES:
-        op.execute(statement)
-    for table in ("revoked_session", "revocations_level"):
-        enable_system_rls(op, table)
-    grant(op, "revoked_session")
-    grant(op, "revocations_level", "SELECT", "UPDATE")
+    create_system_tables(op, SESSIONS, [INDEX])
+    create_system_tables(op, LEVEL, [FIRST_LEVEL], rights=("SELECT", "UPDATE"))
 
 
 async def add(

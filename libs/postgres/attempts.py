@@ -9,11 +9,9 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, TypeAlias
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
-
 from libs.errors import RateLimit, TooMany
 from libs.postgres.pool import Connection
-from libs.postgres.rls import Migration, create_tables
+from libs.postgres.rls import Migration, create_system_tables
 
 TABLES: Final = {
     "one_time_count": """(
@@ -24,14 +22,6 @@ TABLES: Final = {
         PRIMARY KEY (kind, who)
     )"""
 }
-COUNTS: Final = Table(
-    "one_time_count",
-    MetaData(),
-    Column("kind", Text, primary_key=True),
-    Column("who", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    Column("until", DateTime(timezone=True), nullable=False),
-)
 INDEX: Final = "CREATE INDEX one_time_count_until ON one_time_count (until)"
 
 TAKE: Final = """
@@ -63,8 +53,8 @@ Counter: TypeAlias = tuple[str, str, RateLimit]
 
 
 def create_attempts(op: Migration) -> None:
-    """Create the table of the counters; its rows belong to no tenant."""
-    create_tables(op, TABLES, [INDEX])
+    """Create the table of the counters, visible in system scope only."""
+    create_system_tables(op, TABLES, [INDEX])
 
 
 async def take(

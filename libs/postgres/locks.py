@@ -10,7 +10,11 @@ import asyncpg
 from libs.errors import Unavailable
 from libs.postgres.pool import Pool, acquire
 
-TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+TAKE: Final = """
+SELECT pg_advisory_xact_lock(key)
+FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest($1::text[]) AS name ORDER BY 1)
+"""
+"""Take the locks of these names, always in the same order, until the transaction ends."""
 
 
 class AdvisoryLock:
@@ -24,15 +28,15 @@ class AdvisoryLock:
         self._here = asyncio.Lock()
 
     @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock `name`. Raises Unavailable after the database's lock timeout."""
+    async def hold(self, *names: str) -> AsyncIterator[None]:
+        """Hold the locks `names`. Raises Unavailable after the database's lock timeout."""
         async with (
             self._here,
             acquire(self._pool) as connection,
             connection.transaction(),
         ):
             try:
-                await connection.execute(TAKE, name)
+                await connection.execute(TAKE, names)
             except asyncpg.LockNotAvailableError as error:
                 raise Unavailable from error
             yield

@@ -52,31 +52,19 @@ def migrate(service: str, dsn: str, *, migrations: Path | None = None) -> None:
 
     Creates the schema `<service>` and the role `tillstream_<service>` first. Waits a bounded time
     for the server and for another migration of the same service. Blocks, even inside a running
-    event loop. `migrations` defaults to the service's own folder. Raises `MigrationFault`, or what
-    a revision raises; that revision is then rolled back.
+    event loop. A newer schema is left alone. `migrations` defaults to the service's own folder.
+    Raises MigrationFault, or what a revision raises; that revision is then rolled back.
     """
     folder = migrations or folder_of(service)
     with _ALEMBIC:
         _in_own_loop(lambda: _migrate(service, dsn, folder))
 
 
-def pending(service: str, dsn: str, *, migrations: Path | None = None) -> list[str]:
-    """The revisions not yet applied, oldest first. Blocks; raises `MigrationFault`."""
-    folder = migrations or folder_of(service)
-
-    async def query() -> list[str]:
-        connection = await _connect(dsn, service)
-        try:
-            return missing(folder, await applied(connection, service))
-        finally:
-            await connection.close()
-
-    return _in_own_loop(query)
-
-
 async def _migrate(service: str, dsn: str, folder: Path) -> None:
     async with _locked(dsn, service) as connection:
         await _retry(lambda: _prepare(connection, service))
+        if not missing(folder, await applied(connection, service)):
+            return
         engine = create_async_engine(
             "postgresql+asyncpg://", async_creator=lambda: _connect(dsn, service)
         )

@@ -7,16 +7,12 @@ from typing import Any, Protocol, TypeAlias
 from libs.postgres.pool import SYSTEM
 
 
-class Operations(Protocol):
-    """The used part of Alembic's `op`."""
+class Migration(Protocol):
+    """The used part of Alembic's `op`, inside `libs.postgres.migrate`."""
 
     def execute(self, sqltext: str) -> None:
         """Run one statement."""
         ...
-
-
-class Migration(Operations, Protocol):
-    """Alembic's `op` inside `libs.postgres.migrate`."""
 
     def get_context(self) -> Any:
         """The context of the running migration."""
@@ -34,7 +30,7 @@ def application_role(service: str) -> str:
     return f"tillstream_{_plain(service)}"
 
 
-def enable_tenant_rls(op: Operations, table: str) -> None:
+def enable_tenant_rls(op: Migration, table: str) -> None:
     """Show and accept only rows whose `tenant` is that of the connection, or all in system scope.
 
     Forced, so that it binds the owner too. Without a tenant no row is visible. An empty tenant
@@ -46,15 +42,6 @@ def enable_tenant_rls(op: Operations, table: str) -> None:
     _add_policy(op, table, "tenant", rule)
 
 
-def enable_system_rls(op: Operations, table: str) -> None:
-    """Show and accept rows in system scope only, for a table that belongs to no tenant.
-
-    Forced, so that it binds the owner too.
-    """
-    rule = f"((SELECT current_setting('tillstream.tenant', true)) = '{SYSTEM}')"
-    _add_policy(op, table, "system", rule)
-
-
 def grant(op: Migration, table: str, *rights: str) -> None:
     """Grant the service's application role `rights` on a table, for example `"SELECT"`; by default
     to read and write its rows.
@@ -64,27 +51,40 @@ def grant(op: Migration, table: str, *rights: str) -> None:
 
 
 def create_tables(
-    op: Migration, tables: Mapping[str, str], indexes: Iterable[str] = (), *, rights: Names = ()
+    op: Migration, tables: Mapping[str, str], statements: Iterable[str] = (), *, rights: Names = ()
 ) -> None:
-    """Create tables of no tenant, from their names and `(…)` definitions, and their indexes.
+    """Create tables of no tenant, from their names and `(…)` definitions; then run the statements,
+    such as those that create their indexes.
 
-    The service's role may read and write the rows, or has only the `rights`. See also
-    `enable_system_rls`.
+    The service's role may read and write the rows, or has only the `rights`.
     """
     for table, definition in tables.items():
         op.execute(f"CREATE TABLE {_plain(table)} {definition}")
         grant(op, table, *rights)
-    for index in indexes:
-        op.execute(index)
+    for statement in statements:
+        op.execute(statement)
 
 
 def create_tenant_tables(
-    op: Migration, tables: Mapping[str, str], indexes: Iterable[str] = (), *, rights: Names = ()
+    op: Migration, tables: Mapping[str, str], statements: Iterable[str] = (), *, rights: Names = ()
 ) -> None:
     """As `create_tables`, with row-level security by the column `tenant`."""
-    create_tables(op, tables, indexes, rights=rights)
+    create_tables(op, tables, statements, rights=rights)
     for table in tables:
         enable_tenant_rls(op, table)
+
+
+def create_system_tables(
+    op: Migration, tables: Mapping[str, str], statements: Iterable[str] = (), *, rights: Names = ()
+) -> None:
+    """As `create_tables`; the rows are shown and accepted in system scope only, also the owner's.
+
+    First rows that `statements` insert are accepted: a migration is in system scope.
+    """
+    create_tables(op, tables, statements, rights=rights)
+    rule = f"((SELECT current_setting('tillstream.tenant', true)) = '{SYSTEM}')"
+    for table in tables:
+        _add_policy(op, table, "system", rule)
 
 
 def create_sequence(op: Migration, name: str) -> None:
@@ -93,15 +93,7 @@ def create_sequence(op: Migration, name: str) -> None:
     op.execute(f"GRANT USAGE ON SEQUENCE {name} TO {application_role(_service(op))}")
 
 
-def create(op: Migration, statements: Iterable[str], *tables: str) -> None:
-    """Run the statements, and let the service's role read and write the rows of new `tables`."""
-    for statement in statements:
-        op.execute(statement)
-    for table in tables:
-        grant(op, table)
-
-
-def _add_policy(op: Operations, table: str, name: str, rule: str) -> None:
+def _add_policy(op: Migration, table: str, name: str, rule: str) -> None:
     table = _plain(table)
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

@@ -143,8 +143,7 @@ class VaultKeys:
         subjects = [one.subject for one in tombstones]
         at, by = [one.at for one in tombstones], [one.by for one in tombstones]
         await connection.execute(_FORGET, *_columns(subjects), at, by)
-        for subject in subjects:
-            await erase(connection, self._personal, subject)
+        await erase(connection, self._personal, subjects)
         await ring_at_commit(connection, FORGOTTEN)
         rows = await connection.fetch(_TOMBSTONES, *_columns(subjects))
         return [_tombstone(row) for row in rows]

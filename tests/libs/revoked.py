@@ -6,16 +6,15 @@ from typing import Any
 
 import asyncpg
 
-from libs.http import revoked_sessions
 from libs.postgres.doorbell import Doorbell
+from libs.testing.tables import REVOCATION_TABLES
 
 
 @asynccontextmanager
 async def open_revoked_sessions(database: str) -> AsyncIterator[Any]:
     """A pool of that database."""
     async with asyncpg.create_pool(database, min_size=0, max_size=4) as opened_pool:
-        for statement in revoked_sessions.TABLES:
-            await opened_pool.execute(statement)
+        await opened_pool.execute(";".join(REVOCATION_TABLES))
         yield opened_pool
 
 

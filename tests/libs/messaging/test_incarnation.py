@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from io import StringIO
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -19,12 +18,12 @@ from libs.messaging.leadership import take_over
 from libs.messaging.loaded_log import adopt_loaded_log
 from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
-from libs.messaging.wire import Record, Unreadable, decode
+from libs.messaging.wire import Record, decode
 from libs.messaging.worker import check_relay
 from libs.process.relay_commands import _follow, _progress_display
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
-from tests.libs.messaging.lab import Lab, Numbered, order, running
+from tests.libs.messaging.lab import Lab, Numbered, running
 
 INSERT = """INSERT INTO events
     (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
@@ -199,23 +198,6 @@ async def test_the_command_shows_the_progress_until_a_topic_is_sent_again(lab: L
         f"{lab.topic}: waits for its turn",
         f"{lab.topic}: sent again",
     ]
-
-
-async def test_a_tenant_too_long_for_readers_does_not_break_the_chain(lab: Lab) -> None:
-    """The table refuses such names now, but an old log may have one."""
-    await lab.pool.execute("ALTER TABLE events DROP CONSTRAINT events_tenant_length")
-    for number, tenant in enumerate(("demo", "x" * 201, "demo"), 1):
-        await lab.pool.execute(
-            INSERT, UUID(int=number), tenant, order(1 if number == 2 else 2 * number)
-        )
-    async with running(lab.relay()):
-        await eventually(lab.published, 3)
-
-    records = await lab.records()
-    assert chains_of(records) == {await labels_of(lab): [1, 2, 3]}
-    (unreadable,) = [one for one in records if len(header(one, "tenant")) > 200]
-    with pytest.raises(Unreadable):
-        decode(unreadable)
 
 
 async def test_a_log_loaded_from_a_dump_is_sent_again_and_appended_to(lab: Lab) -> None:

@@ -13,9 +13,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.postgres.migrate import migrate, pending
+from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool, tenant_transaction
-from libs.postgres.revisions import MigrationFault, unapplied
+from libs.postgres.revisions import MigrationFault, applied, missing, unapplied
 from libs.postgres.rls import application_role
 
 FIRST = '''
@@ -23,7 +23,8 @@ FIRST = '''
 from alembic import op
 from libs.postgres import rls
 
-revision, down_revision = "0001", None
+revision = "0001"
+down_revision = None
 
 def upgrade():
     box = "(tenant text NOT NULL, code text)"
@@ -36,7 +37,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision = "0002"
+down_revision = "0001"
 
 def upgrade():
     op.add_column("box", sa.Column("items", sa.Integer))
@@ -46,19 +48,19 @@ MOVING = '''
 from alembic import op
 from libs.postgres import rls
 
-revision, down_revision = "0003", "0002"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     op.execute("UPDATE box SET items = 7")
-    op.execute("CREATE TABLE seen (code text)")
-    op.execute("INSERT INTO seen SELECT code FROM box")
-    rls.enable_system_rls(op, "seen")
-    rls.grant(op, "seen", "SELECT", "INSERT")
+    filled = ["INSERT INTO seen SELECT code FROM box"]
+    rls.create_system_tables(op, {"seen": "(code text)"}, filled, rights=("SELECT", "INSERT"))
 '''
 BROKEN = """
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     op.execute("CREATE TABLE half ()")
@@ -89,8 +91,12 @@ class Service:
     def migrate(self) -> None:
         migrate(self.name, self.database, migrations=self.folder)
 
-    def pending(self) -> list[str]:
-        return pending(self.name, self.database, migrations=self.folder)
+    async def pending(self) -> list[str]:
+        connection = await asyncpg.connect(self.database)
+        try:
+            return missing(self.folder, await applied(connection, self.name))
+        finally:
+            await connection.close()
 
     @asynccontextmanager
     async def pool(self, tenant_scope: str | None = None) -> AsyncIterator[Pool]:
@@ -131,7 +137,7 @@ async def migrate_in_processes(*services: Service) -> None:
         for one in services
     ]
     assert await asyncio.gather(*(run.wait() for run in runs)) == [0] * len(services)
-    assert [one.pending() for one in services] == [[]] * len(services)
+    assert [await one.pending() for one in services] == [[]] * len(services)
 
 
 async def test_migrations_in_threads_of_one_process_do_not_mix(
@@ -141,7 +147,7 @@ async def test_migrations_in_threads_of_one_process_do_not_mix(
 
     await asyncio.gather(*(asyncio.to_thread(one.migrate) for one in others))
 
-    assert [one.pending() for one in others] == [[]] * 3
+    assert [await one.pending() for one in others] == [[]] * 3
     for one in others:
         await drop_role(admin, one.role)
 
@@ -164,15 +170,15 @@ async def test_a_migrated_service_reads_and_writes_as_its_role_only(
 
 
 async def test_pending_revisions_are_listed_oldest_first(service: Service) -> None:
-    assert service.pending() == ["0001", "0002"]
+    assert await service.pending() == ["0001", "0002"]
     service.remove_second()
 
     for _ in range(2):  # again changes nothing
         service.migrate()
-        assert service.pending() == []
+        assert await service.pending() == []
 
     service.write(second=SECOND)
-    assert service.pending() == ["0002"]
+    assert await service.pending() == ["0002"]
     async with service.pool() as pool:
         assert await unapplied(service.name, pool, migrations=service.folder) == ["0002"]
 
@@ -180,8 +186,28 @@ async def test_pending_revisions_are_listed_oldest_first(service: Service) -> No
 async def test_migrations_of_one_service_at_once_wait_for_each_other(service: Service) -> None:
     await migrate_in_processes(*[service] * 3)
 
+
+async def test_an_older_release_leaves_a_newer_schema_alone(service: Service) -> None:
+    service.migrate()
     service.remove_second()
-    assert service.pending() == []  # an older release is at peace with a newer schema
+
+    service.migrate()
+
+    assert await service.pending() == []
+
+
+async def test_a_schema_older_than_the_first_revision_is_a_clear_fault(service: Service) -> None:
+    service.remove_second()
+    service.migrate()
+    (service.folder / "versions" / "first.py").unlink()
+    service.write(second=SECOND.replace('"0001"', "None"))
+
+    older = "the database is at revision 0001, older than 0002, the first of this release"
+    with pytest.raises(MigrationFault, match=older):
+        service.migrate()
+    async with service.pool() as pool:
+        with pytest.raises(MigrationFault, match=older):
+            await unapplied(service.name, pool, migrations=service.folder)
 
 
 async def test_migrations_in_several_databases_at_once_share_their_role(
@@ -209,7 +235,7 @@ async def test_a_failed_revision_is_rolled_back_and_earlier_ones_stay(
     with pytest.raises(Exception, match="division by zero"):
         service.migrate()
 
-    assert service.pending() == ["0003"]
+    assert await service.pending() == ["0003"]
     for table, is_there in (("half", False), ("box", True)):
         found = await admin.fetchval("SELECT to_regclass($1)", f"{service.name}.{table}")
         assert (found is not None) == is_there

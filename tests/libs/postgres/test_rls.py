@@ -8,7 +8,7 @@ import pytest
 from libs.testing.databases import migrated
 
 OPEN: Final = {
-    *("schema_version", "generations", "checkpoints"),
+    "schema_version",
     *("relay", "relay_heads", "relay_topics", "relay_republish"),
     *("projections", "projection_checkpoints"),
     *("subscription_positions", "subscription_chains", "subscription_gaps"),

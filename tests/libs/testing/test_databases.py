@@ -10,8 +10,8 @@ from libs.testing.databases import FINGERPRINT, _at, _DatabasePool, _run
 from libs.testing.shared_servers import NotStarted, Servers, address_of
 
 SEQUENCE = "SELECT nextval(pg_get_serial_sequence('ingest.events', 'position'))"
-ROWS = """INSERT INTO ingest.parked_streams (projection, tenant, stream, reason, error)
-SELECT 'activity', 'demo', repeat('x', 100) || n, '', '' FROM generate_series(1, {}) AS n"""
+ROWS = """INSERT INTO ingest.presence (tenant, operator, last_seen_at)
+SELECT 'demo', repeat('x', 100) || n, now() FROM generate_series(1, {}) AS n"""
 
 
 async def state(url: str) -> Any:
@@ -19,7 +19,7 @@ async def state(url: str) -> Any:
     try:
         return [
             await connection.fetchval(FINGERPRINT),
-            await connection.fetchval("SELECT count(*) FROM ingest.parked_streams"),
+            await connection.fetchval("SELECT count(*) FROM ingest.presence"),
             await connection.fetchval(
                 "SELECT string_agg(version_num, ',') FROM ingest.schema_version"
             ),
@@ -65,7 +65,7 @@ async def test_rows_and_sequences_are_as_migrated(
     "change",
     [
         "ALTER TABLE ingest.events ADD COLUMN more text",
-        "DROP TABLE ingest.parked_streams CASCADE",
+        "DROP TABLE ingest.presence",
         "CREATE SCHEMA next",
         "GRANT DELETE ON ingest.events TO tillstream_ingest",
         "ALTER TABLE ingest.events DISABLE TRIGGER ALL",

@@ -5,10 +5,23 @@ from typing import Any, Final
 import asyncpg
 
 from libs.testing.databases import migrated
-from libs.testing.tables import LOG_TABLES, PROJECTION_TABLES, REACTION_TABLES, RELAY_TABLES
+from libs.testing.tables import (
+    LOG_TABLES,
+    PROJECTION_TABLES,
+    REACTION_TABLES,
+    RELAY_TABLES,
+    REVOCATION_TABLES,
+)
 from tests.libs.messaging.setup import open_database
 from tests.libs.projections.shop import open_shop
 
+ALL_TABLES: Final = (
+    LOG_TABLES,
+    RELAY_TABLES,
+    PROJECTION_TABLES,
+    REACTION_TABLES,
+    REVOCATION_TABLES,
+)
 DESCRIBED: Final = """
 WITH ours AS (SELECT oid, relname FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'),
@@ -50,12 +63,12 @@ async def migrated_tables(postgres_url: str) -> dict[str, list[str]]:
 async def test_the_tables_are_as_after_migrations(postgres_url: str, empty_database: str) -> None:
     connection: Any = await asyncpg.connect(empty_database)
     try:
-        for statement in (*LOG_TABLES, *RELAY_TABLES, *PROJECTION_TABLES, *REACTION_TABLES):
-            await connection.execute(statement)
+        for statements in ALL_TABLES:
+            await connection.execute(";".join(statements))
         tables = await tables_of(connection)
     finally:
         await connection.close()
-    assert len(tables) == 12
+    assert len(tables) == 14
     assert tables.items() <= (await migrated_tables(postgres_url)).items()
 
 

@@ -35,6 +35,16 @@ ROOM: Final = door(
 )
 
 
+BALCONY: Final = door(
+    "balcony",
+    AuthScheme.CHALLENGE,
+    Shape.DETAIL,
+    root=("/live",),
+    rules=(Rule((WEBSOCKET,), LIVE, "scan:read", Limit.DASHBOARD),),
+    refuses_by_close=True,
+)
+
+
 class Live:
     """The service's side: answers every message in capitals, and does what some of them say."""
 

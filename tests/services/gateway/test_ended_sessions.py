@@ -156,9 +156,9 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
         """A lock whose holder waits for a concurrent change."""
 
         @asynccontextmanager
-        async def hold(self, name: str) -> AsyncIterator[None]:
+        async def hold(self, *names: str) -> AsyncIterator[None]:
             await become_admin()
-            async with super().hold(name):
+            async with super().hold(*names):
                 yield
 
     role, late = Role(workspace, "staff"), replace(identity, locks=Late(identity.pool))

@@ -44,6 +44,24 @@ TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
 FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
 DEMO = Metadata(tenant="demo", actor="viewer")
+_LATEST = "ORDER BY last_received_at DESC, last_at DESC, last_scan_id DESC"
+SUM_TOTALS = f"""
+INSERT INTO activity_total
+SELECT tenant, day, dimension, name, sum(count), sum(removed),
+    coalesce(sum(count) FILTER (WHERE kind = 'ITEM'), 0),
+    coalesce(sum(count) FILTER (WHERE kind = 'BOX'), 0),
+    coalesce(sum(count) FILTER (WHERE kind = 'CLOSE'), 0),
+    coalesce(sum(count) FILTER (WHERE kind = 'AUTO_CLOSE'), 0),
+    coalesce(sum(count) FILTER (WHERE kind = 'ERROR'), 0),
+    (array_agg(last_received_at {_LATEST}))[1], (array_agg(last_at {_LATEST}))[1],
+    (array_agg(last_scan_id {_LATEST}))[1], (array_agg(client {_LATEST}))[1],
+    (array_agg(city {_LATEST}))[1], (array_agg(last_box {_LATEST}))[1]
+FROM activity, LATERAL (
+    VALUES ('operator', operator), ('client', client), ('city', city)
+) AS each (dimension, name)
+GROUP BY tenant, day, dimension, name
+"""
+"""Fills `activity_total` with what the rows of `activity` add up to."""
 
 
 def environment(database: str = "postgresql://unused") -> dict[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from services.ingest.dashboard.read_models import activity
 from services.ingest.removals.read_models import removal
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.read_models import logged_items, scan_count, scan_log
-from tests.services.ingest.history import a_filter, fill
+from tests.services.ingest.history import SUM_TOTALS, a_filter, fill
 
 SCANS = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
@@ -58,9 +57,13 @@ TABLES = ("scan_log", "activity", "activity_total", "removal", "events", "scan_c
 BY_HAND = "ALTER TABLE {} SET (autovacuum_enabled = false)"
 ANALYZE = f"SET default_statistics_target = 1000; ANALYZE {', '.join(TABLES)}"
 """The statistics of all rows: those of a sample differ from run to run, and so do plans."""
-SUMS = import_module("services.ingest.migrations.versions.0007_activity_total")
-COUNTS = import_module("services.ingest.migrations.versions.0011_scan_count").FILL
-TOTALS = SUMS.FILL.format(latest=SUMS.LATEST)
+COUNTS = """
+INSERT INTO scan_count
+SELECT tenant, day, minutes, date_bin(make_interval(mins => minutes), received_at, 'epoch'),
+    operator, client, city, kind, count(*) FILTER (WHERE removed_at IS NULL)
+FROM scan_log, (VALUES (60::smallint), (1::smallint)) AS grain (minutes)
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+"""
 DAY = date(2025, 10, 15)
 GROUP = "scan_log_newest_of_group"
 scan_filter = partial(a_filter, Days(first=DAY, last=DAY), "tenant-0")
@@ -95,7 +98,7 @@ class Explaining:
 def months(postgres_url: str) -> Iterator[str]:
     """The address of a database that is filled once: the tests of this file only read it."""
     with migrated(postgres_url, "ingest") as url:
-        filled = (SCANS, COUNTERS, TOTALS, REMOVED, LOGGED, COUNTS)
+        filled = (SCANS, COUNTERS, SUM_TOTALS, REMOVED, LOGGED, COUNTS)
         asyncio.run(fill(url, *(BY_HAND.format(table) for table in TABLES), *filled, ANALYZE))
         yield url
 

@@ -74,7 +74,8 @@ class Door:
     names in lower case that are bound to this door. `origins` are the default origins for CORS:
     pages on a developer's machine. `about` explains the door and its login to client developers, in
     Markdown. `form_login` is the path of a login by a form (OAuth 2, password), empty if there is
-    none.
+    none. With `refuses_by_close` a WebSocket without permission is accepted and closed, since
+    scripts of pages see a close code, but no HTTP status.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Door:
     origins: tuple[str, ...] = ()
     about: str = ""
     form_login: str = ""
+    refuses_by_close: bool = False
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:

@@ -22,7 +22,7 @@ from services.gateway.doors.domain.door import (
     match_route,
 )
 from services.gateway.proxy.api.admission import authenticate
-from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.head import by_name, with_query_token
 from services.gateway.proxy.api.upstream_errors import door_fault
 
 PATH: Final = "/auth/verify"
@@ -31,10 +31,11 @@ ROUTE: Final = Rule(("GET",), PATH, None, Limit.NONE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OriginalRequest:
-    """The client's request to the other proxy. `path` is percent-encoded, without query."""
+    """The client's request to the other proxy. `path` and `query` are percent-encoded."""
 
     method: str
     path: str
+    query: bytes
     host: str | None
 
 
@@ -53,10 +54,11 @@ def original_request(scope: Scope, headers: Mapping[bytes, bytes]) -> OriginalRe
     def header(name: bytes) -> str:
         return headers.get(name, b"").decode("latin-1")
 
-    original = header(b"x-forwarded-uri") or raw_path(scope).removeprefix(PATH)
+    path, _, query = header(b"x-forwarded-uri").partition("?")
     return OriginalRequest(
         method=header(b"x-forwarded-method") or scope["method"],
-        path=original.partition("?")[0] or "/",
+        path=path or raw_path(scope).removeprefix(PATH) or "/",
+        query=query.encode("latin-1") or scope["query_string"],
         host=header(b"x-forwarded-host") or header(b"host") or None,
     )
 
@@ -73,8 +75,11 @@ async def answer(deps: Deps, scope: Scope, send: Send) -> None:
     except Closed as error:
         return await fault.answer(send, error.shape, door_fault(error))
     peer = peer_of(scope, headers, deps.settings.trusted_proxies)
+    credentials: Mapping[bytes, bytes] = headers
+    if WEBSOCKET in route_match.rule.methods:
+        credentials = with_query_token(headers, original.query)
     try:
-        caller = await authenticate(deps, route_match, headers, peer)
+        caller = await authenticate(deps, route_match, credentials, peer)
     except fault.Fault as refusal:
         return await fault.answer(send, route_match.door.shape, refusal)
     return await _send_headers(send, _identity_headers(deps, route_match, caller))

@@ -21,7 +21,7 @@ from services.gateway.doors.domain.door import RouteMatch, Shape
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 from services.gateway.proxy.adapters.websocket import Socket, SocketLimits, UpstreamRefused, connect
 from services.gateway.proxy.api.admission import authenticate, forwarded_headers, identify
-from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.head import by_name, with_query_token, without_token
 from services.gateway.proxy.api.upstream_errors import upstream_fault
 
 NORMAL: Final = 1000
@@ -30,6 +30,7 @@ REFUSED: Final = 1008
 TOO_BIG: Final = 1009
 BROKEN: Final = 1011
 REASON_BYTES: Final = 123
+NOT_ALLOWED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 SEND_SECONDS: Final = 60.0
 """How long sending one message may take."""
 
@@ -74,7 +75,10 @@ class WebSockets:
             ):
                 await _Relay(self._deps, route_match, scope, receive, send).forward()
         except fault.Fault as refusal:
-            await refuse(scope, send, route_match.door.shape, refusal)
+            if route_match.door.refuses_by_close and refusal.status in NOT_ALLOWED:
+                await refuse_by_close(send, refusal)
+            else:
+                await refuse(scope, send, route_match.door.shape, refusal)
         finally:
             self._open -= 1
 
@@ -90,6 +94,12 @@ async def refuse(scope: Scope, send: Send, shape: Shape, refusal: fault.Fault) -
     return await fault.answer(as_handshake, shape, refusal)
 
 
+async def refuse_by_close(send: Send, refusal: fault.Fault) -> None:
+    """Complete the handshake only to close the WebSocket."""
+    await send({"type": "websocket.accept"})
+    await _quietly(send({"type": "websocket.close", "code": REFUSED, "reason": refusal.code}))
+
+
 class _Relay:
     """One WebSocket between client and service."""
 
@@ -101,7 +111,8 @@ class _Relay:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._headers = by_name(scope["headers"])
+        self._query = scope["query_string"]
+        self._headers = with_query_token(by_name(scope["headers"]), self._query)
         self._most = deps.settings.websocket_max_bytes
 
     async def forward(self) -> None:
@@ -146,8 +157,7 @@ class _Relay:
 
     def _url(self) -> str:
         origin = self._deps.upstreams[self._route_match.door.service].origin
-        query = self._scope["query_string"]
-        return target_of(f"{origin}{self._route_match.path}", query)
+        return target_of(f"{origin}{self._route_match.path}", without_token(self._query))
 
     async def _relay_until_closed(self, socket: Socket) -> None:
         closing = await _first_closing(
@@ -201,7 +211,7 @@ class _Relay:
             try:
                 await identify(self._deps, self._route_match, self._headers)
             except fault.Fault as error:
-                if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                if error.status in NOT_ALLOWED:
                     return Closing(REFUSED, GOING_AWAY)
 
 

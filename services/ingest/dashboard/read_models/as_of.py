@@ -257,14 +257,7 @@ async def _fill_presence(connection: Connection, as_of: AsOf, operators: Iterabl
     `PRESENCE_DEPTHS[-1]` events of a stream, even if an import recorded more old scans at once.
     """
     namespace = identity.namespace(as_of.tenant)
-    spellings = await operator_name.spellings_of(connection, as_of.tenant, operators)
-    streams = sorted(
-        {
-            stream
-            for name in spellings.union(operators)
-            for stream in identity.scan_streams(namespace, name)
-        }
-    )
+    streams = sorted({identity.scan_stream(namespace, name) for name in operators})
     for depth in PRESENCE_DEPTHS:
         undecided: list[str] = []
         at_once = max(1, PAGE // depth)

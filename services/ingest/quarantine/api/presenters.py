@@ -1,9 +1,10 @@
 """The responses about quarantined events."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,8 +14,10 @@ from libs.postgres.query import Row
 from services.ingest.quarantine.domain import Decision
 from services.ingest.quarantine.handlers.quarantine import Inspected, Mended
 from services.ingest.scans.domain.day import format_time, unix_ms
-from services.ingest.scans.domain.filter import display_name, hide_id
+from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.domain.scan import Fault
+
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class DecisionSummary(msgspec.Struct, rename="camel"):
@@ -185,7 +188,8 @@ def _moment(what: str, at: datetime, zone: ZoneInfo, by: str | None, reason: str
 
 
 def _by(actor: str | None) -> str | None:
-    return None if actor is None else display_name(hide_id(actor))
+    # A caller without a name acts by an id, which is not shown.
+    return None if actor is None else display_name("" if _ID.fullmatch(actor) else actor)
 
 
 def _json(raw: str) -> msgspec.Raw:

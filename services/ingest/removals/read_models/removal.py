@@ -31,7 +31,7 @@ from libs.postgres import query
 from libs.postgres.upsert import insert_missing
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import ScanFilter, hide_id
+from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import condition
 from services.ingest.scans.read_models.scan_log import scan_columns, scan_values
@@ -122,7 +122,7 @@ def _row(tenant: str, event: ItemRemoved, zone: ZoneInfo) -> tuple[object, ...]:
         scan.scan_id,
         event.removal_id,
         event.removed_at,
-        comparable(hide_id(event.removed_by)),
+        comparable(event.removed_by),
         event.reason,
         *scan_values(scan),
     )

@@ -1,6 +1,5 @@
 """The filter that all queries for scans share: tenant, days, operator, client, city."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +13,6 @@ FILTERS: Final = ("operator", "client", "city")
 
 PARTS_OF_BOX: Final = ("operator",)
 """The filters that may select a part of a box."""
-
-_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,11 +35,6 @@ def matches(scan_filter: ScanFilter, scan: object) -> bool:
 def parse_value(text: str | None) -> str | None:
     """The value of a filter from its text: None for an empty text, `""` for a dash."""
     return None if not text else "" if text == DASH else text
-
-
-def hide_id(name: str) -> str:
-    """The name, or `""` if it is an id: callers without a name have ids, which are never shown."""
-    return "" if _ID.fullmatch(name) else name
 
 
 def display_name(name: str) -> str:

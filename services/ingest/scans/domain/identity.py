@@ -99,16 +99,7 @@ def removal_stream(removal_id: UUID) -> str:
 @lru_cache(maxsize=4096)
 def scan_stream(tenant_ns: UUID, operator: str) -> str:
     """The stream of an operator's scans, whatever the spelling: consumers see them in order."""
-    return _stream_of(tenant_ns, comparable(operator))
-
-
-def scan_streams(tenant_ns: UUID, spelling: str) -> set[str]:
-    """The streams that may hold scans of this spelling: in older data each spelling has its own."""
-    return {_stream_of(tenant_ns, name) for name in (spelling, comparable(spelling))}
-
-
-def _stream_of(tenant_ns: UUID, name: str) -> str:
-    return f"scan-{uuid5(tenant_ns, 'operator ' + name)}"
+    return f"scan-{uuid5(tenant_ns, 'operator ' + comparable(operator))}"
 
 
 def quarantine_stream(event_id: UUID) -> str:

@@ -15,7 +15,6 @@ from uuid import UUID, uuid5
 
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanId, ScanRecorded
 from libs.names import comparable
-from services.ingest.scans.domain.filter import hide_id
 
 ITEM: Final = "ITEM"
 """The only kind of scan that can be removed."""
@@ -251,14 +250,11 @@ def _content(scan: ScanRecorded) -> tuple[object, ...]:
 
 
 def as_scan(audit: RemovalRecorded) -> ScanRecorded:
-    """The audit as a row among the scans (§2.5).
-
-    In older audits without an operator the name is the id of an API key, which is hidden.
-    """
+    """The audit as a row among the scans (§2.5)."""
     return ScanRecorded(
         scan_id=ScanId(audit.removal_id),
         kind=audit.kind,
-        operator=hide_id(audit.operator),
+        operator=audit.operator,
         client=audit.client,
         city=audit.city,
         box=audit.box,

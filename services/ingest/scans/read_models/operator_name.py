@@ -90,13 +90,6 @@ async def spellings_at(
     }
 
 
-async def spellings_of(connection: Any, tenant: str, operators: Iterable[str]) -> set[str]:
-    """All spellings of these operators."""
-    names = list(operators)
-    rows = await query.fetch(connection, _SPELLINGS, tenant=tenant, operators=names)
-    return {row["spelling"] for row in rows}
-
-
 def with_spelling(
     rows: Any, *names: str, source: FromClause | None = None
 ) -> tuple[list[ColumnElement[Any]], FromClause]:
@@ -123,14 +116,13 @@ def _first(
     return select(known.c.spelling).where(*same).order_by(*order).limit(1).lateral(name)
 
 
-_AMONG: Final = (
-    OPERATOR_NAME.c.tenant == bindparam("tenant"),
-    OPERATOR_NAME.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
-)
-_SPELLINGS: Final = select(OPERATOR_NAME.c.spelling).where(*_AMONG)
 _FIRST: Final = (
     select(OPERATOR_NAME.c.operator, OPERATOR_NAME.c.spelling)
-    .where(*_AMONG, OPERATOR_NAME.c.operator != "")
+    .where(
+        OPERATOR_NAME.c.tenant == bindparam("tenant"),
+        OPERATOR_NAME.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
+        OPERATOR_NAME.c.operator != "",
+    )
     .ext(distinct_on(OPERATOR_NAME.c.operator))
     .order_by(
         OPERATOR_NAME.c.operator,

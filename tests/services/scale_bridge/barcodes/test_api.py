@@ -5,15 +5,11 @@ from typing import Any, Final
 import pytest
 from httpx import AsyncClient, Response
 
-from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
+from contracts.scale_bridge import BarcodeRulesSet
 from libs.barcodes.measured import Measure, Rule, encode
-from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Metadata
-from libs.testing.clock import NOON
 from services.scale_bridge.barcodes import handlers as barcode
-from services.scale_bridge.barcodes.domain import BARCODES, SetRules
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.service import ANNA, BORIS, a_device, open_devices, open_service
+from tests.services.scale_bridge.service import BORIS, a_device, open_devices, open_service
 
 BY_WEIGHT: Final[dict[str, Any]] = {
     "name": "весовой",
@@ -93,23 +89,6 @@ async def test_rules_are_the_same_after_they_left_the_cache(
             assert (await client.get("/barcodes/rules")).json() == {"rules": [rule]}
 
         assert len(service.deps.rules) == 1
-
-
-async def test_a_list_of_the_tenant_belongs_to_the_owner_who_set_it(database: str) -> None:
-    async with (
-        open_service(database) as service,
-        service.client() as anna,
-        service.client(BORIS) as boris,
-    ):
-        for subject, rule in ((ANNA, BY_WEIGHT), (BORIS, BY_PRICE)):
-            given = SetRules(rules=(BarcodeRule(**rule),), set_by=str(subject), now=NOON)
-            metadata = Metadata(tenant="demo", actor="test")
-            await execute(service.deps.store, BARCODES, "demo", given, metadata=metadata)
-
-        assert (await anna.get("/barcodes/rules")).json() == {"rules": [BY_WEIGHT]}
-        assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}
-        assert (await put(anna)).json() == {"rules": []}
-        assert (await anna.get("/barcodes/rules")).json() == {"rules": []}
 
 
 def sold(device: int, name: str, product: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Forward-auth, as Caddy, Traefik and Envoy ask for it."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import jwt
 import pytest
 from httpx import AsyncClient
 
+from libs.security.tokens import SigningKey
 from libs.testing.callers import client_of
 from tests.services.gateway.app import KEY, READER, Keys, Opener, Service, open_app
+from tests.services.gateway.doorstep import access_token
+from tests.services.gateway.live import BALCONY, LIVE
 
 STATE = "/api/v1/dashboard/state"
 BATCH = "/api/v1/events/batch"
@@ -113,3 +117,16 @@ async def test_for_other_clients_the_path_does_not_exist(
 
     assert answer.status_code == 404
     assert "authorization" not in answer.headers
+
+
+async def test_a_websocket_may_have_its_token_in_the_query(service: Service, keys: Keys) -> None:
+    key = SigningKey.generate()
+    options: dict[str, Any] = {"doors": (BALCONY,), "signing_key": key.to_pem(), **OURS}
+    token = access_token(key, ["scan:read"])
+    async with open_app(service, keys, **options) as app, client_of(app) as client:
+        for headers, path in (
+            ({"X-Forwarded-Uri": f"{LIVE}?token={token}"}, VERIFY),
+            ({}, f"{VERIFY}{LIVE}?token={token}"),
+        ):
+            assert (await client.get(path, headers=headers)).headers["x-tenant"] == "demo"
+        assert (await client.get(f"{VERIFY}{LIVE}")).status_code == 401

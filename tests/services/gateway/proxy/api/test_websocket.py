@@ -4,6 +4,8 @@ Also when a side goes away, is too slow, too loud or not allowed any more.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -11,10 +13,13 @@ import jwt
 import pytest
 from aiohttp import web
 
+from libs.security.tokens import SigningKey
 from libs.testing.polling import eventually
 from libs.testing.servers import AsgiExchange, tcp_server
 from tests.services.gateway.app import PAGE, READER, Keys, Service, open_app
+from tests.services.gateway.doorstep import access_token
 from tests.services.gateway.live import (
+    BALCONY,
     LIVE,
     PATIENCE,
     ROOM,
@@ -25,6 +30,7 @@ from tests.services.gateway.live import (
     refused,
     shaken,
 )
+from tests.services.gateway.test_bootstrap import served
 
 CLOSE = aiohttp.WSMsgType.CLOSE
 FRESH: dict[str, Any] = {"key_fresh_seconds": 0, "websocket_recheck_seconds": 0.05}
@@ -69,6 +75,67 @@ async def test_the_service_gets_an_internal_token_and_not_the_key(
     assert {"X-API-Key", "X-Tenant", "Cookie"}.isdisjoint(shown)
     assert shown["X-Forwarded-For"] == "127.0.0.1"
     assert shown["X-Request-Id"]
+
+
+@pytest.fixture
+async def balcony(
+    service: Service, keys: Keys, live: Live
+) -> AsyncIterator[tuple[str, SigningKey]]:
+    """A gateway with a door for scripts of pages, and the key of its tokens."""
+    key = SigningKey.generate()
+    options: dict[str, Any] = {"doors": (BALCONY,), "signing_key": key.to_pem(), **FRESH}
+    async with open_app(service, keys, **options) as app, served(app) as url:
+        yield url, key
+
+
+async def test_a_script_of_a_page_sends_its_token_in_the_query_and_the_service_does_not_get_it(
+    balcony: tuple[str, SigningKey],
+    service: Service,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url, key = balcony
+    token = access_token(key, ["scan:read"])
+    async with connected(f"{url}{LIVE}?a=%20b&token={token}&last_event_id=7", {}) as socket:
+        await socket.send_str("here")
+        assert await socket.receive_str(timeout=PATIENCE) == "HERE"
+
+    [request] = service.requests
+    assert request.rel_url.raw_path_qs == f"{LIVE}?a=%20b&last_event_id=7"
+    bearer = request.headers["Authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(bearer, options={"verify_signature": False})
+    assert (claims["tenant"], claims["aud"]) == ("demo", "ingest")
+    captured = capfd.readouterr()
+    assert token not in captured.out + captured.err + caplog.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?token=", "?token=null", "?token={scanner}", "?token={reader}&%74oken={reader}"],
+)
+async def test_a_script_of_a_page_without_permission_sees_the_close_code(
+    balcony: tuple[str, SigningKey], service: Service, query: str
+) -> None:
+    url, key = balcony
+    reader, scanner = access_token(key, ["scan:read"]), access_token(key, ["scan:write"])
+    query = query.format(reader=reader, scanner=scanner)
+    async with connected(f"{url}{LIVE}{query}", {}) as socket:
+        last = await socket.receive(PATIENCE)
+
+    assert (last.type, last.data) == (CLOSE, 1008)
+    assert service.requests == []
+
+
+async def test_a_socket_ends_with_the_token_of_its_query(
+    balcony: tuple[str, SigningKey], live: Live
+) -> None:
+    url, key = balcony
+    token = access_token(key, ["scan:read"], lifetime=timedelta(seconds=2))
+    async with connected(f"{url}{LIVE}?token={token}", {}) as socket:
+        last = await socket.receive(PATIENCE)
+
+    assert (last.type, last.data) == (CLOSE, 1008)
+    assert await live.closed() == 1001
 
 
 async def test_the_subprotocol_is_what_the_service_chose(room: Room) -> None:

@@ -1,7 +1,6 @@
 """The read models `activity` and `presence`."""
 
 from datetime import date, timedelta
-from importlib import import_module
 from itertools import product
 from random import Random
 from typing import Any
@@ -12,7 +11,16 @@ from services.ingest.dashboard.read_models import activity
 from services.ingest.dashboard.read_models.activity import Activity, Counts
 from services.ingest.scans.domain.day import Days
 from services.ingest.scans.read_models import scan_count
-from tests.services.ingest.history import NOON, TODAY, a_filter, a_scan, audit, record, removed
+from tests.services.ingest.history import (
+    NOON,
+    SUM_TOTALS,
+    TODAY,
+    a_filter,
+    a_scan,
+    audit,
+    record,
+    removed,
+)
 
 
 async def answer(pool: Pool, days: Days = TODAY, **filters: Any) -> Activity:
@@ -175,9 +183,8 @@ async def test_totals_equal_the_sums_of_the_rows_for_any_batches(
         await record(pool, *events[:size])
         del events[:size]
 
-    summing = import_module("services.ingest.migrations.versions.0007_activity_total")
     totals = await pool.fetch("DELETE FROM activity_total RETURNING *")
-    await pool.execute(summing.FILL.format(latest=summing.LATEST))
+    await pool.execute(SUM_TOTALS)
     summed = await pool.fetch("TABLE activity_total")
     assert sorted(map(tuple, totals)) == sorted(map(tuple, summed))
     assert len(totals) == 3 + 3 + 2

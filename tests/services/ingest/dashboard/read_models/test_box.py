@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 from itertools import product
 from random import Random
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
-from libs.testing.read_models import rows_of
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.box import BoxOnDay, Total
 from services.ingest.scans.domain.day import Days
@@ -31,7 +29,6 @@ from tests.services.ingest.history import (
     removed,
 )
 
-MIGRATIONS = "services.ingest.migrations.versions"
 DAY = TODAY.first
 
 
@@ -149,12 +146,30 @@ async def test_boxes_have_the_status_of_their_devices_with_any_clock(pool: Pool,
 
     assert {one.label: one.status.is_open for one in page.boxes} == boxes
 
-    before = await rows_of(pool, ("box",))
-    await pool.execute(
-        "UPDATE box SET first_turn = NULL, last_turn = NULL, first_ahead = NULL, last_ahead = NULL"
-    )
-    await pool.execute(import_module(f"{MIGRATIONS}.0008_device_order").FILL)
-    assert await rows_of(pool, ("box",)) == before
+
+def at(minutes: int) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("anna", "boris", "is_open"),
+    [
+        ({"kind": "BOX", "effective_at": at(5)}, {"kind": "CLOSE"}, False),
+        ({"kind": "CLOSE", "effective_at": at(5)}, {"kind": "BOX"}, True),
+        ({"kind": "CLOSE", "effective_at": at(15)}, {"kind": "BOX"}, False),
+        ({"kind": "BOX", "effective_at": at(15)}, {"kind": "CLOSE"}, True),
+    ],
+    ids=["opened before", "closed before", "closed behind", "opened behind"],
+)
+async def test_transitions_of_two_operators_are_ordered_by_effective_time(
+    pool: Pool, anna: dict[str, Any], boris: dict[str, Any], is_open: bool
+) -> None:
+    ahead = {"operator": "anna", "scanned_at": at(600), "skewed": True, **anna}
+    on_time = {"operator": "boris", "scanned_at": at(10), **boris}
+    await record(pool, a_scan(1, **ahead), a_scan(2, **on_time))
+
+    (only,) = (await box.read_boxes(pool, a_filter(), limit=9)).boxes
+    assert only.status.is_open == is_open
 
 
 BOXES = """

@@ -2,34 +2,16 @@
 
 import unicodedata
 from datetime import timedelta
-from importlib import import_module
-from random import Random
 from typing import Any
-from uuid import uuid5
 
 import pytest
 
-from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent
-from libs.eventsourcing.store import Fact
-from libs.postgres.pool import Pool
-from libs.testing.read_models import clear, rows_of
-from services.ingest.dashboard.read_models import activity, box, presence
-from services.ingest.removals.read_models import removal
-from services.ingest.scans.domain import identity
-from services.ingest.scans.read_models import operator_name, scan_log
 from tests.services.ingest.history import (
-    DEMO,
     NOON,
     NOON_MS,
-    TABLES,
     a_scan,
     append,
     event,
-    fill,
-    in_envelope,
-    project,
-    removed,
     uuid,
 )
 from tests.services.ingest.service import BOXES, CSV, DELETIONS, RAW, STATE, Service
@@ -38,10 +20,6 @@ FIRST = unicodedata.normalize("NFD", "Андрей  Ким")
 """Whoever wrote it first had a keyboard of another kind, and hit the space bar twice."""
 SPELLINGS = (FIRST, "Андрей Ким", "Андрей Ким ", "\tАндрей\xa0Ким")
 OTHERS = ("андрей ким", "АндрейКим")
-MERGING = import_module("services.ingest.migrations.versions.0009_operator_name")
-COUNTING = import_module("services.ingest.migrations.versions.0011_scan_count")
-COUNTED = [table for table in TABLES if table != "quarantine"]
-SYSTEM_WIDE = "SELECT set_config('tillstream.tenant', '*', false)"
 
 
 async def all_spellings(ingest: Service) -> None:
@@ -118,67 +96,3 @@ async def test_in_one_batch_the_spelling_scanned_first_is_displayed(ingest: Serv
     )
 
     assert (await displayed_names(ingest))["operators"] == {"Анна ": 2}
-
-
-async def test_older_streams_of_each_spelling_are_read_for_the_past(ingest: Service) -> None:
-    """In older data every spelling has a stream of its own."""
-    namespace = identity.namespace("demo")
-    moments = [NOON - timedelta(days=2), NOON - timedelta(hours=1)]
-    for n, (spelling, moment) in enumerate(zip(("Вера", " Вера"), moments, strict=True), 1):
-        scan = a_scan(n, operator=spelling, scanned_at=moment, received_at=moment)
-        fact: Fact[IngestEvent] = Fact(
-            event_id=identity.scan_event(namespace, scan.scan_id),
-            stream=f"scan-{uuid5(namespace, f'operator {spelling}')}",
-            event=scan,
-            occurred_at=moment,
-        )
-        ingest.clock.now = moment
-        await ingest.store.record([fact], metadata=DEMO)
-    ingest.clock.now = NOON
-    await ingest.send(event(3, operator="Вера  "))
-
-    params = {"date": "2025-10-29", "as_of": (NOON - timedelta(minutes=1)).isoformat()}
-    (past,) = (await ingest.get(STATE, **params))["operators"]
-
-    assert (past["operator"], past["lastSeenMs"]) == ("Вера", NOON_MS - 3_600_000)
-
-
-def spelled_scans(random: Random, length: int) -> list[Envelope[IngestEvent]]:
-    """Scans of two operators in many spellings, with ties; some items are removed."""
-    names = [*SPELLINGS, "anna", "anna ", "", " "]
-    history: list[IngestEvent] = []
-    for number in range(length):
-        scan = a_scan(
-            number,
-            kind=random.choice(["ITEM", "ITEM", "BOX", "CLOSE", "ERROR"]),
-            operator=random.choice(names),
-            box=f"ivancov/{random.randrange(3)}",
-            scanned_at=NOON + timedelta(hours=random.randrange(-20, 20)),
-            received_at=NOON + timedelta(seconds=random.randrange(3)),
-        )
-        history.append(scan)
-        if scan.kind == "ITEM" and not random.randrange(3):
-            history.append(removed(scan, removed_by=random.choice(names)))
-    return [in_envelope(one) for one in history]
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_older_rows_of_each_spelling_are_merged_by_a_migration(
-    pool: Pool, database: str, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    """As if all of it had been projected by today's rules."""
-    history = spelled_scans(Random(seed), 150)
-    await project(pool, history)
-    expected = await rows_of(pool, COUNTED, except_columns=("changed",))
-
-    await clear(pool, TABLES)
-    with monkeypatch.context() as before:
-        for module in (activity, box, operator_name, presence, removal, scan_log):
-            before.setattr(module, "comparable", str)
-        await project(pool, history)
-    assert await rows_of(pool, COUNTED, except_columns=("changed",)) != expected
-    merging = (MERGING.COMPARABLE, MERGING.FILL, *MERGING.MERGE, MERGING.GONE)
-    counting = ("DELETE FROM scan_count", COUNTING.FILL)
-    await fill(database, SYSTEM_WIDE, "DELETE FROM operator_name", *merging, *counting)
-
-    assert await rows_of(pool, COUNTED, except_columns=("changed",)) == expected

@@ -1,0 +1,1 @@
+"""Orders: placed, paid, made, handed over; their comments, photos and issues."""
