@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Collection
 
-from libs.eventsourcing.hot_streams import YIELD_AFTER, CachedState, HotStreams
 from libs.eventsourcing.memory import MemoryLog
+
+from libs.eventsourcing.hot_streams import YIELD_AFTER, CachedState, HotStreams
 from tests.libs.eventsourcing.stock import ITEM, Shop
 
 
