@@ -14,6 +14,7 @@ from services.shop.company import read_models as company_models
 from services.shop.context import SHAPE, ApiContext, Hooks
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 
@@ -40,7 +41,7 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router, composition.router),
+    routers=(company.router, product.router, composition.router, prices.router),
     manners=lambda _: Manners(shape=SHAPE),
     open_verifier=open_api,
     revocation=Revocation(SESSIONS, SessionRevoked),
