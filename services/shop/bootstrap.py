@@ -19,6 +19,7 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 from services.shop.stock.api import fields, supplies, warehouse
@@ -46,7 +47,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
 
 def manners(_: Settings) -> Manners:
     """How the shop answers."""
-    bad_requests = dict.fromkeys(BAD_REQUESTS, bad_request)
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
     return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
 
 
@@ -67,7 +68,7 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
-        *(product.router, composition.router),
+        *(product.router, composition.router, prices.router),
         customers.router,
         *(warehouse.router, supplies.router),
     ),

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Collection
 
-from libs.eventsourcing.memory import MemoryLog
-
 from libs.eventsourcing.hot_streams import YIELD_AFTER, CachedState, HotStreams
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.stock import ITEM, Shop
 
 
