@@ -7,7 +7,7 @@ from alembic import op
 from libs.postgres.rls import create_sequence, create_tenant_tables
 
 revision: Final = "0005"
-down_revision: Final = "0003"
+down_revision: Final = "0004"
 
 TABLES: Final = {
     "customer_orders": """(

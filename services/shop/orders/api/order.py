@@ -5,7 +5,6 @@ from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import AfterValidator, BaseModel
 
 from libs.errors import Unfit
 from libs.eventsourcing.log import Metadata
@@ -164,7 +163,7 @@ async def update(
 ) -> Order:
     """Replace fields of an order. Money is not changed here."""
     given = body.model_dump(exclude_unset=True)
-    contact = {
+    contact: dict[str, Any] = {
         name: given[name]
         for name in ("customer_phone", "recipient_phone", "recipient_name", "address")
         if name in given and (name != "customer_phone" or given[name])
@@ -242,9 +241,7 @@ async def list_items(shop: Shop, caller: Caller, order_id: int) -> list[Line]:
 
 
 @router.post("/api/orders/{order_id}/items", status_code=201, dependencies=[VISIBLE])
-async def add_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: int, body: NewItem
-) -> Line:
+async def add_item(shop: Shop, _: Caller, metadata: Authored, order_id: int, body: NewItem) -> Line:
     """Add a product at its present price, and reserve its stock."""
     line = await handler.add_item(shop, order_id, body.product_id, body.quantity, metadata)
     return presenters.line_of(order_id, line)

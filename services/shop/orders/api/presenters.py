@@ -206,10 +206,12 @@ def comment_of(row: Row, directory: Directory) -> Comment:
 
 
 def _fields(row: Row) -> Mapping[str, Any]:
-    same = ("recipient_phone", "recipient_name", "address", "address_needs_clarification")
-    same += ("delivery_method", "flower_sum", "delivery_fee", "status", "issue_type")
-    same += ("issue_comment", "payment_method", "payment_date", "card_text")
-    same += ("delivery_time_text", "source", "created_at", "updated_at")
+    same = (
+        *("recipient_phone", "recipient_name", "address", "address_needs_clarification"),
+        *("delivery_method", "flower_sum", "delivery_fee", "status", "issue_type"),
+        *("issue_comment", "payment_method", "payment_date", "card_text"),
+        *("delivery_time_text", "source", "created_at", "updated_at"),
+    )
     window = None
     if row["delivery_from"] is not None:
         window = {"from": row["delivery_from"], "to": row["delivery_to"]}
