@@ -17,8 +17,15 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
+from services.shop.orders.handlers.order import NotAFlorist
+from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 from services.shop.stock.api import supplies, warehouse
@@ -28,6 +35,13 @@ from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items)
+
+BAD_REQUESTS: Final = (
+    PhoneTaken,
+    *(AddressExists, DateExists, SameCustomer),
+    *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
@@ -42,6 +56,15 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         receipt.projection(),
         category.projection(),
     )
+        *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
+        orders.projection(reader),
+    )
+
+
+def manners(_: Settings) -> Manners:
+    """How the shop answers."""
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
+    return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
 
 
 BAD_REQUESTS: Final = (
@@ -75,7 +98,13 @@ SERVICE: Final = Service(
         supplies.router,
     ),
     manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
+        *(product.router, composition.router, prices.router),
+        customers.router,
+        *(warehouse.router, supplies.router),
+        *(order.router, comments.router, payment.router),
+    ),
+    manners=manners,
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
