@@ -39,6 +39,7 @@ HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
 )
 """Refusals that the shop's pages know with the status 400."""
@@ -51,11 +52,6 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         company_models.projection(),
         product_models.projection(),
         customer_models.projection(reader),
-        item.projection(),
-        movement.projection(),
-        receipt.projection(),
-        category.projection(),
-    )
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
     )
@@ -63,15 +59,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
 
 def manners(_: Settings) -> Manners:
     """How the shop answers."""
-    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
-    return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
-
-
-BAD_REQUESTS: Final = (
-    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
-    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
-)
-"""Refusals that the shop's pages know with the status 400."""
+    return Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request)))
 
 
 @asynccontextmanager
@@ -91,13 +79,6 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
-        product.router,
-        composition.router,
-        customers.router,
-        warehouse.router,
-        supplies.router,
-    ),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
         *(product.router, composition.router, prices.router),
         customers.router,
         *(warehouse.router, supplies.router),
