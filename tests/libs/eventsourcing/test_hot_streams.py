@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 
 from libs.eventsourcing.hot_streams import YIELD_AFTER, CachedState, HotStreams
-from libs.eventsourcing.memory import MemoryLog
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.stock import ITEM, Shop
 
 
