@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,10 +16,14 @@ from libs.clock import utc_now
 from libs.http import live_messages, sockets
 from libs.http.live_messages import RETENTION, pruning
 from libs.http.sockets import REFUSED, RESTART, TOO_BIG, TRY_LATER
+from libs.postgres.rls import application_role
+from libs.projections.rebuild import Rebuild
+from libs.projections.versions import VersionSchemas
 from libs.testing.polling import eventually
 from tests.libs.bakery_database import migrate_bakery
 from tests.libs.http.live_bakery import (
     CALLER,
+    SERVICE,
     SESSION,
     Bakery,
     open_bakery,
@@ -376,6 +381,30 @@ async def test_a_rebuild_makes_messages_of_recent_events_with_the_same_ids(
     after = await bakery.deps.system.fetch("SELECT id, type FROM live_message ORDER BY id")
     assert after == before
     assert len(after) == 4
+
+
+async def test_clients_of_a_worker_notice_nothing_of_a_rebuild(database: str) -> None:
+    owner = {"search_path": "bakery", "tillstream.tenant": "*"}
+    async with (
+        open_bakery(database, by_worker=True) as bakery,
+        asyncpg.create_pool(database, min_size=0, server_settings=owner) as pool,
+        bakery.listening() as (counter, _),
+    ):
+        models = SERVICE.projections(bakery.settings)
+        rebuild = Rebuild(
+            pool, models, VersionSchemas("bakery", application_role("bakery")), service="bakery"
+        )
+        await counter.loaves(*await bakery.bake(5))
+        [difference] = await rebuild.build()
+        before_switch = await bakery.bake(2)
+        await rebuild.switch()
+        last = (await counter.loaves(*before_switch, *await bakery.bake(2)))[-1]
+
+        async with bakery.listening(last) as (again, hello):
+            assert hello["resumed"]
+            numbers = await bakery.bake(2)
+            assert await counter.loaves(*numbers) == await again.loaves(*numbers)
+    assert difference.rows == 7
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind(bakery: Bakery) -> None:
