@@ -3,6 +3,7 @@
 Refused              the command is not allowed now             409
 ├── NotFound         there is no such thing                     404
 ├── Forbidden        the caller may not do this                 403
+├── BadRequest       the request makes no sense as things are   400
 ├── Unfit            the request holds data we cannot store     422
 ├── Unauthenticated  the caller is not authenticated            401
 └── TooManyRequests  the caller sends too many requests         429
@@ -27,6 +28,10 @@ class NotFound(Refused):
 
 class Forbidden(Refused):
     """The caller may not do this."""
+
+
+class BadRequest(Refused):
+    """The request makes no sense as things are."""
 
 
 class Unfit(Refused):

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from libs.errors import (
+    BadRequest,
     Forbidden,
     NotFound,
     Refused,
@@ -27,6 +28,7 @@ from libs.postgres.pool import is_connection_lost
 STATUS: dict[type[Refused], int] = {
     NotFound: 404,
     Forbidden: 403,
+    BadRequest: 400,
     Unfit: 422,
     Unauthenticated: 401,
     TooManyRequests: 429,

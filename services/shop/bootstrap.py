@@ -11,14 +11,44 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext
+from services.shop.context import SHAPE, ApiContext, Hooks, bad_request
+from services.shop.customers import api as customers
+from services.shop.customers import read_models as customer_models
+from services.shop.customers.domain.customer import SameCustomer
+from services.shop.customers.domain.person import AddressExists, DateExists
+from services.shop.customers.handlers import PhoneTaken
+from services.shop.products import read_models as product_models
+from services.shop.products.api import composition, product
+from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
+from services.shop.stock.api import fields, supplies, warehouse
+from services.shop.stock.read_models import category, item, movement, receipt
+
+HOOKS: Final = Hooks()
+
+BAD_REQUESTS: Final = (
+    PhoneTaken,
+    *(AddressExists, DateExists, SameCustomer),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
-def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
+def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     """The projections of all read models."""
-    return (company_models.projection(),)
+    reader = settings.vault_reader()
+    return (
+        company_models.projection(),
+        product_models.projection(),
+        customer_models.projection(reader),
+        *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
+    )
+
+
+def manners(_: Settings) -> Manners:
+    """How the shop answers."""
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
+    return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
 
 
 @asynccontextmanager
@@ -28,7 +58,7 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
         verified_by_gateway(context, service) as frame,
         open_directories(context.settings.jwks_url) as directories,
     ):
-        yield extended(ApiContext, frame, directories=directories)
+        yield extended(ApiContext, frame, directories=directories, hooks=HOOKS)
 
 
 SERVICE: Final = Service(
@@ -36,8 +66,14 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router,),
-    manners=lambda _: Manners(shape=SHAPE),
+    routers=(
+        company.router,
+        *(product.router, composition.router, prices.router),
+        customers.router,
+        *(warehouse.router, supplies.router),
+    ),
+    manners=manners,
     open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -1,22 +1,36 @@
-"""What the service holds while it runs, and what all its routes share."""
+"""What the service holds while it runs, and what all its routes share.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+No subject is imported here; their types are imported for the type checker only.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import Depends
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
 from libs.http.auth import require
-from libs.http.shapes import TEXT
+from libs.http.shapes import TEXT, ErrorRow
+from libs.postgres.pool import Pool
 from libs.process import context as frame
 from services.shop.settings import Settings
 
 if TYPE_CHECKING:
+    from services.shop.products.domain import Sales, StockedItem
     from services.shop.staff.adapters import Directories
 
 SHAPE: Final = TEXT
 """A text under `detail`, in Russian (spec shop §1)."""
+
+
+def bad_request(error: Exception, _: object) -> ErrorRow:
+    """The row of a refusal that clients know with the status 400."""
+    return ErrorRow(400, text=str(error))
+
 
 TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""
@@ -24,11 +38,27 @@ TENANT: Final = "shop-"
 Context = frame.Context[Settings, ShopEvent]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hooks:
+    """Queries of upper subjects that the routes of lower ones need; bootstrap connects them.
+
+    Given the pool of queries and the tenant. `stocked_items`: the warehouse items with these ids,
+    by id; those that do not exist are missing. `product_sales`: the sales of one product. None
+    while no subject answers the query.
+    """
+
+    stocked_items: (
+        Callable[[Pool, str, Sequence[int]], Awaitable[Mapping[int, "StockedItem"]]] | None
+    ) = None
+    product_sales: Callable[[Pool, str, int], Awaitable["Sales"]] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApiContext(frame.ApiContext[Settings, ShopEvent]):
     """What routes work with. `directories` are the names of shops and of their staff."""
 
     directories: "Directories"
+    hooks: Hooks = field(default_factory=Hooks)
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]
@@ -45,6 +75,29 @@ def shop_number(tenant: str) -> int:
 def tenant_of(number: int) -> str:
     """The tenant of the shop with this number."""
     return f"{TENANT}{number}"
+
+
+def whole_tenge(value: Any) -> Any:
+    """A client's amount in whole tenge: numbers are rounded half up (spec shop §1).
+
+    Raises ValueError for a negative or infinite amount. Safe to repeat.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    exact = Decimal(str(value))
+    if not exact.is_finite() or exact < 0:
+        raise ValueError("must be a finite number, 0 or more")
+    return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
+
+
+MOST_TENGE: Final = 1_000_000_000
+Tenge = Annotated[
+    int,
+    BeforeValidator(whole_tenge),
+    Field(ge=0, le=MOST_TENGE),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MOST_TENGE}),
+]
+"""An amount of money that a client sends."""
 
 
 class NotAShop(Forbidden):

@@ -19,7 +19,15 @@ from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
+from libs.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+    Unfit,
+)
 from libs.http.app import create_app
 from libs.http.client import trace_headers
 from libs.http.shapes import DETAIL
@@ -47,6 +55,7 @@ ERRORS: dict[str, Exception] = {
     "detailed": BoxSealed("box 7 was sealed at 10:00"),
     "absent": BoxNotFound(),
     "forbidden": Forbidden(),
+    "senseless": BadRequest(),
     "unfit": Unfit(),
     "unknown": Unauthenticated(),
     "teapot": HTTPException(418, "short and stout", {"X-Pot": "tea"}),
@@ -118,6 +127,7 @@ PROBLEMS: dict[str, tuple[int, str, str, str]] = {
     "detailed": (409, "BoxSealed", SEALED, "box 7 was sealed at 10:00"),
     "absent": (404, "BoxNotFound", "There is no such box.", ""),
     "forbidden": (403, "Forbidden", "The caller may not do this.", ""),
+    "senseless": (400, "BadRequest", "The request makes no sense as things are.", ""),
     "unfit": (422, "Unfit", "The request contains data that cannot be stored.", ""),
     "unknown": (401, "Unauthenticated", "The caller is not authenticated.", ""),
     "teapot": (418, "ImATeapot", "I'm a Teapot", "short and stout"),

@@ -16,6 +16,7 @@ from libs.messaging.wire import Headers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 TOPIC = "t.lab.order"
+LABELS = {"log_id": b"lab-1", "incarnation": b"first"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def batch_of(
     """As many events as fit into `most` bytes, numbered without gaps, unlabelled."""
     batch, encode, prev = RecordBatch(most, 1_000), RecordEncoder(service).encode, prev_seq
     for seq, event in enumerate(events, first_seq):
-        if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), [])):
+        if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), ())):
             break
         prev = seq
     return batch
@@ -117,8 +118,8 @@ def record(
     without: Iterable[str] = (),
     value: bytes | None = b"?",
 ) -> StoredRecord:
-    """`event` as a record, with the given headers or value replaced."""
-    headers = dict(encode_headers("lab", event, seq, prev)) | dict(but or {})
+    """`event` as a record of log `lab-1`, with the given headers or value replaced."""
+    headers = dict(encode_headers("lab", event, seq, prev)) | LABELS | dict(but or {})
     return StoredRecord(
         topic=topic,
         partition=partition,

@@ -1,0 +1,1 @@
+"""Products: what the shop sells, what it takes, and its prices."""
