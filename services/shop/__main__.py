@@ -1,9 +1,11 @@
-"""`python -m services.shop`: run, migrate and maintain it."""
+"""`python -m services.shop`: run, migrate and maintain it; set prices."""
 
 from libs.process.commands import command_line
 from services.shop.bootstrap import SERVICE
+from services.shop.products.prices.cli import add_prices
 
 app = command_line(SERVICE)
+add_prices(app, SERVICE)
 
 if __name__ == "__main__":
     app()

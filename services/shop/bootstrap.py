@@ -19,10 +19,19 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
+from services.shop.stock.api import fields, supplies, warehouse
+from services.shop.stock.read_models import category, item, movement, receipt
 
 HOOKS: Final = Hooks()
+
+BAD_REQUESTS: Final = (
+    PhoneTaken,
+    *(AddressExists, DateExists, SameCustomer),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
@@ -32,11 +41,14 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         company_models.projection(),
         product_models.projection(),
         customer_models.projection(reader),
+        *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
     )
 
 
-BAD_REQUESTS: Final = (PhoneTaken, AddressExists, DateExists, SameCustomer)
-"""Refusals that the shop's pages know with the status 400."""
+def manners(_: Settings) -> Manners:
+    """How the shop answers."""
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
+    return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
 
 
 @asynccontextmanager
@@ -54,8 +66,13 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router, composition.router, customers.router),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
+    routers=(
+        company.router,
+        *(product.router, composition.router, prices.router),
+        customers.router,
+        *(warehouse.router, supplies.router),
+    ),
+    manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER,),
     revocation=Revocation(SESSIONS, SessionRevoked),

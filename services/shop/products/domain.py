@@ -84,6 +84,13 @@ class ChangeProduct:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPrice:
+    """Set the usual price; a sale that is not cheaper than that ends."""
+
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToggleActive:
     """Take the product off sale, or put it back."""
 
@@ -146,7 +153,7 @@ class RemoveProduct:
 
 OfIngredients: TypeAlias = AddIngredient | ChangeIngredient | RemoveIngredient
 OfComponents: TypeAlias = AddComponent | ChangeComponent | RemoveComponent
-OfDetails: TypeAlias = ChangeProduct | ToggleActive
+OfDetails: TypeAlias = ChangeProduct | SetPrice | ToggleActive
 Change: TypeAlias = OfDetails | SetImages | OfIngredients | OfComponents | RemoveProduct
 
 
@@ -175,7 +182,7 @@ def decide(product: Product, command: Command) -> list[ShopEvent]:
         raise ProductUnknown
     changed = command.changed(product.product_id)
     match change:
-        case ChangeProduct() | ToggleActive():
+        case ChangeProduct() | SetPrice() | ToggleActive():
             details = _details(product.details, change)
             same = details == product.details
             return [] if same else [ProductChanged(details=details, **changed)]
@@ -309,9 +316,17 @@ def _add(product: Product, change: AddProduct, command: Command) -> list[ShopEve
 
 
 def _details(details: ProductDetails, change: OfDetails) -> ProductDetails:
-    if isinstance(change, ToggleActive):
-        return replace(details, is_active=not details.is_active)
-    return replace(details, **change.changes)
+    match change:
+        case ChangeProduct(changes=changes):
+            return replace(details, **changes)
+        case SetPrice(price=price):
+            on_sale = details.sale_price is not None and details.sale_price < price
+            sale_price = details.sale_price if on_sale else None
+            return replace(details, retail_price=price, sale_price=sale_price)
+        case ToggleActive():
+            return replace(details, is_active=not details.is_active)
+        case _:
+            assert_never(change)
 
 
 def _images(product: Product, urls: Sequence[str]) -> Iterator[ProductImage]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Final
 from uuid import UUID
 
-from contracts.shop import Component, ProductDetails
-from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Metadata
+from contracts.shop import Component, PriceId, ProductDetails, ShopEvent
+from libs.eventsourcing.decider import Decider
+from libs.eventsourcing.execute_many import States, execute_many
+from libs.eventsourcing.log import NO_STREAM, Metadata
+from libs.eventsourcing.store import new_event_id
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, Context
 from services.shop.products.domain import (
@@ -24,6 +27,7 @@ from services.shop.products.domain import (
     WarehouseItemUnknown,
     priced_line,
 )
+from services.shop.products.prices.domain import PRICE, AnnouncePrice
 
 NUMBERS: Final = Numbers("product_number")
 
@@ -78,7 +82,7 @@ async def add(
     number = await NUMBERS.next(context.system)
     numbered = tuple(Component(component_id=at, **one) for at, one in enumerate(components, 1))
     added = AddProduct(product_id=number, details=details, components=numbered)
-    return await _executed(context, number, added, metadata, command_id)
+    return await _executed(context, number, added, metadata, command_id, is_new=True)
 
 
 async def change(context: Context, product_id: int, change: Change, metadata: Metadata) -> Product:
@@ -122,16 +126,56 @@ async def remove(context: Context, product_id: int, metadata: Metadata) -> Produ
     return replace(product, details=details)
 
 
+def new_price_id() -> PriceId:
+    """The id of an announcement that may follow."""
+    return PriceId(new_event_id())
+
+
+def aggregates(product_id: int) -> list[tuple[Decider[Any, Any, ShopEvent], object]]:
+    """A product and the announcements of its price, which change together."""
+    return [(PRODUCT, product_id), (PRICE, product_id)]
+
+
+def decide_with_price(
+    states: States, product_id: int, command: Command, price_id: PriceId, currency: str
+) -> dict[str, Sequence[ShopEvent]]:
+    """The events of a command by stream, with the announcement of another price.
+
+    Raises what `domain.decide` raises.
+    """
+    product = states.of(PRODUCT, product_id)
+    events = PRODUCT.decide(product, command)
+    details = reduce(PRODUCT.evolve, events, product).details
+    announced: Sequence[ShopEvent] = []
+    if details is not None:
+        announce = AnnouncePrice(
+            details=details, currency=currency, price_id=price_id, by=command.by, now=command.now
+        )
+        announced = PRICE.decide(states.of(PRICE, product_id), announce)
+    return {PRODUCT.stream(product_id): events, PRICE.stream(product_id): announced}
+
+
 async def _executed(
     context: Context,
     number: int,
     change: AddProduct | Change,
     metadata: Metadata,
     command_id: UUID | None = None,
+    *,
+    is_new: bool = False,
 ) -> Product:
+    named = aggregates(number)
+    expected = {decider.stream(key): NO_STREAM for decider, key in named} if is_new else {}
     command = Command(change=change, by=metadata.actor or "", now=context.clock())
-    executed = await execute(
-        context.store, PRODUCT, number, command, metadata=metadata, command_id=command_id
+    price_id, currency = new_price_id(), context.settings.currency
+    executed = await execute_many(
+        context.store,
+        named,
+        lambda states: decide_with_price(states, number, command, price_id, currency),
+        metadata=metadata,
+        expected=expected,
+        command_id=command_id,
     )
-    history = await context.store.read(metadata.tenant, PRODUCT.stream(number))
-    return PRODUCT.state_after(history.events[: executed.version])
+    stream = PRODUCT.stream(number)
+    history = await context.store.read(metadata.tenant, stream)
+    return PRODUCT.state_after(history.events[: executed.versions[stream]])

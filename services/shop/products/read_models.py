@@ -1,6 +1,7 @@
 """Which products does a shop have, and which of them match a search?"""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +13,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     false,
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from contracts import shop
 from contracts.envelope import Envelope
@@ -154,6 +156,23 @@ async def page(
         count = select(func.count()).select_from(PRODUCT).where(*where)
         total: int = await query.fetchval(connection, count)
     return [_product(row) for row in rows], total
+
+
+async def numbers_of(
+    pool: Pool, tenant: str, articles: Collection[int]
+) -> Mapping[int, Sequence[int]]:
+    """The products with each of the articles; an article without any is missing.
+
+    Raises Unavailable.
+    """
+    statement = select(PRODUCT.c.article, PRODUCT.c.product_id).where(
+        PRODUCT.c.article == func.any(bindparam("articles", type_=ARRAY(BigInteger))), *_EXISTS
+    )
+    numbers = defaultdict[int, list[int]](list)
+    async with tenant_transaction(pool, tenant) as connection:
+        for row in await query.fetch(connection, statement, articles=list(articles)):
+            numbers[row["article"]].append(row["product_id"])
+    return numbers
 
 
 _EXISTS: Final = (PRODUCT.c.removed == false(), PRODUCT.c.details.is_not(None))

@@ -1,7 +1,7 @@
 """WebSockets that receive live messages, on real servers and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -115,20 +115,34 @@ class CutOff:
 
     async def go_through(self, step: str) -> None:
         """Bake, change to the other process, or reconnect and receive something or everything."""
-        counts = {"bake": 1, "burst": 5}
-        if step in counts:
-            numbers = await self.processes[0].bake(counts[step])
-            self.expected += [number for number in numbers for _ in range(1 + (number % 2 == 0))]
-            self.processes[1].baked = self.processes[0].baked
-        elif step == "change":
-            self.processes.reverse()
-        else:
-            await self.receive(1 if step == "cut" else len(self.expected))
+        match step:
+            case "bake" | "burst":
+                await self.bake(1 if step == "bake" else 5)
+            case "change":
+                self.processes.reverse()
+            case "live":
+                await self.receive(3, self.bake(4))
+            case _:
+                await self.receive(1 if step == "cut" else len(self.expected))
 
-    async def receive(self, most: int) -> None:
-        """Reconnect, and receive what is missing, at most so many messages."""
-        async with self.processes[0].listening(self.last) as (counter, hello):
+    async def bake(self, count: int) -> None:
+        """Bake so many loaves."""
+        first = self.processes[0].baked + 1
+        for number in range(first, first + count):
+            self.expected += [number] * (1 + (number % 2 == 0))
+        await self.processes[0].bake(count)
+        self.processes[1].baked = self.processes[0].baked
+
+    async def receive(self, most: int, meanwhile: Coroutine[Any, Any, None] | None = None) -> None:
+        """Reconnect, and receive what is missing, at most so many messages; then be cut off."""
+        async with (
+            asyncio.TaskGroup() as others,
+            self.processes[0].listening(self.last) as (counter, hello),
+        ):
             assert hello["resumed"]
+            if meanwhile is not None:
+                others.create_task(meanwhile)
+                await asyncio.sleep(0)
             for _ in range(min(most, len(self.expected) - len(self.received))):
                 message = await counter.next()
                 self.received.append(message["data"]["number"])
@@ -139,7 +153,9 @@ class CutOff:
 @settings(
     max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(steps=st.lists(st.sampled_from(["bake", "burst", "cut", "read", "change"]), max_size=20))
+@given(
+    steps=st.lists(st.sampled_from(["bake", "burst", "live", "cut", "read", "change"]), max_size=20)
+)
 async def test_clients_that_are_cut_off_at_any_moment_miss_nothing_and_get_nothing_twice(
     database: str, in_memory: bool, steps: list[str]
 ) -> None:

@@ -43,9 +43,14 @@ def projection() -> Projection[IngestEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
     """Store the latest receive time of each operator."""
-    signs = ((one.tenant, sign) for one in events if (sign := sign_of_life(one.event)))
-    rows = ((tenant, comparable(operator), at) for tenant, (operator, at) in signs)
-    await SAVE.put(connection, rows)
+    latest: dict[tuple[str, str], datetime] = {}
+    for envelope in events:
+        if sign := sign_of_life(envelope.event):
+            operator, moment = sign
+            key = envelope.tenant, comparable(operator)
+            if key not in latest or moment > latest[key]:
+                latest[key] = moment
+    await SAVE.put(connection, ((*key, moment) for key, moment in latest.items()))
 
 
 def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:

@@ -226,7 +226,8 @@ def _conflicting(
 
 def _count(recorded: Recorded, faults: Sequence[Fault]) -> None:
     ACCEPTED.inc(recorded.inserted)
-    DUPLICATE.inc(len(recorded.duplicates))
+    if recorded.duplicates:
+        DUPLICATE.inc(len(recorded.duplicates))
     BATCH_SIZE.observe(recorded.inserted + len(recorded.duplicates) + len(faults))
     for fault in faults:
         QUARANTINED.labels(fault.code).inc()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from contracts.shop import Batch, Level, OrderShare, Reference
+from contracts.shop import Batch, Level, OrderShare, Reference, StockId
 from libs.errors import NotFound, Refused
 
 
@@ -115,14 +115,13 @@ class Describe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MoveOut:
-    """Let a batch become one of the variety and height of another stock item.
+    """Let a batch become one of another stock item.
 
     Raises BatchReserved. Needs a `MoveIn` in the same append.
     """
 
     batch_id: int
-    variety: str
-    height_cm: int
+    to: StockId
     by: str
     now: datetime
 

@@ -1,0 +1,1 @@
+"""Prices: announced to scales and kiosks, and set for many products at once."""
