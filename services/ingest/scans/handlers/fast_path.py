@@ -7,9 +7,8 @@ one decoder checks all shapes and lengths, and no dataclass is created. Any othe
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -51,10 +50,24 @@ class _Batch(msgspec.Struct):
     events: Annotated[list[_Event], Meta(min_length=1, max_length=LONGEST_BATCH)]
 
 
-# Without the checks of a frozen dataclass.
-_Scan: Final[Any] = msgspec.defstruct(
-    "_Scan", [(field.name, Any) for field in fields(ScanRecorded)], gc=False
-)
+class _Scan(msgspec.Struct, gc=False):
+    """The fields of `ScanRecorded`, in its order."""
+
+    scan_id: str
+    kind: str
+    operator: str
+    client: str
+    city: str
+    box: str
+    code: str
+    details: str | None
+    source: str
+    scanned_at: datetime
+    received_at: datetime
+    effective_at: datetime
+    skewed: bool
+
+
 _decode: Final = msgspec.json.Decoder(_Batch).decode
 
 
