@@ -52,6 +52,11 @@ def parse_token(token: str) -> list[TokenEntry]:
     return [_parsed(entry) for entry in entries]
 
 
+def collected() -> list[str]:
+    """The tokens that were collected so far; none outside of `collecting`."""
+    return _COLLECTED.get() or []
+
+
 class collecting(AbstractContextManager[list[str]]):  # noqa: N801  # used as a function
     """Collect the tokens of all appends in this context and in tasks started in it.
 

@@ -17,6 +17,12 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
+from services.shop.orders.handlers.order import NotAFlorist
+from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
@@ -30,6 +36,7 @@ HOOKS: Final = Hooks()
 BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
+    *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
 )
 """Refusals that the shop's pages know with the status 400."""
 
@@ -42,6 +49,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         product_models.projection(),
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
+        orders.projection(reader),
     )
 
 
@@ -71,9 +79,10 @@ SERVICE: Final = Service(
         *(product.router, composition.router, prices.router),
         customers.router,
         *(warehouse.router, supplies.router),
+        *(order.router, comments.router, payment.router),
     ),
     manners=manners,
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
