@@ -2,7 +2,16 @@
 
 from typing import Final, TypeAlias
 
-from contracts.shop import orders, products
+from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
+from contracts.shop import customers, orders, products, stock
+from contracts.shop.customers import (
+    CUSTOMERS,
+    CustomerChanged,
+    CustomerEvent,
+    CustomerMergedAway,
+    CustomerRegistered,
+    CustomersMerged,
+)
 from contracts.shop.orders import (
     ORDERS,
     OrderAddressChanged,
@@ -41,20 +50,63 @@ from contracts.shop.products import (
     ProductRemoved,
 )
 from contracts.shop.settings import SETTINGS, Company, CompanyChanged, DeliveryZone
+from contracts.shop.stock import (
+    FLOWER_CATEGORIES,
+    RECEIPTS,
+    STOCK,
+    Allocation,
+    Batch,
+    BatchDescribed,
+    BatchMovedIn,
+    BatchMovedOut,
+    BatchReceived,
+    FlowerCategorySet,
+    GoodsReceived,
+    Level,
+    OrderShare,
+    ReceivedGoods,
+    Reference,
+    StockAdjusted,
+    StockEvent,
+    StockId,
+    StockReleased,
+    StockReserved,
+    StockReturned,
+    StockWrittenOff,
+    SupplyArchived,
+)
 
 __all__ = [
+    "CUSTOMERS",
     "EVENTS",
+    "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
+    "RECEIPTS",
     "SETTINGS",
+    "STOCK",
+    "Allocation",
+    "Batch",
+    "BatchDescribed",
+    "BatchMovedIn",
+    "BatchMovedOut",
+    "BatchReceived",
     "Company",
     "CompanyChanged",
     "Component",
     "ComponentsChanged",
+    "CustomerChanged",
+    "CustomerEvent",
+    "CustomerMergedAway",
+    "CustomerRegistered",
+    "CustomersMerged",
     "DeliveryZone",
+    "FlowerCategorySet",
+    "GoodsReceived",
     "Ingredient",
     "IngredientsChanged",
+    "Level",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -73,6 +125,7 @@ __all__ = [
     "OrderPhotoRated",
     "OrderPlaced",
     "OrderRolledBack",
+    "OrderShare",
     "OrderStatusChanged",
     "PriceChanged",
     "PriceId",
@@ -83,8 +136,35 @@ __all__ = [
     "ProductImage",
     "ProductImagesChanged",
     "ProductRemoved",
+    "ReceivedGoods",
+    "Reference",
     "ShopEvent",
+    "StockAdjusted",
+    "StockEvent",
+    "StockId",
+    "StockReleased",
+    "StockReserved",
+    "StockReturned",
+    "StockWrittenOff",
+    "SupplyArchived",
 ]
 
-ShopEvent: TypeAlias = PriceChanged | CompanyChanged | OrderEvent | ProductEvent
-EVENTS: Final = (PriceChanged, CompanyChanged, *orders.EVENTS, *products.EVENTS)
+ShopEvent: TypeAlias = (
+    CustomerEvent
+    | OrderEvent
+    | PriceChanged
+    | ProductEvent
+    | CompanyChanged
+    | StockEvent
+    | ClaimEvent
+)
+EVENTS: Final = (
+    *customers.EVENTS,
+    *orders.EVENTS,
+    PriceChanged,
+    *products.EVENTS,
+    CompanyChanged,
+    *stock.EVENTS,
+    KeyClaimed,
+    KeyReleased,
+)

@@ -7,8 +7,10 @@ as conflicts; after some of them a command takes a lock that its rivals then wai
 """
 
 import asyncio
+import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid5
@@ -20,7 +22,6 @@ from libs.eventsourcing.log import (
     NO_STREAM,
     EventIdReused,
     Metadata,
-    RecordedEvent,
     VersionConflict,
 )
 from libs.eventsourcing.plan import Head
@@ -35,8 +36,8 @@ LOCKED_ATTEMPTS: Final = 20
 PAUSE_SECONDS: Final = 0.002
 """The longest pause before the second attempt; they grow with the attempts."""
 
-Aggregate: TypeAlias = tuple[Decider[Any, Any, Event], object]
-"""A decider and the id of one aggregate."""
+Aggregate: TypeAlias = tuple[Decider[Any, Any, Any], object]
+"""A decider, of some of the store's events, and the id of one aggregate."""
 
 
 class States:
@@ -61,7 +62,7 @@ Decide: TypeAlias = Callable[[States], Mapping[str, Sequence[Event]]]
 
 async def execute_many(
     store: EventStore[Event],
-    aggregates: Sequence[Aggregate[Event]],
+    aggregates: Sequence[Aggregate],
     decide: Decide[Event],
     *,
     metadata: Metadata,
@@ -90,7 +91,7 @@ class _Command(Generic[Event]):
     """A command whose streams are held in this process."""
 
     store: EventStore[Event]
-    deciders: Mapping[str, Decider[Any, Any, Event]]
+    deciders: Mapping[str, Decider[Any, Any, Any]]
     decide: Decide[Event]
     metadata: Metadata
     expected: Mapping[str, int]
@@ -147,7 +148,8 @@ class _Command(Generic[Event]):
             return ExecutedMany({}, States(states).versions, None)
         try:
             return await self._append(states, events)
-        except VersionConflict:
+        except (VersionConflict, EventIdReused):
+            # The ids may be those of the same command, decided on another history meanwhile.
             return None
 
     async def _load(self) -> tuple[Mapping[str, CachedState], bool]:
@@ -161,10 +163,15 @@ class _Command(Generic[Event]):
         first = [uuid5(self.command_id, "0")] if self.command_id else []
         recorded = await self.store.log.read_streams(self.metadata.tenant, after, also=first)
         is_known = any(event.event_id in first for event in recorded)
-        for stream in self.deciders:
-            version = states[stream].version
-            later = [one for one in recorded if self._is_later(one, stream, version)]
-            states[stream] = self._advance(stream, states[stream], map(self.store.decode, later))
+        later = defaultdict[str, list[Event]](list)
+        for event in recorded:
+            # Not the first event of the command, which may be on any stream.
+            if event.metadata.tenant == self.metadata.tenant and (event.version or 0) > after.get(
+                event.stream, math.inf
+            ):
+                later[event.stream].append(self.store.decode(event))
+        for stream, new in later.items():
+            states[stream] = self._advance(stream, states[stream], new)
         return states, is_known
 
     async def _append(
@@ -178,20 +185,21 @@ class _Command(Generic[Event]):
         if appended.versions != after:
             raise VersionConflict("the same command was executed on another history", after)
         for stream, new in events.items():
-            self._advance(stream, states[stream], new)
+            # Most new streams are not used again soon.
+            if before[stream]:
+                self._advance(stream, states[stream], new)
         return ExecutedMany(events, {**before, **after}, appended.token)
 
     def _new_events(self, states: Mapping[str, CachedState]) -> Mapping[str, Sequence[Event]]:
         return {stream: new for stream, new in self.decide(States(states)).items() if new}
 
-    def _advance(self, stream: str, cached: CachedState, events: Iterable[Event]) -> CachedState:
+    def _advance(self, stream: str, cached: CachedState, events: Sequence[Event]) -> CachedState:
         """The state after more events, which is cached."""
         decider, state, version = self.deciders[stream], cached.state, cached.version
         for event in events:
             state, version = decider.evolve(state, event), version + 1
         advanced = CachedState(state, version)
-        if version:
-            self.store.hot.remember(decider, self._head(stream), advanced)
+        self.store.hot.remember(decider, self._head(stream), advanced)
         return advanced
 
     def _cached(self, stream: str) -> CachedState | None:
@@ -199,10 +207,6 @@ class _Command(Generic[Event]):
         if self.expected.get(stream) == NO_STREAM:
             return CachedState(decider.initial, NO_STREAM)
         return self.store.hot.state(decider, self._head(stream))
-
-    def _is_later(self, event: RecordedEvent, stream: str, version: int) -> bool:
-        head = event.metadata.tenant, event.stream
-        return head == self._head(stream) and (event.version or 0) > version
 
     def _head(self, stream: str) -> Head:
         return self.metadata.tenant, stream

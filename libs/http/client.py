@@ -11,25 +11,18 @@ CONNECT_SECONDS = 3.0
 def open_client(
     *,
     total_seconds: float | None = 30.0,
-    connect_seconds: float | None = None,
     connections: int = 100,
-    decompress: bool = True,
 ) -> aiohttp.ClientSession:
     """A session with a pool of connections and without cookies. The caller must close it.
 
-    `total_seconds` limits a whole exchange, body included; None is for endless streams.
-    `connect_seconds` limits connecting, `CONNECT_SECONDS` by default. A proxy that passes bodies on
-    unchanged does not `decompress`. Needs a running event loop.
+    `total_seconds` limits a whole exchange, body included; None is for endless streams. Needs a
+    running event loop.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
-        timeout=aiohttp.ClientTimeout(
-            total=total_seconds,
-            sock_connect=CONNECT_SECONDS if connect_seconds is None else connect_seconds,
-        ),
+        timeout=aiohttp.ClientTimeout(total=total_seconds, sock_connect=CONNECT_SECONDS),
         # The cookies of one caller must not be sent for another.
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=decompress,
     )
 
 

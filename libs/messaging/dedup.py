@@ -22,33 +22,26 @@ MAX_LABEL: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The sequence numbers of a record, and its log. Old relays did not write the log's labels."""
+    """The sequence numbers of a record, and its log."""
 
     log_id: str
     incarnation: str
     relay_seq: int
     prev_seq: int
 
-    @property
-    def labelled(self) -> bool:
-        """Whether the record names its log."""
-        return bool(self.log_id)
-
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """How far one incarnation of one log has been read in one partition.
 
-    An `unlabelled` chain began with records that name no log; the first labelled record that
-    continues it names its log. Events recorded before `floor` are not accepted: the inbox no longer
-    knows which of them it had. A `retired` incarnation was replaced by another one; an `awaited`
-    incarnation was accepted by a person and has not begun in this partition.
+    Events recorded before `floor` are not accepted: the inbox no longer knows which of them it had.
+    A `retired` incarnation was replaced by another one; an `awaited` incarnation was accepted by a
+    person and has not begun in this partition.
     """
 
     log_id: str
     incarnation: str
     relay_seq: int
-    unlabelled: bool = False
     floor: datetime | None = None
     retired: bool = False
     awaited: bool = False
@@ -133,15 +126,17 @@ def deduplicate(records: Sequence[Record], position: Position) -> Deduplicated:
 
 
 def link_of(record: Record) -> Link | None:
-    """The sequence numbers of a record, whatever else is in it; None if it has none."""
+    """The log and the sequence numbers of a record, whatever else is in it; None if it has none."""
     try:
         headers = dict(record.headers)
-        numbers = [_number(headers[name]) for name in ("relay_seq", "prev_seq")]
-        labels = [_label(headers.get(name)) for name in ("log_id", "incarnation")]
+        return Link(
+            _label(headers["log_id"]),
+            _label(headers["incarnation"]),
+            _number(headers["relay_seq"]),
+            _number(headers["prev_seq"]),
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    log_id, incarnation = labels if all(labels) else ("", "")
-    return Link(log_id, incarnation, *numbers)
 
 
 class _Reader:
@@ -160,7 +155,7 @@ class _Reader:
         chain = self._chain_of(link)
         if chain is None:
             return self._begin(record, link)
-        if (chain.log_id, chain.incarnation) != _labels(link, chain) or (chain.retired and fresh):
+        if chain.incarnation != link.incarnation or (chain.retired and fresh):
             return self._gap("incarnation", chain.relay_seq, record, link)
         if chain.retired:
             return None
@@ -168,23 +163,10 @@ class _Reader:
 
     def _chain_of(self, link: Link) -> Chain | None:
         """The chain of the record's incarnation, or else the live chain of its log."""
-        chains = self.position.chains
-        if not link.labelled:
-            return next((one for one in chains if one.unlabelled), None)
-        of_log = [one for one in chains if one.log_id == link.log_id]
+        of_log = [one for one in self.position.chains if one.log_id == link.log_id]
         exact = next((one for one in of_log if one.incarnation == link.incarnation), None)
         live = next((one for one in of_log if not (one.retired or one.awaited)), None)
-        return exact or live or self._adopt(link)
-
-    def _adopt(self, link: Link) -> Chain | None:
-        """The unlabelled chain, named by the first labelled record that belongs to it."""
-        for chain in self.position.chains:
-            repeats = link.prev_seq > 0 and link.relay_seq <= chain.relay_seq
-            if not chain.log_id and (repeats or link.prev_seq == chain.relay_seq):
-                return self._set(
-                    chain, replace(chain, log_id=link.log_id, incarnation=link.incarnation)
-                )
-        return None
+        return exact or live
 
     def _begin(self, record: Record, link: Link) -> NewRecord | Gap | None:
         """Begin a chain, with the first record of a log or in the middle where reading began."""
@@ -193,10 +175,8 @@ class _Reader:
             return None
         in_the_middle = position.began_at > 0 and record.offset <= position.next_offset
         if link.prev_seq and not in_the_middle:
-            unnamed = next((one for one in position.chains if not one.log_id), None)
-            last = unnamed.relay_seq if unnamed and link.labelled else None
-            return self._gap("missing", last, record, link)
-        chain = Chain(link.log_id, link.incarnation, link.relay_seq, unlabelled=not link.labelled)
+            return self._gap("missing", None, record, link)
+        chain = Chain(link.log_id, link.incarnation, link.relay_seq)
         self.position = replace(position, chains=(*position.chains, chain))
         self._move(record.offset)
         return NewRecord(record, link)
@@ -236,13 +216,6 @@ class _Reader:
         self.position = replace(self.position, next_offset=offset + 1)
 
 
-def _labels(link: Link, chain: Chain) -> tuple[str, str]:
-    """The labels of the record's log; an unlabelled record belongs to the chain it began."""
-    if link.labelled:
-        return link.log_id, link.incarnation
-    return chain.log_id, chain.incarnation
-
-
 def _number(value: bytes | None) -> int:
     number = int(value or b"")
     if not 0 <= number <= MAX_NUMBER:
@@ -252,6 +225,6 @@ def _number(value: bytes | None) -> int:
 
 def _label(value: bytes | None) -> str:
     text = (value or b"").decode("ascii")
-    if len(text) > MAX_LABEL or not text.isprintable():
+    if not 0 < len(text) <= MAX_LABEL or not text.isprintable():
         raise ValueError("no label")
     return text

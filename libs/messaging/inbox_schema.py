@@ -64,7 +64,6 @@ SUBSCRIPTIONS: Final = {
         log_id text NOT NULL,
         incarnation text NOT NULL,
         relay_seq bigint NOT NULL,
-        unlabelled boolean NOT NULL DEFAULT false,
         floor timestamptz,
         retired boolean NOT NULL DEFAULT false,
         awaited boolean NOT NULL DEFAULT false,

@@ -36,8 +36,7 @@ SELECT topic, partition, next_offset, began_at, stopped FROM subscription_positi
 WHERE reaction = $1 ORDER BY topic, partition
 """
 _CHAINS: Final = """
-SELECT topic, partition, log_id, incarnation, relay_seq, unlabelled, floor,
-    retired, awaited
+SELECT topic, partition, log_id, incarnation, relay_seq, floor, retired, awaited
 FROM subscription_chains WHERE reaction = $1
 """
 _MOVE: Final = """
@@ -48,17 +47,10 @@ FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[])
 WHERE p.reaction = $1 AND p.topic = moved.topic AND p.partition = moved.partition
     AND p.next_offset = moved.old_offset
 """
-_NAME: Final = """
-UPDATE subscription_chains SET log_id = $4, incarnation = $5
-WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = '' AND NOT EXISTS (
-    SELECT FROM subscription_chains
-    WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = $4 AND incarnation = $5)
-"""
 _SAVE_CHAIN: Final = """
 INSERT INTO subscription_chains
-    (reaction, topic, partition, log_id, incarnation, relay_seq, unlabelled, floor, retired,
-    awaited)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (reaction, topic, partition, log_id, incarnation, relay_seq, floor, retired, awaited)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (reaction, topic, partition, log_id, incarnation)
 DO UPDATE SET relay_seq = excluded.relay_seq, floor = excluded.floor, retired = excluded.retired,
     awaited = excluded.awaited
@@ -77,8 +69,8 @@ WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = $4 AND incarn
 """
 _START_CHAIN: Final = """
 INSERT INTO subscription_chains AS chain
-    (reaction, topic, partition, log_id, incarnation, relay_seq, unlabelled, floor)
-VALUES ($1, $2, $3, $4, $5, $6, $4 = '', CASE WHEN $7 THEN now() - $8::interval END)
+    (reaction, topic, partition, log_id, incarnation, relay_seq, floor)
+VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $7 THEN now() - $8::interval END)
 ON CONFLICT (reaction, topic, partition, log_id, incarnation)
 DO UPDATE SET relay_seq = excluded.relay_seq, retired = false, awaited = false,
     floor = coalesce(excluded.floor, chain.floor)
@@ -178,8 +170,6 @@ async def skip(
     key, link, is_new = (reaction, *at), gap.link, gap.kind == "incarnation"
     labels = link.log_id, link.incarnation
     await connection.execute(_SKIP, *key, gap.offset)
-    if link.labelled and not is_new:
-        await connection.execute(_NAME, *key, *labels)
     if is_new:
         await connection.execute(_RETIRE, *key, *labels)
         await connection.execute(_AWAIT, *key, *labels, RETENTION)
@@ -208,9 +198,6 @@ async def list_stopped(connection: Any) -> Sequence[tuple[str, TopicPartition, G
 async def _save_chains(
     connection: Any, key: tuple[str, str, int], old: Position, new: Position
 ) -> None:
-    if any(not one.log_id for one in old.chains) and all(one.log_id for one in new.chains):
-        named = next(one for one in new.chains if one.unlabelled)
-        await connection.execute(_NAME, *key, named.log_id, named.incarnation)
     for chain in new.chains:
         if chain not in old.chains:
             await connection.execute(_SAVE_CHAIN, *key, *astuple(chain))

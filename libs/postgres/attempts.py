@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, TypeAlias
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
-
 from libs.errors import RateLimit, TooMany
 from libs.postgres.pool import Connection
 from libs.postgres.rls import Migration, create_system_tables
@@ -24,14 +22,6 @@ TABLES: Final = {
         PRIMARY KEY (kind, who)
     )"""
 }
-COUNTS: Final = Table(
-    "one_time_count",
-    MetaData(),
-    Column("kind", Text, primary_key=True),
-    Column("who", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    Column("until", DateTime(timezone=True), nullable=False),
-)
 INDEX: Final = "CREATE INDEX one_time_count_until ON one_time_count (until)"
 
 TAKE: Final = """

@@ -1,33 +1,9 @@
 """Requests that are carried out once per key: those in progress, and the answers of a day."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
-
-from sqlalchemy import (
-    ARRAY,
-    TIMESTAMP,
-    Column,
-    Interval,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    Uuid,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    null,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
 
 from libs.errors import Refused
 from libs.postgres import query
@@ -37,83 +13,53 @@ from libs.postgres.rls import Migration, create_tenant_tables
 
 KEPT_FOR: Final = timedelta(hours=24)
 
-KEPT: Final = Table(
-    "idempotency",
-    MetaData(),
-    Column("tenant", Text, primary_key=True),
-    Column("caller", Text, primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("command_id", Uuid, nullable=False),
-    Column("claim", Uuid, nullable=False),
-    Column("in_flight_until", TIMESTAMP(timezone=True), nullable=False),
-    Column("kept_until", TIMESTAMP(timezone=True), nullable=False),
-    Column("status", SmallInteger),
-    Column("headers", ARRAY(Text)),
-    Column("body", LargeBinary),
-)
-_EXPIRED: Final = KEPT.c.kept_until <= func.now()
+TABLES: Final = {
+    "idempotency": """(
+        tenant text NOT NULL,
+        caller text NOT NULL,
+        key bytea NOT NULL,
+        fingerprint bytea NOT NULL,
+        command_id uuid NOT NULL,
+        claim uuid NOT NULL,
+        in_flight_until timestamptz NOT NULL,
+        kept_until timestamptz NOT NULL,
+        status smallint,
+        headers text[],
+        body bytea,
+        PRIMARY KEY (tenant, caller, key)
+    )"""
+}
+INDEX: Final = "CREATE INDEX idempotency_kept_until ON idempotency (kept_until)"
 
-_NEW: Final = insert(KEPT).values(
-    tenant=bindparam("tenant"),
-    caller=bindparam("caller"),
-    key=bindparam("key"),
-    fingerprint=bindparam("fingerprint"),
-    command_id=bindparam("command_id"),
-    claim=bindparam("claim"),
-    in_flight_until=func.now() + bindparam("deadline", type_=Interval),
-    kept_until=func.now() + bindparam("kept_for", type_=Interval),
+# What a lost claim may have appended has its `command_id`. A claim that expired without an answer
+# can be claimed again; the key remains bound to its request.
+_CLAIM: Final = """
+INSERT INTO idempotency AS kept
+    (tenant, caller, key, fingerprint, command_id, claim, in_flight_until, kept_until)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval, now() + $8::interval)
+ON CONFLICT (tenant, caller, key) DO UPDATE
+SET fingerprint = excluded.fingerprint, claim = excluded.claim,
+    command_id = CASE WHEN kept.kept_until <= now()
+        THEN excluded.command_id ELSE kept.command_id END,
+    in_flight_until = excluded.in_flight_until, kept_until = excluded.kept_until,
+    status = NULL, headers = NULL, body = NULL
+WHERE kept.kept_until <= now() OR (
+    kept.status IS NULL AND kept.in_flight_until <= now()
+    AND kept.fingerprint = excluded.fingerprint
 )
-_CLAIM: Final = _NEW.on_conflict_do_update(
-    index_elements=["tenant", "caller", "key"],
-    set_={
-        "fingerprint": _NEW.excluded.fingerprint,
-        # What a lost claim may have appended has this id.
-        "command_id": case((_EXPIRED, _NEW.excluded.command_id), else_=KEPT.c.command_id),
-        "claim": _NEW.excluded.claim,
-        "in_flight_until": _NEW.excluded.in_flight_until,
-        "kept_until": _NEW.excluded.kept_until,
-        "status": null(),
-        "headers": null(),
-        "body": null(),
-    },
-    where=or_(
-        _EXPIRED,
-        # The claim has expired without an answer. The key remains bound to its request.
-        and_(
-            KEPT.c.status.is_(None),
-            KEPT.c.in_flight_until <= func.now(),
-            KEPT.c.fingerprint == _NEW.excluded.fingerprint,
-        ),
-    ),
-).returning(KEPT.c.command_id)
-_EXISTING: Final = select(
-    KEPT,
-    func.ceil(func.extract("epoch", KEPT.c.in_flight_until - func.now())).label("left"),
-).where(
-    KEPT.c.tenant == bindparam("tenant"),
-    KEPT.c.caller == bindparam("caller"),
-    KEPT.c.key == bindparam("key"),
-)
-_HELD: Final = (
-    KEPT.c.tenant == bindparam("of_tenant"),
-    KEPT.c.claim == bindparam("my_claim"),
-    KEPT.c.caller == bindparam("of_caller"),
-    KEPT.c.key == bindparam("my_key"),
-    KEPT.c.status.is_(None),
-)
-_FINISH: Final = (
-    update(KEPT)
-    .where(*_HELD)
-    .values(
-        status=bindparam("status"),
-        headers=bindparam("headers"),
-        body=bindparam("body"),
-        kept_until=func.now() + bindparam("kept_for", type_=Interval),
-    )
-)
-_RELEASE: Final = update(KEPT).where(*_HELD).values(in_flight_until=func.now())
-_FORGET: Final = delete(KEPT).where(*_HELD)
+RETURNING command_id
+"""
+_EXISTING: Final = """
+SELECT *, ceil(extract(epoch FROM in_flight_until - now())) AS left FROM idempotency
+WHERE tenant = $1 AND caller = $2 AND key = $3
+"""
+_HELD: Final = "tenant = $1 AND caller = $2 AND key = $3 AND claim = $4 AND status IS NULL"
+_FINISH: Final = f"""
+UPDATE idempotency SET status = $5, headers = $6, body = $7, kept_until = now() + $8::interval
+WHERE {_HELD}
+"""  # noqa: S608 -- a constant
+_RELEASE: Final = f"UPDATE idempotency SET in_flight_until = now() WHERE {_HELD}"  # noqa: S608
+_FORGET: Final = f"DELETE FROM idempotency WHERE {_HELD}"  # noqa: S608 -- a constant
 
 
 class KeyReused(Refused):
@@ -166,26 +112,9 @@ class StoredAnswer:
     body: bytes | None
 
 
-_DEFINITION: Final = """(
-    tenant text NOT NULL,
-    caller text NOT NULL,
-    key bytea NOT NULL,
-    fingerprint bytea NOT NULL,
-    command_id uuid NOT NULL,
-    claim uuid NOT NULL,
-    in_flight_until timestamptz NOT NULL,
-    kept_until timestamptz NOT NULL,
-    status smallint,
-    headers text[],
-    body bytea,
-    PRIMARY KEY (tenant, caller, key)
-)"""
-_INDEX: Final = "CREATE INDEX idempotency_kept_until ON idempotency (kept_until)"
-
-
 def create_idempotency(op: Migration) -> None:
     """Create the table. It does not follow from the log: what is lost is forgotten."""
-    create_tenant_tables(op, {"idempotency": _DEFINITION}, [_INDEX])
+    create_tenant_tables(op, TABLES, [INDEX])
 
 
 class IdempotencyStore:
@@ -205,19 +134,11 @@ class IdempotencyStore:
         A claim that expires without an answer can be claimed again; `command_id` is that of the
         first claim. Raises InFlight, KeyReused.
         """
-        claim = uuid4()
-        key = {"tenant": request.tenant, "caller": request.caller, "key": request.key}
+        claim, deadline = uuid4(), timedelta(seconds=seconds)
+        key = (request.tenant, request.caller, request.key)
+        content = (request.fingerprint, command_id, claim)
         async with tenant_transaction(self._pool, request.tenant) as connection:
-            claimed = await query.fetchval(
-                connection,
-                _CLAIM,
-                **key,
-                fingerprint=request.fingerprint,
-                command_id=command_id,
-                claim=claim,
-                deadline=timedelta(seconds=seconds),
-                kept_for=KEPT_FOR,
-            )
+            claimed = await query.fetchval(connection, _CLAIM, *key, *content, deadline, KEPT_FOR)
             if claimed is not None:
                 return Claim(
                     request=request,
@@ -232,13 +153,10 @@ class IdempotencyStore:
 
         Also deletes a few answers that are older, of any tenant.
         """
-        values = {
-            "status": answer.status,
-            "headers": [part.decode("latin-1") for header in answer.headers for part in header],
-            "body": answer.body,
-        }
+        headers = [part.decode("latin-1") for header in answer.headers for part in header]
+        values = (answer.status, headers, answer.body, KEPT_FOR)
         async with tenant_transaction(self._pool, claim.request.tenant) as connection:
-            await query.execute(connection, _FINISH, **_held(claim), **values, kept_for=KEPT_FOR)
+            await query.execute(connection, _FINISH, *_held(claim), *values)
         async with acquire(self._pool) as connection:
             await prune(connection, "idempotency", "kept_until", datetime.now(UTC))
 
@@ -250,13 +168,13 @@ class IdempotencyStore:
         """
         statement = _RELEASE if was_done or claim.follows_another else _FORGET
         async with tenant_transaction(self._pool, claim.request.tenant) as connection:
-            await query.execute(connection, statement, **_held(claim))
+            await query.execute(connection, statement, *_held(claim))
 
 
 async def _stored_answer(
-    connection: Connection, request: KeyedRequest, key: Mapping[str, object]
+    connection: Connection, request: KeyedRequest, key: tuple[str, str, bytes]
 ) -> StoredAnswer:
-    row = await query.fetchrow(connection, _EXISTING, **key)
+    row = await query.fetchrow(connection, _EXISTING, *key)
     if row is None:
         # Released between the two statements.
         raise InFlight(1)
@@ -269,11 +187,6 @@ async def _stored_answer(
     return StoredAnswer(status=row["status"], headers=headers, body=row["body"])
 
 
-def _held(claim: Claim) -> dict[str, object]:
+def _held(claim: Claim) -> tuple[object, ...]:
     request = claim.request
-    return {
-        "of_tenant": request.tenant,
-        "of_caller": request.caller,
-        "my_key": request.key,
-        "my_claim": claim.claim,
-    }
+    return request.tenant, request.caller, request.key, claim.claim

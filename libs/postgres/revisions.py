@@ -3,9 +3,8 @@
 Every process of a service checks this, and Alembic would take 20 MB in each of them.
 """
 
-import ast
 import importlib.util
-from collections.abc import Iterator
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,9 @@ from typing import Any, Final
 from libs.postgres.pool import Pool, acquire
 
 VERSION_TABLE: Final = "schema_version"
-NAMES: Final = ("revision", "down_revision")
+_ASSIGNED: Final = re.compile(
+    r'^(revision|down_revision)(?:: Final)? = (?:"([^"]*)"|None)$', re.MULTILINE
+)
 
 
 class MigrationFault(Exception):
@@ -89,22 +90,5 @@ def _chain(folder: Path) -> list[str]:
 
 def _revision(file: Path) -> tuple[str | None, str]:
     """The predecessor of a file's revision, and the revision itself."""
-    names = dict(_assigned(ast.parse(file.read_text(encoding="utf-8"))))
-    return names.get("down_revision"), names["revision"]
-
-
-def _assigned(tree: ast.Module) -> Iterator[tuple[str, Any]]:
-    """The assignments to `NAMES`, whether alone, annotated, or as a tuple."""
-    for line in tree.body:
-        match line:
-            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
-                pairs = list(zip(names, values, strict=True))
-            case ast.Assign(targets=[name], value=value):
-                pairs = [(name, value)]
-            case ast.AnnAssign(target=name, value=ast.expr() as value):
-                pairs = [(name, value)]
-            case _:
-                continue
-        for name, value in pairs:
-            if isinstance(name, ast.Name) and name.id in NAMES:
-                yield name.id, ast.literal_eval(value)
+    names = dict(_ASSIGNED.findall(file.read_text(encoding="utf-8")))
+    return names.get("down_revision") or None, names["revision"]

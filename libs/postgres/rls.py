@@ -7,16 +7,12 @@ from typing import Any, Protocol, TypeAlias
 from libs.postgres.pool import SYSTEM
 
 
-class Operations(Protocol):
-    """The used part of Alembic's `op`."""
+class Migration(Protocol):
+    """The used part of Alembic's `op`, inside `libs.postgres.migrate`."""
 
     def execute(self, sqltext: str) -> None:
         """Run one statement."""
         ...
-
-
-class Migration(Operations, Protocol):
-    """Alembic's `op` inside `libs.postgres.migrate`."""
 
     def get_context(self) -> Any:
         """The context of the running migration."""
@@ -34,7 +30,7 @@ def application_role(service: str) -> str:
     return f"tillstream_{_plain(service)}"
 
 
-def enable_tenant_rls(op: Operations, table: str) -> None:
+def enable_tenant_rls(op: Migration, table: str) -> None:
     """Show and accept only rows whose `tenant` is that of the connection, or all in system scope.
 
     Forced, so that it binds the owner too. Without a tenant no row is visible. An empty tenant
@@ -97,7 +93,7 @@ def create_sequence(op: Migration, name: str) -> None:
     op.execute(f"GRANT USAGE ON SEQUENCE {name} TO {application_role(_service(op))}")
 
 
-def _add_policy(op: Operations, table: str, name: str, rule: str) -> None:
+def _add_policy(op: Migration, table: str, name: str, rule: str) -> None:
     table = _plain(table)
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

@@ -1,29 +1,36 @@
 """The commands of every service: run, migrate, rebuild read models, retry what failed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
 from libs.http.manifest import encoded, manifest
+from libs.jobs import queue
+from libs.jobs.table import JobTable
 from libs.messaging.categories import wire_name
 from libs.messaging.reaction import own_feeds
 from libs.postgres.revisions import MigrationFault
 from libs.process import maintenance
+from libs.process.database_command import exit_with, open_service_pool
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.process.relay_commands import relay_commands
 from libs.process.service import AnySettings, Service, open_app, open_reactions, open_tasks
+from libs.process.vault_commands import vault_commands
 from libs.settings import describe
 from libs.telemetry import logs
 from libs.telemetry.traces import Telemetry, set_up
+
+JobTableName = Annotated[str, typer.Argument(help="The table, as `jobs list` shows it.")]
+JobKey = Annotated[list[str], typer.Argument(help="The key, as `jobs list` shows it.")]
 
 
 def command_line(service: Service[AnySettings]) -> typer.Typer:
@@ -39,6 +46,10 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     app.add_typer(maintenance.park_commands(service), name="park")
     app.add_typer(inbox_commands(service), name="inbox")
     app.add_typer(relay_commands(service), name="relay")
+    if service.has_vault:
+        app.add_typer(vault_commands(service), name="vault")
+    if service.job_tables:
+        app.add_typer(_job_commands(service), name="jobs")
     return app
 
 
@@ -102,6 +113,57 @@ def _add_routes(app: typer.Typer, service: Service[AnySettings]) -> None:
         """Print the routes that the gateway publishes: `contracts/routes/<service>.json`."""
         published = service.routers if service.published else ()
         typer.echo(encoded(manifest(published)), nl=False)
+
+
+def _job_commands(service: Service[Any]) -> typer.Typer:
+    """`jobs list | retry | drop`."""
+    app = typer.Typer(no_args_is_help=True, help="Jobs and timers that failed too often.")
+
+    @app.command("list")
+    def list_parked() -> None:
+        """Show every parked job, how often it failed and the last error."""
+        exit_with(_list_jobs(service))
+
+    @app.command()
+    def retry(table: JobTableName, key: JobKey) -> None:
+        """Let the workers try a parked job again."""
+        exit_with(_change_job(service, table, key, drop=False))
+
+    @app.command()
+    def drop(table: JobTableName, key: JobKey) -> None:
+        """Delete a parked job."""
+        exit_with(_change_job(service, table, key, drop=True))
+
+    return app
+
+
+async def _list_jobs(service: Service[Any]) -> int:
+    # People copy the keys, so a long one is folded and never cut.
+    shown = Table("table", Column("key", overflow="fold"), "failures", "error")
+    async with open_service_pool(service, "jobs") as pool:
+        for table in service.job_tables:
+            for *key, failures, error in await queue.list_parked(pool, table):
+                shown.add_row(table.name, " ".join(key), failures, error)
+    Console().print(shown if shown.row_count else "nothing is parked")
+    return 0
+
+
+async def _change_job(service: Service[Any], name: str, key: Sequence[str], *, drop: bool) -> int:
+    table = _job_table(service, name, key)
+    change = queue.drop if drop else queue.retry
+    async with open_service_pool(service, "jobs") as pool:
+        done = await change(pool, table, key)
+    result = "given up" if drop else "will be tried again"
+    Console(stderr=not done).print(result if done else "this job is not parked")
+    return 0 if done else 1
+
+
+def _job_table(service: Service[Any], name: str, key: Sequence[str]) -> JobTable[Any]:
+    for table in service.job_tables:
+        if table.name == name and len(table.key) == len(key):
+            return table
+    names = ", ".join(f"{one.name} {' '.join(one.key)}".upper() for one in service.job_tables)
+    raise typer.BadParameter(f"give one of {names}")
 
 
 def _run(service: Service[AnySettings], parts: set[str]) -> None:

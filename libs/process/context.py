@@ -5,13 +5,14 @@ A service that holds more than that subclasses `ApiContext` and is given the ope
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from aiohttp import ClientSession
 from pydantic import Field
+from sqlalchemy import Table
 from starlette.requests import HTTPConnection
 
 from libs.clock import Clock, utc_now
@@ -28,6 +29,7 @@ from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.projections import consistency
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
+from libs.security.vault import Vault, VaultSettings, open_vault
 from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
@@ -84,6 +86,14 @@ class Context(Generic[AnySettings, AnyEvent]):
     system: Pool
     doorbell: Doorbell
     clock: Clock = field(default=utc_now)
+    vault_if_any: Vault | None = None
+
+    @property
+    def vault(self) -> Vault:
+        """The keys of persons. Raises LookupError if the settings are not `VaultSettings`."""
+        if self.vault_if_any is None:
+            raise LookupError("a service without a vault")
+        return self.vault_if_any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +131,12 @@ async def open_context(
     *,
     purpose: str = "log",
     size: int = LOG_CONNECTIONS,
+    personal: Sequence[Table] = (),
 ) -> AsyncIterator[Context[AnySettings, AnyEvent]]:
     """The log of a service, on at most `size` connections and one that writes. Raises Unavailable.
 
-    `purpose` is what the database's own list of connections shows beside the service.
+    `purpose` is what the database's own list of connections shows beside the service. With
+    `VaultSettings` there is a vault on the same connections; `personal` is as in `open_vault`.
     """
     dsn = settings.database_url.get_secret_value()
     async with AsyncExitStack() as stack:
@@ -141,7 +153,11 @@ async def open_context(
         ring = partial(doorbell.ring, APPENDED)
         log = await stack.enter_async_context(open_log(system, dsn, service, on_append=ring))
         store = EventStore[AnyEvent](log, Codec(events))
-        yield Context(settings=settings, store=store, system=system, doorbell=doorbell)
+        context = Context(settings=settings, store=store, system=system, doorbell=doorbell)
+        if isinstance(settings, VaultSettings):
+            opening = open_vault(system, settings.sealing_keys, doorbell, personal=personal)
+            context = replace(context, vault_if_any=await stack.enter_async_context(opening))
+        yield context
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import typer
 from fastapi import APIRouter, FastAPI
 from prometheus_client import Gauge
 from rich.console import Console
+from sqlalchemy import Table
 from starlette.middleware import Middleware
 
 from libs.http.app import create_app
@@ -21,6 +22,8 @@ from libs.http.live import StreamHub
 from libs.http.revocations import following
 from libs.http.shapes import PROBLEM, ErrorShape
 from libs.http.sockets import Sockets, SocketSettings
+from libs.jobs.table import JobTable
+from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
 from libs.postgres.revisions import folder_of, unapplied
@@ -34,8 +37,10 @@ from libs.process.context import (
 )
 from libs.process.lifecycle import Task
 from libs.process.periodic import Periodic, task_of
+from libs.process.vault_purge import purge_job
 from libs.projections.projection import Projection
 from libs.security.tokens import MAX_INTERNAL_LIFETIME
+from libs.security.vault import VaultSettings
 from libs.settings import ServiceSettings, SettingsFault
 from libs.telemetry.traces import Telemetry
 
@@ -110,9 +115,14 @@ class Service(Generic[AnySettings]):
     `streams` counts the streams of live queries, whose settings are `StreamSettings` too; with
     `SocketSettings` it also counts sockets, which routes serve with `app.state.sockets`.
 
+    A service whose settings are `VaultSettings` has a vault, and `personal` are the tables of its
+    read models with columns that are erased when a person is forgotten; see
+    `libs.postgres.personal`.
+
     The worker runs the `reactions`, the `tasks`, which are open as long as they run, and the
-    periodic `jobs`; a job is None if the settings switch it off. With `revocation` it stores
-    revoked sessions for the API processes.
+    `jobs`: periodic ones, and the workers of queues and timers; a job is None if the settings
+    switch it off. The commands `jobs` list, retry and drop what is parked in the `job_tables`. With
+    `revocation` it stores revoked sessions for the API processes.
 
     `open_app` replaces what the frame builds. `package` holds the migrations, by default
     `services.<name>`.
@@ -134,10 +144,17 @@ class Service(Generic[AnySettings]):
     connections: Connections = Connections()
     reactions: Sequence[Callable[[Any], Reaction[Any]]] = ()
     tasks: Sequence[Callable[[Any], AbstractAsyncContextManager[Task]]] = ()
-    jobs: Sequence[Callable[[Any], Periodic | None]] = ()
+    jobs: Sequence[Callable[[Any], "Periodic | Worker[Any] | None"]] = ()
+    job_tables: Sequence[JobTable[Any]] = ()
     revocation: Revocation | None = None
+    personal: Sequence[Table] = ()
     open_app: OpenApp[AnySettings] | None = None
     package: str = ""
+
+    @property
+    def has_vault(self) -> bool:
+        """Whether it has keys of persons."""
+        return issubclass(self.settings, VaultSettings)
 
     @property
     def migrations(self) -> Path:
@@ -158,7 +175,12 @@ class Service(Generic[AnySettings]):
     ) -> AsyncIterator[Any]:
         """What reactions, tasks and jobs work with. Raises Unavailable."""
         async with open_context(
-            self.name, settings, self.events, purpose=purpose, size=size
+            self.name,
+            settings,
+            self.events,
+            purpose=purpose,
+            size=size,
+            personal=self.personal,
         ) as context:
             yield self.context(context)
 
@@ -170,7 +192,9 @@ async def open_service_context(
     """What the routes of a service receive, closed at the end. Raises Unavailable."""
     size = settings.pool_size if service.all_tenants else service.connections.api
     async with (
-        open_context(service.name, settings, service.events, size=size) as context,
+        open_context(
+            service.name, settings, service.events, size=size, personal=service.personal
+        ) as context,
         open_query_context(
             context,
             service.name,
@@ -254,19 +278,26 @@ async def open_tasks(service: Service[Any], settings: Any) -> AsyncIterator[Sequ
                 longest=MAX_INTERNAL_LIFETIME,
             )
             await stack.enter_async_context(feed)
-        if not service.tasks and not service.jobs:
+        if not service.tasks and not service.jobs and not service.has_vault:
             yield ()
             return
         opened = service.open_context(settings, size=service.connections.tasks)
         context = await stack.enter_async_context(opened)
         tasks = [await stack.enter_async_context(open_task(context)) for open_task in service.tasks]
-        yield [*tasks, *periodic_tasks(service, context)]
+        if service.has_vault:
+            purging = purge_job(service.name, settings, service.personal)
+            tasks.append(task_of(purging, context.doorbell))
+        yield [*tasks, *job_tasks(service, context)]
 
 
-def periodic_tasks(service: Service[Any], context: Context[Any, Any]) -> Sequence[Task]:
+def job_tasks(service: Service[Any], context: Context[Any, Any]) -> Sequence[Task]:
     """The jobs of a service that its settings switch on. Several workers may run them."""
     jobs = [make_job(context) for make_job in service.jobs]
-    return [task_of(job, context.doorbell) for job in jobs if job is not None]
+    return [
+        job.run if isinstance(job, Worker) else task_of(job, context.doorbell)
+        for job in jobs
+        if job is not None
+    ]
 
 
 @asynccontextmanager

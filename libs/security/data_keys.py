@@ -135,6 +135,26 @@ class DataKey:
             raise self._missing()
         return _decrypt(self._aead, _raw(sealed), self._context).decode("utf-8", "surrogatepass")
 
+    def seal_bytes(self, data: bytes, name: str) -> bytes:
+        """Encrypt a file about this person, which opens by the same `name` only.
+
+        Raises Forgotten; `SealBroken` if the person has no key.
+        """
+        if self._aead is None:
+            raise self._missing()
+        return _encrypt(self._aead, data, self._context + _framed("file", name))
+
+    def open_bytes(self, sealed: bytes, name: str) -> bytes | Erased:
+        """The sealed file, or Erased if the person was forgotten.
+
+        Raises `SealBroken` if it was changed, or sealed for another person or name.
+        """
+        if self._forgotten_at is not None:
+            return Erased(self._forgotten_at)
+        if self._aead is None:
+            raise self._missing()
+        return _decrypt(self._aead, sealed, self._context + _framed("file", name))
+
     def _missing(self) -> Exception:
         return Forgotten() if self._forgotten_at else SealBroken("this person has no key")
 

@@ -19,6 +19,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Final, Protocol
 
+from pydantic import Field
 from sqlalchemy import Table
 
 from contracts.envelope import Sealed
@@ -34,7 +35,7 @@ from libs.security.data_keys import (
     Subject,
     Tombstone,
 )
-from libs.security.sealing import SealBroken
+from libs.security.sealing import SealBroken, SealSettings
 
 CACHE_SIZE: Final = 4096
 CACHE_SECONDS: Final = 5.0
@@ -99,6 +100,20 @@ class VaultReader:
         pairs = [*pairs]
         keys = await self.keys_of(connection, (subject for subject, _ in pairs))
         return [keys[subject].open(sealed) for subject, sealed in pairs]
+
+
+class VaultSettings(SealSettings):
+    """The settings of a service with a vault, whose data keys `seal_keys` wrap.
+
+    Before the last of `seal_keys` is dropped, `vault rewrap` must have run. Once in the hour
+    `purge_hour` of UTC, 0 to 23, the worker purges what was forgotten.
+    """
+
+    purge_hour: int = Field(default=21, ge=0, le=23)
+
+    def vault_reader(self) -> VaultReader:
+        """What projections open sealed texts with."""
+        return VaultReader(ServiceKeys(self.sealing_keys))
 
 
 class Vault:

@@ -5,11 +5,9 @@ from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.bridges.cli import add_bridge
 from services.scale_bridge.devices.cli import add_rotate_secrets
 from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
-from services.scale_bridge.driver.simulator.cli.simulator import add_simulator
 
 app = command_line(SERVICE)
 add_bridge(app)
-add_simulator(app)
 add_fleet(app)
 add_rotate_secrets(app, SERVICE)
 

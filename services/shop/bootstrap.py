@@ -11,7 +11,12 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext, Hooks
+from services.shop.context import SHAPE, ApiContext, Hooks, bad_request
+from services.shop.customers import api as customers
+from services.shop.customers import read_models as customer_models
+from services.shop.customers.domain.customer import SameCustomer
+from services.shop.customers.domain.person import AddressExists, DateExists
+from services.shop.customers.handlers import PhoneTaken
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
@@ -21,9 +26,18 @@ from services.shop.staff.adapters import open_directories
 HOOKS: Final = Hooks()
 
 
-def projections(_: Settings) -> Sequence[Projection[ShopEvent]]:
+def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     """The projections of all read models."""
-    return (company_models.projection(), product_models.projection())
+    reader = settings.vault_reader()
+    return (
+        company_models.projection(),
+        product_models.projection(),
+        customer_models.projection(reader),
+    )
+
+
+BAD_REQUESTS: Final = (PhoneTaken, AddressExists, DateExists, SameCustomer)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 @asynccontextmanager
@@ -41,8 +55,9 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router, composition.router, prices.router),
-    manners=lambda _: Manners(shape=SHAPE),
+    routers=(company.router, product.router, composition.router, prices.router, customers.router),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
 from libs.http.auth import require
-from libs.http.shapes import TEXT
+from libs.http.shapes import TEXT, ErrorRow
 from libs.postgres.pool import Pool
 from libs.process import context as frame
 from services.shop.settings import Settings
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 SHAPE: Final = TEXT
 """A text under `detail`, in Russian (spec shop §1)."""
+
+
+def bad_request(error: Exception, _: object) -> ErrorRow:
+    """The row of a refusal that clients know with the status 400."""
+    return ErrorRow(400, text=str(error))
+
 
 TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""

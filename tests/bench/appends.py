@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from typing import Final
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -23,6 +23,7 @@ from tests.bench.measure import Measured, at_least
 from tests.bench.scans import CODEC, TENANT, facts, insert_each, open_connections
 
 WRITERS: Final = 32
+STREAMS: Final = 4
 METADATA: Final = Metadata(tenant=TENANT, actor="bench", correlation_id=str(uuid4()))
 SEEDS: Final = count(1)
 
@@ -39,6 +40,16 @@ def run(bench: Bench) -> Iterator[Measured]:
         )
         yield Measured(
             "one-event appends, 32 writers, vs bare INSERT", ours, limit, goal=at_least(1.3)
+        )
+        several, ours = bench.interleaved(
+            loop.side(lambda: append_to_several(pool, scale.appends)),
+            loop.side(lambda: append(pool, scale.appends)),
+        )
+        yield Measured(
+            f"appends of an event to each of {STREAMS} streams, 32 writers, vs one-event appends",
+            several,
+            ours,
+            goal=at_least(1),
         )
         with library(installation.database_url) as recorder:
             ours, peer = bench.interleaved(
@@ -63,6 +74,28 @@ async def append(pool: Pool, events: int) -> float:
         for scan in scans:
             appended = await store.append(stream, [scan], expected=version, metadata=METADATA)
             version = appended.version
+
+    began = time.perf_counter()
+    await asyncio.gather(*(writer() for _ in range(WRITERS)))
+    return events / (time.perf_counter() - began)
+
+
+async def append_to_several(pool: Pool, events: int) -> float:
+    """Events a second in appends to a new stream and to the same others, as an order of items."""
+    store = EventStore[IngestEvent](PostgresLog(pool), CODEC)
+    scans = iter([fact.event for fact in facts(events, seed=next(SEEDS))])
+
+    async def writer() -> None:
+        shared = [f"scan-{uuid4()}" for _ in range(STREAMS - 1)]
+        version = 0
+        while several := [*islice(scans, STREAMS)]:
+            streams = [f"scan-{uuid4()}", *shared][: len(several)]
+            await store.append_streams(
+                {stream: [scan] for stream, scan in zip(streams, several, strict=True)},
+                expected=dict.fromkeys(shared, version) | {streams[0]: 0},
+                metadata=METADATA,
+            )
+            version += 1
 
     began = time.perf_counter()
     await asyncio.gather(*(writer() for _ in range(WRITERS)))

@@ -96,8 +96,10 @@ def _rows(
 @contextmanager
 def _scale(bench: Bench, items: int) -> Iterator[int]:
     port = ports.free_port()
-    options = ("--port", str(port), "--items", str(items), "--slow", str(REPLY_SECONDS))
-    words = ("services.scale_bridge", "simulator", *options)
+    file = bench.servers.home / "scale.toml"
+    scale = f'[[scales]]\nname="scale"\nport={port}\nitems={items}\nseconds={REPLY_SECONDS}\n'
+    file.write_text(scale)
+    words = ("services.scale_bridge", "fleet", str(file))
     with Server(program=answering(port, bench.servers.home, "scale", *words)):
         yield port
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.kafka import KafkaServer, start_kafka
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import Pool
 from libs.testing.pools import system_pool
-from tests.libs.guests import MIGRATION
+from tests.libs.guests import migrate_inn
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +25,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]
 @pytest.fixture
 async def vault_database(empty_database: str, tmp_path: Path) -> str:
     """The address of a database in which the service `inn` has a vault and a table of guests."""
-    (tmp_path / "versions").mkdir()
-    (tmp_path / "versions" / "0001_vault.py").write_text(MIGRATION)
-    await asyncio.to_thread(migrate, "inn", empty_database, migrations=tmp_path)
+    await asyncio.to_thread(migrate_inn, empty_database, tmp_path, whole=False)
     return empty_database
 
 

@@ -1,10 +1,12 @@
 """The read model of an inn: a table with texts about two persons."""
 
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
+from libs.postgres.migrate import migrate
 from libs.postgres.personal import personal
 
 STAY: Final = Table(
@@ -20,11 +22,12 @@ STAY: Final = Table(
     Column("room", Text),
 )
 
-MIGRATION: Final = '''
+_MIGRATION: Final = '''
 from alembic import op
 
 from libs.postgres.rls import create_tenant_tables
 from libs.postgres.vault_keys import create_vault
+from libs.process.service_schema import create_service_schema
 
 revision = "0001"
 down_revision = None
@@ -36,6 +39,17 @@ STAY = """(
 
 
 def upgrade() -> None:
+    # create_service_schema(op)
     create_vault(op)
     create_tenant_tables(op, {"stay": STAY})
 '''
+
+
+def migrate_inn(database: str, folder: Path, *, whole: bool) -> None:
+    """Create the vault and the table of stays in the schema `inn`; if `whole`, also a log and all
+    else that a service has.
+    """
+    (folder / "versions").mkdir()
+    migration = _MIGRATION.replace("# create", "create") if whole else _MIGRATION
+    (folder / "versions" / "0001_inn.py").write_text(migration)
+    migrate("inn", database, migrations=folder)

@@ -6,20 +6,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    TIMESTAMP,
-    Column,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    Uuid,
-    bindparam,
-    select,
-)
-from sqlalchemy.dialects.postgresql import insert
-
 from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
@@ -28,31 +14,20 @@ from libs.postgres.pool import Pool, tenant_transaction
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
-API_KEY: Final = Table(
-    "api_key",
-    MetaData(),
-    Column("tenant", Text, primary_key=True),
-    Column("key_id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("prefix", Text, nullable=False),
-    Column("hash", Text, nullable=False),
-    Column("scopes", ARRAY(Text), nullable=False),
-    Column("issued_at", TIMESTAMP(timezone=True), nullable=False),
-    Column("revoked_at", TIMESTAMP(timezone=True)),
-    Column("revoked_because", Text),
-    Column("expires_at", TIMESTAMP(timezone=True)),
-    Column("requests_per_minute", Integer),
-)
-
-CALLER_OF: Final = (
-    select(API_KEY)
-    .where(API_KEY.c.hash == bindparam("hashed"))
-    # A configured key may have moved to another tenant: the last issue counts.
-    .order_by(API_KEY.c.issued_at.desc(), API_KEY.c.tenant)
-    .limit(1)
-)
-ALL: Final = select(API_KEY).order_by(API_KEY.c.issued_at, API_KEY.c.key_id)
-ONE: Final = select(API_KEY).where(API_KEY.c.key_id == bindparam("key_id"))
+# A configured key may have moved to another tenant: the last issue counts.
+CALLER_OF: Final = """
+SELECT * FROM api_key WHERE hash = $1 ORDER BY issued_at DESC, tenant LIMIT 1
+"""
+ALL: Final = "SELECT * FROM api_key ORDER BY issued_at, key_id"
+ONE: Final = "SELECT * FROM api_key WHERE key_id = $1"
+INSERT: Final = """
+INSERT INTO api_key (tenant, key_id, name, prefix, hash, scopes, issued_at, expires_at,
+    requests_per_minute)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+REVOKE: Final = """
+UPDATE api_key SET revoked_at = $3, revoked_because = $4 WHERE tenant = $1 AND key_id = $2
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +55,7 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
     An expired key has a caller: check `Caller.is_over`. `pool` must be in system scope, for the key
     determines the tenant. Raises Unavailable.
     """
-    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed)
     if row is None or row["revoked_at"] is not None:
         return None
     return Caller(
@@ -97,7 +72,7 @@ async def is_revoked(pool: Pool, hashed: str) -> bool | None:
 
     `pool` must be in system scope. Raises Unavailable.
     """
-    row = await query.fetchrow(pool, CALLER_OF, hashed=hashed)
+    row = await query.fetchrow(pool, CALLER_OF, hashed)
     return None if row is None else row["revoked_at"] is not None
 
 
@@ -110,7 +85,7 @@ async def keys_of(pool: Pool, tenant: str) -> Sequence[ApiKey]:
 async def key_of(pool: Pool, tenant: str, key_id: UUID) -> ApiKey | None:
     """One of a tenant's keys, a revoked one too; None if it has no such key."""
     async with tenant_transaction(pool, tenant) as connection:
-        row = await query.fetchrow(connection, ONE, key_id=key_id)
+        row = await query.fetchrow(connection, ONE, key_id)
     return _key(row) if row is not None else None
 
 
@@ -120,25 +95,26 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
         match envelope.event:
             case KeyIssued() as issued:
                 await _insert(connection, envelope.tenant, issued)
-            case KeyRevoked() as revoked:
-                await _revoke(connection, envelope.tenant, revoked)
+            case KeyRevoked(key_id=of, revoked_at=at, reason=reason):
+                await connection.execute(REVOKE, envelope.tenant, of, at, reason)
             case _:
                 # Events of topics that this read model does not subscribe to.
                 pass
 
 
 async def _insert(connection: Connection, tenant: str, issued: KeyIssued) -> None:
-    values = query.values_for(API_KEY, issued, tenant=tenant, scopes=list(issued.scopes))
-    await query.execute(connection, insert(API_KEY).values(**values))
-
-
-async def _revoke(connection: Connection, tenant: str, revoked: KeyRevoked) -> None:
-    statement = (
-        API_KEY.update()
-        .where(API_KEY.c.tenant == tenant, API_KEY.c.key_id == revoked.key_id)
-        .values(revoked_at=revoked.revoked_at, revoked_because=revoked.reason)
+    await connection.execute(
+        INSERT,
+        tenant,
+        issued.key_id,
+        issued.name,
+        issued.prefix,
+        issued.hash,
+        list(issued.scopes),
+        issued.issued_at,
+        issued.expires_at,
+        issued.requests_per_minute,
     )
-    await query.execute(connection, statement)
 
 
 def projection() -> Projection[GatewayEvent]:

@@ -4,12 +4,9 @@ Codes are keyed digests, the information about the device is sealed. A grant is 
 minutes after it expires, so that the device learns the outcome.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
-
-from sqlalchemy import TIMESTAMP, Column, Integer, MetaData, Table, Text, Uuid, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
@@ -23,61 +20,47 @@ from services.gateway.device_grants.domain.grant import (
     verdict_of,
 )
 
-GRANT: Final = Table(
-    "device_grant",
-    MetaData(),
-    Column("device", Text, primary_key=True),
-    Column("shown", Text, nullable=False),
-    Column("client", Text, nullable=False),
-    Column("account", Uuid, nullable=False),
-    Column("sealed", Text, nullable=False),
-    Column("answer", Text, nullable=False),
-    Column("tenant", Text),
-    Column("pause", Integer, nullable=False),
-    Column("polled_at", TIMESTAMP(timezone=True)),
-    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
-)
+_WAITING: Final = "shown = $1 AND answer = 'waiting' AND expires_at > $2"
+INSERT: Final = """
+INSERT INTO device_grant (device, shown, client, account, sealed, answer, pause, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING true
+"""
+FIND_WAITING: Final = f"SELECT * FROM device_grant WHERE {_WAITING}"  # noqa: S608 -- a constant
+CLAIM: Final = f"""
+UPDATE device_grant SET answer = 'answering' WHERE {_WAITING} RETURNING *
+"""  # noqa: S608 -- a constant
+SET_STATUS: Final = "UPDATE device_grant SET answer = $2, tenant = $3 WHERE device = $1"
+LOCK: Final = "SELECT * FROM device_grant WHERE device = $1 FOR UPDATE"
+SAVE: Final = "UPDATE device_grant SET answer = $2, polled_at = $3, pause = $4 WHERE device = $1"
 REMEMBERED: Final = timedelta(minutes=10)
 
 
 async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
     """Store a new grant; False if another one has the same user code. Raises Unavailable."""
-    new = insert(GRANT).values(
-        device=grant.device_digest,
-        shown=grant.user_code_digest,
-        client=grant.client_id,
-        account=grant.account_id,
-        sealed=grant.sealed,
-        answer=grant.status,
-        pause=grant.pause,
-        expires_at=grant.expires_at,
+    values = (
+        grant.device_digest,
+        grant.user_code_digest,
+        grant.client_id,
+        grant.account_id,
+        grant.sealed,
+        grant.status,
+        grant.pause,
+        grant.expires_at,
     )
     async with acquire(pool) as connection, connection.transaction():
         await prune(connection, "device_grant", "expires_at", now - REMEMBERED)
-        inserted = new.on_conflict_do_nothing().returning(GRANT.c.device)
-        return await query.fetchval(connection, inserted) is not None
+        return bool(await connection.fetchval(INSERT, *values))
 
 
 async def find_waiting(pool: Pool, user_code_digest: str, now: datetime) -> Grant | None:
     """The grant with this user code that has no answer yet. Raises Unavailable."""
-    c = GRANT.c
-    statement = select(GRANT).where(
-        c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now
-    )
-    row = await query.fetchrow(pool, statement)
+    row = await query.fetchrow(pool, FIND_WAITING, user_code_digest, now)
     return _grant(row) if row is not None else None
 
 
 async def claim(pool: Pool, user_code_digest: str, now: datetime) -> Grant | None:
     """Claim a waiting grant to answer it; None if another claim was first. Raises Unavailable."""
-    c = GRANT.c
-    claimed = (
-        GRANT.update()
-        .where(c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now)
-        .values(answer=GrantStatus.ANSWERING)
-        .returning(GRANT)
-    )
-    row = await query.fetchrow(pool, claimed)
+    row = await query.fetchrow(pool, CLAIM, user_code_digest, now)
     return _grant(row) if row is not None else None
 
 
@@ -85,8 +68,7 @@ async def set_status(
     pool: Pool, device_digest: str, status: GrantStatus, tenant: str | None = None
 ) -> None:
     """Set the status of a grant, and the tenant of the device. Raises Unavailable."""
-    changed = GRANT.update().where(GRANT.c.device == device_digest)
-    await query.execute(pool, changed.values(answer=status, tenant=tenant))
+    await query.execute(pool, SET_STATUS, device_digest, status, tenant)
 
 
 async def poll(
@@ -97,28 +79,27 @@ async def poll(
     `Verdict.IN` is returned once, also to concurrent polls. A poll that comes too soon increases
     the pause.
     """
-    statement = select(GRANT).where(GRANT.c.device == device_digest).with_for_update()
     async with acquire(pool) as connection, connection.transaction():
-        row = await query.fetchrow(connection, statement)
+        row = await connection.fetchrow(LOCK, device_digest)
         grant = _grant(row) if row is not None else None
         verdict = verdict_of(grant, client_id, now)
-        if grant is not None and (after := _after(grant, verdict, now)) is not None:
-            await query.execute(connection, after)
+        if grant is not None and (after := _after(grant, verdict, now)) != grant:
+            values = (after.status, after.polled_at, after.pause)
+            await connection.execute(SAVE, device_digest, *values)
     return verdict, grant
 
 
-def _after(grant: Grant, verdict: Verdict, now: datetime) -> ClauseElement | None:
-    """The change of the grant by a poll."""
-    changed = GRANT.update().where(GRANT.c.device == grant.device_digest)
+def _after(grant: Grant, verdict: Verdict, now: datetime) -> Grant:
+    """The grant after a poll."""
     match verdict:
         case Verdict.IN:
-            return changed.values(answer=GrantStatus.USED)
+            return replace(grant, status=GrantStatus.USED)
         case Verdict.PENDING:
-            return changed.values(polled_at=now)
+            return replace(grant, polled_at=now)
         case Verdict.SLOW_DOWN:
-            return changed.values(polled_at=now, pause=grant.pause + SLOWER_SECONDS)
+            return replace(grant, polled_at=now, pause=grant.pause + SLOWER_SECONDS)
         case _:
-            return None
+            return grant
 
 
 def _grant(row: query.Row) -> Grant:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import TIMESTAMP, Column, MetaData, Table, Text, Uuid, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.envelope import Envelope
 from contracts.gateway import (
@@ -43,6 +42,17 @@ SESSION: Final = Table(
     Column("revoked_because", Text),
 )
 """`tenant` is the tenant in the log, `of_tenant` the tenant of the session's workspace."""
+
+LAST_USED: Final = """
+SELECT of_tenant, max(opened_at) AS at FROM session
+WHERE tenant = $1 AND account_id = $2 AND realm = $3 GROUP BY of_tenant
+"""
+REFRESH: Final = """
+UPDATE session SET refreshed_at = $3, expires_at = $4 WHERE tenant = $1 AND session_id = $2
+"""
+REVOKE: Final = """
+UPDATE session SET revoked_at = $3, revoked_because = $4 WHERE tenant = $1 AND session_id = $2
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +98,7 @@ async def last_logins(
 
 async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, datetime]:
     """The last login of the account by tenant of a realm."""
-    c = SESSION.c
-    mine = (c.tenant == PLATFORM, c.account_id == account_id, c.realm == realm)
-    statement = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
-    rows = await query.fetch(pool, statement.group_by(c.of_tenant))
+    rows = await query.fetch(pool, LAST_USED, PLATFORM, account_id, realm)
     return {row["of_tenant"]: row["at"] for row in rows}
 
 
@@ -100,13 +107,13 @@ async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]
     for envelope in batch:
         match envelope.event:
             case SessionOpened() as opened:
-                await query.execute(connection, _insert_session(envelope.tenant, opened))
+                more = {"of_tenant": opened.tenant, "refreshed_at": opened.opened_at}
+                row = query.values_for(SESSION, opened, tenant=envelope.tenant, **more)
+                await query.execute(connection, insert(SESSION).values(**row))
             case SessionRefreshed(session_id=of, refreshed_at=at, expires_at=expires):
-                new = {"refreshed_at": at, "expires_at": expires}
-                await query.execute(connection, _update(envelope.tenant, of, new))
+                await connection.execute(REFRESH, envelope.tenant, of, at, expires)
             case SessionRevoked(session_id=of, revoked_at=at, reason=reason):
-                ended = {"revoked_at": at, "revoked_because": reason}
-                await query.execute(connection, _update(envelope.tenant, of, ended))
+                await connection.execute(REVOKE, envelope.tenant, of, at, reason)
             case _:
                 # Events of topics that this read model does not subscribe to.
                 pass
@@ -122,18 +129,6 @@ def projection() -> Projection[GatewayEvent]:
         project=project,
         shard_key=by_stream,
     )
-
-
-def _insert_session(tenant: str, event: SessionOpened) -> ClauseElement:
-    values = query.values_for(
-        SESSION, event, tenant=tenant, of_tenant=event.tenant, refreshed_at=event.opened_at
-    )
-    return insert(SESSION).values(**values)
-
-
-def _update(tenant: str, session_id: UUID, values: Mapping[str, object]) -> ClauseElement:
-    this_session = (SESSION.c.tenant == tenant, SESSION.c.session_id == session_id)
-    return SESSION.update().where(*this_session).values(**values)
 
 
 def _row(row: query.Row) -> SessionRow:

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from libs.eventsourcing.log import Log
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.testing.tables import LOG_TABLES
+from tests.libs.eventsourcing.memory_log import MemoryLog
 
 
 @pytest.fixture

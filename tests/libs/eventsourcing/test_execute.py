@@ -21,9 +21,9 @@ from libs.eventsourcing.log import (
     RecordedEvent,
     VersionConflict,
 )
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore, Executed
 from libs.eventsourcing.testing import Scenario
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.shop import (
     CODEC,
     TILL,

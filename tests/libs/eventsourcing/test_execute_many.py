@@ -1,7 +1,7 @@
 """A command on several streams: all or nothing is appended, and a hot stream is no livelock."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -26,8 +26,9 @@ from libs.eventsourcing.log import (
     StreamAppend,
     VersionConflict,
 )
-from libs.eventsourcing.memory import MemoryLog
+from libs.eventsourcing.store import ExecutedMany
 from tests.libs.eventsourcing.events import everything, new
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.eventsourcing.stock import (
     ITEM,
     METADATA,
@@ -148,14 +149,18 @@ async def test_a_conflict_with_an_expected_version_is_raised_with_the_stream(sho
 
 
 class Counting(MemoryLog):
-    """A log that counts the queries and the appends of commands on several streams."""
+    """A log that counts the queries, appends and locks of commands on several streams.
+
+    Like a database it lets others run meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.reads = self.appends = 0
+        self.reads = self.appends = self.locks = 0
 
     async def read_streams(self, *args: Any, **options: Any) -> Any:
         self.reads += 1
+        await asyncio.sleep(0)
         return await super().read_streams(*args, **options)
 
     async def append_streams(
@@ -166,7 +171,12 @@ class Counting(MemoryLog):
         facts: Sequence[NewFact] = (),
     ) -> AppendedStreams:
         self.appends += 1
+        await asyncio.sleep(0)
         return await super().append_streams(streams, metadata=metadata, facts=facts)
+
+    def lock_streams(self, *args: Any) -> Any:
+        self.locks += 1
+        return super().lock_streams(*args)
 
 
 async def test_a_command_on_cached_states_costs_one_append_and_no_query() -> None:
@@ -248,7 +258,7 @@ async def test_a_queue_that_is_full_refuses_at_once_and_other_queues_do_not() ->
 async def test_only_the_states_of_the_streams_used_last_are_cached() -> None:
     log = Counting()
     shop = Shop(log)
-    shop.store.hot = HotStreams(max_states=2)
+    shop.store.hot = HotStreams(max_states=1)
     await shop.stock("a", "b", pieces=9)
     for expected_reads, item in enumerate("aba", 1):
         await shop.place(item)
@@ -286,6 +296,54 @@ async def test_a_command_is_retried_until_other_processes_leave_it_a_gap() -> No
     await shop.place("a")
 
     assert shop.decided == OPTIMISTIC_ATTEMPTS + LOCKED_ATTEMPTS
+    assert log.locks == 1
+
+
+async def test_a_command_takes_a_lock_only_after_several_conflicts() -> None:
+    log = Contended()
+    shop = Shop(log)
+    await shop.stock("a", pieces=9)
+    log.rivals = OPTIMISTIC_ATTEMPTS - 1
+
+    await shop.place("a")
+
+    assert (shop.decided, log.locks) == (OPTIMISTIC_ATTEMPTS, 0)
+
+
+class Repeated(MemoryLog):
+    """A log in which the same command was decided on fewer streams just before its append."""
+
+    twin: Callable[[], Awaitable[ExecutedMany[StockEvent]]] | None = None
+    first: ExecutedMany[StockEvent] | None = None
+
+    async def append_streams(
+        self,
+        streams: Sequence[StreamAppend],
+        *,
+        metadata: Metadata,
+        facts: Sequence[NewFact] = (),
+    ) -> AppendedStreams:
+        twin, self.twin = self.twin, None
+        if twin:
+            self.first = await twin()
+        return await super().append_streams(streams, metadata=metadata, facts=facts)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+async def test_a_command_decided_otherwise_at_the_same_time_returns_the_first_result(
+    *, is_cached: bool
+) -> None:
+    log, command_id = Repeated(), uuid4()
+    here, there = Shop(log), Shop(log)
+    await here.stock("a", "b", pieces=9)
+    if is_cached:
+        await here.place("a", "b")
+    log.twin = lambda: there.place("a", order_id="1", command_id=command_id)
+
+    done = await here.place("a", "b", order_id="1", command_id=command_id)
+
+    assert done == log.first
+    assert done.events == {"order-1": [Placed(["a"])], "item-a": [Reserved("1")]}
 
 
 async def test_a_command_that_never_gets_a_gap_ends_with_an_error_of_its_own() -> None:

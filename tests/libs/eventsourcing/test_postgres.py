@@ -18,7 +18,7 @@ from libs.eventsourcing.log import (
     LogUnavailable,
     VersionConflict,
 )
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import READ_STREAMS, PostgresLog
 from libs.eventsourcing.tokens import parse_token
 from libs.postgres.pool import open_pool
 from libs.testing.polling import PATIENCE_SECONDS, eventually
@@ -41,17 +41,24 @@ async def test_the_log_refuses_to_be_changed_even_by_its_owner(
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("APPEND", 14), ("COMMITTED_STATE", 3), ("KNOWN", 1)]
+    ("query", "arguments"),
+    [
+        (insertion.APPEND, 14),
+        (insertion.COMMITTED_STATE, 3),
+        (insertion.KNOWN, 1),
+        (READ_STREAMS, 4),
+    ],
+    ids=["append", "committed-state", "known", "read-streams"],
 )
 async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
-    pool: asyncpg.Pool, name: str, arguments: int
+    pool: asyncpg.Pool, query: str, arguments: int
 ) -> None:
     log, nothing = PostgresLog(pool), ", ".join(["NULL"] * arguments)
     for events in (0, 3000):
         await log.append_facts([fact() for _ in range(events)], metadata=METADATA)
         async with pool.acquire() as connection:
             await connection.execute("SET plan_cache_mode = force_generic_plan")
-            await connection.execute(f"PREPARE planned AS {getattr(insertion, name)}")
+            await connection.execute(f"PREPARE planned AS {query}")
             rows = await connection.fetch(f"EXPLAIN EXECUTE planned({nothing})")
             await connection.execute("DEALLOCATE planned")
 
@@ -107,6 +114,35 @@ async def test_many_processes_appending_at_any_version_leave_no_hole_and_none_st
     )
     assert broken == []
     assert await pool.fetchval("SELECT count(*) FROM events") == 480
+
+
+async def test_a_lock_of_streams_is_waited_for_by_other_locks_of_them_and_by_no_append(
+    database: str, pool: asyncpg.Pool
+) -> None:
+    entered: list[str] = []
+    async with asyncpg.create_pool(database, min_size=0, max_size=4) as other:
+        here, there = PostgresLog(pool), PostgresLog(other)
+
+        async def lock(log: PostgresLog, *streams: str) -> None:
+            async with log.lock_streams("demo", streams):
+                entered.append(" ".join(streams))
+
+        async with here.lock_streams("demo", ["item-a", "item-b"]):
+            await lock(there, "item-c")
+            waiting = asyncio.create_task(lock(there, "item-c", "item-b"))
+            await eventually(lambda: _waits_for_a_lock(pool))
+            for log, version in ((here, 0), (there, 1)):
+                await log.append("item-b", [new()], expected=version, metadata=METADATA)
+            entered.append("released")
+        await waiting
+
+    assert entered == ["item-c", "released", "item-c item-b"]
+
+
+async def _waits_for_a_lock(pool: asyncpg.Pool) -> bool:
+    waiting = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE NOT granted AND locktype = 'advisory' AND datname = current_database()"""
+    return bool(await pool.fetchval(waiting))
 
 
 async def test_a_lock_makes_the_log_unavailable_until_it_is_released(pool: asyncpg.Pool) -> None:

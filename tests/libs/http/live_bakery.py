@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 import aiohttp
-import asyncpg
 from fastapi import APIRouter, Depends, WebSocket
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -22,11 +21,9 @@ from libs.http.live_messages import (
     Group,
     LiveMessage,
     NewMessage,
-    create_live_messages,
     live_messages,
 )
 from libs.http.sockets import Sockets, SocketSettings, refuse
-from libs.postgres.migrate import migrate
 from libs.process.context import ApiSettings
 from libs.process.lifecycle import serve
 from libs.process.service import Service
@@ -182,34 +179,6 @@ class Bakery(ServiceKit):
         query = f"?last_event_id={last_event_id}" if last_event_id else ""
         async with self.counter(query, **options) as counter:
             yield counter, await counter.next()
-
-
-class _Migration:
-    """Alembic's `op` for the one table, on a connection of the owner."""
-
-    version_table_schema: Final = "bakery"
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-
-    def execute(self, sqltext: str) -> None:
-        self.statements.append(sqltext)
-
-    def get_context(self) -> Any:
-        return self
-
-
-async def migrate_bakery(database: str) -> None:
-    """Create the schema of the bakery, with live messages."""
-    await asyncio.to_thread(migrate, "bakery", database, migrations=TOY.migrations)
-    migration = _Migration()
-    create_live_messages(migration)
-    connection = await asyncpg.connect(database, server_settings={"search_path": "bakery"})
-    try:
-        for statement in migration.statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

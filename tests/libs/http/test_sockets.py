@@ -16,11 +16,11 @@ from libs.http import live_messages, sockets
 from libs.http.live_messages import RETENTION, pruning
 from libs.http.sockets import REFUSED, RESTART, TOO_BIG, TRY_LATER
 from libs.testing.polling import eventually
+from tests.libs.bakery_database import migrate_bakery
 from tests.libs.http.live_bakery import (
     CALLER,
     SESSION,
     Bakery,
-    migrate_bakery,
     open_bakery,
 )
 
@@ -28,7 +28,7 @@ from tests.libs.http.live_bakery import (
 @pytest.fixture
 async def database(empty_database: str) -> str:
     """One with the tables of the bakery."""
-    await migrate_bakery(empty_database)
+    await migrate_bakery(empty_database, live_messages.create_live_messages)
     return empty_database
 
 

@@ -1,7 +1,6 @@
 """Deduplication of the records of one partition, gaps, and incarnations."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,21 +8,19 @@ import pytest
 
 from libs.messaging.dedup import Chain, Deduplicated, Position, deduplicate, link_of
 from libs.messaging.wire import Record
-from tests.libs.messaging.wires import NOW, lane, record, recorded
+from tests.libs.messaging.wires import LABELS, NOW, lane, record, recorded
 
-OLD = {"log_id": b"shop-1", "incarnation": b"first"}
-NEW = {"log_id": b"shop-1", "incarnation": b"second"}
-OTHER = {"log_id": b"shop-2", "incarnation": b"first"}
+NEW = LABELS | {"incarnation": b"second"}
+OTHER = LABELS | {"log_id": b"lab-2"}
 
 
-def sent(*places: tuple[int, int, int], by: dict[str, bytes] | None = None) -> list[Any]:
+def sent(*places: tuple[int, int, int], by: dict[str, bytes] = LABELS) -> list[Any]:
     """Records at these offsets, with these numbers and previous numbers."""
     return [record(recorded(seq), at, seq, prev, but=by) for at, seq, prev in places]
 
 
-def chain(seq: int, by: dict[str, bytes] | None = None, **different: Any) -> Chain:
-    log_id, incarnation = (by[name].decode() for name in OLD) if by else ("", "")
-    return Chain(log_id, incarnation, seq, **{"unlabelled": by is None} | different)
+def chain(seq: int, by: dict[str, bytes] = LABELS, **different: Any) -> Chain:
+    return Chain(by["log_id"].decode(), by["incarnation"].decode(), seq, **different)
 
 
 def at(offset: int, *chains: Chain, began_at: int = 0) -> Position:
@@ -36,7 +33,6 @@ def numbers(result: Deduplicated) -> list[int]:
 
 FIVE = lane([recorded(n) for n in range(1, 6)])
 TWICE = [*FIVE[:3], *sent((3, 1, 0), (4, 2, 1), (5, 3, 2))]
-NAMED = chain(3, OLD, unlabelled=True)
 
 
 @pytest.mark.parametrize(
@@ -49,9 +45,6 @@ NAMED = chain(3, OLD, unlabelled=True)
         (FIVE[2:], at(2, began_at=2), [3, 4, 5], 0, at(5, chain(5), began_at=2)),
         (FIVE, at(2, began_at=2), [3, 4, 5], 2, at(5, chain(5), began_at=2)),
         (sent((7, 3, 2)), at(9, chain(2)), [3], 0, at(8, chain(3))),
-        (sent((3, 4, 3), by=OLD), at(3, chain(3)), [4], 0, at(4, replace(NAMED, relay_seq=4))),
-        (sent((3, 3, 2), by=OLD), at(3, chain(3)), [], 1, at(4, NAMED)),
-        (sent((2, 3, 2)), at(3, NAMED), [], 1, at(3, NAMED)),
         (
             sent((3, 1, 0), by=OTHER),
             at(3, chain(3)),
@@ -60,29 +53,29 @@ NAMED = chain(3, OLD, unlabelled=True)
             at(4, chain(3), chain(1, OTHER)),
         ),
         (
-            sent((0, 1, 0), by=OLD) + sent((1, 1, 0), by=OTHER) + sent((2, 2, 1), by=OLD),
+            sent((0, 1, 0)) + sent((1, 1, 0), by=OTHER) + sent((2, 2, 1)),
             at(0),
             [1, 1, 2],
             0,
-            at(3, chain(2, OLD), chain(1, OTHER)),
+            at(3, chain(2), chain(1, OTHER)),
         ),
         (
-            sent((1, 2, 1), by=OLD),
-            at(3, chain(2, OLD, retired=True), chain(0, NEW)),
+            sent((1, 2, 1)),
+            at(3, chain(2, retired=True), chain(0, NEW)),
             [],
             1,
-            at(3, chain(2, OLD, retired=True), chain(0, NEW)),
+            at(3, chain(2, retired=True), chain(0, NEW)),
         ),
         (
             [
-                *sent((1, 2, 1), by=OLD),
+                *sent((1, 2, 1)),
                 *sent((2, 1, 0), (3, 2, 1), by=NEW),
-                *sent((2, 1, 0), by=OLD),
+                *sent((2, 1, 0)),
             ],
-            at(1, chain(1, OLD), chain(0, NEW, awaited=True), chain(7, OTHER)),
+            at(1, chain(1), chain(0, NEW, awaited=True), chain(7, OTHER)),
             [2, 1, 2],
             1,
-            at(4, chain(2, OLD, retired=True), chain(2, NEW), chain(7, OTHER)),
+            at(4, chain(2, retired=True), chain(2, NEW), chain(7, OTHER)),
         ),
     ],
     ids=[
@@ -93,9 +86,6 @@ NAMED = chain(3, OLD, unlabelled=True)
         "a topic whose first records were deleted",
         "records before the start",
         "a topic that lost records already read",
-        "a relay that starts to label its records",
-        "labels in a repeated page",
-        "repeated unlabelled records",
         "another log in the same topic",
         "two logs alternating",
         "records of a retired incarnation",
@@ -116,7 +106,7 @@ def test_every_new_record_is_accepted_once(
 
 
 AFTER_TWO = "after number 2 came 4 at offset 3, which follows 3"
-SECOND = "at offset 3 begins incarnation second of log shop-1"
+SECOND = "at offset 3 begins incarnation second of log lab-1"
 NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
 
 
@@ -128,15 +118,13 @@ NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
         (FIVE[2:], at(1, began_at=1), [], 1, NO_BEGINNING),
         (sent((0, 9, 0)), at(5, chain(5)), [], 5, "after number 5 came 9 at offset 0"),
         (sent((5, 5, 3)), at(5, chain(4)), [], 5, "after number 4 came 5"),
-        (sent((3, 5, 4), by=OLD), at(3, chain(3)), [], 3, "after number 3 came 5"),
-        (sent((3, 1, 0), by=NEW), at(3, chain(3, OLD)), [], 3, SECOND),
-        (sent((3, 2, 1), by=NEW), at(3, NAMED), [], 3, SECOND),
+        (sent((3, 1, 0), by=NEW), at(3, chain(3)), [], 3, SECOND),
         (
-            sent((3, 4, 3), by=OLD),
-            at(3, chain(3, OLD, retired=True), chain(9, NEW)),
+            sent((3, 4, 3)),
+            at(3, chain(3, retired=True), chain(9, NEW)),
             [],
             3,
-            "begins incarnation first of log shop-1",
+            "begins incarnation first of log lab-1",
         ),
     ],
     ids=[
@@ -145,9 +133,7 @@ NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
         "what was there when reading began is missing",
         "a topic made anew",
         "a number that was another one's",
-        "a relay that names its log from a later record on",
         "a log that was restored, whose numbers were used before",
-        "also if its first incarnation had no name",
         "a retired incarnation that continues",
     ],
 )
@@ -188,7 +174,7 @@ def test_a_foreign_record_is_passed_on_and_breaks_no_chain() -> None:
     ids=str,
 )
 def test_invalid_sequence_numbers_are_ignored(headers: dict[str, bytes | None]) -> None:
-    assert link_of(record(recorded(1), 0, 1, 0, but=OLD | headers)) is None
+    assert link_of(record(recorded(1), 0, 1, 0, but=headers)) is None
 
 
 def test_events_repeated_by_a_new_incarnation_are_recognised_by_their_age() -> None:

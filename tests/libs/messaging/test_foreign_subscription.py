@@ -28,9 +28,8 @@ from libs.testing.clock import NOON
 from libs.testing.polling import eventually
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, order, running
 from tests.libs.messaging.reaction_harness import ReactionHarness, handle_due, open_harness
-from tests.libs.messaging.wires import record, recorded
+from tests.libs.messaging.wires import LABELS, record, recorded
 
-LABELS = {"log_id": b"lab-1", "incarnation": b"first"}
 RESTORED = LABELS | {"incarnation": b"second"}
 
 
@@ -43,7 +42,7 @@ async def harness(lab: Lab) -> ReactionHarness:
 
 
 def sent(
-    number: int, prev: int, *, at: int = 0, by: Mapping[str, bytes] | None = LABELS, **given: Any
+    number: int, prev: int, *, at: int = 0, by: Mapping[str, bytes] = LABELS, **given: Any
 ) -> Record:
     """The event with this number as a relay sends it."""
     event = recorded(number, given.pop("stream", order(number)), **given)
@@ -242,21 +241,6 @@ async def test_another_log_in_a_topic_is_another_writer(harness: ReactionHarness
     async with running(reactor):
         await harness.all_done([1, 2, 3, 101, 102])
         assert await is_ready(reactor)
-
-
-async def test_a_relay_that_starts_to_label_its_records_continues_its_chain(
-    harness: ReactionHarness,
-) -> None:
-    await harness.send(sent(1, 0, by=None), sent(2, 1, by=None))
-    async with running(harness.reactor()):
-        await harness.all_done([1, 2])
-    await harness.send(sent(2, 1), sent(3, 2), sent(4, 3))
-    async with running(harness.reactor()):
-        await harness.all_done([1, 2, 3, 4])
-    async with harness.lab.pool.acquire() as connection:
-        known = await positions.read(connection, "deeds")
-    chains = known[harness.lab.topic, 0].chains
-    assert [(one.log_id, one.relay_seq, one.unlabelled) for one in chains] == [("lab-1", 4, True)]
 
 
 async def test_an_unreadable_record_is_parked_and_the_chain_continues(

@@ -21,9 +21,8 @@ from tests.libs.messaging.reaction_harness import (
     handle_due,
     open_harness_without_broker,
 )
-from tests.libs.messaging.wires import TOPIC, record, recorded
+from tests.libs.messaging.wires import LABELS, TOPIC, record, recorded
 
-LABELS = {"log_id": b"lab-1", "incarnation": b"first"}
 RESTORED = LABELS | {"incarnation": b"second"}
 HERE, BESIDE = (TOPIC, 0), (TOPIC, 1)
 

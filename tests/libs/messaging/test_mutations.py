@@ -263,7 +263,7 @@ OF_CHAINS: Final = (
         "another incarnation is a gap",
         dedup._Reader,
         "read",
-        "(chain.log_id, chain.incarnation) != _labels(link, chain)",
+        "chain.incarnation != link.incarnation",
         "False",
         GAP,
         "a log that was restored, whose numbers were used before",

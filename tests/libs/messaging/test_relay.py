@@ -4,11 +4,14 @@ The publisher sends a page completely, or is discarded without leaks.
 """
 
 import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
 import pytest
 
+from libs.eventsourcing.log import ANY
 from libs.eventsourcing.store import Fact
 from libs.eventsourcing.tail import read_rows
 from libs.messaging.leadership import take_over
@@ -47,6 +50,42 @@ async def test_every_event_is_sent_once_numbered_and_chained_in_log_order(lab: L
     assert len({record.partition for record in records}) == 3
     logged = [event async for page in lab.store.log.read_all() for event in page]
     assert sorted(sent, key=lambda event: event.position) == logged
+
+
+async def test_appends_to_several_streams_are_published_and_applied_like_others(lab: Lab) -> None:
+    """Pages are small, so that many end within an append."""
+    streams = [order(n) for n in range(5)]
+
+    async def append(n: int) -> None:
+        events = {stream: [Numbered(n), Numbered(n)] for stream in streams[n % 3 :]}
+        await lab.store.append_streams(
+            events, expected=dict.fromkeys(events, ANY), metadata=METADATA
+        )
+
+    await asyncio.gather(*map(append, range(30)))
+    async with running(lab.relay(page=7), lab.runner()):
+        await asyncio.gather(*map(append, range(30, 60)))
+        await eventually(lab.published, 480)
+        await eventually(_counts(lab), {40: 1, 80: 1, 120: 3})
+
+    logged = [event async for page in lab.store.log.read_all() for event in page]
+    sent = [decode(record).recorded for record in await lab.sent(480)]
+    assert sorted(sent, key=lambda event: event.position) == logged
+    transactions = defaultdict[bytes, set[int]](set)
+    for event in logged:
+        transactions[event.data].add(event.xid)
+    assert [len(xids) for xids in transactions.values()] == [1] * 60
+    for stream, (_, versions) in (await lab.table()).items():
+        assert versions == [*range(1, len(versions) + 1)], stream
+
+
+def _counts(lab: Lab) -> Callable[[], Awaitable[Counter[int]]]:
+    """How many streams have so many events in the read model."""
+
+    async def counts() -> Counter[int]:
+        return Counter([len(seen) for seen in (await lab.rows()).values()])
+
+    return counts
 
 
 async def test_a_backlog_of_thousands_is_paged_through(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from libs.messaging.wire import Headers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 TOPIC = "t.lab.order"
+LABELS = {"log_id": b"lab-1", "incarnation": b"first"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,8 @@ def record(
     without: Iterable[str] = (),
     value: bytes | None = b"?",
 ) -> StoredRecord:
-    """`event` as a record, with the given headers or value replaced."""
-    headers = dict(encode_headers("lab", event, seq, prev)) | dict(but or {})
+    """`event` as a record of log `lab-1`, with the given headers or value replaced."""
+    headers = dict(encode_headers("lab", event, seq, prev)) | LABELS | dict(but or {})
     return StoredRecord(
         topic=topic,
         partition=partition,

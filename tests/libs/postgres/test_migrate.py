@@ -23,7 +23,8 @@ FIRST = '''
 from alembic import op
 from libs.postgres import rls
 
-revision, down_revision = "0001", None
+revision = "0001"
+down_revision = None
 
 def upgrade():
     box = "(tenant text NOT NULL, code text)"
@@ -36,7 +37,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision = "0002"
+down_revision = "0001"
 
 def upgrade():
     op.add_column("box", sa.Column("items", sa.Integer))
@@ -46,7 +48,8 @@ MOVING = '''
 from alembic import op
 from libs.postgres import rls
 
-revision, down_revision = "0003", "0002"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     op.execute("UPDATE box SET items = 7")
@@ -56,7 +59,8 @@ def upgrade():
 BROKEN = """
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     op.execute("CREATE TABLE half ()")
@@ -196,7 +200,7 @@ async def test_a_schema_older_than_the_first_revision_is_a_clear_fault(service: 
     service.remove_second()
     service.migrate()
     (service.folder / "versions" / "first.py").unlink()
-    service.write(second=SECOND.replace('"0002", "0001"', '"0002", None'))
+    service.write(second=SECOND.replace('"0001"', "None"))
 
     older = "the database is at revision 0001, older than 0002, the first of this release"
     with pytest.raises(MigrationFault, match=older):

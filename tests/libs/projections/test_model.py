@@ -2,7 +2,8 @@
 what they should be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -19,17 +20,20 @@ from hypothesis.stateful import (
 
 from libs.eventsourcing.log import (
     ANY,
+    AnyVersion,
+    AppendedStreams,
     EventIdReused,
     Expected,
     Log,
     NewEvent,
+    StreamAppend,
     VersionConflict,
 )
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.projections import parking
 from libs.projections.parking import NotParked, StillFailing
 from tests.libs.eventsourcing.events import fact, new
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.libs.messaging.lab import METADATA, Ledger, rows_of_ledger
 from tests.libs.projections.rebuilding import rebuild
 from tests.libs.projections.shop import EMPTY, Shop, open_shop
@@ -38,6 +42,7 @@ streams = st.sampled_from(["order-a", "order-b", "order-c"])
 kinds = st.sampled_from(["Numbered", "Cursed"])
 sizes = st.integers(1, 3)
 facts = st.lists(st.integers(0, 8), max_size=5)
+several = st.dictionaries(streams, sizes, min_size=1)
 
 
 class Model(RuleBasedStateMachine):
@@ -49,6 +54,7 @@ class Model(RuleBasedStateMachine):
         self.pool, self.ledger = shop.pool, shop.ledger
         self.events: list[tuple[str, int | None, str, int]] = []
         self.appends: list[tuple[str, list[NewEvent], int]] = []
+        self.appends_of_several: list[tuple[dict[str, list[NewEvent]], AppendedStreams]] = []
         self.facts: set[int] = set()
         self.followed = 0
         self.table: dict[str, list[int]] = {}
@@ -93,6 +99,57 @@ class Model(RuleBasedStateMachine):
         for name, wrong in ((taken, more), (f"{taken}-{stream}", events)):
             with pytest.raises(EventIdReused):
                 self.append(name, wrong, ANY)
+
+    def append_streams(
+        self, events: Mapping[str, Sequence[NewEvent]], off: Mapping[str, int | AnyVersion]
+    ) -> AppendedStreams:
+        """Append to streams at their versions, or so far `off`."""
+        parts = []
+        for stream, new_events in events.items():
+            wrong = off.get(stream, 0)
+            expected = wrong if isinstance(wrong, AnyVersion) else self.version(stream) + wrong
+            parts.append(StreamAppend(stream=stream, events=new_events, expected=expected))
+        appended = self.run_(self.log.append_streams(parts, metadata=METADATA))
+        assert isinstance(appended, AppendedStreams)
+        return appended
+
+    def new_of_several(self, sizes: Mapping[str, int], kind: str) -> dict[str, list[NewEvent]]:
+        numbers = iter(self.new(kind, sum(sizes.values())))
+        return {stream: [*islice(numbers, size)] for stream, size in sizes.items()}
+
+    @rule(sizes=several, kind=kinds, any_version=st.sets(streams))
+    def append_to_several_rightly(
+        self, sizes: dict[str, int], kind: str, any_version: set[str]
+    ) -> None:
+        events = self.new_of_several(sizes, kind)
+        after = {stream: self.version(stream) + size for stream, size in sizes.items()}
+        appended = self.append_streams(events, dict.fromkeys(any_version, ANY))
+        assert appended.versions == after
+        for stream in sorted(events):
+            for n, event in enumerate(events[stream], self.version(stream) + 1):
+                self.events.append((stream, n, kind, event.event_id.int))
+        self.appends_of_several.append((events, appended))
+
+    @rule(sizes=several, off=st.dictionaries(streams, st.sampled_from([-1, 1, 7]), min_size=1))
+    def append_to_several_wrongly(self, sizes: dict[str, int], off: dict[str, int]) -> None:
+        events = self.new_of_several({**dict.fromkeys(off, 1), **sizes}, "Numbered")
+        with pytest.raises(VersionConflict) as conflict:
+            self.append_streams(events, off)
+        assert conflict.value.streams == off.keys()
+
+    @precondition(lambda self: self.appends_of_several)
+    @rule(data=st.data(), off=st.sampled_from([0, 1, 7]))
+    def append_to_several_again(self, data: st.DataObject, off: int) -> None:
+        events, first = data.draw(st.sampled_from(self.appends_of_several))
+        assert self.append_streams(events, dict.fromkeys(events, off)) == first
+
+    @precondition(lambda self: self.appends_of_several)
+    @rule(data=st.data(), stream=streams)
+    def append_to_several_under_ids_of_others(self, data: st.DataObject, stream: str) -> None:
+        events, _ = data.draw(st.sampled_from(self.appends_of_several))
+        more = {**events, f"{stream}-new": self.new("Numbered", 1)}
+        with pytest.raises(EventIdReused):
+            self.append_streams(more, {})
 
     @rule(numbers=facts)
     def record_facts(self, numbers: list[int]) -> None:
@@ -197,6 +254,16 @@ class Model(RuleBasedStateMachine):
             read = self.run_(self.log.read("demo", stream, after=1))
             mine = [n for name, v, _, n in self.events if name == stream and v and v > 1]
             assert [event.event_id.int for event in read] == mine
+
+    @invariant()
+    def several_streams_are_read_as_each_of_them(self) -> None:
+        after = {"order-a": 0, "order-b": 1, "order-f": 0, "order-x": 0}
+        read = self.run_(self.log.read_streams("demo", after, also=[UUID(int=100), UUID(int=1)]))
+        assert [(event.stream, event.version) for event in read] == [
+            (name, version)
+            for name, version, _, number in self.events
+            if number in (100, 1) or (name in after and version and version > after[name])
+        ]
 
     @invariant()
     def the_read_model_is_the_models(self) -> None:

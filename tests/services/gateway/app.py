@@ -13,7 +13,6 @@ from httpx import AsyncClient
 from contracts.gateway import EVENTS, GatewayEvent
 from libs.errors import Unavailable
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.postgres.doorbell import Doorbell
 from libs.process.context import QueryContext
@@ -30,6 +29,7 @@ from services.gateway.context import Deps
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import Door
 from services.gateway.settings import Settings
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.gateway.identities import SEAL_KEY
 
 PAGE = "https://scanner.example"

@@ -47,7 +47,7 @@ ANNA, BORIS = "anna@example.com", "boris@example.com"
 PHONE = "+77011234567"
 PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
 CHEAP, DEARER = Cost(memory_kib=64, iterations=1), Cost(memory_kib=128, iterations=1)
-TABLES = ("account", "account_role", "account_offer", "account_address", "session")
+TABLES = ("account", "account_role", "account_offer", "session")
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from httpx import AsyncClient, Response
 from libs.security.passwords import Passwords
 from libs.testing.callers import client_of
 from services.gateway import bootstrap
-from services.gateway.accounts.domain.realm import DEVICE, Realm, Role, Workspace
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm, Role, Workspace
 from tests.services.gateway.code_context import some_address
 from tests.services.gateway.device import PAGE, answered, request_codes
 from tests.services.gateway.harness import (
@@ -144,7 +144,7 @@ async def test_a_network_that_tries_many_names_slows_only_itself(
         SCALES: (Realm.SCALES, "user"),
         CRM: (Realm.CRM, "ENGINEER"),
         STAFF: (Realm.KIOSK, "staff"),
-        KIOSK: (Realm.KIOSK, DEVICE),
+        KIOSK: (Realm.KIOSK, KIOSK_ITSELF),
     }[path]
     known, new = [(await harness.account(realm, role)).person for _ in range(2)]
     names = [str(one.email if path in IN_FORM else one.username) for one in (known, new)]

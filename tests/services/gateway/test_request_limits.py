@@ -12,7 +12,7 @@ from aiohttp import web
 from libs.http.body_limit import SMALL_BODY_BYTES
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import assert_incomplete_bodies_time_out
-from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
 from tests.services.gateway.app import KEY, PAGE, Keys, Opener, Service, open_app
 from tests.services.gateway.harness import PASSWORD, Harness, crm_user, kiosk_user, some_email
@@ -239,7 +239,7 @@ async def test_a_strange_text_is_refused_in_any_field(
 ) -> None:
     is_crm = path == USERS
     boss = await harness.member(*((Realm.CRM, "ADMIN") if is_crm else (Realm.KIOSK, SUPERADMIN)))
-    kiosk = await harness.account(Realm.KIOSK, DEVICE)
+    kiosk = await harness.account(Realm.KIOSK, KIOSK_ITSELF)
 
     def body() -> dict[str, Any]:
         if path.endswith("login"):

@@ -6,11 +6,11 @@ import pytest
 
 from contracts.ingest import EVENTS, IngestEvent
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from libs.testing.services import database_fixtures
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.ingest.history import NOON, PROJECTIONS, Store
 from tests.services.ingest.service import ReadModels, Service, open_service
 

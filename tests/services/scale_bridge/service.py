@@ -10,7 +10,7 @@ from uuid import uuid4
 from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
-from libs.process.service import periodic_tasks
+from libs.process.service import job_tasks
 from libs.security.sealing import generate_key
 from libs.testing.polling import eventually
 from libs.testing.services import ServiceKit, open_kit
@@ -101,7 +101,7 @@ async def open_working(
             yield service
             return
         stop = asyncio.Event()
-        tasks = periodic_tasks(SERVICE, service.deps)
+        tasks = job_tasks(SERVICE, service.deps)
         running = [asyncio.ensure_future(task(stop)) for task in tasks]
         try:
             async with catching_up(service):

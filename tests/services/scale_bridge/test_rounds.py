@@ -11,7 +11,7 @@ from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
-from libs.process.service import periodic_tasks
+from libs.process.service import job_tasks
 from libs.testing.polling import eventually
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.handlers.verification import announce_due
@@ -85,7 +85,7 @@ async def test_recovery_after_a_power_failure_is_spread(database: str) -> None:
 @pytest.mark.parametrize("healing_on", [True, False])
 async def test_recovery_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with open_service(database, healing=healing_on) as service:
-        assert len(periodic_tasks(SERVICE, service.deps)) == 4 + healing_on
+        assert len(job_tasks(SERVICE, service.deps)) == 4 + healing_on
 
 
 DUE = date(2031, 5, 31)
@@ -147,7 +147,7 @@ async def test_a_worker_announces_reminders_and_the_board_counts_days(database: 
         today = utc_now().astimezone(service.settings.zone).date()
         await due_on(anna, number, today + timedelta(days=20))
         stop = asyncio.Event()
-        tasks = periodic_tasks(SERVICE, service.deps)
+        tasks = job_tasks(SERVICE, service.deps)
         working = asyncio.gather(*(task(stop) for task in tasks))
         try:
             await eventually(lambda: announced(service))

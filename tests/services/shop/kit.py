@@ -6,12 +6,14 @@ from typing import Any, ClassVar, Final
 
 from httpx import AsyncClient
 
+from libs.security.sealing import generate_key
 from libs.testing.services import ServiceKit, open_kit
 from services.shop.bootstrap import SERVICE
 from services.shop.context import tenant_of
 from services.shop.settings import Settings
 
 TENANT: Final = tenant_of(7)
+SEAL_KEY: Final = generate_key()
 PERMISSIONS: Final = ("orders", "warehouse", "customers", "production", "settings", "users")
 
 
@@ -34,6 +36,7 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             "database_url": database,
             "kafka_bootstrap_servers": "127.0.0.1:1",
             "jwks_url": "http://127.0.0.1:1/jwks.json",
+            "seal_keys": SEAL_KEY,
             **settings,
         }
     )

@@ -5,7 +5,7 @@ from typing import Final
 
 from services.gateway.accounts.domain.realm import (
     BRIDGE,
-    DEVICE,
+    KIOSK_ITSELF,
     PLATFORM,
     PLATFORM_WORKSPACE,
     Realm,
@@ -60,7 +60,7 @@ CLIENTS: Final = {
             client_id="tillstream-kiosk",
             title="Kiosk",
             realm=Realm.KIOSK,
-            role=DEVICE,
+            role=KIOSK_ITSELF,
             managed_by="kiosk:can_manage_devices",
         ),
         DeviceClient(

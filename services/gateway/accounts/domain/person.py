@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
-
+from libs import contact
 from libs.errors import Refused
 
 MAX_USERNAME: Final = 100
@@ -103,20 +101,16 @@ def addresses_of(person: Person) -> frozenset[Address]:
 
 def _email(text: str) -> str:
     try:
-        return validate_email(_plain(text), check_deliverability=False).normalized
-    except EmailNotValidError:
-        # Without a cause: its text would quote the address.
+        return contact.email(text)
+    except contact.BadEmail:
         raise BadAddress from None
 
 
 def _phone(text: str, region: str) -> str:
     try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
+        return contact.phone(text, region)
+    except contact.BadPhone:
         raise BadAddress from None
-    if not phonenumbers.is_possible_number(number):
-        raise BadAddress
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _username(text: str) -> str:

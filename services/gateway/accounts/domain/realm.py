@@ -16,7 +16,7 @@ tenants. API keys are stored under their own tenant."""
 SUPERADMIN: Final = "superadmin"
 """The highest role of the kiosks and the platform."""
 
-DEVICE: Final = "kiosk"
+KIOSK_ITSELF: Final = "kiosk"
 """The role of a kiosk itself. Its sessions last longer than those of people."""
 
 BRIDGE: Final = "bridge"
@@ -122,10 +122,10 @@ class Realm(StrEnum):
                 "customer": ("kiosk:staff",),
                 "externalKitchen": ("kiosk:staff", "kiosk:can_manage_kitchen"),
                 "externalPostBox": ("kiosk:staff", "kiosk:can_verify_pickup"),
-                DEVICE: ("kiosk:device",),
+                KIOSK_ITSELF: ("kiosk:device",),
             },
             chief=SUPERADMIN,
-            devices={DEVICE: "device"},
+            devices={KIOSK_ITSELF: "device"},
             door="kiosk",
             shares_paths=True,
             session_days=7,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
-from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
+from contracts.gateway import ACCOUNTS, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquire
@@ -21,14 +21,12 @@ from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.realm import PLATFORM, Realm, Role, Workspace
 from services.gateway.accounts.read_models.account_tables import (
     ACCOUNT,
-    ADDRESS,
     OFFER,
     ROLE,
     project,
 )
 
 OURS: Final = ACCOUNT.c.tenant == PLATFORM
-BY_ID: Final = select(ACCOUNT).where(OURS, ACCOUNT.c.account_id == bindparam("account_id"))
 BY_NUMBER: Final = select(ACCOUNT).where(OURS, ACCOUNT.c.number == bindparam("number"))
 BY_NUMBER_IN_WORKSPACE: Final = (
     select(ACCOUNT)
@@ -39,13 +37,6 @@ BY_NUMBER_IN_WORKSPACE: Final = (
         OFFER.c.of_tenant == bindparam("of_tenant"),
         OFFER.c.number == bindparam("number"),
     )
-)
-BY_ADDRESS: Final = (
-    select(ACCOUNT)
-    .join(ADDRESS, and_(ADDRESS.c.tenant == PLATFORM, ADDRESS.c.account_id == ACCOUNT.c.account_id))
-    .where(OURS, ADDRESS.c.digest == bindparam("digest"), ~ADDRESS.c.released)
-    .order_by(ADDRESS.c.generation.desc())
-    .limit(1)
 )
 
 
@@ -93,15 +84,11 @@ class Page:
     total: int
 
 
-async def by_id(pool: Pool, account_id: UUID) -> AccountRow | None:
-    """The account, also a removed one. Raises Unavailable, as all queries of this module do."""
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, BY_ID, account_id=account_id)
-        return await _only(connection, row)
-
-
 async def by_number(pool: Pool, number: int) -> AccountRow | None:
-    """The account by its number, the id that doors without UUIDs show."""
+    """The account by its number, the id that doors without UUIDs show; also a removed one.
+
+    Raises Unavailable, as all queries of this module do.
+    """
     if not 0 < number < 2**63:
         return None
     async with acquire(pool) as connection:
@@ -118,13 +105,6 @@ async def by_number_in_workspace(
     at = {"realm": workspace.realm, "of_tenant": workspace.tenant, "number": number}
     async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER_IN_WORKSPACE, **at)
-        return await _only(connection, row)
-
-
-async def by_address(pool: Pool, digest: str) -> AccountRow | None:
-    """The owner of the address with this digest. A login reads it from the log instead."""
-    async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, BY_ADDRESS, digest=digest)
         return await _only(connection, row)
 
 
@@ -177,8 +157,8 @@ def projection() -> Projection[GatewayEvent]:
     """The declaration of the read model."""
     return Projection(
         name="account",
-        tables=("account", "account_role", "account_offer", "account_address"),
-        topics=(ACCOUNTS, ADDRESSES),
+        tables=("account", "account_role", "account_offer"),
+        topics=(ACCOUNTS,),
         codec=codec_of(EVENTS),
         project=project,
     )

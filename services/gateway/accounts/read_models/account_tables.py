@@ -1,6 +1,6 @@
 """The tables of the read model `account`, and the projection of events on them.
 
-Personal data is sealed as in the log, addresses are digests. `tenant` is the tenant in the log,
+Personal data is sealed as in the log. `tenant` is the tenant in the log,
 `of_tenant` the tenant of a role's workspace.
 """
 
@@ -12,7 +12,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Integer,
     MetaData,
     Table,
     Text,
@@ -25,8 +24,6 @@ from contracts.gateway import (
     AccountDeactivated,
     AccountOpened,
     AccountRemoved,
-    AddressClaimed,
-    AddressReleased,
     GatewayEvent,
     PasswordSet,
     PersonChanged,
@@ -76,22 +73,10 @@ OFFER: Final = Table(
     Column("pending", Boolean, nullable=False),
 )
 """The last offer of each workspace. It stays when it is answered: its `number` is reused."""
-ADDRESS: Final = Table(
-    "account_address",
-    MetaData(),
-    Column("tenant", Text, primary_key=True),
-    Column("digest", Text, primary_key=True),
-    Column("generation", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("account_id", Uuid, nullable=False),
-    Column("released", Boolean, nullable=False),
-)
-"""One row for each owner that an address ever had."""
 
 
 SAVE_ROLE: Final = upsert(ROLE)
 SAVE_OFFER: Final = upsert(OFFER, insert_only="number")
-SAVE_ADDRESS: Final = upsert(ADDRESS, insert_only=("kind", "account_id"), either="released")
 
 
 async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]]) -> None:
@@ -106,11 +91,6 @@ async def _project(connection: Connection, tenant: str, event: GatewayEvent) -> 
             more = {"has_password": False, "active": True, "changed_at": event.opened_at}
             row = query.values_for(ACCOUNT, event, tenant=tenant, **more)
             await query.execute(connection, ACCOUNT.insert().values(**row))
-        case AddressClaimed() | AddressReleased():
-            # Facts arrive in any order: a released address stays released after its claim.
-            released = isinstance(event, AddressReleased)
-            row = query.values_for(ADDRESS, event, tenant=tenant, released=released)
-            await SAVE_ADDRESS.put(connection, [row])
         case RoleOffered():
             row = query.values_for(OFFER, event, **_workspace(tenant, event), pending=True)
             await SAVE_OFFER.put(connection, [row])

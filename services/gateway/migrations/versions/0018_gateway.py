@@ -47,15 +47,6 @@ READ_MODELS: Final = {
         granted_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, account_id, realm, of_tenant)
     )""",
-    "account_address": """(
-        tenant text NOT NULL,
-        digest text NOT NULL,
-        generation int NOT NULL,
-        kind text NOT NULL,
-        account_id uuid NOT NULL,
-        released boolean NOT NULL,
-        PRIMARY KEY (tenant, digest, generation)
-    )""",
     "account_offer": """(
         tenant text NOT NULL,
         account_id uuid NOT NULL,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import DEVICE, Realm, Workspace
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm, Workspace
 from services.gateway.accounts.domain.shop import number_of
 from services.gateway.accounts.domain.shop_role import parse_shop_role
 
@@ -69,6 +69,6 @@ def _of_kiosk(bearer: Bearer) -> Claims:
         "role_name": bearer.role,
         "type": "access_token",
     }
-    if bearer.role == DEVICE:
+    if bearer.role == KIOSK_ITSELF:
         claims |= {"device_id": bearer.device or None, "type": "kiosk_access_token"}
     return claims

@@ -7,21 +7,19 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from libs.postgres.attempts import COUNTS
 from libs.postgres.pool import Connection, Pool, acquire, skip_session_reset
 from libs.postgres.retention import prune
-from libs.postgres.upsert import upsert
 
 KIND: Final = "known network"
 KEPT_FOR: Final = timedelta(days=90)
 RENEWED_AFTER: Final = timedelta(days=1)
 KNOWN: Final = """
     SELECT who, until FROM one_time_count WHERE kind = $1 AND who = ANY($2) AND until > $3"""
-REMEMBER: Final = upsert(
-    COUNTS,
-    insert_only="count",
-    where=f"known.until < excluded.until - interval '{RENEWED_AFTER.days} days'",
-)
+REMEMBER: Final = """
+    INSERT INTO one_time_count AS known (kind, who, count, until)
+    SELECT $1, who, 1, $3 FROM unnest($2::text[]) AS given (who) ORDER BY who
+    ON CONFLICT (kind, who) DO UPDATE SET until = excluded.until
+    WHERE known.until < excluded.until - $4::interval"""
 
 
 async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[str, bool]:
@@ -53,5 +51,5 @@ async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:
     """Like `remember`, in the caller's transaction."""
-    until = now + KEPT_FOR
-    await REMEMBER.put(connection, ((KIND, digest, 1, until) for digest in {*digests}))
+    who = list({*digests})
+    await connection.execute(REMEMBER, KIND, who, now + KEPT_FOR, RENEWED_AFTER)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, assert_never
 
+from libs.contact import mask_phone
 from services.gateway.accounts.domain import person
 
 _LARGEST_ID: Final = 2**52
@@ -248,7 +249,7 @@ def confirmation_text(nonce: str) -> str:
 
 def masked(phone: str) -> str:
     """A phone with its middle digits hidden."""
-    return f"{phone[:2]}•••{phone[-4:]}" if len(phone) > 8 else "•••"
+    return mask_phone(phone, first=2, hidden="•••", last=4)
 
 
 def phone_of(text: object) -> str | None:

@@ -10,21 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import (
-    TIMESTAMP,
-    Boolean,
-    Column,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    select,
-)
-from sqlalchemy.dialects.postgresql import insert
-
 from libs.errors import TooMany
-from libs.postgres import attempts, query
+from libs.postgres import attempts
 from libs.postgres.attempts import Counter
 from libs.postgres.pool import Connection, Pool, acquire
 from libs.postgres.retention import prune
@@ -51,18 +38,18 @@ from services.gateway.telegram.domain.one_time_code import (
     judge,
 )
 
-CODE: Final = Table(
-    "one_time_code",
-    MetaData(),
-    Column("subject", Text, primary_key=True),
-    Column("network", Text, primary_key=True),
-    Column("hash", Text, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("displayed", Boolean, nullable=False),
-    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
-)
 CONFIRMED: Final = "confirmed"
 NONCE_BYTES: Final = 4
+FIND: Final = """
+    SELECT * FROM one_time_code WHERE subject = $1 AND expires_at > $3
+    ORDER BY network = $2 DESC, tries < $4 DESC, expires_at DESC LIMIT 1 FOR UPDATE"""
+REPLACE: Final = """
+    INSERT INTO one_time_code (subject, network, hash, displayed, expires_at)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (subject, network) DO UPDATE
+    SET hash = $3, tries = 0, displayed = $4, expires_at = $5"""
+COUNT_WRONG: Final = """
+    UPDATE one_time_code SET tries = tries + 1 WHERE subject = $1 AND network = $2"""
+DELETE: Final = "DELETE FROM one_time_code WHERE subject = $1"
 LOCK_PHONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('one-time code ' || $1, 0))"
 
 
@@ -125,9 +112,8 @@ class CodeStore:
             if not displayed and await _must_confirm(connection, requester, now):
                 return Unconfirmed()
             hashed = codes.hash_code(self._key, requester.phone, secret)
-            await _replace(
-                connection, requester, hashed, displayed=displayed, expires_at=now + LIFETIME
-            )
+            values = (requester.phone, requester.network, hashed, displayed, now + LIFETIME)
+            await connection.execute(REPLACE, *values)
             await prune(connection, "one_time_code", "expires_at", now)
             await prune(connection, "one_time_count", "until", now)
         return None
@@ -143,7 +129,8 @@ class CodeStore:
             await connection.execute(LOCK_PHONE, requester.phone)
             if over := await attempts.take(connection, requester.attempt_counters, now):
                 return over
-            row = await _code_of(connection, requester, now)
+            of_phone = (requester.phone, requester.network, now, TRIES)
+            row = await connection.fetchrow(FIND, *of_phone)
             # Compared even without a code, so that both take equally long.
             right = codes.matches(self._key, requester.phone, code, row["hash"] if row else "")
             outcome = judge(wrong=row["tries"] if row else None, right=right)
@@ -155,7 +142,7 @@ class CodeStore:
                 case Verified():
                     await _use_up(connection, requester, now)
                 case Wrong():
-                    await _count_wrong(connection, requester, row["network"])
+                    await connection.execute(COUNT_WRONG, requester.phone, row["network"])
                 case _:
                     pass
         return outcome
@@ -217,39 +204,9 @@ async def _spend(connection: Connection, requester: _Requester, now: datetime) -
     return over
 
 
-async def _code_of(
-    connection: Connection, requester: _Requester, now: datetime
-) -> query.Row | None:
-    c = CODE.c
-    live = select(CODE).where(c.subject == requester.phone, c.expires_at > now)
-    own, usable = c.network == requester.network, c.tries < TRIES
-    first = live.order_by(own.desc(), usable.desc(), c.expires_at.desc())
-    return await query.fetchrow(connection, first.limit(1).with_for_update())
-
-
-async def _replace(
-    connection: Connection,
-    requester: _Requester,
-    hashed: str,
-    *,
-    displayed: bool,
-    expires_at: datetime,
-) -> None:
-    values = {"hash": hashed, "tries": 0, "displayed": displayed, "expires_at": expires_at}
-    new = insert(CODE).values(subject=requester.phone, network=requester.network, **values)
-    keys = [CODE.c.subject, CODE.c.network]
-    await query.execute(connection, new.on_conflict_do_update(index_elements=keys, set_=values))
-
-
-async def _count_wrong(connection: Connection, requester: _Requester, network: str) -> None:
-    c = CODE.c
-    tried = CODE.update().where(c.subject == requester.phone, c.network == network)
-    await query.execute(connection, tried.values(tries=c.tries + 1))
-
-
 async def _use_up(connection: Connection, requester: _Requester, now: datetime) -> None:
     """Delete all codes of the phone, and take back the counted attempt."""
-    await query.execute(connection, delete(CODE).where(CODE.c.subject == requester.phone))
+    await connection.execute(DELETE, requester.phone)
     counters = (*requester.attempt_counters, requester.daily_counter)
     await attempts.give_back(connection, counters)
     await known_networks.remember_on(connection, [requester.pair], now)

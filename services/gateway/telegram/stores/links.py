@@ -9,29 +9,25 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import TIMESTAMP, Column, MetaData, Table, Text, and_, delete, select
-from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquire
 from libs.postgres.retention import prune
 from libs.security.sealing import Seal
 
-_TABLES: Final = MetaData()
-LINK: Final = Table(
-    "telegram_link",
-    _TABLES,
-    Column("phone", Text, primary_key=True),
-    Column("telegram", Text, nullable=False),
-    Column("sealed", Text, nullable=False),
-    Column("linked_at", TIMESTAMP(timezone=True), nullable=False),
-)
-ONCE: Final = Table(
-    "telegram_once",
-    _TABLES,
-    Column("what", Text, primary_key=True),
-    Column("until", TIMESTAMP(timezone=True), nullable=False),
-)
+BY_PHONE: Final = "SELECT phone, sealed FROM telegram_link WHERE phone = $1"
+BY_TELEGRAM: Final = "SELECT phone, sealed FROM telegram_link WHERE telegram = $1"
+# An account has one phone: another link of it ends.
+UNLINK_OTHERS: Final = "DELETE FROM telegram_link WHERE telegram = $1 AND phone <> $2"
+LINK: Final = """
+    INSERT INTO telegram_link (phone, telegram, sealed, linked_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (phone) DO UPDATE SET telegram = $2, sealed = $3, linked_at = $4"""
+UNLINK: Final = "DELETE FROM telegram_link WHERE phone = $1"
+TAKE: Final = """
+    INSERT INTO telegram_once AS known (what, until) VALUES ($1, $2)
+    ON CONFLICT (what) DO UPDATE SET until = excluded.until WHERE known.until <= $3
+    RETURNING true"""
+IS_KNOWN: Final = "SELECT true FROM telegram_once WHERE what = $1 AND until > $2"
 UPDATES_REMEMBERED: Final = timedelta(days=2)
 """Telegram repeats an update for one day at most."""
 
@@ -61,9 +57,7 @@ class TelegramLinks:
 
     async def is_known(self, update_id: int, *, now: datetime) -> bool:
         """Whether the update was handled."""
-        c = ONCE.c
-        known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
-        return await query.fetchval(self._pool, known) is not None
+        return bool(await query.fetchval(self._pool, IS_KNOWN, f"update {update_id}", now))
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
         """Whether init data with this fingerprint is used for the first time (spec shop §2.4).
@@ -75,24 +69,18 @@ class TelegramLinks:
 
     async def chat_of(self, phone: str) -> int | None:
         """The Telegram account linked to the phone. Its id is also that of the private chat."""
-        link = await self._link_by(LINK.c.phone, self._seal.digest("phone", phone))
+        link = await self._link_by(BY_PHONE, self._seal.digest("phone", phone))
         return int(link["telegram_id"]) if link else None
 
     async def phone_of(self, telegram_id: int) -> str | None:
         """The phone (E.164) linked to the Telegram account."""
         digest = self._seal.digest("telegram", str(telegram_id))
-        link = await self._link_by(LINK.c.telegram, digest)
+        link = await self._link_by(BY_TELEGRAM, digest)
         return str(link["phone"]) if link else None
-
-    async def is_linked(self, phone: str, telegram_id: int) -> bool:
-        """Whether the phone is linked to the Telegram account."""
-        return await self.chat_of(phone) == telegram_id
 
     async def unlink(self, phone: str) -> None:
         """Delete the link of the phone."""
-        async with acquire(self._pool) as connection:
-            digest = self._seal.digest("phone", phone)
-            await query.execute(connection, delete(LINK).where(LINK.c.phone == digest))
+        await query.execute(self._pool, UNLINK, self._seal.digest("phone", phone))
 
     async def _link(
         self, connection: Connection, phone: str, telegram_id: int, now: datetime
@@ -100,24 +88,12 @@ class TelegramLinks:
         by_phone = self._seal.digest("phone", phone)
         by_telegram = self._seal.digest("telegram", str(telegram_id))
         content = msgspec.json.encode({"phone": phone, "telegram_id": telegram_id}).decode()
-        values = {
-            "telegram": by_telegram,
-            "sealed": self._seal.seal(content, _context(by_phone)),
-            "linked_at": now,
-        }
-        # An account has one phone: another link of it ends.
-        await query.execute(
-            connection,
-            delete(LINK).where(and_(LINK.c.telegram == by_telegram, LINK.c.phone != by_phone)),
-        )
-        statement = insert(LINK).values(phone=by_phone, **values)
-        await query.execute(
-            connection,
-            statement.on_conflict_do_update(index_elements=[LINK.c.phone], set_=values),
-        )
+        sealed = self._seal.seal(content, _context(by_phone))
+        await connection.execute(UNLINK_OTHERS, by_telegram, by_phone)
+        await connection.execute(LINK, by_phone, by_telegram, sealed, now)
 
-    async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
-        row = await query.fetchrow(self._pool, select(LINK).where(column == digest))
+    async def _link_by(self, statement: str, digest: str) -> Mapping[str, Any] | None:
+        row = await query.fetchrow(self._pool, statement, digest)
         if row is None:
             return None
         content: Mapping[str, Any] = msgspec.json.decode(
@@ -131,10 +107,4 @@ def _context(by_phone: str) -> str:
 
 
 async def _first(connection: Connection, what: str, until: datetime, now: datetime) -> bool:
-    first = insert(ONCE).values(what=what, until=until)
-    statement = first.on_conflict_do_update(
-        index_elements=[ONCE.c.what],
-        set_={"until": first.excluded.until},
-        where=ONCE.c.until <= now,
-    ).returning(ONCE.c.what)
-    return await query.fetchval(connection, statement) is not None
+    return bool(await connection.fetchval(TAKE, what, until, now))

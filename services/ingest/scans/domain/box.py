@@ -1,8 +1,7 @@
 """A box: its label, its contents on a day, and whether it is open.
 
 A `Tally` sums up the events of a box on one day. Tallies of one operator add up in any order and
-grouping, with the same result as the events one by one; `merge_operators` merges the tallies of
-several operators.
+grouping, with the same result as the events one by one; the read model merges those of several.
 
 The order of two transitions (§3.5): one operator scans with one device, so the device's clock
 orders that operator's transitions, however wrong it is and in whatever batches they arrive, unless
@@ -11,7 +10,7 @@ ordered by effective time (§3.6), because their clocks are independent.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -61,10 +60,6 @@ class BoxTransition:
         """The sort key for transitions of one operator."""
         return self.scanned_at, self.received_at, self.scan_id
 
-    def by_effective_time(self) -> tuple[datetime, datetime, datetime, UUID]:
-        """The sort key for transitions of several operators."""
-        return self.at, self.received_at, self.scanned_at, self.scan_id
-
     def is_later(self, ahead: "BoxTransition") -> bool:
         """Whether this transition was made after `ahead`, which the same operator's device made
         while its clock was ahead.
@@ -97,8 +92,8 @@ class BoxStatus:
 class Tally:
     """A box on one day: live items, first and last scan, first and last transition.
 
-    `+` adds tallies of one operator; see `merge_operators` for several. Transitions of a clock that
-    was ahead have fields of their own: their order may follow only from all of them.
+    `+` adds tallies of one operator. Transitions of a clock that was ahead have own fields, since
+    their order may follow only from all of them.
 
     `opened_at` is the last opening of the day. A removed item is not in `items`, but still in
     `first_at` and `last_at`.
@@ -149,24 +144,6 @@ class Tally:
             first_ahead=_first(self.first_ahead, other.first_ahead),
             last_ahead=_last(self.last_ahead, other.last_ahead),
         )
-
-
-def merge_operators(tallies: Iterable[Tally]) -> Tally:
-    """The tally of a box on one day from the tallies of its operators.
-
-    Raises ValueError without tallies.
-    """
-    all_ = list(tallies)
-    firsts = _known(*(one.first for one in all_))
-    lasts = _known(*(one.last for one in all_))
-    return Tally(
-        items=sum(one.items for one in all_),
-        first_at=min(one.first_at for one in all_),
-        last_at=max(one.last_at for one in all_),
-        opened_at=max(_known(*(one.opened_at for one in all_)), default=None),
-        first_timely=min(firsts, key=BoxTransition.by_effective_time, default=None),
-        last_timely=max(lasts, key=BoxTransition.by_effective_time, default=None),
-    )
 
 
 def box_scan(event: object) -> ScanRecorded | None:

@@ -21,9 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    bindparam,
-    func,
-    select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -71,6 +68,18 @@ SCHEDULE: Final = Table(
 
 _FIELDS: Final = [field.name for field in fields(Schedule)]
 
+FIND: Final = "SELECT * FROM schedule WHERE tenant = $1 AND device_id = $2"
+DUE: Final = """
+SELECT * FROM schedule
+WHERE enabled AND NOT removed AND running IS NULL AND next_run_at <= $1
+ORDER BY next_run_at, device_id LIMIT $2
+"""
+NEXT: Final = """
+SELECT min(next_run_at) FROM schedule WHERE enabled AND NOT removed AND running IS NULL
+"""
+RUNNING: Final = """
+SELECT * FROM schedule WHERE running IS NOT NULL ORDER BY claimed_at, device_id LIMIT $1
+"""
 KNOWN: Final = """
 SELECT schedule.* FROM schedule
 JOIN unnest($1::text[], $2::uuid[]) AS asked (tenant, device_id) USING (tenant, device_id)
@@ -125,24 +134,24 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 
 async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
     """The row of a schedule; None if it was never set."""
-    row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
+    row = await query.fetchrow(connection, FIND, tenant, device_id)
     return None if row is None else _schedule_row(row)
 
 
 async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[ScheduleRow]:
     """Schedules with a run that is due, of all tenants the connection sees, longest due first."""
-    return [_schedule_row(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, DUE, now, limit)]
 
 
 async def seconds_to_next(connection: Any, now: datetime) -> float | None:
     """Seconds until the next run is due, below 0 if one is due now; None without schedules."""
-    (row,) = await query.fetch(connection, _NEXT)
-    return None if row["next"] is None else (row["next"] - now).total_seconds()
+    next_run: datetime | None = await query.fetchval(connection, NEXT)
+    return None if next_run is None else (next_run - now).total_seconds()
 
 
 async def running(connection: Any, *, limit: int) -> Sequence[ScheduleRow]:
     """Schedules whose run is claimed, the longest first."""
-    return [_schedule_row(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, RUNNING, limit)]
 
 
 async def _save(
@@ -175,24 +184,3 @@ def _schedule_row(row: query.Row) -> ScheduleRow:
         version=row["version"],
         schedule=Schedule(**values),
     )
-
-
-_C: Final = SCHEDULE.c
-_FIND: Final = select(SCHEDULE).where(
-    bindparam("tenant") == _C.tenant, bindparam("device_id") == _C.device_id
-)
-_DUE: Final = (
-    select(SCHEDULE)
-    .where(_C.enabled, ~_C.removed, _C.running.is_(None), _C.next_run_at <= bindparam("now"))
-    .order_by(_C.next_run_at, _C.device_id)
-    .limit(bindparam("limit"))
-)
-_NEXT: Final = select(func.min(_C.next_run_at).label("next")).where(
-    _C.enabled, ~_C.removed, _C.running.is_(None)
-)
-_RUNNING: Final = (
-    select(SCHEDULE)
-    .where(_C.running.is_not(None))
-    .order_by(_C.claimed_at, _C.device_id)
-    .limit(bindparam("limit"))
-)

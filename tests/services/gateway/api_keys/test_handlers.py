@@ -4,12 +4,12 @@ import pytest
 
 from contracts.gateway import EVENTS, GatewayEvent, KeyId, KeyIssued
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.security import api_keys
 from libs.testing.clock import NOON, Clock
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.domain.key import KEY, KeyIssuedOtherwise
+from tests.libs.eventsourcing.memory_log import MemoryLog
 
 SHARED = "0123456789abcdef0123456789abcdef"
 

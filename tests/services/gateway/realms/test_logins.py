@@ -13,7 +13,7 @@ import pytest
 from httpx import Response
 
 from libs.security import tokens
-from services.gateway.accounts.domain.realm import DEVICE, Realm
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm
 from services.gateway.administration.handlers.administration import deactivate
 from tests.services.gateway.harness import (
     PASSWORD,
@@ -267,7 +267,7 @@ STAFF = Way(
     in_cookie=True,
 )
 ON_KIOSK = Way(
-    realm=Realm.KIOSK, role=DEVICE, auth="kiosk", me="kiosk/status", refused="TOKEN_REVOKED"
+    realm=Realm.KIOSK, role=KIOSK_ITSELF, auth="kiosk", me="kiosk/status", refused="TOKEN_REVOKED"
 )
 WAYS = {"crm": CRM, "staff": STAFF, "kiosk": ON_KIOSK}
 EACH = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

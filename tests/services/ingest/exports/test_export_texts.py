@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.memory import MemoryLog
 from libs.export import workbook_writer
 from libs.export.cells import unescape_formula, unwrap_barcode
 from libs.export.columns import Column, csv_head, csv_lines, layout, xlsx_rows
@@ -29,6 +28,7 @@ from libs.postgres.query import Row
 from services.ingest.exports.api import export
 from services.ingest.scans.domain.day import format_time
 from services.ingest.scans.domain.scan import SKEW
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.ingest.history import NOON, ZONE, Store, a_scan, events_in
 from tests.services.ingest.importing import Importer, file_with, numbers
 

@@ -13,13 +13,13 @@ import pytest
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import FactsAppended, LogUnavailable, Metadata, NewFact
-from libs.eventsourcing.memory import MemoryLog
 from services.ingest.imports.adapters import csv_file
 from services.ingest.imports.adapters.table import WorksheetChoice
 from services.ingest.imports.domain.sheet import COLUMNS
 from services.ingest.imports.handlers import importing
 from services.ingest.imports.stores.rejects import HEADER
 from services.ingest.scans.domain import identity
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.ingest.history import (
     NOON,
     NOON_MS,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
-from services.gateway.accounts.domain.realm import DEVICE, Realm
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm
 from services.gateway.administration.handlers.member import load_member
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
@@ -33,7 +33,7 @@ Kiosk = Annotated[Principal, Depends(RealmPermission(Realm.KIOSK, within="kiosk:
 # Without control characters: the log cannot hold a NUL.
 DeviceId = Annotated[str | None, Field(max_length=100, pattern=r"^[^\x00-\x1f]*$")]
 
-LOGIN: Final = Logins(realm=Realm.KIOSK, parse=parse_username, roles={DEVICE})
+LOGIN: Final = Logins(realm=Realm.KIOSK, parse=parse_username, roles={KIOSK_ITSELF})
 STATELESS: Final = "stateless_jwt"
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from libs.errors import Unauthenticated
 from libs.http.auth import public
 from libs.http.shapes import answer
-from services.gateway.accounts.domain.realm import DEVICE, Realm, roles_of
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm, roles_of
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.peer import peer_of
@@ -28,7 +28,7 @@ COOKIE: Final = "refresh_token"
 REFRESH: Final = "/api/v1/auth/refresh"
 OWN_PAGES: Final = frozenset({"same-origin", "none"})
 LOGIN: Final = Logins(
-    realm=Realm.KIOSK, parse=parse_username, roles=roles_of(Realm.KIOSK) - {DEVICE}
+    realm=Realm.KIOSK, parse=parse_username, roles=roles_of(Realm.KIOSK) - {KIOSK_ITSELF}
 )
 router = APIRouter(
     prefix="/api/v1/auth", tags=["kiosk"], route_class=KioskRoute, dependencies=[SESSIONS]

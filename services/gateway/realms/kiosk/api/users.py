@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, EmailStr, Field, StrictBool, Str
 
 from services.gateway.accounts.domain.account import AccountUnknown
 from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
-from services.gateway.accounts.domain.realm import DEVICE, Realm
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, Realm
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.api.users import YES, Call, Face, Route, UserBody, user_router
@@ -225,7 +225,7 @@ KIOSKS: Final = replace(
             *(f"POST {path}", Face.create, "create_kiosk", "Create a kiosk."),
             *(CREATE, NewKiosk),
             status=201,
-            role=DEVICE,
+            role=KIOSK_ITSELF,
         )
         for path in ("/kiosk/create", "/api/kiosk/create")
     ],

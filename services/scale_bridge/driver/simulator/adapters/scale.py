@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct
 
 from services.scale_bridge.driver.domain.wire import CHUNK_BYTES
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
@@ -12,8 +14,10 @@ from services.scale_bridge.driver.simulator.domain.upload import SizeOrder, Uplo
 DEFAULT_PASSWORD: Final = "1234"  # noqa: S105 -- the vendor's, known to everybody
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+_Count: TypeAlias = Annotated[int, Meta(ge=0)]
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The behaviour of a scale without faults, where the specification leaves it open.
 
     `creating` and `checking` are how many polls answer "still working"; `state` is whether exports
@@ -21,13 +25,13 @@ class Options:
     of each reply; `derives` whether the scale computes `shelfLifeInDays` itself.
     """
 
-    password: str = DEFAULT_PASSWORD
-    creating: int = 0
-    checking: int = 0
-    chunk_bytes: int = CHUNK_BYTES
+    password: Annotated[str, Meta(pattern=r"^[\x00-\x7f]{4}\Z")] = DEFAULT_PASSWORD
+    creating: _Count = 0
+    checking: _Count = 0
+    chunk_bytes: Annotated[int, Meta(ge=1, le=CHUNK_BYTES)] = CHUNK_BYTES
     state: Literal["scale", "connection"] = "scale"
-    connections: int | None = None
-    seconds: float = 0.0
+    connections: Annotated[int, Meta(ge=1)] | None = None
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
     derives: bool = False
     merge_by: tuple[str, ...] = ("id", "code")
     model: str = "M-ER 725 PM-15.2"

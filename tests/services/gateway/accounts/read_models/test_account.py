@@ -5,7 +5,7 @@ History alone decides what is in the tables; tenants are kept apart.
 
 from datetime import timedelta
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import Pool, tenant_transaction
@@ -17,13 +17,11 @@ from libs.testing.read_models import (
     assert_migrated_as_declared,
     assert_tenants_are_isolated,
 )
-from services.gateway.accounts.domain.person import email
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.handlers.address import digest_of
 from services.gateway.accounts.handlers.identity import open_person
 from services.gateway.accounts.read_models import account
-from services.gateway.accounts.read_models.account import by_address, by_id, by_number
-from services.gateway.accounts.read_models.account_tables import ACCOUNT, ADDRESS, OFFER, ROLE
+from services.gateway.accounts.read_models.account import by_number
+from services.gateway.accounts.read_models.account_tables import ACCOUNT, OFFER, ROLE
 from services.gateway.realms.shop.handlers.membership import accept, leave
 from services.gateway.sessions import read_models as session_rows
 from services.gateway.sessions.handlers import session as sessions
@@ -44,43 +42,21 @@ from tests.services.gateway.identities import (
 )
 
 
-async def test_an_account_is_found_by_id_number_and_address(people: People) -> None:
+async def test_an_account_is_found_by_its_number(people: People) -> None:
     anna = await people.open("Anna@example.com", ENGINEER, SUPERADMIN, name="Anna")
     await people.several(1)
 
-    found = [
-        await by_id(people.identity.pool, anna.account_id),
-        await by_number(people.identity.pool, anna.number),
-        await by_address(people.identity.pool, digest_of(people.identity.seal, email(ANNA))),
-    ]
+    found = await by_number(people.identity.pool, anna.number)
 
-    assert found[0] is not None
-    assert found == [found[0]] * 3
-    assert found[0].account_id == anna.account_id
-    assert open_person(people.identity.seal, anna.account_id, found[0].sealed) == anna.person
-    assert set(found[0].roles) == {ENGINEER, SUPERADMIN}
-    assert (found[0].role_in(KIOSK), found[0].role_in(OTHER_CRM)) == ("superadmin", None)
-    assert (found[0].active, found[0].has_password, found[0].opened_at) == (True, True, NOW)
-
-    assert await by_id(people.identity.pool, uuid4()) is None
-    assert await by_number(people.identity.pool, 10**30) is None
-    assert await by_number(people.identity.pool, -1) is None
-    assert await by_address(people.identity.pool, "0" * 64) is None
-
-
-async def test_an_address_has_its_present_owner(people: People) -> None:
-    anna = await people.open("office@example.com")
-    digest = digest_of(people.identity.seal, email("office@example.com"))
-    await people.change_email(anna, ANNA)
-    await people.catch_up()
-    assert await by_address(people.identity.pool, digest) is None
-
-    boris = await people.open("office@example.com")
-    await people.catch_up()
-
-    found = await by_address(people.identity.pool, digest)
     assert found is not None
-    assert found.account_id == boris.account_id
+    assert found.account_id == anna.account_id
+    assert open_person(people.identity.seal, anna.account_id, found.sealed) == anna.person
+    assert set(found.roles) == {ENGINEER, SUPERADMIN}
+    assert (found.role_in(KIOSK), found.role_in(OTHER_CRM)) == ("superadmin", None)
+    assert (found.active, found.has_password, found.opened_at) == (True, True, NOW)
+
+    for unknown in (anna.number + 10, 10**30, -1):
+        assert await by_number(people.identity.pool, unknown) is None
 
 
 async def test_a_workspace_is_listed_in_pages_without_removed_accounts(people: People) -> None:
@@ -113,7 +89,7 @@ async def test_roles_and_activity_follow_what_happened(people: People, clock: Cl
     await people.deactivate(anna)
     await people.catch_up()
 
-    found = await by_id(people.identity.pool, anna.account_id)
+    found = await by_number(people.identity.pool, anna.number)
 
     assert found is not None
     assert found.roles == (Role(CRM, "SUPERVISOR"),)
@@ -122,7 +98,7 @@ async def test_roles_and_activity_follow_what_happened(people: People, clock: Cl
 
     await people.remove(anna)
     await people.catch_up()
-    gone = await by_id(people.identity.pool, anna.account_id)
+    gone = await by_number(people.identity.pool, anna.number)
     assert gone is not None
     assert gone.removed_at == clock()
 
@@ -209,7 +185,7 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
 
     async with tenant_pool(database, "gateway") as tenants:
         await assert_tenants_are_isolated(tenants, TABLES)
-    declared = [ACCOUNT, ROLE, OFFER, ADDRESS, session_rows.SESSION]
+    declared = [ACCOUNT, ROLE, OFFER, session_rows.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
 
 

@@ -12,7 +12,7 @@ from services.gateway.accounts.domain.person import BadAddress, Person, email, u
 from services.gateway.accounts.domain.realm import Role, RoleUnknown, Workspace
 from services.gateway.accounts.handlers.address import AddressTaken, find
 from services.gateway.accounts.handlers.identity import Identity, Profile, load, profile
-from services.gateway.accounts.read_models.account import by_id
+from services.gateway.accounts.read_models.account import by_number
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import member as members
 from services.gateway.administration.handlers.member import (
@@ -289,7 +289,7 @@ async def test_the_log_and_the_list_show_the_same_member(people: People, clock: 
         clock.advance(minutes=1)
         await change(people, anna, changes)
     await people.catch_up()
-    row = await by_id(people.identity.pool, anna.account_id)
+    row = await by_number(people.identity.pool, anna.number)
     assert row is not None
 
     found = await load_member(people.identity, anna.account_id, CRM)

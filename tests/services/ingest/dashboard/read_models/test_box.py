@@ -147,6 +147,31 @@ async def test_boxes_have_the_status_of_their_devices_with_any_clock(pool: Pool,
     assert {one.label: one.status.is_open for one in page.boxes} == boxes
 
 
+def at(minutes: int) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("anna", "boris", "is_open"),
+    [
+        ({"kind": "BOX", "effective_at": at(5)}, {"kind": "CLOSE"}, False),
+        ({"kind": "CLOSE", "effective_at": at(5)}, {"kind": "BOX"}, True),
+        ({"kind": "CLOSE", "effective_at": at(15)}, {"kind": "BOX"}, False),
+        ({"kind": "BOX", "effective_at": at(15)}, {"kind": "CLOSE"}, True),
+    ],
+    ids=["opened before", "closed before", "closed behind", "opened behind"],
+)
+async def test_transitions_of_two_operators_are_ordered_by_effective_time(
+    pool: Pool, anna: dict[str, Any], boris: dict[str, Any], is_open: bool
+) -> None:
+    ahead = {"operator": "anna", "scanned_at": at(600), "skewed": True, **anna}
+    on_time = {"operator": "boris", "scanned_at": at(10), **boris}
+    await record(pool, a_scan(1, **ahead), a_scan(2, **on_time))
+
+    (only,) = (await box.read_boxes(pool, a_filter(), limit=9)).boxes
+    assert only.status.is_open == is_open
+
+
 BOXES = """
 INSERT INTO box (tenant, day, client, city, box, operator, number_key, items, first_at, last_at,
     opened_at, first_turn)

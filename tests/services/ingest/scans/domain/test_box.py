@@ -6,7 +6,6 @@ from functools import reduce
 from itertools import permutations
 from operator import add
 from random import Random
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,7 +21,6 @@ from services.ingest.scans.domain.box import (
     BoxTransition,
     Tally,
     box_status,
-    merge_operators,
     number,
     number_key,
     tally_event,
@@ -125,8 +123,8 @@ def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
     other = BoxTransition(at(0), at(2), UUID(int=1), BoxAction.CLOSE, at(0))
     later_id = BoxTransition(at(0), at(2), UUID(int=2), BoxAction.BOX, at(0))
 
-    for key in (BoxTransition.on_device, BoxTransition.by_effective_time):
-        assert key(one) < key(other) < key(later_id)
+    key = BoxTransition.on_device
+    assert key(one) < key(other) < key(later_id)
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 3 * 3600))
@@ -160,40 +158,6 @@ def test_a_clock_corrected_meanwhile_leaves_no_box_open(minutes: int) -> None:
 
     for one, other in permutations(one for one in turns if one is not None):
         assert box_status(BoxHistory(day=one + other))[0] == closed(minutes)
-
-
-def test_another_operator_of_the_device_closes_the_box() -> None:
-    at_once = {"received_at": at(0), "effective_at": at(0), "skewed": True}
-    opened = tally_event(a_scan(9, kind="BOX", scanned_at=at(10), **at_once))
-    shut = tally_event(a_scan(1, kind="CLOSE", operator="boris", scanned_at=at(11), **at_once))
-
-    day = merge_operators(one for one in (shut, opened) if one is not None)
-
-    assert not box_status(BoxHistory(day=day))[0].is_open
-
-
-AHEAD = {"scanned_at": at(600), "skewed": True}
-
-
-@pytest.mark.parametrize(
-    ("anna", "boris", "is_open"),
-    [
-        ({"kind": "BOX", "effective_at": at(5), **AHEAD}, {"kind": "CLOSE"}, False),
-        ({"kind": "CLOSE", "effective_at": at(5), **AHEAD}, {"kind": "BOX"}, True),
-        ({"kind": "CLOSE", "effective_at": at(15), **AHEAD}, {"kind": "BOX"}, False),
-        ({"kind": "BOX", "effective_at": at(15), **AHEAD}, {"kind": "CLOSE"}, True),
-    ],
-    ids=["opened before", "closed before", "closed behind", "opened behind"],
-)
-def test_transitions_of_two_operators_are_ordered_by_effective_time(
-    anna: dict[str, Any], boris: dict[str, Any], is_open: bool
-) -> None:
-    boris = {"operator": "boris", "scanned_at": at(10)} | boris
-    both = [tally_event(a_scan(1, **anna)), tally_event(a_scan(2, **boris))]
-
-    for order in (both, both[::-1]):
-        day = merge_operators(one for one in order if one is not None)
-        assert box_status(BoxHistory(day=day))[0].is_open == is_open
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])

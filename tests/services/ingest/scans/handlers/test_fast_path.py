@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from contracts.ingest import EVENTS, IngestEvent
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import NewFact
-from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from services.ingest.scans.domain import identity
 from services.ingest.scans.handlers import scan
 from services.ingest.scans.handlers.fast_path import fast_path_facts
+from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.ingest.history import FLOOR, NOON, NOON_MS, batch, event, send, uuid
 
 NAMESPACE = identity.namespace("demo")

@@ -12,7 +12,7 @@ from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan
 from libs.clock import utc_now
 from libs.eventsourcing.log import Metadata
 from libs.postgres.doorbell import PROJECTED
-from libs.process.service import periodic_tasks
+from libs.process.service import job_tasks
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
@@ -224,7 +224,7 @@ async def test_an_idle_worker_waits_for_projected_events_and_due_runs(
     ):
         stop, doorbell = asyncio.Event(), service.deps.doorbell
         await eventually(lambda: doorbell.is_listening)
-        (task, *_) = periodic_tasks(SERVICE, service.deps)
+        (task, *_) = job_tasks(SERVICE, service.deps)
         working = asyncio.ensure_future(task(stop))
         try:
             number = await register(anna)
@@ -250,7 +250,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
         return await record_ended(*args)
 
     monkeypatch.setattr(schedule, "record_ended", counted)
-    (task, *_) = periodic_tasks(SERVICE, service.deps)
+    (task, *_) = job_tasks(SERVICE, service.deps)
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 

@@ -10,7 +10,7 @@ from httpx import Response
 
 from contracts.gateway import SessionRefreshed, SessionRevoked
 from libs.testing.clock import Clock
-from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import KIOSK_ITSELF, SUPERADMIN, Realm
 from tests.services.gateway.app import PAGE
 from tests.services.gateway.harness import (
     CHIEF,
@@ -155,7 +155,7 @@ async def test_the_cookie_is_for_https_and_not_for_every_page_that_may_read(url:
 
 async def test_only_staff_can_read_their_own_user(harness: Harness) -> None:
     staff = await harness.member(Realm.KIOSK, "staff")
-    kiosk = await harness.member(Realm.KIOSK, DEVICE)
+    kiosk = await harness.member(Realm.KIOSK, KIOSK_ITSELF)
     engineer = await harness.member(Realm.CRM, "ENGINEER")
 
     me = (await staff.get(ME)).json()
@@ -210,7 +210,7 @@ async def changes(harness: Harness) -> int:
 
 @PREFIXES
 async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(harness: Harness, prefix: str) -> None:
-    body = await body_of(harness, DEVICE)
+    body = await body_of(harness, KIOSK_ITSELF)
 
     answer = await harness.client.post(f"{prefix}/login", json=body | {"device_id": "hall-1"})
     await harness.catch_up()
@@ -266,11 +266,11 @@ async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(harness: Harness, pre
 
 
 async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(harness: Harness) -> None:
-    wrong = await body_of(harness, DEVICE) | {"password": "wrong"}
+    wrong = await body_of(harness, KIOSK_ITSELF) | {"password": "wrong"}
     for path, body in (
         ("/api/v1/kiosk/login", await body_of(harness, SUPERADMIN)),
         ("/api/v1/kiosk/login", wrong),
-        (LOGIN, await body_of(harness, DEVICE)),
+        (LOGIN, await body_of(harness, KIOSK_ITSELF)),
         (LOGIN, somebody_new()),
     ):
         answer = await harness.client.post(path, json=body)
@@ -281,7 +281,7 @@ async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(harness: Harness) -> 
             assert answer.headers["www-authenticate"] == "Bearer"
 
     staff = await harness.member(Realm.KIOSK, SUPERADMIN)
-    kiosk = await harness.member(Realm.KIOSK, DEVICE)
+    kiosk = await harness.member(Realm.KIOSK, KIOSK_ITSELF)
     for who, method, path in (
         (staff, "GET", "kiosk/status"),
         (kiosk, "GET", "users/"),
@@ -296,7 +296,7 @@ async def test_a_kiosk_may_have_lost_an_answer_a_minute_ago(
 ) -> None:
     clock = Clock()
     async with client_of(demo.at(clock)) as client:
-        body = await body_of(demo, DEVICE)
+        body = await body_of(demo, KIOSK_ITSELF)
         kiosk = (await client.post("/api/v1/kiosk/login", json=body)).json()
         refresh = {"refresh_token": kiosk["refresh_token"]}
         lost = await client.post("/api/v1/kiosk/refresh", json=refresh)

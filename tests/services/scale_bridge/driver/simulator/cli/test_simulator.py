@@ -1,4 +1,4 @@
-"""The commands that run simulated scales, one or several (R1)."""
+"""The command that runs simulated scales (R1)."""
 
 import asyncio
 import json
@@ -16,13 +16,11 @@ from services.scale_bridge.driver.adapters.driver import Driver
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.driver.simulator.adapters.fleet import BadFleet, mixed, read_fleet
-from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
-from services.scale_bridge.driver.simulator.cli.simulator import CANNOT, MIXED_UP, add_simulator
+from services.scale_bridge.driver.simulator.cli.fleet import CANNOT, MIXED_UP, add_fleet
 from services.scale_bridge.driver.simulator.domain.faults import KINDS
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, fetch, priced, upload
 
-READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")
 ROW: Final = re.compile(r"│ (\S+) +│ ([\d.]+):(\d+) +│ (\d+) +│ (.*?) +│")
 TABLE_END: Final = re.compile("└".encode())
 FLEET: Final = """
@@ -41,35 +39,35 @@ faults = ["off"]
 """
 
 
-async def endpoint_of(program: Program) -> Endpoint:
-    ready = await program.wait_for_output(READY)
-    return Endpoint(IPv4Address(ready[2].decode()), int(ready[3]))
+async def endpoints_of(program: Program) -> dict[str, Endpoint]:
+    await program.wait_for_output(TABLE_END)
+    rows = ROW.finditer(program.output.decode())
+    return {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
 
 
-async def test_the_command_runs_a_scale_and_writes_products_and_transcript(
-    driver: Driver, tmp_path: Path
-) -> None:
-    base, frames = tmp_path / "base.json", tmp_path / "frames.jsonl"
-    files = ("--products", str(base), "--items", "12", "--transcript", str(frames))
-    faults = ("--fault", "poll:1", "--slow", "0.01")
-    async with run_program("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
-        where = await endpoint_of(program)
-        assert b"12 products, faults: poll slow" in program.output
+async def test_a_scale_stores_its_products_and_every_frame(driver: Driver, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text('[[scales]]\nname="one"\nitems=12\nchecking=1\nfaults=["poll:1"]')
+    folders = ("--bases", str(tmp_path), "--transcripts", str(tmp_path))
+    async with run_program("scale_bridge", "fleet", str(file), *folders) as program:
+        where = (await endpoints_of(program))["one"]
         assert (await fetch(driver, where, PASSWORD)).items == 12
         await upload(driver, where, PASSWORD, priced(12, 3.0), clear=True)
         assert await program.stop() == 0
 
-    assert json.loads(base.read_bytes()) == priced(12, 3.0)
-    lines = [json.loads(line) for line in frames.read_text().splitlines()]
+    assert json.loads((tmp_path / "one.json").read_bytes()) == priced(12, 3.0)
+    frames = (tmp_path / "one.jsonl").read_text()
+    lines = [json.loads(line) for line in frames.splitlines()]
     assert [line["step"] for line in lines if line["direction"] == "in"] == [
-        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09")
+        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09", "13/09")
     ]
-    assert PASSWORD.encode().hex() not in frames.read_text()
+    assert PASSWORD.encode().hex() not in frames
 
 
 async def test_the_exit_status_reports_overlapping_operations() -> None:
-    async with run_program("scale_bridge", "simulator", "--port", "0") as program:
-        where = await endpoint_of(program)
+    well = ("--well", "1", "--dead", "0", "--slow", "0", "--liars", "0")
+    async with run_program("scale_bridge", "fleet", *well) as program:
+        where = (await endpoints_of(program))["well-1"]
         talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]
         for reader, writer in talks:
             writer.write(bytes.fromhex("080000000206FF1431323334"))
@@ -79,48 +77,38 @@ async def test_the_exit_status_reports_overlapping_operations() -> None:
             writer.close()
 
     assert code == MIXED_UP
+    assert b"into the operation of connection" in b" ".join(program.output.split())
 
 
-def simulator(*arguments: str) -> Result:
+def fleet(*arguments: str) -> Result:
     app = typer.Typer()
-    add_simulator(app)
+    add_fleet(app)
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--fault", "nothing"], "no fault 'nothing'"),
-        (["--fault", "mute:77"], "no command '77'"),
-        (["--password", "12345"], "four ASCII characters"),
-        (["--port", "70000"], "--port"),
-        (["--state", "moon"], "--state"),
-    ],
-)
-def test_invalid_options_are_refused(arguments: list[str], says: str) -> None:
-    done = simulator(*arguments)
+def test_a_file_that_describes_no_fleet_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text('[[scales]]\nname="a"\nfaults=["mute:77"]')
+
+    done = fleet(str(file))
 
     assert done.exit_code == 2
-    assert says in " ".join(re.sub(r"[│╭╮╰╯─]|\x1b\[[0-9;]*m", " ", done.output).split())
+    assert "no command '77'" in done.output
 
 
 def test_a_file_that_is_no_product_base_ends_the_command_untouched(tmp_path: Path) -> None:
-    fleet = typer.Typer()
-    add_fleet(fleet)
     path = tmp_path / "well-1.json"
     path.write_text("[]")
 
-    one = simulator("--port", "0", "--products", str(path))
-    several = CliRunner().invoke(fleet, ["--well", "1", "--bases", str(tmp_path)])
+    done = fleet("--well", "1", "--bases", str(tmp_path))
 
-    assert (one.exit_code, several.exit_code) == (CANNOT, CANNOT)
-    assert "The scale cannot be switched on" in one.output
-    assert "cannot be switched on" in several.output
+    assert done.exit_code == CANNOT
+    assert "cannot be switched on" in done.output
     assert path.read_text() == "[]"
 
 
 def test_it_lists_every_fault() -> None:
-    done = simulator("--list-faults")
+    done = fleet("--list-faults")
 
     assert done.exit_code == 0
     assert all(name in done.output for name in KINDS)
@@ -133,9 +121,7 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     file.write_text(FLEET)
 
     async with run_program("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
-        await program.wait_for_output(TABLE_END)
-        rows = ROW.finditer(program.output.decode())
-        where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
+        where = await endpoints_of(program)
         assert [*where] == ["flowers", "cheese", "dead"]
         assert (await fetch(driver, where["flowers"], PASSWORD)).document == catalogue(4)
         for name, items in (("flowers", 4), ("cheese", 3)):
@@ -163,19 +149,20 @@ def test_a_mixed_fleet_has_consecutive_ports() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("scales = 1", "tables"),
-        ("scales = []", "tables"),
-        ("scales = [", "no TOML"),
-        ("scales = [1]", "no table"),
+        ("scales = 1", "Expected `array`"),
+        ("scales = []", "length >= 1"),
+        ("scales = [", "Invalid"),
+        ("scales = [1]", "Expected `object`"),
         ('[[scales]]\nname="a"\n[[scales]]\nname="a"', "same name"),
-        ("[[scales]]\nport=1", "name"),
-        ('[[scales]]\nname="../a"', "letters"),
-        ('[[scales]]\nname="a"\nport=70000', "port"),
-        ('[[scales]]\nname="a"\nport="x"', "port"),
+        ("[[scales]]\nport=1", "required field `name`"),
+        ('[[scales]]\nname="../a"', r"scales\[0\].name"),
+        ('[[scales]]\nname="a"\nport=70000', r"scales\[0\].port"),
+        ('[[scales]]\nname="a"\nport="x"', "Expected `int`"),
         ('[[scales]]\nname="a"\nitems=-1', "items"),
-        ('[[scales]]\nname="a"\npassword="12345"', "4 characters"),
+        ('[[scales]]\nname="a"\npassword="12345"', "password"),
+        ('[[scales]]\nname="a"\nstate="moon"', "state"),
         ('[[scales]]\nname="a"\nfaults=["moody"]', "no fault 'moody'"),
-        ('[[scales]]\nname="a"\nfaults=1', "iterable"),
+        ('[[scales]]\nname="a"\nfaults=1', "Expected `array`"),
         ('[[scales]]\nname="a"\ncolour="red"', "colour"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A log in memory, with the same behaviour as `PostgresLog`."""
+"""A log in memory with the behaviour of `PostgresLog`, for tests that need no database."""
 
 import json
 import re
@@ -74,13 +74,13 @@ class MemoryLog:
     ) -> AppendedStreams:
         """See `Log.append_streams`."""
         result = self._write(Append(streams, metadata, facts))
-        assert isinstance(result, AppendedStreams)  # noqa: S101 -- narrows for the type checker
+        assert isinstance(result, AppendedStreams)
         return result
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """See `Log.append_facts`."""
         result = self._write(AppendFacts(facts, metadata))
-        assert isinstance(result, FactsAppended)  # noqa: S101 -- narrows for the type checker
+        assert isinstance(result, FactsAppended)
         return result
 
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:

@@ -1,0 +1,1 @@
+"""Customers: found by phone, with addresses, dates, statistics."""

@@ -1,0 +1,1 @@
+"""The stock: batches of flowers, reservations for orders, deliveries and supplies."""

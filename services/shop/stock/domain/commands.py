@@ -1,0 +1,169 @@
+"""Commands of a stock item, which is a variety of one height, and why they are refused."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from contracts.shop import Batch, Level, OrderShare, Reference
+from libs.errors import NotFound, Refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """Stems that an order needs of the stock item to which a batch belongs."""
+
+    warehouse_item_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewBatch:
+    """A batch that comes in with `quantity` stems."""
+
+    batch: Batch
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receive:
+    """Take batches into stock; those that are there already are left out."""
+
+    batches: tuple[NewBatch, ...]
+    reference_type: Reference
+    reference_id: int | None
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """Let the reservation of an order be `needs`: reserve what is missing, release what is more.
+
+    `needs` are all that the order needs of this stock item, so that a repetition changes nothing.
+    What was written off for the order counts as reserved. Raises StockShort: then nothing is.
+    """
+
+    order_id: int
+    needs: tuple[Need, ...]
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """Release what an order has reserved; what was written off stays written off."""
+
+    order_id: int
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteOff:
+    """Take what an order has reserved out of stock: it leaves the shop with the order."""
+
+    order_id: int
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Return:
+    """Put what was written off for an order back into its batches, by default reserved for it."""
+
+    order_id: int
+    by: str
+    now: datetime
+    is_reserved: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adjust:
+    """Correct the quantity of a batch by `change`. Raises StockExceeded."""
+
+    batch_id: int
+    change: int
+    reason: str
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """Set the quantity of a batch as counted. Raises StockExceeded."""
+
+    batch_id: int
+    quantity: int
+    reason: str
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Describe:
+    """Replace fields of a batch's description, which are named as those of `Batch`.
+
+    Variety and height may change in writing only: see `MoveOut` for another stock item.
+    """
+
+    batch_id: int
+    changes: Mapping[str, Any]
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveOut:
+    """Let a batch become one of the variety and height of another stock item.
+
+    Raises BatchReserved. Needs a `MoveIn` in the same append.
+    """
+
+    batch_id: int
+    variety: str
+    height_cm: int
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveIn:
+    """Take over a batch from another stock item, with its level and the shares of orders there."""
+
+    batch: Batch
+    level: Level
+    shares: tuple[OrderShare, ...]
+    by: str
+    now: datetime
+
+
+OrderCommand: TypeAlias = Reserve | Release | WriteOff | Return
+BatchCommand: TypeAlias = Receive | Adjust | Count | Describe | MoveOut | MoveIn
+StockCommand: TypeAlias = OrderCommand | BatchCommand
+
+
+class ItemUnknown(NotFound):
+    """Товар на складе не найден"""
+
+
+class StockShort(Refused):
+    """Недостаточно товара на складе"""
+
+    def __init__(self, missing: Mapping[str, int]) -> None:
+        self.missing = dict(missing)
+        names = ", ".join(f"{name} (не хватает {count})" for name, count in missing.items())
+        super().__init__(f"Недостаточно товара на складе: {names}")
+
+    @classmethod
+    def of(cls, shortages: Iterable["StockShort"]) -> "StockShort":
+        """One refusal for all stock items of an order."""
+        return cls({name: n for shortage in shortages for name, n in shortage.missing.items()})
+
+
+class StockExceeded(Refused):
+    """Нельзя списать больше, чем свободно на складе"""
+
+
+class BatchReserved(Refused):
+    """Партия зарезервирована заказами: сорт и высоту изменить нельзя"""

@@ -1,0 +1,216 @@
+"""Customers, as the admin's pages read and change them (spec shop §4.2, C1, C6, C12)."""
+
+import asyncio
+from typing import Any
+
+from httpx import AsyncClient
+
+from contracts.shop import CustomerRegistered
+from libs.eventsourcing.log import Metadata
+from libs.security.data_keys import Subject
+from services.shop.customers import handlers
+from tests.services.shop.kit import TENANT, ShopKit
+from tests.services.shop.orders.orders import NOON, placed
+
+PHONE = "+77012223344"
+FIELDS = {
+    *("id", "phone", "name", "email", "notes", "preferences", "source", "orders_count"),
+    *("total_spent", "last_order_date", "created_at", "updated_at", "addresses"),
+    *("important_dates", "primary_address", "rfm_score"),
+}
+
+
+async def create(admin: AsyncClient, phone: str = PHONE, **fields: Any) -> Any:
+    answer = await admin.post("/api/customers/", json={"phone": phone, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def test_a_customer_is_registered_with_addresses_and_dates(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        created = await create(
+            admin,
+            "8 701 222 33 44",
+            name="Анна",
+            addresses=["Абая 1", {"address": "Абая 2", "is_default": True}],
+            important_dates=[{"date": "03-08", "description": "мама"}],
+        )
+        read = (await admin.get(f"/api/customers/{created['id']}")).json()
+
+    assert created.keys() == FIELDS
+    assert created | {"updated_at": None, "created_at": None} == read | {
+        "updated_at": None,
+        "created_at": None,
+    }
+    assert (read["phone"], read["name"]) == (PHONE, "Анна")
+    assert [one["is_primary"] for one in read["addresses"]] == [False, True]
+    assert read["important_dates"][0]["remind_days_before"] == 3
+    assert read["rfm_score"] == {"recency": 1, "frequency": 1, "monetary": 1, "total": 3}
+
+
+async def test_a_phone_has_one_customer_in_a_shop_and_may_have_one_in_another(
+    shop: ShopKit,
+) -> None:
+    async with shop.staff() as admin, shop.staff(number=8) as other:
+        first = await create(admin)
+        again = await admin.post("/api/customers", json={"phone": "7012223344"})
+        elsewhere = await create(other)
+        foreign = await other.get(f"/api/customers/{first['id']}")
+        bad = await admin.post("/api/customers/", json={"phone": "123"})
+
+    assert (again.status_code, bad.status_code, foreign.status_code) == (400, 422, 404)
+    assert isinstance(again.json()["detail"], str)
+    assert elsewhere["id"] != first["id"]
+
+
+async def test_parallel_first_orders_of_a_phone_have_one_customer(shop: ShopKit) -> None:
+    metadata = Metadata(tenant=TENANT, actor="a")
+
+    numbers = await asyncio.gather(
+        *(handlers.ensure(shop.deps, PHONE, metadata, name=f"Анна {n}") for n in range(10))
+    )
+
+    assert len({*numbers}) == 1
+    assert len(await shop.events(CustomerRegistered)) == 1
+
+
+async def test_an_update_replaces_all_given_fields_or_none(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        await create(admin, "+77010000009")
+        customer = await create(admin, name="Анна", notes="розы", addresses=["Абая 1"])
+        path = f"/api/customers/{customer['id']}"
+        taken = await admin.put(path, json={"name": "Белла", "phone": "+77010000009"})
+        unchanged = (await admin.get(path)).json()
+        changed = await admin.put(
+            path, json={"phone": "+77010000010", "addresses": ["Абая 1", "Абая 2"], "email": ""}
+        )
+        freed = await create(admin, PHONE)
+
+    assert (taken.status_code, unchanged["name"]) == (400, "Анна")
+    assert changed.status_code == 200
+    assert (changed.json()["phone"], changed.json()["notes"]) == ("+77010000010", "розы")
+    assert changed.json()["addresses"][0]["id"] == customer["addresses"][0]["id"]
+    assert freed["id"] != customer["id"]
+
+
+async def test_an_address_or_a_date_is_added_once(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        path = f"/api/customers/{(await create(admin))['id']}"
+        address = {"address": "Абая 1", "is_default": True}
+        date = {"date": "02-29", "description": "годовщина"}
+        first = [
+            await admin.post(f"{path}/addresses", json=address),
+            await admin.post(f"{path}/important-dates", json=date),
+        ]
+        again = [
+            await admin.post(f"{path}/addresses/", json=address),
+            await admin.post(f"{path}/important-dates/", json=date),
+        ]
+        bad = await admin.post(
+            f"{path}/important-dates", json={"date": "13-01", "description": "x"}
+        )
+        customer = (await admin.get(path)).json()
+
+    assert [one.status_code for one in first] == [201, 201]
+    assert [one.status_code for one in again] == [400, 400]
+    assert bad.status_code == 422
+    assert customer["addresses"] == [first[0].json()]
+    assert customer["important_dates"] == [first[1].json()]
+
+
+async def test_a_merged_record_keeps_addresses_and_orders(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        kept = await create(admin, name="Анна", addresses=["Абая 1"])
+        other = await create(admin, "+77010000009", email="a@example.kz", addresses=["Абая 2"])
+        await order_of(shop, other["id"])
+        body = {"keep_customer_id": kept["id"], "merge_customer_id": other["id"]}
+        merged = await admin.post("/api/customers/merge", json=body)
+        read = (await admin.get(f"/api/customers/{kept['id']}")).json()
+        gone = await admin.get(f"/api/customers/{other['id']}")
+        again = await admin.post("/api/customers/merge", json=body)
+        same = await admin.post(
+            "/api/customers/merge", json={**body, "merge_customer_id": kept["id"]}
+        )
+        taken = await admin.post("/api/customers/", json={"phone": "+77010000009"})
+
+    assert merged.status_code == 201
+    assert [one["address"] for one in read["addresses"]] == ["Абая 1", "Абая 2"]
+    assert (read["email"], read["orders_count"], read["total_spent"]) == ("a@example.kz", 1, 31500)
+    assert merged.json()["orders_count"] == 1
+    assert (gone.status_code, again.status_code, same.status_code) == (404, 404, 400)
+    # The other phone leads to the customer that was kept.
+    assert taken.status_code == 400
+
+
+async def order_of(shop: ShopKit, customer_id: int, order_id: int = 1) -> None:
+    """Append an order of a customer, and project it."""
+    event = placed()
+    event = type(event)(
+        **{
+            name: getattr(event, name)
+            for name in event.__slots__
+            if name not in ("order_id", "customer_id")
+        },
+        order_id=order_id,
+        customer_id=customer_id,
+    )
+    metadata = Metadata(tenant=TENANT, actor="a")
+    await shop.deps.store.append(f"order-{order_id}", [event], expected=0, metadata=metadata)
+    await shop.caught_up()
+
+
+async def test_statistics_follow_the_orders(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        customer = await create(admin)
+        await order_of(shop, customer["id"])
+        listed = (await admin.get("/api/customers/")).json()
+
+    assert listed["total"] == 1
+    (read,) = listed["items"]
+    assert (read["orders_count"], read["total_spent"]) == (1, 31500)
+    assert read["last_order_date"] == NOON.isoformat().replace("+00:00", "Z")
+    assert read["rfm_score"] == {"recency": 5, "frequency": 1, "monetary": 1, "total": 7}
+
+
+async def test_customers_are_found_by_any_case_of_a_name_and_by_no_wildcard(
+    shop: ShopKit,
+) -> None:
+    async with shop.staff() as admin:
+        await create(admin, name="Анна")
+        await create(admin, "+77010000009", name="Белла 100%")
+
+        async def found(search: str) -> list[str]:
+            page = (await admin.get("/api/customers/", params={"search": search})).json()
+            assert page["total"] == len(page["items"])
+            return [one["name"] for one in page["items"]]
+
+        assert await found("анн") == ["Анна"]
+        assert await found("%") == ["Белла 100%"]
+        assert await found("7012") == ["Анна"]
+        assert await found("_") == []
+
+
+async def test_without_the_permission_there_are_no_customers(shop: ShopKit) -> None:
+    async with shop.staff("orders") as florist:
+        answers = [
+            await florist.get("/api/customers/"),
+            await florist.post("/api/customers/", json={"phone": PHONE}),
+        ]
+
+    assert {answer.status_code for answer in answers} == {403}
+
+
+async def test_no_event_names_a_customer_and_a_forgotten_one_is_gone(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        customer = await create(admin, name="Анна", addresses=["Абая 1"])
+        stored = await shop.fetch_value("SELECT string_agg(data::text, '') FROM events")
+        subject = Subject(TENANT, f"customer-{customer['id']}")
+        await shop.deps.vault.forget(subject, by="a", at=NOON)
+        gone = await admin.get(f"/api/customers/{customer['id']}")
+        page = (await admin.get("/api/customers/")).json()
+
+    assert not any(text in stored for text in ("Анна", "Абая", "222", "\\u0410"))
+    assert gone.status_code == 404
+    assert page == {"items": [], "total": 0}
+    row = "SELECT count(*) FROM customer WHERE coalesce(phone, name, person::text) IS NOT NULL"
+    assert await shop.fetch_value(row) == 0
