@@ -17,6 +17,7 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
@@ -59,5 +60,6 @@ SERVICE: Final = Service(
     manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER,),
+    reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
