@@ -23,6 +23,7 @@ from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
@@ -106,5 +107,10 @@ SERVICE: Final = Service(
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES),
+    routers=(company.router, product.router, composition.router, prices.router, customers.router),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
+    open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
+    reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

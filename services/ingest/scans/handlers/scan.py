@@ -306,7 +306,9 @@ def fast_path_facts(
     return _facts_of(events, namespace, received_at)
 
 
-def _facts_of(events: Sequence[_Event], namespace: UUID, received_at: datetime) -> Sequence[NewFact]:
+def _facts_of(
+    events: Sequence[_Event], namespace: UUID, received_at: datetime
+) -> Sequence[NewFact]:
     latest, event_of = received_at + SKEW, identity.scan_events(namespace)
     operator = stream = None
     facts = []
