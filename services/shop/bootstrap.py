@@ -41,6 +41,7 @@ BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
 
@@ -52,11 +53,6 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         company_models.projection(),
         product_models.projection(),
         customer_models.projection(reader),
-        item.projection(),
-        movement.projection(),
-        receipt.projection(),
-        category.projection(),
-    )
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
     )
@@ -65,14 +61,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
 def manners(_: Settings) -> Manners:
     """How the shop answers."""
     bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
-    return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
-
-
-BAD_REQUESTS: Final = (
-    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
-    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
-)
-"""Refusals that the shop's pages know with the status 400."""
+    return Manners(shape=SHAPE.with_rows(bad_requests))
 
 
 @asynccontextmanager
@@ -92,13 +81,6 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
-        product.router,
-        composition.router,
-        customers.router,
-        warehouse.router,
-        supplies.router,
-    ),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
         *(product.router, composition.router, prices.router),
         customers.router,
         *(warehouse.router, supplies.router),
@@ -107,10 +89,6 @@ SERVICE: Final = Service(
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES),
-    routers=(company.router, product.router, composition.router, prices.router, customers.router),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
-    open_verifier=open_api,
-    personal=(customer_models.CUSTOMER,),
     reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
