@@ -23,6 +23,7 @@ from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
@@ -39,8 +40,8 @@ HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
-    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
 
@@ -59,7 +60,8 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
 
 def manners(_: Settings) -> Manners:
     """How the shop answers."""
-    return Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request)))
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
+    return Manners(shape=SHAPE.with_rows(bad_requests))
 
 
 @asynccontextmanager
@@ -87,5 +89,6 @@ SERVICE: Final = Service(
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES),
+    reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
