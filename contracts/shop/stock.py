@@ -232,6 +232,7 @@ class FlowerCategorySet:
     name: str
     markup_percent: Decimal
     keywords: str | None
+    created_at: datetime
     changed_by: str
     changed_at: datetime
 

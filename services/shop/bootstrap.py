@@ -23,15 +23,19 @@ from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
-from services.shop.stock.api import fields, supplies, warehouse
+from services.shop.stock.api import supplies, warehouse
+from services.shop.stock.api.supplies import SupplyEmpty
+from services.shop.stock.domain.category import CategoryNameTaken
+from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 
-HOOKS: Final = Hooks()
+HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 
 BAD_REQUESTS: Final = (
     PhoneTaken,
@@ -48,6 +52,11 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         company_models.projection(),
         product_models.projection(),
         customer_models.projection(reader),
+        item.projection(),
+        movement.projection(),
+        receipt.projection(),
+        category.projection(),
+    )
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
     )
@@ -57,6 +66,13 @@ def manners(_: Settings) -> Manners:
     """How the shop answers."""
     bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
     return Manners(shape=SHAPE.with_rows({**bad_requests, **fields.REFUSALS}))
+
+
+BAD_REQUESTS: Final = (
+    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 @asynccontextmanager
@@ -76,6 +92,13 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
+        product.router,
+        composition.router,
+        customers.router,
+        warehouse.router,
+        supplies.router,
+    ),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
         *(product.router, composition.router, prices.router),
         customers.router,
         *(warehouse.router, supplies.router),
@@ -84,5 +107,10 @@ SERVICE: Final = Service(
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES),
+    routers=(company.router, product.router, composition.router, prices.router, customers.router),
+    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
+    open_verifier=open_api,
+    personal=(customer_models.CUSTOMER,),
+    reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

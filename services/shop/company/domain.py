@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from contracts.shop import Company, CompanyChanged, DeliveryZone, ShopEvent
 from libs.eventsourcing.decider import Decider
@@ -54,7 +54,19 @@ class AddZone:
     now: datetime
 
 
-def decide(settings: Settings, command: ChangeCompany | AddZone) -> list[ShopEvent]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NameCompany:
+    """Name a company that has no name yet."""
+
+    name: str
+    changed_by: str
+    now: datetime
+
+
+Command: TypeAlias = ChangeCompany | AddZone | NameCompany
+
+
+def decide(settings: Settings, command: Command) -> list[ShopEvent]:
     """The change, if there is one."""
     company = _changed(settings.company, command)
     if company == settings.company:
@@ -73,9 +85,11 @@ def evolve(settings: Settings, event: ShopEvent) -> Settings:
     )
 
 
-def _changed(company: Company, command: ChangeCompany | AddZone) -> Company:
+def _changed(company: Company, command: Command) -> Company:
     if isinstance(command, ChangeCompany):
         return replace(company, **command.changes)
+    if isinstance(command, NameCompany):
+        return replace(company, name=company.name or command.name)
     others = [zone for zone in company.delivery_zones if zone.name != command.zone.name]
     return replace(company, delivery_zones=(*others, command.zone))
 

@@ -24,8 +24,36 @@ from contracts.shop import (
 from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.decider import Decider
 
-CATEGORIES: Final = ("bouquet", "composition", "potted", "other")
-COMPONENT_KINDS: Final = ("flower", "material", "service")
+STARTERS: Final = (
+    ProductDetails(
+        name="Букет роз «Классика»",
+        category="bouquet",
+        description="Классический букет из 15 красных роз",
+        cost_price=10_000,
+        retail_price=25_000,
+        sale_price=22_000,
+        is_popular=True,
+    ),
+    ProductDetails(
+        name="Букет тюльпанов «Весна»",
+        category="bouquet",
+        description="Нежный букет из 25 тюльпанов",
+        cost_price=8_000,
+        retail_price=18_000,
+        sale_price=16_000,
+        is_new=True,
+    ),
+    ProductDetails(
+        name="Композиция «Праздничная»",
+        category="composition",
+        description="Праздничная композиция в корзине",
+        cost_price=15_000,
+        retail_price=35_000,
+        sale_price=32_000,
+        is_popular=True,
+    ),
+)
+"""The products with which a new shop begins (spec shop §2.2)."""
 
 
 class ProductUnknown(NotFound):

@@ -1,20 +1,22 @@
 """Commands of the catalogue, and the prices of what is ordered from it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from contracts.shop import Component, PriceId, ProductDetails, ShopEvent
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.execute_many import States, execute_many
-from libs.eventsourcing.log import NO_STREAM, Metadata
+from libs.eventsourcing.log import NO_STREAM, EventIdReused, Metadata
 from libs.eventsourcing.store import new_event_id
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, Context
 from services.shop.products.domain import (
     PRODUCT,
+    STARTERS,
     AddIngredient,
     AddProduct,
     Change,
@@ -29,6 +31,7 @@ from services.shop.products.domain import (
 )
 from services.shop.products.prices.domain import PRICE, AnnouncePrice
 
+NAMESPACE: Final = UUID("6d0f4f0e-6a0c-5b5a-9f0b-3a1f6c2d7e41")
 NUMBERS: Final = Numbers("product_number")
 
 
@@ -83,6 +86,18 @@ async def add(
     numbered = tuple(Component(component_id=at, **one) for at, one in enumerate(components, 1))
     added = AddProduct(product_id=number, details=details, components=numbered)
     return await _executed(context, number, added, metadata, command_id, is_new=True)
+
+
+async def add_starters(context: Context, metadata: Metadata) -> None:
+    """Add the products with which a new shop begins, each once, however often it is repeated.
+
+    Raises LogUnavailable: then some may be added.
+    """
+    for at, details in enumerate(STARTERS):
+        # A repetition has another product number, but the same event ids.
+        command_id = uuid5(NAMESPACE, f"starter {metadata.tenant} {at}")
+        with suppress(EventIdReused):
+            await add(context, details, metadata, command_id=command_id)
 
 
 async def change(context: Context, product_id: int, change: Change, metadata: Metadata) -> Product:

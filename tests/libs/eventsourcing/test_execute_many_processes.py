@@ -86,7 +86,7 @@ async def test_of_a_thousand_buyers_in_two_processes_ten_get_the_ten_pieces(
 async def test_no_process_starves_while_others_use_the_same_stream_without_pause(
     database: str, pool: asyncpg.Pool
 ) -> None:
-    shop, orders, processes = Shop(PostgresLog(pool)), 200, 3
+    shop, orders, processes = Shop(PostgresLog(pool)), 400, 4
     await shop.stock("a", pieces=orders * processes)
 
     async with AsyncExitStack() as stack:

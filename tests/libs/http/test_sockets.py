@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from libs.clock import utc_now
 from libs.http import live_messages, sockets
-from libs.http.live_messages import RETENTION, pruning
 from libs.http.sockets import REFUSED, RESTART, TOO_BIG, TRY_LATER
 from libs.testing.polling import eventually
 from tests.libs.bakery_database import migrate_bakery
@@ -328,54 +326,6 @@ async def test_a_message_that_is_too_long_or_no_text_ends_the_socket(
         else:
             await counter.send(message)
         assert await counter.next() == code
-
-
-async def test_old_messages_are_deleted_save_for_the_last_of_a_group(bakery: Bakery) -> None:
-    async with bakery.listening() as (counter, _):
-        ids = await counter.loaves(*await bakery.bake(3))
-    await bakery.bake(tenant="other")
-    prune = pruning(bakery.deps.system).run
-    await prune()
-    assert await bakery.fetch_value("SELECT count(*) FROM live_message") == 6
-
-    hour = RETENTION + timedelta(seconds=1)
-    await bakery.execute("UPDATE live_message SET stored_at = stored_at - $1::interval", hour)
-    await prune()
-
-    assert await bakery.fetch_value("SELECT count(*) FROM live_message") == 2
-    async with bakery.listening(ids[-1]) as (counter, hello):
-        assert hello["resumed"]
-        assert await bakery.bake() == [5]
-        await counter.loaves(5)
-    async with bakery.listening(ids[0]) as (_, hello):
-        assert not hello["resumed"]
-
-
-async def test_ids_rise_whatever_the_clock_of_the_log_says(bakery: Bakery) -> None:
-    async with bakery.listening() as (counter, _):
-        first = await counter.loaves(*await bakery.bake(2))
-        await bakery.execute("UPDATE live_message SET id = id + 3600 * 1000000::bigint")
-        bakery.app.state.live._feeds.clear()
-    async with bakery.listening() as (counter, _):
-        later = await counter.loaves(*await bakery.bake(2))
-
-    ids = [int(one) for one in later]
-    assert ids == sorted({*ids})
-    assert ids[0] > int(first[-1]) + 3_600_000_000
-
-
-async def test_a_rebuild_makes_messages_of_recent_events_with_the_same_ids(
-    bakery: Bakery,
-) -> None:
-    await bakery.bake(3)
-    before = await bakery.deps.system.fetch("SELECT id, type FROM live_message ORDER BY id")
-    await bakery.execute("DELETE FROM live_message")
-    bakery.projector.position = 0
-    await bakery.caught_up()
-
-    after = await bakery.deps.system.fetch("SELECT id, type FROM live_message ORDER BY id")
-    assert after == before
-    assert len(after) == 4
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind(bakery: Bakery) -> None:

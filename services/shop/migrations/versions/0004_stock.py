@@ -89,7 +89,8 @@ TABLES: Final = {
         markup_percent numeric NOT NULL,
         keywords text,
         created_at timestamptz NOT NULL,
-        updated_at timestamptz NOT NULL,
+        changed_by text NOT NULL,
+        changed_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, category_id)
     )""",
 }

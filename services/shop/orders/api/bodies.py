@@ -81,7 +81,7 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
 GivenWindow = Annotated[Window | None, BeforeValidator(_none_if_empty)]
 
 
-class Item(BaseModel):
+class OrderItem(BaseModel):
     """A product to order. A price that is sent is ignored (C5)."""
 
     product_id: int
@@ -111,12 +111,12 @@ class PlainOrder(Recipient):
     source: Annotated[PlainText, Field(max_length=50)] = "api"
 
 
-class OrderWithItems(Recipient):
+class ItemsOrder(Recipient):
     """An order of products."""
 
     customer_phone: Phone
     delivery_method: DeliveryMethod
-    items: Annotated[list[Item], Field(min_length=1, max_length=MOST_LINES)]
+    items: Annotated[list[OrderItem], Field(min_length=1, max_length=MOST_LINES)]
     delivery_fee: Tenge | None = None
     comment: Note | None = None
 
@@ -156,10 +156,6 @@ class Cancellation(BaseModel):
     """Why an order is cancelled."""
 
     cancellation_reason: Note = ""
-
-
-class NewItem(Item):
-    """A product to add to an order."""
 
 
 class ItemQuantity(BaseModel):

@@ -18,7 +18,7 @@ from services.shop.orders.api.bodies import CommentText
 from services.shop.orders.api.presenters import Comment, Comments, Detail, comment_of
 from services.shop.orders.domain.decisions import CommentUnknown
 from services.shop.orders.domain.order import OrderUnknown
-from services.shop.orders.handlers import order as handler
+from services.shop.orders.handlers import comments
 from services.shop.orders.read_models import queries
 
 router = APIRouter(tags=["comments"])
@@ -51,7 +51,7 @@ async def add(
     shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: CommentText
 ) -> Comment:
     """Add a comment of the staff."""
-    comment_id = await handler.add_comment(shop, order_id, body.text, metadata)
+    comment_id = await comments.add_comment(shop, order_id, body.text, metadata)
     return await _fresh(shop, caller, comment_id)
 
 
@@ -60,22 +60,22 @@ async def change(
     shop: Shop, caller: Caller, metadata: Authored, comment_id: int, body: CommentText
 ) -> Comment:
     """Replace the text of a comment of one's own."""
-    row = await _own(shop, caller, comment_id)
-    await handler.change_comment(shop, row["order_id"], comment_id, body.text, metadata)
+    row = await _written_by(shop, caller, comment_id)
+    await comments.change_comment(shop, row["order_id"], comment_id, body.text, metadata)
     return await _fresh(shop, caller, comment_id)
 
 
 @router.delete("/api/comments/{comment_id}", dependencies=[VISIBLE])
 async def remove(shop: Shop, caller: Caller, metadata: Authored, comment_id: int) -> Detail:
     """Remove a comment of one's own."""
-    row = await _own(shop, caller, comment_id)
-    await handler.change_comment(shop, row["order_id"], comment_id, None, metadata)
+    row = await _written_by(shop, caller, comment_id)
+    await comments.change_comment(shop, row["order_id"], comment_id, None, metadata)
     return Detail(detail="Комментарий удалён")
 
 
-async def _own(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
+async def _written_by(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
     """A comment that the caller wrote. Raises CommentUnknown, NotTheAuthor."""
-    row = await _found(shop, caller, comment_id)
+    row = await _existing(shop, caller, comment_id)
     if row["author"] != caller.subject:
         raise NotTheAuthor
     return row
@@ -89,11 +89,11 @@ async def _fresh(shop: ApiContext, caller: Principal, comment_id: int) -> Commen
     """A comment with what this request wrote."""
     within = shop.settings.stale_wait_seconds
     await shop.consistency.wait_visible(["orders"], collected(), within)
-    row = await _found(shop, caller, comment_id)
+    row = await _existing(shop, caller, comment_id)
     return comment_of(row, await shop.directories.names(caller.tenant))
 
 
-async def _found(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
+async def _existing(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         row = await queries.comment(connection, comment_id)
     if row is None:

@@ -24,9 +24,9 @@ from services.shop.orders.api.bodies import (
     Florist,
     Issue,
     ItemQuantity,
-    NewItem,
+    ItemsOrder,
+    OrderItem,
     OrderUpdate,
-    OrderWithItems,
     PlainOrder,
     PlainText,
     Rollback,
@@ -36,6 +36,7 @@ from services.shop.orders.api.presenters import Detail, Line, Order, OrderDetail
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
+from services.shop.orders.handlers import items
 from services.shop.orders.handlers import order as handler
 from services.shop.orders.handlers.order import NewOrder
 from services.shop.orders.read_models import queries
@@ -119,13 +120,13 @@ async def create(
         key=key,
         **_window(shop, body),
     )
-    order_id = await handler.place(shop, new, metadata)
+    order_id = await handler.create(shop, new, metadata)
     return presenters.order_of(await _fresh(shop, caller, order_id))
 
 
 @router.post("/api/orders/with-items", status_code=201, dependencies=[VISIBLE])
 async def create_with_items(
-    shop: Shop, caller: Caller, metadata: Authored, body: OrderWithItems, key: Key = None
+    shop: Shop, caller: Caller, metadata: Authored, body: ItemsOrder, key: Key = None
 ) -> presenters.OrderWithItems:
     """Place an order of products at the shop's prices, and reserve its stock: all or nothing."""
     new = NewOrder(
@@ -138,7 +139,7 @@ async def create_with_items(
         key=key,
         **_window(shop, body),
     )
-    order_id = await handler.place(shop, new, metadata)
+    order_id = await handler.create(shop, new, metadata)
     row = await _fresh(shop, caller, order_id)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         customer = await customers.find(connection, row["customer_id"])
@@ -149,7 +150,7 @@ async def create_with_items(
 async def read(shop: Shop, caller: Caller, order_id: int) -> OrderDetail:
     """An order with its lines, comments, and all that happened to it."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        row = await _found(connection, order_id)
+        row = await _existing(connection, order_id)
         customer = await customers.find(connection, row["customer_id"])
         history = await queries.history(connection, order_id)
         comments, _ = await queries.comments(connection, order_id)
@@ -237,13 +238,15 @@ class FloristMissing(Unfit):
 async def list_items(shop: Shop, caller: Caller, order_id: int) -> list[Line]:
     """The lines of an order."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return presenters.lines_of(await _found(connection, order_id))
+        return presenters.lines_of(await _existing(connection, order_id))
 
 
 @router.post("/api/orders/{order_id}/items", status_code=201, dependencies=[VISIBLE])
-async def add_item(shop: Shop, _: Caller, metadata: Authored, order_id: int, body: NewItem) -> Line:
+async def add_item(
+    shop: Shop, _: Caller, metadata: Authored, order_id: int, body: OrderItem
+) -> Line:
     """Add a product at its present price, and reserve its stock."""
-    line = await handler.add_item(shop, order_id, body.product_id, body.quantity, metadata)
+    line = await items.add_item(shop, order_id, body.product_id, body.quantity, metadata)
     return presenters.line_of(order_id, line)
 
 
@@ -252,7 +255,7 @@ async def change_item(
     shop: Shop, _: Caller, metadata: Authored, order_id: int, item_id: int, body: ItemQuantity
 ) -> Line:
     """Change the quantity of a line, and its reservation."""
-    line = await handler.change_item(shop, order_id, item_id, body.quantity, metadata)
+    line = await items.change_item(shop, order_id, item_id, body.quantity, metadata)
     return presenters.line_of(order_id, line)
 
 
@@ -261,11 +264,11 @@ async def remove_item(
     shop: Shop, _: Caller, metadata: Authored, order_id: int, item_id: int
 ) -> Detail:
     """Remove a line, and release its reservation."""
-    await handler.remove_item(shop, order_id, item_id, metadata)
+    await items.remove_item(shop, order_id, item_id, metadata)
     return Detail(detail="Позиция удалена")
 
 
-async def _found(connection: Any, order_id: int) -> Row:
+async def _existing(connection: Any, order_id: int) -> Row:
     row = await queries.find(connection, order_id)
     if row is None:
         raise OrderUnknown
@@ -277,10 +280,10 @@ async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
     within = shop.settings.stale_wait_seconds
     await shop.consistency.wait_visible(["orders"], collected(), within)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return await _found(connection, order_id)
+        return await _existing(connection, order_id)
 
 
-def _contact(body: PlainOrder | OrderWithItems) -> Contact:
+def _contact(body: PlainOrder | ItemsOrder) -> Contact:
     return Contact(
         customer_phone=body.customer_phone,
         recipient_phone=body.recipient_phone,

@@ -56,7 +56,7 @@ SEALED: Final = ("contact", "comment", "reason", "text", "customer_name", "descr
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, int]
-Opened: TypeAlias = Mapping[str, str | None]
+Texts: TypeAlias = Mapping[str, str | None]
 """The opened texts of an event, by field."""
 
 
@@ -98,7 +98,7 @@ async def _rows(connection: Connection, keys: set[Key]) -> dict[Key, Row]:
 
 async def _open(
     connection: Connection, events: Sequence[Envelope[Any]], reader: VaultReader
-) -> Sequence[Opened]:
+) -> Sequence[Texts]:
     """The opened texts of each event, with one query for the keys of all."""
     sealed = [
         (number, name, Subject(one.tenant, subject_id(one.event.order_id)), text)
@@ -120,7 +120,7 @@ def _sealed_of(event: Any) -> Iterator[tuple[str, str | None]]:
             yield name, getattr(event, name)
 
 
-def _changed(before: Row | None, envelope: Envelope[Any], texts: Opened) -> Row:
+def _changed(before: Row | None, envelope: Envelope[Any], texts: Texts) -> Row:
     row = before or _new(envelope)
     if before is not None and before["version"] >= (envelope.version or 0):
         return before
@@ -144,7 +144,7 @@ def _new(envelope: Envelope[Any]) -> Row:
     }
 
 
-def _values(row: Row, event: Any, texts: Opened) -> Row:
+def _values(row: Row, event: Any, texts: Texts) -> Row:
     match event:
         case OrderPlaced():
             return _placed(event, texts)
@@ -160,7 +160,7 @@ def _values(row: Row, event: Any, texts: Opened) -> Row:
             return _status(row, event, texts)
 
 
-def _placed(event: OrderPlaced, texts: Opened) -> Row:
+def _placed(event: OrderPlaced, texts: Texts) -> Row:
     return {
         **_details(event.details, texts),
         "customer_id": event.customer_id,
@@ -175,7 +175,7 @@ def _placed(event: OrderPlaced, texts: Opened) -> Row:
     }
 
 
-def _details(details: OrderDetails, texts: Opened) -> Row:
+def _details(details: OrderDetails, texts: Texts) -> Row:
     text = texts.get("contact")
     contact = (
         Contact(customer_phone="") if text is None else msgspec.json.decode(text, type=Contact)
@@ -192,7 +192,7 @@ def _details(details: OrderDetails, texts: Opened) -> Row:
     }
 
 
-def _status(row: Row, event: Any, texts: Opened) -> Row:
+def _status(row: Row, event: Any, texts: Texts) -> Row:
     match event:
         case OrderStatusChanged(new_status=status, changed_at=at):
             paid_at = at if status == Status.PAID else None
@@ -225,7 +225,7 @@ def _encoded(lines: Sequence[OrderLine]) -> str:
     return msgspec.json.encode(lines).decode()
 
 
-def _others(envelope: Envelope[Any], texts: Opened) -> Iterator[tuple[Any, Row]]:
+def _others(envelope: Envelope[Any], texts: Texts) -> Iterator[tuple[Any, Row]]:
     """The rows of the other tables that an event changes."""
     if (history := _history(envelope, texts)) is not None:
         yield SAVE_HISTORY, history
@@ -285,7 +285,7 @@ HISTORY_TYPES: Final[Mapping[type[Any], str]] = {
 """The values of the clients (spec shop §3)."""
 
 
-def _history(envelope: Envelope[Any], texts: Opened) -> Row | None:
+def _history(envelope: Envelope[Any], texts: Texts) -> Row | None:
     event = envelope.event
     if (event_type := HISTORY_TYPES.get(type(event))) is None:
         return None

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, Field, field_validator
 
-from services.shop.stock.api.fields import MOST, Cost, Currency, Moment, Name, Rate, Tenge, Text
+from services.shop.context import Tenge
+from services.shop.stock.api.fields import MOST, Cost, Currency, Moment, Name, Rate, Text
 
 
 class NewItem(BaseModel):

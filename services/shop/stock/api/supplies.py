@@ -1,6 +1,7 @@
 """Requests about supplies, importing them from text, and categories of flowers (spec shop §4.5)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -8,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from contracts.shop import FlowerCategorySet, ReceivedGoods
+from contracts.shop import FlowerCategorySet
+from libs.errors import Refused
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -24,7 +26,6 @@ from services.shop.stock.api.fields import (
     Moment,
     Name,
     Rate,
-    SupplyEmpty,
     Text,
     in_utc,
     staff_name,
@@ -48,6 +49,10 @@ LONGEST_TEXT: Final = 200_000
 
 Markup = Annotated[Decimal, Field(ge=0, le=500)]
 Status = Literal["active", "archived"]
+
+
+class SupplyEmpty(Refused):
+    """В поставке должна быть хотя бы одна позиция"""
 
 
 class NewCategory(BaseModel):
@@ -194,7 +199,7 @@ async def add_category(
     event = await handlers.add_category(
         shop, body.name, body.markup_percentage, body.keywords, metadata
     )
-    return _set_category(event, event.changed_at)
+    return _category(event)
 
 
 @router.put("/categories/{category_id}", dependencies=[CATEGORIES])
@@ -203,10 +208,7 @@ async def change_category(
 ) -> CategoryOut:
     """Replace fields of a category; 400 if its name is taken."""
     event = await handlers.change_category(shop, category_id, body.changes(), metadata)
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        known = {one.category_id: one for one in await category.list_all(connection)}
-    before = known.get(category_id)
-    return _set_category(event, before.created_at if before else event.changed_at)
+    return _category(event)
 
 
 @router.post("/parse")
@@ -229,15 +231,9 @@ async def import_supply(
     """Take a supply into stock: each item becomes a batch, all of them or none."""
     if not body.items:
         raise SupplyEmpty
-    origin = Origin(
-        supplier=body.supplier,
-        farm=body.farm or None,
-        delivered_at=in_utc(body.delivery_date or shop.clock(), shop.settings.zone),
-        currency=body.currency,
-        rate=body.rate,
-        notes=body.notes,
-        comment=body.comment,
-    )
+    delivered_at = in_utc(body.delivery_date or shop.clock(), shop.settings.zone)
+    given = body.model_dump(exclude={"delivery_date", "items"})
+    origin = Origin(**given, delivered_at=delivered_at)
     lines = [
         Line(
             variety=one.flower_name,
@@ -311,50 +307,49 @@ async def _presented(
     return [_supply(row, remaining, categories, staff) for row in rows]
 
 
-async def _categories(connection: Connection) -> Mapping[int, category.Category]:
+async def _categories(connection: Connection) -> Categories:
     return {one.category_id: one for one in await category.list_all(connection)}
 
 
 def _supply(
     row: StoredReceipt,
     remaining: Mapping[int, int],
-    categories: Mapping[int, category.Category],
+    categories: Categories,
     staff: Directory,
 ) -> SupplyOut:
     goods = row.goods
-
-    def line(one: ReceivedGoods) -> SupplyItemOut:
-        of_category = categories.get(one.category_id or 0)
-        return SupplyItemOut(
-            id=one.batch_id,
-            supply_id=goods.receipt_id,
-            flower_name=one.variety,
-            height_cm=one.height_cm,
-            purchase_price=float(one.cost),
-            quantity=one.quantity,
-            remaining_quantity=remaining.get(one.batch_id, 0),
-            retail_price=one.price,
-            total_cost=float(one.cost * one.quantity),
-            category_id=one.category_id,
-            category=_category(of_category) if of_category else None,
-            created_at=goods.received_at,
-        )
-
-    return SupplyOut(
-        id=goods.receipt_id,
-        supplier=goods.supplier,
-        farm=goods.farm,
-        delivery_date=goods.delivered_at,
-        currency=goods.currency,
-        rate=float(goods.rate),
-        notes=goods.notes,
-        comment=goods.comment,
-        status="archived" if row.archived_at else "active",
-        total_cost=float(sum(one.cost * one.quantity for one in goods.goods)),
-        created_at=goods.received_at,
-        created_by=staff_name(staff, goods.received_by),
-        items=[line(one) for one in goods.goods],
+    lines = [
+        {
+            **asdict(one),
+            "id": one.batch_id,
+            "supply_id": goods.receipt_id,
+            "flower_name": one.variety,
+            "purchase_price": one.cost,
+            "remaining_quantity": remaining.get(one.batch_id, 0),
+            "retail_price": one.price,
+            "total_cost": one.cost * one.quantity,
+            "category": _known_category(one.category_id, categories),
+            "created_at": goods.received_at,
+        }
+        for one in goods.goods
+    ]
+    return SupplyOut.model_validate(
+        {
+            **asdict(goods),
+            "id": goods.receipt_id,
+            "delivery_date": goods.delivered_at,
+            "status": "archived" if row.archived_at else "active",
+            "total_cost": sum(one.cost * one.quantity for one in goods.goods),
+            "created_at": goods.received_at,
+            "created_by": staff_name(staff, goods.received_by),
+            "items": lines,
+        }
     )
+
+
+def _known_category(category_id: int | None, categories: Categories) -> CategoryOut | None:
+    known = categories.get(category_id or 0)
+    return _category(known) if known else None
 
 
 def _parsed(line: Line, categories: Categories) -> ParsedItem:
@@ -371,23 +366,12 @@ def _parsed(line: Line, categories: Categories) -> ParsedItem:
     )
 
 
-def _category(one: category.Category) -> CategoryOut:
+def _category(one: FlowerCategorySet) -> CategoryOut:
     return CategoryOut(
         id=one.category_id,
         name=one.name,
         markup_percentage=float(one.markup_percent),
         keywords=one.keywords,
         created_at=one.created_at,
-        updated_at=one.updated_at,
-    )
-
-
-def _set_category(event: FlowerCategorySet, created_at: datetime) -> CategoryOut:
-    return CategoryOut(
-        id=event.category_id,
-        name=event.name,
-        markup_percentage=float(event.markup_percent),
-        keywords=event.keywords,
-        created_at=created_at,
-        updated_at=event.changed_at,
+        updated_at=one.changed_at,
     )

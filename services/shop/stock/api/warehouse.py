@@ -1,11 +1,12 @@
 """Requests about batches in stock and deliveries (spec shop §4.4)."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 
-from contracts.shop import Batch, GoodsReceived, Level
+from contracts.shop import Batch, GoodsReceived
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -25,7 +26,6 @@ from services.shop.stock.api.bodies import (
     Movements,
     NewDelivery,
     NewItem,
-    PositionOut,
     Stats,
 )
 from services.shop.stock.api.fields import (
@@ -83,36 +83,24 @@ async def list_items(
     """Batches that are not hidden, newest first."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         found, total = await items.page(connection, filters, limit=page.limit, offset=page.offset)
-    return Items(items=[_stored(one) for one in found], total=total)
+    return Items(items=[_item(one) for one in found], total=total)
 
 
 @router.post("/", status_code=201, dependencies=[VISIBLE])
 async def create(shop: Shop, caller: Reader, metadata: Authored, body: NewItem) -> ItemOut:
     """Take a batch into stock by hand; 409 if its sku is taken."""
     recommended = recommended_price(body.cost, body.rate, body.markup_pct)
+    own = {"qty", "delivery_date", "markup_pct", "price"}
     batch = Batch(
         batch_id=0,
-        sku=body.sku,
-        batch_code=body.batch_code,
-        variety=body.variety,
-        height_cm=body.height_cm,
-        farm=body.farm,
-        supplier=body.supplier,
+        **body.model_dump(exclude=own),
         delivered_at=in_utc(body.delivery_date, shop.settings.zone),
-        currency=body.currency,
-        rate=body.rate,
-        cost=body.cost,
         markup_percent=body.markup_pct,
         price=recommended if body.price is None else body.price,
         recommended_price=recommended,
         created_at=shop.clock(),
-        min_quantity=body.min_quantity,
-        on_showcase=body.on_showcase,
-        to_write_off=body.to_write_off,
-        hidden=body.hidden,
     )
-    changed = await handlers.receive(shop, batch, body.qty, metadata)
-    return _item(changed.batch, changed.level, changed.updated_at, changed.updated_by)
+    return _item(await handlers.receive(shop, batch, body.qty, metadata))
 
 
 @router.get("/stats")
@@ -134,14 +122,9 @@ async def stats(shop: Shop, caller: Reader) -> Stats:
 @router.post("/deliveries", status_code=201, dependencies=[RECEIVED])
 async def receive(shop: Shop, caller: Reader, metadata: Authored, body: NewDelivery) -> DeliveryOut:
     """Take a delivery into stock: each position becomes a batch, all of them or none."""
-    origin = Origin(
-        supplier=body.supplier,
-        farm=body.farm,
-        delivered_at=in_utc(body.delivery_date, shop.settings.zone),
-        currency=body.currency,
-        rate=body.rate,
-        comment=body.comment,
-    )
+    delivered_at = in_utc(body.delivery_date, shop.settings.zone)
+    given = body.model_dump(exclude={"delivery_date", "positions"})
+    origin = Origin(**given, delivered_at=delivered_at)
     lines = [
         Line(
             variety=one.variety,
@@ -175,7 +158,7 @@ async def read(shop: Shop, caller: Reader, item_id: Id) -> ItemOut:
         found = await items.find(connection, [item_id])
     if item_id not in found:
         raise ItemUnknown
-    return _stored(found[item_id])
+    return _item(found[item_id])
 
 
 @router.patch("/{item_id}", dependencies=[VISIBLE])
@@ -183,8 +166,7 @@ async def change(
     shop: Shop, caller: Reader, metadata: Authored, item_id: Id, body: ItemUpdate
 ) -> ItemOut:
     """Replace fields of a batch; another quantity is a movement."""
-    changed = await handlers.change(shop, item_id, body.changes(), body.qty, metadata)
-    return _item(changed.batch, changed.level, changed.updated_at, changed.updated_by)
+    return _item(await handlers.change(shop, item_id, body.changes(), body.qty, metadata))
 
 
 @router.get("/{item_id}/movements")
@@ -200,7 +182,7 @@ async def movements(
             raise ItemUnknown
         rows, total = await movement.page(connection, item_id, limit=page.limit, offset=page.offset)
     staff = await shop.directories.names(caller.tenant)
-    return Movements(items=[_movement(row, staff) for row in rows], total=total)
+    return Movements(items=[_movement(dict(row), staff) for row in rows], total=total)
 
 
 @router.post("/{item_id}/adjust-stock", dependencies=[VISIBLE])
@@ -213,82 +195,58 @@ async def adjust(
     return _movement(row, await shop.directories.names(caller.tenant))
 
 
-def _stored(item: items.Item) -> ItemOut:
-    level = Level(quantity=item.quantity, reserved=item.reserved, revision=0)
-    return _item(item.batch, level, item.updated_at, item.updated_by)
-
-
-def _item(batch: Batch, level: Level, updated_at: datetime, updated_by: str | None) -> ItemOut:
-    available = level.quantity - level.reserved
-    return ItemOut(
-        id=batch.batch_id,
-        sku=batch.sku,
-        batch_code=batch.batch_code,
-        variety=batch.variety,
-        height_cm=batch.height_cm,
-        farm=batch.farm,
-        supplier=batch.supplier,
-        delivery_date=batch.delivered_at,
-        currency=batch.currency,
-        rate=float(batch.rate),
-        cost=float(batch.cost),
-        markup_pct=float(batch.markup_percent),
-        qty=level.quantity,
-        quantity=level.quantity,
-        min_quantity=batch.min_quantity,
-        price=batch.price,
-        recommended_price=batch.recommended_price,
-        reserved_qty=level.reserved,
-        available_qty=available,
-        on_showcase=batch.on_showcase,
-        to_write_off=batch.to_write_off,
-        hidden=batch.hidden,
-        is_critical_stock=available < batch.min_quantity and not batch.to_write_off,
-        created_at=batch.created_at,
-        updated_at=updated_at,
-        updated_by=updated_by or None,
+def _item(item: items.Item) -> ItemOut:
+    batch, available = item.batch, item.quantity - item.reserved
+    return ItemOut.model_validate(
+        {
+            **asdict(batch),
+            "id": batch.batch_id,
+            "delivery_date": batch.delivered_at,
+            "markup_pct": batch.markup_percent,
+            "qty": item.quantity,
+            "quantity": item.quantity,
+            "reserved_qty": item.reserved,
+            "available_qty": available,
+            "is_critical_stock": available < batch.min_quantity and not batch.to_write_off,
+            "updated_at": item.updated_at,
+            "updated_by": item.updated_by or None,
+        }
     )
 
 
-def _movement(row: Any, staff: Directory) -> MovementOut:
-    return MovementOut(
-        id=row["revision"],
-        warehouse_item_id=row["warehouse_item_id"],
-        type=row["type"],
-        quantity=row["quantity"],
-        description=row["description"],
-        reference_type=row["reference_type"],
-        reference_id=row.get("reference_id"),
-        created_at=row["created_at"],
-        created_by=staff_name(staff, row["created_by"]) or SYSTEM,
-        qty_before=row["quantity_before"],
-        qty_after=row["quantity_after"],
+def _movement(row: Mapping[str, Any], staff: Directory) -> MovementOut:
+    return MovementOut.model_validate(
+        {
+            "reference_id": None,
+            **row,
+            "id": row["revision"],
+            "created_by": staff_name(staff, row["created_by"]) or SYSTEM,
+            "qty_before": row["quantity_before"],
+            "qty_after": row["quantity_after"],
+        }
     )
 
 
 def _delivery(goods: GoodsReceived, staff: Directory) -> DeliveryOut:
     positions = [
-        PositionOut(
-            id=one.batch_id,
-            delivery_id=goods.receipt_id,
-            variety=one.variety,
-            height_cm=one.height_cm,
-            qty=one.quantity,
-            cost_per_stem=float(one.cost),
-            total_cost=float(one.cost * one.quantity),
-        )
+        {
+            **asdict(one),
+            "id": one.batch_id,
+            "delivery_id": goods.receipt_id,
+            "qty": one.quantity,
+            "cost_per_stem": one.cost,
+            "total_cost": one.cost * one.quantity,
+        }
         for one in goods.goods
     ]
-    return DeliveryOut(
-        id=goods.receipt_id,
-        supplier=goods.supplier,
-        farm=goods.farm,
-        delivery_date=goods.delivered_at,
-        currency=goods.currency,
-        rate=float(goods.rate),
-        comment=goods.comment,
-        cost_total=float(sum(one.cost * one.quantity for one in goods.goods)),
-        created_at=goods.received_at,
-        created_by=staff_name(staff, goods.received_by),
-        positions=positions,
+    return DeliveryOut.model_validate(
+        {
+            **asdict(goods),
+            "id": goods.receipt_id,
+            "delivery_date": goods.delivered_at,
+            "cost_total": sum(one.cost * one.quantity for one in goods.goods),
+            "created_at": goods.received_at,
+            "created_by": staff_name(staff, goods.received_by),
+            "positions": positions,
+        }
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -10,25 +9,24 @@ from contracts.shop import FlowerCategorySet, ShopEvent
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
 from libs.names import comparable
+from services.shop.stock.domain.commands import Authored
 
 Categories: TypeAlias = Mapping[int, FlowerCategorySet]
 """The categories of a shop by id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AddCategory:
+class AddCategory(Authored):
     """Add a category. Raises CategoryNameTaken."""
 
     category_id: int
     name: str
     markup_percent: Decimal
     keywords: str | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeCategory:
+class ChangeCategory(Authored):
     """Replace fields of a category, named as those of the event.
 
     Raises CategoryUnknown, CategoryNameTaken.
@@ -36,8 +34,6 @@ class ChangeCategory:
 
     category_id: int
     changes: Mapping[str, Any]
-    by: str
-    now: datetime
 
 
 class CategoryUnknown(NotFound):
@@ -59,6 +55,7 @@ def decide(categories: Categories, command: AddCategory | ChangeCategory) -> lis
                 name=command.name,
                 markup_percent=command.markup_percent,
                 keywords=command.keywords,
+                created_at=command.now,
                 changed_by=command.by,
                 changed_at=command.now,
             )

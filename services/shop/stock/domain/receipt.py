@@ -3,11 +3,11 @@
 The admin receives goods in two ways; both are one event here, and make the same batches.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, Literal
 
 from contracts.shop import (
     Batch,
@@ -20,7 +20,7 @@ from contracts.shop import (
 from libs.errors import NotFound
 from libs.eventsourcing.decider import Decider
 from services.shop.stock.domain.category import Categories, category_with, detect
-from services.shop.stock.domain.commands import NewBatch
+from services.shop.stock.domain.commands import Authored, NewBatch
 from services.shop.stock.domain.pricing import DEFAULT_MARKUP, recommended_price, retail_price
 
 
@@ -52,14 +52,12 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Registration:
+class Registration(Authored):
     """The ids that goods get, and when they came in: `day` is the day of the codes."""
 
     receipt_id: int
     batch_ids: Sequence[int]
     day: date
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,15 +74,15 @@ class SupplyUnknown(NotFound):
 
 def delivery(origin: Origin, lines: Sequence[Line], registration: Registration) -> Receipt:
     """A delivery: batches `B<yyyymmdd>-<id>-<n>`, sold for twice their cost."""
+    names = f"{{}}-{(origin.farm or '')[:3].upper()}-{{}}"
     batches = []
-    for n, (line, batch_id) in enumerate(zip(lines, registration.batch_ids, strict=True), 1):
-        code = f"B{registration.day:%Y%m%d}-{registration.receipt_id}-{n}"
-        names = f"{line.variety[:3].upper()}-{(origin.farm or '')[:3].upper()}"
+    for n, line in enumerate(lines):
+        code = f"B{registration.day:%Y%m%d}-{registration.receipt_id}-{n + 1}"
+        sku = f"{names.format(line.variety[:3].upper(), line.height_cm)}-{code}"
         price = recommended_price(line.cost, origin.rate, DEFAULT_MARKUP)
-        sku = f"{names}-{line.height_cm}-{code}"
-        batch = _batch(origin, line, batch_id, price, DEFAULT_MARKUP, registration.now)
-        batches.append(replace(batch, batch_code=code, sku=sku))
-    return _receipt(origin, lines, registration, batches)
+        codes = {"batch_code": code, "sku": sku, "batch_id": registration.batch_ids[n]}
+        batches.append(_batch(origin, line, registration, DEFAULT_MARKUP, price, codes))
+    return _receipt("delivery", origin, registration, lines, batches)
 
 
 def supply(
@@ -95,15 +93,16 @@ def supply(
     Raises CategoryUnknown.
     """
     code = f"S{registration.receipt_id}-{registration.day:%Y%m%d}"
-    batches, priced = [], []
-    for n, (line, batch_id) in enumerate(zip(lines, registration.batch_ids, strict=True), 1):
+    priced, batches = [], []
+    for n, line in enumerate(lines):
         category = _category(line, categories)
         markup = category.markup_percent if category else DEFAULT_MARKUP
         price = retail_price(line.cost, origin.rate, markup)
-        batch = _batch(origin, line, batch_id, price, markup, registration.now)
-        batches.append(replace(batch, batch_code=code, sku=f"{code}-{n:03}"))
+        sku = f"{code}-{n + 1:03}"
+        codes = {"batch_code": code, "sku": sku, "batch_id": registration.batch_ids[n]}
+        batches.append(_batch(origin, line, registration, markup, price, codes))
         priced.append(replace(line, category_id=category.category_id if category else None))
-    return _receipt(origin, priced, registration, batches, kind_is_supply=True)
+    return _receipt("supply", origin, registration, priced, batches)
 
 
 def _category(line: Line, categories: Categories) -> FlowerCategorySet | None:
@@ -113,12 +112,14 @@ def _category(line: Line, categories: Categories) -> FlowerCategorySet | None:
 
 
 def _batch(
-    origin: Origin, line: Line, batch_id: int, price: int, markup: Decimal, now: datetime
+    origin: Origin,
+    line: Line,
+    registration: Registration,
+    markup: Decimal,
+    price: int,
+    codes: Mapping[str, Any],
 ) -> Batch:
     return Batch(
-        batch_id=batch_id,
-        sku="",
-        batch_code="",
         variety=line.variety,
         height_cm=line.height_cm,
         farm=origin.farm or origin.supplier,
@@ -130,57 +131,37 @@ def _batch(
         markup_percent=markup,
         price=price,
         recommended_price=price,
-        created_at=now,
+        created_at=registration.now,
+        **codes,
     )
 
 
 def _receipt(
+    kind: Literal["delivery", "supply"],
     origin: Origin,
-    lines: Sequence[Line],
     registration: Registration,
+    lines: Sequence[Line],
     batches: Sequence[Batch],
-    *,
-    kind_is_supply: bool = False,
 ) -> Receipt:
     pairs = list(zip(lines, batches, strict=True))
-    goods = tuple(
-        ReceivedGoods(
-            batch_id=batch.batch_id,
-            variety=line.variety,
-            height_cm=line.height_cm,
-            quantity=line.quantity,
-            cost=line.cost,
-            price=batch.price,
-            category_id=line.category_id,
-        )
-        for line, batch in pairs
-    )
     event = GoodsReceived(
         receipt_id=registration.receipt_id,
-        kind="supply" if kind_is_supply else "delivery",
-        supplier=origin.supplier,
-        farm=origin.farm,
-        delivered_at=origin.delivered_at,
-        currency=origin.currency,
-        rate=origin.rate,
-        notes=origin.notes,
-        comment=origin.comment,
-        goods=goods,
+        kind=kind,
+        **asdict(origin),
+        goods=tuple(
+            ReceivedGoods(batch_id=batch.batch_id, price=batch.price, **asdict(line))
+            for line, batch in pairs
+        ),
         received_by=registration.by,
         received_at=registration.now,
     )
-    return Receipt(
-        event=event,
-        batches=[NewBatch(batch=batch, quantity=line.quantity) for line, batch in pairs],
-    )
+    new = [NewBatch(batch=batch, quantity=line.quantity) for line, batch in pairs]
+    return Receipt(event=event, batches=new)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ArchiveSupply:
+class ArchiveSupply(Authored):
     """Archive a supply; an archived one stays as it is. Raises SupplyUnknown."""
-
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

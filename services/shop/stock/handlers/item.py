@@ -13,7 +13,6 @@ from uuid import UUID
 from contracts.shop import (
     Batch,
     BatchReceived,
-    Level,
     ShopEvent,
     StockAdjusted,
     StockId,
@@ -53,16 +52,6 @@ Events: TypeAlias = dict[str, Sequence[Any]]
 
 class SkuTaken(Refused):
     """Товар с таким артикулом уже есть"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
-    """A batch after a command."""
-
-    batch: Batch
-    level: Level
-    updated_at: datetime
-    updated_by: str
 
 
 async def streams_of(
@@ -124,7 +113,7 @@ async def receive(
     metadata: Metadata,
     *,
     command_id: UUID | None = None,
-) -> Changed:
+) -> items.Item:
     """Take a batch into stock by hand; its id is new. Raises SkuTaken, LogUnavailable."""
     new = replace(batch, batch_id=await ITEM_IDS.next(context.system))
     command = Receive(
@@ -140,9 +129,11 @@ async def receive(
     )
     events = [event for new in executed.events.values() for event in new]
     event = next(one for one in events if isinstance(one, BatchReceived))
-    return Changed(
+    return items.Item(
+        stock_id=event.stock_id,
         batch=event.batch,
-        level=event.after,
+        quantity=event.after.quantity,
+        reserved=0,
         updated_at=event.received_at,
         updated_by=event.received_by,
     )
@@ -219,7 +210,7 @@ async def change(
     changes: Mapping[str, Any],
     quantity: int | None,
     metadata: Metadata,
-) -> Changed:
+) -> items.Item:
     """Change the description of a batch, and set its quantity if one is given.
 
     With another variety or height the batch moves to that stock item. Raises ItemUnknown,
@@ -239,13 +230,15 @@ async def change(
 
     now = context.clock()
     executed = await execute_many(context.store, change.aggregates, decide, metadata=metadata)
-    is_changed = executed.token is not None
-    return Changed(
+    changed = replace(
+        item,
         batch=after[-1].batch,
-        level=after[-1].level,
-        updated_at=now if is_changed else item.updated_at,
-        updated_by=(metadata.actor or "") if is_changed else item.updated_by,
+        quantity=after[-1].level.quantity,
+        reserved=after[-1].level.reserved,
     )
+    if executed.token is None:
+        return changed
+    return replace(changed, updated_at=now, updated_by=metadata.actor or "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,6 @@
 """Which categories of flowers has a shop?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, DateTime, MetaData, Numeric, Table, Text, select
@@ -13,7 +10,6 @@ from contracts.envelope import Envelope
 from contracts.shop import FlowerCategorySet, ShopEvent
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.query import row_as
 from libs.postgres.upsert import upsert
 from libs.projections.projection import Connection, Projection, by_stream
 
@@ -26,21 +22,10 @@ CATEGORY: Final = Table(
     Column("markup_percent", Numeric),
     Column("keywords", Text),
     Column("created_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True)),
+    Column("changed_by", Text),
+    Column("changed_at", DateTime(timezone=True)),
 )
-SAVE: Final = upsert(CATEGORY, insert_only="created_at")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Category:
-    """A category of flowers."""
-
-    category_id: int
-    name: str
-    markup_percent: Decimal
-    keywords: str | None
-    created_at: datetime
-    updated_at: datetime
+SAVE: Final = upsert(CATEGORY)
 
 
 def projection() -> Projection[ShopEvent]:
@@ -56,22 +41,17 @@ def projection() -> Projection[ShopEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ShopEvent]]) -> None:
-    """Store the latest description of each category."""
+    """Store the latest event of each category."""
     rows = [
-        query.values_for(
-            CATEGORY,
-            event,
-            tenant=one.tenant,
-            created_at=event.changed_at,
-            updated_at=event.changed_at,
-        )
+        query.values_for(CATEGORY, one.event, tenant=one.tenant)
         for one in events
-        if isinstance(event := one.event, FlowerCategorySet)
+        if isinstance(one.event, FlowerCategorySet)
     ]
     await SAVE.put(connection, rows)
 
 
-async def list_all(connection: Connection) -> Sequence[Category]:
-    """All categories by name."""
+async def list_all(connection: Connection) -> Sequence[FlowerCategorySet]:
+    """All categories by name, each as its latest event."""
     statement = select(CATEGORY).order_by(CATEGORY.c.name, CATEGORY.c.category_id)
-    return [row_as(Category, row) for row in await query.fetch(connection, statement)]
+    rows = await query.fetch(connection, statement)
+    return [query.row_as(FlowerCategorySet, row) for row in rows]

@@ -42,9 +42,11 @@ from contracts.shop import (
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.filters import Filters, contains, eq
+from libs.postgres.pool import Pool, tenant_transaction
 from libs.postgres.query import row_as
 from libs.postgres.upsert import Row, Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
+from services.shop.products.domain import StockedItem
 from services.shop.stock.domain.stock import stems_gained
 
 _METADATA: Final = MetaData()
@@ -242,6 +244,23 @@ async def find(connection: Connection, ids: Collection[int]) -> Mapping[int, Ite
     """The items with these ids, hidden ones too; unknown ids are left out."""
     rows = await query.fetch(connection, _ITEMS.where(ITEM.c.warehouse_item_id.in_([*ids])))
     return {row["batch_id"]: _item(row) for row in rows}
+
+
+async def stocked_items(pool: Pool, tenant: str, ids: Collection[int]) -> Mapping[int, StockedItem]:
+    """What a product's page shows of items. Raises Unavailable."""
+    async with tenant_transaction(pool, tenant) as connection:
+        known = await find(connection, ids)
+    return {
+        number: StockedItem(
+            variety=one.batch.variety,
+            height_cm=one.batch.height_cm,
+            supplier=one.batch.supplier,
+            farm=one.batch.farm,
+            available_qty=one.quantity - one.reserved,
+            price=one.batch.price,
+        )
+        for number, one in known.items()
+    }
 
 
 async def stocks_of_order(connection: Connection, order_id: int) -> frozenset[StockId]:

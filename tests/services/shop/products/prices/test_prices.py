@@ -21,7 +21,7 @@ from services.shop.products import handlers
 from services.shop.products.domain import PRODUCT, current_price
 from services.shop.products.prices.domain import BadPriceList, BadRow, NewPrice, read_rows
 from services.shop.products.prices.handlers import set_prices
-from tests.services.shop.kit import TENANT, ShopKit
+from tests.services.shop.kit import SEAL_KEY, TENANT, ShopKit
 from tests.services.shop.products.catalogue import add
 
 STAFF = Metadata(tenant=TENANT, actor="anna")
@@ -248,6 +248,7 @@ def run_command(
     monkeypatch.setenv("SHOP_DATABASE_URL", database)
     monkeypatch.setenv("SHOP_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("SHOP_JWKS_URL", "http://127.0.0.1:1/jwks.json")
+    monkeypatch.setenv("SHOP_SEAL_KEYS", SEAL_KEY)
     done = CliRunner().invoke(app, ["prices", str(file), *options])
     return done.exit_code, done.stdout
 
