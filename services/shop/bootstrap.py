@@ -20,6 +20,8 @@ from services.shop.customers.handlers import PhoneTaken
 from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.calculator import api as calculator
+from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -33,6 +35,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     return (
         company_models.projection(),
         product_models.projection(),
+        material_models.projection(),
         customer_models.projection(reader),
     )
 
@@ -56,7 +59,14 @@ SERVICE: Final = Service(
     settings=Settings,
     events=EVENTS,
     projections=projections,
-    routers=(company.router, product.router, composition.router, prices.router, customers.router),
+    routers=(
+        company.router,
+        product.router,
+        composition.router,
+        prices.router,
+        calculator.router,
+        customers.router,
+    ),
     manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER,),
