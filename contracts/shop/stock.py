@@ -12,7 +12,7 @@ from uuid import UUID
 
 STOCK: Final = "shop.stock"
 RECEIPTS: Final = "shop.receipt"
-FLOWER_CATEGORIES: Final = "shop.flower-category"
+FLOWER_CATEGORIES: Final = "shop.flower"
 
 StockId = NewType("StockId", UUID)
 
@@ -41,6 +41,7 @@ class Batch:
     markup_percent: Decimal
     price: int
     recommended_price: int
+    created_at: datetime
     min_quantity: int = 15
     on_showcase: bool = False
     to_write_off: bool = False
@@ -231,6 +232,7 @@ class FlowerCategorySet:
     name: str
     markup_percent: Decimal
     keywords: str | None
+    created_at: datetime
     changed_by: str
     changed_at: datetime
 

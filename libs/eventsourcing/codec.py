@@ -5,7 +5,7 @@ An unknown name or version is an error. Stored data never changes: it is upcast 
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -72,9 +72,10 @@ class Codec(Generic[Event]):
         try:
             if schema_version < current:
                 data = _upcast(data, self._upcasts[name], schema_version, current)
-            return cast(Event, decode(data))
+            event: Event = decode(data)
         except Exception as error:  # an upcast may raise anything, JSON a RecursionError
             raise UndecodableEvent(f"{name} version {schema_version}: {error}") from error
+        return event
 
 
 def _upcast(data: bytes, steps: Mapping[int, Upcast], written: int, current: int) -> bytes:

@@ -3,7 +3,8 @@
 Commands of a process on the same stream wait for each other, so that a stream that everybody wants
 costs one attempt a command. The states of streams are cached: usually a command decides on them and
 its append is the only round trip, since the append checks their versions. Other processes are met
-as conflicts; after some of them a command takes a lock that its rivals then wait for.
+as conflicts. After some of them a command takes a lock, which every process waits for once in a few
+commands on a stream, so that it gets its turn.
 """
 
 import asyncio
@@ -102,13 +103,16 @@ class _Command(Generic[Event]):
         return [self._head(stream) for stream in self.deciders]
 
     async def execute(self) -> ExecutedMany[Event]:
+        tenant, streams = self.metadata.tenant, self.deciders.keys()
+        if self.store.hot.must_yield(self.heads):
+            await self.store.log.wait_for_locks(tenant, streams)
         if (done := await self._try_cached()) is not None:
             return done
         for attempt in range(1, OPTIMISTIC_ATTEMPTS + 1):
             if (done := await self._try()) is not None:
                 return done
             await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311
-        async with self.store.log.lock_streams(self.metadata.tenant, self.deciders.keys()):
+        async with self.store.log.lock_streams(tenant, streams):
             for _ in range(LOCKED_ATTEMPTS):
                 if (done := await self._try()) is not None:
                     return done

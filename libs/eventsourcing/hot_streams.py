@@ -15,6 +15,8 @@ MAX_QUEUED: Final = 2000
 """Commands of a process that use or wait for one stream."""
 MAX_STATES: Final = 2000
 """Streams whose state is cached."""
+YIELD_AFTER: Final = 8
+"""Commands of a process on one stream, after which it lets other processes go first."""
 
 
 class StreamsBusy(Unavailable):
@@ -30,6 +32,13 @@ class CachedState:
 
     state: Any
     version: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    aggregate: Decider[Any, Any, Any]
+    state: CachedState
+    commands: int = 0
 
 
 @dataclass(slots=True)
@@ -49,7 +58,7 @@ class HotStreams:
         self._max_queued = max_queued
         self._max_states = max_states
         self._queues: dict[Head, _Queue] = {}
-        self._states: OrderedDict[Head, tuple[Decider[Any, Any, Any], CachedState]] = OrderedDict()
+        self._states: OrderedDict[Head, _Entry] = OrderedDict()
 
     @asynccontextmanager
     async def hold(self, heads: Iterable[Head]) -> AsyncIterator[None]:
@@ -77,18 +86,33 @@ class HotStreams:
 
     def state(self, aggregate: Decider[Any, Any, Any], head: Head) -> CachedState | None:
         """The cached state of a stream, if it was folded by this aggregate."""
-        known, cached = self._states.get(head, (None, None))
-        if known is not aggregate:
+        entry = self._states.get(head)
+        if entry is None or entry.aggregate is not aggregate:
             return None
         self._states.move_to_end(head)
-        return cached
+        return entry.state
 
     def remember(self, aggregate: Decider[Any, Any, Any], head: Head, state: CachedState) -> None:
         """Cache the state of a stream. It must be immutable."""
-        self._states[head] = aggregate, state
+        entry = self._states.setdefault(head, _Entry(aggregate, state))
+        entry.aggregate, entry.state = aggregate, state
         self._states.move_to_end(head)
         if len(self._states) > self._max_states:
             self._states.popitem(last=False)
+
+    def must_yield(self, heads: Iterable[Head]) -> bool:
+        """Whether the next command on these streams must let other processes go first.
+
+        A process that decides on cached states would always be faster than one that has to read.
+        """
+        entries = [self._states[head] for head in heads if head in self._states]
+        for entry in entries:
+            entry.commands += 1
+        if all(entry.commands <= YIELD_AFTER for entry in entries):
+            return False
+        for entry in entries:
+            entry.commands = 0
+        return True
 
     def _queued(self, head: Head) -> int:
         return self._queues[head].size if head in self._queues else 0

@@ -207,9 +207,16 @@ class Log(Protocol):
     def lock_streams(
         self, tenant: str, streams: Collection[str]
     ) -> AbstractAsyncContextManager[None]:
-        """A lock of these streams, for writers that had conflicts and take turns from then on.
+        """A lock of these streams, for a writer that had several conflicts.
 
-        Other writers do not wait for it. Raises Unavailable after the database's lock timeout.
+        Appends do not wait for it. Raises Unavailable after the database's lock timeout.
+        """
+        ...
+
+    async def wait_for_locks(self, tenant: str, streams: Collection[str]) -> None:
+        """Wait until all that hold locks of these streams, or have waited for them, are done.
+
+        Raises Unavailable after the database's lock timeout.
         """
         ...
 

@@ -146,7 +146,7 @@ class PostgresLog:
     ) -> None:
         self._readers = readers
         self._writer = writer or readers
-        self._locks = AdvisoryLock(readers)
+        self._locks = AdvisoryLock(readers, connections=max(1, readers.get_max_size() // 2))
         self._on_append = on_append
         self._inserted = 0
         self._group = GroupCommit[Request, Result](self._write, _weight)
@@ -204,7 +204,11 @@ class PostgresLog:
         self, tenant: str, streams: Collection[str]
     ) -> AbstractAsyncContextManager[None]:
         """See `Log.lock_streams`."""
-        return self._locks.hold(*[f"execute {tenant}/{stream}" for stream in streams])
+        return self._locks.hold(*_lock_names(tenant, streams))
+
+    async def wait_for_locks(self, tenant: str, streams: Collection[str]) -> None:
+        """See `Log.wait_for_locks`."""
+        await self._locks.wait(*_lock_names(tenant, streams))
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
@@ -383,6 +387,10 @@ async def open_log(
     finally:
         await log.close()
         await writer.close()
+
+
+def _lock_names(tenant: str, streams: Collection[str]) -> list[str]:
+    return [f"execute {tenant}/{stream}" for stream in streams]
 
 
 def _weight(request: Request) -> Weight:

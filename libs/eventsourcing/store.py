@@ -238,16 +238,18 @@ class EventStore(Generic[Event]):
 
 def envelope(recorded: RecordedEvent, event: Event) -> Envelope[Event]:
     """The envelope of a recorded event, as projections get it."""
+    metadata = recorded.metadata
+    # In the order of the fields, because by name it takes twice as long.
     return Envelope(
-        event_id=recorded.event_id,
-        tenant=recorded.metadata.tenant,
-        stream=recorded.stream,
-        version=recorded.version,
-        occurred_at=recorded.occurred_at,
-        recorded_at=recorded.recorded_at,
-        correlation_id=recorded.metadata.correlation_id,
-        causation_id=recorded.metadata.causation_id,
-        actor=recorded.metadata.actor,
-        traceparent=recorded.metadata.traceparent,
-        event=event,
+        recorded.event_id,
+        metadata.tenant,
+        recorded.stream,
+        recorded.version,
+        recorded.occurred_at,
+        recorded.recorded_at,
+        metadata.correlation_id,
+        metadata.causation_id,
+        metadata.actor,
+        metadata.traceparent,
+        event,
     )

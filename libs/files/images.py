@@ -162,7 +162,8 @@ async def _end(process: Process) -> None:
 
 def _result(status: int | None, encoded: bytes, complaint: bytes) -> bytes:
     if status == reencode.TOO_MANY_PIXELS:
-        raise TooManyPixels
+        most = reencode.MAX_PIXELS // 1_000_000
+        raise TooManyPixels(f"The image has too many pixels: {most} million are allowed.")
     if status == reencode.BROKEN:
         raise ImageBroken
     if status or not encoded:

@@ -11,11 +11,11 @@ from typing import Any, Final
 BROKEN: Final = 3
 TOO_MANY_PIXELS: Final = 4
 
-MAX_PIXELS: Final = 50_000_000
-MAX_DECODED_BYTES: Final = 200_000_000
+MAX_PIXELS: Final = 30_000_000
+MAX_DECODED_BYTES: Final = 120_000_000
 MAX_SIDE: Final = 16_383
 """The most that WebP can have."""
-MEMORY_BYTES: Final = 1536 * 1024 * 1024
+MEMORY_BYTES: Final = 1024 * 1024 * 1024
 PROCESSOR_SECONDS: Final = 20
 QUALITY: Final = 88
 SMALLEST: Final = {"keep": "none"}
@@ -41,11 +41,17 @@ def main(format: str) -> int:
 
 
 def _limit_resources() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
-    # It has no reason to write files or to start programs.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
+    _limit(resource.RLIMIT_CPU, PROCESSOR_SECONDS)
+    # It has no reason to write files.
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(kind: int, value: int) -> None:
+    _, most = resource.getrlimit(kind)
+    value = value if most == resource.RLIM_INFINITY else min(value, most)
+    resource.setrlimit(kind, (value, value))
 
 
 def _load(pyvips: Any, format: str, data: bytes) -> Any:

@@ -244,7 +244,7 @@ class _Reply:
             self.status = message["status"]
             milliseconds = (perf_counter() - self.started_at) * 1000
             message["headers"] = [
-                *(pair for pair in message.get("headers", ()) if pair[0] not in EDGE_HEADERS),
+                *[pair for pair in message.get("headers", ()) if pair[0] not in EDGE_HEADERS],
                 (b"x-request-id", self._request_id.encode()),
                 (b"x-process-time", f"{milliseconds:.2f}ms".encode()),
             ]

@@ -64,7 +64,7 @@ class SocketSettings(StreamSettings):
     """
 
     max_streams: int = Field(default=1000, ge=1, le=10_000)
-    stream_poll_seconds: float = Field(default=0.02, gt=0, le=10)
+    stream_poll_seconds: float = Field(default=0.05, gt=0, le=10)
     stream_idle_seconds: float = Field(default=5.0, gt=0, le=60)
     max_sockets_per_tenant: int = Field(default=200, ge=1, le=10_000)
     socket_ping_seconds: float = Field(default=30.0, gt=0, le=60)

@@ -6,7 +6,6 @@ response, and clients need no token. `fresh` and `caught_up` of a route that rea
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import Header, HTTPException, Request, params
@@ -35,16 +34,17 @@ WAITED: Final = Counter(
 _COUNTED: Final = {fresh: WAITED.labels(str(fresh).lower()) for fresh in (True, False)}
 
 _KEY: Final = "tillstream.visible"
+_STALE_HEADER: Final = (STALE.lower().encode(), b"1")
 
 Token = Annotated[str | None, Header(alias=CONSISTENCY)]
 
 
-@dataclass(slots=True)
-class _Declared:
-    """What the dependencies of a route leave to the middleware around it."""
+class _Stale:
+    """What the dependencies of a route that reads leave to the middleware if writes are missing."""
 
-    waits: list["Visible"] = field(default_factory=list)
-    is_stale: bool = False
+    async def wait(self, deps: Any, tokens: Sequence[str], status: int) -> bool:
+        """Whether the response is complete: an error lacks no writes."""
+        return status >= FIRST_ERROR_STATUS
 
 
 def stale_wait(deps: Any) -> float:
@@ -64,10 +64,12 @@ class Visible:
     async def __call__(self, request: HTTPConnection) -> None:
         """Register this wait for the response."""
         if (declared := request.scope.get(_KEY)) is not None:
-            declared.waits.append(self)
+            declared.append(self)
 
     async def wait(self, deps: Any, tokens: Sequence[str], status: int) -> bool:
         """Whether the read models include the writes of `tokens` in time; True without a wait."""
+        if not tokens:
+            return True
         within = self._within(deps) if callable(self._within) else self._within
         if within <= 0 or (status >= FIRST_ERROR_STATUS and not self._when_refused):
             return True
@@ -127,7 +129,7 @@ def caught_up(*models: str, of: Permission) -> params.Depends:
 
 async def _mark(request: Request, waits: Sequence[Awaitable[bool]]) -> None:
     if not all(await asyncio.gather(*waits)):
-        request.scope[_KEY].is_stale = True
+        request.scope[_KEY].append(_Stale())
 
 
 class VisibleAnswers:
@@ -141,20 +143,16 @@ class VisibleAnswers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = scope[_KEY] = _Declared()
+        declared: list[Visible | _Stale] = []
+        scope[_KEY] = declared
         with collecting() as tokens:
 
             async def send_when_visible(message: Message) -> None:
-                if message["type"] == "http.response.start" and (tokens or declared.is_stale):
-                    await _wait(declared, tokens, scope, message)
+                if declared and message["type"] == "http.response.start":
+                    deps = scope["app"].state.deps
+                    level = [await one.wait(deps, tokens, message["status"]) for one in declared]
+                    if not all(level):
+                        message["headers"] = [*message.get("headers", ()), _STALE_HEADER]
                 await send(message)
 
             await self._app(scope, receive, send_when_visible)
-
-
-async def _wait(declared: _Declared, tokens: Sequence[str], scope: Scope, message: Message) -> None:
-    status = message["status"]
-    waits = declared.waits if tokens else ()
-    level = [await wait.wait(scope["app"].state.deps, tokens, status) for wait in waits]
-    if not all(level) or (declared.is_stale and status < FIRST_ERROR_STATUS):
-        message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

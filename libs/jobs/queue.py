@@ -72,7 +72,8 @@ class Queue(Generic[AnyJob]):
     ) -> None:
         self.pool, self.table, self.seconds = pool, table, seconds
         self._length = timedelta(seconds=seconds)
-        self._partition = (partition,) if table.partition else ()
+        self._unset = partition is None
+        self._partition = () if self._unset else (partition,)
 
     def key_of(self, job: AnyJob) -> Key:
         """The key of a job."""
@@ -85,9 +86,10 @@ class Queue(Generic[AnyJob]):
 
         In a transaction give its connection as `source`. Ring the doorbell after the commit.
         """
-        table, values = self.table, (*astuple(job), not_before or utc_now())
-        partition = () if table.partition in table.columns else self._partition
-        await query.execute(source or self.pool, table.put, *values, *partition)
+        values = [*astuple(job), not_before or utc_now()]
+        if self.table.partition not in ("", *self.table.columns):
+            values += self._partition or [None]
+        await query.execute(source or self.pool, self.table.put, *values)
 
     async def claim(self, holder: str, now: datetime, *, limit: int) -> Sequence[AnyJob]:
         """Claim jobs that are due and free, or whose claim has run out.
@@ -95,7 +97,7 @@ class Queue(Generic[AnyJob]):
         Tenants with fewer claimed jobs come first, and of a tenant those that were due first.
         """
         given = holder, self._length, limit, now, *self._partition
-        return self._jobs(await query.fetch(self.pool, self.table.claim, *given))
+        return self._jobs(await query.fetch(self.pool, self.table.claim[self._unset], *given))
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[AnyJob]:
         """Claim free jobs of all partitions that are past their `deadline_at`."""
@@ -105,7 +107,7 @@ class Queue(Generic[AnyJob]):
     async def seconds_until_due(self, now: datetime) -> float | None:
         """Seconds until a job may be claimed, below 0 if one may be now; None without jobs."""
         due: float | None = await query.fetchval(
-            self.pool, self.table.next_due, now, *self._partition
+            self.pool, self.table.next_due[self._unset], now, *self._partition
         )
         return due
 
@@ -156,7 +158,9 @@ class Queue(Generic[AnyJob]):
 
     async def backlog(self, now: datetime) -> Backlog:
         """How many jobs there are, and how late they are."""
-        row = await query.fetchrow(self.pool, self.table.measure, now, *self._partition)
+        row = await query.fetchrow(
+            self.pool, self.table.measure[self._unset], now, *self._partition
+        )
         assert row is not None  # noqa: S101 -- an aggregate always has one row
         return query.row_as(Backlog, row)
 

@@ -103,7 +103,8 @@ class JobTable(Generic[AnyJob]):
 
     `row` is a dataclass; its fields are columns. `key` are the columns of the primary key with
     their types, the tenant first. If there is a column `partition`, a queue has the jobs of one of
-    its values. Without `parks` the table lacks `attempts` and `error`: no job fails or is parked.
+    its values, or those without one. Without `parks` the table lacks `attempts` and `error`: no job
+    fails or is parked.
     """
 
     def __init__(
@@ -129,9 +130,13 @@ class JobTable(Generic[AnyJob]):
             "same_texts": " AND ".join(f"{one}::text = ${at}" for at, one in enumerate(key, 1)),
         }
         self.put = self._put()
-        self.claim = self._claim(_FAIR, due=f"not_before <= $4 AND {_FREE} {self._of('$5')}")
+        # By whether the queue has the jobs without a partition: no index serves both conditions.
+        self.claim = [self._claim(_FAIR, due=self._due(unset)) for unset in (False, True)]
         self.claim_overdue = self._claim(_OVERDUE)
-        self.next_due = self._filled(_NEXT, partition=self._of("$2"))
+        self.next_due, self.measure = (
+            [self._filled(one, partition=self._of(unset, "$2")) for unset in (False, True)]
+            for one in (_NEXT, _MEASURE)
+        )
         self.renew = self._filled(_RENEW, arrays=self._arrays(3))
         self.save_progress = self._filled(_SAVE_PROGRESS, arrays=self._arrays(4))
         self.later = self._filled(_LATER, match=self.match(2))
@@ -140,7 +145,6 @@ class JobTable(Generic[AnyJob]):
         self.done = f"DELETE FROM {name} WHERE {self.match(1)}"  # noqa: S608 -- names from the code
         self.list_parked = self._filled(_LIST)
         self.retry, self.drop = self._filled(_RETRY), self._filled(_DROP)
-        self.measure = self._filled(_MEASURE, partition=self._of("$2"))
 
     def match(self, first: int) -> str:
         """The condition for one job, whose key are the parameters from number `first` on."""
@@ -158,9 +162,14 @@ class JobTable(Generic[AnyJob]):
     def _claim(self, chosen: str, **words: str) -> str:
         return self._filled(_CLAIM, chosen=self._filled(chosen, **words))
 
-    def _of(self, parameter: str) -> str:
-        """The condition that a job is in a partition."""
-        return f"AND {self.partition} IS NOT DISTINCT FROM {parameter}" if self.partition else ""
+    def _due(self, unset: bool) -> str:
+        return f"not_before <= $4 AND {_FREE} {self._of(unset, '$5')}"
+
+    def _of(self, unset: bool, parameter: str) -> str:
+        """The condition that a job is in a partition, or in none."""
+        if not self.partition:
+            return ""
+        return f"AND {self.partition} IS NULL" if unset else f"AND {self.partition} = {parameter}"
 
     def _arrays(self, first: int) -> str:
         return ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(self.key.values(), first))

@@ -20,6 +20,7 @@ from libs.messaging.positions import RETENTION
 from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
+from libs.postgres.error_text import error_text
 from libs.postgres.pool import Pool, is_connection_lost
 from libs.process.concurrency import reraise_cancellation, wait_for_either
 
@@ -165,7 +166,7 @@ class InboxWorker(Generic[Event]):
             await inbox.replace(connection, self._name, message, read)
 
     async def _fail(self, message: InboxMessage, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
+        text = error_text(error)
         park = _must_park(error, message.attempts)
         log.warning(
             "reaction failed",

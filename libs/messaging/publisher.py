@@ -17,7 +17,7 @@ from libs.failpoints import failpoint
 from libs.messaging.categories import category_of
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.topics import partition_of, topic_name
-from libs.messaging.wire import Headers, Row, label
+from libs.messaging.wire import Labels, Row, label
 
 MAX_BATCH_BYTES: Final = 524_288
 """Half of the topics' limit for a request, so that headers never make a batch too large."""
@@ -47,7 +47,7 @@ class LogIdentity:
     incarnation: str
     by_topic: Mapping[str, str] = field(default_factory=dict)
 
-    def labels(self, topic: str) -> Headers:
+    def labels(self, topic: str) -> Labels:
         """The headers with the log's identity for records of a topic."""
         return label(self.log_id, self.by_topic.get(topic, self.incarnation))
 
@@ -216,7 +216,7 @@ class _PartitionBatches:
 
     __slots__ = ("_batch", "_max_bytes", "_timestamp_ms", "batches", "labels", "last")
 
-    def __init__(self, max_bytes: int, timestamp_ms: int, labels: Headers, last: int) -> None:
+    def __init__(self, max_bytes: int, timestamp_ms: int, labels: Labels, last: int) -> None:
         self._max_bytes = max_bytes
         self._timestamp_ms = timestamp_ms
         self.labels = labels

@@ -7,13 +7,13 @@ numbers in a record are zigzag varints; `_LENGTH` has those of short values, as 
 
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from libs.messaging.wire import METADATA, Headers, Row
+from libs.messaging.wire import METADATA, Headers, Labels, Row
 
 CACHED_HEADERS: Final = 1024
 """How many values of headers that many records share are cached."""
@@ -115,12 +115,9 @@ class RecordEncoder:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        # The encoded headers of the last row: successive rows of one client share them.
-        self._last: tuple[Any, ...] = ()
-        self._shared = (b"", b"")
 
     def encode(
-        self, row: Row, relay_seq: int, prev_seq: int, parts: StreamParts, labels: Headers
+        self, row: Row, relay_seq: int, prev_seq: int, parts: StreamParts, labels: Labels
     ) -> bytes:
         """Encode a row as a record, without its length and its offset in a batch.
 
@@ -141,9 +138,6 @@ class RecordEncoder:
             at,
             logged_at,
         ) = row
-        last = tenant, meta, name, number, labels
-        if last != self._last:
-            self._last, self._shared = last, self._encode_shared(*last)
         value = data.encode()
         seq, prev, position = str(relay_seq), str(prev_seq), str(position)
         # Times are JSON strings without a UTC offset.
@@ -154,28 +148,22 @@ class RecordEncoder:
             f"\x12relay_seq{_LENGTH[len(seq)]}{seq}\x10prev_seq{_LENGTH[len(prev)]}{prev}"
             f"\x10position{_LENGTH[len(position)]}{position}"
         )
-        shared, with_version = self._shared
+        shared, with_version = _shared(self._service, tenant, meta, name, number, labels)
         if version is not None:
             shared, version = with_version, str(version)
             own = f"{own}\x1cstream_version{_LENGTH[len(version)]}{version}"
         return b"".join((parts.key, varint(len(value)), value, shared, parts.headers, own.encode()))
 
-    def _encode_shared(
-        self,
-        tenant: str,
-        metadata: str,
-        name: str,
-        schema_version: int,
-        labels: Headers,
-    ) -> tuple[bytes, bytes]:
-        """Number of headers and shared headers, of records without and with a version."""
-        headers = [
-            *_of_type(self._service, name, schema_version),
-            *_of_metadata(tenant, metadata),
-            *labels,
-        ]
-        count, encoded = len(headers) + OWN_HEADERS, encode_headers(headers)
-        return varint(count) + encoded, varint(count + 1) + encoded
+
+# Cached, because the rows of a request share them, and stand between those of other requests.
+@lru_cache(CACHED_HEADERS)
+def _shared(
+    service: str, tenant: str, metadata: str, name: str, schema_version: int, labels: Labels
+) -> tuple[bytes, bytes]:
+    """Number of headers and shared headers, of records without and with a version."""
+    headers = [*_of_type(service, name, schema_version), *_of_metadata(tenant, metadata), *labels]
+    count, encoded = len(headers) + OWN_HEADERS, encode_headers(headers)
+    return varint(count) + encoded, varint(count + 1) + encoded
 
 
 def encode_headers(headers: Headers) -> bytes:
@@ -219,7 +207,6 @@ def _of_type(service: str, name: str, schema_version: int) -> Headers:
     ]
 
 
-@lru_cache(CACHED_HEADERS)
 def _of_metadata(tenant: str, metadata: str) -> Headers:
     fields = _decode_metadata(metadata)
     present = [(name, fields[name].encode()) for name in METADATA if name in fields]

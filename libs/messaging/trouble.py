@@ -3,6 +3,8 @@
 from time import monotonic
 from typing import Final
 
+from libs.postgres.error_text import error_text
+
 TOLERATED_SECONDS: Final = 30.0
 """How long retries may fail before the service is not ready."""
 
@@ -15,7 +17,7 @@ class Trouble:
 
     def note(self, name: str, error: BaseException | str) -> None:
         """Record that the operation `name` failed."""
-        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        text = error if isinstance(error, str) else error_text(error)
         since = self._errors[name][1] if name in self._errors else monotonic()
         self._errors[name] = text, since
 

@@ -18,6 +18,8 @@ from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.eventsourcing.schema import MAX_NAME
 
 Headers: TypeAlias = list[tuple[str, bytes]]
+Labels: TypeAlias = tuple[tuple[str, bytes], ...]
+"""The headers that name a log."""
 
 Row: TypeAlias = Any
 """A row of the log: the values of `libs.eventsourcing.rows.TEXT_COLUMNS`, in that order."""
@@ -60,12 +62,12 @@ class ReceivedEvent(msgspec.Struct, frozen=True):
     prev_seq: int
 
 
-def label(log_id: str, incarnation: str) -> Headers:
+def label(log_id: str, incarnation: str) -> Labels:
     """The headers with a log's id and incarnation, both ASCII.
 
     Records of old releases lack them: they belong to the first incarnation.
     """
-    return [("log_id", log_id.encode("ascii")), ("incarnation", incarnation.encode("ascii"))]
+    return ("log_id", log_id.encode("ascii")), ("incarnation", incarnation.encode("ascii"))
 
 
 def traceparents(rows: Sequence[Row]) -> list[str]:

@@ -72,7 +72,7 @@ class Upsert:
 
     def parameters(self, rows: Iterable[Row]) -> list[Column]:
         """The parameters of `sql`, an empty list without rows. The keys of the rows must differ."""
-        return columns(map(self._values, rows))
+        return columns(self._values(rows))
 
     async def put(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Write the rows in one statement; nothing without rows.
@@ -81,19 +81,21 @@ class Upsert:
         that of the table: however rows are distributed over statements, the table is the same.
         With `newer` beside other rules this needs the rows of a key in that order.
         """
-        values: Iterable[_Values] = map(self._values, rows)
+        values: Iterable[_Values] = self._values(rows)
         if self._merge is not None:
             values = self._merged(values, self._merge)
         if parameters := columns(values):
             await connection.execute(self._sql, *parameters)
 
-    def _values(self, row: Row) -> _Values:
-        return [row.get(name) for name in self.columns] if isinstance(row, dict) else row
+    def _values(self, rows: Iterable[Row]) -> list[_Values]:
+        names = self.columns
+        return [[*map(row.get, names)] if isinstance(row, dict) else row for row in rows]
 
     def _merged(self, rows: Iterable[_Values], merge: _Merge) -> Iterable[_Values]:
         merged: dict[Any, _Values] = {}
+        key_of = self._key_of
         for row in rows:
-            key = self._key_of(row)
+            key = key_of(row)
             merged[key] = merge(merged[key], row) if key in merged else row
         return merged.values()
 

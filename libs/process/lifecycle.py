@@ -23,8 +23,9 @@ DRAIN_SECONDS = 20.0
 ABANDON_SECONDS = 2.0
 CONNECT_RETRY_SECONDS = 0.01
 HEAD_SECONDS = 30.0
-# The threshold of the garbage collector's first generation: ten times the default.
-GC_THRESHOLD = 7_000
+# The threshold of the garbage collector's first generation, thirty times the default: more than the
+# objects of a page of the log, of which none is cyclic.
+GC_THRESHOLD = 20_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Errors only, through our own logging: by default granian writes to stdout.
 GRANIAN_LOGGERS = {"_granian": {"level": "ERROR"}, "granian.access": {"level": "ERROR"}}
@@ -58,7 +59,7 @@ async def run_until_signal(*tasks: Task, drain_seconds: float = DRAIN_SECONDS) -
     # milliseconds.
     gc.collect()
     gc.freeze()
-    # Short-lived objects are seldom cyclic garbage: collect a tenth as often.
+    # Short-lived objects are seldom cyclic garbage.
     gc.set_threshold(GC_THRESHOLD)
     try:
         failed = await _until_stopped(running, stop)

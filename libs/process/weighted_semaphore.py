@@ -4,13 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from operator import add, le, sub
+from operator import add, sub
 
 
 class WeightedSemaphore:
     """Of each measure at most its capacity is held at a time, in order of arrival.
 
-    A weight above the capacity counts as the capacity, so its holder is alone. For one event loop.
+    The holder of a weight above the capacity is alone. For one event loop.
     """
 
     def __init__(self, *capacities: int) -> None:
@@ -29,7 +29,6 @@ class WeightedSemaphore:
 
     async def acquire(self, *weights: int) -> None:
         """Wait for a weight of each measure; `release` with the same weights must follow."""
-        weights = self._limited(weights)
         if not self._waiting and self._take(weights):
             return
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -45,8 +44,9 @@ class WeightedSemaphore:
 
     def release(self, *weights: int) -> None:
         """Give back what was acquired."""
-        self._free = tuple(map(add, self._free, self._limited(weights)))
-        self._admit()
+        self._free = tuple(map(add, self._free, weights))
+        if self._waiting:
+            self._admit()
 
     def _admit(self) -> None:
         while self._waiting:
@@ -58,11 +58,9 @@ class WeightedSemaphore:
             self._waiting.popleft()
 
     def _take(self, weights: tuple[int, ...]) -> bool:
-        """Take the weights, if all of them are free."""
-        fits = all(map(le, weights, self._free))
+        """Take the weights, if all of them are free or nothing is held."""
+        free = tuple(map(sub, self._free, weights))
+        fits = min(free) >= 0 or self._free == self._capacities
         if fits:
-            self._free = tuple(map(sub, self._free, weights))
+            self._free = free
         return fits
-
-    def _limited(self, weights: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(map(min, weights, self._capacities))

@@ -15,6 +15,7 @@ import asyncpg
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.tail import Cursor, Page
 from libs.failpoints import failpoint
+from libs.postgres.error_text import error_text
 from libs.projections import checkpoints
 from libs.projections.checkpoints import Checkpoint, Overtaken
 from libs.projections.page_slices import Decoded, PageSlice, envelopes_of, of_shard, slices_of
@@ -42,7 +43,7 @@ class ModelFailed(Exception):
     """A read model fails whatever the event: its tables do not fit, or too many streams fail."""
 
     def __init__(self, model: str, error: Exception) -> None:
-        super().__init__(f"{type(error).__name__}: {error}")
+        super().__init__(error_text(error))
         self.model = model
 
 
@@ -226,7 +227,7 @@ class _Attempt(Generic[Event]):
         if error is None:
             return
         if len(remaining) == 1:
-            failure = _failure(remaining[0], "failed", f"{type(error).__name__}: {error}")
+            failure = _failure(remaining[0], "failed", error_text(error))
             self.failures[remaining[0].stream] = failure
             self.check()
             return

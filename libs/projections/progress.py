@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from libs.errors import Unavailable
+from libs.postgres.error_text import error_text
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Progress:
             self.troubled_since = monotonic()
         if isinstance(error, Unavailable) and isinstance(error.__cause__, Exception):
             error = error.__cause__
-        self.trouble = f"{type(error).__name__}: {error}"
+        self.trouble = error_text(error)
 
     def clear(self) -> None:
         """Record that there is no trouble."""

@@ -1,9 +1,11 @@
 """What the scale bridge is made of: the only place that constructs."""
 
+from functools import partial
 from typing import Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.scale_bridge import EVENTS
+from libs.jobs.completion import CompletionWaiter
 from libs.process.context import extended
 from libs.process.service import Connections, Manners, Revocation, Service
 from services.scale_bridge.barcodes import api as barcode
@@ -23,7 +25,6 @@ from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import api as operations
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.handlers import operation, worker
-from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop
 from services.scale_bridge.prices.api import prices
@@ -64,7 +65,7 @@ SERVICE: Final = Service(
         frame,
         hooks=HOOKS,
         catalogues=CatalogueCache(),
-        completions=CompletionWaiter(frame.store, frame.doorbell),
+        completions=CompletionWaiter(partial(operation.find_ends, frame.store), frame.doorbell),
     ),
     streams=board.STREAMS,
     connections=Connections(api=3, tasks=4),

@@ -22,6 +22,7 @@ from libs.http.auth import Permission, Principal
 from libs.http.metadata import metadata_of
 from libs.http.shapes import CODED, ErrorRow
 from libs.http.visible import caught_up, visible
+from libs.jobs.completion import CompletionWaiter
 from libs.postgres.pool import Pool
 from libs.process import context as frame
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from services.scale_bridge.barcodes.domain import Rules
     from services.scale_bridge.catalogue.stores.cache import CatalogueCache
     from services.scale_bridge.devices.handlers.device import LoadedDevice
-    from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
+    from services.scale_bridge.operations.handlers.operation import Ended
     from services.scale_bridge.operations.stores.work import Job
     from services.scale_bridge.settings import Settings  # noqa: F401 -- named in base classes
 
@@ -80,7 +81,7 @@ class Context(frame.Context["Settings", ScaleBridgeEvent]):
 class ApiContext(frame.ApiContext["Settings", ScaleBridgeEvent], Context):
     """What routes work with, and the commands that they give."""
 
-    completions: "CompletionWaiter"
+    completions: "CompletionWaiter[OperationId, Ended]"
 
 
 Scales = Annotated[ApiContext, Depends(frame.running)]

@@ -17,6 +17,12 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
+from services.shop.orders.handlers.order import NotAFlorist
+from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
@@ -25,8 +31,20 @@ from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
+from services.shop.stock.api import supplies, warehouse
+from services.shop.stock.api.supplies import SupplyEmpty
+from services.shop.stock.domain.category import CategoryNameTaken
+from services.shop.stock.domain.commands import StockExceeded
+from services.shop.stock.read_models import category, item, movement, receipt
 
-HOOKS: Final = Hooks()
+HOOKS: Final = Hooks(stocked_items=item.stocked_items)
+
+BAD_REQUESTS: Final = (
+    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
+    *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+)
+"""Refusals that the shop's pages know with the status 400."""
 
 
 def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
@@ -37,11 +55,9 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         product_models.projection(),
         material_models.projection(),
         customer_models.projection(reader),
+        *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
+        orders.projection(reader),
     )
-
-
-BAD_REQUESTS: Final = (PhoneTaken, AddressExists, DateExists, SameCustomer)
-"""Refusals that the shop's pages know with the status 400."""
 
 
 @asynccontextmanager
@@ -61,15 +77,14 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
-        product.router,
-        composition.router,
-        prices.router,
-        calculator.router,
+        *(product.router, composition.router, prices.router, calculator.router),
         customers.router,
+        *(warehouse.router, supplies.router),
+        *(order.router, comments.router, payment.router),
     ),
     manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
     reactions=(products.registrations,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -85,7 +85,7 @@ async def poll(
         verdict = verdict_of(grant, client_id, now)
         if grant is not None and (after := _after(grant, verdict, now)) != grant:
             values = (after.status, after.polled_at, after.pause)
-            await connection.execute(SAVE, device_digest, *values)
+            await query.execute(connection, SAVE, device_digest, *values)
     return verdict, grant
 
 

@@ -37,7 +37,6 @@ from services.scale_bridge.devices.handlers.device import owner_of
 router = APIRouter(tags=["bridges"])
 
 GOING_AWAY: Final = 1001
-REFUSED: Final = 1008
 LATER: Final = 1013
 POLL_SECONDS: Final = 0.1
 

@@ -15,9 +15,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    bindparam,
-    or_,
-    select,
 )
 
 from contracts import scale_bridge
@@ -117,46 +114,29 @@ def _row(
             return {name: getattr(event, name) for name in names} | {"stage": "ended"}
 
 
-_LATEST: Final = (
-    select(OPERATION)
-    .where(
-        OPERATION.c.tenant == bindparam("tenant"), OPERATION.c.device_id == bindparam("device_id")
-    )
-    .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
-    .limit(bindparam("limit"))
-)
 # The offset is applied to the index alone.
-_KEYS: Final = (
-    _LATEST.with_only_columns(OPERATION.c.operation_id).offset(bindparam("offset")).subquery()
-)
-_FROM: Final = (
-    select(OPERATION)
-    .where(
-        OPERATION.c.tenant == bindparam("tenant"),
-        OPERATION.c.operation_id.in_(select(_KEYS.c.operation_id)),
-    )
-    .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
-)
-_AFTER: Final = _LATEST.where(
-    OPERATION.c.queued_at <= bindparam("at"),
-    or_(OPERATION.c.queued_at < bindparam("at"), OPERATION.c.operation_id > bindparam("last")),
-)
+LATEST: Final = """
+SELECT * FROM operation WHERE tenant = $1 AND operation_id IN (
+    SELECT operation_id FROM operation WHERE tenant = $1 AND device_id = $2
+    ORDER BY queued_at DESC, operation_id LIMIT $3 OFFSET $4
+) ORDER BY queued_at DESC, operation_id
+"""
+LATEST_AFTER: Final = """
+SELECT * FROM operation WHERE tenant = $1 AND device_id = $2
+    AND queued_at <= $4 AND (queued_at < $4 OR operation_id > $5)
+ORDER BY queued_at DESC, operation_id LIMIT $3
+"""
 
 
 async def latest(
     connection: Any, tenant: str, device_id: UUID, *, limit: int, offset: int = 0
 ) -> Sequence[query.Row]:
     """Rows of `OPERATION`, the operation queued last first."""
-    return await query.fetch(
-        connection, _FROM, tenant=tenant, device_id=device_id, limit=limit, offset=offset
-    )
+    return await query.fetch(connection, LATEST, tenant, device_id, limit, offset)
 
 
 async def latest_after(
     connection: Any, tenant: str, device_id: UUID, position: tuple[datetime, UUID], *, limit: int
 ) -> Sequence[query.Row]:
     """The same, after the operation at a position: when it was queued, and its id."""
-    at, last = position
-    return await query.fetch(
-        connection, _AFTER, tenant=tenant, device_id=device_id, limit=limit, at=at, last=last
-    )
+    return await query.fetch(connection, LATEST_AFTER, tenant, device_id, limit, *position)

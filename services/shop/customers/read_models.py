@@ -169,6 +169,14 @@ async def page(
     return [_view(row) for row in rows], total
 
 
+async def ids_of(connection: Connection, customer_id: int) -> list[int]:
+    """The ids of a customer and of all records merged into it; none if there is no customer."""
+    ids: list[int] | None = await query.fetchval(
+        connection, select(_IDS).where(LIVE, CUSTOMER.c.customer_id == customer_id)
+    )
+    return ids or []
+
+
 async def statistics(connection: Connection, customer_ids: Sequence[int]) -> dict[str, Any]:
     """The statistics of `CustomerView` over the orders of these records."""
     row = await query.fetchrow(

@@ -118,6 +118,9 @@ class MemoryLog:
         """See `Log.lock_streams`."""
         return nullcontext()
 
+    async def wait_for_locks(self, tenant: str, streams: Collection[str]) -> None:
+        """See `Log.wait_for_locks`."""
+
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
     ) -> AsyncIterator[Sequence[RecordedEvent]]:

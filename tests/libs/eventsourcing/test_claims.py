@@ -22,7 +22,7 @@ from libs.eventsourcing.claims import (
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.execute_many import States, execute_many
-from libs.eventsourcing.log import Log, Metadata
+from libs.eventsourcing.log import EventIdReused, Log, Metadata
 from libs.eventsourcing.store import EventStore, ExecutedMany
 from libs.eventsourcing.testing import Scenario
 from libs.security.sealing import Seal
@@ -157,6 +157,19 @@ async def test_a_key_is_claimed_once_by_the_same_owner_and_in_each_tenant(
     assert await owner_of(store, "demo", PHONE) == "anna"
     assert await owner_of(store, "other", PHONE) == "boris"
     assert await owner_of(store, "third", PHONE) is None
+
+
+async def test_a_command_id_of_another_tenant_is_refused_and_changes_no_state(
+    store: EventStore[CustomerEvent],
+) -> None:
+    command_id = uuid4()
+    await register(store, "anna", command_id=command_id)
+
+    with pytest.raises(EventIdReused):
+        await register(store, "anna", tenant="other", command_id=command_id)
+
+    await register(store, "boris", tenant="other")
+    assert await owner_of(store, "other", PHONE) == "boris"
 
 
 async def test_a_key_moves_together_with_the_events_of_its_owners(

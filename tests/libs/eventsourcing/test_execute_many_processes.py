@@ -5,7 +5,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import pytest
@@ -81,6 +81,26 @@ async def test_of_a_thousand_buyers_in_two_processes_ten_get_the_ten_pieces(
     decided = sum(int(words[1]) for words in lines if words[0] == "decided")
     # Each refusal is decided on the cached and the log's state, each sale may have conflicts.
     assert decided <= 2 * 1000 + 10 * (OPTIMISTIC_ATTEMPTS + LOCKED_ATTEMPTS)
+
+
+async def test_no_process_starves_while_others_use_the_same_stream_without_pause(
+    database: str, pool: asyncpg.Pool
+) -> None:
+    shop, orders, processes = Shop(PostgresLog(pool)), 400, 4
+    await shop.stock("a", pieces=orders * processes)
+
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(program(database, str(orders), "a"))
+            for _ in range(processes)
+        ]
+        outputs = await asyncio.gather(*map(output, started))
+
+    lines = [words for lines in outputs for words in lines]
+    assert [words[0] for words in lines].count("placed") == orders * processes
+    assert await reservations(shop.store.log) == {"a": orders * processes}
+    decided = sum(int(words[1]) for words in lines if words[0] == "decided")
+    assert decided <= 4 * orders * processes
 
 
 @pytest.mark.parametrize(

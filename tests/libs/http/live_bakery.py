@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
@@ -24,9 +25,11 @@ from libs.http.live_messages import (
     live_messages,
 )
 from libs.http.sockets import Sockets, SocketSettings, refuse
+from libs.postgres.doorbell import APPENDED, PROJECTED
 from libs.process.context import ApiSettings
 from libs.process.lifecycle import serve
 from libs.process.service import Service
+from libs.projections.runner import ProjectionRunner
 from libs.testing.callers import bearer
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.services import ServiceKit, open_kit
@@ -139,9 +142,10 @@ class Bakery(ServiceKit):
 
     url: str = ""
     baked: int = 0
+    by_worker: bool = False
 
     async def bake(self, count: int = 1, *, tenant: str = TENANT, filling: str = "") -> list[int]:
-        """The numbers of new loaves, which are visible."""
+        """The numbers of new loaves, which are visible unless there is a worker."""
         numbers = [*range(self.baked + 1, self.baked + count + 1)]
         self.baked += count
         for number in numbers:
@@ -151,7 +155,8 @@ class Bakery(ServiceKit):
                 expected=ANY,
                 metadata=Metadata(tenant=tenant, actor="baker"),
             )
-        await self.caught_up()
+        if not self.by_worker:
+            await self.caught_up()
         return numbers
 
     @asynccontextmanager
@@ -182,10 +187,28 @@ class Bakery(ServiceKit):
 
 
 @asynccontextmanager
+async def _worker(kit: Bakery) -> AsyncIterator[None]:
+    """The runner of a worker."""
+    doorbell, models = kit.deps.doorbell, SERVICE.projections(kit.settings)
+    ring = partial(doorbell.ring, PROJECTED)
+    runner = ProjectionRunner(
+        kit.deps.system, models, service=SERVICE.name, on_applied=[lambda *_: ring()]
+    )
+    remove, stop = doorbell.add_listener(runner.wake, APPENDED), asyncio.Event()
+    running = asyncio.create_task(runner.run(stop))
+    try:
+        yield
+    finally:
+        remove()
+        stop.set()
+        await asyncio.wait_for(running, PATIENCE_SECONDS)
+
+
+@asynccontextmanager
 async def open_bakery(
-    database: str, *, beside: Bakery | None = None, **settings: Any
+    database: str, *, beside: Bakery | None = None, by_worker: bool = False, **settings: Any
 ) -> AsyncIterator[Bakery]:
-    """An API process; `beside` is another one, which has the worker."""
+    """An API process; `beside` is another one, which projects. With `by_worker` a worker does."""
     given = {
         # A name of its own, so that the process has a connection of its own to the doorbell.
         "database_url": f"{database}?application_name=beside" if beside else database,
@@ -195,7 +218,11 @@ async def open_bakery(
     }
     chosen = Settings.model_validate(given | settings)
     projector = beside.projector if beside else None
-    async with open_kit(Bakery, SERVICE, chosen, projector=projector) as kit:
+    async with (
+        open_kit(Bakery, SERVICE, chosen, projector=projector, by_worker=by_worker) as kit,
+        _worker(kit) if by_worker else nullcontext(),
+    ):
+        kit.by_worker = by_worker
         stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(
             serve(kit.app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result)

@@ -1,9 +1,8 @@
 """WebSockets that receive live messages, on real servers and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from libs.clock import utc_now
 from libs.http import live_messages, sockets
-from libs.http.live_messages import RETENTION, pruning
 from libs.http.sockets import REFUSED, RESTART, TOO_BIG, TRY_LATER
 from libs.testing.polling import eventually
 from tests.libs.bakery_database import migrate_bakery
@@ -115,20 +113,34 @@ class CutOff:
 
     async def go_through(self, step: str) -> None:
         """Bake, change to the other process, or reconnect and receive something or everything."""
-        counts = {"bake": 1, "burst": 5}
-        if step in counts:
-            numbers = await self.processes[0].bake(counts[step])
-            self.expected += [number for number in numbers for _ in range(1 + (number % 2 == 0))]
-            self.processes[1].baked = self.processes[0].baked
-        elif step == "change":
-            self.processes.reverse()
-        else:
-            await self.receive(1 if step == "cut" else len(self.expected))
+        match step:
+            case "bake" | "burst":
+                await self.bake(1 if step == "bake" else 5)
+            case "change":
+                self.processes.reverse()
+            case "live":
+                await self.receive(3, self.bake(4))
+            case _:
+                await self.receive(1 if step == "cut" else len(self.expected))
 
-    async def receive(self, most: int) -> None:
-        """Reconnect, and receive what is missing, at most so many messages."""
-        async with self.processes[0].listening(self.last) as (counter, hello):
+    async def bake(self, count: int) -> None:
+        """Bake so many loaves."""
+        first = self.processes[0].baked + 1
+        for number in range(first, first + count):
+            self.expected += [number] * (1 + (number % 2 == 0))
+        await self.processes[0].bake(count)
+        self.processes[1].baked = self.processes[0].baked
+
+    async def receive(self, most: int, meanwhile: Coroutine[Any, Any, None] | None = None) -> None:
+        """Reconnect, and receive what is missing, at most so many messages; then be cut off."""
+        async with (
+            asyncio.TaskGroup() as others,
+            self.processes[0].listening(self.last) as (counter, hello),
+        ):
             assert hello["resumed"]
+            if meanwhile is not None:
+                others.create_task(meanwhile)
+                await asyncio.sleep(0)
             for _ in range(min(most, len(self.expected) - len(self.received))):
                 message = await counter.next()
                 self.received.append(message["data"]["number"])
@@ -139,7 +151,9 @@ class CutOff:
 @settings(
     max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(steps=st.lists(st.sampled_from(["bake", "burst", "cut", "read", "change"]), max_size=20))
+@given(
+    steps=st.lists(st.sampled_from(["bake", "burst", "live", "cut", "read", "change"]), max_size=20)
+)
 async def test_clients_that_are_cut_off_at_any_moment_miss_nothing_and_get_nothing_twice(
     database: str, in_memory: bool, steps: list[str]
 ) -> None:
@@ -312,54 +326,6 @@ async def test_a_message_that_is_too_long_or_no_text_ends_the_socket(
         else:
             await counter.send(message)
         assert await counter.next() == code
-
-
-async def test_old_messages_are_deleted_save_for_the_last_of_a_group(bakery: Bakery) -> None:
-    async with bakery.listening() as (counter, _):
-        ids = await counter.loaves(*await bakery.bake(3))
-    await bakery.bake(tenant="other")
-    prune = pruning(bakery.deps.system).run
-    await prune()
-    assert await bakery.fetch_value("SELECT count(*) FROM live_message") == 6
-
-    hour = RETENTION + timedelta(seconds=1)
-    await bakery.execute("UPDATE live_message SET stored_at = stored_at - $1::interval", hour)
-    await prune()
-
-    assert await bakery.fetch_value("SELECT count(*) FROM live_message") == 2
-    async with bakery.listening(ids[-1]) as (counter, hello):
-        assert hello["resumed"]
-        assert await bakery.bake() == [5]
-        await counter.loaves(5)
-    async with bakery.listening(ids[0]) as (_, hello):
-        assert not hello["resumed"]
-
-
-async def test_ids_rise_whatever_the_clock_of_the_log_says(bakery: Bakery) -> None:
-    async with bakery.listening() as (counter, _):
-        first = await counter.loaves(*await bakery.bake(2))
-        await bakery.execute("UPDATE live_message SET id = id + 3600 * 1000000::bigint")
-        bakery.app.state.live._feeds.clear()
-    async with bakery.listening() as (counter, _):
-        later = await counter.loaves(*await bakery.bake(2))
-
-    ids = [int(one) for one in later]
-    assert ids == sorted({*ids})
-    assert ids[0] > int(first[-1]) + 3_600_000_000
-
-
-async def test_a_rebuild_makes_messages_of_recent_events_with_the_same_ids(
-    bakery: Bakery,
-) -> None:
-    await bakery.bake(3)
-    before = await bakery.deps.system.fetch("SELECT id, type FROM live_message ORDER BY id")
-    await bakery.execute("DELETE FROM live_message")
-    bakery.projector.position = 0
-    await bakery.caught_up()
-
-    after = await bakery.deps.system.fetch("SELECT id, type FROM live_message ORDER BY id")
-    assert after == before
-    assert len(after) == 4
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind(bakery: Bakery) -> None:

@@ -89,7 +89,7 @@ def batch_of(
     """As many events as fit into `most` bytes, numbered without gaps, unlabelled."""
     batch, encode, prev = RecordBatch(most, 1_000), RecordEncoder(service).encode, prev_seq
     for seq, event in enumerate(events, first_seq):
-        if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), [])):
+        if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), ())):
             break
         prev = seq
     return batch

@@ -47,6 +47,27 @@ async def test_locks_of_other_names_do_not_wait(pool: Pool) -> None:
         pass
 
 
+async def test_a_process_holds_as_many_locks_at_once_as_it_may_have_connections(
+    pool: Pool,
+) -> None:
+    several = AdvisoryLock(pool, connections=2)
+    async with several.hold("a"), several.hold("b"):
+        pass
+
+
+async def test_a_wait_ends_when_the_lock_is_released_and_holds_nothing(pool: Pool) -> None:
+    here, there = AdvisoryLock(pool), AdvisoryLock(pool)
+    await there.wait("name")
+    async with here.hold("name"):
+        await there.wait("other")
+        waiting = asyncio.create_task(there.wait("name", "other"))
+        await eventually(lambda: _is_waiting(pool))
+        assert not waiting.done()
+    await waiting
+    async with here.hold("name", "other"):
+        pass
+
+
 async def test_a_lock_that_is_held_for_long_is_unavailable(
     database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +79,8 @@ async def test_a_lock_that_is_held_for_long_is_unavailable(
         with pytest.raises(Unavailable):
             async with AdvisoryLock(impatient).hold("name"):
                 pytest.fail("another holds the lock")
+        with pytest.raises(Unavailable):
+            await AdvisoryLock(impatient).wait("name")
     await impatient.close()
 
 

@@ -41,7 +41,7 @@ class Rewritten(Ledger):
         await super().project(connection, [self._multiplied(one) for one in events])
 
     def _multiplied(self, one: Envelope[Any]) -> Envelope[Any]:
-        return replace(one, event=replace(one.event, n=one.event.n * self.factor))
+        return one._replace(event=replace(one.event, n=one.event.n * self.factor))
 
     def open_gate(self) -> None:
         """Let all pages pass."""

@@ -91,24 +91,30 @@ async def names(pool: Pool) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
+async def arrive(store: EventStore[GuestArrived], vault: Vault, number: int, name: str) -> Subject:
+    """Append that a guest arrived; the guest."""
+    guest = uuid4()
+    key = await vault.key_for(Subject("demo", guest))
+    arrived = GuestArrived(
+        number=number, guest_id=guest, name=key.seal(name), note=key.seal("snores")
+    )
+    stream = f"stay-{UUID(int=number)}"
+    await store.append(stream, [arrived], expected=ANY, metadata=Metadata(tenant="demo"))
+    return Subject("demo", guest)
+
+
 async def test_a_rebuild_after_forget_yields_erased_columns(owner: Pool) -> None:
     vault = Vault(VaultKeys(owner, [STAY]), KEYS)
     store: EventStore[GuestArrived] = EventStore(PostgresLog(owner), CODEC)
-    guests = [uuid4(), uuid4()]
-    for number, (guest, name) in enumerate(zip(guests, ["Anna", "Boris"], strict=True)):
-        key = await vault.key_for(Subject("demo", guest))
-        arrived = GuestArrived(
-            number=number, guest_id=guest, name=key.seal(name), note=key.seal("snores")
-        )
-        stream = f"stay-{UUID(int=number)}"
-        await store.append(stream, [arrived], expected=ANY, metadata=Metadata(tenant="demo"))
+    anna = await arrive(store, vault, 0, "Anna")
+    await arrive(store, vault, 1, "Boris")
     log = await owner.fetchval("SELECT string_agg(data::text, ' ') FROM events")
     assert not any(text in log for text in ("Anna", "Boris", "snores"))
 
     runner = ProjectionRunner(owner, [STAYS], service="inn", polling=Polling(standby=0.05))
     async with running(runner):
         await eventually(lambda: names(owner), [("Anna", "snores"), ("Boris", "snores")])
-        await vault.forget(Subject("demo", guests[0]), by="admin", at=NOON)
+        await vault.forget(anna, by="admin", at=NOON)
         erased = [(None, ""), ("Boris", "snores")]
         assert await names(owner) == erased
 
@@ -118,3 +124,27 @@ async def test_a_rebuild_after_forget_yields_erased_columns(owner: Pool) -> None
         await rebuild.switch()
 
     assert await names(owner) == erased
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "ADD CHECK (name <> 'Anna')",
+        "ALTER COLUMN room SET NOT NULL",
+    ],
+)
+async def test_an_event_that_cannot_be_applied_is_parked_without_its_texts(
+    owner: Pool, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await owner.execute(f"ALTER TABLE stay {rule}")
+    vault = Vault(VaultKeys(owner, [STAY]), KEYS)
+    await arrive(EventStore(PostgresLog(owner), CODEC), vault, 0, "Anna")
+
+    async with running(ProjectionRunner(owner, [STAYS], service="inn")):
+        await eventually(lambda: owner.fetchval("SELECT count(*) FROM parked_events"), 1)
+
+    error = await owner.fetchval("SELECT error FROM parked_events")
+    assert error
+    for text in (error, capsys.readouterr().out):
+        assert "Anna" not in text
+        assert "snores" not in text

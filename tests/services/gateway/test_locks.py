@@ -39,13 +39,12 @@ class Between:
         self.table = table
         self.task: asyncio.Task[Any] | None = None
 
-    async def execute(self, connection: Any, statement: Any, **params: Any) -> str:
+    async def execute(self, connection: Any, statement: str, *args: Any) -> str:
         """In the place of `query.execute`."""
-        target = getattr(getattr(statement, "table", None), "name", "")
-        if self.task is None and target == self.table:
+        if self.task is None and self.table in statement:
             self.task = asyncio.create_task(self.other())
             await eventually(self._came_as_far_as_it_can)
-        return await query.execute(connection, statement, **params)
+        return await query.execute(connection, statement, *args)
 
     async def _came_as_far_as_it_can(self) -> bool:
         assert self.task is not None

@@ -20,12 +20,9 @@ from libs.testing.routes import (
 from tests.services.ingest.history import (
     NOON,
     a_scan,
-    append,
-    audit,
     event,
     events_in,
     quarantine_id,
-    removed,
     uuid,
 )
 from tests.services.ingest.service import (
@@ -133,11 +130,6 @@ async def test_no_response_contains_the_id_of_a_caller(ingest: Service) -> None:
         drop, mend = [f"{QUARANTINE}/{quarantine_id(UUID(uuid(n)))}" for n in (5, 6)]
         assert (await caller.post(f"{drop}/drop", json={"reason": "x"})).status_code == 200
         assert (await caller.post(f"{mend}/mend", json=event(6))).status_code == 200
-        # What older versions wrote of a removal without a name.
-        scan = a_scan(9, client="petrov")
-        old = audit(operator=key, removed=(scan.scan_id,), removal_id=UUID(int=901))
-        removal = removed(scan, removed_by=key, removal_id=UUID(int=901))
-        await append(ingest.store, scan, removal, old)
         await ingest.read_models.catch_up()
 
         query = {"date": "31.10.2025"}

@@ -24,7 +24,7 @@ from services.scale_bridge.catalogue.domain.catalogue import (
     TakeFetched,
     evolve,
 )
-from services.scale_bridge.catalogue.domain.decisions import CATEGORY, EMPTY, decide
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, decide
 from services.scale_bridge.catalogue.domain.prices import is_unsent
 from services.scale_bridge.driver.domain.document import Document
 from tests.services.scale_bridge.usual import Usual
@@ -44,12 +44,12 @@ CONTENTS = {"first": FIRST, "second": SECOND}
 
 
 def catalogue_with(
-    contents: Mapping[str, Document], initial: Catalogue = EMPTY
+    contents: Mapping[str, Document],
 ) -> Decider[Catalogue, CatalogueCommand, ScaleBridgeEvent]:
     """The aggregate, with the documents that its events name by MD5."""
     return Decider(
         category=CATEGORY,
-        initial=initial,
+        initial=Catalogue(),
         decide=decide,
         evolve=lambda catalogue, event: evolve(catalogue, event, contents),
     )

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from contracts.gateway import ACCOUNTS, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
@@ -27,17 +27,11 @@ from services.gateway.accounts.read_models.account_tables import (
 )
 
 OURS: Final = ACCOUNT.c.tenant == PLATFORM
-BY_NUMBER: Final = select(ACCOUNT).where(OURS, ACCOUNT.c.number == bindparam("number"))
-BY_NUMBER_IN_WORKSPACE: Final = (
-    select(ACCOUNT)
-    .join(OFFER, and_(OFFER.c.tenant == PLATFORM, OFFER.c.account_id == ACCOUNT.c.account_id))
-    .where(
-        OURS,
-        OFFER.c.realm == bindparam("realm"),
-        OFFER.c.of_tenant == bindparam("of_tenant"),
-        OFFER.c.number == bindparam("number"),
-    )
-)
+BY_NUMBER: Final = "SELECT * FROM account WHERE tenant = $1 AND number = $2"
+BY_NUMBER_IN_WORKSPACE: Final = """
+SELECT account.* FROM account JOIN account_offer AS offer USING (tenant, account_id)
+WHERE tenant = $1 AND offer.realm = $2 AND offer.of_tenant = $3 AND offer.number = $4
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ async def by_number(pool: Pool, number: int) -> AccountRow | None:
     if not 0 < number < 2**63:
         return None
     async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, BY_NUMBER, number=number)
+        row = await query.fetchrow(connection, BY_NUMBER, PLATFORM, number)
         return await _only(connection, row)
 
 
@@ -102,9 +96,9 @@ async def by_number_in_workspace(
     """The account by the number of an offer of `workspace`, answered or not."""
     if not 0 < number < 2**63:
         return None
-    at = {"realm": workspace.realm, "of_tenant": workspace.tenant, "number": number}
+    at = (PLATFORM, workspace.realm, workspace.tenant, number)
     async with acquire(pool) as connection:
-        row = await query.fetchrow(connection, BY_NUMBER_IN_WORKSPACE, **at)
+        row = await query.fetchrow(connection, BY_NUMBER_IN_WORKSPACE, *at)
         return await _only(connection, row)
 
 

@@ -22,7 +22,6 @@ def _limit(quota: int, **window: int) -> RateLimit:
 
 
 LIFETIME: Final = timedelta(seconds=300)
-DIGITS: Final = 6
 
 
 TRIES: Final = 3

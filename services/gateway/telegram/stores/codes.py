@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from libs.errors import TooMany
-from libs.postgres import attempts
+from libs.postgres import attempts, query
 from libs.postgres.attempts import Counter
 from libs.postgres.pool import Connection, Pool, acquire
 from libs.postgres.retention import prune
@@ -113,7 +113,7 @@ class CodeStore:
                 return Unconfirmed()
             hashed = codes.hash_code(self._key, requester.phone, secret)
             values = (requester.phone, requester.network, hashed, displayed, now + LIFETIME)
-            await connection.execute(REPLACE, *values)
+            await query.execute(connection, REPLACE, *values)
             await prune(connection, "one_time_code", "expires_at", now)
             await prune(connection, "one_time_count", "until", now)
         return None
@@ -142,7 +142,8 @@ class CodeStore:
                 case Verified():
                     await _use_up(connection, requester, now)
                 case Wrong():
-                    await connection.execute(COUNT_WRONG, requester.phone, row["network"])
+                    of_code = (requester.phone, row["network"])
+                    await query.execute(connection, COUNT_WRONG, *of_code)
                 case _:
                     pass
         return outcome
@@ -206,7 +207,7 @@ async def _spend(connection: Connection, requester: _Requester, now: datetime) -
 
 async def _use_up(connection: Connection, requester: _Requester, now: datetime) -> None:
     """Delete all codes of the phone, and take back the counted attempt."""
-    await connection.execute(DELETE, requester.phone)
+    await query.execute(connection, DELETE, requester.phone)
     counters = (*requester.attempt_counters, requester.daily_counter)
     await attempts.give_back(connection, counters)
     await known_networks.remember_on(connection, [requester.pair], now)

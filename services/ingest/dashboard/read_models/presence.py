@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Column, DateTime, MetaData, Table, Text
 
 from contracts import ingest
 from contracts.envelope import Envelope
@@ -28,6 +27,9 @@ PRESENCE: Final = Table(
 )
 
 SAVE: Final = upsert(PRESENCE, newer="last_seen_at")
+AMONG: Final = """
+SELECT operator, last_seen_at FROM presence WHERE tenant = $1 AND operator = ANY($2::text[])
+"""
 
 
 def projection() -> Projection[IngestEvent]:
@@ -43,9 +45,14 @@ def projection() -> Projection[IngestEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
     """Store the latest receive time of each operator."""
-    signs = ((one.tenant, sign) for one in events if (sign := sign_of_life(one.event)))
-    rows = ((tenant, comparable(operator), at) for tenant, (operator, at) in signs)
-    await SAVE.put(connection, rows)
+    latest: dict[tuple[str, str], datetime] = {}
+    for envelope in events:
+        if sign := sign_of_life(envelope.event):
+            operator, moment = sign
+            key = envelope.tenant, comparable(operator)
+            if key not in latest or moment > latest[key]:
+                latest[key] = moment
+    await SAVE.put(connection, ((*key, moment) for key, moment in latest.items()))
 
 
 def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:
@@ -58,11 +65,5 @@ def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:
 async def last_seen(connection: Any, tenant: str, operators: Sequence[str]) -> dict[str, datetime]:
     """The last receive times by operator, in any spelling; operators without one are missing."""
     spelled = {comparable(name): name for name in operators}
-    rows = await query.fetch(connection, _AMONG, tenant=tenant, operators=list(spelled))
+    rows = await query.fetch(connection, AMONG, tenant, list(spelled))
     return {spelled[row["operator"]]: row["last_seen_at"] for row in rows}
-
-
-_AMONG: Final = select(PRESENCE.c.operator, PRESENCE.c.last_seen_at).where(
-    PRESENCE.c.tenant == bindparam("tenant"),
-    PRESENCE.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
-)

@@ -2,7 +2,7 @@
 
 msgspec decodes an event of the right shape into `Reading`. An event that it rejects is decoded by
 Python's `json` and checked by `domain.scan.parse_event`, which names the fault. Both give the same
-result where both accept. (Batches without faults and rarities take the `fast_path`.)
+result where both accept. (Batches without faults and rarities take the fast path of `scan`.)
 
 A body longer than `LARGE_BODY` is never decoded at once: a few bytes of JSON may become a hundred
 bytes of objects. It is split into its elements, at most as many as are allowed, in steps between

@@ -1,29 +1,38 @@
 """Records a batch of events, and verifies which events are stored."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
+import msgspec
 import structlog
+from msgspec import Meta
 from prometheus_client import Counter, Histogram
 
 from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
-from libs.eventsourcing.log import FactsAppended, Metadata, RecordedEvent
+from libs.eventsourcing.log import FactsAppended, Metadata, NewFact, RecordedEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import (
+    EPOCH,
+    LAST_MS,
+    LIMITS,
     RAW_LIMIT,
+    SKEW,
     Fault,
     Reading,
+    milliseconds,
     parse_uuid,
     same_content,
     validate,
 )
 from services.ingest.scans.handlers.body import (
     LARGE_BODY,
+    LONGEST_BATCH,
     Event,
     evidence_of,
     not_json,
@@ -31,7 +40,6 @@ from services.ingest.scans.handlers.body import (
     reading_of,
     split_batch,
 )
-from services.ingest.scans.handlers.fast_path import fast_path_facts
 from services.ingest.scans.handlers.recordings import current_recordings, scan_fact
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
@@ -226,7 +234,8 @@ def _conflicting(
 
 def _count(recorded: Recorded, faults: Sequence[Fault]) -> None:
     ACCEPTED.inc(recorded.inserted)
-    DUPLICATE.inc(len(recorded.duplicates))
+    if recorded.duplicates:
+        DUPLICATE.inc(len(recorded.duplicates))
     BATCH_SIZE.observe(recorded.inserted + len(recorded.duplicates) + len(faults))
     for fault in faults:
         QUARANTINED.labels(fault.code).inc()
@@ -236,3 +245,103 @@ def _count_conflicts(conflicting: Sequence[ScanRecorded]) -> None:
     CONFLICTING.inc(len(conflicting))
     for scan in conflicting:
         log.warning("scan id sent with other content", scan_id=str(scan.scan_id))
+
+
+# The fast path, for a batch without faults and rarities, which nearly all batches are. Its facts
+# equal those of `domain.scan.validate` and the codec byte for byte, in a third of the time: one
+# decoder checks all shapes and lengths, and no dataclass is created. Any other batch goes through
+# `body` and `validate`.
+
+_Type: TypeAlias = Annotated[str, Meta(max_length=LIMITS["type"])]
+_Name: TypeAlias = Annotated[str, Meta(max_length=LIMITS["operator"])]
+_Code: TypeAlias = Annotated[str, Meta(max_length=LIMITS["code"])]
+_Details: TypeAlias = Annotated[str, Meta(max_length=LIMITS["details"])]
+_Source: TypeAlias = Annotated[str, Meta(max_length=LIMITS["source"])]
+
+_SCAN_ID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_VERSION: Final[int] = getattr(ScanRecorded, "schema_version", 1)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Event(msgspec.Struct, gc=False):
+    """The fields of `domain.scan.Reading`, with the id as a text."""
+
+    uuid: str
+    ts: int
+    type: _Type
+    operator: _Name
+    client: _Name = ""
+    city: _Name = ""
+    box: _Name = ""
+    code: _Code = ""
+    details: _Details | None = None
+    source: _Source = "pwa"
+
+
+class _Batch(msgspec.Struct):
+    events: Annotated[list[_Event], Meta(min_length=1, max_length=LONGEST_BATCH)]
+
+
+# Without the checks of a frozen dataclass.
+_Scan: Final[Any] = msgspec.defstruct(
+    "_Scan", [(field.name, Any) for field in fields(ScanRecorded)], gc=False
+)
+_decode: Final = msgspec.json.Decoder(_Batch).decode
+
+
+def fast_path_facts(
+    body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
+) -> Sequence[NewFact] | None:
+    """The facts of a batch in its order, with repeats; None if the batch needs the usual path."""
+    if b"\\u0000" in body or b"\0" in body:
+        return None
+    try:
+        body.decode()  # msgspec does not check texts it skips
+        events = _decode(body).events
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    first, is_id = milliseconds(not_before), _SCAN_ID.fullmatch
+    if not all(first <= one.ts <= LAST_MS and is_id(one.uuid) for one in events):
+        return None
+    return _facts_of(events, namespace, received_at)
+
+
+def _facts_of(
+    events: Sequence[_Event], namespace: UUID, received_at: datetime
+) -> Sequence[NewFact]:
+    latest, event_of = received_at + SKEW, identity.scan_events(namespace)
+    operator = stream = None
+    facts = []
+    for one in events:
+        if one.operator != operator or stream is None:
+            operator = one.operator
+            stream = identity.scan_stream(namespace, operator)
+        scanned_at = EPOCH + timedelta(0, 0, 0, one.ts)
+        skewed = scanned_at > latest
+        effective_at = received_at if skewed else scanned_at
+        scan = _Scan(
+            one.uuid,
+            one.type,
+            one.operator,
+            one.client,
+            one.city,
+            one.box,
+            one.code,
+            one.details,
+            one.source or "pwa",
+            scanned_at,
+            received_at,
+            effective_at,
+            skewed,
+        )
+        facts.append(
+            NewFact(
+                event_id=event_of(one.uuid),
+                type="ScanRecorded",
+                schema_version=_VERSION,
+                data=_encode(scan),
+                occurred_at=effective_at,
+                stream=stream,
+            )
+        )
+    return facts

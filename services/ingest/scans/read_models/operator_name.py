@@ -16,13 +16,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    any_,
-    bindparam,
     func,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from libs.names import comparable
@@ -54,6 +51,13 @@ def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, d
         spellings[key] = moments
 
 
+DISPLAYED: Final = """
+SELECT DISTINCT ON (operator) operator, spelling FROM operator_name
+WHERE tenant = $1 AND operator = ANY($2::text[]) AND operator <> ''
+ORDER BY operator, received_at, scanned_at, spelling
+"""
+
+
 async def store(connection: Connection, spellings: Spellings) -> None:
     """Store the first times of each spelling."""
     await SAVE.put(connection, rows_of(spellings))
@@ -69,7 +73,7 @@ async def display_names(connection: Any, tenant: str, operators: Iterable[str]) 
     names = list(operators)
     if not names:
         return {}
-    rows = await query.fetch(connection, _FIRST, tenant=tenant, operators=names)
+    rows = await query.fetch(connection, DISPLAYED, tenant, names)
     return {name: name for name in names} | {row["operator"]: row["spelling"] for row in rows}
 
 
@@ -114,20 +118,3 @@ def _first(
     same = (known.c.tenant == tenant, known.c.operator == operator, operator != "")
     order = (known.c.received_at, known.c.scanned_at, known.c.spelling)
     return select(known.c.spelling).where(*same).order_by(*order).limit(1).lateral(name)
-
-
-_FIRST: Final = (
-    select(OPERATOR_NAME.c.operator, OPERATOR_NAME.c.spelling)
-    .where(
-        OPERATOR_NAME.c.tenant == bindparam("tenant"),
-        OPERATOR_NAME.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
-        OPERATOR_NAME.c.operator != "",
-    )
-    .ext(distinct_on(OPERATOR_NAME.c.operator))
-    .order_by(
-        OPERATOR_NAME.c.operator,
-        OPERATOR_NAME.c.received_at,
-        OPERATOR_NAME.c.scanned_at,
-        OPERATOR_NAME.c.spelling,
-    )
-)

@@ -135,16 +135,12 @@ class AgentSession:
 
     async def _assign_jobs(self) -> None:
         """Claim jobs for the agent as long as it has room, and send their tasks."""
-        work, holder = WorkQueue.of(self.context), holder_of(self.bridge_id)
+        work, holder = WorkQueue.of(self.context, self.bridge_id), holder_of(self.bridge_id)
         while True:
             limit = min(self.room, MOST_AT_ONCE)
-            jobs = (
-                await work.claim(holder, self.context.clock(), limit=limit, bridge=self.bridge_id)
-                if limit > 0
-                else ()
-            )
-            for job in jobs:
-                await self._assign_job(job)
+            if limit > 0:
+                for job in await work.claim(holder, self.context.clock(), limit=limit):
+                    await self._assign_job(job)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _assign_job(self, job: Job) -> None:
@@ -233,7 +229,8 @@ class AgentSession:
             pending = await agent_assignments.open_operations(
                 pool, self.tenant, self.bridge_id, self.holding, grace=GRACE
             )
-            await WorkQueue.of(self.context).renew(holder, pending)
+            keys = [(self.tenant, operation_id) for operation_id in pending]
+            await WorkQueue.of(self.context).renew(holder, keys)
             await asyncio.sleep(self.context.settings.lease_seconds / 4)
 
 

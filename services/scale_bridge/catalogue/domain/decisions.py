@@ -45,9 +45,6 @@ class RevisionUnknown(NotFound):
     """Revision not found"""
 
 
-EMPTY: Final = Catalogue()
-
-
 def document_of(catalogue: Catalogue) -> Document:
     """The document of a valid catalogue. Raises NothingCached."""
     if not catalogue.valid or catalogue.document is None:

@@ -19,8 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    bindparam,
-    select,
 )
 
 from contracts import scale_bridge
@@ -176,31 +174,24 @@ def _revisions(event: ScaleBridgeEvent) -> dict[str, Any]:
             return {}
 
 
-_OWN: Final = (
-    select(DEVICE)
-    .where(
-        DEVICE.c.tenant == bindparam("tenant"),
-        DEVICE.c.owner == bindparam("owner"),
-        DEVICE.c.number.is_not(None),
-        DEVICE.c.removed.is_(False),
-    )
-    .order_by(DEVICE.c.number)
-)
-_EVERY: Final = (
-    select(DEVICE.c.tenant, DEVICE.c.device_id)
-    .where(DEVICE.c.number.is_not(None), DEVICE.c.removed.is_(False))
-    .order_by(DEVICE.c.tenant, DEVICE.c.number)
-)
+OWNED: Final = """
+SELECT * FROM device WHERE tenant = $1 AND owner = $2 AND number IS NOT NULL AND NOT removed
+ORDER BY number
+"""
+EVERY: Final = """
+SELECT tenant, device_id FROM device WHERE number IS NOT NULL AND NOT removed
+ORDER BY tenant, number
+"""
 
 
 async def owned(connection: Any, tenant: str, owner: UUID) -> Sequence[query.Row]:
     """The columns of `DEVICE` of all devices of an owner, by number."""
-    return await query.fetch(connection, _OWN, tenant=tenant, owner=owner)
+    return await query.fetch(connection, OWNED, tenant, owner)
 
 
 async def every(connection: Any) -> Sequence[tuple[str, UUID]]:
     """Tenant and id of every device the connection may see."""
-    rows = await query.fetch(connection, _EVERY)
+    rows = await query.fetch(connection, EVERY)
     return [(row["tenant"], UUID(str(row["device_id"]))) for row in rows]
 
 

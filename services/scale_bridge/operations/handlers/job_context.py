@@ -82,7 +82,8 @@ async def load(context: Context, job: Job) -> JobContext | None:
         if context.clock() >= job.deadline_at:
             await WorkQueue.of(context).done(job.tenant, job.operation_id)
         else:
-            await WorkQueue.of(context).later(job.tenant, job.operation_id, SOON_SECONDS)
+            later = WorkQueue.of(context).later
+            await later(job.tenant, job.operation_id, seconds=SOON_SECONDS)
         return None
     queued = queued_of(state)
     if state.ended is not None:

@@ -4,6 +4,7 @@ A caller may wait for the end. It holds nothing meanwhile, neither a connection 
 and the operation goes on if the caller leaves (R20, R22).
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -11,10 +12,10 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
-from contracts.scale_bridge import DeviceId, OperationId
+from contracts.scale_bridge import DeviceId, OperationEnded, OperationId, ScaleBridgeEvent
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
-from libs.eventsourcing.store import new_event_id
+from libs.eventsourcing.store import EventStore, new_event_id
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
@@ -51,6 +52,14 @@ class OperationRequest:
     after_seconds: float = 0.0
     correlation_id: str | None = None
     causation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an operation, and the token that makes its consequences visible to readers."""
+
+    event: OperationEnded
+    token: str
 
 
 def new_id() -> OperationId:
@@ -90,7 +99,7 @@ async def enqueue(context: Context, request: OperationRequest) -> None:
         deadline_at=now + timedelta(seconds=seconds),
     )
     # The row comes before the event: what is in the log is certain to be executed.
-    await WorkQueue.of(context).put(job, bridge, now + timedelta(seconds=request.after_seconds))
+    await WorkQueue.of(context, bridge).put(job, now + timedelta(seconds=request.after_seconds))
     await _append_queued(context, request, command)
 
 
@@ -139,6 +148,19 @@ async def correlation_of(context: Context, operation_id: OperationId) -> str | N
     first = uuid5(_queue_command(operation_id), "0")
     recorded = (await context.store.log.find([first])).get(first)
     return None if recorded is None else recorded.metadata.correlation_id
+
+
+async def find_ends(
+    store: EventStore[ScaleBridgeEvent], operations: Collection[OperationId]
+) -> Mapping[OperationId, Ended]:
+    """The ends of those of the operations that have ended. Raises Unavailable, LogUnavailable."""
+    ids = {end_of(operation_id): operation_id for operation_id in operations}
+    ends: dict[OperationId, Ended] = {}
+    for event_id, recorded in (await store.log.find(list(ids))).items():
+        event = store.decode(recorded)
+        if isinstance(event, OperationEnded):
+            ends[ids[event_id]] = Ended(event, recorded.token)
+    return ends
 
 
 async def advance(

@@ -3,20 +3,11 @@
 The service's own transfers have it in the table `work`, those of agents in `handed`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from contracts.scale_bridge import OperationId
-from libs.postgres import query
-from libs.postgres.pool import Connection, Pool
-
-SAVE: Final = """
-UPDATE work SET moved = given.moved, total = given.total
-FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS given (operation_id, moved, total)
-WHERE work.operation_id = given.operation_id AND work.claimed_by = $1
-"""
+from libs.jobs.queue import Progress
+from libs.postgres.pool import Connection
 
 # Of an operation in two tasks, the second has the id of the operation.
 GET: Final = """
@@ -31,24 +22,9 @@ WHERE work.tenant = $1 AND work.operation_id = $2
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """`done` bytes of `total` are transferred; None if unknown. Each attempt begins at 0 again."""
-
-    done: int
-    total: int | None
-
-
-async def save(pool: Pool, holder: str, progress: Mapping[OperationId, Transferred]) -> None:
-    """Store the progress of jobs that `holder` has claimed. Raises Unavailable."""
-    done = [one.done for one in progress.values()]
-    total = [one.total for one in progress.values()]
-    await query.execute(pool, SAVE, holder, list(progress), done, total)
-
-
-async def get(connection: Connection, tenant: str, operation_id: UUID) -> Transferred | None:
-    """The progress of a running operation; None if nothing was transferred yet."""
+async def get(connection: Connection, tenant: str, operation_id: UUID) -> Progress | None:
+    """The bytes of a running operation; None if nothing was transferred. An attempt begins at 0."""
     row = await connection.fetchrow(GET, tenant, operation_id)
     if row is None or row["done_bytes"] is None:
         return None
-    return Transferred(row["done_bytes"], row["total_bytes"])
+    return Progress(row["done_bytes"], row["total_bytes"])

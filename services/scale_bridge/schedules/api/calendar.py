@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
+from libs.calendar import WEEKDAYS
 from libs.http.visible import visible
 from services.scale_bridge.context import (
     ApiContext,
@@ -26,7 +27,6 @@ from services.scale_bridge.schedules.domain.calendar import (
     MOST_JITTER,
     MOST_TIMES,
     RUN,
-    WEEKDAYS,
     calendar,
 )
 from services.scale_bridge.schedules.domain.schedule import (

@@ -22,9 +22,10 @@ from contracts.scale_bridge import (
     ScheduleSet,
     ScheduleSkipped,
 )
+from libs.calendar import missed, next_run, runs
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.schedules.domain.calendar import SKIP, missed, next_run, runs
+from services.scale_bridge.schedules.domain.calendar import SKIP
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600

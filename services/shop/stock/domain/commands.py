@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from contracts.shop import Batch, Level, OrderShare, Reference
+from contracts.shop import Batch, Level, OrderShare, Reference, StockId
 from libs.errors import NotFound, Refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authored:
+    """What every command says: the account that gives it, and when."""
+
+    by: str
+    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,18 +34,16 @@ class NewBatch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Receive:
+class Receive(Authored):
     """Take batches into stock; those that are there already are left out."""
 
     batches: tuple[NewBatch, ...]
     reference_type: Reference
     reference_id: int | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reserve:
+class Reserve(Authored):
     """Let the reservation of an order be `needs`: reserve what is missing, release what is more.
 
     `needs` are all that the order needs of this stock item, so that a repetition changes nothing.
@@ -46,62 +52,50 @@ class Reserve:
 
     order_id: int
     needs: tuple[Need, ...]
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
+class Release(Authored):
     """Release what an order has reserved; what was written off stays written off."""
 
     order_id: int
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteOff:
+class WriteOff(Authored):
     """Take what an order has reserved out of stock: it leaves the shop with the order."""
 
     order_id: int
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Return:
+class Return(Authored):
     """Put what was written off for an order back into its batches, by default reserved for it."""
 
     order_id: int
-    by: str
-    now: datetime
     is_reserved: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Adjust:
+class Adjust(Authored):
     """Correct the quantity of a batch by `change`. Raises StockExceeded."""
 
     batch_id: int
     change: int
     reason: str
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
+class Count(Authored):
     """Set the quantity of a batch as counted. Raises StockExceeded."""
 
     batch_id: int
     quantity: int
     reason: str
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Describe:
+class Describe(Authored):
     """Replace fields of a batch's description, which are named as those of `Batch`.
 
     Variety and height may change in writing only: see `MoveOut` for another stock item.
@@ -109,33 +103,26 @@ class Describe:
 
     batch_id: int
     changes: Mapping[str, Any]
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MoveOut:
-    """Let a batch become one of the variety and height of another stock item.
+class MoveOut(Authored):
+    """Let a batch become one of another stock item.
 
     Raises BatchReserved. Needs a `MoveIn` in the same append.
     """
 
     batch_id: int
-    variety: str
-    height_cm: int
-    by: str
-    now: datetime
+    to: StockId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MoveIn:
+class MoveIn(Authored):
     """Take over a batch from another stock item, with its level and the shares of orders there."""
 
     batch: Batch
     level: Level
     shares: tuple[OrderShare, ...]
-    by: str
-    now: datetime
 
 
 OrderCommand: TypeAlias = Reserve | Release | WriteOff | Return

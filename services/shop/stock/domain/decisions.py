@@ -5,7 +5,6 @@ Orders take from the batches in the order of their delivery, and give back the n
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, assert_never
 
 from contracts.shop import (
@@ -41,6 +40,7 @@ from services.shop.stock.domain.commands import (
     StockShort,
     WriteOff,
 )
+from services.shop.stock.domain.pricing import recommended_price
 from services.shop.stock.domain.stock import Part, Stock, StockedBatch, evolve, stock_id_of
 
 
@@ -200,19 +200,13 @@ def _described(stocked: StockedBatch, command: Describe) -> list[ShopEvent]:
     ]
 
 
-def recommended_price(cost: Decimal, rate: Decimal, markup_percent: Decimal) -> int:
-    """The price of a stem: cost in tenge and the markup, rounded half up."""
-    price = cost * rate * (1 + markup_percent / 100)
-    return int(price.quantize(Decimal(1), rounding=ROUND_HALF_UP))
-
-
 def _moved_out(stocked: StockedBatch, command: MoveOut) -> list[ShopEvent]:
     if stocked.level.reserved:
         raise BatchReserved
     return [
         BatchMovedOut(
             batch_id=command.batch_id,
-            to=stock_id_of(command.variety, command.height_cm),
+            to=command.to,
             moved_by=command.by,
             moved_at=command.now,
         )

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import OperationSending
+from libs.jobs import worker
+from libs.jobs.queue import Progress
 from libs.postgres.pool import acquire
 from libs.testing.polling import eventually
 from services.scale_bridge.driver.domain.wire import Step
-from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.operations.stores.progress import Transferred
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_agent, open_remote
 from tests.services.scale_bridge.service import (
@@ -242,7 +242,7 @@ async def test_the_progress_of_an_agent_is_answered_too(database: str, tmp_path:
         scale.faults.set(["slow:0.3"])
         operation_id = await remote.order(device_id, "fetch")
 
-        async def moved() -> Transferred | None:
+        async def moved() -> Progress | None:
             async with acquire(remote.context.system) as connection:
                 return await progress.get(connection, TENANT, operation_id)
 

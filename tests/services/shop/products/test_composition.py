@@ -14,6 +14,7 @@ from services.shop.products import handlers
 from services.shop.products.domain import Sales, StockedItem
 from tests.services.shop.kit import PERMISSIONS, TENANT, ShopKit
 from tests.services.shop.products.catalogue import add
+from tests.services.shop.stock.warehouse import create
 
 ROSE = StockedItem(
     variety="Red Naomi",
@@ -28,8 +29,9 @@ FLOWER = {"component_type": "flower", "name": "Роза", "quantity": 15}
 
 async def test_an_ingredient_is_added_changed_and_removed(shop: ShopKit) -> None:
     async with shop.staff() as staff:
+        await create(staff)
         path = f"/api/products/{(await add(staff))['id']}/ingredients"
-        added = await staff.post(path, json={"warehouse_item_id": 31, "quantity": 15})
+        added = await staff.post(path, json={"warehouse_item_id": 1, "quantity": 15})
         one = f"{path}/{added.json()['id']}"
         changed = await staff.put(one, json={"quantity": 9, "notes": "короче"})
         counted = await staff.put(one, json={"quantity": 10})
@@ -52,17 +54,18 @@ async def test_an_ingredient_is_added_changed_and_removed(shop: ShopKit) -> None
 async def test_the_admins_ingredient_is_accepted(shop: ShopKit) -> None:
     """Spec shop §12: camel case, and the warehouse item as a text."""
     async with shop.staff() as staff:
+        await create(staff)
         path = f"/api/products/{(await add(staff))['id']}/ingredients"
-        answer = await staff.post(path, json={"warehouseItemId": "31", "quantity": 2})
+        answer = await staff.post(path, json={"warehouseItemId": "1", "quantity": 2})
 
-    assert (answer.status_code, answer.json()["warehouse_item_id"]) == (201, 31)
+    assert (answer.status_code, answer.json()["warehouse_item_id"]) == (201, 1)
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        *(({"warehouse_item_id": 31, "quantity": 1}, 400), ({"quantity": 1}, 422)),
-        *(({"warehouse_item_id": 7, "quantity": 0}, 422), ({"warehouse_item_id": 7}, 422)),
+        *(({"warehouse_item_id": 1, "quantity": 1}, 400), ({"quantity": 1}, 422)),
+        *(({"warehouse_item_id": 1, "quantity": 0}, 422), ({"warehouse_item_id": 1}, 422)),
         *(({"warehouseItemId": "rose", "quantity": 1}, 422),),
     ],
     ids=str,
@@ -71,8 +74,9 @@ async def test_an_ingredient_that_makes_no_sense_is_refused(
     shop: ShopKit, body: dict[str, Any], status: int
 ) -> None:
     async with shop.staff() as staff:
+        await create(staff)
         path = f"/api/products/{(await add(staff))['id']}/ingredients"
-        await staff.post(path, json={"warehouse_item_id": 31, "quantity": 1})
+        await staff.post(path, json={"warehouse_item_id": 1, "quantity": 1})
         answer = await staff.post(path, json=body)
 
     assert answer.status_code == status
@@ -81,13 +85,15 @@ async def test_an_ingredient_that_makes_no_sense_is_refused(
 
 async def test_a_line_takes_the_ingredients_of_all_its_pieces(shop: ShopKit) -> None:
     async with shop.staff() as staff:
+        for sku in ("A", "B"):
+            await create(staff, sku=sku)
         number = (await add(staff))["id"]
-        for item, quantity in ((31, 15), (32, 2)):
+        for item, quantity in ((1, 15), (2, 2)):
             body = {"warehouse_item_id": item, "quantity": quantity}
             await staff.post(f"/api/products/{number}/ingredients", json=body)
 
     [line] = await handlers.lines(shop.deps, TENANT, [(number, 3)])
-    assert line.needs == ((31, 45), (32, 6))
+    assert line.needs == ((1, 45), (2, 6))
 
 
 async def test_the_list_shows_the_stock_of_each_ingredient(shop: ShopKit) -> None:

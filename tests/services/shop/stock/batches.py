@@ -31,6 +31,7 @@ def batch(number: int, *, age: int = 0, **fields: Any) -> Batch:
         "markup_percent": Decimal(100),
         "price": 500,
         "recommended_price": 500,
+        "created_at": NOW,
     }
     return Batch(**{**values, **fields})
 

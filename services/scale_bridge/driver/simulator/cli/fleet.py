@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -112,12 +113,8 @@ async def _run(
     host: str,
     console: Console,
 ) -> int:
-    def write(member: Member, frame: Frame) -> None:
-        if frames is not None:
-            with (frames / f"{member.name}.jsonl").open("a", encoding="utf-8") as file:
-                file.write(f"{frame.line()}\n")
-
-    async with open_fleet(members, bases=bases, host=host, on_frame=write) as simulators:
+    on_frame = partial(_write, frames) if frames is not None else None
+    async with open_fleet(members, bases=bases, host=host, on_frame=on_frame) as simulators:
         console.print(_addresses(members, simulators))
         await run_until_signal(until_stopped)
         console.print(_counts(members, simulators))
@@ -131,6 +128,11 @@ async def _run(
             )
         mixed_up = any(one.overlap_count or one.malformed for one in transcripts)
         return MIXED_UP if mixed_up else 0
+
+
+def _write(folder: Path, member: Member, frame: Frame) -> None:
+    with (folder / f"{member.name}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{frame.line()}\n")
 
 
 def _addresses(members: Sequence[Member], simulators: Sequence[Simulator]) -> Table:

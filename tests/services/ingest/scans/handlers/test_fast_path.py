@@ -14,7 +14,7 @@ from libs.eventsourcing.log import NewFact
 from libs.eventsourcing.store import EventStore
 from services.ingest.scans.domain import identity
 from services.ingest.scans.handlers import scan
-from services.ingest.scans.handlers.fast_path import fast_path_facts
+from services.ingest.scans.handlers.scan import fast_path_facts
 from tests.libs.eventsourcing.memory_log import MemoryLog
 from tests.services.ingest.history import FLOOR, NOON, NOON_MS, batch, event, send, uuid
 

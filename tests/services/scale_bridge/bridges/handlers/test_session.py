@@ -142,7 +142,7 @@ async def test_an_agent_gets_no_tasks_of_other_tenants_and_owners(remote: Remote
         await bridges.set_owner(remote.context.system, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
-        await WorkQueue.of(remote.context).put(other_tenants, BRIDGE, remote.context.clock())
+        await WorkQueue.of(remote.context, BRIDGE).put(other_tenants)
         async with open_agent(remote) as runner:
             for _ in range(2):
                 await remote.done(device_id, "fetch")

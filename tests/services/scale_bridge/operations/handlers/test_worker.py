@@ -19,14 +19,14 @@ from contracts.scale_bridge import (
     OperationQueued,
     OperationSending,
 )
-from libs.errors import Unavailable
 from libs.http import hub
-from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.jobs import worker
+from libs.testing.polling import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.domain.document import digest, serialize
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.domain import BY_RECOVERY
-from services.scale_bridge.operations.handlers import operation, worker
+from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, WorkQueue
 from tests.services.scale_bridge.at_hand import a_scale
@@ -81,7 +81,7 @@ async def test_an_idle_worker_is_woken_by_events_and_by_due_jobs(
             device_id=DeviceId(uuid4()),
             deadline_at=clock() + timedelta(hours=1),
         )
-        await work.put(job, None, clock() + timedelta(seconds=2))
+        await work.put(job, clock() + timedelta(seconds=2))
         # Any event makes it ask when the next is due; at that time nothing rings.
         assert (await device.get("/products")).status_code == 200
         assert 0 < (await work.seconds_until_due(clock() - timedelta(seconds=9)) or 0) <= 11
@@ -277,29 +277,3 @@ async def test_log_lines_of_an_operation_name_it_and_no_password(database: str) 
     assert [line["event"] for line in lines] == events
     assert {line["operation_id"] for line in lines} == {str(ended.operation_id)}
     assert secret not in repr(logged)
-
-
-@pytest.mark.parametrize("error", [Unavailable, ValueError], ids=["away", "another error"])
-async def test_a_cancellation_that_met_an_error_ends_a_repeated_step(
-    error: type[Exception],
-) -> None:
-    started = asyncio.Event()
-
-    async def step() -> None:
-        again = started.is_set()
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if again:
-                raise
-            # A transaction does so whose connection is lost.
-            raise error from None
-
-    repeated = asyncio.create_task(worker._repeat(step, lambda: asyncio.sleep(0)))
-    await started.wait()
-
-    repeated.cancel()
-
-    await asyncio.wait([repeated], timeout=PATIENCE_SECONDS)
-    assert repeated.cancelled()

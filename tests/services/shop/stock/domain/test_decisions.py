@@ -212,7 +212,7 @@ def test_variety_and_height_make_the_item_whatever_case_and_blanks() -> None:
 def test_a_batch_moves_to_another_item_with_its_stems_and_what_was_written_off() -> None:
     stock = after(THREE, reserve(7, 2), write_off(7))
     moved = stock.batch(2)
-    move = MoveOut(batch_id=2, variety="Эксплорер", height_cm=70, by="anna", now=NOW)
+    move = MoveOut(batch_id=2, to=stock_id_of("Эксплорер", 70), by="anna", now=NOW)
     leaving = only(stock, move)
     batch_there = replace(moved.batch, variety="Эксплорер", height_cm=70)
     arriving = MoveIn(
@@ -234,7 +234,7 @@ def test_a_batch_moves_to_another_item_with_its_stems_and_what_was_written_off()
 
 
 def test_a_batch_with_reserved_stems_cannot_become_another_variety() -> None:
-    move = MoveOut(batch_id=2, variety=VARIETY, height_cm=HEIGHT + 10, by="anna", now=NOW)
+    move = MoveOut(batch_id=2, to=stock_id_of(VARIETY, HEIGHT + 10), by="anna", now=NOW)
 
     with pytest.raises(BatchReserved):
         STOCK.decide(after(THREE, reserve(7, 2)), move)

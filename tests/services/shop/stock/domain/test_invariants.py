@@ -31,7 +31,7 @@ from services.shop.stock.domain.commands import (
     WriteOff,
 )
 from services.shop.stock.domain.decisions import STOCK
-from services.shop.stock.domain.stock import ShareEvent, Stock, stems_gained
+from services.shop.stock.domain.stock import ShareEvent, Stock, stems_gained, stock_id_of
 from tests.services.shop.stock.batches import NOW, batch, receive
 
 HEIGHTS = (60, 70)
@@ -173,10 +173,7 @@ class Shop(RuleBasedStateMachine):
         stocked = self.stocks[height].batch(number)
         there = replace(stocked.batch, height_cm=other)
         try:
-            self.run(
-                height,
-                MoveOut(batch_id=number, variety=there.variety, height_cm=other, **BY),
-            )
+            self.run(height, MoveOut(batch_id=number, to=stock_id_of(there.variety, other), **BY))
         except BatchReserved:
             assert stocked.level.reserved
             return

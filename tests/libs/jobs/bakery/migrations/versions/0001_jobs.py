@@ -7,7 +7,8 @@ from libs.jobs.timers import create_timer_table
 from libs.postgres.rls import create_tenant_tables
 from tests.libs.jobs.bakery import LOAVES
 
-revision, down_revision = "0001", None
+revision = "0001"
+down_revision = None
 
 
 def upgrade() -> None:

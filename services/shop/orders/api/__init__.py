@@ -1,0 +1,1 @@
+"""Requests about orders (spec shop §4.1)."""

@@ -1,0 +1,101 @@
+"""Comments of orders (spec shop §4.1)."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+
+from libs.errors import Forbidden
+from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.tokens import collected
+from libs.http.auth import Principal
+from libs.http.metadata import metadata_of
+from libs.http.paging import Slice, by_skip
+from libs.http.visible import visible
+from libs.postgres.pool import tenant_transaction
+from libs.postgres.query import Row
+from services.shop.context import ORDERS, ApiContext, Shop
+from services.shop.orders.api.bodies import CommentText
+from services.shop.orders.api.presenters import Comment, Comments, Detail, comment_of
+from services.shop.orders.domain.decisions import CommentUnknown
+from services.shop.orders.domain.order import OrderUnknown
+from services.shop.orders.handlers import comments
+from services.shop.orders.read_models import queries
+
+router = APIRouter(tags=["comments"])
+
+Caller = Annotated[Principal, Depends(ORDERS)]
+Authored = Annotated[Metadata, metadata_of(ORDERS)]
+VISIBLE: Final = visible("orders")
+
+
+@router.get("/api/orders/{order_id}/comments")
+async def list_comments(
+    shop: Shop,
+    caller: Caller,
+    order_id: int,
+    page: Annotated[Slice, by_skip(limit=100, most=1000)],
+) -> Comments:
+    """The comments of an order, the oldest first."""
+    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+        if await queries.find(connection, order_id) is None:
+            raise OrderUnknown
+        rows, total = await queries.comments(
+            connection, order_id, limit=page.limit, offset=page.offset
+        )
+    directory = await shop.directories.names(caller.tenant)
+    return Comments(items=[comment_of(row, directory) for row in rows], total=total)
+
+
+@router.post("/api/orders/{order_id}/comments", status_code=201, dependencies=[VISIBLE])
+async def add(
+    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: CommentText
+) -> Comment:
+    """Add a comment of the staff."""
+    comment_id = await comments.add_comment(shop, order_id, body.text, metadata)
+    return await _fresh(shop, caller, comment_id)
+
+
+@router.patch("/api/comments/{comment_id}", dependencies=[VISIBLE])
+async def change(
+    shop: Shop, caller: Caller, metadata: Authored, comment_id: int, body: CommentText
+) -> Comment:
+    """Replace the text of a comment of one's own."""
+    row = await _written_by(shop, caller, comment_id)
+    await comments.change_comment(shop, row["order_id"], comment_id, body.text, metadata)
+    return await _fresh(shop, caller, comment_id)
+
+
+@router.delete("/api/comments/{comment_id}", dependencies=[VISIBLE])
+async def remove(shop: Shop, caller: Caller, metadata: Authored, comment_id: int) -> Detail:
+    """Remove a comment of one's own."""
+    row = await _written_by(shop, caller, comment_id)
+    await comments.change_comment(shop, row["order_id"], comment_id, None, metadata)
+    return Detail(detail="Комментарий удалён")
+
+
+async def _written_by(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
+    """A comment that the caller wrote. Raises CommentUnknown, NotTheAuthor."""
+    row = await _existing(shop, caller, comment_id)
+    if row["author"] != caller.subject:
+        raise NotTheAuthor
+    return row
+
+
+class NotTheAuthor(Forbidden):
+    """Изменять можно только свои комментарии"""
+
+
+async def _fresh(shop: ApiContext, caller: Principal, comment_id: int) -> Comment:
+    """A comment with what this request wrote."""
+    within = shop.settings.stale_wait_seconds
+    await shop.consistency.wait_visible(["orders"], collected(), within)
+    row = await _existing(shop, caller, comment_id)
+    return comment_of(row, await shop.directories.names(caller.tenant))
+
+
+async def _existing(shop: ApiContext, caller: Principal, comment_id: int) -> Row:
+    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+        row = await queries.comment(connection, comment_id)
+    if row is None:
+        raise CommentUnknown
+    return row

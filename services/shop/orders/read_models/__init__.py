@@ -1,0 +1,1 @@
+"""Which orders are there, and what happened to them?"""

@@ -1,0 +1,102 @@
+"""Queries about orders."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Text, cast, func, select
+
+from libs.postgres import query
+from libs.postgres.filters import Filters, between, contains, eq
+from libs.postgres.pool import Connection, Pool
+from libs.postgres.query import Row
+from services.shop.orders.read_models.tables import COMMENT, HISTORY, ORDER, PHOTO
+
+FILTERS: Final = Filters(
+    status=eq(ORDER.c.status),
+    customer_ids=lambda ids: ORDER.c.customer_id.in_(list(ids)),
+    created=between(ORDER.c.created_at),
+    search=contains(
+        ORDER.c.customer_phone,
+        ORDER.c.recipient_phone,
+        ORDER.c.recipient_name,
+        cast(ORDER.c.order_id, Text),
+    ),
+)
+
+
+async def page(
+    connection: Connection,
+    *,
+    limit: int,
+    offset: int,
+    status: str | None = None,
+    search: str | None = None,
+    created: tuple[datetime | None, datetime | None] | None = None,
+    customer_ids: Sequence[int] | None = None,
+) -> tuple[list[Row], int]:
+    """Orders, the newest first, and how many match. Rows have the columns of `ORDER`."""
+    values: dict[str, Any] = {
+        "status": status,
+        "search": search or None,
+        "created": created,
+        "customer_ids": customer_ids,
+    }
+    where = FILTERS.where(values)
+    rows = await query.fetch(
+        connection,
+        select(ORDER).where(where).order_by(ORDER.c.order_id.desc()).limit(limit).offset(offset),
+    )
+    total = await query.fetchval(connection, select(func.count()).select_from(ORDER).where(where))
+    return rows, total
+
+
+async def find(connection: Connection, order_id: int) -> Row | None:
+    """An order. The row has the columns of `ORDER`."""
+    return await query.fetchrow(connection, select(ORDER).where(ORDER.c.order_id == order_id))
+
+
+async def tenant_of(pool: Pool, order_id: int) -> str | None:
+    """The shop of an order; the connections of `pool` see all tenants. Raises Unavailable."""
+    tenant: str | None = await query.fetchval(
+        pool, select(ORDER.c.tenant).where(ORDER.c.order_id == order_id)
+    )
+    return tenant
+
+
+async def history(connection: Connection, order_id: int) -> list[Row]:
+    """What happened to an order, the oldest first."""
+    return await query.fetch(
+        connection,
+        select(HISTORY).where(HISTORY.c.order_id == order_id).order_by(HISTORY.c.version),
+    )
+
+
+async def comments(
+    connection: Connection, order_id: int, *, limit: int = 1000, offset: int = 0
+) -> tuple[list[Row], int]:
+    """The comments of an order, the oldest first, and how many there are."""
+    where = (COMMENT.c.order_id == order_id, COMMENT.c.is_removed.is_(False))
+    rows = await query.fetch(
+        connection,
+        select(COMMENT).where(*where).order_by(COMMENT.c.comment_id).limit(limit).offset(offset),
+    )
+    total = await query.fetchval(
+        connection, select(func.count()).select_from(COMMENT).where(*where)
+    )
+    return rows, total
+
+
+async def comment(connection: Connection, comment_id: int) -> Row | None:
+    """A comment that was not removed."""
+    return await query.fetchrow(
+        connection,
+        select(COMMENT).where(COMMENT.c.comment_id == comment_id, COMMENT.c.is_removed.is_(False)),
+    )
+
+
+async def photos(connection: Connection, order_id: int) -> list[Row]:
+    """The photos of an order, the oldest first."""
+    return await query.fetch(
+        connection, select(PHOTO).where(PHOTO.c.order_id == order_id).order_by(PHOTO.c.photo_id)
+    )

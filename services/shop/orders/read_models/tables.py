@@ -1,0 +1,113 @@
+"""The tables of orders, and the statements that change them.
+
+What an order says of persons is in the clear here, under row-level security, in columns that are
+erased when its key is destroyed.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from libs.postgres.personal import personal
+from libs.postgres.upsert import upsert
+
+PERSON: Final = personal(of="subject")
+ORDER: Final = Table(
+    "customer_orders",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("order_id", BigInteger, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("customer_id", BigInteger),
+    Column("number", Text),
+    Column("tracking_token", Text),
+    Column("status", Text),
+    Column("customer_phone", Text, info=PERSON),
+    Column("recipient_phone", Text, info=PERSON),
+    Column("recipient_name", Text, info=PERSON),
+    Column("address", Text, info=PERSON),
+    Column("card_text", Text, info=PERSON),
+    Column("delivery_time_text", Text, info=PERSON),
+    Column("address_needs_clarification", Boolean),
+    Column("delivery_method", Text),
+    Column("delivery_from", DateTime(timezone=True)),
+    Column("delivery_to", DateTime(timezone=True)),
+    Column("payment_method", Text),
+    Column("payment_date", DateTime(timezone=True)),
+    Column("payment_id", Text),
+    Column("flower_sum", BigInteger),
+    Column("delivery_fee", BigInteger),
+    Column("lines", JSONB),
+    Column("issue_type", Text),
+    Column("issue_comment", Text, info=PERSON),
+    Column("source", Text),
+    Column("florist", BigInteger),
+    Column("has_photos", Boolean),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+)
+"""A row is replaced as a whole by every event of its order: see `project`."""
+
+HISTORY: Final = Table(
+    "order_history",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("order_id", BigInteger, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("old_status", Text),
+    Column("new_status", Text),
+    Column("comment", Text, info=PERSON),
+    Column("actor", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+COMMENT: Final = Table(
+    "order_comment",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("comment_id", BigInteger, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("order_id", BigInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, info=PERSON),
+    Column("author", Text),
+    Column("customer_name", Text, info=PERSON),
+    Column("is_removed", Boolean, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+)
+PHOTO: Final = Table(
+    "order_photo",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("photo_id", BigInteger, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("order_id", BigInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("file", Text),
+    Column("photo_type", Text),
+    Column("description", Text, info=PERSON),
+    Column("feedback", Text),
+    Column("feedback_comment", Text, info=PERSON),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+TABLES: Final = (ORDER, HISTORY, COMMENT, PHOTO)
+
+SAVE_ORDER: Final = upsert(ORDER, newer="version", insert_only="created_at")
+SAVE_HISTORY: Final = upsert(HISTORY)
+SAVE_COMMENT: Final = upsert(
+    COMMENT,
+    newer="version",
+    coalesce=("text", "author", "customer_name"),
+    either="is_removed",
+    insert_only="created_at",
+)
+SAVE_PHOTO: Final = upsert(
+    PHOTO,
+    newer="version",
+    coalesce=("file", "photo_type", "description", "feedback", "feedback_comment"),
+    insert_only="created_at",
+)
