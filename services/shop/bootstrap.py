@@ -40,9 +40,10 @@ from services.shop.stock.read_models import category, item, movement, receipt
 HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 
 BAD_REQUESTS: Final = (
-    *(PhoneTaken, AddressExists, DateExists, SameCustomer),
-    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
+    PhoneTaken,
+    *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
 
@@ -58,6 +59,12 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
     )
+
+
+def manners(_: Settings) -> Manners:
+    """How the shop answers."""
+    bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
+    return Manners(shape=SHAPE.with_rows(bad_requests))
 
 
 @asynccontextmanager
@@ -82,7 +89,7 @@ SERVICE: Final = Service(
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
     ),
-    manners=lambda _: Manners(shape=SHAPE.with_rows(dict.fromkeys(BAD_REQUESTS, bad_request))),
+    manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES),
     reactions=(products.registrations,),
