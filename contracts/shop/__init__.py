@@ -3,7 +3,18 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, products, stock
+from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop.calculator import (
+    CALCULATOR,
+    MATERIALS,
+    CalculatorChanged,
+    CalculatorEvent,
+    CalculatorSettings,
+    Material,
+    MaterialAdded,
+    MaterialChanged,
+    MaterialRemoved,
+)
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -77,9 +88,11 @@ from contracts.shop.stock import (
 )
 
 __all__ = [
+    "CALCULATOR",
     "CUSTOMERS",
     "EVENTS",
     "FLOWER_CATEGORIES",
+    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
@@ -92,6 +105,9 @@ __all__ = [
     "BatchMovedIn",
     "BatchMovedOut",
     "BatchReceived",
+    "CalculatorChanged",
+    "CalculatorEvent",
+    "CalculatorSettings",
     "Company",
     "CompanyChanged",
     "Component",
@@ -107,6 +123,10 @@ __all__ = [
     "Ingredient",
     "IngredientsChanged",
     "Level",
+    "Material",
+    "MaterialAdded",
+    "MaterialChanged",
+    "MaterialRemoved",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -154,6 +174,7 @@ ShopEvent: TypeAlias = (
     | OrderEvent
     | PriceChanged
     | ProductEvent
+    | CalculatorEvent
     | CompanyChanged
     | StockEvent
     | ClaimEvent
@@ -163,6 +184,7 @@ EVENTS: Final = (
     *orders.EVENTS,
     PriceChanged,
     *products.EVENTS,
+    *calculator.EVENTS,
     CompanyChanged,
     *stock.EVENTS,
     KeyClaimed,
