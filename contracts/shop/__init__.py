@@ -6,7 +6,6 @@ from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
 from contracts.shop import calculator, customers, orders, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
-    MATERIALS,
     CalculatorChanged,
     CalculatorEvent,
     CalculatorSettings,
@@ -92,7 +91,6 @@ __all__ = [
     "CUSTOMERS",
     "EVENTS",
     "FLOWER_CATEGORIES",
-    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
