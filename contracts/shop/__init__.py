@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, products, stock
+from contracts.shop import customers, orders, production, products, stock
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -35,6 +35,24 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.production import (
+    FLORISTS,
+    TASKS,
+    FloristTasksChanged,
+    TaskApproved,
+    TaskAssigned,
+    TaskCancelled,
+    TaskClosed,
+    TaskCompleted,
+    TaskCreated,
+    TaskDetails,
+    TaskEdited,
+    TaskEvent,
+    TaskItem,
+    TaskItemChanged,
+    TaskRejected,
+    TaskStarted,
+)
 from contracts.shop.products import (
     PRODUCTS,
     Component,
@@ -79,6 +97,7 @@ from contracts.shop.stock import (
 __all__ = [
     "CUSTOMERS",
     "EVENTS",
+    "FLORISTS",
     "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
@@ -86,6 +105,7 @@ __all__ = [
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
+    "TASKS",
     "Allocation",
     "Batch",
     "BatchDescribed",
@@ -102,6 +122,7 @@ __all__ = [
     "CustomerRegistered",
     "CustomersMerged",
     "DeliveryZone",
+    "FloristTasksChanged",
     "FlowerCategorySet",
     "GoodsReceived",
     "Ingredient",
@@ -147,12 +168,27 @@ __all__ = [
     "StockReturned",
     "StockWrittenOff",
     "SupplyArchived",
+    "TaskApproved",
+    "TaskAssigned",
+    "TaskCancelled",
+    "TaskClosed",
+    "TaskCompleted",
+    "TaskCreated",
+    "TaskDetails",
+    "TaskEdited",
+    "TaskEvent",
+    "TaskItem",
+    "TaskItemChanged",
+    "TaskRejected",
+    "TaskStarted",
 ]
 
 ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | TaskEvent
+    | FloristTasksChanged
     | ProductEvent
     | CompanyChanged
     | StockEvent
@@ -162,6 +198,7 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    *production.EVENTS,
     *products.EVENTS,
     CompanyChanged,
     *stock.EVENTS,
