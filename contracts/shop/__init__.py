@@ -4,6 +4,18 @@ from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
 from contracts.shop import customers, orders, production, products, stock
+from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop.calculator import (
+    CALCULATOR,
+    MATERIALS,
+    CalculatorChanged,
+    CalculatorEvent,
+    CalculatorSettings,
+    Material,
+    MaterialAdded,
+    MaterialChanged,
+    MaterialRemoved,
+)
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -95,10 +107,12 @@ from contracts.shop.stock import (
 )
 
 __all__ = [
+    "CALCULATOR",
     "CUSTOMERS",
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
+    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
@@ -112,6 +126,9 @@ __all__ = [
     "BatchMovedIn",
     "BatchMovedOut",
     "BatchReceived",
+    "CalculatorChanged",
+    "CalculatorEvent",
+    "CalculatorSettings",
     "Company",
     "CompanyChanged",
     "Component",
@@ -128,6 +145,10 @@ __all__ = [
     "Ingredient",
     "IngredientsChanged",
     "Level",
+    "Material",
+    "MaterialAdded",
+    "MaterialChanged",
+    "MaterialRemoved",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -190,6 +211,7 @@ ShopEvent: TypeAlias = (
     | TaskEvent
     | FloristTasksChanged
     | ProductEvent
+    | CalculatorEvent
     | CompanyChanged
     | StockEvent
     | ClaimEvent
@@ -200,6 +222,7 @@ EVENTS: Final = (
     PriceChanged,
     *production.EVENTS,
     *products.EVENTS,
+    *calculator.EVENTS,
     CompanyChanged,
     *stock.EVENTS,
     KeyClaimed,

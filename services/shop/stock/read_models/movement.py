@@ -25,15 +25,15 @@ MOVEMENT: Final = Table(
     Column("tenant", Text, primary_key=True),
     Column("warehouse_item_id", BigInteger, primary_key=True),
     Column("revision", Integer, primary_key=True),
-    Column("type", Text),
-    Column("quantity", BigInteger),
-    Column("quantity_before", BigInteger),
-    Column("quantity_after", BigInteger),
-    Column("description", Text),
-    Column("reference_type", Text),
+    Column("type", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("quantity_before", BigInteger, nullable=False),
+    Column("quantity_after", BigInteger, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("reference_type", Text, nullable=False),
     Column("reference_id", Text),
-    Column("created_by", Text),
-    Column("created_at", DateTime(timezone=True)),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
 )
 SAVE: Final = insert_missing(MOVEMENT)
 _RECEIVED: Final = {

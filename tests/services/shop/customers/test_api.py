@@ -1,16 +1,21 @@
 """Customers, as the admin's pages read and change them (spec shop §4.2, C1, C6, C12)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from httpx import AsyncClient
 
 from contracts.shop import CustomerRegistered
+from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.security.data_keys import Subject
 from services.shop.customers import handlers
+from services.shop.orders.domain.contact import Contact
+from services.shop.orders.domain.decisions import ORDER
+from services.shop.orders.handlers.sealing import seal_contact
 from tests.services.shop.kit import TENANT, ShopKit
-from tests.services.shop.orders.orders import NOON, placed
+from tests.services.shop.orders.orders import DETAILS, NOON, place
 
 PHONE = "+77012223344"
 FIELDS = {
@@ -144,18 +149,14 @@ async def test_a_merged_record_keeps_addresses_and_orders(shop: ShopKit) -> None
 
 async def order_of(shop: ShopKit, customer_id: int, order_id: int = 1) -> None:
     """Append an order of a customer, and project it."""
-    event = placed()
-    event = type(event)(
-        **{
-            name: getattr(event, name)
-            for name in event.__slots__
-            if name not in ("order_id", "customer_id")
-        },
+    metadata = Metadata(tenant=TENANT, actor="a")
+    contact = await seal_contact(shop.deps, TENANT, order_id, Contact(customer_phone=PHONE))
+    command = place(
         order_id=order_id,
         customer_id=customer_id,
+        details=replace(DETAILS, contact=contact),
     )
-    metadata = Metadata(tenant=TENANT, actor="a")
-    await shop.deps.store.append(f"order-{order_id}", [event], expected=0, metadata=metadata)
+    await execute(shop.deps.store, ORDER, order_id, command, metadata=metadata)
     await shop.caught_up()
 
 
