@@ -3,6 +3,7 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
+from contracts.shop import customers, orders, production, products, stock
 from contracts.shop import calculator, customers, orders, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
@@ -45,6 +46,24 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.production import (
+    FLORISTS,
+    TASKS,
+    FloristTasksChanged,
+    TaskApproved,
+    TaskAssigned,
+    TaskCancelled,
+    TaskClosed,
+    TaskCompleted,
+    TaskCreated,
+    TaskDetails,
+    TaskEdited,
+    TaskEvent,
+    TaskItem,
+    TaskItemChanged,
+    TaskRejected,
+    TaskStarted,
+)
 from contracts.shop.products import (
     PRODUCTS,
     Component,
@@ -90,6 +109,7 @@ __all__ = [
     "CALCULATOR",
     "CUSTOMERS",
     "EVENTS",
+    "FLORISTS",
     "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
@@ -97,6 +117,7 @@ __all__ = [
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
+    "TASKS",
     "Allocation",
     "Batch",
     "BatchDescribed",
@@ -116,6 +137,7 @@ __all__ = [
     "CustomerRegistered",
     "CustomersMerged",
     "DeliveryZone",
+    "FloristTasksChanged",
     "FlowerCategorySet",
     "GoodsReceived",
     "Ingredient",
@@ -165,12 +187,27 @@ __all__ = [
     "StockReturned",
     "StockWrittenOff",
     "SupplyArchived",
+    "TaskApproved",
+    "TaskAssigned",
+    "TaskCancelled",
+    "TaskClosed",
+    "TaskCompleted",
+    "TaskCreated",
+    "TaskDetails",
+    "TaskEdited",
+    "TaskEvent",
+    "TaskItem",
+    "TaskItemChanged",
+    "TaskRejected",
+    "TaskStarted",
 ]
 
 ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | TaskEvent
+    | FloristTasksChanged
     | ProductEvent
     | CalculatorEvent
     | CompanyChanged
@@ -181,6 +218,7 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    *production.EVENTS,
     *products.EVENTS,
     *calculator.EVENTS,
     CompanyChanged,

@@ -23,6 +23,9 @@ from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.production import reactions as production
+from services.shop.production.api import queue, tasks
+from services.shop.production.read_models import projection as task_models
 from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
@@ -56,6 +59,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
+        task_models.projection(reader),
     )
 
 
@@ -86,10 +90,11 @@ SERVICE: Final = Service(
         customers.router,
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
+        *(tasks.router, queue.router),
     ),
     manners=manners,
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
-    reactions=(products.registrations,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
+    reactions=(products.registrations, production.tasks_of_orders),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
