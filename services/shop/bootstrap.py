@@ -22,6 +22,7 @@ from services.shop.orders.api.payment import PaymentFailed
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models import queries
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.production import reactions as production
 from services.shop.production.api import queue, tasks
@@ -39,7 +40,7 @@ from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 
-HOOKS: Final = Hooks(stocked_items=item.stocked_items)
+HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
 BAD_REQUESTS: Final = (
     PhoneTaken,
