@@ -3,10 +3,9 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop import calculator, customers, orders, production, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
-    MATERIALS,
     CalculatorChanged,
     CalculatorEvent,
     CalculatorSettings,
@@ -46,6 +45,24 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.production import (
+    FLORISTS,
+    TASKS,
+    FloristTasksChanged,
+    TaskApproved,
+    TaskAssigned,
+    TaskCancelled,
+    TaskClosed,
+    TaskCompleted,
+    TaskCreated,
+    TaskDetails,
+    TaskEdited,
+    TaskEvent,
+    TaskItem,
+    TaskItemChanged,
+    TaskRejected,
+    TaskStarted,
+)
 from contracts.shop.products import (
     PRODUCTS,
     Component,
@@ -91,14 +108,15 @@ __all__ = [
     "CALCULATOR",
     "CUSTOMERS",
     "EVENTS",
+    "FLORISTS",
     "FLOWER_CATEGORIES",
-    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
+    "TASKS",
     "Allocation",
     "Batch",
     "BatchDescribed",
@@ -118,6 +136,7 @@ __all__ = [
     "CustomerRegistered",
     "CustomersMerged",
     "DeliveryZone",
+    "FloristTasksChanged",
     "FlowerCategorySet",
     "GoodsReceived",
     "Ingredient",
@@ -167,12 +186,27 @@ __all__ = [
     "StockReturned",
     "StockWrittenOff",
     "SupplyArchived",
+    "TaskApproved",
+    "TaskAssigned",
+    "TaskCancelled",
+    "TaskClosed",
+    "TaskCompleted",
+    "TaskCreated",
+    "TaskDetails",
+    "TaskEdited",
+    "TaskEvent",
+    "TaskItem",
+    "TaskItemChanged",
+    "TaskRejected",
+    "TaskStarted",
 ]
 
 ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | TaskEvent
+    | FloristTasksChanged
     | ProductEvent
     | CalculatorEvent
     | CompanyChanged
@@ -183,6 +217,7 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    *production.EVENTS,
     *products.EVENTS,
     *calculator.EVENTS,
     CompanyChanged,

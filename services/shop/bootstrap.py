@@ -22,12 +22,15 @@ from services.shop.orders.api.payment import PaymentFailed
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models import queries
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.production import reactions as production
+from services.shop.production.api import queue, tasks
+from services.shop.production.read_models import projection as task_models
 from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.calculator import api as calculator
-from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -37,7 +40,7 @@ from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 
-HOOKS: Final = Hooks(stocked_items=item.stocked_items)
+HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
 BAD_REQUESTS: Final = (
     PhoneTaken,
@@ -54,10 +57,10 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     return (
         company_models.projection(),
         product_models.projection(),
-        material_models.projection(),
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
+        task_models.projection(reader),
     )
 
 
@@ -88,10 +91,11 @@ SERVICE: Final = Service(
         customers.router,
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
+        *(tasks.router, queue.router),
     ),
     manners=manners,
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
-    reactions=(products.registrations,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
+    reactions=(products.registrations, production.tasks_of_orders),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

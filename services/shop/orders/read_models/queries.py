@@ -8,10 +8,18 @@ from sqlalchemy import Text, cast, func, select
 
 from libs.postgres import query
 from libs.postgres.filters import Filters, between, contains, eq
-from libs.postgres.pool import Connection, Pool
+from libs.postgres.pool import Connection, Pool, tenant_transaction
 from libs.postgres.query import Row
 from services.shop.orders.read_models.tables import COMMENT, HISTORY, ORDER, PHOTO
+from services.shop.products.domain import Sales
 
+_SALES: Final = """
+SELECT count(*) AS orders, coalesce(sum(price * quantity), 0)::bigint AS revenue
+FROM customer_orders,
+    jsonb_to_recordset(lines) AS line (product_id bigint, price bigint, quantity bigint)
+WHERE lines @> jsonb_build_array(jsonb_build_object('product_id', $1::bigint))
+    AND line.product_id = $1 AND status <> 'issue'
+"""
 FILTERS: Final = Filters(
     status=eq(ORDER.c.status),
     customer_ids=lambda ids: ORDER.c.customer_id.in_(list(ids)),
@@ -62,6 +70,13 @@ async def tenant_of(pool: Pool, order_id: int) -> str | None:
         pool, select(ORDER.c.tenant).where(ORDER.c.order_id == order_id)
     )
     return tenant
+
+
+async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
+    """The sales of a product, without those of orders with an issue. Raises Unavailable."""
+    async with tenant_transaction(pool, tenant) as connection:
+        row = await query.fetchrow(connection, _SALES, product_id)
+    return Sales(**row) if row is not None else Sales()
 
 
 async def history(connection: Connection, order_id: int) -> list[Row]:

@@ -301,6 +301,20 @@ async def test_a_florist_is_assigned_and_no_one_else(florist: Florist) -> None:
     assert [one["event_type"] for one in detail["history"]].count("florist_assigned") == 1
 
 
+async def test_a_product_shows_its_sales_without_those_with_an_issue(florist: Florist) -> None:
+    roses, lilies = await florist.product(), await florist.product(retail_price=9000)
+    await florist.placed((roses, 2), (lilies, 1))
+    order = await florist.placed((roses, 1))
+    path = f"/api/products/{roses}"
+
+    before = (await florist.client.get(path)).json()
+    await florist.client.post(f"/api/orders/{order['id']}/cancel", json={})
+    after = (await florist.client.get(path)).json()
+
+    assert (before["total_orders"], before["total_revenue"]) == (2, 45000)
+    assert (after["total_orders"], after["total_revenue"]) == (1, 30000)
+
+
 async def test_orders_of_another_shop_do_not_exist(shop: ShopKit, florist: Florist) -> None:
     order = await florist.placed((await florist.product(), 1))
     path = f"/api/orders/{order['id']}"
