@@ -3,10 +3,10 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, production, products, stock
-from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop import calculator, customers, orders, production, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
+    MATERIALS,
     CalculatorChanged,
     CalculatorEvent,
     CalculatorSettings,
@@ -111,6 +111,7 @@ __all__ = [
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
+    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
