@@ -31,6 +31,7 @@ from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.calculator import api as calculator
+from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -57,6 +58,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     return (
         company_models.projection(),
         product_models.projection(),
+        material_models.projection(),
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
