@@ -3,7 +3,18 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, products, stock
+from contracts.shop import customers, orders, production, products, stock
+from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop.calculator import (
+    CALCULATOR,
+    CalculatorChanged,
+    CalculatorEvent,
+    CalculatorSettings,
+    Material,
+    MaterialAdded,
+    MaterialChanged,
+    MaterialRemoved,
+)
 from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
@@ -35,6 +46,24 @@ from contracts.shop.orders import (
     OrderStatusChanged,
 )
 from contracts.shop.prices import PRICES, PriceChanged, PriceId
+from contracts.shop.production import (
+    FLORISTS,
+    TASKS,
+    FloristTasksChanged,
+    TaskApproved,
+    TaskAssigned,
+    TaskCancelled,
+    TaskClosed,
+    TaskCompleted,
+    TaskCreated,
+    TaskDetails,
+    TaskEdited,
+    TaskEvent,
+    TaskItem,
+    TaskItemChanged,
+    TaskRejected,
+    TaskStarted,
+)
 from contracts.shop.products import (
     PRODUCTS,
     Component,
@@ -77,8 +106,10 @@ from contracts.shop.stock import (
 )
 
 __all__ = [
+    "CALCULATOR",
     "CUSTOMERS",
     "EVENTS",
+    "FLORISTS",
     "FLOWER_CATEGORIES",
     "ORDERS",
     "PRICES",
@@ -86,12 +117,16 @@ __all__ = [
     "RECEIPTS",
     "SETTINGS",
     "STOCK",
+    "TASKS",
     "Allocation",
     "Batch",
     "BatchDescribed",
     "BatchMovedIn",
     "BatchMovedOut",
     "BatchReceived",
+    "CalculatorChanged",
+    "CalculatorEvent",
+    "CalculatorSettings",
     "Company",
     "CompanyChanged",
     "Component",
@@ -102,11 +137,16 @@ __all__ = [
     "CustomerRegistered",
     "CustomersMerged",
     "DeliveryZone",
+    "FloristTasksChanged",
     "FlowerCategorySet",
     "GoodsReceived",
     "Ingredient",
     "IngredientsChanged",
     "Level",
+    "Material",
+    "MaterialAdded",
+    "MaterialChanged",
+    "MaterialRemoved",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -147,13 +187,29 @@ __all__ = [
     "StockReturned",
     "StockWrittenOff",
     "SupplyArchived",
+    "TaskApproved",
+    "TaskAssigned",
+    "TaskCancelled",
+    "TaskClosed",
+    "TaskCompleted",
+    "TaskCreated",
+    "TaskDetails",
+    "TaskEdited",
+    "TaskEvent",
+    "TaskItem",
+    "TaskItemChanged",
+    "TaskRejected",
+    "TaskStarted",
 ]
 
 ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | TaskEvent
+    | FloristTasksChanged
     | ProductEvent
+    | CalculatorEvent
     | CompanyChanged
     | StockEvent
     | ClaimEvent
@@ -162,7 +218,9 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    *production.EVENTS,
     *products.EVENTS,
+    *calculator.EVENTS,
     CompanyChanged,
     *stock.EVENTS,
     KeyClaimed,

@@ -6,6 +6,11 @@ cluster: a snapshot survives a crash, a failover and pg_upgrade, but not a dump 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+CACHED: Final = 64
+"""How many texts of snapshots are cached: the read models at one checkpoint have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class Snapshot:
     running: frozenset[int] = frozenset()
 
     @classmethod
+    @lru_cache(CACHED)
     def parse(cls, text: str) -> "Snapshot":
         """Parse the text of a `pg_snapshot`. Raises ValueError."""
         xmin, xmax, running = text.split(":")

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -49,6 +50,23 @@ class LeanRoute(APIRoute):
         return response
 
 
+class _Request(Request):
+    """Reads its body without the generator of Starlette's, which takes three times as long."""
+
+    async def body(self) -> bytes:
+        """The whole body. Raises ClientDisconnect."""
+        if not self._stream_consumed:
+            parts, more = [], True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._stream_consumed, self._body = True, b"".join(parts)
+        return await super().body()
+
+
 class LeanRoutes:
     """ASGI middleware that dispatches requests to lean routes by method and exact path.
 
@@ -71,7 +89,7 @@ class LeanRoutes:
             return
         scope["route"] = route
         try:
-            response = await route.respond(Request(scope, receive))
+            response = await route.respond(_Request(scope, receive))
         except EXPECTED as error:
             response = answer(self._shape, error, scope)
         await response(scope, receive, send)

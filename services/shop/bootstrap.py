@@ -25,9 +25,13 @@ from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.production import reactions as production
+from services.shop.production.api import queue, tasks
+from services.shop.production.read_models import projection as task_models
 from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
+from services.shop.products.calculator import api as calculator
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -58,6 +62,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
+        task_models.projection(reader),
     )
 
 
@@ -94,15 +99,16 @@ SERVICE: Final = Service(
     routers=(
         company.router,
         uploads.router,
-        *(product.router, composition.router, prices.router),
+        *(product.router, composition.router, prices.router, calculator.router),
         customers.router,
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
+        *(tasks.router, queue.router),
     ),
     manners=manners,
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *ORDER_TABLES),
-    reactions=(products.registrations,),
+    personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
+    reactions=(products.registrations, production.tasks_of_orders),
     jobs=(file_tidying,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

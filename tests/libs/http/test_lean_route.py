@@ -135,6 +135,32 @@ async def test_a_lean_route_answers_logs_and_counts_as_an_ordinary_one(
     assert "hunter2" not in seen[1][2].decode()
 
 
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [({"type": "http.request", "body": b"ven"}, 201), ({"type": "http.disconnect"}, 400)],
+)
+async def test_a_body_in_parts_is_read_to_its_end(ends: dict[str, Any], status: int) -> None:
+    answers = []
+    for kind in KINDS:
+        messages = iter([{"type": "http.request", "body": b"se", "more_body": True}, ends])
+        scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b""}
+        named = {**GOOD, "X-Request-Id": "r-1"}
+        headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        sent: list[Any] = []
+
+        async def receive(messages: Iterator[dict[str, Any]] = messages) -> Any:
+            return next(messages)
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        await app_of(kind)({**scope, "headers": headers}, receive, send)
+        answers.append((sent[0]["status"], sent[1]["body"]))
+
+    assert answers[0] == answers[1]
+    assert answers[1][0] == status
+
+
 async def test_the_span_of_a_lean_route_is_that_of_an_ordinary_one() -> None:
     spans = []
     for kind in KINDS:

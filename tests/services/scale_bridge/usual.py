@@ -1,6 +1,7 @@
 """Events, commands and other records, with the usual in the fields a test does not care for."""
 
-from dataclasses import MISSING, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ COMMON: dict[str, Any] = {
 
 
 class Usual:
-    """Makes records of any dataclass.
+    """Makes records of any dataclass or named tuple.
 
     A field has what is given, else the usual of its name; else its default, the moment if it is
     `now` or ends in `_at`, `anna` if it ends in `_by`, and at last its own name.
@@ -31,16 +32,25 @@ class Usual:
 
     def __call__(self, kind: type[Record], /, **given: Any) -> Record:
         values = dict(given)
-        for one in fields(kind):  # type: ignore[arg-type]
-            if one.name in given:
+        for name, is_required in _fields_of(kind):
+            if name in given:
                 continue
-            if one.name in self.usual:
-                values[one.name] = self.usual[one.name]
-            elif one.default is MISSING and one.default_factory is MISSING:
-                values[one.name] = self._by_name(one.name)
+            if name in self.usual:
+                values[name] = self.usual[name]
+            elif is_required:
+                values[name] = self._by_name(name)
         return kind(**values)
 
     def _by_name(self, name: str) -> Any:
         if name == "now" or name.endswith("_at"):
             return self.now
         return "anna" if name.endswith("_by") else name
+
+
+def _fields_of(kind: Any) -> Iterator[tuple[str, bool]]:
+    """The names of the fields, and whether they have no default."""
+    if is_dataclass(kind):
+        for one in fields(kind):
+            yield one.name, one.default is MISSING and one.default_factory is MISSING
+    else:
+        yield from ((name, name not in kind._field_defaults) for name in kind._fields)

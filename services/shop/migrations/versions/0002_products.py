@@ -1,4 +1,4 @@
-"""Products, and the numbers by which clients know them."""
+"""Products, and the numbers by which clients know them and materials."""
 
 from typing import Final
 
@@ -37,13 +37,14 @@ TABLES: Final = {
         PRIMARY KEY (tenant, product_id)
     )""",
 }
-"""The columns from `name` on are for filters, and always those of the details."""
+"""Generated columns are for filters, and always those of the details."""
 INDEXES: Final = (
     "CREATE INDEX product_article ON product (tenant, article) WHERE article IS NOT NULL",
 )
 
 
 def upgrade() -> None:
-    """Create the table and the sequence."""
+    """Create the table and the sequences."""
     create_tenant_tables(op, TABLES, INDEXES)
     create_sequence(op, "product_number")
+    create_sequence(op, "material_number")

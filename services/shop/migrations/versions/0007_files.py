@@ -7,7 +7,7 @@ from alembic import op
 from libs.files.files import create_files
 
 revision: Final = "0007"
-down_revision: Final = "0005"
+down_revision: Final = "0006"
 
 
 def upgrade() -> None:

@@ -10,7 +10,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, Metadata
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, Context
 from services.shop.orders.domain.commands import OrderCommand, PlaceOrder, SetLines
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.order import Order, Step, stock_steps
@@ -136,7 +136,7 @@ async def carry_out(
     raise Unavailable("order")
 
 
-async def load(context: ApiContext, tenant: str, order_id: int) -> Order:
+async def load(context: Context, tenant: str, order_id: int) -> Order:
     """An order by the log. Raises OrderUnknown, LogUnavailable."""
     history = await context.store.read(tenant, ORDER.stream(order_id))
     order = ORDER.state_after(history.events)

@@ -237,14 +237,22 @@ async def assign_florist(
 ) -> Carried:
     """Assign a florist. Raises OrderUnknown, FloristUnknown, NotAFlorist, Unavailable."""
     await load(context, metadata.tenant, order_id)
-    directory = await context.directories.find(metadata.tenant)
-    member = directory.by_number(florist) if directory else None
+    await check_florist(context, metadata.tenant, florist)
+    command = AssignFlorist(florist=florist, by=metadata.actor or "", now=context.clock())
+    return await carry_out(context, order_id, command, metadata)
+
+
+async def check_florist(context: ApiContext, tenant: str, number: int) -> None:
+    """Refuse a member who is not an active florist.
+
+    Raises FloristUnknown, NotAFlorist, Unavailable.
+    """
+    directory = await context.directories.find(tenant)
+    member = directory.by_number(number) if directory else None
     if member is None or not member.active:
         raise FloristUnknown
     if member.role != "florist":
         raise NotAFlorist
-    command = AssignFlorist(florist=florist, by=metadata.actor or "", now=context.clock())
-    return await carry_out(context, order_id, command, metadata)
 
 
 async def _placed_before(context: ApiContext, new: NewOrder, tenant: str) -> int | None:

@@ -5,7 +5,7 @@ import msgspec
 from contracts.envelope import Sealed
 from contracts.shop import OrderDetails
 from libs.security.data_keys import Subject, text_of
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, Context
 from services.shop.orders.domain.contact import Contact, subject_id
 from services.shop.orders.domain.order import OrderUnknown
 
@@ -15,7 +15,7 @@ def subject_of(tenant: str, order_id: int) -> Subject:
     return Subject(tenant, subject_id(order_id))
 
 
-async def seal(context: ApiContext, tenant: str, order_id: int, text: str | None) -> Sealed | None:
+async def seal(context: Context, tenant: str, order_id: int, text: str | None) -> Sealed | None:
     """A text about the persons of an order, sealed; None for none. Raises Forgotten."""
     if not text:
         return None

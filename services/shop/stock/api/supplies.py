@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from contracts.shop import FlowerCategorySet
 from libs.errors import Refused
@@ -134,7 +134,7 @@ class NewSupply(BaseModel):
 
     supplier: Name
     farm: Text | None = None
-    delivery_date: Moment | None = None
+    delivery_date: Annotated[Moment | None, BeforeValidator(lambda value: value or None)] = None
     currency: Currency = "KZT"
     rate: Rate = Decimal(1)
     notes: Text | None = None

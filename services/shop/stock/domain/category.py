@@ -60,7 +60,8 @@ def decide(categories: Categories, command: AddCategory | ChangeCategory) -> lis
                 changed_at=command.now,
             )
         case ChangeCategory(category_id=category_id):
-            before = category_with(categories, category_id)
+            if (before := categories.get(category_id)) is None:
+                raise CategoryUnknown
             changed = replace(before, **command.changes)
             if changed == before:
                 return []
@@ -78,13 +79,6 @@ def evolve(categories: Categories, event: ShopEvent) -> Categories:
     if not isinstance(event, FlowerCategorySet):
         return categories
     return {**categories, event.category_id: event}
-
-
-def category_with(categories: Categories, category_id: int) -> FlowerCategorySet:
-    """The category with this id. Raises CategoryUnknown."""
-    if (category := categories.get(category_id)) is None:
-        raise CategoryUnknown
-    return category
 
 
 def detect(flower_name: str, categories: Iterable[FlowerCategorySet]) -> FlowerCategorySet | None:

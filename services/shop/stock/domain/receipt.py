@@ -19,7 +19,7 @@ from contracts.shop import (
 )
 from libs.errors import NotFound
 from libs.eventsourcing.decider import Decider
-from services.shop.stock.domain.category import Categories, category_with, detect
+from services.shop.stock.domain.category import Categories, detect
 from services.shop.stock.domain.commands import Authored, NewBatch
 from services.shop.stock.domain.pricing import DEFAULT_MARKUP, recommended_price, retail_price
 
@@ -28,7 +28,7 @@ from services.shop.stock.domain.pricing import DEFAULT_MARKUP, recommended_price
 class Line:
     """Stems of one kind that came in. `cost` is per stem in the currency of the goods.
 
-    Lines of a supply may name their category, otherwise it is that of the flower's name.
+    Lines of a supply may name a category of the shop, otherwise it is that of the flower's name.
     """
 
     variety: str
@@ -88,10 +88,7 @@ def delivery(origin: Origin, lines: Sequence[Line], registration: Registration) 
 def supply(
     origin: Origin, lines: Sequence[Line], registration: Registration, categories: Categories
 ) -> Receipt:
-    """A supply: batches `S<id>-<yyyymmdd>`, priced by the markups of their categories.
-
-    Raises CategoryUnknown.
-    """
+    """A supply: batches `S<id>-<yyyymmdd>`, priced by the markups of their categories."""
     code = f"S{registration.receipt_id}-{registration.day:%Y%m%d}"
     priced, batches = [], []
     for n, line in enumerate(lines):
@@ -106,9 +103,9 @@ def supply(
 
 
 def _category(line: Line, categories: Categories) -> FlowerCategorySet | None:
-    if line.category_id is not None:
-        return category_with(categories, line.category_id)
-    return detect(line.variety, categories.values())
+    # The page for quick receiving always sends the category 1, which a shop need not have.
+    named = categories.get(line.category_id or 0)
+    return named or detect(line.variety, categories.values())
 
 
 def _batch(

@@ -55,10 +55,7 @@ async def receive_supply(
     *,
     command_id: UUID | None = None,
 ) -> GoodsReceived:
-    """Take a supply into stock, all of it or nothing.
-
-    Raises CategoryUnknown, SkuTaken, LogUnavailable.
-    """
+    """Take a supply into stock, all of it or nothing. Raises SkuTaken, LogUnavailable."""
     registration = await _registration(context, lines, context.clock(), metadata)
     categories = await load_categories(context, metadata.tenant)
     receipt = supply(origin, lines, registration, categories)

@@ -18,12 +18,12 @@ CATEGORY: Final = Table(
     MetaData(),
     Column("tenant", Text, primary_key=True),
     Column("category_id", BigInteger, primary_key=True),
-    Column("name", Text),
-    Column("markup_percent", Numeric),
+    Column("name", Text, nullable=False),
+    Column("markup_percent", Numeric, nullable=False),
     Column("keywords", Text),
-    Column("created_at", DateTime(timezone=True)),
-    Column("changed_by", Text),
-    Column("changed_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
 )
 SAVE: Final = upsert(CATEGORY)
 

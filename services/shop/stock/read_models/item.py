@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    cast,
     func,
     not_,
     select,
@@ -55,38 +56,38 @@ ITEM: Final = Table(
     _METADATA,
     Column("tenant", Text, primary_key=True),
     Column("warehouse_item_id", BigInteger, primary_key=True),
-    Column("stock_id", Uuid),
-    Column("revision", Integer),
-    Column("sku", Text),
-    Column("batch_code", Text),
-    Column("variety", Text),
-    Column("height_cm", Integer),
-    Column("farm", Text),
-    Column("supplier", Text),
-    Column("delivered_at", DateTime(timezone=True)),
-    Column("currency", Text),
-    Column("rate", Numeric),
-    Column("cost", Numeric),
-    Column("markup_percent", Numeric),
-    Column("price", BigInteger),
-    Column("recommended_price", BigInteger),
-    Column("min_quantity", Integer),
-    Column("on_showcase", Boolean),
-    Column("to_write_off", Boolean),
-    Column("hidden", Boolean),
-    Column("created_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True)),
-    Column("updated_by", Text),
+    Column("stock_id", Uuid, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("batch_code", Text, nullable=False),
+    Column("variety", Text, nullable=False),
+    Column("height_cm", Integer, nullable=False),
+    Column("farm", Text, nullable=False),
+    Column("supplier", Text, nullable=False),
+    Column("delivered_at", DateTime(timezone=True), nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("rate", Numeric, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("markup_percent", Numeric, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("recommended_price", BigInteger, nullable=False),
+    Column("min_quantity", Integer, nullable=False),
+    Column("on_showcase", Boolean, nullable=False),
+    Column("to_write_off", Boolean, nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("updated_by", Text, nullable=False),
 )
 LEVEL: Final = Table(
     "stock_level",
     _METADATA,
     Column("tenant", Text, primary_key=True),
     Column("warehouse_item_id", BigInteger, primary_key=True),
-    Column("revision", Integer),
-    Column("quantity", BigInteger),
-    Column("reserved", BigInteger),
-    Column("changed_at", DateTime(timezone=True)),
+    Column("revision", Integer, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
 )
 ALLOCATION: Final = Table(
     "stock_allocation",
@@ -94,8 +95,8 @@ ALLOCATION: Final = Table(
     Column("tenant", Text, primary_key=True),
     Column("order_id", BigInteger, primary_key=True),
     Column("warehouse_item_id", BigInteger, primary_key=True),
-    Column("reserved", BigInteger),
-    Column("written_off", BigInteger),
+    Column("reserved", BigInteger, nullable=False),
+    Column("written_off", BigInteger, nullable=False),
 )
 # The revision of a batch goes on in another stream, so that the latest event is the newest one
 # whichever of its streams is applied first.
@@ -118,32 +119,6 @@ class Item:
     updated_by: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ItemFilter:
-    """The values that items must have; None matches all. `search` is in sku, variety or code."""
-
-    variety: str | None = None
-    height_cm: int | None = None
-    farm: str | None = None
-    supplier: str | None = None
-    on_showcase: bool | None = None
-    to_write_off: bool | None = None
-    search: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Totals:
-    """Sums over the items that are not hidden. The value is in tenge."""
-
-    items: int
-    value: int
-    critical: int
-    on_showcase: int
-    to_write_off: int
-    by_variety: Mapping[str, int]
-    by_supplier: Mapping[str, int]
-
-
 def projection() -> Projection[ShopEvent]:
     """The projection. No shard key: a batch that was moved has events in two streams."""
     return Projection(
@@ -163,19 +138,14 @@ async def project(connection: Connection, events: Sequence[Envelope[ShopEvent]])
 def _changes(envelope: Envelope[ShopEvent]) -> Iterator[_Change]:
     tenant = envelope.tenant
     match event := envelope.event:
-        case BatchReceived(received_by=by, received_at=at):
-            yield from _described(tenant, event, by, at)
-        case BatchDescribed(changed_by=by, changed_at=at):
-            yield from _described(tenant, event, by, at)
-        case BatchMovedIn(moved_by=by, moved_at=at):
-            yield from _described(tenant, event, by, at)
-        case StockAdjusted(adjusted_at=at):
-            yield SAVE_LEVEL, _level_row(tenant, event.batch_id, event.after, at)
+        case BatchReceived() | BatchDescribed() | BatchMovedIn():
+            yield from _described(tenant, event)
+        case StockAdjusted():
+            yield SAVE_LEVEL, _level_row(tenant, event.batch_id, event.after, event.changed_at)
         case StockReserved() | StockReleased() | StockWrittenOff() | StockReturned():
             reserved, written_off = stems_gained(event)
             for one in event.allocations:
-                at = envelope.occurred_at
-                yield SAVE_LEVEL, _level_row(tenant, one.batch_id, one.after, at)
+                yield SAVE_LEVEL, _level_row(tenant, one.batch_id, one.after, event.changed_at)
                 key = (tenant, event.order_id, one.batch_id)
                 gained = (reserved * one.quantity, written_off * one.quantity)
                 yield ADD_ALLOCATION, (*key, *gained)
@@ -184,7 +154,7 @@ def _changes(envelope: Envelope[ShopEvent]) -> Iterator[_Change]:
 
 
 def _described(
-    tenant: str, event: BatchReceived | BatchDescribed | BatchMovedIn, by: str, at: datetime
+    tenant: str, event: BatchReceived | BatchDescribed | BatchMovedIn
 ) -> Iterator[_Change]:
     batch_id = event.batch.batch_id
     item = {
@@ -193,18 +163,17 @@ def _described(
         "warehouse_item_id": batch_id,
         "stock_id": event.stock_id,
         "revision": event.after.revision,
-        "updated_at": at,
-        "updated_by": by,
+        "updated_at": event.changed_at,
+        "updated_by": event.changed_by,
     }
     yield SAVE_ITEM, item
-    yield SAVE_LEVEL, _level_row(tenant, batch_id, event.after, at)
+    yield SAVE_LEVEL, _level_row(tenant, batch_id, event.after, event.changed_at)
 
 
 def _level_row(tenant: str, batch_id: int, level: Level, at: datetime) -> Row:
     return tenant, batch_id, level.revision, level.quantity, level.reserved, at
 
 
-_AVAILABLE: Final = LEVEL.c.quantity - LEVEL.c.reserved
 _JOINED: Final = ITEM.join(
     LEVEL,
     and_(LEVEL.c.tenant == ITEM.c.tenant, LEVEL.c.warehouse_item_id == ITEM.c.warehouse_item_id),
@@ -229,10 +198,13 @@ _LISTED: Final = not_(ITEM.c.hidden)
 
 
 async def page(
-    connection: Connection, filters: ItemFilter, *, limit: int, offset: int
+    connection: Connection, filters: Mapping[str, Any], *, limit: int, offset: int
 ) -> tuple[Sequence[Item], int]:
-    """Items that are not hidden, newest first, and how many there are in all."""
-    matching = and_(_LISTED, _FILTERS.where(asdict(filters)))
+    """Items that are not hidden, newest first, and how many there are in all.
+
+    `filters` are values by the names of `_FILTERS`; None matches all.
+    """
+    matching = and_(_LISTED, _FILTERS.where(filters))
     newest = (ITEM.c.created_at.desc(), ITEM.c.warehouse_item_id.desc())
     rows = _ITEMS.where(matching).order_by(*newest).limit(limit).offset(offset)
     number = select(func.count()).select_from(ITEM).where(matching)
@@ -275,26 +247,23 @@ async def stocks_of_order(connection: Connection, order_id: int) -> frozenset[St
     return frozenset(StockId(row["stock_id"]) for row in await query.fetch(connection, statement))
 
 
-async def totals(connection: Connection) -> Totals:
-    """Sums over all items that are not hidden."""
+async def totals(connection: Connection) -> dict[str, Any]:
+    """Sums over the items that are not hidden, named as the warehouse shows them."""
     for_sale = not_(ITEM.c.to_write_off)
     number = func.count()
-    value = func.coalesce(func.sum(LEVEL.c.quantity * ITEM.c.price).filter(for_sale), 0)
-    critical = and_(for_sale, ITEM.c.min_quantity > _AVAILABLE)
+    value = func.sum(LEVEL.c.quantity * ITEM.c.price).filter(for_sale)
+    critical = and_(for_sale, ITEM.c.min_quantity > LEVEL.c.quantity - LEVEL.c.reserved)
     sums = select(
-        number.filter(for_sale).label("items"),
-        value.label("value"),
-        number.filter(critical).label("critical"),
-        number.filter(ITEM.c.on_showcase).label("on_showcase"),
-        number.filter(ITEM.c.to_write_off).label("to_write_off"),
+        number.filter(for_sale).label("total_items"),
+        cast(func.coalesce(value, 0), BigInteger).label("total_value"),
+        number.filter(critical).label("critical_items"),
+        number.filter(ITEM.c.on_showcase).label("showcase_items"),
+        number.filter(ITEM.c.to_write_off).label("writeoff_items"),
     ).select_from(_JOINED)
-    row = await query.fetchrow(connection, sums.where(_LISTED))
-    if row is None:
-        raise AssertionError("a query of sums has one row")
+    [row] = await query.fetch(connection, sums.where(_LISTED))
     by_variety = await _stems_by(connection, ITEM.c.variety)
     by_supplier = await _stems_by(connection, ITEM.c.supplier)
-    values = {**row, "value": int(row["value"])}
-    return Totals(**values, by_variety=by_variety, by_supplier=by_supplier)
+    return {**row, "by_variety": by_variety, "by_supplier": by_supplier}
 
 
 async def _stems_by(connection: Connection, column: ColumnElement[str]) -> Mapping[str, int]:

@@ -23,9 +23,9 @@ RECEIPT: Final = Table(
     MetaData(),
     Column("tenant", Text, primary_key=True),
     Column("receipt_id", BigInteger, primary_key=True),
-    Column("kind", Text),
-    Column("goods", JSONB),
-    Column("created_at", DateTime(timezone=True)),
+    Column("kind", Text, nullable=False),
+    Column("goods", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
     Column("archived_at", DateTime(timezone=True)),
 )
 SAVE: Final = insert_missing(RECEIPT, "kind", "goods", "created_at")

@@ -3,11 +3,30 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from contracts.shop import BatchMovedIn
-from services.shop.stock.domain.commands import Release, Return, WriteOff
-from tests.services.shop.kit import ShopKit
+from libs.eventsourcing.execute_many import execute_many
+from services.shop.stock.domain.commands import (
+    ItemUnknown,
+    Need,
+    Release,
+    Reserve,
+    Return,
+    StockShort,
+    WriteOff,
+)
+from services.shop.stock.domain.decisions import STOCK
+from services.shop.stock.domain.stock import stock_id_of
+from services.shop.stock.handlers.item import (
+    needs_by_stock,
+    order_events,
+    streams_of,
+    streams_of_order,
+)
+from tests.services.shop.kit import TENANT, ShopKit
 from tests.services.shop.stock.batches import NOW
-from tests.services.shop.stock.warehouse import create, movements, read, reserve, run
+from tests.services.shop.stock.warehouse import METADATA, create, movements, read, reserve, run
 
 BY: Any = {"by": "anna", "now": NOW}
 
@@ -96,3 +115,53 @@ async def test_a_renamed_batch_keeps_its_history_and_what_orders_took(shop: Shop
     assert (second["qty"], second["reserved_qty"]) == (100, 5)
     assert [row["quantity"] for row in rows] == [10, 5, -10, 100]
     assert len({row["id"] for row in rows}) == 4
+
+
+async def test_an_order_over_two_items_is_reserved_as_a_whole_or_not_at_all(
+    shop: ShopKit,
+) -> None:
+    async with shop.staff() as admin:
+        numbers = [
+            (await create(admin, sku=name, variety=name, qty=quantity))["id"]
+            for name, quantity in (("Фридом", 10), ("Эксплорер", 2), ("Эвкалипт", 1))
+        ]
+        needs = [Need(warehouse_item_id=number, quantity=5) for number in numbers]
+        streams = await streams_of(shop.deps, TENANT, numbers)
+        commands = {
+            stock_id: [Reserve(order_id=7, needs=of_stock, **BY)]
+            for stock_id, of_stock in needs_by_stock(streams, needs).items()
+        }
+        with pytest.raises(StockShort) as refusal:
+            await execute_many(
+                shop.deps.store,
+                [(STOCK, stock_id) for stock_id in commands],
+                lambda states: order_events(states, commands),
+                metadata=METADATA,
+            )
+        await shop.caught_up()
+        reserved = [(await read(admin, number))["reserved_qty"] for number in numbers]
+
+    assert refusal.value.missing == {"Эксплорер 60 см": 3, "Эвкалипт 60 см": 4}
+    assert reserved == [0, 0, 0]
+
+
+async def test_the_stock_of_an_order_is_known_also_after_its_batch_was_renamed(
+    shop: ShopKit,
+) -> None:
+    async with shop.staff() as admin:
+        number = (await create(admin))["id"]
+        await run(shop, number, reserve(7, number, 10), WriteOff(order_id=7, **BY))
+        before = await streams_of_order(shop.deps, TENANT, 7)
+        await admin.patch(f"/api/warehouse/{number}", json={"heightCm": 70})
+        after = await streams_of_order(shop.deps, TENANT, 7)
+        await run(shop, number, Return(order_id=7, is_reserved=False, **BY))
+        returned = await streams_of_order(shop.deps, TENANT, 7)
+
+    assert [*before, *after] == [stock_id_of("Фридом", 60), stock_id_of("Фридом", 70)]
+    assert returned == frozenset()
+
+
+async def test_needs_of_an_unknown_item_are_refused(shop: ShopKit) -> None:
+    with pytest.raises(ItemUnknown):
+        await streams_of(shop.deps, TENANT, [1])
+    assert await streams_of(shop.deps, TENANT, []) == {}

@@ -1,0 +1,1 @@
+"""Which tasks are there, and who is at work on them?"""

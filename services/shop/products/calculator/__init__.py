@@ -1,0 +1,1 @@
+"""The calculator: materials, margins, and products made of a calculation."""

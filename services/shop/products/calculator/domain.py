@@ -1,0 +1,272 @@
+"""Materials and margins of the calculator, and the product of a calculation (spec shop §7)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final, TypeAlias, assert_never
+
+from contracts.shop import (
+    CalculatorChanged,
+    CalculatorSettings,
+    Material,
+    MaterialAdded,
+    MaterialChanged,
+    MaterialRemoved,
+    ProductDetails,
+    ShopEvent,
+)
+from libs.errors import NotFound, Unfit
+from libs.eventsourcing.decider import Decider
+
+DEFAULT: Final = CalculatorSettings(
+    default_labor_cost=Decimal("2000.00"),
+    min_margin_percent=Decimal("30.00"),
+    recommended_margin_percent=Decimal("50.00"),
+    premium_margin_percent=Decimal("100.00"),
+)
+
+
+class MaterialUnknown(NotFound):
+    """Материал не найден"""
+
+
+class BadCalculation(Unfit):
+    """Расчёт не сходится"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMaterial:
+    """A material with its number for clients."""
+
+    material_id: int
+    material: Material
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calculator:
+    """The settings and the materials of a shop; without times the settings were never changed."""
+
+    settings: CalculatorSettings = DEFAULT
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    materials: Mapping[int, StoredMaterial] = field(default_factory=dict)
+
+    def material(self, number: int) -> StoredMaterial:
+        """A material by its number. Raises MaterialUnknown."""
+        if number not in self.materials:
+            raise MaterialUnknown
+        return self.materials[number]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSettings:
+    """Replace the fields of `changes`, which are named as those of `CalculatorSettings`."""
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AddMaterial:
+    """Add a material under a new number."""
+
+    number: int
+    material: Material
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMaterial:
+    """Replace the fields of `changes`, which are named as those of `Material`."""
+
+    number: int
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMaterial:
+    """Remove a material."""
+
+    number: int
+
+
+Change: TypeAlias = ChangeSettings | AddMaterial | ChangeMaterial | RemoveMaterial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A change of the calculator, its author and time."""
+
+    change: Change
+    by: str
+    now: datetime
+
+
+def decide(calculator: Calculator, command: Command) -> list[ShopEvent]:
+    """The event of a command, none if it changes nothing. Raises MaterialUnknown."""
+    change, by, now = command.change, command.by, command.now
+    match change:
+        case ChangeSettings(changes=changes):
+            settings = replace(calculator.settings, **changes)
+            changed = CalculatorChanged(settings=settings, changed_by=by, changed_at=now)
+            return [changed] if settings != calculator.settings else []
+        case AddMaterial(number=number, material=material):
+            return [MaterialAdded(material_id=number, material=material, added_by=by, added_at=now)]
+        case ChangeMaterial(number=number, changes=changes):
+            known = calculator.material(number).material
+            material = replace(known, **changes)
+            same = material == known
+            replaced = MaterialChanged(
+                material_id=number, material=material, changed_by=by, changed_at=now
+            )
+            return [] if same else [replaced]
+        case RemoveMaterial(number=number):
+            calculator.material(number)
+            return [MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
+        case _:
+            assert_never(change)
+
+
+def evolve(calculator: Calculator, event: ShopEvent) -> Calculator:
+    """The calculator after an event."""
+    materials = dict(calculator.materials)
+    match event:
+        case CalculatorChanged(settings=settings, changed_at=at):
+            created_at = calculator.created_at or at
+            return replace(calculator, settings=settings, created_at=created_at, updated_at=at)
+        case MaterialAdded(material_id=number, material=material, added_at=at):
+            materials[number] = StoredMaterial(
+                material_id=number, material=material, created_at=at, updated_at=at
+            )
+        case MaterialChanged(material_id=number, material=material, changed_at=at) if (
+            number in materials
+        ):
+            materials[number] = replace(materials[number], material=material, updated_at=at)
+        case MaterialRemoved(material_id=number):
+            materials.pop(number, None)
+        case _:
+            return calculator
+    return replace(calculator, materials=materials)
+
+
+CALCULATOR: Final = Decider(
+    category="calculator", initial=Calculator(), decide=decide, evolve=evolve
+)
+ID: Final = "settings"
+"""The id of the only calculator of a shop: its stream is `calculator-settings`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """Flowers or materials of one kind in a calculation; `price` of one in tenge."""
+
+    name: str
+    quantity: int
+    price: Decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calculation:
+    """What a client calculated. A `total_cost` of 0 means that the cost is not known."""
+
+    flowers: Sequence[Item]
+    materials: Sequence[Item]
+    labor_cost: Decimal
+    margin_percentage: Decimal
+    total_cost: Decimal
+    final_price: Decimal
+
+
+_TENGE: Final = Decimal(1)
+_PERCENT: Final = Decimal("0.5")
+"""How far the numbers of a client may be from ours: it rounds them for its page."""
+
+
+def price_of(calculation: Calculation) -> int:
+    """The price in whole tenge: flowers, materials and labour.
+
+    Raises BadCalculation if it, the cost or the margin is not what the client calculated.
+    """
+    extras = _sum(calculation.materials) + calculation.labor_cost
+    price, cost = _sum(calculation.flowers) + extras, calculation.total_cost
+    if abs(price - calculation.final_price) > _TENGE:
+        raise BadCalculation(f"Цена не сходится с составом: {whole(price)}")
+    if cost and cost < extras - _TENGE:
+        raise BadCalculation(f"Себестоимость меньше материалов и работы: {whole(extras)}")
+    margin = (calculation.final_price - cost) / cost * 100 if cost else None
+    if margin is not None and abs(margin - calculation.margin_percentage) > _PERCENT:
+        raise BadCalculation(f"Маржа не сходится с ценой: {whole(margin)} %")
+    if whole(price) <= 0:
+        raise BadCalculation("Цена должна быть больше 0")
+    return whole(price)
+
+
+def calculated_product(
+    calculation: Calculation, *, name: str | None, description: str | None, category: str
+) -> ProductDetails:
+    """The product of a calculation; without a name or a description it gets one of its parts.
+
+    Raises BadCalculation.
+    """
+    return ProductDetails(
+        name=name or _name(calculation.flowers),
+        category=category,
+        description=description or _description(calculation),
+        cost_price=whole(calculation.total_cost),
+        retail_price=price_of(calculation),
+        is_new=True,
+    )
+
+
+def components_of(calculation: Calculation) -> list[dict[str, Any]]:
+    """The values of the product's components: flowers, materials, and the florist's work."""
+    flowers = [_component("flower", one, "Основной цветок", 0) for one in calculation.flowers]
+    materials = [
+        _component("material", one, "Декоративный материал", whole(one.price))
+        for one in calculation.materials
+    ]
+    labor = Item(name="Работа флориста", quantity=1, price=calculation.labor_cost)
+    if not labor.price:
+        return [*flowers, *materials]
+    work = _component("service", labor, "Профессиональная сборка букета", whole(labor.price))
+    return [*flowers, *materials, work | {"unit": "услуга"}]
+
+
+def whole(amount: Decimal) -> int:
+    """The nearest whole number, half up."""
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def _component(kind: str, item: Item, description: str, unit_cost: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "name": item.name,
+        "description": description,
+        "quantity": item.quantity,
+        "unit": "шт",
+        "unit_cost": unit_cost,
+        "unit_price": whole(item.price),
+    }
+
+
+def _sum(items: Sequence[Item]) -> Decimal:
+    return sum((one.price * one.quantity for one in items), Decimal(0))
+
+
+def _name(flowers: Sequence[Item]) -> str:
+    match [one.name for one in flowers]:
+        case []:
+            return "Композиция"
+        case [first, *others] if len(others) > 1:
+            return f"Букет из {first} и {len(others)} других цветов"
+        case names:
+            return f"Букет из {', '.join(names)}"
+
+
+def _description(calculation: Calculation) -> str | None:
+    flowers = "; ".join(f"{one.name} - {one.quantity} шт." for one in calculation.flowers)
+    materials = ", ".join(one.name for one in calculation.materials)
+    parts = [f"Состав: {flowers}"] if flowers else []
+    parts += [f"Декор: {materials}"] if materials else []
+    return ". ".join(parts) or None
