@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
+from libs.files.files import open_files, tidying
 from libs.process.context import extended, verified_by_gateway
+from libs.process.periodic import Periodic
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext, Hooks, bad_request
+from services.shop.context import SHAPE, ApiContext, Context, Hooks, bad_request
 from services.shop.customers import api as customers
 from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
@@ -40,6 +42,7 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
@@ -66,10 +69,18 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     )
 
 
-def manners(_: Settings) -> Manners:
+def manners(settings: Settings) -> Manners:
     """How the shop answers."""
     bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
-    return Manners(shape=SHAPE.with_rows(bad_requests))
+    return Manners(
+        shape=SHAPE.with_rows({**uploads.REFUSALS, **bad_requests}),
+        longer_bodies=uploads.longer_bodies(settings),
+    )
+
+
+def file_tidying(context: Context) -> Periodic:
+    """The job that removes what was not uploaded completely."""
+    return tidying(open_files(context.settings, context.system))
 
 
 @asynccontextmanager
@@ -79,7 +90,8 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
         verified_by_gateway(context, service) as frame,
         open_directories(context.settings.jwks_url) as directories,
     ):
-        yield extended(ApiContext, frame, directories=directories, hooks=HOOKS)
+        files = open_files(context.settings, context.system)
+        yield extended(ApiContext, frame, directories=directories, files=files, hooks=HOOKS)
 
 
 SERVICE: Final = Service(
@@ -89,6 +101,7 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
+        uploads.router,
         *(product.router, composition.router, prices.router, calculator.router),
         customers.router,
         *(warehouse.router, supplies.router),
@@ -99,5 +112,6 @@ SERVICE: Final = Service(
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
     reactions=(products.registrations, production.tasks_of_orders),
+    jobs=(file_tidying,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
