@@ -19,6 +19,7 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.decisions import AddressIsFixed, AlreadyRated
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
@@ -34,6 +35,7 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.tracking import api as tracking
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items)
 
@@ -41,6 +43,7 @@ BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(AddressIsFixed, AlreadyRated),
     *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
@@ -85,6 +88,7 @@ SERVICE: Final = Service(
         customers.router,
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
+        tracking.router,
     ),
     manners=manners,
     open_verifier=open_api,
