@@ -21,6 +21,7 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.decisions import AddressIsFixed, AlreadyRated
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
@@ -42,6 +43,7 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.tracking import api as tracking
 from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
@@ -50,6 +52,7 @@ BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(AddressIsFixed, AlreadyRated),
     *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
@@ -107,6 +110,7 @@ SERVICE: Final = Service(
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
+        tracking.router,
     ),
     manners=manners,
     open_verifier=open_api,
