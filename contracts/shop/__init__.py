@@ -6,6 +6,7 @@ from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
 from contracts.shop import calculator, customers, orders, production, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
+    MATERIALS,
     CalculatorChanged,
     CalculatorEvent,
     CalculatorSettings,
@@ -110,6 +111,7 @@ __all__ = [
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
+    "MATERIALS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",

@@ -13,8 +13,7 @@ class ProductDetails:
 
     `category` is `bouquet`, `composition`, `potted` or `other`. The product is sold at `sale_price`
     if it has one, otherwise at `retail_price`. With an `article`, the code of the product on
-    scales and kiosks, each change of that price is announced as `PriceChanged`. Of several
-    products with one article, the price announced last counts.
+    scales and kiosks, each change of that price is announced as `PriceChanged`.
     """
 
     name: str

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
@@ -105,9 +106,9 @@ class Edge:
     request's span continues `traceparent`. A WebSocket has a request id as well.
 
     A repeated `Host` is refused with 400; repeated credentials are invalid. A body longer than
-    `max_body_bytes`, or than `longer_bodies` has for its path, declared or sent, is refused with
-    413, one that exceeds `body_timeout` with 408, and one that breaks off with 400. An unexpected
-    exception is logged once and answered with 500.
+    `max_body_bytes`, or than `longer_bodies` has for its path (such as `/orders/{id}/photos`),
+    declared or sent, is refused with 413, one that exceeds `body_timeout` with 408, and one that
+    breaks off with 400. An unexpected exception is logged once and answered with 500.
     """
 
     def __init__(
@@ -126,7 +127,9 @@ class Edge:
         self.telemetry = telemetry
         self.shape = shape
         self.max_body_bytes = max_body_bytes
-        self.longer_bodies = longer_bodies or {}
+        self.longer_bodies = [
+            (compile_path(path)[0], limit) for path, limit in (longer_bodies or {}).items()
+        ]
         self.body_timeout = body_timeout
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -169,8 +172,7 @@ class Edge:
             if head.names_several_hosts:
                 raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
-            path = scope["path"]
-            limit = self.longer_bodies.get(path.rstrip("/"), self.max_body_bytes)
+            limit = self._body_limit(scope["path"].rstrip("/"))
             receive_limited = limited(timed, head.text(b"content-length"), limit)
             await self.app(scope, receive_limited, reply.send)
         except Exception as raised:
@@ -182,6 +184,10 @@ class Edge:
                 raise
             response = answer(self.shape, error, scope)
             await response(scope, receive, reply.send)
+
+    def _body_limit(self, path: str) -> int:
+        limits = (limit for pattern, limit in self.longer_bodies if pattern.match(path))
+        return next(limits, self.max_body_bytes)
 
     def _record(self, scope: Scope, method: str, reply: "_Reply", span: Span) -> None:
         route = route_of(scope)

@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
+from libs.files.files import open_files, tidying
 from libs.process.context import extended, verified_by_gateway
+from libs.process.periodic import Periodic
 from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
-from services.shop.context import SHAPE, ApiContext, Hooks, bad_request
+from services.shop.context import SHAPE, ApiContext, Context, Hooks, bad_request
 from services.shop.customers import api as customers
 from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
@@ -19,6 +21,7 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.decisions import AddressIsFixed, AlreadyRated
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
@@ -31,6 +34,7 @@ from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.calculator import api as calculator
+from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -39,6 +43,8 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.tracking import api as tracking
+from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
@@ -46,6 +52,7 @@ BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(AddressIsFixed, AlreadyRated),
     *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
@@ -57,6 +64,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     return (
         company_models.projection(),
         product_models.projection(),
+        material_models.projection(),
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
@@ -64,10 +72,18 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     )
 
 
-def manners(_: Settings) -> Manners:
+def manners(settings: Settings) -> Manners:
     """How the shop answers."""
     bad_requests: dict[type[Exception], Any] = dict.fromkeys(BAD_REQUESTS, bad_request)
-    return Manners(shape=SHAPE.with_rows(bad_requests))
+    return Manners(
+        shape=SHAPE.with_rows({**uploads.REFUSALS, **bad_requests}),
+        longer_bodies=uploads.longer_bodies(settings),
+    )
+
+
+def file_tidying(context: Context) -> Periodic:
+    """The job that removes what was not uploaded completely."""
+    return tidying(open_files(context.settings, context.system))
 
 
 @asynccontextmanager
@@ -77,7 +93,8 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
         verified_by_gateway(context, service) as frame,
         open_directories(context.settings.jwks_url) as directories,
     ):
-        yield extended(ApiContext, frame, directories=directories, hooks=HOOKS)
+        files = open_files(context.settings, context.system)
+        yield extended(ApiContext, frame, directories=directories, files=files, hooks=HOOKS)
 
 
 SERVICE: Final = Service(
@@ -87,15 +104,18 @@ SERVICE: Final = Service(
     projections=projections,
     routers=(
         company.router,
+        uploads.router,
         *(product.router, composition.router, prices.router, calculator.router),
         customers.router,
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
+        tracking.router,
     ),
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
     reactions=(products.registrations, production.tasks_of_orders),
+    jobs=(file_tidying,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

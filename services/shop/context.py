@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
+from libs.files.files import Files
 from libs.http.auth import require
 from libs.http.shapes import TEXT, ErrorRow
 from libs.postgres.pool import Pool
@@ -55,9 +56,10 @@ class Hooks:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiContext(frame.ApiContext[Settings, ShopEvent]):
-    """What routes work with. `directories` are the names of shops and of their staff."""
+    """What routes work with: names of shops and of their staff, and the files of shops."""
 
     directories: "Directories"
+    files: Files
     hooks: Hooks = field(default_factory=Hooks)
 
 

@@ -122,6 +122,18 @@ async def test_a_longer_body_is_accepted_at_both_spellings() -> None:
     assert answers == [200, 413, 200, 413]
 
 
+async def test_a_longer_body_is_accepted_behind_a_parameter() -> None:
+    app = app_of(max_body_bytes=10, longer_bodies={"/api/users/{name}/password": 100})
+    async with client_of(app) as client:
+        answers = [
+            (await client.put(f"/api/users/{name}/password/", content="x" * size)).status_code
+            for name in ("anna", "boris/password")
+            for size in (5, 50, 150)
+        ]
+
+    assert answers == [200, 200, 413, 404, 413, 413]
+
+
 async def test_an_app_is_built_twice_of_the_same_routers() -> None:
     router = APIRouter(prefix="/boxes", dependencies=OPEN)
 

@@ -37,6 +37,7 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             "kafka_bootstrap_servers": "127.0.0.1:1",
             "jwks_url": "http://127.0.0.1:1/jwks.json",
             "seal_keys": SEAL_KEY,
+            "files_url": "memory:///",
             **settings,
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from libs.postgres import query
 from libs.postgres.filters import Filters, between, contains, eq
@@ -77,6 +77,24 @@ async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
     async with tenant_transaction(pool, tenant) as connection:
         row = await query.fetchrow(connection, _SALES, product_id)
     return Sales(**row) if row is not None else Sales()
+
+
+async def by_tracking_token(pool: Pool, token: str) -> tuple[str, int] | None:
+    """The shop and the order of a link; the connections of `pool` see all tenants.
+
+    Raises Unavailable.
+    """
+    return await _located(pool, ORDER.c.tracking_token == token)
+
+
+async def by_number(pool: Pool, number: str) -> tuple[str, int] | None:
+    """The shop and the order of a public number, as `by_tracking_token`."""
+    return await _located(pool, ORDER.c.number == number)
+
+
+async def _located(pool: Pool, where: ColumnElement[bool]) -> tuple[str, int] | None:
+    row = await query.fetchrow(pool, select(ORDER.c.tenant, ORDER.c.order_id).where(where))
+    return None if row is None else (row["tenant"], row["order_id"])
 
 
 async def history(connection: Connection, order_id: int) -> list[Row]:

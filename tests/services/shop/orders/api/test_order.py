@@ -13,7 +13,8 @@ from tests.services.shop.orders.florist import PHONE, Florist
 ORDER = {
     *("customer_phone", "recipient_phone", "recipient_name", "address"),
     *("address_needs_clarification", "delivery_method", "flower_sum", "delivery_fee", "total"),
-    *("id", "created_at", "updated_at", "status", "has_pre_delivery_photos", "has_issue"),
+    *("id", "order_number", "created_at", "updated_at", "status"),
+    *("has_pre_delivery_photos", "has_issue"),
     *("issue_type", "issue_comment", "tracking_token", "delivery_window", "payment_method"),
     *("payment_date", "card_text", "delivery_time_text", "source"),
 }
