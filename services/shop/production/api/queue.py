@@ -7,10 +7,10 @@ from pydantic import BaseModel
 
 from libs.eventsourcing.tokens import collected
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import ApiContext, Shop
+from services.shop.context import ApiContext, PathId, Shop
 from services.shop.orders.handlers.order import FloristUnknown
 from services.shop.production.api.presenters import TaskOut, tasks_of
-from services.shop.production.api.tasks import VISIBLE, Authored, Caller, PathId, fresh
+from services.shop.production.api.tasks import VISIBLE, Authored, Caller, fresh
 from services.shop.production.handlers import order, queue
 from services.shop.production.read_models import queries
 

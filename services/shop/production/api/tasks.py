@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field
 
 from libs.eventsourcing.log import Metadata
@@ -13,7 +13,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import PRODUCTION, ApiContext, Shop
+from services.shop.context import MOST_ID, PRODUCTION, ApiContext, Id, PathId, Shop
 from services.shop.production.api.presenters import (
     TaskItemOut,
     TaskOut,
@@ -33,7 +33,6 @@ router = APIRouter(prefix="/api/production", tags=["production"])
 Caller = Annotated[Principal, Depends(PRODUCTION)]
 Authored = Annotated[Metadata, metadata_of(PRODUCTION)]
 VISIBLE: Final = visible("task")
-MOST_ID: Final = 2**63 - 1
 MOST_PHOTOS: Final = 50
 
 
@@ -43,8 +42,6 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Id = Annotated[int, Field(ge=1, le=MOST_ID)]
-PathId = Annotated[int, Path(ge=1, le=MOST_ID)]
 Note = Annotated[str, AfterValidator(_without_nul), Field(max_length=5000)]
 PhotoUrl = Annotated[str, AfterValidator(_without_nul), Field(max_length=1000)]
 Photos = Annotated[list[PhotoUrl], Field(max_length=MOST_PHOTOS)]
