@@ -23,6 +23,7 @@ from contracts.shop.customers import (
     CustomerRegistered,
     CustomersMerged,
 )
+from contracts.shop.notifications import NOTIFICATIONS, NotificationRequested
 from contracts.shop.orders import (
     ORDERS,
     OrderAddressChanged,
@@ -112,6 +113,7 @@ __all__ = [
     "FLORISTS",
     "FLOWER_CATEGORIES",
     "MATERIALS",
+    "NOTIFICATIONS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
@@ -148,6 +150,7 @@ __all__ = [
     "MaterialAdded",
     "MaterialChanged",
     "MaterialRemoved",
+    "NotificationRequested",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -207,6 +210,7 @@ ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | NotificationRequested
     | TaskEvent
     | FloristTasksChanged
     | ProductEvent
@@ -219,6 +223,7 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    NotificationRequested,
     *production.EVENTS,
     *products.EVENTS,
     *calculator.EVENTS,

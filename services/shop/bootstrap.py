@@ -7,6 +7,7 @@ from typing import Any, Final
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
 from libs.files.files import open_files, tidying
+from libs.jobs import timers
 from libs.process.context import extended, verified_by_gateway
 from libs.process.periodic import Periodic
 from libs.process.service import Manners, Revocation, Service
@@ -19,6 +20,8 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.notifications import reactions as notifications
+from services.shop.notifications import read_models as reminders
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
 from services.shop.orders.domain.decisions import AddressIsFixed, AlreadyRated
@@ -45,7 +48,7 @@ from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
 from services.shop.storefront.api import catalogue
 from services.shop.storefront.api import order as storefront
-from services.shop.tracking import api as tracking
+from services.shop.storefront.tracking import api as tracking
 from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
@@ -71,6 +74,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
         task_models.projection(reader),
+        reminders.projection(reader, settings.zone),
     )
 
 
@@ -117,7 +121,12 @@ SERVICE: Final = Service(
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
-    reactions=(products.registrations, production.tasks_of_orders),
-    jobs=(file_tidying,),
+    reactions=(
+        products.registrations,
+        production.tasks_of_orders,
+        notifications.storefront_orders,
+    ),
+    jobs=(file_tidying, notifications.reminding),
+    job_tables=(timers.TABLE,),
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

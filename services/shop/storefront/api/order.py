@@ -34,7 +34,7 @@ from services.shop.orders.handlers.order import STOREFRONT, NewOrder
 from services.shop.orders.read_models import queries
 from services.shop.storefront import handlers
 from services.shop.storefront.api.catalogue import MOST, existing
-from services.shop.tracking.handlers import CUSTOMER
+from services.shop.storefront.tracking.handlers import CUSTOMER
 
 router = APIRouter(prefix="/api/public", tags=["storefront"], dependencies=[Depends(public)])
 

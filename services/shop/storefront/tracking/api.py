@@ -21,8 +21,8 @@ from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
 from services.shop.orders.handlers.comments import add_comment
 from services.shop.orders.read_models import queries
-from services.shop.tracking import handlers
-from services.shop.tracking.handlers import Tracked
+from services.shop.storefront.tracking import handlers
+from services.shop.storefront.tracking.handlers import Tracked
 from services.shop.uploads.api import url_of
 
 LIMIT: Final = "public"
