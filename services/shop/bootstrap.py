@@ -46,7 +46,9 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
-from services.shop.tracking import api as tracking
+from services.shop.storefront.api import catalogue
+from services.shop.storefront.api import order as storefront
+from services.shop.storefront.tracking import api as tracking
 from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
@@ -114,7 +116,7 @@ SERVICE: Final = Service(
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
-        tracking.router,
+        *(tracking.router, catalogue.router, storefront.router),
     ),
     manners=manners,
     open_verifier=open_api,

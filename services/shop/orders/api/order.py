@@ -117,7 +117,7 @@ async def create(
         address_needs_clarification=body.address_needs_clarification,
         payment_method=body.payment_method,
         comment=body.comment,
-        key=key,
+        keys=() if key is None else (key,),
         **_window(shop, body),
     )
     order_id = await handler.create(shop, new, metadata)
@@ -136,7 +136,7 @@ async def create_with_items(
         source="crm",
         delivery_fee=body.delivery_fee,
         comment=body.comment,
-        key=key,
+        keys=() if key is None else (key,),
         **_window(shop, body),
     )
     order_id = await handler.create(shop, new, metadata)

@@ -21,8 +21,9 @@ from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
 from services.shop.orders.handlers.comments import add_comment
 from services.shop.orders.read_models import queries
-from services.shop.tracking import handlers
-from services.shop.tracking.handlers import Tracked
+from services.shop.storefront.tracking import handlers
+from services.shop.storefront.tracking.handlers import Tracked
+from services.shop.uploads.api import url_of
 
 LIMIT: Final = "public"
 VISIBLE: Final = visible("orders")
@@ -286,7 +287,7 @@ def _comment(row: Row) -> PublicComment:
 def _photo(row: Row) -> PublicPhoto:
     return PublicPhoto(
         id=row["photo_id"],
-        photo_url=f"/uploads/{row['file']}",
+        photo_url=url_of(row["file"]),
         photo_type=row["photo_type"],
         description=row["description"],
         customer_feedback=row["feedback"],
