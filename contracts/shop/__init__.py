@@ -3,8 +3,7 @@
 from typing import Final, TypeAlias
 
 from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
-from contracts.shop import customers, orders, production, products, stock
-from contracts.shop import calculator, customers, orders, products, stock
+from contracts.shop import calculator, customers, orders, production, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
     CalculatorChanged,

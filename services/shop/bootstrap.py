@@ -7,6 +7,7 @@ from typing import Any, Final
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
 from libs.files.files import open_files, tidying
+from libs.http.live_messages import pruning
 from libs.process.context import extended, verified_by_gateway
 from libs.process.periodic import Periodic
 from libs.process.service import Manners, Revocation, Service
@@ -19,6 +20,8 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.live import api as live
+from services.shop.live import read_models as live_models
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
@@ -63,6 +66,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
         task_models.projection(reader),
+        live_models.projection(),
     )
 
 
@@ -78,6 +82,11 @@ def manners(settings: Settings) -> Manners:
 def file_tidying(context: Context) -> Periodic:
     """The job that removes what was not uploaded completely."""
     return tidying(open_files(context.settings, context.system))
+
+
+def message_pruning(context: Context) -> Periodic:
+    """The job that deletes old live messages."""
+    return pruning(context.system)
 
 
 @asynccontextmanager
@@ -104,11 +113,13 @@ SERVICE: Final = Service(
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
+        live.router,
     ),
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
     reactions=(products.registrations, production.tasks_of_orders),
-    jobs=(file_tidying,),
+    jobs=(file_tidying, message_pruning),
+    streams=live.STREAMS,
     revocation=Revocation(SESSIONS, SessionRevoked),
 )
