@@ -8,7 +8,7 @@ Event = TypeVar("Event", covariant=True)
 
 Sealed = NewType("Sealed", str)
 """A text about a person, encrypted with a key of that person. Only the service that wrote it can
-open it, and after the person is forgotten nobody can. The ids beside it say whose key it is."""
+open it, until the person is forgotten. The ids beside it name the person."""
 
 
 class Envelope(NamedTuple, Generic[Event]):

@@ -6,6 +6,7 @@ from contracts.claims import ClaimEvent, KeyClaimed, KeyReleased
 from contracts.shop import calculator, customers, orders, production, products, stock
 from contracts.shop.calculator import (
     CALCULATOR,
+    MATERIALS,
     CalculatorChanged,
     CalculatorEvent,
     CalculatorSettings,
@@ -22,6 +23,7 @@ from contracts.shop.customers import (
     CustomerRegistered,
     CustomersMerged,
 )
+from contracts.shop.notifications import NOTIFICATIONS, NotificationRequested
 from contracts.shop.orders import (
     ORDERS,
     OrderAddressChanged,
@@ -110,6 +112,8 @@ __all__ = [
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
+    "MATERIALS",
+    "NOTIFICATIONS",
     "ORDERS",
     "PRICES",
     "PRODUCTS",
@@ -146,6 +150,7 @@ __all__ = [
     "MaterialAdded",
     "MaterialChanged",
     "MaterialRemoved",
+    "NotificationRequested",
     "OrderAddressChanged",
     "OrderCancelled",
     "OrderCommentAdded",
@@ -205,6 +210,7 @@ ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | NotificationRequested
     | TaskEvent
     | FloristTasksChanged
     | ProductEvent
@@ -217,6 +223,7 @@ EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
     PriceChanged,
+    NotificationRequested,
     *production.EVENTS,
     *products.EVENTS,
     *calculator.EVENTS,

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeAlias
 
+MATERIALS: Final = "shop.material"
 CALCULATOR: Final = "shop.calculator"
 
 

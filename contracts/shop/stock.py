@@ -87,8 +87,8 @@ class BatchReceived:
     after: Level
     reference_type: Reference
     reference_id: int | None
-    changed_by: str
-    changed_at: datetime
+    received_by: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,8 +108,8 @@ class BatchMovedOut:
 
     batch_id: int
     to: StockId
-    changed_by: str
-    changed_at: datetime
+    moved_by: str
+    moved_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +120,8 @@ class BatchMovedIn:
     batch: Batch
     after: Level
     shares: tuple[OrderShare, ...]
-    changed_by: str
-    changed_at: datetime
+    moved_by: str
+    moved_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,8 +130,8 @@ class StockReserved:
 
     order_id: int
     allocations: tuple[Allocation, ...]
-    changed_by: str
-    changed_at: datetime
+    reserved_by: str
+    reserved_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +140,8 @@ class StockReleased:
 
     order_id: int
     allocations: tuple[Allocation, ...]
-    changed_by: str
-    changed_at: datetime
+    released_by: str
+    released_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,8 +150,8 @@ class StockWrittenOff:
 
     order_id: int
     allocations: tuple[Allocation, ...]
-    changed_by: str
-    changed_at: datetime
+    written_off_by: str
+    written_off_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,8 +164,8 @@ class StockReturned:
     order_id: int
     allocations: tuple[Allocation, ...]
     is_reserved: bool
-    changed_by: str
-    changed_at: datetime
+    returned_by: str
+    returned_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +177,8 @@ class StockAdjusted:
     after: Level
     reason: str
     is_count: bool
-    changed_by: str
-    changed_at: datetime
+    adjusted_by: str
+    adjusted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Executing a command on several streams: load their states, decide, append all or nothing.
 
-Commands of a process on the same stream wait for each other, so that a stream that everybody wants
+Commands of a process on the same stream wait for each other, so that a stream in high demand
 costs one attempt a command. The states of streams are cached: usually a command decides on them and
 its append is the only round trip, since the append checks their versions. Other processes are met
 as conflicts. After some of them a command takes a lock, which every process waits for once in a few

@@ -1,4 +1,4 @@
-"""Live messages: a read model of what has just happened, for clients that are told of it at once.
+"""Live messages: a read model of what has just happened, pushed to clients at once.
 
 Messages belong to a kind within a tenant, such as `orders`. They are stored for a while, so that a
 client that was disconnected gets those that it missed, from whichever process it reconnects to.

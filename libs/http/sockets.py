@@ -320,7 +320,7 @@ class _Socket:
 
 
 def _current(feed: Feed[Backlog]) -> Backlog:
-    """The state of a feed, which is loaded before anybody subscribes."""
+    """The state of a feed, which is loaded before the first subscription."""
     if feed.state is None:
         raise Unavailable("live messages")
     return feed.state

@@ -145,10 +145,10 @@ async def purge(
     old_snapshot_seconds: float = OLD_SNAPSHOT_SECONDS,
     lock_seconds: float = LOCK_SECONDS,
 ) -> Purged:
-    """Rewrite the vault and the tables with personal columns, if anybody was forgotten since last
+    """Rewrite the vault and the tables with personal columns, if a person was forgotten since last
     time, so that no file of these tables holds keys and texts that were overwritten.
 
-    Nobody can use a table while it is rewritten: do it when few are at work. The planner's
+    A table cannot be used while it is rewritten: do it when few are at work. The planner's
     statistics, which sample texts, are made and rewritten too. The connections have the rights of
     the tables' and the database's owner, and no statement timeout. Write-ahead log, backups and
     freed blocks of the disk are not touched.

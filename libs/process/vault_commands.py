@@ -52,7 +52,7 @@ def vault_commands(service: "Service[Any]") -> typer.Typer:
 
     @app.command()
     def replay(receipts: Receipts) -> None:
-        """Forget those persons again, in a restored database that nobody uses yet."""
+        """Forget those persons again, in a restored database that is not in use yet."""
         exit_with(_replay(service, [*_read(receipts)]), FAULTS)
 
     @app.command()

@@ -194,7 +194,7 @@ class Vault:
     async def replay(self, receipts: Iterable[Receipt]) -> int:
         """Forget persons again in a restored database, before anyone uses it; returns how many.
 
-        Safe to repeat. Raises `SealBroken`, and forgets nobody, if one of the receipts is not
+        Safe to repeat. Raises `SealBroken`, and forgets no one, if one of the receipts is not
         valid.
         """
         receipts = [*receipts]

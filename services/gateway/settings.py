@@ -148,6 +148,7 @@ class Settings(SealSettings, RealmSettings):
     rate_limit_login: RateLimit = "10/minute; 100/hour"
     rate_limit_failed_login: RateLimit = "30/minute; 300/hour"
     rate_limit_registration: RateLimit = "20/minute; 100/hour"
+    rate_limit_public: RateLimit = "120/minute; 2000/hour"
     rate_limit_storage: Annotated[SecretStr | None, checked(_storage)] = None
 
     connect_seconds: float = Field(default=2.0, gt=0)

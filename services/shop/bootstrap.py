@@ -8,6 +8,7 @@ from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
 from libs.files.files import open_files, tidying
 from libs.http.live_messages import pruning
+from libs.jobs import timers
 from libs.process.context import extended, verified_by_gateway
 from libs.process.periodic import Periodic
 from libs.process.service import Manners, Revocation, Service
@@ -22,11 +23,15 @@ from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
+from services.shop.notifications import reactions as notifications
+from services.shop.notifications import read_models as reminders
 from services.shop.orders.api import comments, order, payment
 from services.shop.orders.api.payment import PaymentFailed
+from services.shop.orders.domain.decisions import AddressIsFixed, AlreadyRated
 from services.shop.orders.domain.status import CannotCancel, RollbackNotAllowed
 from services.shop.orders.handlers.order import NotAFlorist
 from services.shop.orders.read_models import projection as orders
+from services.shop.orders.read_models import queries
 from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
 from services.shop.production import reactions as production
 from services.shop.production.api import queue, tasks
@@ -35,6 +40,7 @@ from services.shop.products import reactions as products
 from services.shop.products import read_models as product_models
 from services.shop.products.api import composition, product
 from services.shop.products.calculator import api as calculator
+from services.shop.products.calculator import read_models as material_models
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
@@ -43,14 +49,16 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.tracking import api as tracking
 from services.shop.uploads import api as uploads
 
-HOOKS: Final = Hooks(stocked_items=item.stocked_items)
+HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
 BAD_REQUESTS: Final = (
     PhoneTaken,
     *(AddressExists, DateExists, SameCustomer),
     *(CannotCancel, RollbackNotAllowed, NotAFlorist, PaymentFailed),
+    *(AddressIsFixed, AlreadyRated),
     *(StockExceeded, CategoryNameTaken, SupplyEmpty),
 )
 """Refusals that the shop's pages know with the status 400."""
@@ -62,11 +70,13 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
     return (
         company_models.projection(),
         product_models.projection(),
+        material_models.projection(),
         customer_models.projection(reader),
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
         task_models.projection(reader),
         live_models.projection(),
+        reminders.projection(reader, settings.zone),
     )
 
 
@@ -114,12 +124,18 @@ SERVICE: Final = Service(
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
         live.router,
+        tracking.router,
     ),
     manners=manners,
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
-    reactions=(products.registrations, production.tasks_of_orders),
-    jobs=(file_tidying, message_pruning),
+    reactions=(
+        products.registrations,
+        production.tasks_of_orders,
+        notifications.storefront_orders,
+    ),
+    jobs=(file_tidying, message_pruning, notifications.reminding),
+    job_tables=(timers.TABLE,),
     streams=live.STREAMS,
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

@@ -25,7 +25,7 @@ from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
 from libs.postgres.sequences import Sequence
 from libs.security.data_keys import Subject, text_of
-from services.shop.context import ApiContext
+from services.shop.context import Context
 from services.shop.customers.domain import person as people
 from services.shop.customers.domain.customer import (
     CUSTOMER,
@@ -64,7 +64,7 @@ def subject_of(tenant: str, customer_id: int) -> Subject:
     return Subject(tenant, people.subject_id(customer_id))
 
 
-async def load(context: ApiContext, tenant: str, customer_id: int) -> Loaded:
+async def load(context: Context, tenant: str, customer_id: int) -> Loaded:
     """A customer. Raises CustomerUnknown, also for one that was forgotten; Unavailable."""
     history = await context.store.read(tenant, CUSTOMER.stream(customer_id))
     customer = CUSTOMER.state_after(history.events)
@@ -82,7 +82,7 @@ async def load(context: ApiContext, tenant: str, customer_id: int) -> Loaded:
 
 
 async def ensure(
-    context: ApiContext,
+    context: Context,
     phone: str,
     metadata: Metadata,
     *,
@@ -111,7 +111,7 @@ async def ensure(
 
 
 async def register(
-    context: ApiContext, person: Person, source: str | None, metadata: Metadata
+    context: Context, person: Person, source: str | None, metadata: Metadata
 ) -> Loaded:
     """Register a customer. Raises PhoneTaken, Unavailable."""
     customer_id = await NUMBERS.next(context.system)
@@ -130,7 +130,7 @@ async def register(
 
 
 async def change(
-    context: ApiContext,
+    context: Context,
     customer_id: int,
     transform: Callable[[Person], Person],
     metadata: Metadata,
@@ -155,7 +155,7 @@ async def change(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def merge(context: ApiContext, keep_id: int, merge_id: int, metadata: Metadata) -> Loaded:
+async def merge(context: Context, keep_id: int, merge_id: int, metadata: Metadata) -> Loaded:
     """Merge a record into another: its orders, addresses and dates are that one's (C12).
 
     Raises SameCustomer, CustomerUnknown, VersionConflict, Unavailable.
@@ -184,7 +184,7 @@ async def merge(context: ApiContext, keep_id: int, merge_id: int, metadata: Meta
 
 
 async def use_address(
-    context: ApiContext, customer_id: int, text: str, at: datetime, metadata: Metadata
+    context: Context, customer_id: int, text: str, at: datetime, metadata: Metadata
 ) -> None:
     """Count an order to an address of a customer. Raises as `change`."""
     new = Address(address_id=await ENTRIES.next(context.system), address=text, created_at=at)
@@ -192,7 +192,7 @@ async def use_address(
 
 
 async def _replace(
-    context: ApiContext, loaded: Loaded, person: Person, source: str | None, metadata: Metadata
+    context: Context, loaded: Loaded, person: Person, source: str | None, metadata: Metadata
 ) -> Loaded:
     customer_id = loaded.customer_id
     command = Change(
@@ -219,7 +219,7 @@ async def _replace(
 
 
 async def _append(
-    context: ApiContext,
+    context: Context,
     commands: Mapping[int, CustomerCommand],
     claims: Mapping[str, ClaimKey | ReleaseKey | MoveKey],
     metadata: Metadata,
@@ -250,10 +250,10 @@ async def _append(
     return after
 
 
-async def _sealed(context: ApiContext, tenant: str, customer_id: int, person: Person) -> Sealed:
+async def _sealed(context: Context, tenant: str, customer_id: int, person: Person) -> Sealed:
     text = msgspec.json.encode(person).decode()
     return await context.vault.seal(subject_of(tenant, customer_id), text)
 
 
-def _claim(context: ApiContext, phone: str) -> str:
+def _claim(context: Context, phone: str) -> str:
     return claim_id("phone", phone, digest=context.settings.seal().digest)

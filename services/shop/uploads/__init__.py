@@ -1,1 +1,1 @@
-"""Images that staff upload, and their delivery to everybody who was given their address."""
+"""Images that staff upload, and their delivery by unguessable addresses."""

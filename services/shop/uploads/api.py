@@ -88,7 +88,7 @@ async def upload_images(shop: Shop, caller: Caller, request: Request) -> Uploade
 
 @router.get("/uploads/{name}", dependencies=[Depends(public)])
 async def read(shop: Shop, request: Request, name: str) -> Response:
-    """A file, for everybody who knows its random name. Nothing in it runs in a browser.
+    """A file; knowing its random name is enough. Nothing in it runs in a browser.
 
     One that was sealed for a person is gone as soon as the person is forgotten.
     """

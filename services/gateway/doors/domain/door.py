@@ -45,6 +45,8 @@ class Limit(StrEnum):
     LOGIN = "login"
     FAILED_LOGIN = "failed-login"
     REGISTRATION = "registration"
+    PUBLIC = "public"
+    """Routes without a login that show, place or change orders of customers."""
     NONE = "none"
 
 

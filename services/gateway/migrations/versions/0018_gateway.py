@@ -143,10 +143,10 @@ SYSTEM: Final = {
         CHECK (answer NOT IN ('approved', 'used') OR tenant IS NOT NULL)
     )""",
 }
-"""None of these is a tenant's, and none is in the log: a code or a grant is a secret of minutes, a
-phone is somebody's before they have an account, and a device no tenant's before somebody lets it
-in. Phones, addresses, networks, Telegram accounts and codes of grants are keyed digests; what
-`sealed` contains is encrypted. `displayed` codes are no secret; `account` is the one that the
+"""None of these belongs to a tenant, and none is in the log: a code or a grant is a secret of
+minutes, a phone exists before its account, and a device has no tenant before it is approved.
+Phones, addresses, networks, Telegram accounts and codes of grants are keyed digests; what `sealed`
+contains is encrypted. `displayed` codes are no secret; `account` is the one that the
 device will have."""
 
 SYSTEM_INDEXES: Final = (

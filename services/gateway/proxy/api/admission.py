@@ -27,21 +27,21 @@ async def authenticate(
 ) -> Caller | None:
     """The caller, counted against the limit of the route; None on a public route.
 
-    Raises Fault, before the body is read: a refused request stores nothing.
+    Requests of public routes are counted by address. Raises Fault, before the body is read: a
+    refused request stores nothing.
     """
     caller = await identify(deps, route_match, headers)
-    if caller is not None:
-        over = await deps.limits.hit(
-            route_match.rule.limit,
-            key=str(caller.subject),
-            address=peer.address,
-            tenant=caller.tenant,
-        )
-        if over is None:
-            per_minute = caller.requests_per_minute
-            over = await deps.limits.hit_own(per_minute, key=str(caller.subject))
-        if over is not None:
-            raise fault.too_many(over)
+    over = await deps.limits.hit(
+        route_match.rule.limit,
+        key=peer.address if caller is None else str(caller.subject),
+        address=peer.address,
+        tenant=None if caller is None else caller.tenant,
+    )
+    if over is None and caller is not None:
+        per_minute = caller.requests_per_minute
+        over = await deps.limits.hit_own(per_minute, key=str(caller.subject))
+    if over is not None:
+        raise fault.too_many(over)
     return caller
 
 

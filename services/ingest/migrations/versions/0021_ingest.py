@@ -151,7 +151,7 @@ INDEXES: Final = (
     """CREATE INDEX scan_log_newest ON scan_log
         (tenant, day, received_at DESC, scanned_at DESC, scan_id)""",
     # `scan_count` knows which groups have rows, so one index of groups serves operators, clients
-    # and kinds. The operator first, so that it is never taken for questions about everybody.
+    # and kinds. The operator first, so that it is never taken for queries without an operator.
     # Without the order of equal moments: rows of one request are one entry, and are sorted at once.
     """CREATE INDEX scan_log_newest_of_group ON scan_log
         (operator, tenant, day, client, kind, received_at DESC)""",

@@ -132,6 +132,17 @@ def with_dates(person: Person, new: Iterable[ImportantDate]) -> Person:
     return replaced
 
 
+def with_reminded(person: Person, years: Mapping[int, int]) -> Person:
+    """The person after reminders: `years` has the year of the occurrence by the date's id."""
+    return replace(
+        person,
+        dates=tuple(
+            replace(one, last_reminded_year=years.get(one.date_id, one.last_reminded_year))
+            for one in person.dates
+        ),
+    )
+
+
 def merged(person: Person, other: Person) -> Person:
     """One person of two: what is missing is filled from the other, texts are joined (C12)."""
     dates = [one for one in other.dates if not any(_same_date(one, two) for two in person.dates)]

@@ -1,4 +1,4 @@
-"""Products, and the numbers by which clients know them and materials."""
+"""Products, materials of the calculator, and the numbers by which clients know them."""
 
 from typing import Final
 
@@ -36,6 +36,17 @@ TABLES: Final = {
         article bigint GENERATED ALWAYS AS ((details->>'article')::bigint) STORED,
         PRIMARY KEY (tenant, product_id)
     )""",
+    "material": """(
+        tenant text NOT NULL,
+        material_id bigint NOT NULL,
+        material jsonb,
+        created_at timestamptz,
+        updated_at timestamptz NOT NULL,
+        removed boolean NOT NULL,
+        category text GENERATED ALWAYS AS (material->>'category') STORED,
+        is_active boolean GENERATED ALWAYS AS ((material->>'is_active')::boolean) STORED,
+        PRIMARY KEY (tenant, material_id)
+    )""",
 }
 """Generated columns are for filters, and always those of the details."""
 INDEXES: Final = (
@@ -44,7 +55,7 @@ INDEXES: Final = (
 
 
 def upgrade() -> None:
-    """Create the table and the sequences."""
+    """Create the tables and the sequences."""
     create_tenant_tables(op, TABLES, INDEXES)
     create_sequence(op, "product_number")
     create_sequence(op, "material_number")

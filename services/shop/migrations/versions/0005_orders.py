@@ -92,6 +92,7 @@ INDEXES: Final = (
     "CREATE INDEX customer_orders_id ON customer_orders (order_id)",
     "CREATE INDEX customer_orders_customer ON customer_orders (tenant, customer_id, order_id)",
     "CREATE INDEX customer_orders_status ON customer_orders (tenant, status, order_id)",
+    "CREATE INDEX customer_orders_products ON customer_orders USING gin (lines jsonb_path_ops)",
     "CREATE INDEX customer_orders_subject ON customer_orders (tenant, subject)",
     "CREATE INDEX order_history_subject ON order_history (tenant, subject)",
     "CREATE INDEX order_comment_order ON order_comment (tenant, order_id)",

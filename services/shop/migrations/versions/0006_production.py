@@ -1,9 +1,10 @@
-"""Tasks of florists, and their lines."""
+"""Tasks of florists, and their lines; timers."""
 
 from typing import Final
 
 from alembic import op
 
+from libs.jobs.timers import create_timer_table
 from libs.postgres.rls import create_sequence, create_tenant_tables
 
 revision: Final = "0006"
@@ -62,7 +63,8 @@ SEQUENCES: Final = ("task_number", "task_item_number")
 
 
 def upgrade() -> None:
-    """Create the tables, and the sequences of ids."""
+    """Create the tables, those of timers, and the sequences of ids."""
     create_tenant_tables(op, TABLES, INDEXES)
+    create_timer_table(op)
     for sequence in SEQUENCES:
         create_sequence(op, sequence)

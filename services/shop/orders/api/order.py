@@ -45,7 +45,7 @@ router = APIRouter(tags=["orders"])
 
 Caller = Annotated[Principal, Depends(ORDERS)]
 Authored = Annotated[Metadata, metadata_of(ORDERS)]
-VISIBLE: Final = visible("orders", "customer", "stock")
+VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 OrderStatus = Literal["all"] | Status
 

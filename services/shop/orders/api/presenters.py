@@ -22,9 +22,13 @@ VERSIONS: Final = 100_000
 
 
 class Order(BaseModel):
-    """An order, without its lines; money in tenge."""
+    """An order, without its lines; money in tenge.
+
+    Pages make a link of `tracking_token`, which cannot be guessed; `order_number` is for people.
+    """
 
     id: int
+    order_number: str
     customer_phone: str
     recipient_phone: str | None
     recipient_name: str | None
@@ -210,7 +214,7 @@ def _fields(row: Row) -> Mapping[str, Any]:
         *("recipient_phone", "recipient_name", "address", "address_needs_clarification"),
         *("delivery_method", "flower_sum", "delivery_fee", "status", "issue_type"),
         *("issue_comment", "payment_method", "payment_date", "card_text"),
-        *("delivery_time_text", "source", "created_at", "updated_at"),
+        *("delivery_time_text", "source", "created_at", "updated_at", "tracking_token"),
     )
     window = None
     if row["delivery_from"] is not None:
@@ -224,7 +228,7 @@ def _fields(row: Row) -> Mapping[str, Any]:
         "total": row["flower_sum"] + row["delivery_fee"],
         "has_pre_delivery_photos": row["has_photos"],
         "has_issue": row["status"] == Status.ISSUE,
-        "tracking_token": row["number"],
+        "order_number": row["number"],
     }
 
 

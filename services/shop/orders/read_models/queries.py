@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from libs.postgres import query
 from libs.postgres.filters import Filters, between, contains, eq
-from libs.postgres.pool import Connection, Pool
+from libs.postgres.pool import Connection, Pool, tenant_transaction
 from libs.postgres.query import Row
 from services.shop.orders.read_models.tables import COMMENT, HISTORY, ORDER, PHOTO
+from services.shop.products.domain import Sales
 
+_SALES: Final = """
+SELECT count(*) AS orders, coalesce(sum(price * quantity), 0)::bigint AS revenue
+FROM customer_orders,
+    jsonb_to_recordset(lines) AS line (product_id bigint, price bigint, quantity bigint)
+WHERE lines @> jsonb_build_array(jsonb_build_object('product_id', $1::bigint))
+    AND line.product_id = $1 AND status <> 'issue'
+"""
 FILTERS: Final = Filters(
     status=eq(ORDER.c.status),
     customer_ids=lambda ids: ORDER.c.customer_id.in_(list(ids)),
@@ -67,6 +75,31 @@ async def tenant_of(pool: Pool, order_id: int) -> str | None:
         pool, select(ORDER.c.tenant).where(ORDER.c.order_id == order_id)
     )
     return tenant
+
+
+async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
+    """The sales of a product, without those of orders with an issue. Raises Unavailable."""
+    async with tenant_transaction(pool, tenant) as connection:
+        row = await query.fetchrow(connection, _SALES, product_id)
+    return Sales(**row) if row is not None else Sales()
+
+
+async def by_tracking_token(pool: Pool, token: str) -> tuple[str, int] | None:
+    """The shop and the order of a link; the connections of `pool` see all tenants.
+
+    Raises Unavailable.
+    """
+    return await _located(pool, ORDER.c.tracking_token == token)
+
+
+async def by_number(pool: Pool, number: str) -> tuple[str, int] | None:
+    """The shop and the order of a public number, as `by_tracking_token`."""
+    return await _located(pool, ORDER.c.number == number)
+
+
+async def _located(pool: Pool, where: ColumnElement[bool]) -> tuple[str, int] | None:
+    row = await query.fetchrow(pool, select(ORDER.c.tenant, ORDER.c.order_id).where(where))
+    return None if row is None else (row["tenant"], row["order_id"])
 
 
 async def history(connection: Connection, order_id: int) -> list[Row]:

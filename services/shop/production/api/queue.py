@@ -161,7 +161,7 @@ async def florist_statistics(shop: Shop, caller: Caller, florist_id: int) -> Flo
     directory = await shop.directories.names(caller.tenant)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         counted = await queries.florist_statistics(connection, florist_id, shop.clock())
-    # A florist who left has tasks; while the gateway is away nobody is known.
+    # A florist who left has tasks; while the gateway is away no member is known.
     if directory.staff and not counted["total_tasks"] and not directory.by_number(florist_id):
         raise FloristUnknown
     return FloristStatistics(florist_id=florist_id, **counted)

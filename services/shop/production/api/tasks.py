@@ -23,7 +23,7 @@ from services.shop.production.api.presenters import (
     tasks_of,
 )
 from services.shop.production.domain.decisions import TaskItemUnknown
-from services.shop.production.domain.task import Priority, Status, TaskType
+from services.shop.production.domain.task import Priority, TaskStatus, TaskType
 from services.shop.production.handlers import task as handler
 from services.shop.production.handlers.task import NewTask
 from services.shop.production.read_models import queries
@@ -77,7 +77,7 @@ class TaskUpdate(BaseModel):
     """Fields to replace; the status is moved one step at most (spec shop §6)."""
 
     florist_id: Id | None = None
-    status: Status | None = None
+    status: TaskStatus | None = None
     priority: Priority | None = None
     deadline: datetime | None = None
     estimated_minutes: Minutes | None = None
@@ -135,7 +135,7 @@ async def list_tasks(
     shop: Shop,
     caller: Caller,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
-    status: Status | None = None,
+    status: TaskStatus | None = None,
     priority: Priority | None = None,
     task_type: TaskType | None = None,
     florist_id: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
@@ -157,7 +157,7 @@ async def list_pending(
     shop: Shop, caller: Caller, page: Annotated[Slice, by_skip(limit=100, most=1000)]
 ) -> Tasks:
     """Pending tasks, in the order of the queue."""
-    return await _page(shop, caller, page, {"status": Status.PENDING})
+    return await _page(shop, caller, page, {"status": TaskStatus.PENDING})
 
 
 @router.get("/tasks/overdue")

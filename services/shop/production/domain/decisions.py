@@ -26,8 +26,8 @@ from libs.errors import Refused, Unfit
 from libs.eventsourcing.decider import Decider
 from services.shop.production.domain.task import (
     FloristTasks,
-    Status,
     Task,
+    TaskStatus,
     TaskUnknown,
     evolve,
     florist_evolve,
@@ -41,7 +41,7 @@ GOOD_SCORE: Final = 5
 class WrongTaskStatus(Refused):
     """Недопустимое действие в этом статусе задачи"""
 
-    def __init__(self, status: Status, wanted: Status | None = None) -> None:
+    def __init__(self, status: TaskStatus, wanted: TaskStatus | None = None) -> None:
         allowed = f"; нужен статус {wanted}" if wanted else ""
         super().__init__(f"Недопустимое действие: задача в статусе {status}{allowed}")
 
@@ -210,19 +210,19 @@ def _move(
     number, by, now = task.task_id, command.by, command.now
     match command:
         case AssignTask(florist=florist):
-            _demand(task, Status.PENDING)
+            _demand(task, TaskStatus.PENDING)
             return [TaskAssigned(task_id=number, florist=florist, assigned_by=by, assigned_at=now)]
         case StartTask(notes=notes):
-            _demand(task, Status.ASSIGNED)
+            _demand(task, TaskStatus.ASSIGNED)
             return [TaskStarted(task_id=number, notes=notes, started_by=by, started_at=now)]
         case CompleteTask():
-            _demand(task, Status.IN_PROGRESS)
+            _demand(task, TaskStatus.IN_PROGRESS)
             return [_completed(task, command)]
         case CheckQuality():
-            _demand(task, Status.QUALITY_CHECK)
+            _demand(task, TaskStatus.QUALITY_CHECK)
             return [_checked(number, command)]
         case CancelTask(if_open=if_open):
-            if task.status == Status.COMPLETED and not if_open:
+            if task.status == TaskStatus.COMPLETED and not if_open:
                 raise WrongTaskStatus(task.status)
             cancelled = TaskCancelled(task_id=number, cancelled_by=by, cancelled_at=now)
             return [cancelled] if task.is_open else []
@@ -233,7 +233,7 @@ def _move(
             assert_never(command)
 
 
-def _demand(task: Task, status: Status) -> None:
+def _demand(task: Task, status: TaskStatus) -> None:
     if task.status != status:
         raise WrongTaskStatus(task.status, status)
 
@@ -267,7 +267,7 @@ def _checked(number: int, command: CheckQuality) -> TaskApproved | TaskRejected:
 TASK: Final = Decider(category="task", initial=Task(), decide=decide, evolve=evolve)
 
 
-def step_to(task: Task, wanted: Status, by: str, now: datetime) -> TaskCommand | None:
+def step_to(task: Task, wanted: TaskStatus, by: str, now: datetime) -> TaskCommand | None:
     """The command that leads to a state; None if the task is in it.
 
     Raises WrongTaskStatus, FloristMissing.
@@ -275,20 +275,20 @@ def step_to(task: Task, wanted: Status, by: str, now: datetime) -> TaskCommand |
     match task.status, wanted:
         case before, after if before == after:
             return None
-        case Status.PENDING, Status.ASSIGNED:
+        case TaskStatus.PENDING, TaskStatus.ASSIGNED:
             raise FloristMissing
-        case Status.ASSIGNED, Status.IN_PROGRESS:
+        case TaskStatus.ASSIGNED, TaskStatus.IN_PROGRESS:
             return StartTask(notes=None, by=by, now=now)
-        case Status.IN_PROGRESS, Status.QUALITY_CHECK:
+        case TaskStatus.IN_PROGRESS, TaskStatus.QUALITY_CHECK:
             minutes = task.present.actual_minutes
             return CompleteTask(notes=None, by=by, now=now, actual_minutes=minutes)
-        case Status.QUALITY_CHECK, Status.COMPLETED | Status.IN_PROGRESS:
-            is_approved = wanted == Status.COMPLETED
+        case TaskStatus.QUALITY_CHECK, TaskStatus.COMPLETED | TaskStatus.IN_PROGRESS:
+            is_approved = wanted == TaskStatus.COMPLETED
             score = task.present.quality_score or GOOD_SCORE
             return CheckQuality(
                 is_approved=is_approved, quality_score=score, notes=None, by=by, now=now
             )
-        case _, Status.CANCELLED:
+        case _, TaskStatus.CANCELLED:
             return CancelTask(by=by, now=now)
         case _:
             raise WrongTaskStatus(task.status)

@@ -25,7 +25,7 @@ from contracts.shop import (
 from libs.errors import NotFound
 
 
-class Status(StrEnum):
+class TaskStatus(StrEnum):
     """The wire values."""
 
     PENDING = "pending"
@@ -53,9 +53,9 @@ class TaskType(StrEnum):
     DECORATION = "decoration"
 
 
-ACTIVE: Final = frozenset({Status.ASSIGNED, Status.IN_PROGRESS})
+ACTIVE: Final = frozenset({TaskStatus.ASSIGNED, TaskStatus.IN_PROGRESS})
 """The states in which a task occupies its florist."""
-OVER: Final = frozenset({Status.COMPLETED, Status.CANCELLED})
+OVER: Final = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
 
 
 class TaskUnknown(NotFound):
@@ -69,7 +69,7 @@ class Task:
     task_id: int = 0
     order_id: int = 0
     task_type: str = TaskType.BOUQUET
-    status: Status = Status.PENDING
+    status: TaskStatus = TaskStatus.PENDING
     florist: int | None = None
     details: TaskDetails | None = None
     items: tuple[TaskItem, ...] = ()
@@ -120,26 +120,30 @@ def evolve(task: Task, event: ShopEvent) -> Task:
 def _moved(task: Task, event: ShopEvent) -> Task:
     match event:
         case TaskAssigned(florist=florist, assigned_at=at):
-            return replace(task, status=Status.ASSIGNED, florist=florist, assigned_at=at)
+            return replace(task, status=TaskStatus.ASSIGNED, florist=florist, assigned_at=at)
         case TaskStarted(started_at=at):
-            started = replace(task, status=Status.IN_PROGRESS, started_at=at)
+            started = replace(task, status=TaskStatus.IN_PROGRESS, started_at=at)
             return _with_details(started, florist_notes=event.notes)
         case TaskCompleted():
             return _completed(task, event)
         case TaskApproved() | TaskRejected():
             return _checked(task, event)
         case TaskClosed(closed_at=at):
-            closed = replace(task, status=Status.COMPLETED, completed_at=task.completed_at or at)
+            closed = replace(
+                task, status=TaskStatus.COMPLETED, completed_at=task.completed_at or at
+            )
             return replace(closed, items=_all_made(task, at))
         case TaskCancelled():
-            return replace(task, status=Status.CANCELLED)
+            return replace(task, status=TaskStatus.CANCELLED)
         case _:
             return task
 
 
 def _completed(task: Task, event: TaskCompleted) -> Task:
     at = event.completed_at
-    done = replace(task, status=Status.QUALITY_CHECK, completed_at=at, items=_all_made(task, at))
+    done = replace(
+        task, status=TaskStatus.QUALITY_CHECK, completed_at=at, items=_all_made(task, at)
+    )
     return _with_details(
         done,
         actual_minutes=event.actual_minutes,
@@ -152,14 +156,14 @@ def _checked(task: Task, event: TaskApproved | TaskRejected) -> Task:
     """Rejected work is done again, all of it: lines are open, and time is counted anew."""
     if isinstance(event, TaskApproved):
         items = tuple(replace(one, quality_approved=True) for one in task.items)
-        checked = replace(task, status=Status.COMPLETED, items=items)
+        checked = replace(task, status=TaskStatus.COMPLETED, items=items)
     else:
         items = tuple(
             replace(one, is_completed=False, completed_at=None, quality_approved=False)
             for one in task.items
         )
         again = replace(task.present, actual_minutes=None)
-        checked = replace(task, status=Status.IN_PROGRESS, items=items, details=again)
+        checked = replace(task, status=TaskStatus.IN_PROGRESS, items=items, details=again)
         checked = replace(checked, started_at=event.rejected_at, completed_at=None)
     return _with_details(checked, quality_score=event.quality_score, quality_notes=event.notes)
 

@@ -34,7 +34,7 @@ from services.shop.production.domain.decisions import (
     step_to,
     with_changes,
 )
-from services.shop.production.domain.task import Status, Task
+from services.shop.production.domain.task import Task, TaskStatus
 from services.shop.production.handlers.execution import carry_out, load
 
 TASK_IDS: Final = Numbers("task_number")
@@ -197,11 +197,11 @@ async def _move(
 ) -> TaskCommand | None:
     """The command that leads to a state or a florist; None if the task is there already."""
     by, now = metadata.actor or "", context.clock()
-    wanted = Status(status) if status else task.status
+    wanted = TaskStatus(status) if status else task.status
     if florist is None or florist == task.florist:
         return step_to(task, wanted, by, now)
-    if task.status != Status.PENDING or wanted not in (Status.PENDING, Status.ASSIGNED):
-        raise WrongTaskStatus(task.status, Status.PENDING)
+    if task.status != TaskStatus.PENDING or wanted not in (TaskStatus.PENDING, TaskStatus.ASSIGNED):
+        raise WrongTaskStatus(task.status, TaskStatus.PENDING)
     await check_florist(context, metadata.tenant, florist)
     return AssignTask(florist=florist, by=by, now=now)
 

@@ -13,7 +13,7 @@ from libs.postgres.pool import Connection
 from libs.postgres.query import Row
 from services.shop.customers.read_models import CUSTOMER
 from services.shop.orders.read_models.tables import ORDER
-from services.shop.production.domain.task import ACTIVE, OVER, Priority, Status
+from services.shop.production.domain.task import ACTIVE, OVER, Priority, TaskStatus
 from services.shop.production.read_models.projection import ITEM, TASK
 
 FILTERS: Final = Filters(
@@ -87,7 +87,7 @@ async def overdue(connection: Connection, now: datetime, *, limit: int, offset: 
 
 async def pending_ids(connection: Connection, *, limit: int) -> list[int]:
     """The ids of pending tasks, in the order of the queue."""
-    statement = select(TASK.c.task_id).where(TASK.c.status == Status.PENDING)
+    statement = select(TASK.c.task_id).where(TASK.c.status == TaskStatus.PENDING)
     rows = await query.fetch(connection, statement.order_by(*IN_QUEUE).limit(limit))
     return [row["task_id"] for row in rows]
 
@@ -134,9 +134,9 @@ async def statistics(connection: Connection, now: datetime) -> dict[str, Any]:
     by_priority = _sums(opened, "priority")
     by_status = _sums(groups, "status")
     return {
-        "pending_tasks": by_status.get(Status.PENDING, 0),
-        "assigned_tasks": by_status.get(Status.ASSIGNED, 0),
-        "in_progress_tasks": by_status.get(Status.IN_PROGRESS, 0),
+        "pending_tasks": by_status.get(TaskStatus.PENDING, 0),
+        "assigned_tasks": by_status.get(TaskStatus.ASSIGNED, 0),
+        "in_progress_tasks": by_status.get(TaskStatus.IN_PROGRESS, 0),
         "overdue_tasks": sum(row["overdue"] for row in opened),
         "urgent_tasks": by_priority.get(Priority.URGENT, 0),
         "tasks_by_type": _sums(opened, "task_type"),
@@ -149,7 +149,7 @@ async def loads(
 ) -> Mapping[int, FloristLoad]:
     """The load of each florist; `today` is when the day began."""
     active = TASK.c.status.in_(sorted(ACTIVE))
-    done = and_(TASK.c.status == Status.COMPLETED, TASK.c.completed_at >= today)
+    done = and_(TASK.c.status == TaskStatus.COMPLETED, TASK.c.completed_at >= today)
     minutes = func.coalesce(func.sum(TASK.c.estimated_minutes).filter(active), 0)
     rows = await query.fetch(
         connection,
@@ -172,13 +172,13 @@ async def loads(
 
 async def florist_statistics(connection: Connection, florist: int, now: datetime) -> dict[str, Any]:
     """All that a florist had to do; averages are None without a task to count."""
-    completed = TASK.c.status == Status.COMPLETED
+    completed = TASK.c.status == TaskStatus.COMPLETED
     row = await query.fetchrow(
         connection,
         select(
             func.count().label("total_tasks"),
             func.count().filter(completed).label("completed_tasks"),
-            func.count().filter(TASK.c.status == Status.IN_PROGRESS).label("in_progress_tasks"),
+            func.count().filter(TASK.c.status == TaskStatus.IN_PROGRESS).label("in_progress_tasks"),
             func.avg(TASK.c.quality_score).label("average_quality_score"),
             func.avg(TASK.c.actual_minutes).filter(completed).label("average_completion_time"),
             func.count().filter(_is_overdue(now)).label("overdue_tasks"),

@@ -3,16 +3,16 @@
 Decimals are texts with two digits in answers, and numbers or texts in requests.
 """
 
-from dataclasses import asdict
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from contracts.shop import Material
 from libs.http.paging import Slice, by_skip
+from libs.http.visible import visible
 from services.shop.context import MOST_TENGE, Shop, shop_number
 from services.shop.products.api.presenters import ProductOut, present
 from services.shop.products.api.product import (
@@ -24,19 +24,20 @@ from services.shop.products.api.product import (
     Name,
     Reader,
 )
-from services.shop.products.calculator import handlers
+from services.shop.products.calculator import handlers, read_models
 from services.shop.products.calculator.domain import (
     Calculation,
-    Calculator,
     ChangeMaterial,
-    ChangeSettings,
     Item,
+    MaterialUnknown,
     RemoveMaterial,
+    Settings,
     StoredMaterial,
 )
 
 router = APIRouter(prefix="/api/calculator", tags=["calculator"])
 
+MATERIAL_VISIBLE: Final = visible("material")
 CENT: Final = Decimal("0.01")
 
 
@@ -74,9 +75,6 @@ class MaterialUpdate(BaseModel):
     in_stock: bool | None = None
 
 
-Stored = Annotated[Decimal, AfterValidator(_with_two_digits)]
-
-
 class MaterialOut(BaseModel):
     """A material."""
 
@@ -84,7 +82,7 @@ class MaterialOut(BaseModel):
     shop_id: int
     name: str
     category: str | None
-    price: Stored
+    price: Decimal
     unit: str
     is_active: bool
     in_stock: bool
@@ -113,10 +111,10 @@ class CalculatorOut(BaseModel):
 
     id: int
     shop_id: int
-    default_labor_cost: Stored
-    min_margin_percent: Stored
-    recommended_margin_percent: Stored
-    premium_margin_percent: Stored
+    default_labor_cost: Decimal
+    min_margin_percent: Decimal
+    recommended_margin_percent: Decimal
+    premium_margin_percent: Decimal
     created_at: datetime | None
     updated_at: datetime | None
 
@@ -165,21 +163,16 @@ async def list_materials(
     shop: Shop,
     caller: Reader,
     part: Annotated[Slice, by_skip(limit=100, most=1000)],
-    category: Annotated[str | None, Query(max_length=100)] = None,
+    category: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")] = None,
     is_active: bool | None = None,
 ) -> Materials:
-    """The materials of the caller's shop, in the order in which they were added."""
-    stored = (await handlers.load(shop, caller.tenant)).materials.values()
-    matching = [
-        _material(caller.tenant, one)
-        for one in stored
-        if (not category or one.material.category == category)
-        and (is_active is None or one.material.is_active is is_active)
-    ]
-    return Materials(items=matching[part.offset : part.offset + part.limit], total=len(matching))
+    """The materials of the caller's shop, by number."""
+    values = {"category": category or None, "is_active": is_active}
+    items, total = await read_models.page(shop.reading, caller.tenant, values, part)
+    return Materials(items=[_material(caller.tenant, one) for one in items], total=total)
 
 
-@router.post("/materials", status_code=201)
+@router.post("/materials", status_code=201, dependencies=[MATERIAL_VISIBLE])
 async def add_material(shop: Shop, metadata: Authored, body: MaterialCreate) -> MaterialOut:
     """Add a material."""
     material = Material(**body.model_dump())
@@ -189,39 +182,39 @@ async def add_material(shop: Shop, metadata: Authored, body: MaterialCreate) -> 
 @router.get("/materials/{number}")
 async def read_material(shop: Shop, caller: Reader, number: Id) -> MaterialOut:
     """A material."""
-    calculator = await handlers.load(shop, caller.tenant)
-    return _material(caller.tenant, calculator.material(number))
+    return _material(caller.tenant, await read_models.find(shop.reading, caller.tenant, number))
 
 
-@router.patch("/materials/{number}")
+@router.patch("/materials/{number}", dependencies=[MATERIAL_VISIBLE])
 async def change_material(
     shop: Shop, metadata: Authored, number: Id, body: MaterialUpdate
 ) -> MaterialOut:
     """Change the given fields of a material."""
     given = body.model_dump(exclude_unset=True)
     changes = {name: one for name, one in given.items() if one is not None or name == "category"}
-    calculator = await handlers.change(shop, ChangeMaterial(number, changes), metadata)
-    return _material(metadata.tenant, calculator.material(number))
+    changed = await handlers.change_material(shop, number, ChangeMaterial(changes), metadata)
+    return _material(metadata.tenant, changed)
 
 
-@router.delete("/materials/{number}", status_code=204)
+@router.delete("/materials/{number}", status_code=204, dependencies=[MATERIAL_VISIBLE])
 async def remove_material(shop: Shop, metadata: Authored, number: Id) -> Response:
     """Remove a material. Products that were calculated with it stay."""
-    await handlers.change(shop, RemoveMaterial(number), metadata)
+    await handlers.change_material(shop, number, RemoveMaterial(), metadata)
     return Response(status_code=204)
 
 
 @router.get("/settings")
 async def read_settings(shop: Shop, caller: Reader) -> CalculatorOut:
     """The settings of the calculator."""
-    return _settings(caller.tenant, await handlers.load(shop, caller.tenant))
+    return _settings(caller.tenant, await handlers.load_settings(shop, caller.tenant))
 
 
 @router.patch("/settings")
 async def change_settings(shop: Shop, metadata: Authored, body: CalculatorUpdate) -> CalculatorOut:
     """Change some of the settings."""
-    change = ChangeSettings(body.model_dump(exclude_none=True))
-    return _settings(metadata.tenant, await handlers.change(shop, change, metadata))
+    changes = body.model_dump(exclude_none=True)
+    changed = await handlers.change_settings(shop, changes, metadata)
+    return _settings(metadata.tenant, changed)
 
 
 @router.post("/create-product", status_code=201, dependencies=[VISIBLE])
@@ -239,21 +232,33 @@ async def create_product(shop: Shop, metadata: Authored, body: CalculatedProduct
 
 
 def _material(tenant: str, stored: StoredMaterial) -> MaterialOut:
+    material = stored.material
+    if material is None:
+        raise MaterialUnknown
     return MaterialOut(
         id=stored.material_id,
         shop_id=shop_number(tenant),
-        **asdict(stored.material),
+        name=material.name,
+        category=material.category,
+        price=_with_two_digits(material.price),
+        unit=material.unit,
+        is_active=material.is_active,
+        in_stock=material.in_stock,
         created_at=stored.created_at,
         updated_at=stored.updated_at,
     )
 
 
-def _settings(tenant: str, calculator: Calculator) -> CalculatorOut:
+def _settings(tenant: str, stored: Settings) -> CalculatorOut:
     number = shop_number(tenant)
+    amounts: dict[str, Any] = {
+        name: _with_two_digits(getattr(stored.settings, name))
+        for name in type(stored.settings).__slots__
+    }
     return CalculatorOut(
         id=number,
         shop_id=number,
-        **asdict(calculator.settings),
-        created_at=calculator.created_at,
-        updated_at=calculator.updated_at,
+        **amounts,
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
     )

@@ -1,7 +1,7 @@
 """Materials and margins of the calculator, and the product of a calculation (spec shop §7)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias, assert_never
@@ -37,42 +37,19 @@ class BadCalculation(Unfit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredMaterial:
-    """A material with its number for clients."""
+    """A material; without `material` there is none."""
 
-    material_id: int
-    material: Material
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calculator:
-    """The settings and the materials of a shop; without times the settings were never changed."""
-
-    settings: CalculatorSettings = DEFAULT
+    material_id: int = 0
+    material: Material | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-    materials: Mapping[int, StoredMaterial] = field(default_factory=dict)
-
-    def material(self, number: int) -> StoredMaterial:
-        """A material by its number. Raises MaterialUnknown."""
-        if number not in self.materials:
-            raise MaterialUnknown
-        return self.materials[number]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSettings:
-    """Replace the fields of `changes`, which are named as those of `CalculatorSettings`."""
-
-    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AddMaterial:
     """Add a material under a new number."""
 
-    number: int
+    material_id: int
     material: Material
 
 
@@ -80,7 +57,6 @@ class AddMaterial:
 class ChangeMaterial:
     """Replace the fields of `changes`, which are named as those of `Material`."""
 
-    number: int
     changes: Mapping[str, Any]
 
 
@@ -88,73 +64,101 @@ class ChangeMaterial:
 class RemoveMaterial:
     """Remove a material."""
 
-    number: int
 
-
-Change: TypeAlias = ChangeSettings | AddMaterial | ChangeMaterial | RemoveMaterial
+Change: TypeAlias = AddMaterial | ChangeMaterial | RemoveMaterial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A change of the calculator, its author and time."""
+    """A change of a material, its author and time."""
 
     change: Change
     by: str
     now: datetime
 
 
-def decide(calculator: Calculator, command: Command) -> list[ShopEvent]:
-    """The event of a command, none if it changes nothing. Raises MaterialUnknown."""
-    change, by, now = command.change, command.by, command.now
+def decide(stored: StoredMaterial, command: Command) -> list[ShopEvent]:
+    """The events of a command, none if it changes nothing. Raises MaterialUnknown."""
+    change, by, now, known = command.change, command.by, command.now, stored.material
+    if isinstance(change, AddMaterial):
+        added = MaterialAdded(
+            material_id=change.material_id, material=change.material, added_by=by, added_at=now
+        )
+        return [added] if known is None else []
+    if known is None:
+        raise MaterialUnknown
+    number = stored.material_id
     match change:
-        case ChangeSettings(changes=changes):
-            settings = replace(calculator.settings, **changes)
-            changed = CalculatorChanged(settings=settings, changed_by=by, changed_at=now)
-            return [changed] if settings != calculator.settings else []
-        case AddMaterial(number=number, material=material):
-            return [MaterialAdded(material_id=number, material=material, added_by=by, added_at=now)]
-        case ChangeMaterial(number=number, changes=changes):
-            known = calculator.material(number).material
+        case ChangeMaterial(changes=changes):
             material = replace(known, **changes)
-            same = material == known
-            replaced = MaterialChanged(
+            changed = MaterialChanged(
                 material_id=number, material=material, changed_by=by, changed_at=now
             )
-            return [] if same else [replaced]
-        case RemoveMaterial(number=number):
-            calculator.material(number)
+            return [changed] if material != known else []
+        case RemoveMaterial():
             return [MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
         case _:
             assert_never(change)
 
 
-def evolve(calculator: Calculator, event: ShopEvent) -> Calculator:
-    """The calculator after an event."""
-    materials = dict(calculator.materials)
+def evolve(stored: StoredMaterial, event: ShopEvent) -> StoredMaterial:
+    """The material after an event."""
     match event:
-        case CalculatorChanged(settings=settings, changed_at=at):
-            created_at = calculator.created_at or at
-            return replace(calculator, settings=settings, created_at=created_at, updated_at=at)
         case MaterialAdded(material_id=number, material=material, added_at=at):
-            materials[number] = StoredMaterial(
+            return StoredMaterial(
                 material_id=number, material=material, created_at=at, updated_at=at
             )
-        case MaterialChanged(material_id=number, material=material, changed_at=at) if (
-            number in materials
-        ):
-            materials[number] = replace(materials[number], material=material, updated_at=at)
-        case MaterialRemoved(material_id=number):
-            materials.pop(number, None)
+        case MaterialChanged(material=material, changed_at=at):
+            return replace(stored, material=material, updated_at=at)
+        case MaterialRemoved():
+            return StoredMaterial()
         case _:
-            return calculator
-    return replace(calculator, materials=materials)
+            return stored
 
 
-CALCULATOR: Final = Decider(
-    category="calculator", initial=Calculator(), decide=decide, evolve=evolve
+MATERIAL: Final = Decider(
+    category="material", initial=StoredMaterial(), decide=decide, evolve=evolve
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The settings of the calculator; without times they were never changed."""
+
+    settings: CalculatorSettings = DEFAULT
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeSettings:
+    """Replace the fields of `changes`, which are named as those of `CalculatorSettings`."""
+
+    changes: Mapping[str, Any]
+    by: str
+    now: datetime
+
+
+def decide_settings(known: Settings, command: ChangeSettings) -> list[ShopEvent]:
+    """The change, if there is one."""
+    settings = replace(known.settings, **command.changes)
+    changed = CalculatorChanged(settings=settings, changed_by=command.by, changed_at=command.now)
+    return [changed] if settings != known.settings else []
+
+
+def evolve_settings(known: Settings, event: ShopEvent) -> Settings:
+    """The settings after an event."""
+    if not isinstance(event, CalculatorChanged):
+        return known
+    created_at = known.created_at or event.changed_at
+    return Settings(settings=event.settings, created_at=created_at, updated_at=event.changed_at)
+
+
+SETTINGS: Final = Decider(
+    category="calculator", initial=Settings(), decide=decide_settings, evolve=evolve_settings
 )
 ID: Final = "settings"
-"""The id of the only calculator of a shop: its stream is `calculator-settings`."""
+"""The id of the only settings of a shop: their stream is `calculator-settings`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
 
 from services.shop.context import Tenge
 from services.shop.stock.api.fields import MOST, Cost, Currency, Moment, Name, Rate, Text
@@ -35,30 +36,22 @@ class NewItem(BaseModel):
 class ItemUpdate(BaseModel):
     """The fields to replace; absent ones stay. The admin sends some in camel case."""
 
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
     variety: Name | None = None
-    height_cm: Annotated[int, Field(gt=0, le=1000)] | None = Field(
-        default=None, validation_alias=AliasChoices("height_cm", "heightCm")
-    )
+    height_cm: Annotated[int, Field(gt=0, le=1000)] | None = None
     farm: Name | None = None
     supplier: Name | None = None
     price: Tenge | None = None
     cost: Cost | None = None
-    min_quantity: Annotated[int, Field(ge=0, le=MOST)] | None = Field(
-        default=None, validation_alias=AliasChoices("min_quantity", "minQuantity")
-    )
+    min_quantity: Annotated[int, Field(ge=0, le=MOST)] | None = None
     qty: Annotated[int, Field(ge=0, le=MOST)] | None = Field(
         default=None, validation_alias=AliasChoices("qty", "quantity")
     )
-    on_showcase: bool | None = Field(
-        default=None, validation_alias=AliasChoices("on_showcase", "onShowcase")
-    )
-    to_write_off: bool | None = Field(
-        default=None, validation_alias=AliasChoices("to_write_off", "toWriteOff")
-    )
+    on_showcase: bool | None = None
+    to_write_off: bool | None = None
     hidden: bool | None = None
-    reserved_qty: Any = Field(
-        default=None, validation_alias=AliasChoices("reserved_qty", "reservedQty")
-    )
+    reserved_qty: Any = None
 
     @field_validator("reserved_qty")
     @classmethod

@@ -16,14 +16,15 @@ FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
 
 
-def _plain(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain NUL characters")
+def plain(value: str) -> str:
+    """Refuse what the log cannot hold: NUL characters, and halves of characters."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must be Unicode without NUL characters")
     return value
 
 
 def _blank_free(value: str) -> str:
-    return " ".join(_plain(value).split())
+    return " ".join(plain(value).split())
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -41,8 +42,8 @@ def _whole_day(value: Any) -> Any:
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 Name = Annotated[str, AfterValidator(_blank_free), Field(min_length=1, max_length=200)]
-Text = Annotated[str, AfterValidator(_plain), Field(max_length=1000)]
-Search = Annotated[str, AfterValidator(_plain), Field(max_length=200)]
+Text = Annotated[str, AfterValidator(plain), Field(max_length=1000)]
+Search = Annotated[str, AfterValidator(plain), Field(max_length=200)]
 Currency = Literal["USD", "EUR", "KZT"]
 Rate = Annotated[Decimal, Field(gt=0, le=MOST)]
 Cost = Annotated[Decimal, Field(ge=0, le=MOST)]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from contracts.shop import FlowerCategorySet
 from libs.errors import Refused
@@ -28,6 +28,7 @@ from services.shop.stock.api.fields import (
     Rate,
     Text,
     in_utc,
+    plain,
     staff_name,
 )
 from services.shop.stock.domain.category import Categories, detect
@@ -94,7 +95,7 @@ class CategoryOut(BaseModel):
 class SupplyText(BaseModel):
     """The text of a supply, one line for each flower."""
 
-    text: Annotated[str, Field(max_length=LONGEST_TEXT)]
+    text: Annotated[str, AfterValidator(plain), Field(max_length=LONGEST_TEXT)]
     supplier: Text | None = None
 
 

@@ -60,24 +60,24 @@ async def item_filter(
     showcase: Annotated[bool | None, Query(alias="onShowcase")] = None,
     write_off: Annotated[bool | None, Query(alias="toWriteOff")] = None,
     search: Search | None = None,
-) -> Mapping[str, Any]:
+) -> items.ItemFilter:
     """The filters of the list, as the admin names them; an empty text filters nothing."""
-    return {
-        "variety": variety or None,
-        "height_cm": height or None,
-        "farm": farm or None,
-        "supplier": supplier or None,
-        "on_showcase": showcase,
-        "to_write_off": write_off,
-        "search": search or None,
-    }
+    return items.ItemFilter(
+        variety=variety or None,
+        height_cm=height or None,
+        farm=farm or None,
+        supplier=supplier or None,
+        on_showcase=showcase,
+        to_write_off=write_off,
+        search=search or None,
+    )
 
 
 @router.get("/")
 async def list_items(
     shop: Shop,
     caller: Reader,
-    filters: Annotated[Mapping[str, Any], Depends(item_filter)],
+    filters: Annotated[items.ItemFilter, Depends(item_filter)],
     page: Annotated[Slice, by_number(limit=20, most=100)],
 ) -> Items:
     """Batches that are not hidden, newest first."""
@@ -107,7 +107,16 @@ async def create(shop: Shop, caller: Reader, metadata: Authored, body: NewItem) 
 async def stats(shop: Shop, caller: Reader) -> Stats:
     """Sums over the batches that are not hidden."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return Stats.model_validate(await items.totals(connection))
+        totals = await items.totals(connection)
+    return Stats(
+        total_items=totals.items,
+        total_value=totals.value,
+        critical_items=totals.critical,
+        showcase_items=totals.on_showcase,
+        writeoff_items=totals.to_write_off,
+        by_variety=dict(totals.by_variety),
+        by_supplier=dict(totals.by_supplier),
+    )
 
 
 @router.post("/deliveries", status_code=201, dependencies=[RECEIVED])
@@ -208,6 +217,7 @@ def _item(item: items.Item) -> ItemOut:
 def _movement(row: Mapping[str, Any], staff: Directory) -> MovementOut:
     return MovementOut.model_validate(
         {
+            "reference_id": None,
             **row,
             "id": row["revision"],
             "created_by": staff_name(staff, row["created_by"]) or SYSTEM,

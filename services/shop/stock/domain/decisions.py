@@ -3,9 +3,8 @@
 Orders take from the batches in the order of their delivery, and give back the newest first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Final, assert_never
 
 from contracts.shop import (
@@ -59,21 +58,15 @@ def decide(stock: Stock, command: StockCommand) -> list[ShopEvent]:
 
 
 def _decide_for_order(stock: Stock, command: OrderCommand) -> list[ShopEvent]:
-    order_id = command.order_id
     match command:
         case Reserve():
             return _reserved(stock, command)
         case Release():
-            return _for_order(StockReleased, command, stock.reserved(order_id), reserved=-1)
+            return _released(command, stock.reserved(command.order_id))
         case WriteOff():
-            parts = stock.reserved(order_id)
-            return _for_order(StockWrittenOff, command, parts, quantity=-1, reserved=-1)
-        case Return(is_reserved=is_reserved):
-            parts, event = (
-                stock.written_off(order_id),
-                partial(StockReturned, is_reserved=is_reserved),
-            )
-            return _for_order(event, command, parts, quantity=1, reserved=int(is_reserved))
+            return _written_off(command, stock.reserved(command.order_id))
+        case Return():
+            return _returned(command, stock.written_off(command.order_id))
         case _:
             assert_never(command)
 
@@ -103,8 +96,8 @@ def _received(stock: Stock, command: Receive) -> Iterator[ShopEvent]:
                 after=Level(quantity=new.quantity, reserved=0, revision=1),
                 reference_type=command.reference_type,
                 reference_id=command.reference_id,
-                changed_by=command.by,
-                changed_at=command.now,
+                received_by=command.by,
+                received_at=command.now,
             )
 
 
@@ -115,38 +108,60 @@ def _reserved(stock: Stock, command: Reserve) -> list[ShopEvent]:
     missing -= sum(share.reserved + share.written_off for share in shares)
     if missing <= 0:
         newest_first = reversed(stock.reserved(command.order_id))
-        return _for_order(StockReleased, command, _take(newest_first, -missing), reserved=-1)
+        return _released(command, _take(newest_first, -missing))
     eligible = ((one, one.available) for one in stock.oldest_first() if one.is_eligible)
     parts = _take(eligible, missing)
     if short := missing - sum(quantity for _, quantity in parts):
         raise StockShort({_name(needed[0].batch): short})
-    return _for_order(StockReserved, command, parts, reserved=1)
-
-
-def _for_order(
-    event: Callable[..., ShopEvent],
-    command: OrderCommand,
-    parts: Iterable[Part],
-    *,
-    quantity: int = 0,
-    reserved: int = 0,
-) -> list[ShopEvent]:
-    """The event of an order over parts of batches, if there are any.
-
-    `quantity` and `reserved` are what each stem of them adds to its batch.
-    """
-    allocations = tuple(
-        Allocation(
-            batch_id=stocked.batch.batch_id,
-            quantity=stems,
-            after=stocked.level_after(quantity=stems * quantity, reserved=stems * reserved),
+    return [
+        StockReserved(
+            order_id=command.order_id,
+            allocations=_allocations(parts, reserved=1),
+            reserved_by=command.by,
+            reserved_at=command.now,
         )
-        for stocked, stems in parts
-    )
-    if not allocations:
+    ]
+
+
+def _released(command: Reserve | Release, parts: Iterable[Part]) -> list[ShopEvent]:
+    if not (allocations := _allocations(parts, reserved=-1)):
         return []
-    by = {"changed_by": command.by, "changed_at": command.now}
-    return [event(order_id=command.order_id, allocations=allocations, **by)]
+    return [
+        StockReleased(
+            order_id=command.order_id,
+            allocations=allocations,
+            released_by=command.by,
+            released_at=command.now,
+        )
+    ]
+
+
+def _written_off(command: WriteOff, parts: Iterable[Part]) -> list[ShopEvent]:
+    if not (allocations := _allocations(parts, quantity=-1, reserved=-1)):
+        return []
+    return [
+        StockWrittenOff(
+            order_id=command.order_id,
+            allocations=allocations,
+            written_off_by=command.by,
+            written_off_at=command.now,
+        )
+    ]
+
+
+def _returned(command: Return, parts: Iterable[Part]) -> list[ShopEvent]:
+    reserved = 1 if command.is_reserved else 0
+    if not (allocations := _allocations(parts, quantity=1, reserved=reserved)):
+        return []
+    return [
+        StockReturned(
+            order_id=command.order_id,
+            allocations=allocations,
+            is_reserved=command.is_reserved,
+            returned_by=command.by,
+            returned_at=command.now,
+        )
+    ]
 
 
 def _adjusted(stocked: StockedBatch, command: Adjust | Count, change: int) -> list[ShopEvent]:
@@ -161,8 +176,8 @@ def _adjusted(stocked: StockedBatch, command: Adjust | Count, change: int) -> li
             after=stocked.level_after(quantity=change),
             reason=command.reason,
             is_count=isinstance(command, Count),
-            changed_by=command.by,
-            changed_at=command.now,
+            adjusted_by=command.by,
+            adjusted_at=command.now,
         )
     ]
 
@@ -192,8 +207,8 @@ def _moved_out(stocked: StockedBatch, command: MoveOut) -> list[ShopEvent]:
         BatchMovedOut(
             batch_id=command.batch_id,
             to=command.to,
-            changed_by=command.by,
-            changed_at=command.now,
+            moved_by=command.by,
+            moved_at=command.now,
         )
     ]
 
@@ -208,8 +223,8 @@ def _moved_in(stock: Stock, command: MoveIn) -> list[ShopEvent]:
             batch=command.batch,
             after=arriving.level_after(),
             shares=command.shares,
-            changed_by=command.by,
-            changed_at=command.now,
+            moved_by=command.by,
+            moved_at=command.now,
         )
     ]
 
@@ -223,6 +238,20 @@ def _take(parts: Iterable[Part], quantity: int) -> list[Part]:
         taken.append((stocked, min(stems, quantity)))
         quantity -= stems
     return taken
+
+
+def _allocations(
+    parts: Iterable[Part], *, quantity: int = 0, reserved: int = 0
+) -> tuple[Allocation, ...]:
+    """The allocations of parts; `quantity` and `reserved` are what a stem of them adds."""
+    return tuple(
+        Allocation(
+            batch_id=stocked.batch.batch_id,
+            quantity=stems,
+            after=stocked.level_after(quantity=stems * quantity, reserved=stems * reserved),
+        )
+        for stocked, stems in parts
+    )
 
 
 def _name(batch: Batch) -> str:

@@ -134,8 +134,8 @@ async def receive(
         batch=event.batch,
         quantity=event.after.quantity,
         reserved=0,
-        updated_at=event.changed_at,
-        updated_by=event.changed_by,
+        updated_at=event.received_at,
+        updated_by=event.received_by,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    cast,
     func,
     not_,
     select,
@@ -119,6 +118,32 @@ class Item:
     updated_by: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemFilter:
+    """The values that items must have; None matches all. `search` is in sku, variety or code."""
+
+    variety: str | None = None
+    height_cm: int | None = None
+    farm: str | None = None
+    supplier: str | None = None
+    on_showcase: bool | None = None
+    to_write_off: bool | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """Sums over the items that are not hidden. The value is in tenge."""
+
+    items: int
+    value: int
+    critical: int
+    on_showcase: int
+    to_write_off: int
+    by_variety: Mapping[str, int]
+    by_supplier: Mapping[str, int]
+
+
 def projection() -> Projection[ShopEvent]:
     """The projection. No shard key: a batch that was moved has events in two streams."""
     return Projection(
@@ -138,14 +163,19 @@ async def project(connection: Connection, events: Sequence[Envelope[ShopEvent]])
 def _changes(envelope: Envelope[ShopEvent]) -> Iterator[_Change]:
     tenant = envelope.tenant
     match event := envelope.event:
-        case BatchReceived() | BatchDescribed() | BatchMovedIn():
-            yield from _described(tenant, event)
-        case StockAdjusted():
-            yield SAVE_LEVEL, _level_row(tenant, event.batch_id, event.after, event.changed_at)
+        case BatchReceived(received_by=by, received_at=at):
+            yield from _described(tenant, event, by, at)
+        case BatchDescribed(changed_by=by, changed_at=at):
+            yield from _described(tenant, event, by, at)
+        case BatchMovedIn(moved_by=by, moved_at=at):
+            yield from _described(tenant, event, by, at)
+        case StockAdjusted(adjusted_at=at):
+            yield SAVE_LEVEL, _level_row(tenant, event.batch_id, event.after, at)
         case StockReserved() | StockReleased() | StockWrittenOff() | StockReturned():
             reserved, written_off = stems_gained(event)
             for one in event.allocations:
-                yield SAVE_LEVEL, _level_row(tenant, one.batch_id, one.after, event.changed_at)
+                at = envelope.occurred_at
+                yield SAVE_LEVEL, _level_row(tenant, one.batch_id, one.after, at)
                 key = (tenant, event.order_id, one.batch_id)
                 gained = (reserved * one.quantity, written_off * one.quantity)
                 yield ADD_ALLOCATION, (*key, *gained)
@@ -154,7 +184,7 @@ def _changes(envelope: Envelope[ShopEvent]) -> Iterator[_Change]:
 
 
 def _described(
-    tenant: str, event: BatchReceived | BatchDescribed | BatchMovedIn
+    tenant: str, event: BatchReceived | BatchDescribed | BatchMovedIn, by: str, at: datetime
 ) -> Iterator[_Change]:
     batch_id = event.batch.batch_id
     item = {
@@ -163,17 +193,18 @@ def _described(
         "warehouse_item_id": batch_id,
         "stock_id": event.stock_id,
         "revision": event.after.revision,
-        "updated_at": event.changed_at,
-        "updated_by": event.changed_by,
+        "updated_at": at,
+        "updated_by": by,
     }
     yield SAVE_ITEM, item
-    yield SAVE_LEVEL, _level_row(tenant, batch_id, event.after, event.changed_at)
+    yield SAVE_LEVEL, _level_row(tenant, batch_id, event.after, at)
 
 
 def _level_row(tenant: str, batch_id: int, level: Level, at: datetime) -> Row:
     return tenant, batch_id, level.revision, level.quantity, level.reserved, at
 
 
+_AVAILABLE: Final = LEVEL.c.quantity - LEVEL.c.reserved
 _JOINED: Final = ITEM.join(
     LEVEL,
     and_(LEVEL.c.tenant == ITEM.c.tenant, LEVEL.c.warehouse_item_id == ITEM.c.warehouse_item_id),
@@ -198,13 +229,10 @@ _LISTED: Final = not_(ITEM.c.hidden)
 
 
 async def page(
-    connection: Connection, filters: Mapping[str, Any], *, limit: int, offset: int
+    connection: Connection, filters: ItemFilter, *, limit: int, offset: int
 ) -> tuple[Sequence[Item], int]:
-    """Items that are not hidden, newest first, and how many there are in all.
-
-    `filters` are values by the names of `_FILTERS`; None matches all.
-    """
-    matching = and_(_LISTED, _FILTERS.where(filters))
+    """Items that are not hidden, newest first, and how many there are in all."""
+    matching = and_(_LISTED, _FILTERS.where(asdict(filters)))
     newest = (ITEM.c.created_at.desc(), ITEM.c.warehouse_item_id.desc())
     rows = _ITEMS.where(matching).order_by(*newest).limit(limit).offset(offset)
     number = select(func.count()).select_from(ITEM).where(matching)
@@ -247,23 +275,26 @@ async def stocks_of_order(connection: Connection, order_id: int) -> frozenset[St
     return frozenset(StockId(row["stock_id"]) for row in await query.fetch(connection, statement))
 
 
-async def totals(connection: Connection) -> dict[str, Any]:
-    """Sums over the items that are not hidden, named as the warehouse shows them."""
+async def totals(connection: Connection) -> Totals:
+    """Sums over all items that are not hidden."""
     for_sale = not_(ITEM.c.to_write_off)
     number = func.count()
-    value = func.sum(LEVEL.c.quantity * ITEM.c.price).filter(for_sale)
-    critical = and_(for_sale, ITEM.c.min_quantity > LEVEL.c.quantity - LEVEL.c.reserved)
+    value = func.coalesce(func.sum(LEVEL.c.quantity * ITEM.c.price).filter(for_sale), 0)
+    critical = and_(for_sale, ITEM.c.min_quantity > _AVAILABLE)
     sums = select(
-        number.filter(for_sale).label("total_items"),
-        cast(func.coalesce(value, 0), BigInteger).label("total_value"),
-        number.filter(critical).label("critical_items"),
-        number.filter(ITEM.c.on_showcase).label("showcase_items"),
-        number.filter(ITEM.c.to_write_off).label("writeoff_items"),
+        number.filter(for_sale).label("items"),
+        value.label("value"),
+        number.filter(critical).label("critical"),
+        number.filter(ITEM.c.on_showcase).label("on_showcase"),
+        number.filter(ITEM.c.to_write_off).label("to_write_off"),
     ).select_from(_JOINED)
-    [row] = await query.fetch(connection, sums.where(_LISTED))
+    row = await query.fetchrow(connection, sums.where(_LISTED))
+    if row is None:
+        raise AssertionError("a query of sums has one row")
     by_variety = await _stems_by(connection, ITEM.c.variety)
     by_supplier = await _stems_by(connection, ITEM.c.supplier)
-    return {**row, "by_variety": by_variety, "by_supplier": by_supplier}
+    values = {**row, "value": int(row["value"])}
+    return Totals(**values, by_variety=by_variety, by_supplier=by_supplier)
 
 
 async def _stems_by(connection: Connection, column: ColumnElement[str]) -> Mapping[str, int]:

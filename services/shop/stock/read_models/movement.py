@@ -67,41 +67,33 @@ def rows_of(tenant: str, event: ShopEvent) -> Iterator[dict[str, Any]]:
             text = _RECEIVED[event.reference_type].format(event.reference_id)
             number = None if event.reference_id is None else str(event.reference_id)
             change = _change(event.batch.batch_id, event.after, event.after.quantity)
-            row = _row(tenant, event, "in", text, event.reference_type, number)
-            yield {**row, **change}
+            row = {"type": "in", "description": text, "reference_type": event.reference_type}
+            made = {"created_by": event.received_by, "created_at": event.received_at}
+            yield {**change, **row, **made, "reference_id": number, "tenant": tenant}
         case StockAdjusted():
             kind = "in" if event.is_count and event.change > 0 else "adjustment"
-            row = _row(tenant, event, kind, event.reason, "manual", None)
-            yield {**row, **_change(event.batch_id, event.after, event.change)}
-        case StockWrittenOff() | StockReturned():
-            is_out = isinstance(event, StockWrittenOff)
-            text = f"{'Списано' if is_out else 'Возврат'} по заказу №{event.order_id}"
-            kind, number = "out" if is_out else "in", str(event.order_id)
-            row = _row(tenant, event, kind, text, "order", number)
-            for one in event.allocations:
-                quantity = -one.quantity if is_out else one.quantity
-                yield {**row, **_change(one.batch_id, one.after, quantity)}
+            change = _change(event.batch_id, event.after, event.change)
+            row = {"type": kind, "description": event.reason, "reference_type": "manual"}
+            made = {"created_by": event.adjusted_by, "created_at": event.adjusted_at}
+            yield {**change, **row, **made, "tenant": tenant}
+        case StockWrittenOff():
+            made = {"created_by": event.written_off_by, "created_at": event.written_off_at}
+            row = {"type": "out", "description": f"Списано по заказу №{event.order_id}"}
+            yield from _of_order(event, -1, {**row, **made, "tenant": tenant})
+        case StockReturned():
+            made = {"created_by": event.returned_by, "created_at": event.returned_at}
+            row = {"type": "in", "description": f"Возврат по заказу №{event.order_id}"}
+            yield from _of_order(event, 1, {**row, **made, "tenant": tenant})
         case _:
             return
 
 
-def _row(
-    tenant: str,
-    event: BatchReceived | StockAdjusted | StockWrittenOff | StockReturned,
-    kind: str,
-    description: str,
-    reference_type: str,
-    reference_id: str | None,
-) -> dict[str, Any]:
-    return {
-        "tenant": tenant,
-        "type": kind,
-        "description": description,
-        "reference_type": reference_type,
-        "reference_id": reference_id,
-        "created_by": event.changed_by,
-        "created_at": event.changed_at,
-    }
+def _of_order(
+    event: StockWrittenOff | StockReturned, sign: int, row: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    reference = {"reference_type": "order", "reference_id": str(event.order_id)}
+    for one in event.allocations:
+        yield {**_change(one.batch_id, one.after, sign * one.quantity), **reference, **row}
 
 
 def _change(batch_id: int, after: shop.Level, quantity: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from services.shop.production.domain.decisions import (
     StartTask,
     TaskCommand,
 )
-from services.shop.production.domain.task import Status
+from services.shop.production.domain.task import TaskStatus
 
 NOON: Final = datetime(2026, 3, 7, 12, tzinfo=UTC)
 ANNA: Final = 3
@@ -72,9 +72,9 @@ def history(*commands: TaskCommand) -> list[ShopEvent]:
     return reduce(carried_out, commands, [])
 
 
-def at(status: Status) -> list[ShopEvent]:
+def at(status: TaskStatus) -> list[ShopEvent]:
     """The history of a task that has reached a state by the shortest way; not cancelled."""
     steps: list[TaskCommand] = [assign(), start(), complete(), check(is_approved=True)]
-    way = [Status.PENDING, Status.ASSIGNED, Status.IN_PROGRESS]
-    way += [Status.QUALITY_CHECK, Status.COMPLETED]
+    way = [TaskStatus.PENDING, TaskStatus.ASSIGNED, TaskStatus.IN_PROGRESS]
+    way += [TaskStatus.QUALITY_CHECK, TaskStatus.COMPLETED]
     return history(create(), *steps[: way.index(status)])

@@ -1,19 +1,17 @@
 """Ingredients and components of products (spec shop §4.3)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import Pool
 from libs.process.service import make_app
 from libs.testing.callers import bearer, client_of
 from services.shop.context import Hooks
 from services.shop.products import handlers
-from services.shop.products.domain import AddIngredient, IngredientExists, Sales, StockedItem
+from services.shop.products.domain import Sales, StockedItem
 from tests.services.shop.kit import PERMISSIONS, TENANT, ShopKit
 from tests.services.shop.products.catalogue import add
 from tests.services.shop.stock.warehouse import create
@@ -205,27 +203,3 @@ async def test_numbers_of_parts_are_never_used_again(shop: ShopKit) -> None:
         third = (await staff.post(path, json=FLOWER)).json()["id"]
 
     assert first < second < third - 1
-
-
-async def test_parallel_additions_get_different_numbers_and_no_ingredient_twice(
-    shop: ShopKit,
-) -> None:
-    async with shop.staff() as staff:
-        number = (await add(staff))["id"]
-        product = f"/api/products/{number}"
-        parts = [staff.post(f"{product}/components", json=FLOWER) for _ in range(8)]
-        added = {answer.json()["id"] for answer in await asyncio.gather(*parts)}
-    changes = [
-        handlers.change(
-            shop.deps,
-            number,
-            AddIngredient({"warehouse_item_id": 31, "quantity": 1}),
-            Metadata(tenant=TENANT),
-        )
-        for _ in range(8)
-    ]
-    outcomes = await asyncio.gather(*changes, return_exceptions=True)
-
-    assert len(added) == 8
-    assert sum(isinstance(one, IngredientExists) for one in outcomes) == 7
-    assert len((await handlers.load(shop.deps, TENANT, number)).ingredients) == 1

@@ -1,13 +1,14 @@
 """The catalogue's tables depend on the history alone."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Envelope
-from contracts.shop import Component, ProductDetails, ShopEvent
+from contracts.shop import Component, Material, ProductDetails, ShopEvent
 from libs.errors import NotFound
 from libs.eventsourcing.decider import Decider
 from libs.postgres.pool import Pool
@@ -18,10 +19,12 @@ from libs.testing.read_models import (
     assert_tenants_are_isolated,
 )
 from services.shop.products import domain, read_models
+from services.shop.products.calculator import domain as calculator
+from services.shop.products.calculator import read_models as material_models
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TABLES = ("product",)
-PROJECTIONS = (read_models.projection(),)
+TABLES = ("product", "material")
+PROJECTIONS = (read_models.projection(), material_models.projection())
 ROSE: dict[str, Any] = {"kind": "flower", "name": "Роза", "quantity": 1, "unit": "шт"}
 
 
@@ -42,7 +45,7 @@ def a_change(random: Random) -> domain.Change:
 
 
 def history(random: Random) -> list[Envelope[ShopEvent]]:
-    """Products of two shops, changed at random."""
+    """Products and materials of two shops, changed at random."""
     events: list[Envelope[ShopEvent]] = []
     for number in range(1, 12):
         details = ProductDetails(name="Роза", category="other", cost_price=0, retail_price=number)
@@ -51,6 +54,11 @@ def history(random: Random) -> list[Envelope[ShopEvent]]:
         changes: list[domain.AddProduct | domain.Change] = [added]
         changes += [a_change(random) for _ in range(random.randrange(8))]
         _decide(events, domain.PRODUCT, number, [(domain.Command, one) for one in changes])
+        material = Material(name="Лента", price=Decimal("1.50"), unit="м", category="a")
+        of_material: list[calculator.Change] = [calculator.AddMaterial(number, material)]
+        of_material += [calculator.ChangeMaterial({"category": random.choice((None, "b"))})]
+        of_material += [calculator.RemoveMaterial()] * random.randrange(2)
+        _decide(events, calculator.MATERIAL, number, [(calculator.Command, c) for c in of_material])
     return events
 
 
@@ -99,4 +107,6 @@ async def test_shops_do_not_see_each_others_rows(pool: Pool, reading_pool: Pool)
 
 
 async def test_the_tables_are_as_declared(pool: Pool) -> None:
-    await assert_migrated_as_declared(pool, "shop", [read_models.PRODUCT])
+    declared = (read_models.PRODUCT, material_models.MATERIAL)
+
+    await assert_migrated_as_declared(pool, "shop", declared)

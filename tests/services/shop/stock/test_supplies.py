@@ -116,6 +116,17 @@ async def test_a_text_is_parsed_and_its_faults_named_by_line(shop: ShopKit) -> N
     ]
 
 
+async def test_a_text_that_is_no_unicode_is_refused(shop: ShopKit) -> None:
+    async with shop.staff() as admin:
+        answer = await admin.post(
+            "/api/supplies/parse",
+            content='{"text": "Роза\\ud800 60 100 1"}'.encode(),
+            headers={"Content-Type": "application/json"},
+        )
+
+    assert answer.status_code == 422
+
+
 async def test_the_category_with_the_lowest_id_wins(shop: ShopKit) -> None:
     async with shop.staff() as admin:
         first = await add(admin, "Я последняя по имени", 10, " ,фридом")

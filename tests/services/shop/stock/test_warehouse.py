@@ -1,6 +1,7 @@
 """The warehouse, as the admin lists, corrects and receives it (spec shop §4.4, §12)."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ async def test_a_batch_with_impossible_values_is_refused(
 
     assert answer.status_code == 422
     assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize("field", ["sku", "variety", "farm"])
+async def test_half_a_character_is_refused(shop: ShopKit, field: str) -> None:
+    async with shop.staff() as admin:
+        body = json.dumps({**ITEM, field: "\ud800"})
+        answer = await admin.post(
+            "/api/warehouse/", content=body, headers={"Content-Type": "application/json"}
+        )
+
+    assert answer.status_code == 422
 
 
 async def test_the_list_is_newest_first_filtered_searched_and_paged(shop: ShopKit) -> None:

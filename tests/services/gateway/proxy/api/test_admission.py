@@ -132,6 +132,19 @@ async def test_accounts_and_tenants_are_counted_by_themselves(service: Service, 
     assert statuses == [200, 200, 429, 200, 429, 200]
 
 
+async def test_public_routes_are_counted_by_address_whatever_is_shown(
+    service: Service, keys: Keys
+) -> None:
+    async with doorstep(service, keys, doors=OPEN, rate_limit_public="2/hour") as step:
+        shown: list[dict[str, str]] = [{}, bearer(step.token()), {}, bearer(step.token())]
+        answers = [await step.client.get("/orders", headers=one) for one in shown]
+        other = await step.client.get("/free")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert other.status_code == 200
+    assert len(service.requests) == 3
+
+
 async def test_a_websocket_ends_with_its_session(service: Service, keys: Keys) -> None:
     key, service.answer = SigningKey.generate(), Live()
     different: dict[str, Any] = {"signing_key": key.to_pem(), "websocket_recheck_seconds": 0.02}
@@ -148,6 +161,17 @@ async def test_a_websocket_ends_with_its_session(service: Service, keys: Keys) -
         assert await refused(url + LIVE, shown) == 401
 
 
+OPEN: Final = (
+    replace(
+        SCALES,
+        service="ingest",
+        root=("/orders", "/free"),
+        rules=(
+            Rule(("GET",), "/orders", None, Limit.PUBLIC),
+            Rule(("GET",), "/free", None, Limit.NONE),
+        ),
+    ),
+)
 CONDITIONS: Final = (replace(SCALES, service="ingest"),)
 COPY: Final = "/devices/7/products/cached"
 RULES = (

@@ -13,7 +13,8 @@ from tests.services.shop.orders.florist import PHONE, Florist
 ORDER = {
     *("customer_phone", "recipient_phone", "recipient_name", "address"),
     *("address_needs_clarification", "delivery_method", "flower_sum", "delivery_fee", "total"),
-    *("id", "created_at", "updated_at", "status", "has_pre_delivery_photos", "has_issue"),
+    *("id", "order_number", "created_at", "updated_at", "status"),
+    *("has_pre_delivery_photos", "has_issue"),
     *("issue_type", "issue_comment", "tracking_token", "delivery_window", "payment_method"),
     *("payment_date", "card_text", "delivery_time_text", "source"),
 }
@@ -299,6 +300,20 @@ async def test_a_florist_is_assigned_and_no_one_else(florist: Florist) -> None:
     detail = await florist.detail(order["id"])
     assert detail["assigned_florist"] == {"id": 3, "name": "Анна", "phone": "+77010000001"}
     assert [one["event_type"] for one in detail["history"]].count("florist_assigned") == 1
+
+
+async def test_a_product_shows_its_sales_without_those_with_an_issue(florist: Florist) -> None:
+    roses, lilies = await florist.product(), await florist.product(retail_price=9000)
+    await florist.placed((roses, 2), (lilies, 1))
+    order = await florist.placed((roses, 1))
+    path = f"/api/products/{roses}"
+
+    before = (await florist.client.get(path)).json()
+    await florist.client.post(f"/api/orders/{order['id']}/cancel", json={})
+    after = (await florist.client.get(path)).json()
+
+    assert (before["total_orders"], before["total_revenue"]) == (2, 45000)
+    assert (after["total_orders"], after["total_revenue"]) == (1, 30000)
 
 
 async def test_orders_of_another_shop_do_not_exist(shop: ShopKit, florist: Florist) -> None:

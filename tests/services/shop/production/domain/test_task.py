@@ -37,7 +37,7 @@ from services.shop.production.domain.decisions import (
     step_to,
     with_changes,
 )
-from services.shop.production.domain.task import FloristTasks, Status, Task, TaskUnknown
+from services.shop.production.domain.task import FloristTasks, Task, TaskStatus, TaskUnknown
 from tests.services.shop.production.tasks import (
     ANNA,
     BY,
@@ -63,22 +63,22 @@ MOVES: list[TaskCommand] = [
     CANCEL,
 ]
 ALLOWED = {
-    (Status.PENDING, 0): TaskAssigned,
-    (Status.ASSIGNED, 1): TaskStarted,
-    (Status.IN_PROGRESS, 2): TaskCompleted,
-    (Status.QUALITY_CHECK, 3): TaskApproved,
-    (Status.QUALITY_CHECK, 4): TaskRejected,
-    (Status.PENDING, 5): TaskCancelled,
-    (Status.ASSIGNED, 5): TaskCancelled,
-    (Status.IN_PROGRESS, 5): TaskCancelled,
-    (Status.QUALITY_CHECK, 5): TaskCancelled,
+    (TaskStatus.PENDING, 0): TaskAssigned,
+    (TaskStatus.ASSIGNED, 1): TaskStarted,
+    (TaskStatus.IN_PROGRESS, 2): TaskCompleted,
+    (TaskStatus.QUALITY_CHECK, 3): TaskApproved,
+    (TaskStatus.QUALITY_CHECK, 4): TaskRejected,
+    (TaskStatus.PENDING, 5): TaskCancelled,
+    (TaskStatus.ASSIGNED, 5): TaskCancelled,
+    (TaskStatus.IN_PROGRESS, 5): TaskCancelled,
+    (TaskStatus.QUALITY_CHECK, 5): TaskCancelled,
 }
 """The event of each move, by its number in `MOVES`, from each state in which it is allowed."""
 
 
-@pytest.mark.parametrize("status", [one for one in Status if one != Status.CANCELLED])
+@pytest.mark.parametrize("status", [one for one in TaskStatus if one != TaskStatus.CANCELLED])
 @pytest.mark.parametrize("number", range(len(MOVES)))
-def test_a_task_moves_only_along_the_table(status: Status, number: int) -> None:
+def test_a_task_moves_only_along_the_table(status: TaskStatus, number: int) -> None:
     task = TASK.state_after(at(status))
     event = ALLOWED.get((status, number))
 
@@ -108,9 +108,9 @@ def test_minutes_are_counted_from_the_start_unless_they_are_given() -> None:
 
 
 def test_approved_work_is_over_with_its_score() -> None:
-    task = TASK.state_after(at(Status.COMPLETED))
+    task = TASK.state_after(at(TaskStatus.COMPLETED))
 
-    assert (task.status, task.present.quality_score) == (Status.COMPLETED, 4)
+    assert (task.status, task.present.quality_score) == (TaskStatus.COMPLETED, 4)
     assert all(one.quality_approved for one in task.items)
     assert task.busy_florist is None
 
@@ -126,20 +126,20 @@ def test_rejected_work_is_done_again_from_the_beginning() -> None:
         )
     )
 
-    assert (rejected.status, rejected.started_at) == (Status.IN_PROGRESS, NOON)
+    assert (rejected.status, rejected.started_at) == (TaskStatus.IN_PROGRESS, NOON)
     assert (rejected.completed_at, rejected.present.actual_minutes) == (None, None)
     assert not any(one.is_completed or one.completed_at for one in rejected.items)
     assert rejected.busy_florist == ANNA
 
 
 def test_an_assembled_order_closes_what_is_open_and_leaves_what_is_over() -> None:
-    (closed,) = TASK.decide(TASK.state_after(at(Status.IN_PROGRESS)), CLOSE)
+    (closed,) = TASK.decide(TASK.state_after(at(TaskStatus.IN_PROGRESS)), CLOSE)
 
     assert isinstance(closed, TaskClosed)
-    assert TASK.state_after([*at(Status.IN_PROGRESS), closed]).status == Status.COMPLETED
-    Scenario(TASK).given(*at(Status.COMPLETED)).when(CLOSE).then()
+    assert TASK.state_after([*at(TaskStatus.IN_PROGRESS), closed]).status == TaskStatus.COMPLETED
+    Scenario(TASK).given(*at(TaskStatus.COMPLETED)).when(CLOSE).then()
     quiet = CancelTask(by=BY, now=NOON, if_open=True)
-    Scenario(TASK).given(*at(Status.COMPLETED)).when(quiet).then()
+    Scenario(TASK).given(*at(TaskStatus.COMPLETED)).when(quiet).then()
     Scenario(TASK).given(*history(create(), CANCEL)).when(CANCEL).then()
 
 
@@ -164,10 +164,10 @@ def test_an_edit_that_changes_nothing_is_no_event() -> None:
     assert TASK.state_after(history(create(), urgent)).present.priority == "urgent"
 
 
-@pytest.mark.parametrize("status", [one for one in Status if one != Status.CANCELLED])
-@pytest.mark.parametrize("wanted", Status)
+@pytest.mark.parametrize("status", [one for one in TaskStatus if one != TaskStatus.CANCELLED])
+@pytest.mark.parametrize("wanted", TaskStatus)
 def test_a_status_that_a_client_sets_is_reached_by_one_allowed_move_or_refused(
-    status: Status, wanted: Status
+    status: TaskStatus, wanted: TaskStatus
 ) -> None:
     task = TASK.state_after(at(status))
     try:
@@ -181,7 +181,7 @@ def test_a_status_that_a_client_sets_is_reached_by_one_allowed_move_or_refused(
     try:
         events = TASK.decide(task, command)
     except WrongTaskStatus:
-        assert status == Status.COMPLETED
+        assert status == TaskStatus.COMPLETED
         return
     assert TASK.state_after([*at(status), *events]).status == wanted
 
@@ -223,7 +223,7 @@ def test_whatever_is_done_task_and_florist_agree(commands: list[TaskCommand]) ->
         occupied = {number for number, one in florists.items() if one.tasks}
         assert occupied == ({task.florist} if task.busy_florist else set())
         made = [one.is_completed for one in task.items]
-        assert all(made) or task.status not in (Status.QUALITY_CHECK, Status.COMPLETED)
+        assert all(made) or task.status not in (TaskStatus.QUALITY_CHECK, TaskStatus.COMPLETED)
         assert (task.completed_at is not None) == (
-            task.status in (Status.QUALITY_CHECK, Status.COMPLETED)
-        ) or task.status == Status.CANCELLED
+            task.status in (TaskStatus.QUALITY_CHECK, TaskStatus.COMPLETED)
+        ) or task.status == TaskStatus.CANCELLED

@@ -249,6 +249,7 @@ def run_command(
     monkeypatch.setenv("SHOP_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("SHOP_JWKS_URL", "http://127.0.0.1:1/jwks.json")
     monkeypatch.setenv("SHOP_SEAL_KEYS", SEAL_KEY)
+    monkeypatch.setenv("SHOP_FILES_URL", "memory:///")
     done = CliRunner().invoke(app, ["prices", str(file), *options])
     return done.exit_code, done.stdout
 
