@@ -7,6 +7,7 @@ from typing import Any, Final
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS, ShopEvent
 from libs.files.files import open_files, tidying
+from libs.http.live_messages import pruning
 from libs.jobs import timers
 from libs.process.context import extended, verified_by_gateway
 from libs.process.periodic import Periodic
@@ -20,6 +21,8 @@ from services.shop.customers import read_models as customer_models
 from services.shop.customers.domain.customer import SameCustomer
 from services.shop.customers.domain.person import AddressExists, DateExists
 from services.shop.customers.handlers import PhoneTaken
+from services.shop.live import api as live
+from services.shop.live import read_models as live_models
 from services.shop.notifications import reactions as notifications
 from services.shop.notifications import read_models as reminders
 from services.shop.orders.api import comments, order, payment
@@ -74,6 +77,7 @@ def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
         *(item.projection(), movement.projection(), receipt.projection(), category.projection()),
         orders.projection(reader),
         task_models.projection(reader),
+        live_models.projection(),
         reminders.projection(reader, settings.zone),
     )
 
@@ -90,6 +94,11 @@ def manners(settings: Settings) -> Manners:
 def file_tidying(context: Context) -> Periodic:
     """The job that removes what was not uploaded completely."""
     return tidying(open_files(context.settings, context.system))
+
+
+def message_pruning(context: Context) -> Periodic:
+    """The job that deletes old live messages."""
+    return pruning(context.system)
 
 
 @asynccontextmanager
@@ -116,6 +125,7 @@ SERVICE: Final = Service(
         *(warehouse.router, supplies.router),
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
+        live.router,
         *(tracking.router, catalogue.router, storefront.router),
     ),
     manners=manners,
@@ -126,7 +136,8 @@ SERVICE: Final = Service(
         production.tasks_of_orders,
         notifications.storefront_orders,
     ),
-    jobs=(file_tidying, notifications.reminding),
+    jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
+    streams=live.STREAMS,
     revocation=Revocation(SESSIONS, SessionRevoked),
 )

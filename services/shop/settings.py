@@ -6,12 +6,13 @@ from pydantic import Field, SecretStr
 
 from libs.currency import minor_unit_digits
 from libs.files.store import FileSettings
+from libs.http.sockets import SocketSettings
 from libs.process.context import ApiSettings
 from libs.security.vault import VaultSettings
 from libs.settings import TimeZoneSettings, checked
 
 
-class Settings(FileSettings, VaultSettings, TimeZoneSettings, ApiSettings):
+class Settings(SocketSettings, FileSettings, VaultSettings, TimeZoneSettings, ApiSettings):
     """Read from `SHOP_…`. Days begin at midnight in `timezone`, amounts are in the major unit of
     `currency` (ISO 4217), by default tenge (spec shop §1).
 

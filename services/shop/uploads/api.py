@@ -61,7 +61,6 @@ def longer_bodies(settings: FileSettings) -> Mapping[str, int]:
     return {
         "/api/upload/image": one,
         "/api/upload/images": MAX_FILES * one,
-        "/api/orders/{id}/photos": one,
     }
 
 

@@ -64,6 +64,11 @@ async def find(connection: Connection, order_id: int) -> Row | None:
     return await query.fetchrow(connection, select(ORDER).where(ORDER.c.order_id == order_id))
 
 
+async def find_many(connection: Connection, order_ids: Sequence[int]) -> list[Row]:
+    """The orders with these ids that exist."""
+    return await query.fetch(connection, select(ORDER).where(ORDER.c.order_id.in_(order_ids)))
+
+
 async def tenant_of(pool: Pool, order_id: int) -> str | None:
     """The shop of an order; the connections of `pool` see all tenants. Raises Unavailable."""
     tenant: str | None = await query.fetchval(

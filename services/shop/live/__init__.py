@@ -1,0 +1,1 @@
+"""Live messages of orders and tasks, for the pages of the staff."""
