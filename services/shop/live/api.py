@@ -22,7 +22,7 @@ from services.shop.context import ORDERS, PRODUCTION, ApiContext, Shop, shop_num
 from services.shop.live import read_models
 from services.shop.orders.api.presenters import order_of
 from services.shop.orders.read_models import queries as orders
-from services.shop.production.domain.task import Status
+from services.shop.production.domain.task import TaskStatus
 from services.shop.production.handlers import task as handler
 from services.shop.production.read_models import queries as tasks
 
@@ -95,7 +95,7 @@ async def update_task(
 ) -> None:
     """Move a task by one step; all sockets hear of it. Raises what `task.update` raises."""
     match message:
-        case {"task_id": int(task_id), "status": str(status)} if status in [*Status]:
+        case {"task_id": int(task_id), "status": str(status)} if status in [*TaskStatus]:
             metadata = request_metadata(socket, caller)
             await handler.update(shop, task_id, {"status": status}, metadata)
         case _:

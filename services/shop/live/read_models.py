@@ -38,26 +38,26 @@ from libs.eventsourcing.codec import codec_of
 from libs.http.live_messages import NewMessage, live_messages
 from libs.projections.projection import Projection
 from services.shop.orders.domain.status import Status as OrderStatus
-from services.shop.production.domain.task import Status
+from services.shop.production.domain.task import TaskStatus
 
 ORDERS: Final = "orders"
 PRODUCTION: Final = "production"
 """The kinds of messages: who listens to one does not receive the other."""
 
-TASK_STATES: Final[Mapping[type[Any], Status | None]] = {
-    TaskCreated: Status.PENDING,
-    TaskAssigned: Status.ASSIGNED,
-    TaskStarted: Status.IN_PROGRESS,
-    TaskCompleted: Status.QUALITY_CHECK,
-    TaskRejected: Status.IN_PROGRESS,
-    TaskApproved: Status.COMPLETED,
-    TaskClosed: Status.COMPLETED,
-    TaskCancelled: Status.CANCELLED,
+TASK_STATES: Final[Mapping[type[Any], TaskStatus | None]] = {
+    TaskCreated: TaskStatus.PENDING,
+    TaskAssigned: TaskStatus.ASSIGNED,
+    TaskStarted: TaskStatus.IN_PROGRESS,
+    TaskCompleted: TaskStatus.QUALITY_CHECK,
+    TaskRejected: TaskStatus.IN_PROGRESS,
+    TaskApproved: TaskStatus.COMPLETED,
+    TaskClosed: TaskStatus.COMPLETED,
+    TaskCancelled: TaskStatus.CANCELLED,
     TaskEdited: None,
     TaskItemChanged: None,
 }
 """The state of a task after an event; None if it is what it was."""
-TASK_TYPES: Final = {Status.ASSIGNED: "task_assigned", Status.COMPLETED: "task_completed"}
+TASK_TYPES: Final = {TaskStatus.ASSIGNED: "task_assigned", TaskStatus.COMPLETED: "task_completed"}
 
 
 def projection() -> Projection[ShopEvent]:
