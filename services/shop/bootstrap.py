@@ -15,6 +15,7 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
+from services.shop.company.uploads import api as uploads
 from services.shop.context import SHAPE, ApiContext, Context, Hooks, bad_request
 from services.shop.customers import api as customers
 from services.shop.customers import read_models as customer_models
@@ -49,8 +50,9 @@ from services.shop.stock.api.supplies import SupplyEmpty
 from services.shop.stock.domain.category import CategoryNameTaken
 from services.shop.stock.domain.commands import StockExceeded
 from services.shop.stock.read_models import category, item, movement, receipt
-from services.shop.tracking import api as tracking
-from services.shop.uploads import api as uploads
+from services.shop.storefront.api import catalogue
+from services.shop.storefront.api import order as storefront
+from services.shop.storefront.tracking import api as tracking
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 
@@ -124,7 +126,7 @@ SERVICE: Final = Service(
         *(order.router, comments.router, payment.router),
         *(tasks.router, queue.router),
         live.router,
-        tracking.router,
+        *(tracking.router, catalogue.router, storefront.router),
     ),
     manners=manners,
     open_verifier=open_api,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
@@ -92,6 +92,10 @@ def whole_tenge(value: Any) -> Any:
     return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
 
 
+MOST_ID: Final = 2**63 - 1
+Id = Annotated[int, Field(ge=1, le=MOST_ID)]
+PathId = Annotated[int, Path(ge=1, le=MOST_ID)]
+"""The number of an object, in a body and in a path."""
 MOST_TENGE: Final = 1_000_000_000
 Tenge = Annotated[
     int,

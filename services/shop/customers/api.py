@@ -14,7 +14,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import CUSTOMERS, ApiContext, Shop
+from services.shop.context import CUSTOMERS, ApiContext, Id, PathId, Shop
 from services.shop.customers import handlers, read_models
 from services.shop.customers.domain import person as people
 from services.shop.customers.domain.person import Address, CustomerUnknown, ImportantDate, Person
@@ -108,8 +108,8 @@ class CustomerInput(CustomerUpdate):
 class MergeInput(BaseModel):
     """Two records of one person."""
 
-    keep_customer_id: int
-    merge_customer_id: int
+    keep_customer_id: Id
+    merge_customer_id: Id
 
 
 class AddressOutput(BaseModel):
@@ -210,14 +210,14 @@ async def merge(shop: Shop, caller: Caller, metadata: Authored, body: MergeInput
 
 
 @router.get("/{customer_id}")
-async def read(shop: Shop, caller: Caller, customer_id: int) -> CustomerOutput:
+async def read(shop: Shop, caller: Caller, customer_id: PathId) -> CustomerOutput:
     """A customer of the shop."""
     return output_of(await _view(shop, caller, customer_id))
 
 
 @router.put("/{customer_id}", dependencies=[VISIBLE])
 async def update(
-    shop: Shop, caller: Caller, metadata: Authored, customer_id: int, body: CustomerUpdate
+    shop: Shop, caller: Caller, metadata: Authored, customer_id: PathId, body: CustomerUpdate
 ) -> CustomerOutput:
     """Replace the given fields, all or none of them."""
     simple = body.simple()
@@ -236,7 +236,7 @@ async def update(
 
 @router.post("/{customer_id}/addresses", status_code=201, dependencies=[VISIBLE])
 async def add_address(
-    shop: Shop, _: Caller, metadata: Authored, customer_id: int, body: GivenAddress
+    shop: Shop, _: Caller, metadata: Authored, customer_id: PathId, body: GivenAddress
 ) -> AddressOutput:
     """Add an address; 400 if the customer has it."""
     (new,) = await _addresses(shop, [body])
@@ -247,7 +247,7 @@ async def add_address(
 
 @router.post("/{customer_id}/important-dates", status_code=201, dependencies=[VISIBLE])
 async def add_date(
-    shop: Shop, _: Caller, metadata: Authored, customer_id: int, body: DateInput
+    shop: Shop, _: Caller, metadata: Authored, customer_id: PathId, body: DateInput
 ) -> DateOutput:
     """Add a date; 400 if the customer has it."""
     (new,) = await _dates(shop, [body])
@@ -256,7 +256,7 @@ async def add_date(
 
 
 @router.post("/{customer_id}/update-stats", status_code=201)
-async def update_statistics(shop: Shop, caller: Caller, customer_id: int) -> CustomerOutput:
+async def update_statistics(shop: Shop, caller: Caller, customer_id: PathId) -> CustomerOutput:
     """The customer; the statistics are up to date without this."""
     return output_of(await _view(shop, caller, customer_id))
 

@@ -143,19 +143,37 @@ async def find(pool: Pool, tenant: str, product_id: int) -> Product:
 
 
 async def page(
-    pool: Pool, tenant: str, values: Mapping[str, Any], part: Slice
+    pool: Pool,
+    tenant: str,
+    values: Mapping[str, Any],
+    part: Slice,
+    *,
+    newest_first: bool = False,
 ) -> tuple[list[Product], int]:
     """The products that match the `values` of `FILTERS`, by number, and how many there are.
 
     Raises Unavailable.
     """
     where = (FILTERS.where(values), *_EXISTS)
-    listed = select(PRODUCT).where(*where).order_by(PRODUCT.c.product_id)
+    number = PRODUCT.c.product_id
+    listed = select(PRODUCT).where(*where).order_by(number.desc() if newest_first else number)
     async with tenant_transaction(pool, tenant) as connection:
         rows = await query.fetch(connection, listed.limit(part.limit).offset(part.offset))
         count = select(func.count()).select_from(PRODUCT).where(*where)
         total: int = await query.fetchval(connection, count)
     return [_product(row) for row in rows], total
+
+
+async def categories(pool: Pool, tenant: str) -> Mapping[str, int]:
+    """How many products are on sale in each category that has any. Raises Unavailable."""
+    statement = (
+        select(PRODUCT.c.category, func.count().label("count"))
+        .where(FILTERS.where({"is_active": True}), *_EXISTS)
+        .group_by(PRODUCT.c.category)
+        .order_by(PRODUCT.c.category)
+    )
+    async with tenant_transaction(pool, tenant) as connection:
+        return {row["category"]: row["count"] for row in await query.fetch(connection, statement)}
 
 
 async def numbers_of(

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.shop.context import Tenge
+from services.shop.context import Id, Tenge
 from services.shop.orders.domain.status import Method, Status
 
 MOST_LINES: Final = 200
@@ -84,7 +84,7 @@ GivenWindow = Annotated[Window | None, BeforeValidator(_none_if_empty)]
 class OrderItem(BaseModel):
     """A product to order. A price that is sent is ignored (C5)."""
 
-    product_id: int
+    product_id: Id
     quantity: Quantity
 
 
@@ -167,7 +167,7 @@ class ItemQuantity(BaseModel):
 class Florist(BaseModel):
     """Who makes an order."""
 
-    florist_id: int
+    florist_id: Id
 
 
 class Payment(BaseModel):

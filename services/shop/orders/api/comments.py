@@ -13,7 +13,7 @@ from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
-from services.shop.context import ORDERS, ApiContext, Shop
+from services.shop.context import ORDERS, ApiContext, PathId, Shop
 from services.shop.orders.api.bodies import CommentText
 from services.shop.orders.api.presenters import Comment, Comments, Detail, comment_of
 from services.shop.orders.domain.decisions import CommentUnknown
@@ -32,7 +32,7 @@ VISIBLE: Final = visible("orders")
 async def list_comments(
     shop: Shop,
     caller: Caller,
-    order_id: int,
+    order_id: PathId,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
 ) -> Comments:
     """The comments of an order, the oldest first."""
@@ -48,7 +48,7 @@ async def list_comments(
 
 @router.post("/api/orders/{order_id}/comments", status_code=201, dependencies=[VISIBLE])
 async def add(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: CommentText
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: CommentText
 ) -> Comment:
     """Add a comment of the staff."""
     comment_id = await comments.add_comment(shop, order_id, body.text, metadata)
@@ -57,7 +57,7 @@ async def add(
 
 @router.patch("/api/comments/{comment_id}", dependencies=[VISIBLE])
 async def change(
-    shop: Shop, caller: Caller, metadata: Authored, comment_id: int, body: CommentText
+    shop: Shop, caller: Caller, metadata: Authored, comment_id: PathId, body: CommentText
 ) -> Comment:
     """Replace the text of a comment of one's own."""
     row = await _written_by(shop, caller, comment_id)
@@ -66,7 +66,7 @@ async def change(
 
 
 @router.delete("/api/comments/{comment_id}", dependencies=[VISIBLE])
-async def remove(shop: Shop, caller: Caller, metadata: Authored, comment_id: int) -> Detail:
+async def remove(shop: Shop, caller: Caller, metadata: Authored, comment_id: PathId) -> Detail:
     """Remove a comment of one's own."""
     row = await _written_by(shop, caller, comment_id)
     await comments.change_comment(shop, row["order_id"], comment_id, None, metadata)

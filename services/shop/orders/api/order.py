@@ -15,7 +15,7 @@ from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
-from services.shop.context import CUSTOMERS, ORDERS, ApiContext, Shop
+from services.shop.context import CUSTOMERS, ORDERS, ApiContext, PathId, Shop
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
 from services.shop.orders.api import presenters
@@ -86,7 +86,7 @@ async def list_orders(
 async def of_customer(
     shop: Shop,
     caller: Annotated[Principal, Depends(CUSTOMERS)],
-    customer_id: int,
+    customer_id: PathId,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
 ) -> list[Order]:
     """The orders of a customer, the newest first."""
@@ -117,7 +117,7 @@ async def create(
         address_needs_clarification=body.address_needs_clarification,
         payment_method=body.payment_method,
         comment=body.comment,
-        key=key,
+        keys=() if key is None else (key,),
         **_window(shop, body),
     )
     order_id = await handler.create(shop, new, metadata)
@@ -136,7 +136,7 @@ async def create_with_items(
         source="crm",
         delivery_fee=body.delivery_fee,
         comment=body.comment,
-        key=key,
+        keys=() if key is None else (key,),
         **_window(shop, body),
     )
     order_id = await handler.create(shop, new, metadata)
@@ -147,7 +147,7 @@ async def create_with_items(
 
 
 @router.get("/api/orders/{order_id}")
-async def read(shop: Shop, caller: Caller, order_id: int) -> OrderDetail:
+async def read(shop: Shop, caller: Caller, order_id: PathId) -> OrderDetail:
     """An order with its lines, comments, and all that happened to it."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         row = await _existing(connection, order_id)
@@ -160,7 +160,7 @@ async def read(shop: Shop, caller: Caller, order_id: int) -> OrderDetail:
 
 @router.patch("/api/orders/{order_id}", dependencies=[VISIBLE])
 async def update(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: OrderUpdate
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: OrderUpdate
 ) -> Order:
     """Replace fields of an order. Money is not changed here."""
     given = body.model_dump(exclude_unset=True)
@@ -179,7 +179,7 @@ async def update(
 
 @router.patch("/api/orders/{order_id}/status", dependencies=[VISIBLE])
 async def move(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: StatusUpdate
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: StatusUpdate
 ) -> Order:
     """Go to the next state; 409 names the states that may follow."""
     await handler.move(shop, order_id, body.status, body.comment, metadata)
@@ -188,7 +188,7 @@ async def move(
 
 @router.patch("/api/orders/{order_id}/issue", dependencies=[VISIBLE])
 async def report_issue(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: Issue
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Issue
 ) -> Order:
     """Report that something went wrong; reserved stock is released."""
     await handler.report_issue(shop, order_id, body.issue_type, body.comment, metadata)
@@ -197,7 +197,7 @@ async def report_issue(
 
 @router.post("/api/orders/{order_id}/rollback-status", dependencies=[VISIBLE])
 async def roll_back(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: Rollback
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Rollback
 ) -> Order:
     """Go back to an earlier state, and undo what the later ones did; 400 names those there are."""
     await handler.roll_back(shop, order_id, body.target_status, body.reason, metadata)
@@ -206,7 +206,7 @@ async def roll_back(
 
 @router.post("/api/orders/{order_id}/cancel", dependencies=[VISIBLE])
 async def cancel(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int, body: Cancellation
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Cancellation
 ) -> Order:
     """Cancel an order that has not left the shop, and release its stock; else 400."""
     await handler.cancel(shop, order_id, body.cancellation_reason, metadata)
@@ -218,7 +218,7 @@ async def assign_florist(
     shop: Shop,
     _: Caller,
     metadata: Authored,
-    order_id: int,
+    order_id: PathId,
     body: Florist | None = None,
     florist_id: int | None = None,
 ) -> Detail:
@@ -235,7 +235,7 @@ class FloristMissing(Unfit):
 
 
 @router.get("/api/orders/{order_id}/items")
-async def list_items(shop: Shop, caller: Caller, order_id: int) -> list[Line]:
+async def list_items(shop: Shop, caller: Caller, order_id: PathId) -> list[Line]:
     """The lines of an order."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         return presenters.lines_of(await _existing(connection, order_id))
@@ -243,7 +243,7 @@ async def list_items(shop: Shop, caller: Caller, order_id: int) -> list[Line]:
 
 @router.post("/api/orders/{order_id}/items", status_code=201, dependencies=[VISIBLE])
 async def add_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: int, body: OrderItem
+    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, body: OrderItem
 ) -> Line:
     """Add a product at its present price, and reserve its stock."""
     line = await items.add_item(shop, order_id, body.product_id, body.quantity, metadata)
@@ -252,7 +252,7 @@ async def add_item(
 
 @router.patch("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
 async def change_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: int, item_id: int, body: ItemQuantity
+    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, item_id: PathId, body: ItemQuantity
 ) -> Line:
     """Change the quantity of a line, and its reservation."""
     line = await items.change_item(shop, order_id, item_id, body.quantity, metadata)
@@ -261,7 +261,7 @@ async def change_item(
 
 @router.delete("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
 async def remove_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: int, item_id: int
+    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, item_id: PathId
 ) -> Detail:
     """Remove a line, and release its reservation."""
     await items.remove_item(shop, order_id, item_id, metadata)

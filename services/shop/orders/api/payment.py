@@ -12,7 +12,7 @@ from libs.eventsourcing.log import Metadata
 from libs.http.auth import public
 from libs.http.visible import visible
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import ApiContext, Shop
+from services.shop.context import ApiContext, PathId, Shop
 from services.shop.orders.api.bodies import Payment
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.handlers import order as handler
@@ -48,7 +48,7 @@ class Received(BaseModel):
 async def receive(
     shop: Shop,
     request: Request,
-    order_id: int,
+    order_id: PathId,
     body: Payment,
     signature: Annotated[str, Header(alias="X-Signature", max_length=200)] = "",
 ) -> Received:

@@ -38,6 +38,8 @@ COMMENT_IDS: Final = Numbers("order_comment_number")
 
 STAFF_FEE: Final = 1500
 """The fee of a delivery that staff took down without one: what the admin shows (spec shop §5)."""
+STOREFRONT: Final = "storefront"
+"""The source of what customers order themselves."""
 STOREFRONT_FEE: Final = 2000
 FIRST_NUMBER: Final = 100_000_000
 NUMBERS: Final = 900_000_000
@@ -61,7 +63,8 @@ class NewOrder:
     """An order to place. Phones in any usual spelling.
 
     `items` are products and their quantities. Without `delivery_fee` it is the shop's. An order
-    without items has a `flower_sum`. Orders with the same `key` are placed once.
+    without items has a `flower_sum`. Of orders that have one of their `keys` in common, one is
+    placed. The `comment` of an order from the storefront is the customer's.
     """
 
     contact: Contact
@@ -76,11 +79,11 @@ class NewOrder:
     delivery_to: datetime | None = None
     payment_method: str | None = None
     comment: str | None = None
-    key: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
-    """Place an order, and return its id. With a `key` safe to repeat and in parallel.
+    """Place an order, and return its id. With `keys` safe to repeat and in parallel.
 
     Raises BadPhone, ProductUnknown, ProductInactive, StockShort, Unavailable.
     """
@@ -129,10 +132,12 @@ def _details(new: NewOrder, contact: Sealed) -> OrderDetails:
 
 
 def _claims(new: NewOrder, command: PlaceOrder) -> Commands:
-    claims = [claim_id("order-number", command.number)]
-    if new.key is not None:
-        claims.append(claim_id("order-key", new.key))
+    claims = [claim_id("order-number", command.number), *_key_claims(new)]
     return {(CLAIM, claim): ClaimKey(str(command.order_id)) for claim in claims}
+
+
+def _key_claims(new: NewOrder) -> list[str]:
+    return [claim_id("order-key", key) for key in new.keys]
 
 
 async def _follow_up(
@@ -147,7 +152,8 @@ async def _follow_up(
         customer_id, now = command.customer_id, command.now
         await customers.use_address(context, customer_id, contact.address, now, metadata)
     if new.comment:
-        await add_comment(context, command.order_id, new.comment, metadata)
+        name = (new.customer_name or "") if new.source == STOREFRONT else None
+        await add_comment(context, command.order_id, new.comment, metadata, customer_name=name)
 
 
 async def edit(
@@ -256,10 +262,10 @@ async def check_florist(context: ApiContext, tenant: str, number: int) -> None:
 
 
 async def _placed_before(context: ApiContext, new: NewOrder, tenant: str) -> int | None:
-    if new.key is None:
-        return None
-    owner = await owner_of(context.store, tenant, claim_id("order-key", new.key))
-    return None if owner is None else int(owner)
+    for claim in _key_claims(new):
+        if (owner := await owner_of(context.store, tenant, claim)) is not None:
+            return int(owner)
+    return None
 
 
 def _normal(contact: Contact) -> Contact:
@@ -276,4 +282,4 @@ def _fee(new: NewOrder) -> int:
         return 0
     if new.delivery_fee is not None:
         return new.delivery_fee
-    return STOREFRONT_FEE if new.source == "storefront" else STAFF_FEE
+    return STOREFRONT_FEE if new.source == STOREFRONT else STAFF_FEE

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from libs.eventsourcing.tokens import collected
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import ApiContext, Shop
+from services.shop.context import ApiContext, PathId, Shop
 from services.shop.orders.handlers.order import FloristUnknown
 from services.shop.production.api.presenters import TaskOut, tasks_of
 from services.shop.production.api.tasks import VISIBLE, Authored, Caller, fresh
@@ -82,7 +82,7 @@ class FloristStatistics(BaseModel):
 
 @router.post("/queue/create-from-order/{order_id}", status_code=201, dependencies=[VISIBLE])
 async def create_from_order(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: int
+    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId
 ) -> list[TaskOut]:
     """The tasks of an order, which are created if there are none yet."""
     numbers = await order.create_tasks(shop, order_id, metadata)
@@ -94,7 +94,7 @@ async def create_from_order(
 
 @router.post("/queue/get-next-task/{florist_id}", status_code=201, dependencies=[VISIBLE])
 async def get_next_task(
-    shop: Shop, caller: Caller, metadata: Authored, florist_id: int
+    shop: Shop, caller: Caller, metadata: Authored, florist_id: PathId
 ) -> TaskOut | None:
     """Give the first pending task to a florist; null if there is none, or the florist has one."""
     task_id = await queue.next_task(shop, florist_id, metadata)
@@ -156,7 +156,7 @@ async def list_florists(shop: Shop, caller: Caller) -> Florists:
 
 
 @router.get("/florists/{florist_id}/stats")
-async def florist_statistics(shop: Shop, caller: Caller, florist_id: int) -> FloristStatistics:
+async def florist_statistics(shop: Shop, caller: Caller, florist_id: PathId) -> FloristStatistics:
     """All that a florist had to do."""
     directory = await shop.directories.names(caller.tenant)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:

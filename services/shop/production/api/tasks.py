@@ -13,7 +13,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import PRODUCTION, ApiContext, Shop
+from services.shop.context import MOST_ID, PRODUCTION, ApiContext, Id, PathId, Shop
 from services.shop.production.api.presenters import (
     TaskItemOut,
     TaskOut,
@@ -33,7 +33,6 @@ router = APIRouter(prefix="/api/production", tags=["production"])
 Caller = Annotated[Principal, Depends(PRODUCTION)]
 Authored = Annotated[Metadata, metadata_of(PRODUCTION)]
 VISIBLE: Final = visible("task")
-MOST_ID: Final = 2**63 - 1
 MOST_PHOTOS: Final = 50
 
 
@@ -43,7 +42,6 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 Note = Annotated[str, AfterValidator(_without_nul), Field(max_length=5000)]
 PhotoUrl = Annotated[str, AfterValidator(_without_nul), Field(max_length=1000)]
 Photos = Annotated[list[PhotoUrl], Field(max_length=MOST_PHOTOS)]
@@ -187,7 +185,7 @@ async def create(shop: Shop, caller: Caller, metadata: Authored, body: TaskCreat
 
 
 @router.get("/tasks/{task_id}")
-async def read(shop: Shop, caller: Caller, task_id: int) -> TaskOut:
+async def read(shop: Shop, caller: Caller, task_id: PathId) -> TaskOut:
     """A task with its lines and its order."""
     return await read_task(shop, caller.tenant, task_id)
 
@@ -195,7 +193,7 @@ async def read(shop: Shop, caller: Caller, task_id: int) -> TaskOut:
 @router.put("/tasks/{task_id}", dependencies=[VISIBLE])
 @router.patch("/tasks/{task_id}", dependencies=[VISIBLE])
 async def update(
-    shop: Shop, caller: Caller, metadata: Authored, task_id: int, body: TaskUpdate
+    shop: Shop, caller: Caller, metadata: Authored, task_id: PathId, body: TaskUpdate
 ) -> TaskOut:
     """Replace fields of a task; 409 for a status that does not follow."""
     given = body.model_dump(exclude_unset=True)
@@ -213,7 +211,7 @@ async def update(
 
 @router.post("/tasks/{task_id}/assign", status_code=201, dependencies=[VISIBLE])
 async def assign(
-    shop: Shop, caller: Caller, metadata: Authored, task_id: int, body: Assignment
+    shop: Shop, caller: Caller, metadata: Authored, task_id: PathId, body: Assignment
 ) -> TaskOut:
     """Give a pending task to a florist."""
     await handler.assign(shop, task_id, body.florist_id, metadata)
@@ -222,7 +220,7 @@ async def assign(
 
 @router.post("/tasks/{task_id}/start", status_code=201, dependencies=[VISIBLE])
 async def start(
-    shop: Shop, caller: Caller, metadata: Authored, task_id: int, body: Start | None = None
+    shop: Shop, caller: Caller, metadata: Authored, task_id: PathId, body: Start | None = None
 ) -> TaskOut:
     """The florist begins with an assigned task."""
     await handler.start(shop, task_id, body.florist_notes if body else None, metadata)
@@ -231,7 +229,7 @@ async def start(
 
 @router.post("/tasks/{task_id}/complete", status_code=201, dependencies=[VISIBLE])
 async def complete(
-    shop: Shop, caller: Caller, metadata: Authored, task_id: int, body: Completion | None = None
+    shop: Shop, caller: Caller, metadata: Authored, task_id: PathId, body: Completion | None = None
 ) -> TaskOut:
     """The florist is done; the quality is to be checked."""
     done = body or Completion()
@@ -243,7 +241,7 @@ async def complete(
 
 @router.post("/tasks/{task_id}/quality-check", status_code=201, dependencies=[VISIBLE])
 async def check_quality(
-    shop: Shop, caller: Caller, metadata: Authored, task_id: int, body: QualityCheck
+    shop: Shop, caller: Caller, metadata: Authored, task_id: PathId, body: QualityCheck
 ) -> TaskOut:
     """Approve what was made, or have it made again."""
     await handler.check_quality(
@@ -258,21 +256,21 @@ async def check_quality(
 
 
 @router.post("/tasks/{task_id}/cancel", status_code=201, dependencies=[VISIBLE])
-async def cancel(shop: Shop, caller: Caller, metadata: Authored, task_id: int) -> TaskOut:
+async def cancel(shop: Shop, caller: Caller, metadata: Authored, task_id: PathId) -> TaskOut:
     """Cancel a task that is not completed."""
     await handler.cancel(shop, task_id, metadata)
     return await fresh(shop, caller, task_id)
 
 
 @router.get("/tasks/{task_id}/items")
-async def list_items(shop: Shop, caller: Caller, task_id: int) -> list[TaskItemOut]:
+async def list_items(shop: Shop, caller: Caller, task_id: PathId) -> list[TaskItemOut]:
     """The lines of a task."""
     return (await read_task(shop, caller.tenant, task_id)).items
 
 
 @router.put("/task-items/{item_id}", dependencies=[VISIBLE])
 async def update_item(
-    shop: Shop, caller: Caller, metadata: Authored, item_id: int, body: TaskItemUpdate
+    shop: Shop, caller: Caller, metadata: Authored, item_id: PathId, body: TaskItemUpdate
 ) -> TaskItemOut:
     """Replace fields of a line."""
     given = body.model_dump(exclude_unset=True)
@@ -286,7 +284,7 @@ async def complete_item(
     shop: Shop,
     caller: Caller,
     metadata: Authored,
-    item_id: int,
+    item_id: PathId,
     quality_approved: bool | None = None,
     quality_notes: Annotated[Note | None, Query()] = None,
 ) -> TaskItemOut:

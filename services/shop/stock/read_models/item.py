@@ -263,6 +263,27 @@ async def stocked_items(pool: Pool, tenant: str, ids: Collection[int]) -> Mappin
     }
 
 
+async def available(pool: Pool, tenant: str, ids: Collection[int]) -> Mapping[int, int]:
+    """How much an order may take of items: the free quantity of all batches of the same variety
+    and height. An item without any is missing. Raises Unavailable."""
+    wanted = ITEM.alias()
+    same = and_(wanted.c.tenant == ITEM.c.tenant, wanted.c.stock_id == ITEM.c.stock_id)
+    at = and_(
+        LEVEL.c.tenant == ITEM.c.tenant, LEVEL.c.warehouse_item_id == ITEM.c.warehouse_item_id
+    )
+    number, free = wanted.c.warehouse_item_id, func.sum(LEVEL.c.quantity - LEVEL.c.reserved)
+    statement = (
+        select(number, free.label("free"))
+        .join(ITEM, same)
+        .join(LEVEL, at)
+        .where(number.in_(list(ids)), not_(ITEM.c.hidden), not_(ITEM.c.to_write_off))
+        .group_by(number)
+    )
+    async with tenant_transaction(pool, tenant) as connection:
+        rows = await query.fetch(connection, statement)
+    return {row["warehouse_item_id"]: int(row["free"]) for row in rows}
+
+
 async def stocks_of_order(connection: Connection, order_id: int) -> frozenset[StockId]:
     """The stock items in which an order has stems reserved or written off."""
     has = ALLOCATION.c.reserved + ALLOCATION.c.written_off > 0

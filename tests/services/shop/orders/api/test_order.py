@@ -341,6 +341,12 @@ async def test_orders_of_another_shop_do_not_exist(shop: ShopKit, florist: Flori
     assert (await florist.detail(order["id"]))["status"] == "new"
 
 
+async def test_a_number_that_no_order_can_have_is_refused(florist: Florist) -> None:
+    for number in (0, -1, 2**63, 10**30):
+        answer = await florist.client.get(f"/api/orders/{number}")
+        assert answer.status_code == 422, number
+
+
 async def test_no_event_names_a_person(shop: ShopKit, florist: Florist) -> None:
     await florist.placed(
         (await florist.product(), 1), recipient_name="Белла", comment="код домофона 77"

@@ -170,6 +170,14 @@ async def test_lists_are_filtered(board: Board) -> None:
     assert (await board.client.get("/api/production/tasks/?status=baking")).status_code == 422
 
 
+@pytest.mark.parametrize("path", ["tasks/{}", "tasks/{}/items", "florists/{}/stats"])
+async def test_an_id_beyond_all_ids_is_refused(board: Board, path: str) -> None:
+    answer = await board.client.get(f"/api/production/{path.format(2**63)}")
+
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["detail"], str)
+
+
 async def test_another_shop_and_a_member_without_the_permission_see_no_task(
     board: Board, shop: ShopKit
 ) -> None:

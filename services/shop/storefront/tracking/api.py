@@ -14,6 +14,7 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
+from services.shop.company.uploads.api import url_of
 from services.shop.context import Shop
 from services.shop.orders.api.bodies import AddressText, Name, Note, PlainText
 from services.shop.orders.api.presenters import lines_of
@@ -21,8 +22,8 @@ from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
 from services.shop.orders.handlers.comments import add_comment
 from services.shop.orders.read_models import queries
-from services.shop.tracking import handlers
-from services.shop.tracking.handlers import Tracked
+from services.shop.storefront.tracking import handlers
+from services.shop.storefront.tracking.handlers import Tracked
 
 LIMIT: Final = "public"
 VISIBLE: Final = visible("orders")
@@ -286,7 +287,7 @@ def _comment(row: Row) -> PublicComment:
 def _photo(row: Row) -> PublicPhoto:
     return PublicPhoto(
         id=row["photo_id"],
-        photo_url=f"/uploads/{row['file']}",
+        photo_url=url_of(row["file"]),
         photo_type=row["photo_type"],
         description=row["description"],
         customer_feedback=row["feedback"],
