@@ -15,6 +15,7 @@ from libs.process.service import Manners, Revocation, Service
 from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
+from services.shop.company.uploads import api as uploads
 from services.shop.context import SHAPE, ApiContext, Context, Hooks, bad_request
 from services.shop.customers import api as customers
 from services.shop.customers import read_models as customer_models
@@ -52,7 +53,6 @@ from services.shop.stock.read_models import category, item, movement, receipt
 from services.shop.storefront.api import catalogue
 from services.shop.storefront.api import order as storefront
 from services.shop.storefront.tracking import api as tracking
-from services.shop.uploads import api as uploads
 
 HOOKS: Final = Hooks(stocked_items=item.stocked_items, product_sales=queries.product_sales)
 

@@ -14,6 +14,7 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
+from services.shop.company.uploads.api import url_of
 from services.shop.context import Shop
 from services.shop.orders.api.bodies import AddressText, Name, Note, PlainText
 from services.shop.orders.api.presenters import lines_of
@@ -23,7 +24,6 @@ from services.shop.orders.handlers.comments import add_comment
 from services.shop.orders.read_models import queries
 from services.shop.storefront.tracking import handlers
 from services.shop.storefront.tracking.handlers import Tracked
-from services.shop.uploads.api import url_of
 
 LIMIT: Final = "public"
 VISIBLE: Final = visible("orders")
