@@ -15,7 +15,7 @@ from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
 from libs.files.files import Files
 from libs.http.auth import require
-from libs.http.shapes import TEXT, ErrorRow
+from libs.http.shapes import TEXT
 from libs.postgres.pool import Pool
 from libs.process import context as frame
 from services.shop.settings import Settings
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 SHAPE: Final = TEXT
 """A text under `detail`, in Russian (spec shop §1)."""
-
-
-def bad_request(error: Exception, _: object) -> ErrorRow:
-    """The row of a refusal that clients know with the status 400."""
-    return ErrorRow(400, text=str(error))
 
 
 TENANT: Final = "shop-"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.envelope import Sealed
-from libs.errors import Refused
+from libs.errors import BadRequest
 from libs.eventsourcing.claims import (
     CLAIM,
     ClaimKey,
@@ -45,7 +45,7 @@ ENTRIES: Final = Sequence("customer_entry")
 ATTEMPTS: Final = 5
 
 
-class PhoneTaken(Refused):
+class PhoneTaken(BadRequest):
     """Клиент с таким телефоном уже есть"""
 
 

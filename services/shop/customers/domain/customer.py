@@ -12,12 +12,12 @@ from contracts.shop import (
     CustomersMerged,
     ShopEvent,
 )
-from libs.errors import Refused
+from libs.errors import BadRequest
 from libs.eventsourcing.decider import Decider
 from services.shop.customers.domain.person import CustomerUnknown
 
 
-class SameCustomer(Refused):
+class SameCustomer(BadRequest):
     """Клиента нельзя объединить с самим собой"""
 
 

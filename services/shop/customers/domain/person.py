@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from libs.errors import NotFound, Refused, Unfit
+from libs.errors import BadRequest, NotFound, Unfit
 
 _DIGITS: Final = re.compile(r"\D+")
 LOCAL_DIGITS: Final = 10
@@ -17,11 +17,11 @@ class BadPhone(Unfit):
     """Номер телефона не распознан"""
 
 
-class AddressExists(Refused):
+class AddressExists(BadRequest):
     """Такой адрес уже есть"""
 
 
-class DateExists(Refused):
+class DateExists(BadRequest):
     """Такая дата уже есть"""
 
 

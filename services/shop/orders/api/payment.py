@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel
 
-from libs.errors import Forbidden, Refused
+from libs.errors import BadRequest, Forbidden
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import public
 from libs.http.visible import visible
@@ -28,7 +28,7 @@ class BadSignature(Forbidden):
     """Подпись платёжного уведомления неверна"""
 
 
-class PaymentFailed(Refused):
+class PaymentFailed(BadRequest):
     """Платёж не прошёл"""
 
 

@@ -22,7 +22,7 @@ from contracts.shop import (
     OrderStatusChanged,
     ShopEvent,
 )
-from libs.errors import NotFound, Refused, Unfit
+from libs.errors import BadRequest, NotFound, Refused, Unfit
 from libs.eventsourcing.decider import Decider
 from services.shop.orders.domain.commands import (
     AddComment,
@@ -72,7 +72,7 @@ class LinesAreFixed(Refused):
     """Состав заказа в этом статусе изменить нельзя"""
 
 
-class AddressIsFixed(Refused):
+class AddressIsFixed(BadRequest):
     """Адрес в этом статусе изменить нельзя"""
 
 
@@ -88,7 +88,7 @@ class AlreadyPaid(Refused):
     """Заказ уже оплачен другим платежом"""
 
 
-class AlreadyRated(Refused):
+class AlreadyRated(BadRequest):
     """Отзыв уже оставлен"""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from libs.errors import Refused
+from libs.errors import BadRequest, Refused
 
 
 class Status(StrEnum):
@@ -83,7 +83,7 @@ class MoveNotAllowed(Refused):
         super().__init__(f"Недопустимый переход из статуса {status}. Разрешены: {names}")
 
 
-class RollbackNotAllowed(Refused):
+class RollbackNotAllowed(BadRequest):
     """Откат в этот статус невозможен"""
 
     def __init__(self, status: Status, allowed: tuple[Status, ...]) -> None:
@@ -91,7 +91,7 @@ class RollbackNotAllowed(Refused):
         super().__init__(f"Откат из статуса {status} в этот статус невозможен. Разрешены: {names}")
 
 
-class CannotCancel(Refused):
+class CannotCancel(BadRequest):
     """Заказ в этом статусе нельзя отменить"""
 
 

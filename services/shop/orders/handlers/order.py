@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts.envelope import Sealed
 from contracts.shop import OrderDetails
-from libs.errors import NotFound, Refused
+from libs.errors import BadRequest, NotFound, Refused
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
 from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
@@ -46,7 +46,7 @@ NUMBERS: Final = 900_000_000
 TOKEN_BYTES: Final = 24
 
 
-class NotAFlorist(Refused):
+class NotAFlorist(BadRequest):
     """Пользователь не флорист"""
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from contracts.shop import FlowerCategorySet
-from libs.errors import Refused
+from libs.errors import BadRequest
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -52,7 +52,7 @@ Markup = Annotated[Decimal, Field(ge=0, le=500)]
 Status = Literal["active", "archived"]
 
 
-class SupplyEmpty(Refused):
+class SupplyEmpty(BadRequest):
     """В поставке должна быть хотя бы одна позиция"""
 
 

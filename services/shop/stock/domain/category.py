@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias, assert_never
 
 from contracts.shop import FlowerCategorySet, ShopEvent
-from libs.errors import NotFound, Refused
+from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.decider import Decider
 from libs.names import comparable
 from services.shop.stock.domain.commands import Authored
@@ -40,7 +40,7 @@ class CategoryUnknown(NotFound):
     """Категория не найдена"""
 
 
-class CategoryNameTaken(Refused):
+class CategoryNameTaken(BadRequest):
     """Категория с таким названием уже есть"""
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from contracts.shop import Batch, Level, OrderShare, Reference, StockId
-from libs.errors import NotFound, Refused
+from libs.errors import BadRequest, NotFound, Refused
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +148,7 @@ class StockShort(Refused):
         return cls({name: n for shortage in shortages for name, n in shortage.missing.items()})
 
 
-class StockExceeded(Refused):
+class StockExceeded(BadRequest):
     """Нельзя списать больше, чем свободно на складе"""
 
 

@@ -1,1 +1,12 @@
 """Questions about the stock."""
+
+from collections.abc import Sequence
+
+from contracts.shop import ShopEvent
+from libs.projections.projection import Projection
+from services.shop.stock.read_models import category, item, movement, receipt
+
+
+def projections() -> Sequence[Projection[ShopEvent]]:
+    """The projections of the stock."""
+    return item.projection(), movement.projection(), receipt.projection(), category.projection()

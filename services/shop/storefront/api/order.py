@@ -39,7 +39,7 @@ from services.shop.storefront.tracking.handlers import CUSTOMER
 router = APIRouter(prefix="/api/public", tags=["storefront"], dependencies=[Depends(public)])
 
 LIMIT: Final = "public"
-VISIBLE: Final = visible("orders", "customer", "stock")
+VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 Items = Annotated[list[OrderItem], Field(min_length=1, max_length=MOST_LINES)]
 ShopId = Annotated[int, Field(ge=1, le=MOST)]
