@@ -61,12 +61,14 @@ async def headers_of(harness: Harness) -> list[RawHeaders]:
 async def test_no_request_breaks_a_route(
     url: str, service: Service, keys: Keys, bot_api: BotApi, *, proxied: bool
 ) -> None:
-    services = {"ingest_url": service.url, "scale_bridge_url": service.url}
+    services = dict.fromkeys(("ingest_url", "scale_bridge_url", "shop_url"), service.url)
     bot = {"telegram_token": TOKEN, "telegram_url": bot_api.url, "telegram_bot": "shop_bot"}
     believed = {"trusted_proxies": ["10.0.0.0/8"], "verify_networks": ["10.0.0.0/8"]}
     bound = {"hosts": ["kiosk=kiosk.example", "scan=a"]}
     more = {**believed, **bound} if proxied else {}
-    async with demo_on(url, rate_limit_login="", **services, **bot, **more) as demo:
+    async with demo_on(
+        url, rate_limit_login="", rate_limit_public="", **services, **bot, **more
+    ) as demo:
         known = KnownKeys(keys.look_up, fresh=60)
         app = create_app(replace(demo.deps, keys=known))
         own = inputs_of(app)
@@ -101,8 +103,8 @@ async def status_of(app: FastAPI, method: str, path: str, *headers: tuple[bytes,
 
 
 async def test_no_route_believes_one_of_two(url: str, service: Service, keys: Keys) -> None:
-    services = {"ingest_url": service.url, "scale_bridge_url": service.url}
-    async with demo_on(url, rate_limit_login="", **services) as demo:
+    services = dict.fromkeys(("ingest_url", "scale_bridge_url", "shop_url"), service.url)
+    async with demo_on(url, rate_limit_login="", rate_limit_public="", **services) as demo:
         app = create_app(replace(demo.deps, keys=KnownKeys(keys.look_up, fresh=60)))
         refused = set()
         good = [dict(one)[b"authorization"] for one in await headers_of(demo)]
