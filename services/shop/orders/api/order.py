@@ -276,9 +276,13 @@ async def _existing(connection: Any, order_id: int) -> Row:
 
 
 async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
-    """An order with what this request wrote. Raises OrderUnknown."""
+    """An order with what this request wrote, or found written. Raises OrderUnknown."""
     within = shop.settings.stale_wait_seconds
-    await shop.consistency.wait_visible(["orders"], collected(), within)
+    if tokens := collected():
+        await shop.consistency.wait_visible(["orders"], tokens, within)
+    else:
+        # A repeated request wrote nothing; the first one may not be visible yet.
+        await shop.consistency.caught_up("orders", caller.tenant)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         return await _existing(connection, order_id)
 
