@@ -1,16 +1,15 @@
 """What the shop is made of: the only place that constructs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
-from contracts.shop import EVENTS, ShopEvent
+from contracts.shop import EVENTS
 from libs.files.files import open_files
 from libs.jobs import timers
 from libs.process.context import extended, verified_by_gateway
 from libs.process.service import Manners, Revocation, Service
-from libs.projections.projection import Projection
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
 from services.shop.company.uploads import api as uploads
@@ -24,44 +23,21 @@ from services.shop.live.handlers import message_pruning
 from services.shop.notifications import reactions as notifications
 from services.shop.notifications import read_models as reminders
 from services.shop.orders import api as orders
-from services.shop.orders.read_models import projection as order_models
-from services.shop.orders.read_models import queries
-from services.shop.orders.read_models.tables import TABLES as ORDER_TABLES
+from services.shop.orders import read_models as order_models
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
 from services.shop.production.read_models import projection as task_models
 from services.shop.products import api as products
-from services.shop.products import reactions as registrations
+from services.shop.products import reactions as shops
 from services.shop.products import read_models as product_models
 from services.shop.products.calculator import api as calculator
-from services.shop.products.calculator import read_models as material_models
+from services.shop.products.calculator import read_models as materials
 from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 from services.shop.stock import api as stock
 from services.shop.stock import read_models as stock_models
-from services.shop.stock.read_models.item import stocked_items
 from services.shop.storefront import api as storefront
-from services.shop.storefront.tracking import api as tracking
-
-HOOKS: Final = Hooks(stocked_items=stocked_items, product_sales=queries.product_sales)
-
-
-def projections(settings: Settings) -> Sequence[Projection[ShopEvent]]:
-    """The projections of all read models."""
-    reader = settings.vault_reader()
-    return (
-        *(company_models.projection(), product_models.projection(), material_models.projection()),
-        *(customer_models.projection(reader), *stock_models.projections()),
-        *(order_models.projection(reader), task_models.projection(reader)),
-        *(live_models.projection(), reminders.projection(reader, settings.zone)),
-    )
-
-
-def manners(settings: Settings) -> Manners:
-    """How the shop answers."""
-    longer = uploads.longer_bodies(settings)
-    return Manners(shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=longer)
 
 
 @asynccontextmanager
@@ -69,30 +45,34 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
     """What routes work with. Raises Unavailable."""
     async with (
         verified_by_gateway(context, service) as frame,
-        open_directories(context.settings.jwks_url) as directories,
+        open_directories(context.settings.jwks_url) as names,
     ):
         files = open_files(context.settings, context.system)
-        yield extended(ApiContext, frame, directories=directories, files=files, hooks=HOOKS)
+        hooks = Hooks(stock_models.stocked_items, order_models.product_sales)
+        yield extended(ApiContext, frame, directories=names, files=files, hooks=hooks)
 
 
 SERVICE: Final = Service(
     name="shop",
     settings=Settings,
     events=EVENTS,
-    projections=projections,
+    projections=lambda settings: (
+        *(one.projection() for one in (company_models, product_models, materials, live_models)),
+        *(*stock_models.projections(), task_models.projection(settings.vault_reader())),
+        *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
+        reminders.projection(settings.vault_reader(), settings.zone),
+    ),
     routers=(
-        *(company.router, uploads.router, customers.router, live.router, tracking.router),
-        *(*products.ROUTERS, prices.router, calculator.router),
-        *(*stock.ROUTERS, *orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
+        *(company.router, uploads.router, customers.router, live.router),
+        *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
+        *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
-    manners=manners,
+    manners=lambda settings: Manners(
+        shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
+    ),
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *ORDER_TABLES, *task_models.TABLES),
-    reactions=(
-        registrations.registrations,
-        production.tasks_of_orders,
-        notifications.storefront_orders,
-    ),
+    personal=(customer_models.CUSTOMER, *order_models.TABLES, *task_models.TABLES),
+    reactions=(shops.registrations, production.tasks_of_orders, notifications.storefront_orders),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,

@@ -34,7 +34,7 @@ TENANT: Final = "shop-"
 Context = frame.Context[Settings, ShopEvent]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """Queries of upper subjects that the routes of lower ones need; bootstrap connects them.
 

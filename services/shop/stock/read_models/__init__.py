@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from contracts.shop import ShopEvent
 from libs.projections.projection import Projection
 from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.stock.read_models.item import stocked_items
+
+__all__ = ["projections", "stocked_items"]
 
 
 def projections() -> Sequence[Projection[ShopEvent]]:
