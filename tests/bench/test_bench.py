@@ -22,7 +22,7 @@ KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "co
 @pytest.mark.system
 @pytest.mark.timeout(1200)
 def test_a_smoke_run_measures_every_row_of_the_selected_lines(tmp_path: Path) -> None:
-    told = {
+    settings = {
         "QUICK": "1",
         "TILLSTREAM_DATA": str(tmp_path),
         "LINES": SMOKE,
@@ -30,7 +30,7 @@ def test_a_smoke_run_measures_every_row_of_the_selected_lines(tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench"],
         cwd=ROOT,
-        env=os.environ | told,
+        env=os.environ | settings,
         check=False,
         capture_output=True,
         text=True,
@@ -38,7 +38,7 @@ def test_a_smoke_run_measures_every_row_of_the_selected_lines(tmp_path: Path) ->
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 2 + 4 + 6 + 2 + 2 + 4 + 5 + 3 + 2 + 4
+    assert len(rows) == 3 + 4 + 6 + 2 + 2 + 4 + 5 + 3 + 2 + 4
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0
