@@ -117,12 +117,12 @@ async def open_workbook() -> AsyncIterator[Workbook]:
         try:
             yield Workbook(process, folder)
         finally:
-            await _end(process)
+            await _terminate(process)
     finally:
         await asyncio.to_thread(folder.cleanup)
 
 
-async def _end(process: Process) -> None:
+async def _terminate(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     pipe = _pipe(process)

@@ -149,11 +149,11 @@ async def _run(format: ImageFormat, data: bytes) -> bytes:
     except TimeoutError:
         raise ImageBroken from None
     finally:
-        await _end(process)
+        await _terminate(process)
     return _result(process.returncode, encoded, complaint)
 
 
-async def _end(process: Process) -> None:
+async def _terminate(process: Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             process.kill()

@@ -115,7 +115,7 @@ class Sockets:
                 async with self._streams.subscribe(query) as feed:
                     with self._watched(open_socket):
                         await open_socket.run(feed, query, hello)
-        except _End as end:
+        except _CloseRequested as end:
             await close(socket, end.code)
         except (Unavailable, TimeoutError) as error:
             log.info("socket put off", reason=type(error).__name__)
@@ -126,7 +126,7 @@ class Sockets:
     @contextmanager
     def _counted(self, tenant: str) -> Iterator[None]:
         if self._per_tenant[tenant] >= self._settings.max_sockets_per_tenant:
-            raise _End(TRY_LATER)
+            raise _CloseRequested(TRY_LATER)
         self._per_tenant[tenant] += 1
         try:
             yield
@@ -154,11 +154,11 @@ class Sockets:
             oldest = time() - self._settings.stream_lifetime_seconds
             for socket in self._open:
                 if state.draining:
-                    socket.end(RESTART)
+                    socket.request_close(RESTART)
                 elif state.deps.revocations.is_revoked(socket.caller.session):
-                    socket.end(REFUSED)
+                    socket.request_close(REFUSED)
                 elif socket.opened_at < oldest:
-                    socket.end(GOING_AWAY)
+                    socket.request_close(GOING_AWAY)
             await asyncio.sleep(CHECK_SECONDS)
 
 
@@ -175,7 +175,7 @@ async def close(socket: WebSocket, code: int) -> None:
             await socket.close(code)
 
 
-class _End(Exception):
+class _CloseRequested(Exception):
     """The socket must be closed with the code."""
 
     def __init__(self, code: int) -> None:
@@ -197,7 +197,7 @@ class _Socket:
     events: frozenset[str] | None = None
     opened_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _send_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _ending: "asyncio.Future[None]" = field(
+    _close_requested: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -207,22 +207,25 @@ class _Socket:
         state: State = self.socket.app.state
         return state
 
-    def end(self, code: int) -> None:
-        """Let `run` raise _End. Safe to repeat."""
-        if not self._ending.done():
-            self._ending.set_exception(_End(code))
+    def request_close(self, code: int) -> None:
+        """Let `run` raise _CloseRequested. Safe to repeat."""
+        if not self._close_requested.done():
+            self._close_requested.set_exception(_CloseRequested(code))
 
     async def run(
         self, feed: Feed[Backlog], query: GroupMessages, hello: Mapping[str, Any]
     ) -> None:
-        """Send and receive. Raises _End, WebSocketDisconnect, TimeoutError, Unavailable."""
+        """Send and receive.
+
+        Raises _CloseRequested, WebSocketDisconnect, TimeoutError, Unavailable.
+        """
         resumed = await self._resume(_current(feed), query)
         status = {"type": "connection", "status": "connected", "resumed": resumed}
         await self._answer({**status, **hello})
         await race(self._deliver(feed, query), self._receive(), self._wait_for_end())
 
     async def _wait_for_end(self) -> None:
-        await self._ending
+        await self._close_requested
 
     async def _resume(self, backlog: Backlog, query: GroupMessages) -> bool:
         """Set the message to begin after; whether it is the one that the client named."""
@@ -258,7 +261,7 @@ class _Socket:
             else:
                 if self.last and not await query.reader.is_stored(self.last):
                     # It was deleted, so others that were not sent may be deleted too.
-                    raise _End(TRY_LATER)
+                    raise _CloseRequested(TRY_LATER)
                 page = await query.page(self.last, backlog.after)
             for message in page.messages:
                 yield message
@@ -279,7 +282,7 @@ class _Socket:
                 raise WebSocketDisconnect(message.get("code") or GOING_AWAY)
             text = message.get("text")
             if text is None or len(text) > MAX_INCOMING:
-                raise _End(TOO_BIG if text else REFUSED)
+                raise _CloseRequested(TOO_BIG if text else REFUSED)
             if (answer := await self._handled(text)) is not None:
                 await self._answer(answer)
             await asyncio.sleep(INCOMING_PAUSE)

@@ -1,6 +1,6 @@
 """The WebSockets of the staff's pages (spec shop §4.8).
 
-A browser gives its token as `?token=…` to the gateway. Whoever names another shop than that of the
+A browser gives its token as `?token=…` to the gateway. A socket for another shop than that of the
 token is closed with 1008. After a reconnect `?last_event_id=…` brings what was missed.
 """
 

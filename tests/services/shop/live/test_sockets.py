@@ -233,7 +233,7 @@ async def test_an_update_that_is_not_possible_is_answered_and_changes_nothing(
     assert (await board.tasks())[0]["status"] == "pending"
 
 
-async def test_stored_messages_name_nobody(board: Board) -> None:
+async def test_stored_messages_name_no_person(board: Board) -> None:
     order_id = await order_of(board)
     await board.client.patch(f"/api/orders/{order_id}", json={"recipient_name": "Дана"})
     await board.shop.caught_up()

@@ -72,9 +72,9 @@ async def test_only_an_active_florist_gets_a_task(board: Board) -> None:
     task_id = await board.task()
 
     admin = await board.do(task_id, "assign", florist_id=5)
-    nobody = await board.do(task_id, "assign", florist_id=99)
+    unknown = await board.do(task_id, "assign", florist_id=99)
 
-    assert (admin.status_code, nobody.status_code) == (400, 404)
+    assert (admin.status_code, unknown.status_code) == (400, 404)
 
 
 async def test_the_board_shows_who_ordered_what(board: Board) -> None:
