@@ -159,13 +159,15 @@ async def purge(
         forgotten = await connection.fetch(_UNPURGED)
         if not forgotten:
             return Purged(0, [])
-        await _wait_for_older(connection, old_snapshot_seconds)
         names = [table.name for table in tables if personal_columns(table)]
         versions = [row["name"] for row in await connection.fetch(_COLUMNS, names)]
         deadline = monotonic() + lock_seconds
         await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-        for name in (*versions, "vault_key", "pg_statistic"):
-            await _rewrite(connection, name, deadline)
+        # The first rewrites write new statistics, which make the old ones removable.
+        for tables_of_step in ((*versions, "vault_key"), ("pg_statistic",)):
+            await _wait_for_older(connection, old_snapshot_seconds)
+            for name in tables_of_step:
+                await _rewrite(connection, name, deadline)
         done = [row["tenant"] for row in forgotten], [row["subject"] for row in forgotten]
         await connection.execute(_PURGED, *done)
         return Purged(len(forgotten), [*versions, "vault_key"])
@@ -176,7 +178,7 @@ async def _wait_for_older(connection: Connection, seconds: float) -> None:
     deadline = monotonic() + seconds
     while await connection.fetchval(_OLDER, horizon):
         if monotonic() >= deadline:
-            raise Postponed("a transaction that began before the purge is still running")
+            raise Postponed("a transaction that may see what was erased is still running")
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -197,3 +197,32 @@ async def test_a_purge_is_postponed_while_a_table_is_in_use(vault_pool: Pool, ow
             await purge(owner, [STAY], lock_seconds=0)
 
     assert (await purge(owner, [STAY])).persons == 1
+
+
+WAITING = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE NOT granted AND relation = 'inn.stay'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
+"""
+
+
+async def test_a_transaction_that_begins_during_a_purge_keeps_no_sample_of_an_erased_text(
+    vault_database: str, vault_pool: Pool, owner: Pool
+) -> None:
+    vault = Vault(VaultKeys(vault_pool, [STAY]), ServiceKeys([generate_key()]))
+    await add(vault_pool, 1, ANNA, "Annabella")
+    await owner.execute("ANALYZE stay")
+    await vault.forget(ANNA, by="admin", at=NOON)
+    async with vault_pool.acquire() as writer, writer.transaction():
+        async with vault_pool.acquire() as reader, reader.transaction():
+            await reader.execute("LOCK TABLE stay IN ACCESS SHARE MODE")
+            purging = asyncio.create_task(purge(owner, [STAY], old_snapshot_seconds=0))
+            while not await reader.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            await writer.fetchval("SELECT pg_current_xact_id()")
+        with pytest.raises(Postponed):
+            await purging
+
+    assert (await purge(owner, [STAY])).persons == 1
+    assert await files_with(vault_database, b"Annabella") == set()
