@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, Generic, NoReturn, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
 from fastapi import Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel
 
 Item = TypeVar("Item")
 
@@ -30,6 +31,13 @@ TEXT: Final = re.compile(r"[^\x00]+")
 Cursor = Annotated[str | None, Query(max_length=LONGEST)]
 Number = Annotated[int, Query(ge=1, le=MOST_SKIPPED)]
 Offset = Annotated[int, Query(ge=0, le=MOST_SKIPPED)]
+
+
+class Page(BaseModel, Generic[Item]):
+    """A part of a list, and the number of all its entries (spec shop §1)."""
+
+    items: list[Item]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
-from sqlalchemy import Table
+from sqlalchemy import Select, Table, func, select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -53,6 +53,15 @@ async def fetchval(source: Source, statement: Statement, *args: Any, **params: A
     sql, values = _parameters(statement, args, params)
     async with _connection(source) as connection:
         return await connection.fetchval(sql, *values)
+
+
+async def fetch_page(
+    source: Source, statement: Select[Any], *, limit: int, offset: int
+) -> tuple[list[Row], int]:
+    """The rows of a part of an ordered query, and the number of all its rows. See `fetch`."""
+    rows = await fetch(source, statement.limit(limit).offset(offset))
+    total = select(func.count()).select_from(statement.order_by(None).subquery())
+    return rows, await fetchval(source, total)
 
 
 async def execute(source: Source, statement: Statement, *args: Any, **params: Any) -> str:

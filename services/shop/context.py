@@ -5,14 +5,17 @@ No subject is imported here; their types are imported for the type checker only.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 from fastapi import Depends, Path
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
+from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.tokens import collected
 from libs.files.files import Files
 from libs.http.auth import require
 from libs.http.shapes import TEXT
@@ -59,6 +62,27 @@ class ApiContext(frame.ApiContext[Settings, ShopEvent]):
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]
+
+
+class Authorship(TypedDict):
+    """The fields that commands share: the account that wants the change, and the time of now."""
+
+    by: str
+    now: datetime
+
+
+def authorship(context: Context, metadata: Metadata) -> Authorship:
+    """Who commands, and when: `CancelTask(**authorship(context, metadata))`."""
+    return {"by": metadata.actor or "", "now": context.clock()}
+
+
+async def await_writes(shop: ApiContext, tenant: str, read_model: str) -> None:
+    """Wait until a read model includes what this request wrote, or what an earlier one wrote that
+    this one repeats. Without success the route's `visible` marks the response as stale."""
+    if tokens := collected():
+        await shop.consistency.wait_visible([read_model], tokens, shop.settings.stale_wait_seconds)
+    else:
+        await shop.consistency.caught_up(read_model, tenant)
 
 
 def shop_number(tenant: str) -> int:

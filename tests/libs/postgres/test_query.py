@@ -34,6 +34,7 @@ from libs.postgres.query import (
     compiled,
     execute,
     fetch,
+    fetch_page,
     fetchrow,
     fetchval,
     row_as,
@@ -101,6 +102,14 @@ async def test_a_list_may_have_any_length_each_time(boxes: Any) -> None:
         question = select(BOX.c.code).where(BOX.c.code.in_(codes)).order_by(BOX.c.code)
         rows = await fetch(boxes, question)
         assert [row["code"] for row in rows] == sorted(set(codes) - {"z"})
+
+
+async def test_a_page_has_its_rows_and_the_number_of_all(boxes: Any) -> None:
+    listed = select(BOX.c.code).where(BOX.c.amount < 3).order_by(BOX.c.amount.desc())
+
+    rows, total = await fetch_page(boxes, listed, limit=1, offset=1)
+
+    assert ([row["code"] for row in rows], total) == (["a"], 2)
 
 
 async def test_parameters_are_filled_by_name_at_every_call(boxes: Any) -> None:

@@ -6,14 +6,13 @@ from fastapi import APIRouter, Depends
 
 from libs.errors import Forbidden
 from libs.eventsourcing.log import Metadata
-from libs.eventsourcing.tokens import collected
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
-from services.shop.context import ORDERS, ApiContext, PathId, Shop
+from services.shop.context import ORDERS, ApiContext, PathId, Shop, await_writes
 from services.shop.orders.api.bodies import CommentText
 from services.shop.orders.api.presenters import Comment, Comments, Detail, comment_of
 from services.shop.orders.domain.decisions import CommentUnknown
@@ -87,8 +86,7 @@ class NotTheAuthor(Forbidden):
 
 async def _fresh(shop: ApiContext, caller: Principal, comment_id: int) -> Comment:
     """A comment with what this request wrote."""
-    within = shop.settings.stale_wait_seconds
-    await shop.consistency.wait_visible(["orders"], collected(), within)
+    await await_writes(shop, caller.tenant, "orders")
     row = await _existing(shop, caller, comment_id)
     return comment_of(row, await shop.directories.names(caller.tenant))
 

@@ -8,14 +8,13 @@ from fastapi import APIRouter, Depends, Header, Query
 
 from libs.errors import Unfit
 from libs.eventsourcing.log import Metadata
-from libs.eventsourcing.tokens import collected
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
-from services.shop.context import CUSTOMERS, ORDERS, ApiContext, PathId, Shop
+from services.shop.context import CUSTOMERS, ORDERS, ApiContext, PathId, Shop, await_writes
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
 from services.shop.orders.api import presenters
@@ -277,12 +276,7 @@ async def _existing(connection: Any, order_id: int) -> Row:
 
 async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
     """An order with what this request wrote, or found written. Raises OrderUnknown."""
-    within = shop.settings.stale_wait_seconds
-    if tokens := collected():
-        await shop.consistency.wait_visible(["orders"], tokens, within)
-    else:
-        # A repeated request wrote nothing; the first one may not be visible yet.
-        await shop.consistency.caught_up("orders", caller.tenant)
+    await await_writes(shop, caller.tenant, "orders")
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         return await _existing(connection, order_id)
 

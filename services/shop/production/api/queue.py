@@ -5,9 +5,8 @@ from datetime import UTC, datetime, time
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from libs.eventsourcing.tokens import collected
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import ApiContext, PathId, Shop
+from services.shop.context import ApiContext, PathId, Shop, await_writes
 from services.shop.orders.handlers.order import FloristUnknown
 from services.shop.production.api.presenters import TaskOut, tasks_of
 from services.shop.production.api.tasks import VISIBLE, Authored, Caller, fresh
@@ -86,7 +85,7 @@ async def create_from_order(
 ) -> list[TaskOut]:
     """The tasks of an order, which are created if there are none yet."""
     numbers = await order.create_tasks(shop, order_id, metadata)
-    await shop.consistency.wait_visible(["task"], collected(), shop.settings.stale_wait_seconds)
+    await await_writes(shop, caller.tenant, "task")
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
         rows = await queries.find_many(connection, numbers)
         return await tasks_of(connection, rows, shop.clock())
