@@ -1,4 +1,4 @@
-"""The stock: batches, movements, what orders have, receipts and categories of flowers."""
+"""The stock: batches, movements, what orders have, receipts."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ TABLES: Final = {
         sku text NOT NULL,
         batch_code text NOT NULL,
         variety text NOT NULL,
-        height_cm integer NOT NULL,
+        height_cm bigint NOT NULL,
         farm text NOT NULL,
         supplier text NOT NULL,
         delivered_at timestamptz NOT NULL,
@@ -28,11 +28,11 @@ TABLES: Final = {
         markup_percent numeric NOT NULL,
         price bigint NOT NULL CHECK (price >= 0),
         recommended_price bigint NOT NULL,
-        min_quantity integer NOT NULL,
+        created_at timestamptz NOT NULL,
+        min_quantity bigint NOT NULL,
         on_showcase boolean NOT NULL,
         to_write_off boolean NOT NULL,
         hidden boolean NOT NULL,
-        created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
         updated_by text NOT NULL,
         PRIMARY KEY (tenant, warehouse_item_id)
@@ -78,20 +78,8 @@ TABLES: Final = {
         receipt_id bigint NOT NULL,
         kind text NOT NULL,
         goods jsonb NOT NULL,
-        created_at timestamptz NOT NULL,
-        archived_at timestamptz,
+        is_archived boolean NOT NULL,
         PRIMARY KEY (tenant, receipt_id)
-    )""",
-    "flower_category": """(
-        tenant text NOT NULL,
-        category_id bigint NOT NULL,
-        name text NOT NULL,
-        markup_percent numeric NOT NULL,
-        keywords text,
-        created_at timestamptz NOT NULL,
-        changed_by text NOT NULL,
-        changed_at timestamptz NOT NULL,
-        PRIMARY KEY (tenant, category_id)
     )""",
 }
 INDEXES: Final = (

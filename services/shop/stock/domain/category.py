@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias
 
 from contracts.shop import FlowerCategorySet, ShopEvent
 from libs.errors import BadRequest, NotFound
@@ -16,24 +16,15 @@ Categories: TypeAlias = Mapping[int, FlowerCategorySet]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AddCategory(Authored):
-    """Add a category. Raises CategoryNameTaken."""
-
-    category_id: int
-    name: str
-    markup_percent: Decimal
-    keywords: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeCategory(Authored):
-    """Replace fields of a category, named as those of the event.
+class SetCategory(Authored):
+    """Replace fields of a category, named as those of the event; with `is_new` it is added.
 
     Raises CategoryUnknown, CategoryNameTaken.
     """
 
     category_id: int
     changes: Mapping[str, Any]
+    is_new: bool = False
 
 
 class CategoryUnknown(NotFound):
@@ -44,34 +35,28 @@ class CategoryNameTaken(BadRequest):
     """Категория с таким названием уже есть"""
 
 
-def decide(categories: Categories, command: AddCategory | ChangeCategory) -> list[ShopEvent]:
+def decide(categories: Categories, command: SetCategory) -> list[ShopEvent]:
     """See `Decider`."""
-    match command:
-        case AddCategory(category_id=category_id):
-            if category_id in categories:
-                return []
-            changed = FlowerCategorySet(
-                category_id=category_id,
-                name=command.name,
-                markup_percent=command.markup_percent,
-                keywords=command.keywords,
-                created_at=command.now,
-                changed_by=command.by,
-                changed_at=command.now,
-            )
-        case ChangeCategory(category_id=category_id):
-            if (before := categories.get(category_id)) is None:
-                raise CategoryUnknown
-            changed = replace(before, **command.changes)
-            if changed == before:
-                return []
-            changed = replace(changed, changed_by=command.by, changed_at=command.now)
-        case _:
-            assert_never(command)
-    others = (one for one in categories.values() if one.category_id != category_id)
-    if _name(changed) in map(_name, others):
+    before = categories.get(command.category_id)
+    if before is None:
+        if not command.is_new:
+            raise CategoryUnknown
+        before = FlowerCategorySet(
+            category_id=command.category_id,
+            name="",
+            markup_percent=Decimal(0),
+            keywords=None,
+            created_at=command.now,
+            changed_by=command.by,
+            changed_at=command.now,
+        )
+    changed = replace(before, **command.changes)
+    if changed == before:
+        return []
+    others = (one for one in categories.values() if one.category_id != command.category_id)
+    if _key(changed.name) in (_key(one.name) for one in others):
         raise CategoryNameTaken
-    return [changed]
+    return [replace(changed, changed_by=command.by, changed_at=command.now)]
 
 
 def evolve(categories: Categories, event: ShopEvent) -> Categories:
@@ -91,11 +76,11 @@ def detect(flower_name: str, categories: Iterable[FlowerCategorySet]) -> FlowerC
     return None
 
 
-def _name(category: FlowerCategorySet) -> str:
-    return comparable(category.name).casefold()
+def _key(name: str) -> str:
+    return comparable(name).casefold()
 
 
-CATEGORIES: Final[Decider[Categories, AddCategory | ChangeCategory, ShopEvent]] = Decider(
+CATEGORIES: Final[Decider[Categories, SetCategory, ShopEvent]] = Decider(
     category="flower", initial={}, decide=decide, evolve=evolve
 )
 ID: Final = "categories"

@@ -11,7 +11,7 @@ from libs.errors import BadRequest, NotFound, Refused
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authored:
-    """What every command says: the account that gives it, and when."""
+    """What every command has: the account that gives it, and when."""
 
     by: str
     now: datetime
@@ -43,54 +43,45 @@ class Receive(Authored):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reserve(Authored):
+class OfOrder(Authored):
+    """What the commands of an order have."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve(OfOrder):
     """Let the reservation of an order be `needs`: reserve what is missing, release what is more.
 
     `needs` are all that the order needs of this stock item, so that a repetition changes nothing.
     What was written off for the order counts as reserved. Raises StockShort: then nothing is.
     """
 
-    order_id: int
     needs: tuple[Need, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Release(Authored):
+class Release(OfOrder):
     """Release what an order has reserved; what was written off stays written off."""
 
-    order_id: int
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WriteOff(Authored):
+class WriteOff(OfOrder):
     """Take what an order has reserved out of stock: it leaves the shop with the order."""
 
-    order_id: int
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Return(Authored):
+class Return(OfOrder):
     """Put what was written off for an order back into its batches, by default reserved for it."""
 
-    order_id: int
     is_reserved: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adjust(Authored):
-    """Correct the quantity of a batch by `change`. Raises StockExceeded."""
+    """Correct the quantity of a batch by `change`, or to `count`. Raises StockExceeded."""
 
     batch_id: int
-    change: int
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Count(Authored):
-    """Set the quantity of a batch as counted. Raises StockExceeded."""
-
-    batch_id: int
-    quantity: int
+    change: int = 0
+    count: int | None = None
     reason: str
 
 
@@ -107,9 +98,9 @@ class Describe(Authored):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MoveOut(Authored):
-    """Let a batch become one of another stock item.
+    """Let a batch become one of another stock item, with a `MoveIn` in the same append.
 
-    Raises BatchReserved. Needs a `MoveIn` in the same append.
+    Raises BatchReserved.
     """
 
     batch_id: int
@@ -126,8 +117,7 @@ class MoveIn(Authored):
 
 
 OrderCommand: TypeAlias = Reserve | Release | WriteOff | Return
-BatchCommand: TypeAlias = Receive | Adjust | Count | Describe | MoveOut | MoveIn
-StockCommand: TypeAlias = OrderCommand | BatchCommand
+StockCommand: TypeAlias = OrderCommand | Receive | Adjust | Describe | MoveOut | MoveIn
 
 
 class ItemUnknown(NotFound):

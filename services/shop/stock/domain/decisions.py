@@ -3,9 +3,9 @@
 Orders take from the batches in the order of their delivery, and give back the newest first.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from contracts.shop import (
     Allocation,
@@ -26,7 +26,6 @@ from libs.eventsourcing.decider import Decider
 from services.shop.stock.domain.commands import (
     Adjust,
     BatchReserved,
-    Count,
     Describe,
     MoveIn,
     MoveOut,
@@ -41,7 +40,14 @@ from services.shop.stock.domain.commands import (
     WriteOff,
 )
 from services.shop.stock.domain.pricing import recommended_price
-from services.shop.stock.domain.stock import Part, Stock, StockedBatch, evolve, stock_id_of
+from services.shop.stock.domain.stock import (
+    Part,
+    ShareEvent,
+    Stock,
+    StockedBatch,
+    evolve,
+    stock_id_of,
+)
 
 
 def decide(stock: Stock, command: StockCommand) -> list[ShopEvent]:
@@ -50,55 +56,35 @@ def decide(stock: Stock, command: StockCommand) -> list[ShopEvent]:
         case Reserve() | Release() | WriteOff() | Return():
             return _decide_for_order(stock, command)
         case Receive():
-            return list(_received(stock, command))
+            new = [one for one in command.batches if one.batch.batch_id not in stock.batches]
+            return [_received(one.batch, one.quantity, command) for one in new]
         case MoveIn():
             return _moved_in(stock, command)
+        case Adjust():
+            return _adjusted(stock.batch(command.batch_id), command)
+        case Describe():
+            return _described(stock.batch(command.batch_id), command)
+        case MoveOut():
+            return _moved_out(stock.batch(command.batch_id), command)
         case _:
-            return _decide_for_batch(stock.batch(command.batch_id), command)
+            assert_never(command)
 
 
 def _decide_for_order(stock: Stock, command: OrderCommand) -> list[ShopEvent]:
     match command:
         case Reserve():
             return _reserved(stock, command)
-        case Release():
-            return _released(command, stock.reserved(command.order_id))
-        case WriteOff():
-            return _written_off(command, stock.reserved(command.order_id))
-        case Return():
-            return _returned(command, stock.written_off(command.order_id))
+        case Release(order_id=order_id):
+            return _released(command, stock.reserved(order_id))
+        case WriteOff(order_id=order_id):
+            parts = _allocations(stock.reserved(order_id), quantity=-1, reserved=-1)
+            return _share_event(StockWrittenOff, "written_off", command, parts)
+        case Return(order_id=order_id, is_reserved=is_reserved):
+            back = stock.written_off(order_id)
+            parts = _allocations(back, quantity=1, reserved=int(is_reserved))
+            return _share_event(StockReturned, "returned", command, parts, is_reserved=is_reserved)
         case _:
             assert_never(command)
-
-
-def _decide_for_batch(
-    stocked: StockedBatch, command: Adjust | Count | Describe | MoveOut
-) -> list[ShopEvent]:
-    match command:
-        case Adjust():
-            return _adjusted(stocked, command, command.change)
-        case Count():
-            return _adjusted(stocked, command, command.quantity - stocked.level.quantity)
-        case Describe():
-            return _described(stocked, command)
-        case MoveOut():
-            return _moved_out(stocked, command)
-        case _:
-            assert_never(command)
-
-
-def _received(stock: Stock, command: Receive) -> Iterator[ShopEvent]:
-    for new in command.batches:
-        if new.batch.batch_id not in stock.batches:
-            yield BatchReceived(
-                stock_id=stock_id_of(new.batch.variety, new.batch.height_cm),
-                batch=new.batch,
-                after=Level(quantity=new.quantity, reserved=0, revision=1),
-                reference_type=command.reference_type,
-                reference_id=command.reference_id,
-                received_by=command.by,
-                received_at=command.now,
-            )
 
 
 def _reserved(stock: Stock, command: Reserve) -> list[ShopEvent]:
@@ -112,121 +98,103 @@ def _reserved(stock: Stock, command: Reserve) -> list[ShopEvent]:
     eligible = ((one, one.available) for one in stock.oldest_first() if one.is_eligible)
     parts = _take(eligible, missing)
     if short := missing - sum(quantity for _, quantity in parts):
-        raise StockShort({_name(needed[0].batch): short})
-    return [
-        StockReserved(
-            order_id=command.order_id,
-            allocations=_allocations(parts, reserved=1),
-            reserved_by=command.by,
-            reserved_at=command.now,
-        )
-    ]
+        batch = needed[0].batch
+        raise StockShort({f"{batch.variety} {batch.height_cm} см": short})
+    return _share_event(StockReserved, "reserved", command, _allocations(parts, reserved=1))
 
 
 def _released(command: Reserve | Release, parts: Iterable[Part]) -> list[ShopEvent]:
-    if not (allocations := _allocations(parts, reserved=-1)):
+    return _share_event(StockReleased, "released", command, _allocations(parts, reserved=-1))
+
+
+def _share_event(
+    kind: type[ShareEvent],
+    verb: str,
+    command: OrderCommand,
+    allocations: tuple[Allocation, ...],
+    **fields: Any,
+) -> list[ShopEvent]:
+    """The event of an order's share, which has its author and time under names with its verb."""
+    if not allocations:
         return []
-    return [
-        StockReleased(
-            order_id=command.order_id,
-            allocations=allocations,
-            released_by=command.by,
-            released_at=command.now,
-        )
-    ]
+    fields |= {f"{verb}_by": command.by, f"{verb}_at": command.now}
+    return [kind(order_id=command.order_id, allocations=allocations, **fields)]
 
 
-def _written_off(command: WriteOff, parts: Iterable[Part]) -> list[ShopEvent]:
-    if not (allocations := _allocations(parts, quantity=-1, reserved=-1)):
-        return []
-    return [
-        StockWrittenOff(
-            order_id=command.order_id,
-            allocations=allocations,
-            written_off_by=command.by,
-            written_off_at=command.now,
-        )
-    ]
+def _received(batch: Batch, quantity: int, command: Receive) -> BatchReceived:
+    return BatchReceived(
+        stock_id=stock_id_of(batch.variety, batch.height_cm),
+        batch=batch,
+        after=Level(quantity=quantity, reserved=0, revision=1),
+        reference_type=command.reference_type,
+        reference_id=command.reference_id,
+        received_by=command.by,
+        received_at=command.now,
+    )
 
 
-def _returned(command: Return, parts: Iterable[Part]) -> list[ShopEvent]:
-    reserved = 1 if command.is_reserved else 0
-    if not (allocations := _allocations(parts, quantity=1, reserved=reserved)):
-        return []
-    return [
-        StockReturned(
-            order_id=command.order_id,
-            allocations=allocations,
-            is_reserved=command.is_reserved,
-            returned_by=command.by,
-            returned_at=command.now,
-        )
-    ]
-
-
-def _adjusted(stocked: StockedBatch, command: Adjust | Count, change: int) -> list[ShopEvent]:
+def _adjusted(stocked: StockedBatch, command: Adjust) -> list[ShopEvent]:
+    is_count = command.count is not None
+    change = command.change if command.count is None else command.count - stocked.level.quantity
     if stocked.available + change < 0:
         raise StockExceeded
     if not change:
         return []
-    return [
-        StockAdjusted(
-            batch_id=command.batch_id,
-            change=change,
-            after=stocked.level_after(quantity=change),
-            reason=command.reason,
-            is_count=isinstance(command, Count),
-            adjusted_by=command.by,
-            adjusted_at=command.now,
-        )
-    ]
+    adjusted = StockAdjusted(
+        batch_id=command.batch_id,
+        change=change,
+        after=stocked.level_after(quantity=change),
+        reason=command.reason,
+        is_count=is_count,
+        adjusted_by=command.by,
+        adjusted_at=command.now,
+    )
+    return [adjusted]
 
 
 def _described(stocked: StockedBatch, command: Describe) -> list[ShopEvent]:
-    batch = replace(stocked.batch, **command.changes)
-    if (batch.cost, batch.rate) != (stocked.batch.cost, stocked.batch.rate):
-        recommended = recommended_price(batch.cost, batch.rate, batch.markup_percent)
-        batch = replace(batch, recommended_price=recommended)
+    batch = described(stocked.batch, command.changes)
     if batch == stocked.batch:
         return []
-    return [
-        BatchDescribed(
-            stock_id=stock_id_of(batch.variety, batch.height_cm),
-            batch=batch,
-            after=stocked.level_after(),
-            changed_by=command.by,
-            changed_at=command.now,
-        )
-    ]
+    changed = BatchDescribed(
+        stock_id=stock_id_of(batch.variety, batch.height_cm),
+        batch=batch,
+        after=stocked.level_after(),
+        changed_by=command.by,
+        changed_at=command.now,
+    )
+    return [changed]
+
+
+def described(batch: Batch, changes: Mapping[str, Any]) -> Batch:
+    """A batch with changed fields; the recommended price follows the cost."""
+    changed = replace(batch, **changes)
+    if changed.cost == batch.cost and changed.rate == batch.rate:
+        return changed
+    recommended = recommended_price(changed.cost, changed.rate, changed.markup_percent)
+    return replace(changed, recommended_price=recommended)
 
 
 def _moved_out(stocked: StockedBatch, command: MoveOut) -> list[ShopEvent]:
     if stocked.level.reserved:
         raise BatchReserved
-    return [
-        BatchMovedOut(
-            batch_id=command.batch_id,
-            to=command.to,
-            moved_by=command.by,
-            moved_at=command.now,
-        )
-    ]
+    by, now = command.by, command.now
+    return [BatchMovedOut(batch_id=command.batch_id, to=command.to, moved_by=by, moved_at=now)]
 
 
 def _moved_in(stock: Stock, command: MoveIn) -> list[ShopEvent]:
-    if command.batch.batch_id in stock.batches:
+    batch = command.batch
+    if batch.batch_id in stock.batches:
         return []
-    arriving = StockedBatch(batch=command.batch, level=command.level)
-    return [
-        BatchMovedIn(
-            stock_id=stock_id_of(command.batch.variety, command.batch.height_cm),
-            batch=command.batch,
-            after=arriving.level_after(),
-            shares=command.shares,
-            moved_by=command.by,
-            moved_at=command.now,
-        )
-    ]
+    arrived = BatchMovedIn(
+        stock_id=stock_id_of(batch.variety, batch.height_cm),
+        batch=batch,
+        after=StockedBatch(batch=batch, level=command.level).level_after(),
+        shares=command.shares,
+        moved_by=command.by,
+        moved_at=command.now,
+    )
+    return [arrived]
 
 
 def _take(parts: Iterable[Part], quantity: int) -> list[Part]:
@@ -252,10 +220,6 @@ def _allocations(
         )
         for stocked, stems in parts
     )
-
-
-def _name(batch: Batch) -> str:
-    return f"{batch.variety} {batch.height_cm} см"
 
 
 STOCK: Final = Decider(category="stock", initial=Stock(), decide=decide, evolve=evolve)

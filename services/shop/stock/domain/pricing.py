@@ -5,21 +5,14 @@ from typing import Final
 
 DEFAULT_MARKUP: Final = Decimal(100)
 """The markup of flowers of no category, in percent."""
-STEP: Final = 10
-"""Retail prices of supplies are multiples of this."""
 
 
-def recommended_price(cost: Decimal, rate: Decimal, markup_percent: Decimal) -> int:
-    """The price of a stem: cost in tenge and the markup, rounded half up."""
-    return rounded(cost * rate * (1 + markup_percent / 100))
+def recommended_price(cost: Decimal, rate: Decimal, markup_percent: Decimal, step: int = 1) -> int:
+    """The price of a stem: its cost and the markup, rounded half up to a multiple of `step`."""
+    price = cost * rate * (1 + markup_percent / 100)
+    return int((price / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
 
 
 def retail_price(cost: Decimal, rate: Decimal, markup_percent: Decimal) -> int:
-    """The same rounded half up to a multiple of `STEP`, at least one `STEP`."""
-    price = cost * rate * (1 + markup_percent / 100)
-    return max(rounded(price / STEP), 1) * STEP
-
-
-def rounded(amount: Decimal) -> int:
-    """Whole tenge, half up."""
-    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    """The price of a stem of a supply: a multiple of 10, never 0."""
+    return max(recommended_price(cost, rate, markup_percent, step=10), 10)

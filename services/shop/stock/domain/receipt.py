@@ -3,25 +3,20 @@
 The admin receives goods in two ways; both are one event here, and make the same batches.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeAlias
 
-from contracts.shop import (
-    Batch,
-    FlowerCategorySet,
-    GoodsReceived,
-    ReceivedGoods,
-    ShopEvent,
-    SupplyArchived,
-)
+from contracts.shop import Batch, GoodsReceived, ReceivedGoods, ShopEvent, SupplyArchived
 from libs.errors import NotFound
 from libs.eventsourcing.decider import Decider
 from services.shop.stock.domain.category import Categories, detect
 from services.shop.stock.domain.commands import Authored, NewBatch
 from services.shop.stock.domain.pricing import DEFAULT_MARKUP, recommended_price, retail_price
+
+Kind: TypeAlias = Literal["delivery", "supply"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,71 +47,59 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Registration(Authored):
-    """The ids that goods get, and when they came in: `day` is the day of the codes."""
+class ReceiveGoods(Authored):
+    """Goods, the ids that they get, and the day of their codes.
 
+    Deliveries are sold for twice their cost, supplies by the markups of `categories`.
+    """
+
+    kind: Kind
+    origin: Origin
+    lines: Sequence[Line]
     receipt_id: int
     batch_ids: Sequence[int]
     day: date
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
-    """The event of goods that came in, and their batches, in the order of the lines."""
-
-    event: GoodsReceived
-    batches: Sequence[NewBatch]
+    categories: Categories
 
 
 class SupplyUnknown(NotFound):
     """Поставка не найдена"""
 
 
-def delivery(origin: Origin, lines: Sequence[Line], registration: Registration) -> Receipt:
-    """A delivery: batches `B<yyyymmdd>-<id>-<n>`, sold for twice their cost."""
-    names = f"{{}}-{(origin.farm or '')[:3].upper()}-{{}}"
-    batches = []
-    for n, line in enumerate(lines):
-        code = f"B{registration.day:%Y%m%d}-{registration.receipt_id}-{n + 1}"
-        sku = f"{names.format(line.variety[:3].upper(), line.height_cm)}-{code}"
-        price = recommended_price(line.cost, origin.rate, DEFAULT_MARKUP)
-        codes = {"batch_code": code, "sku": sku, "batch_id": registration.batch_ids[n]}
-        batches.append(_batch(origin, line, registration, DEFAULT_MARKUP, price, codes))
-    return _receipt("delivery", origin, registration, lines, batches)
+def receive(command: ReceiveGoods) -> tuple[GoodsReceived, list[NewBatch]]:
+    """The event of goods that came in, and their batches, in the order of the lines."""
+    goods, batches = [], []
+    for number, line in enumerate(command.lines, 1):
+        batch, category_id = _batch(command, number, line)
+        batches.append(NewBatch(batch=batch, quantity=line.quantity))
+        values = asdict(line) | {"category_id": category_id}
+        goods.append(ReceivedGoods(batch_id=batch.batch_id, price=batch.price, **values))
+    event = GoodsReceived(
+        receipt_id=command.receipt_id,
+        kind=command.kind,
+        **asdict(command.origin),
+        goods=tuple(goods),
+        received_by=command.by,
+        received_at=command.now,
+    )
+    return event, batches
 
 
-def supply(
-    origin: Origin, lines: Sequence[Line], registration: Registration, categories: Categories
-) -> Receipt:
-    """A supply: batches `S<id>-<yyyymmdd>`, priced by the markups of their categories."""
-    code = f"S{registration.receipt_id}-{registration.day:%Y%m%d}"
-    priced, batches = [], []
-    for n, line in enumerate(lines):
-        category = _category(line, categories)
-        markup = category.markup_percent if category else DEFAULT_MARKUP
-        price = retail_price(line.cost, origin.rate, markup)
-        sku = f"{code}-{n + 1:03}"
-        codes = {"batch_code": code, "sku": sku, "batch_id": registration.batch_ids[n]}
-        batches.append(_batch(origin, line, registration, markup, price, codes))
-        priced.append(replace(line, category_id=category.category_id if category else None))
-    return _receipt("supply", origin, registration, priced, batches)
-
-
-def _category(line: Line, categories: Categories) -> FlowerCategorySet | None:
+def _batch(command: ReceiveGoods, number: int, line: Line) -> tuple[Batch, int | None]:
+    """The batch of a line, and the id of its category."""
+    origin = command.origin
     # The page for quick receiving always sends the category 1, which a shop need not have.
-    named = categories.get(line.category_id or 0)
-    return named or detect(line.variety, categories.values())
-
-
-def _batch(
-    origin: Origin,
-    line: Line,
-    registration: Registration,
-    markup: Decimal,
-    price: int,
-    codes: Mapping[str, Any],
-) -> Batch:
-    return Batch(
+    category = command.categories.get(line.category_id or 0) or detect(
+        line.variety, command.categories.values()
+    )
+    markup = category.markup_percent if category else DEFAULT_MARKUP
+    code, sku = _codes(command, number, line)
+    price_of = retail_price if command.kind == "supply" else recommended_price
+    price = price_of(line.cost, origin.rate, markup)
+    batch = Batch(
+        batch_id=command.batch_ids[number - 1],
+        sku=sku,
+        batch_code=code,
         variety=line.variety,
         height_cm=line.height_cm,
         farm=origin.farm or origin.supplier,
@@ -128,68 +111,47 @@ def _batch(
         markup_percent=markup,
         price=price,
         recommended_price=price,
-        created_at=registration.now,
-        **codes,
+        created_at=command.now,
     )
+    return batch, category.category_id if category else None
 
 
-def _receipt(
-    kind: Literal["delivery", "supply"],
-    origin: Origin,
-    registration: Registration,
-    lines: Sequence[Line],
-    batches: Sequence[Batch],
-) -> Receipt:
-    pairs = list(zip(lines, batches, strict=True))
-    event = GoodsReceived(
-        receipt_id=registration.receipt_id,
-        kind=kind,
-        **asdict(origin),
-        goods=tuple(
-            ReceivedGoods(batch_id=batch.batch_id, price=batch.price, **asdict(line))
-            for line, batch in pairs
-        ),
-        received_by=registration.by,
-        received_at=registration.now,
-    )
-    new = [NewBatch(batch=batch, quantity=line.quantity) for line, batch in pairs]
-    return Receipt(event=event, batches=new)
+def _codes(command: ReceiveGoods, number: int, line: Line) -> tuple[str, str]:
+    """The code and the sku of a batch."""
+    day = f"{command.day:%Y%m%d}"
+    if command.kind == "supply":
+        code = f"S{command.receipt_id}-{day}"
+        return code, f"{code}-{number:03}"
+    code, farm = f"B{day}-{command.receipt_id}-{number}", command.origin.farm or ""
+    return code, f"{line.variety[:3].upper()}-{farm[:3].upper()}-{line.height_cm}-{code}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchiveSupply(Authored):
     """Archive a supply; an archived one stays as it is. Raises SupplyUnknown."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReceiptState:
-    """A receipt; without goods it does not exist."""
-
-    goods: GoodsReceived | None = None
-    is_archived: bool = False
+    receipt_id: int
 
 
-def decide(receipt: ReceiptState, command: ArchiveSupply) -> list[ShopEvent]:
+def decide(state: str, command: ArchiveSupply) -> list[ShopEvent]:
     """See `Decider`."""
-    if receipt.goods is None or receipt.goods.kind != "supply":
-        raise SupplyUnknown
-    if receipt.is_archived:
+    if state == "archived":
         return []
-    archived = SupplyArchived(
-        receipt_id=receipt.goods.receipt_id, archived_by=command.by, archived_at=command.now
-    )
-    return [archived]
+    if state != "supply":
+        raise SupplyUnknown
+    by, now = command.by, command.now
+    return [SupplyArchived(receipt_id=command.receipt_id, archived_by=by, archived_at=now)]
 
 
-def evolve(receipt: ReceiptState, event: ShopEvent) -> ReceiptState:
-    """See `Decider`."""
+def evolve(state: str, event: ShopEvent) -> str:
+    """See `Decider`. The state is the kind of the goods, or `archived`."""
     match event:
-        case GoodsReceived():
-            return ReceiptState(goods=event)
+        case GoodsReceived(kind=kind):
+            return kind
         case SupplyArchived():
-            return replace(receipt, is_archived=True)
+            return "archived"
         case _:
-            return receipt
+            return state
 
 
-RECEIPT: Final = Decider(category="receipt", initial=ReceiptState(), decide=decide, evolve=evolve)
+RECEIPT: Final = Decider(category="receipt", initial="", decide=decide, evolve=evolve)

@@ -41,12 +41,11 @@ def stock_id_of(variety: str, height_cm: int) -> StockId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StockedBatch:
-    """A batch, its stems, and what orders have of it."""
+    """A batch, its stems, and what orders have of it, by order; nothing is left out."""
 
     batch: Batch
     level: Level
     shares: Mapping[int, OrderShare] = field(default_factory=dict)
-    """By order. Orders without stems of the batch are left out."""
 
     @property
     def available(self) -> int:
@@ -84,23 +83,18 @@ class Stock:
 
     def oldest_first(self) -> list[StockedBatch]:
         """The batches in the order in which orders take from them."""
-        return sorted(self.batches.values(), key=_delivery)
+        stocked = self.batches.values()
+        return sorted(stocked, key=lambda one: (one.batch.delivered_at, one.batch.batch_id))
 
     def reserved(self, order_id: int) -> list[Part]:
         """What an order has reserved, oldest batches first."""
-        return [
-            (stocked, reserved)
-            for stocked in self.oldest_first()
-            if (reserved := stocked.share(order_id).reserved)
-        ]
+        parts = ((one, one.share(order_id).reserved) for one in self.oldest_first())
+        return [part for part in parts if part[1]]
 
     def written_off(self, order_id: int) -> list[Part]:
         """What was written off for an order, oldest batches first."""
-        return [
-            (stocked, written_off)
-            for stocked in self.oldest_first()
-            if (written_off := stocked.share(order_id).written_off)
-        ]
+        parts = ((one, one.share(order_id).written_off) for one in self.oldest_first())
+        return [part for part in parts if part[1]]
 
 
 def evolve(stock: Stock, event: ShopEvent) -> Stock:
@@ -157,7 +151,3 @@ def stems_gained(event: ShareEvent) -> tuple[int, int]:
 
 def _with(stock: Stock, stocked: StockedBatch) -> Stock:
     return Stock({**stock.batches, stocked.batch.batch_id: stocked})
-
-
-def _delivery(stocked: StockedBatch) -> tuple[object, int]:
-    return stocked.batch.delivered_at, stocked.batch.batch_id

@@ -1,22 +1,16 @@
-"""Commands about batches: received by hand, corrected, described anew; and the stock of orders.
+"""Commands about batches: received, corrected, described anew; and the stock of orders.
 
 An order and its stock are appended together: `streams_of` and `needs_by_stock` say which aggregates
 `execute_many` needs, and `order_events` decides for all of them.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from functools import reduce
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from contracts.shop import (
-    Batch,
-    BatchReceived,
-    ShopEvent,
-    StockAdjusted,
-    StockId,
-)
+from contracts.shop import GoodsReceived, ShopEvent, StockId
 from libs.errors import Refused
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id
 from libs.eventsourcing.execute_many import Aggregate, States, execute_many
@@ -24,10 +18,9 @@ from libs.eventsourcing.log import Metadata
 from libs.names import comparable
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, authorship
 from services.shop.stock.domain.commands import (
     Adjust,
-    Count,
     Describe,
     ItemUnknown,
     MoveIn,
@@ -39,8 +32,9 @@ from services.shop.stock.domain.commands import (
     StockCommand,
     StockShort,
 )
-from services.shop.stock.domain.decisions import STOCK
-from services.shop.stock.domain.stock import Stock, StockedBatch, stock_id_of
+from services.shop.stock.domain.decisions import STOCK, described
+from services.shop.stock.domain.receipt import RECEIPT
+from services.shop.stock.domain.stock import Stock, stock_id_of
 from services.shop.stock.read_models import item as items
 
 ITEM_IDS: Final = Numbers("warehouse_item_ids")
@@ -64,7 +58,7 @@ async def streams_of(
         known = await items.find(connection, item_ids)
     if len(known) < len({*item_ids}):
         raise ItemUnknown
-    return {number: item.stock_id for number, item in known.items()}
+    return {number: StockId(row["stock_id"]) for number, row in known.items()}
 
 
 async def streams_of_order(context: ApiContext, tenant: str, order_id: int) -> frozenset[StockId]:
@@ -94,11 +88,11 @@ def order_events(
 
     Pure. Raises one StockShort with all that is missing.
     """
-    events: dict[str, Sequence[ShopEvent]] = {}
+    events: Events = {}
     shortages: list[StockShort] = []
     for stock_id, of_stock in commands.items():
         try:
-            events[STOCK.stream(stock_id)], _ = _run(states.of(STOCK, stock_id), of_stock)
+            events[STOCK.stream(stock_id)] = _run(states.of(STOCK, stock_id), of_stock)
         except StockShort as shortage:
             shortages.append(shortage)
     if shortages:
@@ -108,66 +102,49 @@ def order_events(
 
 async def receive(
     context: ApiContext,
-    batch: Batch,
-    quantity: int,
+    batches: Sequence[NewBatch],
     metadata: Metadata,
-    *,
-    command_id: UUID | None = None,
-) -> items.Item:
-    """Take a batch into stock by hand; its id is new. Raises SkuTaken, LogUnavailable."""
-    new = replace(batch, batch_id=await ITEM_IDS.next(context.system))
-    command = Receive(
-        batches=(NewBatch(batch=new, quantity=quantity),),
-        reference_type="manual",
-        reference_id=None,
-        by=metadata.actor or "",
-        now=context.clock(),
-    )
-    aggregates, decide = receiving({stock_id_of(new.variety, new.height_cm): command})
-    executed = await execute_many(
-        context.store, aggregates, decide, metadata=metadata, command_id=command_id
-    )
-    events = [event for new in executed.events.values() for event in new]
-    event = next(one for one in events if isinstance(one, BatchReceived))
-    return items.Item(
-        stock_id=event.stock_id,
-        batch=event.batch,
-        quantity=event.after.quantity,
-        reserved=0,
-        updated_at=event.received_at,
-        updated_by=event.received_by,
-    )
+    command_id: UUID,
+    goods: GoodsReceived | None = None,
+) -> list[ShopEvent]:
+    """Take batches into stock, by hand or with the receipt `goods`: all or nothing.
 
-
-def receiving(commands: Mapping[StockId, Receive]) -> tuple[list[Aggregate], Any]:
-    """The aggregates and the decision by which batches come in, with claims of their skus.
-
-    The decision raises SkuTaken.
+    Returns the events, of a repeated command those of the first time. Raises SkuTaken,
+    LogUnavailable.
     """
-    claims = {
-        claim_id("sku", comparable(new.batch.sku)): f"{new.batch.batch_id}"
-        for command in commands.values()
-        for new in command.batches
-    }
-    aggregates: list[Aggregate] = [(STOCK, stock_id) for stock_id in commands]
-    aggregates += [(CLAIM, claim) for claim in claims]
-    if len(claims) < sum(len(command.batches) for command in commands.values()):
+    claims = {claim_id("sku", comparable(new.batch.sku)): new.batch.batch_id for new in batches}
+    if len(claims) < len(batches):
         raise SkuTaken
+    number = goods.receipt_id if goods else None
+    common = {"reference_type": goods.kind if goods else "manual", "reference_id": number}
+    by_stock = _by_stock(batches, {**common, **authorship(context, metadata)})
 
     def decide(states: States) -> Events:
-        events: Events = {}
+        events: Events = {RECEIPT.stream(number): [goods]} if goods else {}
         for claim, owner in claims.items():
-            try:
-                claimed = CLAIM.decide(states.of(CLAIM, claim), ClaimKey(owner))
-            except Taken as taken:
-                raise SkuTaken from taken
-            events[CLAIM.stream(claim)] = claimed
-        for stock_id, command in commands.items():
-            state = states.of(STOCK, stock_id)
-            events[STOCK.stream(stock_id)] = STOCK.decide(state, command)
+            command = ClaimKey(str(owner))
+            events[CLAIM.stream(claim)] = CLAIM.decide(states.of(CLAIM, claim), command)
+        for stock_id, received in by_stock.items():
+            events[STOCK.stream(stock_id)] = STOCK.decide(states.of(STOCK, stock_id), received)
         return events
 
-    return aggregates, decide
+    aggregates: list[Aggregate] = [(STOCK, one) for one in by_stock]
+    aggregates += [(CLAIM, one) for one in claims]
+    aggregates += [(RECEIPT, number)] if goods else []
+    try:
+        executed = await execute_many(
+            context.store, aggregates, decide, metadata=metadata, command_id=command_id
+        )
+    except Taken as taken:
+        raise SkuTaken from taken
+    return [event for events in executed.events.values() for event in events]
+
+
+def _by_stock(batches: Sequence[NewBatch], common: Mapping[str, Any]) -> Mapping[StockId, Receive]:
+    by_stock = defaultdict[StockId, list[NewBatch]](list)
+    for new in batches:
+        by_stock[stock_id_of(new.batch.variety, new.batch.height_cm)].append(new)
+    return {one: Receive(batches=tuple(new), **common) for one, new in by_stock.items()}
 
 
 async def adjust(
@@ -176,31 +153,24 @@ async def adjust(
     change: int,
     reason: str,
     metadata: Metadata,
-    *,
-    command_id: UUID | None = None,
-) -> StockAdjusted:
-    """Correct the quantity of a batch by `change`, which is not 0.
+    command_id: UUID,
+) -> ShopEvent:
+    """Correct the quantity of a batch by `change`, which is not 0. Safe to repeat.
 
     Raises ItemUnknown, StockExceeded, LogUnavailable.
     """
     stock_id = (await streams_of(context, metadata.tenant, [item_id]))[item_id]
-    command = Adjust(
-        batch_id=item_id,
-        change=change,
-        reason=reason,
-        by=metadata.actor or "",
-        now=context.clock(),
-    )
+    author = authorship(context, metadata)
+    command = Adjust(batch_id=item_id, change=change, reason=reason, **author)
+    stream = STOCK.stream(stock_id)
     executed = await execute_many(
         context.store,
         [(STOCK, stock_id)],
-        lambda states: {STOCK.stream(stock_id): STOCK.decide(states.of(STOCK, stock_id), command)},
+        lambda states: {stream: STOCK.decide(states.of(STOCK, stock_id), command)},
         metadata=metadata,
         command_id=command_id,
     )
-    (event,) = executed.events[STOCK.stream(stock_id)]
-    if not isinstance(event, StockAdjusted):
-        raise AssertionError("an adjustment has one event")
+    (event,) = executed.events[stream]
     return event
 
 
@@ -210,95 +180,53 @@ async def change(
     changes: Mapping[str, Any],
     quantity: int | None,
     metadata: Metadata,
-) -> items.Item:
+) -> None:
     """Change the description of a batch, and set its quantity if one is given.
 
     With another variety or height the batch moves to that stock item. Raises ItemUnknown,
     StockExceeded, BatchReserved, LogUnavailable.
     """
     async with tenant_transaction(context.reading, metadata.tenant) as connection:
-        item = (await items.find(connection, [item_id])).get(item_id)
-    if item is None:
+        row = (await items.find(connection, [item_id])).get(item_id)
+    if row is None:
         raise ItemUnknown
-    change = _Change(item=item, changes=changes, quantity=quantity, metadata=metadata)
-    after: list[StockedBatch] = []
+    source, kind = (
+        StockId(row["stock_id"]),
+        {"variety": row["variety"], "height_cm": row["height_cm"]},
+    )
+    target = stock_id_of(**{name: changes.get(name, value) for name, value in kind.items()})
+    author = authorship(context, metadata)
+    count: list[StockCommand] = []
+    if quantity is not None:
+        count = [Adjust(batch_id=item_id, count=quantity, reason=MANUAL, **author)]
 
     def decide(states: States) -> Events:
-        events, stock = change.decide(states, now)
-        after.append(stock.batch(item_id))
-        return events
-
-    now = context.clock()
-    executed = await execute_many(context.store, change.aggregates, decide, metadata=metadata)
-    changed = replace(
-        item,
-        batch=after[-1].batch,
-        quantity=after[-1].level.quantity,
-        reserved=after[-1].level.reserved,
-    )
-    if executed.token is None:
-        return changed
-    return replace(changed, updated_at=now, updated_by=metadata.actor or "")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Change:
-    """A change of an item's description and quantity, which may make it one of another stock item.
-
-    A `quantity` of None stays.
-    """
-
-    item: items.Item
-    changes: Mapping[str, Any]
-    quantity: int | None
-    metadata: Metadata
-
-    @property
-    def batch(self) -> Batch:
-        """The description after the change, but for prices that follow from others."""
-        return replace(self.item.batch, **self.changes)
-
-    @property
-    def target(self) -> StockId:
-        return stock_id_of(self.batch.variety, self.batch.height_cm)
-
-    @property
-    def aggregates(self) -> list[Aggregate]:
-        return [(STOCK, one) for one in {self.item.stock_id, self.target}]
-
-    def decide(self, states: States, now: datetime) -> tuple[Events, Stock]:
-        """The events, and the stock item after them that has the batch."""
-        by: dict[str, Any] = {"by": self.metadata.actor or "", "now": now}
-        number, source = self.item.batch.batch_id, states.of(STOCK, self.item.stock_id)
-        commands: list[StockCommand] = []
-        if self.changes:
-            commands.append(Describe(batch_id=number, changes=self.changes, **by))
-        if self.quantity is not None:
-            count = Count(batch_id=number, quantity=self.quantity, reason=MANUAL, **by)
-            commands.append(count)
-        if self.target == self.item.stock_id:
-            events, stock = _run(source, commands)
-            return {STOCK.stream(self.target): events}, stock
-        kind: dict[str, Any] = {"variety": self.batch.variety, "height_cm": self.batch.height_cm}
-        leaving, _ = _run(source, [MoveOut(batch_id=number, to=self.target, **by)])
-        stocked = source.batch(number)
+        stock = states.of(STOCK, source)
+        if target == source:
+            describe = Describe(batch_id=item_id, changes=changes, **author)
+            return {STOCK.stream(source): _run(stock, [describe, *count])}
+        stocked = stock.batch(item_id)
         enter = MoveIn(
-            batch=replace(stocked.batch, **kind),
+            batch=described(stocked.batch, changes),
             level=stocked.level,
             shares=tuple(stocked.shares.values()),
-            **by,
+            **author,
         )
-        entering, stock = _run(states.of(STOCK, self.target), [enter, *commands])
-        streams = STOCK.stream(self.item.stock_id), STOCK.stream(self.target)
-        return dict(zip(streams, (leaving, entering), strict=True)), stock
+        leave = MoveOut(batch_id=item_id, to=target, **author)
+        return {
+            STOCK.stream(source): _run(stock, [leave]),
+            STOCK.stream(target): _run(states.of(STOCK, target), [enter, *count]),
+        }
+
+    aggregates: list[Aggregate] = [(STOCK, one) for one in {source, target}]
+    await execute_many(context.store, aggregates, decide, metadata=metadata)
 
 
-def _run(stock: Stock, commands: Iterable[StockCommand]) -> tuple[list[ShopEvent], Stock]:
-    """The events of commands one after the other, and the state after them."""
+def _run(stock: Stock, commands: Iterable[StockCommand]) -> list[ShopEvent]:
+    """The events of commands one after the other."""
     events: list[ShopEvent] = []
     for command in commands:
         new = STOCK.decide(stock, command)
-        for event in new:
-            stock = STOCK.evolve(stock, event)
+        stock = reduce(STOCK.evolve, new, stock)
         events += new
-    return events, stock
+    return events

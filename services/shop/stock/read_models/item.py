@@ -1,9 +1,10 @@
 """Which batches are in stock, with what level, and which of them does an order use?"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Final, TypeAlias
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -43,13 +44,19 @@ from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.filters import Filters, contains, eq
 from libs.postgres.pool import Pool, tenant_transaction
-from libs.postgres.query import row_as
 from libs.postgres.upsert import Row, Upsert, put_all, upsert
 from libs.projections.projection import Connection, Projection
 from services.shop.products.domain import StockedItem
 from services.shop.stock.domain.stock import stems_gained
 
 _METADATA: Final = MetaData()
+_TYPES: Final[Mapping[Any, Any]] = {
+    int: BigInteger,
+    str: Text,
+    bool: Boolean,
+    Decimal: Numeric,
+    datetime: DateTime(timezone=True),
+}
 ITEM: Final = Table(
     "warehouse_item",
     _METADATA,
@@ -57,24 +64,11 @@ ITEM: Final = Table(
     Column("warehouse_item_id", BigInteger, primary_key=True),
     Column("stock_id", Uuid, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("sku", Text, nullable=False),
-    Column("batch_code", Text, nullable=False),
-    Column("variety", Text, nullable=False),
-    Column("height_cm", Integer, nullable=False),
-    Column("farm", Text, nullable=False),
-    Column("supplier", Text, nullable=False),
-    Column("delivered_at", DateTime(timezone=True), nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("rate", Numeric, nullable=False),
-    Column("cost", Numeric, nullable=False),
-    Column("markup_percent", Numeric, nullable=False),
-    Column("price", BigInteger, nullable=False),
-    Column("recommended_price", BigInteger, nullable=False),
-    Column("min_quantity", Integer, nullable=False),
-    Column("on_showcase", Boolean, nullable=False),
-    Column("to_write_off", Boolean, nullable=False),
-    Column("hidden", Boolean, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    *(
+        Column(one.name, _TYPES[one.type], nullable=False)
+        for one in fields(Batch)
+        if one.name != "batch_id"
+    ),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("updated_by", Text, nullable=False),
 )
@@ -106,44 +100,6 @@ ADD_ALLOCATION: Final = upsert(ALLOCATION, add=("reserved", "written_off"))
 _Change: TypeAlias = tuple[Upsert, Row]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """A batch in stock, as the warehouse lists it."""
-
-    stock_id: StockId
-    batch: Batch
-    quantity: int
-    reserved: int
-    updated_at: datetime
-    updated_by: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ItemFilter:
-    """The values that items must have; None matches all. `search` is in sku, variety or code."""
-
-    variety: str | None = None
-    height_cm: int | None = None
-    farm: str | None = None
-    supplier: str | None = None
-    on_showcase: bool | None = None
-    to_write_off: bool | None = None
-    search: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Totals:
-    """Sums over the items that are not hidden. The value is in tenge."""
-
-    items: int
-    value: int
-    critical: int
-    on_showcase: int
-    to_write_off: int
-    by_variety: Mapping[str, int]
-    by_supplier: Mapping[str, int]
-
-
 def projection() -> Projection[ShopEvent]:
     """The projection. No shard key: a batch that was moved has events in two streams."""
     return Projection(
@@ -170,15 +126,13 @@ def _changes(envelope: Envelope[ShopEvent]) -> Iterator[_Change]:
         case BatchMovedIn(moved_by=by, moved_at=at):
             yield from _described(tenant, event, by, at)
         case StockAdjusted(adjusted_at=at):
-            yield SAVE_LEVEL, _level_row(tenant, event.batch_id, event.after, at)
+            yield _level(tenant, event.batch_id, event.after, at)
         case StockReserved() | StockReleased() | StockWrittenOff() | StockReturned():
-            reserved, written_off = stems_gained(event)
+            stems = stems_gained(event)
             for one in event.allocations:
-                at = envelope.occurred_at
-                yield SAVE_LEVEL, _level_row(tenant, one.batch_id, one.after, at)
-                key = (tenant, event.order_id, one.batch_id)
-                gained = (reserved * one.quantity, written_off * one.quantity)
-                yield ADD_ALLOCATION, (*key, *gained)
+                yield _level(tenant, one.batch_id, one.after, envelope.occurred_at)
+                gained = (one.quantity * each for each in stems)
+                yield ADD_ALLOCATION, (tenant, event.order_id, one.batch_id, *gained)
         case _:
             return
 
@@ -187,33 +141,29 @@ def _described(
     tenant: str, event: BatchReceived | BatchDescribed | BatchMovedIn, by: str, at: datetime
 ) -> Iterator[_Change]:
     batch_id = event.batch.batch_id
-    item = {
-        **asdict(event.batch),
-        "tenant": tenant,
-        "warehouse_item_id": batch_id,
-        "stock_id": event.stock_id,
-        "revision": event.after.revision,
-        "updated_at": at,
-        "updated_by": by,
-    }
-    yield SAVE_ITEM, item
-    yield SAVE_LEVEL, _level_row(tenant, batch_id, event.after, at)
+    item = {"warehouse_item_id": batch_id, "stock_id": event.stock_id, **asdict(event.batch)}
+    changed = {"revision": event.after.revision, "updated_at": at, "updated_by": by}
+    yield SAVE_ITEM, {"tenant": tenant, **item, **changed}
+    yield _level(tenant, batch_id, event.after, at)
 
 
-def _level_row(tenant: str, batch_id: int, level: Level, at: datetime) -> Row:
-    return tenant, batch_id, level.revision, level.quantity, level.reserved, at
+def _level(tenant: str, batch_id: int, level: Level, at: datetime) -> _Change:
+    row = (tenant, batch_id, level.revision, level.quantity, level.reserved, at)
+    return SAVE_LEVEL, row
+
+
+def _same_item(one: Any, other: Any) -> ColumnElement[bool]:
+    same = one.c.warehouse_item_id == other.c.warehouse_item_id
+    return and_(one.c.tenant == other.c.tenant, same)
 
 
 _AVAILABLE: Final = LEVEL.c.quantity - LEVEL.c.reserved
-_JOINED: Final = ITEM.join(
-    LEVEL,
-    and_(LEVEL.c.tenant == ITEM.c.tenant, LEVEL.c.warehouse_item_id == ITEM.c.warehouse_item_id),
-)
+_JOINED: Final = ITEM.join(LEVEL, _same_item(ITEM, LEVEL))
 _ITEMS: Final = select(
     ITEM,
-    ITEM.c.warehouse_item_id.label("batch_id"),
     LEVEL.c.quantity,
     LEVEL.c.reserved,
+    _AVAILABLE.label("available_qty"),
     func.greatest(ITEM.c.updated_at, LEVEL.c.changed_at).label("changed_at"),
 ).select_from(_JOINED)
 _FILTERS: Final = Filters(
@@ -226,57 +176,41 @@ _FILTERS: Final = Filters(
     search=contains(ITEM.c.sku, ITEM.c.variety, ITEM.c.batch_code),
 )
 _LISTED: Final = not_(ITEM.c.hidden)
+_FOR_SALE: Final = not_(ITEM.c.to_write_off)
 
 
 async def page(
-    connection: Connection, filters: ItemFilter, *, limit: int, offset: int
-) -> tuple[Sequence[Item], int]:
+    connection: Connection, filters: Mapping[str, Any], *, limit: int, offset: int
+) -> tuple[Sequence[query.Row], int]:
     """Items that are not hidden, newest first, and how many there are in all."""
-    matching = and_(_LISTED, _FILTERS.where(asdict(filters)))
-    newest = (ITEM.c.created_at.desc(), ITEM.c.warehouse_item_id.desc())
-    rows = _ITEMS.where(matching).order_by(*newest).limit(limit).offset(offset)
-    number = select(func.count()).select_from(ITEM).where(matching)
-    items = [_item(row) for row in await query.fetch(connection, rows)]
-    return items, await query.fetchval(connection, number)
+    matching = _ITEMS.where(_LISTED, _FILTERS.where(filters))
+    newest = matching.order_by(ITEM.c.created_at.desc(), ITEM.c.warehouse_item_id.desc())
+    return await query.fetch_page(connection, newest, limit=limit, offset=offset)
 
 
-async def find(connection: Connection, ids: Collection[int]) -> Mapping[int, Item]:
+async def find(connection: Connection, ids: Collection[int]) -> Mapping[int, query.Row]:
     """The items with these ids, hidden ones too; unknown ids are left out."""
     rows = await query.fetch(connection, _ITEMS.where(ITEM.c.warehouse_item_id.in_([*ids])))
-    return {row["batch_id"]: _item(row) for row in rows}
+    return {row["warehouse_item_id"]: row for row in rows}
 
 
 async def stocked_items(pool: Pool, tenant: str, ids: Collection[int]) -> Mapping[int, StockedItem]:
     """What a product's page shows of items. Raises Unavailable."""
     async with tenant_transaction(pool, tenant) as connection:
         known = await find(connection, ids)
-    return {
-        number: StockedItem(
-            variety=one.batch.variety,
-            height_cm=one.batch.height_cm,
-            supplier=one.batch.supplier,
-            farm=one.batch.farm,
-            available_qty=one.quantity - one.reserved,
-            price=one.batch.price,
-        )
-        for number, one in known.items()
-    }
+    return {number: query.row_as(StockedItem, row) for number, row in known.items()}
 
 
 async def available(pool: Pool, tenant: str, ids: Collection[int]) -> Mapping[int, int]:
     """How much an order may take of items: the free quantity of all batches of the same variety
     and height. An item without any is missing. Raises Unavailable."""
     wanted = ITEM.alias()
+    number = wanted.c.warehouse_item_id
     same = and_(wanted.c.tenant == ITEM.c.tenant, wanted.c.stock_id == ITEM.c.stock_id)
-    at = and_(
-        LEVEL.c.tenant == ITEM.c.tenant, LEVEL.c.warehouse_item_id == ITEM.c.warehouse_item_id
-    )
-    number, free = wanted.c.warehouse_item_id, func.sum(LEVEL.c.quantity - LEVEL.c.reserved)
     statement = (
-        select(number, free.label("free"))
-        .join(ITEM, same)
-        .join(LEVEL, at)
-        .where(number.in_(list(ids)), not_(ITEM.c.hidden), not_(ITEM.c.to_write_off))
+        select(number, func.sum(_AVAILABLE).label("free"))
+        .select_from(_JOINED.join(wanted, same))
+        .where(number.in_([*ids]), _LISTED, _FOR_SALE)
         .group_by(number)
     )
     async with tenant_transaction(pool, tenant) as connection:
@@ -287,50 +221,31 @@ async def available(pool: Pool, tenant: str, ids: Collection[int]) -> Mapping[in
 async def stocks_of_order(connection: Connection, order_id: int) -> frozenset[StockId]:
     """The stock items in which an order has stems reserved or written off."""
     has = ALLOCATION.c.reserved + ALLOCATION.c.written_off > 0
-    of_order = and_(ALLOCATION.c.order_id == order_id, has)
-    same = and_(
-        ALLOCATION.c.tenant == ITEM.c.tenant,
-        ALLOCATION.c.warehouse_item_id == ITEM.c.warehouse_item_id,
-    )
-    statement = select(ITEM.c.stock_id).distinct().join(ALLOCATION, same).where(of_order)
-    return frozenset(StockId(row["stock_id"]) for row in await query.fetch(connection, statement))
+    stocks = select(ITEM.c.stock_id).distinct().join(ALLOCATION, _same_item(ALLOCATION, ITEM))
+    rows = await query.fetch(connection, stocks.where(ALLOCATION.c.order_id == order_id, has))
+    return frozenset(StockId(row["stock_id"]) for row in rows)
 
 
-async def totals(connection: Connection) -> Totals:
-    """Sums over all items that are not hidden."""
-    for_sale = not_(ITEM.c.to_write_off)
+async def totals(connection: Connection) -> Mapping[str, Any]:
+    """Sums over all items that are not hidden, named as the API names them. Values in tenge."""
     number = func.count()
-    value = func.coalesce(func.sum(LEVEL.c.quantity * ITEM.c.price).filter(for_sale), 0)
-    critical = and_(for_sale, ITEM.c.min_quantity > _AVAILABLE)
+    value = func.sum(LEVEL.c.quantity * ITEM.c.price).filter(_FOR_SALE)
+    critical = and_(_FOR_SALE, ITEM.c.min_quantity > _AVAILABLE)
     sums = select(
-        number.filter(for_sale).label("items"),
-        value.label("value"),
-        number.filter(critical).label("critical"),
-        number.filter(ITEM.c.on_showcase).label("on_showcase"),
-        number.filter(ITEM.c.to_write_off).label("to_write_off"),
-    ).select_from(_JOINED)
-    row = await query.fetchrow(connection, sums.where(_LISTED))
-    if row is None:
-        raise AssertionError("a query of sums has one row")
+        number.filter(_FOR_SALE).label("total_items"),
+        func.coalesce(value, 0).label("total_value"),
+        number.filter(critical).label("critical_items"),
+        number.filter(ITEM.c.on_showcase).label("showcase_items"),
+        number.filter(ITEM.c.to_write_off).label("writeoff_items"),
+    )
+    (row,) = await query.fetch(connection, sums.select_from(_JOINED).where(_LISTED))
     by_variety = await _stems_by(connection, ITEM.c.variety)
     by_supplier = await _stems_by(connection, ITEM.c.supplier)
-    values = {**row, "value": int(row["value"])}
-    return Totals(**values, by_variety=by_variety, by_supplier=by_supplier)
+    return {**row, "by_variety": by_variety, "by_supplier": by_supplier}
 
 
 async def _stems_by(connection: Connection, column: ColumnElement[str]) -> Mapping[str, int]:
     stems = func.sum(LEVEL.c.quantity).label("stems")
     rows = select(column.label("name"), stems).select_from(_JOINED).where(_LISTED)
     grouped = await query.fetch(connection, rows.group_by(column).order_by(column))
-    return {row["name"]: int(row["stems"]) for row in grouped}
-
-
-def _item(row: query.Row) -> Item:
-    return Item(
-        stock_id=StockId(row["stock_id"]),
-        batch=row_as(Batch, row),
-        quantity=row["quantity"],
-        reserved=row["reserved"],
-        updated_at=row["changed_at"],
-        updated_by=row["updated_by"],
-    )
+    return {row["name"]: row["stems"] for row in grouped}

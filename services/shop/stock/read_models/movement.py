@@ -1,19 +1,16 @@
 """What came into a batch and left it?"""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, func, select
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, select
 
 from contracts import shop
 from contracts.envelope import Envelope
-from contracts.shop import (
-    BatchReceived,
-    ShopEvent,
-    StockAdjusted,
-    StockReturned,
-    StockWrittenOff,
-)
+from contracts.shop import BatchReceived, Level, ShopEvent, StockAdjusted
+from contracts.shop import StockReturned as Returned
+from contracts.shop import StockWrittenOff as WrittenOff
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.upsert import insert_missing
@@ -36,11 +33,6 @@ MOVEMENT: Final = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 SAVE: Final = insert_missing(MOVEMENT)
-_RECEIVED: Final = {
-    "delivery": "Поступление по поставке №{}",
-    "supply": "Поступление по поставке №{}",
-    "manual": "Поступление вручную",
-}
 
 
 def projection() -> Projection[ShopEvent]:
@@ -57,46 +49,50 @@ def projection() -> Projection[ShopEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ShopEvent]]) -> None:
     """Store a row for every change of a quantity. Reservations move nothing."""
-    await SAVE.put(connection, (row for one in events for row in rows_of(one.tenant, one.event)))
+    rows = ({**row, "tenant": one.tenant} for one in events for row in rows_of(one.event))
+    await SAVE.put(connection, rows)
 
 
-def rows_of(tenant: str, event: ShopEvent) -> Iterator[dict[str, Any]]:
-    """The movements of an event: rows of the table. The revision of a batch is their number."""
+def rows_of(event: ShopEvent) -> Iterator[dict[str, Any]]:
+    """The movements of an event: rows of the table, without the tenant."""
     match event:
-        case BatchReceived() if event.after.quantity:
-            text = _RECEIVED[event.reference_type].format(event.reference_id)
-            number = None if event.reference_id is None else str(event.reference_id)
-            change = _change(event.batch.batch_id, event.after, event.after.quantity)
-            row = {"type": "in", "description": text, "reference_type": event.reference_type}
-            made = {"created_by": event.received_by, "created_at": event.received_at}
-            yield {**change, **row, **made, "reference_id": number, "tenant": tenant}
-        case StockAdjusted():
+        case BatchReceived(reference_id=number, after=after) if after.quantity:
+            text = f"Поступление по поставке №{number}" if number else "Поступление вручную"
+            reference = {
+                "reference_type": event.reference_type,
+                "reference_id": number and str(number),
+            }
+            about = _about(text, event.received_by, event.received_at)
+            moved = _moved(event.batch.batch_id, after, after.quantity)
+            yield {"type": "in", **moved, **reference, **about}
+        case StockAdjusted(adjusted_by=by, adjusted_at=at):
             kind = "in" if event.is_count and event.change > 0 else "adjustment"
-            change = _change(event.batch_id, event.after, event.change)
-            row = {"type": kind, "description": event.reason, "reference_type": "manual"}
-            made = {"created_by": event.adjusted_by, "created_at": event.adjusted_at}
-            yield {**change, **row, **made, "tenant": tenant}
-        case StockWrittenOff():
-            made = {"created_by": event.written_off_by, "created_at": event.written_off_at}
-            row = {"type": "out", "description": f"Списано по заказу №{event.order_id}"}
-            yield from _of_order(event, -1, {**row, **made, "tenant": tenant})
-        case StockReturned():
-            made = {"created_by": event.returned_by, "created_at": event.returned_at}
-            row = {"type": "in", "description": f"Возврат по заказу №{event.order_id}"}
-            yield from _of_order(event, 1, {**row, **made, "tenant": tenant})
+            moved = _moved(event.batch_id, event.after, event.change)
+            about = _about(event.reason, by, at)
+            yield {"type": kind, "reference_type": "manual", "reference_id": None, **moved, **about}
+        case WrittenOff(order_id=order_id, written_off_by=by, written_off_at=at):
+            about = _about(f"Списано по заказу №{order_id}", by, at)
+            yield from _of_order(event, -1, {"type": "out", **about})
+        case Returned(order_id=order_id, returned_by=by, returned_at=at):
+            about = _about(f"Возврат по заказу №{order_id}", by, at)
+            yield from _of_order(event, 1, {"type": "in", **about})
         case _:
             return
 
 
 def _of_order(
-    event: StockWrittenOff | StockReturned, sign: int, row: dict[str, Any]
+    event: WrittenOff | Returned, sign: int, row: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     reference = {"reference_type": "order", "reference_id": str(event.order_id)}
     for one in event.allocations:
-        yield {**_change(one.batch_id, one.after, sign * one.quantity), **reference, **row}
+        yield {**_moved(one.batch_id, one.after, sign * one.quantity), **reference, **row}
 
 
-def _change(batch_id: int, after: shop.Level, quantity: int) -> dict[str, Any]:
+def _about(description: str, by: str, at: datetime) -> dict[str, Any]:
+    return {"description": description, "created_by": by, "created_at": at}
+
+
+def _moved(batch_id: int, after: Level, quantity: int) -> dict[str, Any]:
     return {
         "warehouse_item_id": batch_id,
         "revision": after.revision,
@@ -110,8 +106,6 @@ async def page(
     connection: Connection, item_id: int, *, limit: int, offset: int
 ) -> tuple[Sequence[query.Row], int]:
     """Movements of a batch, newest first, and how many there are in all."""
-    c = MOVEMENT.c
-    rows = select(MOVEMENT).where(c.warehouse_item_id == item_id).order_by(c.revision.desc())
-    number = select(func.count()).select_from(MOVEMENT).where(c.warehouse_item_id == item_id)
-    newest = await query.fetch(connection, rows.limit(limit).offset(offset))
-    return newest, await query.fetchval(connection, number)
+    of_item = select(MOVEMENT).where(MOVEMENT.c.warehouse_item_id == item_id)
+    newest = of_item.order_by(MOVEMENT.c.revision.desc())
+    return await query.fetch_page(connection, newest, limit=limit, offset=offset)

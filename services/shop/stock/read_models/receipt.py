@@ -1,12 +1,10 @@
 """Which goods came in, by deliveries and supplies?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text, func, select
+from sqlalchemy import BigInteger, Boolean, Column, MetaData, Table, Text, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from contracts import shop
@@ -25,23 +23,13 @@ RECEIPT: Final = Table(
     Column("receipt_id", BigInteger, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("goods", JSONB, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("archived_at", DateTime(timezone=True)),
+    Column("is_archived", Boolean, nullable=False),
 )
-SAVE: Final = insert_missing(RECEIPT, "kind", "goods", "created_at")
-ARCHIVE: Final = """
-UPDATE receipt SET archived_at = $3 WHERE tenant = $1 AND receipt_id = $2
-"""
+SAVE: Final = insert_missing(RECEIPT)
+ARCHIVE: Final = "UPDATE receipt SET is_archived = true WHERE tenant = $1 AND receipt_id = $2"
 
-Kind = Literal["delivery", "supply"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredReceipt:
-    """Goods that came in; supplies may be archived."""
-
-    goods: GoodsReceived
-    archived_at: datetime | None = None
+Stored: TypeAlias = tuple[GoodsReceived, bool]
+"""Goods that came in, and whether they are archived."""
 
 
 def projection() -> Projection[ShopEvent]:
@@ -58,52 +46,31 @@ def projection() -> Projection[ShopEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ShopEvent]]) -> None:
     """Store the goods, then which supplies were archived."""
-    received = [
-        (one.tenant, event.receipt_id, event.kind, _encoded(event), event.received_at)
+    rows = [
+        (one.tenant, event.receipt_id, event.kind, msgspec.json.encode(event).decode(), False)
         for one in events
         if isinstance(event := one.event, GoodsReceived)
     ]
-    await SAVE.put(connection, received)
+    await SAVE.put(connection, rows)
     for one in events:
         if isinstance(event := one.event, SupplyArchived):
-            archived = (one.tenant, event.receipt_id, event.archived_at)
-            await query.execute(connection, ARCHIVE, *archived)
+            await query.execute(connection, ARCHIVE, one.tenant, event.receipt_id)
 
 
 _FILTERS: Final = Filters(
     kind=eq(RECEIPT.c.kind),
     receipt_id=eq(RECEIPT.c.receipt_id),
-    is_archived=lambda value: RECEIPT.c.archived_at.is_not(None) == value,
+    is_archived=eq(RECEIPT.c.is_archived),
 )
 
 
 async def page(
-    connection: Connection,
-    kind: Kind,
-    *,
-    is_archived: bool | None = None,
-    limit: int,
-    offset: int,
-) -> tuple[Sequence[StoredReceipt], int]:
-    """Receipts of a kind, newest first, and how many there are in all."""
-    matching = _FILTERS.where({"kind": kind, "is_archived": is_archived})
-    rows = select(RECEIPT).where(matching).order_by(RECEIPT.c.receipt_id.desc())
-    newest = await query.fetch(connection, rows.limit(limit).offset(offset))
-    number = select(func.count()).select_from(RECEIPT).where(matching)
-    return [_receipt(row) for row in newest], await query.fetchval(connection, number)
-
-
-async def find(connection: Connection, kind: Kind, receipt_id: int) -> StoredReceipt | None:
-    """A receipt by its id."""
-    matching = _FILTERS.where({"kind": kind, "receipt_id": receipt_id})
-    row = await query.fetchrow(connection, select(RECEIPT).where(matching))
-    return None if row is None else _receipt(row)
-
-
-def _receipt(row: Any) -> StoredReceipt:
-    goods = msgspec.json.decode(row["goods"], type=GoodsReceived)
-    return StoredReceipt(goods=goods, archived_at=row["archived_at"])
-
-
-def _encoded(event: GoodsReceived) -> str:
-    return msgspec.json.encode(event).decode()
+    connection: Connection, *, limit: int = 1, offset: int = 0, **filters: Any
+) -> tuple[list[Stored], int]:
+    """Receipts, newest first, and how many there are in all. The `filters` are `kind`,
+    `receipt_id` and `is_archived`; None matches all."""
+    matching = select(RECEIPT).where(_FILTERS.where(filters))
+    newest = matching.order_by(RECEIPT.c.receipt_id.desc())
+    rows, total = await query.fetch_page(connection, newest, limit=limit, offset=offset)
+    decode = msgspec.json.Decoder(GoodsReceived).decode
+    return [(decode(row["goods"]), row["is_archived"]) for row in rows], total

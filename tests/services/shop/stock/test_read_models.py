@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.envelope import Envelope
-from contracts.shop import FlowerCategorySet, ShopEvent, StockId
+from contracts.shop import ShopEvent, StockId
 from libs.errors import Refused
 from libs.postgres.pool import Pool
 from libs.testing.read_models import (
@@ -16,7 +16,6 @@ from libs.testing.read_models import (
     assert_migrated_as_declared,
     assert_tenants_are_isolated,
 )
-from services.shop.stock.domain.category import CATEGORIES, AddCategory
 from services.shop.stock.domain.commands import (
     Adjust,
     Describe,
@@ -33,14 +32,16 @@ from services.shop.stock.domain.receipt import (
     ArchiveSupply,
     Line,
     Origin,
-    Registration,
-    supply,
+    ReceiveGoods,
+)
+from services.shop.stock.domain.receipt import (
+    receive as receive_goods,
 )
 from services.shop.stock.domain.stock import Stock, stock_id_of
-from services.shop.stock.read_models import category, item, movement, receipt
+from services.shop.stock.read_models import item, movement, receipt
 from tests.services.shop.stock.batches import NOW, VARIETY, batch, receive, reserve
 
-MODELS = [item.projection(), movement.projection(), receipt.projection(), category.projection()]
+MODELS = [item.projection(), movement.projection(), receipt.projection()]
 TABLES = [table for model in MODELS for table in model.tables]
 
 
@@ -135,29 +136,26 @@ def a_history(seed: int, length: int = 80) -> History:
 
 
 def add_receipts(history: History) -> None:
-    """Supplies, of which some are archived, and categories that change."""
+    """Supplies, of which some are archived."""
+    origin = Origin(
+        supplier="Rosa", farm=None, delivered_at=NOW, currency="KZT", rate=batch(1).rate
+    )
+    line = Line(variety=VARIETY, height_cm=60, quantity=3, cost=batch(1).cost)
     for number, tenant in enumerate(["shop-7", "shop-8", "shop-7"], 1):
-        add = AddCategory(
-            category_id=number,
-            name="Розы",
-            markup_percent=batch(1).markup_percent,
-            keywords=None,
+        command = ReceiveGoods(
+            kind="supply",
+            origin=origin,
+            lines=[line],
+            receipt_id=number,
+            batch_ids=[number],
+            day=NOW.date(),
+            categories={},
             by="a",
             now=NOW,
         )
-        [added] = CATEGORIES.decide({}, add)
-        assert isinstance(added, FlowerCategorySet)
-        stream = CATEGORIES.stream("categories")
-        history.record(tenant, stream, added, replace(added, keywords="роза"))
-        origin = Origin(
-            supplier="Rosa", farm=None, delivered_at=NOW, currency="KZT", rate=batch(1).rate
-        )
-        line = Line(variety=VARIETY, height_cm=60, quantity=3, cost=batch(1).cost)
-        registration = Registration(
-            receipt_id=number, batch_ids=[number], day=NOW.date(), by="a", now=NOW
-        )
-        goods = supply(origin, [line], registration, {}).event
-        archived = RECEIPT.decide(RECEIPT.state_after([goods]), ArchiveSupply(by="a", now=NOW))
+        goods, _ = receive_goods(command)
+        archive = ArchiveSupply(receipt_id=number, by="a", now=NOW)
+        archived = RECEIPT.decide(RECEIPT.state_after([goods]), archive)
         history.record(tenant, RECEIPT.stream(number), goods, *(archived if number == 3 else []))
 
 
@@ -204,8 +202,7 @@ async def test_another_shop_sees_nothing(pool: Pool, reading_pool: Pool) -> None
 
 
 async def test_the_tables_are_as_the_migration_made_them(pool: Pool) -> None:
-    tables = [item.ITEM, item.LEVEL, item.ALLOCATION, movement.MOVEMENT]
-    tables += [receipt.RECEIPT, category.CATEGORY]
+    tables = [item.ITEM, item.LEVEL, item.ALLOCATION, movement.MOVEMENT, receipt.RECEIPT]
 
     assert [table.name for table in tables] == TABLES
     await assert_migrated_as_declared(pool, "shop", tables)

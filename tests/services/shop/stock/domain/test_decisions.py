@@ -19,7 +19,6 @@ from contracts.shop import (
 from services.shop.stock.domain.commands import (
     Adjust,
     BatchReserved,
-    Count,
     Describe,
     ItemUnknown,
     MoveIn,
@@ -181,7 +180,7 @@ def test_an_adjustment_may_not_take_what_orders_have_reserved() -> None:
 
 def test_a_count_sets_the_quantity() -> None:
     stock = after(THREE)
-    count = Count(batch_id=1, quantity=9, reason="пересчёт", by="anna", now=NOW)
+    count = Adjust(batch_id=1, count=9, reason="пересчёт", by="anna", now=NOW)
 
     event = only(stock, count)
     assert (event.change, event.is_count) == (4, True)
