@@ -18,7 +18,7 @@ from libs.eventsourcing.log import Metadata
 from libs.names import comparable
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import ApiContext, authorship
+from services.shop.context import ApiContext, Authorship, authorship
 from services.shop.stock.domain.commands import (
     Adjust,
     Describe,
@@ -205,14 +205,8 @@ async def change(
         if target == source:
             describe = Describe(batch_id=item_id, changes=changes, **author)
             return {STOCK.stream(source): _run(stock, [describe, *count])}
-        stocked = stock.batch(item_id)
-        enter = MoveIn(
-            batch=described(stocked.batch, changes),
-            level=stocked.level,
-            shares=tuple(stocked.shares.values()),
-            **author,
-        )
         leave = MoveOut(batch_id=item_id, to=target, **author)
+        enter = _arrival(stock, item_id, changes, author)
         return {
             STOCK.stream(source): _run(stock, [leave]),
             STOCK.stream(target): _run(states.of(STOCK, target), [enter, *count]),
@@ -220,6 +214,16 @@ async def change(
 
     aggregates: list[Aggregate] = [(STOCK, one) for one in {source, target}]
     await execute_many(context.store, aggregates, decide, metadata=metadata)
+
+
+def _arrival(stock: Stock, item_id: int, changes: Mapping[str, Any], author: Authorship) -> MoveIn:
+    stocked = stock.batch(item_id)
+    return MoveIn(
+        batch=described(stocked.batch, changes),
+        level=stocked.level,
+        shares=tuple(stocked.shares.values()),
+        **author,
+    )
 
 
 def _run(stock: Stock, commands: Iterable[StockCommand]) -> list[ShopEvent]:
