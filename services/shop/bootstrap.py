@@ -26,7 +26,7 @@ from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
-from services.shop.production.read_models import projection as task_models
+from services.shop.production import read_models as task_models
 from services.shop.products import api as products
 from services.shop.products import reactions as shops
 from services.shop.products import read_models as product_models
@@ -58,7 +58,7 @@ SERVICE: Final = Service(
     events=EVENTS,
     projections=lambda settings: (
         *(one.projection() for one in (company_models, product_models, materials, live_models)),
-        *(*stock_models.projections(), task_models.projection(settings.vault_reader())),
+        *(*stock_models.projections(), task_models.projection()),
         *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
         reminders.projection(settings.vault_reader(), settings.zone),
     ),
@@ -71,7 +71,7 @@ SERVICE: Final = Service(
         shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
     ),
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *order_models.TABLES, *task_models.TABLES),
+    personal=(customer_models.CUSTOMER, *order_models.TABLES),
     reactions=(shops.registrations, production.tasks_of_orders, notifications.storefront_orders),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
