@@ -91,8 +91,11 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
         return known
     lines = await priced_lines(context, metadata.tenant, new.items)
     contact = _normal(new.contact)
+    # The admin sends no name of the buyer, but the buyer is who receives at the same phone.
+    is_buyer = contact.recipient_phone == contact.customer_phone
+    name = new.customer_name or (contact.recipient_name if is_buyer else None)
     customer_id = await customers.ensure(
-        context, contact.customer_phone, metadata, name=new.customer_name, source=new.source
+        context, contact.customer_phone, metadata, name=name or None, source=new.source
     )
     order_id = await ORDER_IDS.next(context.system)
     sealed = await seal_contact(context, metadata.tenant, order_id, contact, is_new=True)
