@@ -151,9 +151,10 @@ POST /api/products/{product}/components | 422 | {"name":"Роза"}
 GET /api/products/{product}/components | 200 |  | COMPONENT
 PUT /api/products/{product}/components/{component} | 200 | {"quantity":7,"id":1,"product_id":1} | COMPONENT id="{component}" quantity=7
 DELETE /api/products/{product}/components/{component} | 200 |  | message
+POST /api/products/{product}/components | 201 | {"component_type":"service","name":"Работа","quantity":1} |  | component
 POST /api/products/ | 201 | NEW_PRODUCT |  | removed
-POST /api/products/{removed}/ingredients | 201 | {"warehouse_item_id":"{batch}","quantity":1} |  | ingredient
-DELETE /api/products/{removed}/ingredients/{ingredient} | 200 |  | message
+POST /api/products/{removed}/ingredients | 201 | {"warehouse_item_id":"{batch}","quantity":1} |  | gone
+DELETE /api/products/{removed}/ingredients/{gone} | 200 |  | message
 DELETE /api/products/{removed} | 200 |  | PRODUCT
 GET /api/products/{removed} | 404
 POST /api/products/prices | 200 | [{"id":"{product}","price":16000}] | changed=1
@@ -162,6 +163,7 @@ GET /api/calculator/materials | 200 |  | PAGE items.0.id="{material}"
 GET /api/calculator/materials/{material} | 200 |  | MATERIAL
 PATCH /api/calculator/materials/{material} | 200 | {"in_stock":false} | in_stock=false
 DELETE /api/calculator/materials/{material} | 204
+POST /api/calculator/materials | 201 | {"name":"Крафт","price":"100"} |  | material
 GET /api/calculator/settings | 200 |  | MARGINS default_labor_cost="2000.00"
 PATCH /api/calculator/settings | 200 | {"min_margin_percent":31} | MARGINS
 PATCH /api/calculator/settings | 422 | {"min_margin_percent":1001}
@@ -208,6 +210,7 @@ POST /api/orders/{order}/comments | 201 | {"text":"звонить"} | COMMENT | 
 GET /api/orders/{order}/comments | 200 |  | PAGE total=2
 PATCH /api/comments/{remark} | 200 | {"text":"не звонить"} | COMMENT
 DELETE /api/comments/{remark} | 200 |  | detail
+POST /api/orders/{order}/comments | 201 | {"text":"к чаю"} |  | remark
 PATCH /api/orders/{order}/status | 200 | {"status":"paid"} | ORDER status="paid"
 PATCH /api/orders/{order}/status | 409 | {"status":"completed"} | detail
 PATCH /api/orders/{order}/status | 422 | {"status":"странный"}
@@ -281,7 +284,12 @@ GET /api/auth/current-user | 200 |  | user shop shop.id="{shop}" user.role="admi
 GET /api/auth/me | 200 |  | id name phone city id="{shop}"
 GET /api/users/ | 200 |  | PAGE items.0.shop_id="{shop}"
 GET /api/users/{florist} | 200 |  | USER role="florist"
-PATCH /api/users/{florist}/permissions | 200 | {"customers":true} | USER
+POST /api/users/ | 200 | {"phone":"+77777777777","name":"Белла","role":"florist","email":""} | USER | hired
+POST /api/users/ | 400 | {"phone":"+77777777777","name":"Белла","role":"florist"}
+PATCH /api/users/{hired} | 200 | {"name":"Белла Ивановна"} | USER
+PATCH /api/users/{hired}/permissions | 200 | {"customers":true} | USER permissions.customers=true
+PATCH /api/users/{hired}/permissions | 422 | {"permissions":{"money":true}}
+DELETE /api/users/{hired} | 200 |  | USER is_active=false
 public GET /api/telegram/webhook/status | 200 |  | status
 public GET /api/health/db | 200 |  | database table_count database_type
 GET /api/nothing | 404 |  | detail

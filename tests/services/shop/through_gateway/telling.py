@@ -52,9 +52,15 @@ async def tell(
 
 
 async def send(
-    client: AsyncClient, one: Row, ids: Ids, *, prefix: str = "", other_slash: bool = False
+    client: AsyncClient,
+    one: Row,
+    ids: Ids,
+    *,
+    bodies: Ids | None = None,
+    prefix: str = "",
+    other_slash: bool = False,
 ) -> Response:
-    """Send a row."""
+    """Send a row; `bodies` are the ids in its body if they are others than those in its path."""
     path, _, query = one.target.format(**ids).partition("?")
     if other_slash:
         path = path.removesuffix("/") if path.endswith("/") else f"{path}/"
@@ -63,7 +69,7 @@ async def send(
         data = encoded("png") if one.body == "IMAGE" else b"<html>"
         more["files"] = {"files" if "images" in path else "file": ("роза.png", data)}
     elif one.body is not None:
-        more["content"] = json.dumps(filled(one.body, ids)).encode()
+        more["content"] = json.dumps(filled(one.body, bodies or ids)).encode()
         more["headers"] = {"Content-Type": "application/json"}
     if one.kind == "signed":
         signed = f"{ids['bought']}.".encode() + more["content"]
