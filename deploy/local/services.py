@@ -112,6 +112,7 @@ def environment(
         "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(settings.home, "gateway_refresh_key")),
         "SCALE_BRIDGE_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "scale_seal_keys")),
         "SHOP_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "shop_seal_keys")),
+        "SHOP_PAYMENT_SECRET_FILE": str(keys.token(settings.home, "shop_payment_secret")),
         "SHOP_FILES_URL": (settings.home / "files" / "shop").as_uri(),
     }
     if settings.profile == "demo":
