@@ -118,6 +118,9 @@ def environment(
     if settings.profile == "demo":
         # Simulated scales are on this machine.
         env["SCALE_BRIDGE_ALLOW_LOOPBACK"] = "true"
+        # They belong to the office, and follow the prices of the first shop that is registered.
+        env["SCALE_BRIDGE_PRICE_SOURCES"] = "demo=shop-1"
+        env["SCALE_BRIDGE_CURRENCY"] = "KZT"
         env["GATEWAY_SCAN_CLIENT_KEY_FILE"] = str(keys.token(settings.home, "scan_client_key"))
     for service in services:
         env |= _addresses(settings, service)

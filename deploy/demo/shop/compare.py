@@ -1,5 +1,6 @@
 """Comparing what people did with what the shop shows in the evening, line by line."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,18 +29,17 @@ class Shown:
 async def read(manager: Member, ledger: ShopLedger, messages: Mapping[str, Counter[str]]) -> Shown:
     """Ask for all of it, by the phones of the day's customers, not by what was answered."""
     get, day = manager.get, {"search": ledger.plan.phones, "limit": "100"}
-    orders = [
-        await get(f"/api/orders/{one['id']}") for one in (await get("/api/orders/", **day))["items"]
-    ]
-    tasks = (await get("/api/production/tasks/", limit="1000"))["items"]
-    goods = [
-        (one, (await get(f"/api/warehouse/{one['id']}/movements", limit="100"))["items"])
-        for one in await batches(manager, ledger.plan)
-    ]
+    ids = [one["id"] for one in (await get("/api/orders/", **day))["items"]]
+    goods = await batches(manager, ledger.plan)
+    tasks = [get("/api/production/tasks/", order_id=str(number)) for number in ids]
+    movements = [get(f"/api/warehouse/{one['id']}/movements", limit="100") for one in goods]
     return Shown(
-        orders=orders,
-        tasks=[task for task in tasks if task["order_id"] in {one["id"] for one in orders}],
-        batches=goods,
+        orders=await asyncio.gather(*(get(f"/api/orders/{number}") for number in ids)),
+        tasks=[task for page in await asyncio.gather(*tasks) for task in page["items"]],
+        batches=[
+            (batch, page["items"])
+            for batch, page in zip(goods, await asyncio.gather(*movements), strict=True)
+        ],
         customers=(await get("/api/customers/", **day))["items"],
         messages=messages,
     )

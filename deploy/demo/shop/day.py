@@ -31,7 +31,7 @@ from deploy.demo.shop.staff import (
     hire,
     receive_goods,
 )
-from deploy.demo.shop.work import Workshop, hand_over, move
+from deploy.demo.shop.work import Workshop, cancel_leftovers, hand_over, move
 from deploy.local import keys
 
 POLL_SECONDS: Final = 0.5
@@ -78,6 +78,7 @@ async def run_shop_day(manager: Member, task: ShopTask) -> list[Line]:
     # All before the first order: the shop's service remembers for seconds who works there.
     florists = await hire(manager, FLORISTS, "florist")
     (courier,) = await hire(manager, COURIER, "courier")
+    await cancel_leftovers(manager)
     items = await receive_goods(manager, plan)
     products = await create_products(manager, plan, items)
     storefront = Storefront(public, ledger, manager.shop_id, products)
