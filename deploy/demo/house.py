@@ -26,6 +26,7 @@ from deploy.demo.report import progress, show
 from deploy.demo.scales import office_work, scales_hint
 from deploy.demo.shop.day import ShopTask, shop_beside
 from deploy.demo.shop.plan import plan_shop
+from deploy.demo.shop.staff import shop_hint
 from deploy.local import keys
 from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
@@ -142,7 +143,7 @@ def _play(day: Day, stack: Stack, console: Console, home: Path) -> Verdict:
     stack.publish({"demo": facts(day, verdict)})
     for line in directions(day, stack.gateway_url, client_key(home)):
         console.print(line)
-    for line in scales_hint(stack.gateway_url, home):
+    for line in (*scales_hint(stack.gateway_url, home), *shop_hint(stack.gateway_url)):
         console.print(line)
     return verdict
 

@@ -65,6 +65,17 @@ class Member(Client):
         return (await self.insist("GET", path, params=query)).body
 
 
+def shop_hint(url: str) -> list[str]:
+    """How to log in to the shop as its manager."""
+    body = f"""-H 'Content-Type: application/json' -d '{{"phone": "{MANAGER}"}}'"""
+    return [
+        f"Shop      manager {MANAGER}; its pages log in with the code that this shows:",
+        "",
+        f"  curl -s {body} {url}/api/auth/request-otp",
+        "",
+    ]
+
+
 async def once(
     client: Client, find: Callable[[], Awaitable[T | None]], path: str, body: Mapping[str, Any]
 ) -> T:

@@ -23,6 +23,7 @@ class Workshop:
     def __init__(self, ledger: ShopLedger, *, patience: float) -> None:
         self._ledger = ledger
         self._patience = patience
+        self._begun: set[int] = set()
         self._approved: defaultdict[int, list[Member]] = defaultdict(list)
         self._made: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -51,7 +52,9 @@ class Workshop:
         if task is None:
             # There is none, or the answer that gave one was lost.
             query = {"florist_id": str(florist.user_id), "status": "assigned"}
-            task = next(iter((await florist.get(TASKS, **query))["items"]), None)
+            listed = (await florist.get(TASKS, **query))["items"]
+            # After an outage a list may lag behind what was done.
+            task = next((one for one in listed if one["id"] not in self._begun), None)
         return task
 
     async def _make(self, florist: Member, task: dict[str, Any]) -> None:
@@ -60,6 +63,7 @@ class Workshop:
             await florist.insist("POST", f"{TASKS}{task['id']}/{name}", also=409, json=body or {})
             self._ledger.tasks[state] += 1
 
+        self._begun.add(task["id"])
         self._ledger.tasks["assigned"] += 1
         await step("start", "in_progress")
         await step("complete", "quality_check", {"actual_minutes": 20})
