@@ -2,7 +2,7 @@
 
 from libs.process.commands import command_line
 from services.shop.bootstrap import SERVICE
-from services.shop.products.prices.cli import add_prices
+from services.shop.products.cli import add_prices
 
 app = command_line(SERVICE)
 add_prices(app, SERVICE)

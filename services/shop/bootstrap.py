@@ -32,7 +32,6 @@ from services.shop.products import reactions as shops
 from services.shop.products import read_models as product_models
 from services.shop.products.calculator import api as calculator
 from services.shop.products.calculator import read_models as materials
-from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 from services.shop.stock import api as stock
@@ -64,7 +63,7 @@ SERVICE: Final = Service(
     ),
     routers=(
         *(company.router, company.health, uploads.router, customers.router, live.router),
-        *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
+        *(*products.ROUTERS, calculator.router, *stock.ROUTERS),
         *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
     manners=lambda settings: Manners(

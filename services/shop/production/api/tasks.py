@@ -23,13 +23,9 @@ from services.shop.context import (
     await_writes,
     changes_of,
 )
+from services.shop.production import read_models
 from services.shop.production.api.presenters import TaskItemOut, TaskOut, present
-from services.shop.production.domain.decisions import (
-    CancelTask,
-    CheckQuality,
-    CompleteTask,
-    StartTask,
-)
+from services.shop.production.domain import decisions
 from services.shop.production.domain.task import (
     Priority,
     TaskItemUnknown,
@@ -37,15 +33,7 @@ from services.shop.production.domain.task import (
     TaskType,
 )
 from services.shop.production.handlers import task as handler
-from services.shop.production.read_models import (
-    FILTERS,
-    IN_QUEUE,
-    PENDING,
-    TASK,
-    TASKS,
-    item_is,
-    overdue,
-)
+from services.shop.production.read_models import TASKS
 from services.shop.stock.api.fields import in_utc
 
 router = APIRouter(prefix="/api/production", tags=["production"])
@@ -159,20 +147,21 @@ async def list_tasks(
     shop: Shop, caller: Caller, part: Part, query: Annotated[TaskQuery, Query()]
 ) -> Page[TaskOut]:
     """Tasks of the shop, in the order of the queue."""
-    return await page(shop, caller.tenant, FILTERS.where(query.model_dump()), part, *IN_QUEUE)
+    condition = read_models.FILTERS.where(query.model_dump())
+    return await page(shop, caller.tenant, condition, part, *read_models.IN_QUEUE)
 
 
 @router.get("/tasks/pending")
 async def list_pending(shop: Shop, caller: Caller, part: Part) -> Page[TaskOut]:
     """Pending tasks, in the order of the queue."""
-    return await page(shop, caller.tenant, PENDING, part, *IN_QUEUE)
+    return await page(shop, caller.tenant, read_models.PENDING, part, *read_models.IN_QUEUE)
 
 
 @router.get("/tasks/overdue")
 async def list_overdue(shop: Shop, caller: Caller, part: Part) -> list[TaskOut]:
     """Open tasks whose deadline has passed, the latest first."""
-    late, order = overdue(shop.clock()), (TASK.c.deadline, TASK.c.task_id)
-    return (await page(shop, caller.tenant, late, part, *order)).items
+    late, task = read_models.overdue(shop.clock()), read_models.TASK
+    return (await page(shop, caller.tenant, late, part, task.c.deadline, task.c.task_id)).items
 
 
 @router.post("/tasks/", status_code=201, dependencies=[VISIBLE])
@@ -215,7 +204,7 @@ async def start(
     shop: Shop, metadata: Authored, task_id: PathId, body: Start | None = None
 ) -> TaskOut:
     """The florist begins with an assigned task."""
-    command = StartTask(**authorship(shop, metadata))
+    command = decisions.StartTask(**authorship(shop, metadata))
     notes = body.florist_notes if body else None
     return await _noted(shop, task_id, command, notes, metadata)
 
@@ -226,7 +215,7 @@ async def complete(
 ) -> TaskOut:
     """The florist is done; the quality is to be checked."""
     done = body or Completion()
-    command = CompleteTask(
+    command = decisions.CompleteTask(
         actual_minutes=done.actual_minutes,
         result_photos=done.result_photos,
         **authorship(shop, metadata),
@@ -239,7 +228,7 @@ async def check_quality(
     shop: Shop, metadata: Authored, task_id: PathId, body: QualityCheck
 ) -> TaskOut:
     """Approve what was made, or have it made again."""
-    command = CheckQuality(
+    command = decisions.CheckQuality(
         is_approved=body.quality_approved,
         quality_score=body.quality_score,
         **authorship(shop, metadata),
@@ -250,7 +239,7 @@ async def check_quality(
 @router.post("/tasks/{task_id}/cancel", status_code=201, dependencies=[VISIBLE])
 async def cancel(shop: Shop, metadata: Authored, task_id: PathId) -> TaskOut:
     """Cancel a task that is not completed."""
-    command = CancelTask(**authorship(shop, metadata))
+    command = decisions.CancelTask(**authorship(shop, metadata))
     await handler.carry_out(shop, task_id, command, metadata)
     return await fresh(shop, metadata.tenant, task_id)
 
@@ -312,7 +301,7 @@ async def read_task(shop: ApiContext, tenant: str, task_id: int) -> TaskOut:
 async def _noted(
     shop: ApiContext,
     task_id: int,
-    command: StartTask | CompleteTask | CheckQuality,
+    command: decisions.NotedStep,
     notes: str | None,
     metadata: Metadata,
 ) -> TaskOut:
@@ -323,7 +312,9 @@ async def _noted(
 async def _change_item(
     shop: ApiContext, item_id: int, changes: dict[str, Any], metadata: Metadata
 ) -> TaskItemOut:
-    tasks, _ = await TASKS.page(shop.reading, metadata.tenant, item_is(item_id), Slice(1, 0))
+    tasks, _ = await TASKS.page(
+        shop.reading, metadata.tenant, read_models.item_is(item_id), Slice(1, 0)
+    )
     if not tasks:
         raise TaskItemUnknown
     await handler.change_item(shop, tasks[0], item_id, changes, metadata)

@@ -6,23 +6,9 @@ from datetime import datetime
 from math import ceil
 from typing import Any, Final, TypeAlias, assert_never
 
+from contracts import shop
 from contracts.envelope import Sealed
-from contracts.shop import (
-    FloristTasksChanged,
-    ShopEvent,
-    TaskApproved,
-    TaskAssigned,
-    TaskCancelled,
-    TaskClosed,
-    TaskCompleted,
-    TaskCreated,
-    TaskDetails,
-    TaskEdited,
-    TaskItem,
-    TaskItemChanged,
-    TaskRejected,
-    TaskStarted,
-)
+from contracts.shop import ShopEvent, TaskDetails, TaskItem
 from libs.errors import Refused, Unfit
 from libs.eventsourcing.decider import Decider
 from services.shop.production.domain.task import MINUTE_SECONDS, Task, TaskStatus, evolve
@@ -125,7 +111,8 @@ class CloseTask(Authored):
     """The order was assembled. A task that is over is left."""
 
 
-Step: TypeAlias = AssignTask | StartTask | CompleteTask | CheckQuality | CancelTask | CloseTask
+NotedStep: TypeAlias = StartTask | CompleteTask | CheckQuality
+Step: TypeAlias = AssignTask | NotedStep | CancelTask | CloseTask
 TaskCommand: TypeAlias = CreateTask | EditTask | ChangeItem | Step
 
 
@@ -134,7 +121,7 @@ def decide(task: Task, command: TaskCommand) -> list[ShopEvent]:
     number, by, now = task.task_id, command.by, command.now
     match command:
         case CreateTask(task_id=number):
-            created = TaskCreated(
+            created = shop.TaskCreated(
                 task_id=number,
                 order_id=command.order_id,
                 task_type=command.task_type,
@@ -146,11 +133,11 @@ def decide(task: Task, command: TaskCommand) -> list[ShopEvent]:
             return [created]
         case EditTask(changes=changes):
             details = replace(task.present, **changes)
-            edited = TaskEdited(task_id=number, details=details, edited_by=by, edited_at=now)
+            edited = shop.TaskEdited(task_id=number, details=details, edited_by=by, edited_at=now)
             return [edited] if details != task.present else []
         case ChangeItem():
             before, item = task.item(command.item_id), _changed_item(task, command)
-            changed = TaskItemChanged(task_id=number, item=item, changed_by=by, changed_at=now)
+            changed = shop.TaskItemChanged(task_id=number, item=item, changed_by=by, changed_at=now)
             return [changed] if item != before else []
         case _:
             _ = task.present
@@ -172,10 +159,12 @@ def _step(task: Task, command: Step) -> list[ShopEvent]:
     match command:
         case AssignTask(florist=florist):
             _demand(task, TaskStatus.PENDING)
-            return [TaskAssigned(task_id=number, florist=florist, assigned_by=by, assigned_at=now)]
+            return [
+                shop.TaskAssigned(task_id=number, florist=florist, assigned_by=by, assigned_at=now)
+            ]
         case StartTask(notes=notes):
             _demand(task, TaskStatus.ASSIGNED)
-            return [TaskStarted(task_id=number, notes=notes, started_by=by, started_at=now)]
+            return [shop.TaskStarted(task_id=number, notes=notes, started_by=by, started_at=now)]
         case CompleteTask():
             _demand(task, TaskStatus.IN_PROGRESS)
             return [_completed(task, command)]
@@ -185,10 +174,10 @@ def _step(task: Task, command: Step) -> list[ShopEvent]:
         case CancelTask(if_open=if_open):
             if task.status == TaskStatus.COMPLETED and not if_open:
                 raise WrongTaskStatus(task.status)
-            cancelled = TaskCancelled(task_id=number, cancelled_by=by, cancelled_at=now)
+            cancelled = shop.TaskCancelled(task_id=number, cancelled_by=by, cancelled_at=now)
             return [cancelled] if task.is_open else []
         case CloseTask():
-            closed = TaskClosed(task_id=number, closed_by=by, closed_at=now)
+            closed = shop.TaskClosed(task_id=number, closed_by=by, closed_at=now)
             return [closed] if task.is_open else []
         case _:
             assert_never(command)
@@ -199,12 +188,12 @@ def _demand(task: Task, status: TaskStatus) -> None:
         raise WrongTaskStatus(task.status, status)
 
 
-def _completed(task: Task, command: CompleteTask) -> TaskCompleted:
+def _completed(task: Task, command: CompleteTask) -> shop.TaskCompleted:
     minutes = command.actual_minutes
     if minutes is None:
         taken = command.now - (task.started_at or command.now)
         minutes = max(1, ceil(taken.total_seconds() / MINUTE_SECONDS))
-    return TaskCompleted(
+    return shop.TaskCompleted(
         task_id=task.task_id,
         actual_minutes=minutes,
         notes=command.notes,
@@ -214,7 +203,7 @@ def _completed(task: Task, command: CompleteTask) -> TaskCompleted:
     )
 
 
-def _checked(number: int, command: CheckQuality) -> TaskApproved | TaskRejected:
+def _checked(number: int, command: CheckQuality) -> shop.TaskApproved | shop.TaskRejected:
     by, now = command.by, command.now
     common: dict[str, Any] = {
         "task_id": number,
@@ -222,8 +211,8 @@ def _checked(number: int, command: CheckQuality) -> TaskApproved | TaskRejected:
         "notes": command.notes,
     }
     if command.is_approved:
-        return TaskApproved(**common, approved_by=by, approved_at=now)
-    return TaskRejected(**common, rejected_by=by, rejected_at=now)
+        return shop.TaskApproved(**common, approved_by=by, approved_at=now)
+    return shop.TaskRejected(**common, rejected_by=by, rejected_at=now)
 
 
 TASK: Final = Decider(category="task", initial=Task(), decide=decide, evolve=evolve)
@@ -281,7 +270,7 @@ def florist_decide(tasks: frozenset[int], command: Occupy) -> list[ShopEvent]:
     if command.busy and command.must_be_idle and others:
         raise FloristBusy
     after = others | {command.task_id} if command.busy else others
-    changed = FloristTasksChanged(
+    changed = shop.FloristTasksChanged(
         florist=command.florist, tasks=tuple(sorted(after)), changed_at=command.now
     )
     return [changed] if after != tasks else []
@@ -289,7 +278,7 @@ def florist_decide(tasks: frozenset[int], command: Occupy) -> list[ShopEvent]:
 
 def florist_evolve(tasks: frozenset[int], event: ShopEvent) -> frozenset[int]:
     """The tasks that occupy the florist after an event."""
-    return frozenset(event.tasks) if isinstance(event, FloristTasksChanged) else tasks
+    return frozenset(event.tasks) if isinstance(event, shop.FloristTasksChanged) else tasks
 
 
 FLORIST: Final[Decider[frozenset[int], Occupy, ShopEvent]] = Decider(

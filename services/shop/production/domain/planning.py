@@ -4,14 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from contracts import shop
 from contracts.envelope import Sealed
-from contracts.shop import (
-    OrderCommentAdded,
-    OrderCommentChanged,
-    OrderCommentRemoved,
-    OrderLine,
-    ShopEvent,
-)
+from contracts.shop import OrderLine, ShopEvent
 from services.shop.production.domain.task import Priority, TaskType
 
 WORDS: Final[Mapping[TaskType, tuple[str, ...]]] = {
@@ -65,9 +60,9 @@ def first_comment(history: Iterable[ShopEvent]) -> Sealed | None:
     texts: dict[int, Sealed] = {}
     for event in history:
         match event:
-            case OrderCommentAdded() | OrderCommentChanged():
+            case shop.OrderCommentAdded() | shop.OrderCommentChanged():
                 texts[event.comment_id] = event.text
-            case OrderCommentRemoved():
+            case shop.OrderCommentRemoved():
                 texts.pop(event.comment_id, None)
             case _:
                 pass

@@ -5,21 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from contracts.shop import (
-    ShopEvent,
-    TaskApproved,
-    TaskAssigned,
-    TaskCancelled,
-    TaskClosed,
-    TaskCompleted,
-    TaskCreated,
-    TaskDetails,
-    TaskEdited,
-    TaskItem,
-    TaskItemChanged,
-    TaskRejected,
-    TaskStarted,
-)
+from contracts import shop
+from contracts.shop import ShopEvent, TaskDetails, TaskItem
 from libs.errors import NotFound
 
 MINUTE_SECONDS: Final = 60
@@ -123,7 +110,7 @@ class Task:
 def evolve(task: Task, event: ShopEvent) -> Task:
     """The task after an event."""
     match event:
-        case TaskCreated():
+        case shop.TaskCreated():
             return Task(
                 task_id=event.task_id,
                 order_id=event.order_id,
@@ -132,14 +119,14 @@ def evolve(task: Task, event: ShopEvent) -> Task:
                 items=event.items,
                 created_at=event.created_at,
             )
-        case TaskEdited(details=details):
+        case shop.TaskEdited(details=details):
             return replace(task, details=details)
-        case TaskItemChanged(item=item):
+        case shop.TaskItemChanged(item=item):
             items = tuple(item if one.item_id == item.item_id else one for one in task.items)
             return replace(task, items=items)
-        case TaskAssigned(florist=florist, assigned_at=at):
+        case shop.TaskAssigned(florist=florist, assigned_at=at):
             return replace(task, status=TaskStatus.ASSIGNED, florist=florist, assigned_at=at)
-        case TaskStarted(notes=notes, started_at=at):
+        case shop.TaskStarted(notes=notes, started_at=at):
             started = replace(task, status=TaskStatus.IN_PROGRESS, started_at=at)
             return _with_details(started, florist_notes=notes)
         case _:
@@ -148,7 +135,7 @@ def evolve(task: Task, event: ShopEvent) -> Task:
 
 def _finished(task: Task, event: ShopEvent) -> Task:
     match event:
-        case TaskCompleted(completed_at=at):
+        case shop.TaskCompleted(completed_at=at):
             done = replace(task, status=TaskStatus.QUALITY_CHECK, completed_at=at)
             return _with_details(
                 replace(done, items=_made(task, at)),
@@ -156,24 +143,24 @@ def _finished(task: Task, event: ShopEvent) -> Task:
                 florist_notes=event.notes,
                 result_photos=event.result_photos or None,
             )
-        case TaskApproved():
+        case shop.TaskApproved():
             items = tuple(replace(one, quality_approved=True) for one in task.items)
             approved = replace(task, status=TaskStatus.COMPLETED, items=items)
             return _with_details(
                 approved, quality_score=event.quality_score, quality_notes=event.notes
             )
-        case TaskRejected():
+        case shop.TaskRejected():
             return _rejected(task, event)
-        case TaskClosed(closed_at=at):
+        case shop.TaskClosed(closed_at=at):
             closed = replace(task, status=TaskStatus.COMPLETED, items=_made(task, at))
             return replace(closed, completed_at=task.completed_at or at)
-        case TaskCancelled():
+        case shop.TaskCancelled():
             return replace(task, status=TaskStatus.CANCELLED)
         case _:
             return task
 
 
-def _rejected(task: Task, event: TaskRejected) -> Task:
+def _rejected(task: Task, event: shop.TaskRejected) -> Task:
     """The work is done again, all of it: lines are open, and time is counted anew."""
     again: dict[str, Any] = {"is_completed": False, "completed_at": None, "quality_approved": False}
     rejected = replace(

@@ -7,12 +7,7 @@ from libs.eventsourcing.log import Metadata
 from libs.http.paging import Slice
 from services.shop.context import ApiContext, authorship
 from services.shop.orders.handlers.order import check_florist
-from services.shop.production.domain.decisions import (
-    AssignTask,
-    EditTask,
-    FloristBusy,
-    WrongTaskStatus,
-)
+from services.shop.production.domain import decisions
 from services.shop.production.domain.task import Priority
 from services.shop.production.handlers.task import carry_out
 from services.shop.production.read_models import IN_QUEUE, PENDING, TASK, TASKS, overdue
@@ -49,7 +44,9 @@ async def raise_overdue(context: ApiContext, metadata: Metadata) -> int:
     """Make the tasks urgent whose deadline has passed; their number. Raises Unavailable."""
     late = overdue(context.clock()) & (TASK.c.priority != Priority.URGENT)
     tasks, _ = await TASKS.page(context.reading, metadata.tenant, late, Slice(MOST_TASKS, 0))
-    command = EditTask(changes={"priority": Priority.URGENT}, **authorship(context, metadata))
+    command = decisions.EditTask(
+        changes={"priority": Priority.URGENT}, **authorship(context, metadata)
+    )
     changed = [await carry_out(context, task.task_id, command, metadata) for task in tasks]
     return sum(changed)
 
@@ -58,13 +55,13 @@ async def _give(
     context: ApiContext, pending: deque[int], florist: int, metadata: Metadata
 ) -> int | None:
     """Give the first of the pending tasks to a florist; those given meanwhile are dropped."""
-    command = AssignTask(florist=florist, **authorship(context, metadata))
+    command = decisions.AssignTask(florist=florist, **authorship(context, metadata))
     while pending:
         try:
             await carry_out(context, pending[0], command, metadata, must_be_idle=True)
-        except FloristBusy:
+        except decisions.FloristBusy:
             return None
-        except WrongTaskStatus:
+        except decisions.WrongTaskStatus:
             pending.popleft()
         else:
             return pending.popleft()

@@ -19,20 +19,8 @@ from services.shop.orders.handlers.execution import load as load_order
 from services.shop.orders.handlers.items import OrderItemUnknown
 from services.shop.orders.handlers.order import check_florist
 from services.shop.orders.handlers.sealing import seal
-from services.shop.production.domain.decisions import (
-    FLORIST,
-    TASK,
-    AssignTask,
-    ChangeItem,
-    CheckQuality,
-    CompleteTask,
-    CreateTask,
-    EditTask,
-    StartTask,
-    TaskCommand,
-    florist_commands,
-    step_to,
-)
+from services.shop.production.domain import decisions
+from services.shop.production.domain.decisions import FLORIST, TASK
 from services.shop.production.domain.task import Task, TaskStatus
 
 ATTEMPTS: Final = 5
@@ -57,7 +45,7 @@ async def load(context: Context, tenant: str, task_id: int) -> Task:
 async def carry_out(
     context: Context,
     task_id: int,
-    command: TaskCommand,
+    command: decisions.TaskCommand,
     metadata: Metadata,
     *,
     must_be_idle: bool = False,
@@ -70,7 +58,7 @@ async def carry_out(
     decide = partial(_decide, task_id, command, must_be_idle)
     for _ in range(ATTEMPTS):
         florists = {(await load(context, metadata.tenant, task_id)).florist}
-        if isinstance(command, AssignTask):
+        if isinstance(command, decisions.AssignTask):
             florists.add(command.florist)
         aggregates: list[Aggregate] = [(FLORIST, one) for one in florists if one is not None]
         aggregates.append((TASK, task_id))
@@ -83,14 +71,14 @@ async def carry_out(
 
 
 def _decide(
-    task_id: int, command: TaskCommand, must_be_idle: bool, states: States
+    task_id: int, command: decisions.TaskCommand, must_be_idle: bool, states: States
 ) -> Mapping[str, Sequence[Any]]:
     """For `execute_many`. Raises what the deciders raise, and _OtherFlorist."""
     before = states.of(TASK, task_id)
     events = TASK.decide(before, command)
     after = reduce(TASK.evolve, events, before)
     appended: dict[str, Sequence[Any]] = {TASK.stream(task_id): events}
-    for change in florist_commands(before, after, command.now, must_be_idle=must_be_idle):
+    for change in decisions.florist_commands(before, after, command.now, must_be_idle=must_be_idle):
         try:
             florist = states.of(FLORIST, change.florist)
         except KeyError:
@@ -106,10 +94,10 @@ async def new_task(
     details: TaskDetails,
     lines: Sequence[tuple[int, int]],
     metadata: Metadata,
-) -> CreateTask:
+) -> decisions.CreateTask:
     """The command for a task with new ids; `lines` are those of the order with quantities."""
     item_ids = await ITEM_IDS.several(context.system, len(lines))
-    return CreateTask(
+    return decisions.CreateTask(
         task_id=await TASK_IDS.next(context.system),
         order_id=order_id,
         task_type=task_type,
@@ -150,14 +138,14 @@ async def assign(context: ApiContext, task_id: int, florist: int, metadata: Meta
     """
     await load(context, metadata.tenant, task_id)
     await check_florist(context, metadata.tenant, florist)
-    command = AssignTask(florist=florist, **authorship(context, metadata))
+    command = decisions.AssignTask(florist=florist, **authorship(context, metadata))
     await carry_out(context, task_id, command, metadata)
 
 
 async def carry_out_with_notes(
     context: ApiContext,
     task_id: int,
-    command: StartTask | CompleteTask | CheckQuality,
+    command: decisions.NotedStep,
     notes: str | None,
     metadata: Metadata,
 ) -> None:
@@ -178,12 +166,12 @@ async def update(
     task, given = await load(context, metadata.tenant, task_id), dict(changes)
     author = authorship(context, metadata)
     wanted, florist = TaskStatus(given.pop("status", task.status)), given.pop("florist_id", None)
-    step = step_to(task, wanted, florist, **author)
-    if isinstance(step, AssignTask):
+    step = decisions.step_to(task, wanted, florist, **author)
+    if isinstance(step, decisions.AssignTask):
         await check_florist(context, metadata.tenant, step.florist)
     if given:
         sealed = await _sealed(context, task.order_id, given, metadata)
-        await carry_out(context, task_id, EditTask(changes=sealed, **author), metadata)
+        await carry_out(context, task_id, decisions.EditTask(changes=sealed, **author), metadata)
     if step is not None:
         await carry_out(context, task_id, step, metadata)
 
@@ -196,7 +184,7 @@ async def change_item(
     Raises TaskUnknown, TaskItemUnknown, WrongTaskStatus, Unavailable.
     """
     sealed = await _sealed(context, task.order_id, changes, metadata)
-    command = ChangeItem(item_id=item_id, changes=sealed, **authorship(context, metadata))
+    command = decisions.ChangeItem(item_id=item_id, changes=sealed, **authorship(context, metadata))
     await carry_out(context, task.task_id, command, metadata)
 
 
