@@ -29,7 +29,9 @@ class ShopKit(ServiceKit):
 
 
 @asynccontextmanager
-async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
+async def open_shop(
+    database: str, *, by_worker: bool = False, **settings: Any
+) -> AsyncIterator[ShopKit]:
     """The API of the shop on a migrated database."""
     given = Settings.model_validate(
         {
@@ -41,5 +43,5 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given) as kit:
+    async with open_kit(ShopKit, SERVICE, given, by_worker=by_worker) as kit:
         yield kit
