@@ -115,11 +115,13 @@ async def open_kit(
     *,
     by_worker: bool = False,
     projector: Projector | None = None,
+    real_tokens: bool = False,
 ) -> AsyncIterator[Kit]:
     """The API of a service whose tokens need no key server. Raises Unavailable.
 
     Read models are projected when they are waited for, by the `projector` of another kit if one is
-    given, unless `by_worker`.
+    given, unless `by_worker`. With `real_tokens` callers have tokens of a gateway, and `client` is
+    of no use.
     """
     async with open_service_context(service, settings, set_up(service.name)) as opened:
         if projector is None:
@@ -127,7 +129,9 @@ async def open_kit(
             projector = Projector(opened.store, opened.system, service.name, projections)
             projector.on_commit = partial(opened.doorbell.ring, PROJECTED)
         consistency = opened.consistency if by_worker else projector
-        deps = replace(opened, verifier=verifier(service.name), consistency=consistency)
+        deps = replace(opened, consistency=consistency)
+        if not real_tokens:
+            deps = replace(deps, verifier=verifier(service.name))
         app = make_app(service, deps)
         yield kind(service=service, deps=deps, app=app, projector=projector)
 
