@@ -16,9 +16,8 @@ from rich.table import Table
 from libs.eventsourcing.log import Metadata
 from libs.process.database_command import run_command
 from libs.process.service import Service
-from services.shop.context import Context, tenant_of
+from services.shop.context import IMPORT, Context, tenant_of
 from services.shop.imports.adapters import read_tables
-from services.shop.imports.domain import IMPORT
 from services.shop.imports.handlers import NEEDED, Import
 
 REJECTED: Final = 3

@@ -18,8 +18,6 @@ from services.shop.customers.domain.person import (
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.status import Method, Status
 
-IMPORT: Final = "import"
-"""The actor of what is imported."""
 TRUE: Final = {"t", "true", "1"}
 CATEGORIES: Final = {"bouquet", "composition", "potted", "other"}
 NUMBER_DIGITS: Final = 9
@@ -211,30 +209,38 @@ def product(
             ProductImage(image_id=at, url=one.required("image_url"))
             for at, one in enumerate(ordered, 1)
         ),
-        ingredients=tuple(
-            Ingredient(
-                ingredient_id=at,
-                warehouse_item_id=items[one.required("warehouse_item_id")],
-                quantity=one.integer("quantity"),
-                notes=one.text("notes"),
-            )
-            for at, one in enumerate(ingredients, 1)
-            if one.text("warehouse_item_id") in items
-        ),
-        components=tuple(
-            Component(
-                component_id=at,
-                kind=one.required("component_type"),
-                name=one.required("name"),
-                quantity=one.integer("quantity"),
-                unit=one.text("unit") or "шт",
-                unit_cost=one.tenge("unit_cost", 0),
-                unit_price=one.tenge("unit_price", 0),
-                description=one.text("description"),
-                warehouse_item_id=items.get(one.text("warehouse_item_id") or ""),
-            )
-            for at, one in enumerate(components, 1)
-        ),
+        ingredients=_ingredients(ingredients, items),
+        components=_components(components, items),
+    )
+
+
+def _ingredients(rows: Sequence[Values], items: Mapping[str, int]) -> tuple[Ingredient, ...]:
+    return tuple(
+        Ingredient(
+            ingredient_id=at,
+            warehouse_item_id=items[one.required("warehouse_item_id")],
+            quantity=one.integer("quantity"),
+            notes=one.text("notes"),
+        )
+        for at, one in enumerate(rows, 1)
+        if one.text("warehouse_item_id") in items
+    )
+
+
+def _components(rows: Sequence[Values], items: Mapping[str, int]) -> tuple[Component, ...]:
+    return tuple(
+        Component(
+            component_id=at,
+            kind=one.required("component_type"),
+            name=one.required("name"),
+            quantity=one.integer("quantity"),
+            unit=one.text("unit") or "шт",
+            unit_cost=one.tenge("unit_cost", 0),
+            unit_price=one.tenge("unit_price", 0),
+            description=one.text("description"),
+            warehouse_item_id=items.get(one.text("warehouse_item_id") or ""),
+        )
+        for at, one in enumerate(rows, 1)
     )
 
 

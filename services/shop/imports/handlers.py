@@ -36,12 +36,12 @@ from libs.eventsourcing.log import Metadata
 from libs.names import comparable
 from libs.postgres.sequences import Sequence as Numbers
 from libs.security.data_keys import DataKey, Subject
-from services.shop.context import Context
+from services.shop.context import IMPORT, Context
 from services.shop.customers.domain import person as people
 from services.shop.customers.domain.customer import CUSTOMER
 from services.shop.imports import domain
 from services.shop.imports.adapters import Tables
-from services.shop.imports.domain import IMPORT, BadRow, FormerOrder, Move, Values
+from services.shop.imports.domain import BadRow, FormerOrder, Move, Values
 from services.shop.orders.domain.contact import subject_id as order_subject
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.status import Status
@@ -153,6 +153,9 @@ class Import:
                     self.accounts[table].rows[await record(number, former, values)] += 1
                 except BadRow as bad:
                     self.accounts[table].reject(former, str(bad))
+                except Taken:
+                    # Another run imported it meanwhile.
+                    self.accounts[table].rows["known"] += 1
                 on_progress(table, 1)
 
         async with asyncio.TaskGroup() as group:
@@ -185,21 +188,26 @@ class Import:
         self,
         claim: str,
         number: int,
-        events: Mapping[tuple[Any, object], Sequence[Any]],
+        record: tuple[Aggregate, Sequence[Any]] | None,
         *keys: str,
         owner: str | None = None,
     ) -> str:
         """Append the events of a record with its claim, and with the claims of its unique keys."""
         owner = str(number) if owner is None else owner
         claims = {claim: owner} | {key: str(number) for key in keys}
-        aggregates: list[Aggregate] = [*events, *((CLAIM, one) for one in claims)]
+        aggregates: list[Aggregate] = [(CLAIM, one) for one in claims]
+        own: Mapping[str, Sequence[Any]] = {}
+        if record is not None:
+            (decider, key), events = record
+            aggregates.append((decider, key))
+            own = {decider.stream(key): events}
 
         def decide(states: States) -> Mapping[str, Sequence[Any]]:
             new: dict[str, Sequence[Any]] = {
                 CLAIM.stream(one): CLAIM.decide(states.of(CLAIM, one), ClaimKey(of))
                 for one, of in claims.items()
             }
-            return new | {decider.stream(key): own for (decider, key), own in events.items()}
+            return {**new, **own}
 
         await execute_many(self._context.store, aggregates, decide, metadata=self._metadata)
         return "imported"
@@ -219,7 +227,7 @@ class Import:
         sku = claim_id("sku", comparable(batch.sku))
         try:
             claim = self._claim("warehouse_items", former)
-            return await self._append(claim, number, {(STOCK, stock_id): [received]}, sku)
+            return await self._append(claim, number, ((STOCK, stock_id), [received]), sku)
         except Taken:
             raise BadRow("sku: taken") from None
 
@@ -242,7 +250,7 @@ class Import:
         if one.components:
             events.append(ComponentsChanged(components=one.components, **by))
         return await self._append(
-            self._claim("products", former), number, {(PRODUCT, number): events}
+            self._claim("products", former), number, ((PRODUCT, number), events)
         )
 
     async def _customer(self, number: int, former: str, values: Values) -> str:
@@ -279,10 +287,10 @@ class Import:
             registered_at=at,
         )
         try:
-            return await self._append(claim, number, {(CUSTOMER, number): [registered]}, phone)
+            return await self._append(claim, number, ((CUSTOMER, number), [registered]), phone)
         except Taken:
             owner = await owner_of(self._context.store, self._metadata.tenant, phone)
-            await self._append(claim, number, {}, owner=owner)
+            await self._append(claim, number, None, owner=owner)
             return "existing"
 
     async def _order(self, number: int, former: str, values: Values) -> str:
@@ -290,19 +298,6 @@ class Import:
         customer = self._ids["customers"].get(values.text("customer_id") or "")
         if customer is None:
             customer = await self._customer_of(one)
-        rows = self._parts["order_items", former]
-        item_ids = await Numbers("order_item_number").several(self._context.system, len(rows))
-        lines = tuple(
-            OrderLine(
-                item_id=item_id,
-                product_id=self._ids["products"].get(row.text("product_id") or "", 0),
-                product_name=row.required("product_name"),
-                product_category=row.required("product_category"),
-                quantity=row.integer("quantity"),
-                price=row.tenge("price"),
-            )
-            for item_id, row in zip(item_ids, rows, strict=True)
-        )
         subject = Subject(self._metadata.tenant, order_subject(number))
         key = await self._context.vault.key_for(subject, is_new=True)
         contact = key.seal(msgspec.json.encode(one.contact).decode())
@@ -312,7 +307,7 @@ class Import:
             number=one.number or str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
             tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
             details=OrderDetails(contact=contact, **one.details),
-            lines=lines,
+            lines=await self._lines(former),
             flower_sum=one.flower_sum,
             delivery_fee=one.delivery_fee,
             source=one.source,
@@ -325,11 +320,26 @@ class Import:
             return await self._append(
                 self._claim("orders", former),
                 number,
-                {(ORDER, number): events},
+                ((ORDER, number), events),
                 claim_id("order-number", placed.number),
             )
         except Taken:
             raise BadRow("tracking_token: the number is another order's") from None
+
+    async def _lines(self, former: str) -> tuple[OrderLine, ...]:
+        rows = self._parts["order_items", former]
+        item_ids = await Numbers("order_item_number").several(self._context.system, len(rows))
+        return tuple(
+            OrderLine(
+                item_id=item_id,
+                product_id=self._ids["products"].get(row.text("product_id") or "", 0),
+                product_name=row.required("product_name"),
+                product_category=row.required("product_category"),
+                quantity=row.integer("quantity"),
+                price=row.tenge("price"),
+            )
+            for item_id, row in zip(item_ids, rows, strict=True)
+        )
 
     async def _customer_of(self, one: FormerOrder) -> int:
         """The customer with the phone of an order that names none."""
