@@ -63,7 +63,7 @@ SERVICE: Final = Service(
         reminders.projection(settings.vault_reader(), settings.zone),
     ),
     routers=(
-        *(company.router, uploads.router, customers.router, live.router),
+        *(company.router, company.health, uploads.router, customers.router, live.router),
         *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
         *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
@@ -72,7 +72,7 @@ SERVICE: Final = Service(
     ),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *order_models.TABLES, *task_models.TABLES),
-    reactions=(shops.registrations, production.tasks_of_orders, notifications.storefront_orders),
+    reactions=(shops.registrations, production.tasks_of_orders, notifications.order_notifications),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,

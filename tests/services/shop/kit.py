@@ -29,8 +29,10 @@ class ShopKit(ServiceKit):
 
 
 @asynccontextmanager
-async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database."""
+async def open_shop(
+    database: str, *, by_worker: bool = False, real_tokens: bool = False, **settings: Any
+) -> AsyncIterator[ShopKit]:
+    """The API of the shop on a migrated database; the options are those of `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -41,5 +43,6 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given) as kit:
+    options: dict[str, Any] = {"by_worker": by_worker, "real_tokens": real_tokens}
+    async with open_kit(ShopKit, SERVICE, given, **options) as kit:
         yield kit
