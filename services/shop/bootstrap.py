@@ -24,6 +24,8 @@ from services.shop.live.notifications import reactions as notifications
 from services.shop.live.notifications import read_models as reminders
 from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
+from services.shop.orders.day import api as day
+from services.shop.orders.day import read_models as days
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
 from services.shop.production.read_models import projection as task_models
@@ -61,11 +63,12 @@ SERVICE: Final = Service(
         *(*stock_models.projections(), task_models.projection(settings.vault_reader())),
         *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
         reminders.projection(settings.vault_reader(), settings.zone),
+        days.projection(settings.zone),
     ),
     routers=(
         *(company.router, company.health, uploads.router, customers.router, live.router),
         *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
-        *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
+        *(*orders.ROUTERS, day.router, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
     manners=lambda settings: Manners(
         shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
