@@ -3,7 +3,7 @@
 from libs.process.commands import command_line
 from services.shop.bootstrap import SERVICE
 from services.shop.imports.cli import add_import
-from services.shop.products.prices.cli import add_prices
+from services.shop.products.cli import add_prices
 
 app = command_line(SERVICE)
 add_prices(app, SERVICE)

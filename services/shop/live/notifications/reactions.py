@@ -6,7 +6,7 @@ from contracts import shop
 from contracts.envelope import Envelope
 from contracts.shop import OrderAddressChanged, OrderPlaced, ShopEvent
 from libs.eventsourcing.codec import codec_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import Metadata, caused_by
 from libs.jobs.timers import Timer
 from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction, Schedule
@@ -22,13 +22,7 @@ def order_notifications(context: Context) -> Reaction[ShopEvent]:
     """Request a notification of each order of the storefront, and of each address that changes."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
-        metadata = Metadata(
-            tenant=envelope.tenant,
-            actor=envelope.actor,
-            correlation_id=envelope.correlation_id,
-            causation_id=str(envelope.event_id),
-            traceparent=envelope.traceparent,
-        )
+        metadata = caused_by(envelope)
         match envelope.event:
             case OrderPlaced() as order:
                 await handlers.announce_order(context, order, metadata)
