@@ -20,10 +20,12 @@ from services.shop.customers import read_models as customer_models
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
 from services.shop.live.handlers import message_pruning
-from services.shop.notifications import reactions as notifications
-from services.shop.notifications import read_models as reminders
+from services.shop.live.notifications import reactions as notifications
+from services.shop.live.notifications import read_models as reminders
 from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
+from services.shop.orders.day import api as day
+from services.shop.orders.day import read_models as days
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
 from services.shop.production import read_models as task_models
@@ -60,11 +62,12 @@ SERVICE: Final = Service(
         *(*stock_models.projections(), task_models.projection()),
         *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
         reminders.projection(settings.vault_reader(), settings.zone),
+        days.projection(settings.zone),
     ),
     routers=(
         *(company.router, company.health, uploads.router, customers.router, live.router),
         *(*products.ROUTERS, calculator.router, *stock.ROUTERS),
-        *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
+        *(*orders.ROUTERS, day.router, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
     manners=lambda settings: Manners(
         shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
