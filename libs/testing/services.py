@@ -23,7 +23,7 @@ from libs.process.service import (
     open_service_context,
     open_tasks,
 )
-from libs.telemetry.traces import set_up
+from libs.telemetry.traces import Telemetry, set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
@@ -123,14 +123,16 @@ async def open_kit(
     by_worker: bool = False,
     projector: Projector | None = None,
     real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Kit]:
     """The API of a service whose tokens need no key server. Raises Unavailable.
 
     Read models are projected when they are waited for, by the `projector` of another kit if one is
     given, unless `by_worker`. With `real_tokens` callers have tokens of a gateway, and `client` is
-    of no use.
+    of no use. Without `telemetry` no span is recorded.
     """
-    async with open_service_context(service, settings, set_up(service.name)) as opened:
+    telemetry = telemetry or set_up(service.name)
+    async with open_service_context(service, settings, telemetry) as opened:
         if projector is None:
             projections = service.projections(settings)
             projector = Projector(opened.store, opened.system, service.name, projections)

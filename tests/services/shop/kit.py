@@ -1,6 +1,6 @@
 """The shop under test: its API in this process, and members of its staff."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Final
 
@@ -30,9 +30,9 @@ class ShopKit(ServiceKit):
 
 @asynccontextmanager
 async def open_shop(
-    database: str, *, real_tokens: bool = False, **settings: Any
+    database: str, *, options: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database; `real_tokens` as in `open_kit`."""
+    """The API of the shop on a migrated database; `options` are those of `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -43,5 +43,5 @@ async def open_shop(
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given, real_tokens=real_tokens) as kit:
+    async with open_kit(ShopKit, SERVICE, given, **(options or {})) as kit:
         yield kit
