@@ -1,12 +1,13 @@
 """The shop under test: its API in this process, and members of its staff."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Final
 
 from httpx import AsyncClient
 
 from libs.security.sealing import generate_key
+from libs.telemetry.traces import Telemetry
 from libs.testing.services import ServiceKit, open_kit
 from services.shop.bootstrap import SERVICE
 from services.shop.context import tenant_of
@@ -30,9 +31,14 @@ class ShopKit(ServiceKit):
 
 @asynccontextmanager
 async def open_shop(
-    database: str, *, options: Mapping[str, Any] | None = None, **settings: Any
+    database: str,
+    *,
+    by_worker: bool = False,
+    real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
+    **settings: Any,
 ) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database; `options` are those of `open_kit`."""
+    """The API of the shop on a migrated database; the options are those of `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -43,5 +49,6 @@ async def open_shop(
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given, **(options or {})) as kit:
+    options: dict[str, Any] = {"by_worker": by_worker, "real_tokens": real_tokens}
+    async with open_kit(ShopKit, SERVICE, given, telemetry=telemetry, **options) as kit:
         yield kit
