@@ -20,8 +20,8 @@ from services.shop.customers import read_models as customer_models
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
 from services.shop.live.handlers import message_pruning
-from services.shop.notifications import reactions as notifications
-from services.shop.notifications import read_models as reminders
+from services.shop.live.notifications import reactions as notifications
+from services.shop.live.notifications import read_models as reminders
 from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
 from services.shop.production import api as tasks

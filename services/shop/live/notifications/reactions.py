@@ -10,9 +10,9 @@ from libs.eventsourcing.log import Metadata
 from libs.jobs.timers import Timer
 from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction, Schedule
-from services.shop.context import Context
-from services.shop.notifications import handlers
-from services.shop.notifications.read_models import REMINDERS, Payload
+from services.shop.context import IMPORT, Context
+from services.shop.live.notifications import handlers
+from services.shop.live.notifications.read_models import REMINDERS, Payload
 
 NAME: Final = "order-notification"
 STOREFRONT: Final = "storefront"
@@ -48,8 +48,8 @@ def order_notifications(context: Context) -> Reaction[ShopEvent]:
 
 def _schedule_of(event: ShopEvent) -> Schedule | None:
     match event:
-        case OrderPlaced(source=source, placed_at=at) if source == STOREFRONT:
-            return Schedule(f"order {event.order_id}", at)
+        case OrderPlaced(source=source, placed_by=by) if source == STOREFRONT and by != IMPORT:
+            return Schedule(f"order {event.order_id}", event.placed_at)
         case OrderAddressChanged(changed_at=at):
             return Schedule(f"order {event.order_id}", at)
         case _:
