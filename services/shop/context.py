@@ -115,6 +115,8 @@ MOST_ID: Final = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 PathId = Annotated[int, Path(ge=1, le=MOST_ID)]
 """The number of an object, in a body and in a path."""
+PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A text that Postgres can store."""
 MOST_TENGE: Final = 1_000_000_000
 Tenge = Annotated[
     int,
