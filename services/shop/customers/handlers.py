@@ -3,7 +3,7 @@
 A phone belongs to one customer of a shop: its claim is appended together with the customer's event.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,6 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from contracts.envelope import Sealed
-from contracts.shop import CustomerForgotten
 from libs.errors import BadRequest, Refused, Unavailable
 from libs.eventsourcing.claims import (
     CLAIM,
@@ -120,15 +119,16 @@ async def ensure(
 async def register(context: Context, person: Person, source: str | None, metadata: Metadata) -> int:
     """Register a customer, and return the id. Raises PhoneTaken, Unavailable."""
     customer_id = await NUMBERS.next(context.system)
-    key = await context.vault.key_for(subject_of(metadata.tenant, customer_id))
+    key = await context.vault.key_for(subject_of(metadata.tenant, customer_id), is_new=True)
     command = Register(
         customer_id=customer_id,
         person=_sealed(key, person),
         source=source,
         **authorship(context, metadata),
     )
-    commands = {customer_id: command}, {person.phone: ClaimKey(str(customer_id))}
-    await _execute(context, [customer_id], lambda _: commands, metadata)
+    claims: Mapping[str, ClaimCommand] = {person.phone: ClaimKey(str(customer_id))}
+    commands = {customer_id: command}, claims
+    await _execute(context, [customer_id], lambda _: commands, metadata, claims)
     return customer_id
 
 
@@ -227,21 +227,23 @@ async def forget(context: ApiContext, customer_id: int, metadata: Metadata) -> l
         return {customer_id: command}, dict.fromkeys(person.phones if person else (), release)
 
     await _execute(context, [customer_id], plan, metadata)
-    history = await context.store.read(tenant, CUSTOMER.stream(customer_id))
-    (*_, event) = (one for one in history.events if isinstance(one, CustomerForgotten))
-    return await destroy(context, context.files, event, metadata)
+    return await destroy(context, context.files, [customer_id, *merged], orders, metadata)
 
 
 async def destroy(
-    context: Context, files: Files, event: CustomerForgotten, metadata: Metadata
+    context: Context,
+    files: Files,
+    customers: Iterable[int],
+    orders: Iterable[int],
+    metadata: Metadata,
 ) -> list[Receipt]:
-    """Destroy the keys of a forgotten customer, then delete the files that they sealed.
+    """Destroy the keys of customers and orders, then delete the files that they sealed.
 
     Safe to repeat. Raises Unavailable.
     """
     tenant = metadata.tenant
-    subjects = [subject_of(tenant, number) for number in (event.customer_id, *event.merged)]
-    subjects += [Subject(tenant, f"order-{number}") for number in event.orders]
+    subjects = [subject_of(tenant, number) for number in customers]
+    subjects += [Subject(tenant, f"order-{number}") for number in orders]
     by = metadata.actor or ""
     receipts = await context.vault.forget_all(subjects, by=by, at=context.clock())
     for subject in subjects:
@@ -255,10 +257,16 @@ def subject_of(tenant: str, customer_id: int) -> Subject:
 
 
 async def _execute(
-    context: Context, customers: Collection[int], plan: Plan, metadata: Metadata
+    context: Context,
+    customers: Collection[int],
+    plan: Plan,
+    metadata: Metadata,
+    phones: Collection[str] = (),
 ) -> None:
-    """Append the events of a plan: all or nothing. Raises as `execute_many`, and PhoneTaken."""
-    phones: Collection[str] = ()
+    """Append the events of a plan: all or nothing. Raises as `execute_many`, and PhoneTaken.
+
+    `phones` are those of claims that it changes, as far as they are known before.
+    """
     for _ in range(ATTEMPTS):
         claims = {phone: _claim(context, phone) for phone in phones}
         aggregates: list[Aggregate] = [(CUSTOMER, number) for number in customers]

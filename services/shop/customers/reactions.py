@@ -20,9 +20,10 @@ def forgotten_customers(context: Context) -> Reaction[ShopEvent]:
     files = open_files(context.settings, context.system)
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
-        if isinstance(envelope.event, CustomerForgotten):
+        if isinstance(event := envelope.event, CustomerForgotten):
             metadata = Metadata(tenant=envelope.tenant, actor=envelope.actor)
-            await handlers.destroy(context, files, envelope.event, metadata)
+            customers = (event.customer_id, *event.merged)
+            await handlers.destroy(context, files, customers, event.orders, metadata)
 
     return Reaction(
         name=NAME,

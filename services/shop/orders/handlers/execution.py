@@ -113,10 +113,11 @@ async def carry_out(
 ) -> Carried:
     """Append the events of an order's command, of its stock, and of the commands in `also`.
 
-    With `is_new` the order must not exist. Raises what the deciders raise, StockShort, ItemUnknown,
-    Unavailable.
+    With `is_new` neither the order nor those in `also` may exist, else VersionConflict. Raises what
+    the deciders raise, StockShort, ItemUnknown, Unavailable.
     """
-    expected = {ORDER.stream(order_id): NO_STREAM} if is_new else None
+    new = [(ORDER, order_id), *(also or ())] if is_new else []
+    expected = {decider.stream(key): NO_STREAM for decider, key in new}
     for _ in range(ATTEMPTS):
         order = Order() if is_new else await load(context, metadata.tenant, order_id)
         stocks = await _stocks(context, metadata.tenant, order, command)

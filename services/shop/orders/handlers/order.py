@@ -10,7 +10,7 @@ from contracts.envelope import Sealed
 from contracts.shop import OrderDetails
 from libs.errors import BadRequest, NotFound, Refused
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext
 from services.shop.customers import handlers as customers
@@ -91,11 +91,14 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
         return known
     lines = await priced_lines(context, metadata.tenant, new.items)
     contact = _normal(new.contact)
+    # The admin sends no name of the buyer, but the buyer is who receives at the same phone.
+    is_buyer = contact.recipient_phone == contact.customer_phone
+    name = new.customer_name or (contact.recipient_name if is_buyer else None)
     customer_id = await customers.ensure(
-        context, contact.customer_phone, metadata, name=new.customer_name, source=new.source
+        context, contact.customer_phone, metadata, name=name or None, source=new.source
     )
     order_id = await ORDER_IDS.next(context.system)
-    sealed = await seal_contact(context, metadata.tenant, order_id, contact)
+    sealed = await seal_contact(context, metadata.tenant, order_id, contact, is_new=True)
     command = PlaceOrder(
         order_id=order_id,
         customer_id=customer_id,
@@ -113,7 +116,7 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
         await carry_out(
             context, order_id, command, metadata, also=_claims(new, command), is_new=True
         )
-    except Taken:
+    except (Taken, VersionConflict):
         # The same order was placed meanwhile, or another one has this number.
         return await create(context, new, metadata)
     await _follow_up(context, new, contact, command, metadata)

@@ -32,7 +32,9 @@ async def open_contact(
     return msgspec.json.decode(text, type=Contact)
 
 
-async def seal_contact(context: ApiContext, tenant: str, order_id: int, contact: Contact) -> Sealed:
+async def seal_contact(
+    context: ApiContext, tenant: str, order_id: int, contact: Contact, *, is_new: bool = False
+) -> Sealed:
     """The contact, sealed. Raises Forgotten."""
     text = msgspec.json.encode(contact).decode()
-    return await context.vault.seal(subject_of(tenant, order_id), text)
+    return await context.vault.seal(subject_of(tenant, order_id), text, is_new=is_new)

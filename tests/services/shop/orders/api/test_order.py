@@ -54,6 +54,22 @@ async def test_an_order_is_priced_by_the_shop_and_reserves_its_stock(florist: Fl
     assert detail["customer"]["orders_count"] == 1
 
 
+@pytest.mark.parametrize(
+    ("recipient", "name"), [("+7 (701) 222-33-44", "Берик"), ("+77025556677", None)]
+)
+async def test_a_new_customer_has_the_name_of_the_recipient_at_the_same_phone(
+    florist: Florist, recipient: str, name: str | None
+) -> None:
+    product = await florist.product()
+
+    placed = await florist.placed(
+        (product, 1), recipient_phone=recipient, recipient_name="Берик", comment=None
+    )
+    again = await florist.placed((product, 1), recipient_phone=PHONE, recipient_name="Сауле")
+
+    assert placed["customer"]["name"] == again["customer"]["name"] == name
+
+
 async def test_a_price_that_a_client_sends_and_a_quantity_below_one_are_not_taken(
     florist: Florist,
 ) -> None:
