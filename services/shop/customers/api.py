@@ -42,10 +42,6 @@ ORDERS_PER_POINT: Final = 3
 MOST_POINTS: Final = 5
 
 
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
 def _as_address(value: object) -> object:
     # The admin sends bare texts, and `is_default` (spec shop §12).
     if isinstance(value, str):
@@ -67,11 +63,14 @@ class AddressInput(BaseModel):
     is_primary: bool = False
 
 
-class AddressOutput(AddressInput):
+class AddressOutput(BaseModel):
     """An address as it is stored."""
 
     id: int = Field(validation_alias="address_id")
     customer_id: int
+    address: str
+    label: str | None
+    is_primary: bool
     usage_count: int
     last_used_at: datetime | None
     created_at: datetime
@@ -85,11 +84,14 @@ class DateInput(BaseModel):
     remind_days_before: Annotated[int, Field(ge=0, le=365)] = 3
 
 
-class DateOutput(DateInput):
+class DateOutput(BaseModel):
     """A day of the year as it is stored."""
 
     id: int = Field(validation_alias="date_id")
     customer_id: int
+    date: str
+    description: str
+    remind_days_before: int
     last_reminded_year: int | None
     created_at: datetime
 
@@ -102,7 +104,7 @@ class CustomerUpdate(BaseModel):
 
     phone: Name | None = None
     name: Name | None = None
-    email: Annotated[EmailStr | None, BeforeValidator(_none_if_empty)] = None
+    email: Annotated[EmailStr | None, BeforeValidator(lambda text: text or None)] = None
     notes: Note | None = None
     preferences: Note | None = None
     source: Name | None = None

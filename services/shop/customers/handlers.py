@@ -4,7 +4,6 @@ A phone belongs to one customer of a shop: its claim is appended together with t
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -76,18 +75,10 @@ class _ClaimsNeeded(Exception):
         self.phones = phones
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A customer, and the opened record."""
-
-    customer: Customer
-    person: Person
-
-
-async def load(context: Context, tenant: str, customer_id: int) -> Loaded:
-    """A customer. Raises CustomerUnknown, also for one that was forgotten; Unavailable."""
+async def load(context: Context, tenant: str, customer_id: int) -> Person:
+    """A customer's record. Raises CustomerUnknown, also if it was forgotten; Unavailable."""
     customer = await _state(context, tenant, customer_id)
-    return Loaded(customer, _person(customer, await _key(context, tenant, customer_id)))
+    return _person(customer, await _key(context, tenant, customer_id))
 
 
 async def ensure(

@@ -149,6 +149,23 @@ async def test_an_address_or_a_date_is_added_once(shop: ShopKit) -> None:
     assert customer["important_dates"] == [first[1].json()]
 
 
+async def test_what_was_stored_otherwise_than_by_the_form_is_shown(shop: ShopKit) -> None:
+    """C20. Orders have longer addresses, and a merged record the notes of both."""
+    metadata = Metadata(tenant=TENANT, actor="a")
+    async with shop.staff() as admin:
+        kept, other = [
+            (await create(admin, phone, notes=phone * 400))["id"]
+            for phone in (PHONE, "+77010000009")
+        ]
+        await handlers.use_address(shop.deps, kept, "Абая " * 180, NOON, metadata)
+        body = {"keep_customer_id": kept, "merge_customer_id": other}
+        merged = await admin.post("/api/customers/merge", json=body)
+
+    assert merged.status_code == 201
+    assert len(merged.json()["addresses"][0]["address"]) == 900
+    assert len(merged.json()["notes"]) > 9000
+
+
 async def test_a_merged_record_keeps_addresses_and_orders(shop: ShopKit) -> None:
     async with shop.staff() as admin:
         kept = await create(admin, name="Анна", addresses=["Абая 1"])
