@@ -24,6 +24,7 @@ from contracts.shop.customers import (
     CustomerRegistered,
     CustomersMerged,
 )
+from contracts.shop.days import DAYS, DayClosed
 from contracts.shop.notifications import NOTIFICATIONS, NotificationRequested
 from contracts.shop.orders import (
     ORDERS,
@@ -110,6 +111,7 @@ from contracts.shop.stock import (
 __all__ = [
     "CALCULATOR",
     "CUSTOMERS",
+    "DAYS",
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
@@ -141,6 +143,7 @@ __all__ = [
     "CustomerMergedAway",
     "CustomerRegistered",
     "CustomersMerged",
+    "DayClosed",
     "DeliveryZone",
     "FloristTasksChanged",
     "FlowerCategorySet",
@@ -212,6 +215,7 @@ ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | DayClosed
     | NotificationRequested
     | TaskEvent
     | FloristTasksChanged
@@ -224,6 +228,7 @@ ShopEvent: TypeAlias = (
 EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
+    DayClosed,
     PriceChanged,
     NotificationRequested,
     *production.EVENTS,

@@ -34,6 +34,9 @@ SHAPE: Final = TEXT
 TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""
 
+IMPORT: Final = "import"
+"""The actor of what the former system had; members are not notified of it."""
+
 Context = frame.Context[Settings, ShopEvent]
 
 
@@ -105,7 +108,7 @@ def whole_tenge(value: Any) -> Any:
     exact = Decimal(str(value))
     if not exact.is_finite() or exact < 0:
         raise ValueError("must be a finite number, 0 or more")
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
+    return int(exact.to_integral_value(ROUND_HALF_UP)) if isinstance(value, float) else value
 
 
 def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -13,17 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from services.shop.context import Id, Tenge
+from services.shop.context import Id, PlainText, Tenge
 from services.shop.orders.domain.status import Method, Status
 
 MOST_LINES: Final = 200
 MOST_PIECES: Final = 10_000
-
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
 
 
 def _method(value: object) -> object:
@@ -34,7 +27,6 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
-PlainText = Annotated[str, AfterValidator(_without_nul)]
 Phone = Annotated[PlainText, Field(min_length=1, max_length=50)]
 Name = Annotated[PlainText, Field(max_length=200)]
 AddressText = Annotated[PlainText, Field(max_length=1000)]

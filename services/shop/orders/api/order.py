@@ -14,7 +14,15 @@ from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
-from services.shop.context import CUSTOMERS, ORDERS, ApiContext, PathId, Shop, await_writes
+from services.shop.context import (
+    CUSTOMERS,
+    ORDERS,
+    ApiContext,
+    PathId,
+    PlainText,
+    Shop,
+    await_writes,
+)
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
 from services.shop.orders.api import presenters
@@ -27,7 +35,6 @@ from services.shop.orders.api.bodies import (
     OrderItem,
     OrderUpdate,
     PlainOrder,
-    PlainText,
     Rollback,
     StatusUpdate,
 )
