@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
 
-from libs.errors import Unfit
+from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -282,10 +282,14 @@ async def _existing(connection: Any, order_id: int) -> Row:
 
 
 async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
-    """An order with what this request wrote, or found written. Raises OrderUnknown."""
+    """An order with what this request wrote, or found written. Raises Unavailable."""
     await await_writes(shop, caller.tenant, "orders")
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return await _existing(connection, order_id)
+        row = await queries.find(connection, order_id)
+    if row is None:
+        # It exists, but the read model is behind.
+        raise Unavailable("orders")
+    return row
 
 
 def _contact(body: PlainOrder | ItemsOrder) -> Contact:

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from contracts.shop import OrderLine
 from libs.postgres.query import Row
-from services.shop.customers.read_models import CustomerView
 from services.shop.orders.domain.status import Status
 from services.shop.staff.adapters import Directory, Member
 
@@ -150,14 +149,14 @@ def order_of(row: Row) -> Order:
     return Order(**_fields(row))
 
 
-def with_items(row: Row, customer: CustomerView | None, directory: Directory) -> OrderWithItems:
+def with_items(row: Row, customer: Row | None, directory: Directory) -> OrderWithItems:
     """An order with its lines."""
     return OrderWithItems(**_fields(row), **_more(row, customer, directory))
 
 
 def detail_of(
     row: Row,
-    customer: CustomerView | None,
+    customer: Row | None,
     directory: Directory,
     history: Sequence[Row],
     comments: Sequence[Row],
@@ -232,7 +231,7 @@ def _fields(row: Row) -> Mapping[str, Any]:
     }
 
 
-def _more(row: Row, customer: CustomerView | None, directory: Directory) -> Mapping[str, Any]:
+def _more(row: Row, customer: Row | None, directory: Directory) -> Mapping[str, Any]:
     return {
         "items": lines_of(row),
         "customer_id": row["customer_id"],
@@ -241,17 +240,9 @@ def _more(row: Row, customer: CustomerView | None, directory: Directory) -> Mapp
     }
 
 
-def _customer(view: CustomerView) -> dict[str, Any]:
-    return {
-        "id": view.customer_id,
-        "name": view.person.name,
-        "phone": view.person.phone,
-        "email": view.person.email,
-        "orders_count": view.orders_count,
-        "total_spent": view.total_spent,
-        "created_at": view.created_at,
-        "updated_at": view.updated_at,
-    }
+def _customer(row: Row) -> dict[str, Any]:
+    names = ("name", "phone", "email", "orders_count", "total_spent", "created_at", "updated_at")
+    return {"id": row["customer_id"], **{name: row[name] for name in names}}
 
 
 def _person(member: Member | None, number: int | None) -> Person | None:

@@ -12,6 +12,7 @@ from libs.errors import BadRequest, NotFound, Refused
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
+from libs.process.fair_queue import Source
 from services.shop.context import ApiContext
 from services.shop.customers import handlers as customers
 from services.shop.customers.domain.person import normal_phone
@@ -85,8 +86,16 @@ class NewOrder:
 async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
     """Place an order, and return its id. With `keys` safe to repeat and in parallel.
 
-    Raises BadPhone, ProductUnknown, ProductInactive, StockShort, Unavailable.
+    Raises BadPhone, ProductUnknown, ProductInactive, StockShort, TooManyRequests, Unavailable.
     """
+    await context.order_queue.acquire(Source(metadata.tenant))
+    try:
+        return await _create(context, new, metadata)
+    finally:
+        context.order_queue.release()
+
+
+async def _create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
     if (known := await _placed_before(context, new, metadata.tenant)) is not None:
         return known
     lines = await priced_lines(context, metadata.tenant, new.items)
@@ -118,7 +127,7 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
         )
     except (Taken, VersionConflict):
         # The same order was placed meanwhile, or another one has this number.
-        return await create(context, new, metadata)
+        return await _create(context, new, metadata)
     await _follow_up(context, new, contact, command, metadata)
     return order_id
 
