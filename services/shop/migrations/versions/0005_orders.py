@@ -100,7 +100,9 @@ INDEXES: Final = (
     "CREATE INDEX order_photo_order ON order_photo (tenant, order_id)",
     "CREATE INDEX order_photo_subject ON order_photo (tenant, subject)",
 )
-SEQUENCES: Final = ("order_number", "order_item_number", "order_comment_number")
+SEQUENCES: Final = (
+    *("order_number", "order_item_number", "order_comment_number", "order_photo_number"),
+)
 
 
 def upgrade() -> None:

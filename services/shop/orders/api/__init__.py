@@ -2,6 +2,9 @@
 
 from typing import Final
 
-from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api import comments, order, payment, photos
+from services.shop.orders.api.photos import PHOTOS
 
-ROUTERS: Final = (order.router, comments.router, payment.router)
+__all__ = ["PHOTOS", "ROUTERS"]
+
+ROUTERS: Final = (order.router, comments.router, payment.router, photos.router)

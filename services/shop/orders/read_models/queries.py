@@ -20,6 +20,12 @@ FROM customer_orders,
 WHERE lines @> jsonb_build_array(jsonb_build_object('product_id', $1::bigint))
     AND line.product_id = $1 AND status <> 'issue'
 """
+_PHOTOS: Final = select(
+    PHOTO.c.photo_id.label("id"),
+    *(PHOTO.c[name] for name in ("file", "photo_type", "description", "created_at")),
+    PHOTO.c.feedback.label("customer_feedback"),
+    PHOTO.c.feedback_comment,
+)
 FILTERS: Final = Filters(
     status=eq(ORDER.c.status),
     customer_ids=lambda ids: ORDER.c.customer_id.in_(list(ids)),
@@ -136,5 +142,10 @@ async def comment(connection: Connection, comment_id: int) -> Row | None:
 async def photos(connection: Connection, order_id: int) -> list[Row]:
     """The photos of an order, the oldest first."""
     return await query.fetch(
-        connection, select(PHOTO).where(PHOTO.c.order_id == order_id).order_by(PHOTO.c.photo_id)
+        connection, _PHOTOS.where(PHOTO.c.order_id == order_id).order_by(PHOTO.c.photo_id)
     )
+
+
+async def photo(connection: Connection, photo_id: int) -> Row | None:
+    """A photo, as `photos` has it."""
+    return await query.fetchrow(connection, _PHOTOS.where(PHOTO.c.photo_id == photo_id))
