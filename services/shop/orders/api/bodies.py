@@ -1,6 +1,6 @@
 """What the shop's pages send about orders."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -70,12 +70,13 @@ class Window(BaseModel):
         return {"from": f"{day}T{first.strip()}", "to": f"{day}T{(last or first).strip()}"}
 
     def in_zone(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """Both ends; a time without an offset is one of the shop's zone."""
-        return _aware(self.from_, zone), _aware(self.to, zone)
+        """First and last moment, as `utc`."""
+        return utc(self.from_, zone), utc(self.to, zone)
 
 
-def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+def utc(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A client's time in UTC; without an offset it is one of the shop's zone."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 GivenWindow = Annotated[Window | None, BeforeValidator(_none_if_empty)]
@@ -97,28 +98,30 @@ class Recipient(BaseModel):
     delivery_window: GivenWindow = None
 
 
-class PlainOrder(Recipient):
-    """An order without products, with a sum."""
+class NewOrderBody(Recipient):
+    """What all orders of staff have; without `delivery_fee` it is the shop's."""
 
     customer_phone: Phone
     delivery_method: DeliveryMethod
+    delivery_fee: Tenge | None = None
+    comment: Note | None = None
+
+
+class PlainOrder(NewOrderBody):
+    """An order without products, with a sum."""
+
     flower_sum: Tenge
     total: Tenge
     delivery_fee: Tenge = 0
     address_needs_clarification: bool = False
-    comment: Note | None = None
     payment_method: PaymentMethod = "cash"
     source: Annotated[PlainText, Field(max_length=50)] = "api"
 
 
-class ItemsOrder(Recipient):
+class ItemsOrder(NewOrderBody):
     """An order of products."""
 
-    customer_phone: Phone
-    delivery_method: DeliveryMethod
     items: Annotated[list[OrderItem], Field(min_length=1, max_length=MOST_LINES)]
-    delivery_fee: Tenge | None = None
-    comment: Note | None = None
 
 
 class OrderUpdate(Recipient):

@@ -12,10 +12,11 @@ from libs.eventsourcing.log import Metadata
 from libs.http.auth import public
 from libs.http.visible import visible
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import ApiContext, PathId, Shop
+from services.shop.context import ApiContext, PathId, Shop, authorship
 from services.shop.orders.api.bodies import Payment
+from services.shop.orders.domain.commands import ReceivePayment
 from services.shop.orders.domain.order import OrderUnknown
-from services.shop.orders.handlers import order as handler
+from services.shop.orders.handlers.execution import carry_out
 from services.shop.orders.read_models import queries
 
 router = APIRouter(tags=["payments"])
@@ -68,14 +69,18 @@ async def receive(
         correlation_id=request.scope["request_id"],
         traceparent=current_traceparent(),
     )
-    carried = await handler.receive_payment(
-        shop, order_id, body.payment_id, body.payment_method, body.amount, metadata
+    command = ReceivePayment(
+        payment_id=body.payment_id,
+        method=body.payment_method,
+        amount=body.amount,
+        **authorship(shop, metadata),
     )
+    order = await carry_out(shop, order_id, command, metadata)
     return Received(
         status="success",
         order_id=order_id,
         payment_status="paid",
-        order_status=carried.after.status,
+        order_status=order.status,
     )
 
 

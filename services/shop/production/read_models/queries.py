@@ -109,7 +109,7 @@ async def orders_of(connection: Connection, order_ids: Sequence[int]) -> list[Ro
         select(
             ORDER.c.order_id,
             ORDER.c.customer_phone,
-            ORDER.c.lines,
+            ORDER.c.state["lines"].label("lines"),
             CUSTOMER.c.name.label("customer_name"),
         )
         .select_from(ORDER.outerjoin(CUSTOMER, customer))

@@ -21,8 +21,9 @@ from services.shop.orders.api.photos import Photo, page_of
 from services.shop.orders.api.presenters import lines_of
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
-from services.shop.orders.handlers.comments import add_comment
+from services.shop.orders.handlers.order import add_comment
 from services.shop.orders.read_models import queries
+from services.shop.orders.read_models.queries import OrderRow
 from services.shop.storefront.tracking import handlers
 from services.shop.storefront.tracking.handlers import Tracked
 
@@ -245,11 +246,11 @@ def _metadata(request: Request, tracked: Tracked) -> Metadata:
     return tracked.metadata(request.scope["request_id"], current_traceparent())
 
 
-def _masked(row: Row) -> dict[str, str | None]:
+def _masked(row: OrderRow) -> dict[str, str | None]:
     return {name: mask(row[name]) if row[name] else None for name, mask in handlers.MASKS.items()}
 
 
-def _window(row: Row) -> dict[str, datetime] | None:
+def _window(row: OrderRow) -> dict[str, datetime] | None:
     if row["delivery_from"] is None:
         return None
     return {"from_time": row["delivery_from"], "to_time": row["delivery_to"]}

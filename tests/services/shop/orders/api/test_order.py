@@ -227,6 +227,35 @@ async def test_edited_fields_are_replaced_and_money_is_not(florist: Florist) -> 
     assert after["delivery_window"]["from"] == "2026-03-08T05:00:00Z"
 
 
+async def test_parallel_changes_of_one_order_are_all_made(florist: Florist, shop: ShopKit) -> None:
+    product = await florist.product()
+    order = await florist.placed((product, 1))
+    path = f"/api/orders/{order['id']}"
+    link = f"/api/public/orders/{order['tracking_token']}/address"
+    edits = {
+        "recipient_name": "Белла",
+        "recipient_phone": "+77010000001",
+        "payment_method": "qr",
+        "address_needs_clarification": True,
+    }
+
+    async with shop.anonymous() as customer:
+        answers = await asyncio.gather(
+            *(florist.client.patch(path, json={name: value}) for name, value in edits.items()),
+            customer.patch(link, json={"address": "пр. Достык 1"}),
+            *(
+                florist.client.post(f"{path}/items", json={"product_id": product, "quantity": n})
+                for n in (1, 2, 3)
+            ),
+        )
+
+    assert {one.status_code for one in answers} == {200, 201}
+    detail = await florist.detail(order["id"])
+    expected = edits | {"address": "пр. Достык 1"}
+    assert {name: detail[name] for name in expected} == expected
+    assert sorted(line["quantity"] for line in detail["items"]) == [1, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "window",
     [
