@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from services.shop.orders.api import comments, order, payment, photos
-from services.shop.orders.api.photos import PHOTOS
+from services.shop.orders.api import notes, order, payment
+from services.shop.orders.api.notes import PHOTOS
 
 __all__ = ["PHOTOS", "ROUTERS"]
 
-ROUTERS: Final = (order.router, comments.router, payment.router, photos.router)
+ROUTERS: Final = (order.router, order.changes, notes.router, payment.router)

@@ -1,10 +1,11 @@
 """Orders: listed, placed, edited, moved (spec shop §4.1)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Body, Depends, Header, Query
 
 from libs.errors import Unfit
 from libs.eventsourcing.log import Metadata
@@ -17,6 +18,7 @@ from services.shop.context import (
     CUSTOMERS,
     ORDERS,
     ApiContext,
+    Authorship,
     PathId,
     Shop,
     authorship,
@@ -24,22 +26,8 @@ from services.shop.context import (
 )
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
-from services.shop.orders.api.bodies import (
-    Cancellation,
-    Florist,
-    Issue,
-    ItemQuantity,
-    ItemsOrder,
-    NewOrderBody,
-    OrderItem,
-    OrderUpdate,
-    PlainOrder,
-    PlainText,
-    Recipient,
-    Rollback,
-    StatusUpdate,
-    utc,
-)
+from services.shop.orders.api import bodies
+from services.shop.orders.api.bodies import PlainText, Quantity
 from services.shop.orders.api.presenters import (
     Detail,
     Line,
@@ -51,31 +39,24 @@ from services.shop.orders.api.presenters import (
     order_of,
     with_items,
 )
-from services.shop.orders.domain.commands import (
-    AssignFlorist,
-    CancelOrder,
-    ChangeLine,
-    MoveForward,
-    OrderCommand,
-    ReportIssue,
-    RollBack,
-)
+from services.shop.orders.domain import commands
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.decisions import OrderItemUnknown
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
 from services.shop.orders.handlers import order as handler
 from services.shop.orders.handlers.execution import carry_out, load
-from services.shop.orders.handlers.order import NewOrder, check_florist
 from services.shop.orders.handlers.sealing import seal
 from services.shop.orders.read_models import queries
 from services.shop.orders.read_models.queries import OrderRow
 
+VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 router = APIRouter(tags=["orders"])
+changes = APIRouter(prefix="/api/orders", tags=["orders"], dependencies=[VISIBLE])
+"""The routes that write, which answer when their writes are visible."""
 
 Caller = Annotated[Principal, Depends(ORDERS)]
 Authored = Annotated[Metadata, metadata_of(ORDERS)]
-VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 OrderStatus = Literal["all"] | Status
 CLEARABLE: Final = ("recipient_phone", "recipient_name", "address")
@@ -92,6 +73,45 @@ class BadDate(Unfit):
 
 class FloristMissing(Unfit):
     """Не указан флорист"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of an order by a member of the staff."""
+
+    shop: Shop
+    metadata: Authored
+    order_id: PathId
+
+    @property
+    def author(self) -> Authorship:
+        """The fields that all commands have."""
+        return authorship(self.shop, self.metadata)
+
+    async def make(self, command: commands.OrderCommand) -> Order:
+        """Carry out a command, and read the order after it. Raises as `carry_out`."""
+        await carry_out(self.shop, self.order_id, command, self.metadata)
+        return order_of(await self.row())
+
+    async def move(self, command: type[commands.Move], body: bodies.Move) -> Order:
+        """Carry out the command that has the fields of the body, as `make`."""
+        fields: dict[str, Any] = body.model_dump()
+        fields["comment"] = await seal(self.shop, self.metadata.tenant, self.order_id, body.comment)
+        return await self.make(command(**fields, **self.author))
+
+    async def row(self) -> OrderRow:
+        """The order with what this request wrote. Raises OrderUnknown."""
+        return await _fresh(self.shop, self.metadata.tenant, self.order_id)
+
+    async def line(self, item_id: int) -> Line:
+        """A line of the order with what this request wrote. Raises OrderItemUnknown."""
+        for line in lines_of(await self.row()):
+            if line.id == item_id:
+                return line
+        raise OrderItemUnknown
+
+
+Changing = Annotated[Change, Depends()]
 
 
 @router.get("/api/orders/")
@@ -136,37 +156,35 @@ async def of_customer(
     return [order_of(row) for row in rows]
 
 
-@router.post("/api/orders/", status_code=201, dependencies=[VISIBLE])
-async def create(
-    shop: Shop, caller: Caller, metadata: Authored, body: PlainOrder, key: Key = None
-) -> Order:
+@changes.post("/", status_code=201)
+async def create(shop: Shop, metadata: Authored, body: bodies.PlainOrder, key: Key = None) -> Order:
     """Place an order with a sum instead of products."""
     if body.total != body.flower_sum + body.delivery_fee:
         raise WrongTotal
     same = ("source", "flower_sum", "address_needs_clarification", "payment_method")
     more = {name: getattr(body, name) for name in same}
     order_id = await handler.create(shop, _new(shop, body, key, items=(), **more), metadata)
-    return order_of(await _fresh(shop, caller, order_id))
+    return order_of(await _fresh(shop, metadata.tenant, order_id))
 
 
-@router.post("/api/orders/with-items", status_code=201, dependencies=[VISIBLE])
+@changes.post("/with-items", status_code=201)
 async def create_with_items(
-    shop: Shop, caller: Caller, metadata: Authored, body: ItemsOrder, key: Key = None
+    shop: Shop, metadata: Authored, body: bodies.ItemsOrder, key: Key = None
 ) -> OrderWithItems:
     """Place an order of products at the shop's prices, and reserve its stock: all or nothing."""
     items = [(item.product_id, item.quantity) for item in body.items]
     new = _new(shop, body, key, items=items, source="crm")
-    row = await _fresh(shop, caller, await handler.create(shop, new, metadata))
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+    row = await _fresh(shop, metadata.tenant, await handler.create(shop, new, metadata))
+    async with tenant_transaction(shop.reading, metadata.tenant) as connection:
         customer = await customers.find(connection, row["customer_id"])
-    return with_items(row, customer, await shop.directories.names(caller.tenant))
+    return with_items(row, customer, await shop.directories.names(metadata.tenant))
 
 
 @router.get("/api/orders/{order_id}")
 async def read(shop: Shop, caller: Caller, order_id: PathId) -> OrderDetail:
     """An order with its lines, comments, and all that happened to it."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        row = await _existing(connection, order_id)
+        row = await existing(connection, order_id)
         customer = await customers.find(connection, row["customer_id"])
         history = await queries.history(connection, order_id)
         comments, _ = await queries.comments(connection, order_id)
@@ -174,166 +192,112 @@ async def read(shop: Shop, caller: Caller, order_id: PathId) -> OrderDetail:
     return detail_of(row, customer, directory, history, comments)
 
 
-@router.patch("/api/orders/{order_id}", dependencies=[VISIBLE])
-async def update(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: OrderUpdate
-) -> Order:
+@router.get("/api/orders/{order_id}/items")
+async def list_items(shop: Shop, caller: Caller, order_id: PathId) -> list[Line]:
+    """The lines of an order."""
+    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+        return lines_of(await existing(connection, order_id))
+
+
+@changes.patch("/{order_id}")
+async def update(change: Changing, body: bodies.OrderUpdate) -> Order:
     """Replace fields of an order. Money is not changed here."""
-    given = body.model_dump(exclude_unset=True)
-    window = _window(shop, body) if "delivery_window" in given else {}
-    changes = {
-        name: value
-        for name, value in given.items()
-        if name != "delivery_window" and (value not in (None, "") or name in CLEARABLE)
+    given = body.model_dump(exclude_unset=True, exclude={"delivery_window"})
+    fields = {
+        name: value for name, value in given.items() if value is not None or name in CLEARABLE
     }
+    if "delivery_window" in body.model_fields_set:
+        fields |= _window(change.shop, body)
     if body.payment_date is not None:
-        changes["payment_date"] = utc(body.payment_date, shop.settings.zone)
-    await handler.edit(shop, order_id, {**changes, **window}, metadata)
-    return order_of(await _fresh(shop, caller, order_id))
+        fields["payment_date"] = bodies.utc(body.payment_date, change.shop.settings.zone)
+    await handler.edit(change.shop, change.order_id, fields, change.metadata)
+    return order_of(await change.row())
 
 
-@router.patch("/api/orders/{order_id}/status", dependencies=[VISIBLE])
-async def move(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: StatusUpdate
-) -> Order:
+@changes.patch("/{order_id}/status")
+async def move(change: Changing, body: bodies.StatusUpdate) -> Order:
     """Go to the next state; 409 names the states that may follow."""
-    note = await _note(shop, order_id, body.comment, metadata)
-    return await _changed(shop, order_id, MoveForward(status=body.status, **note), metadata)
+    return await change.move(commands.MoveForward, body)
 
 
-@router.patch("/api/orders/{order_id}/issue", dependencies=[VISIBLE])
-async def report_issue(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Issue
-) -> Order:
+@changes.patch("/{order_id}/issue")
+async def report_issue(change: Changing, body: bodies.Issue) -> Order:
     """Report that something went wrong; reserved stock is released."""
-    note = await _note(shop, order_id, body.comment, metadata)
-    command = ReportIssue(issue_type=body.issue_type, **note)
-    return await _changed(shop, order_id, command, metadata)
+    return await change.move(commands.ReportIssue, body)
 
 
-@router.post("/api/orders/{order_id}/rollback-status", dependencies=[VISIBLE])
-async def roll_back(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Rollback
-) -> Order:
+@changes.post("/{order_id}/rollback-status")
+async def roll_back(change: Changing, body: bodies.StatusUpdate) -> Order:
     """Go back to an earlier state, and undo what the later ones did; 400 names those there are."""
-    note = await _note(shop, order_id, body.reason, metadata)
-    return await _changed(shop, order_id, RollBack(status=body.target_status, **note), metadata)
+    return await change.move(commands.RollBack, body)
 
 
-@router.post("/api/orders/{order_id}/cancel", dependencies=[VISIBLE])
-async def cancel(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Cancellation
-) -> Order:
+@changes.post("/{order_id}/cancel")
+async def cancel(change: Changing, body: bodies.Move) -> Order:
     """Cancel an order that has not left the shop, and release its stock; else 400."""
-    note = await _note(shop, order_id, body.cancellation_reason, metadata)
-    return await _changed(shop, order_id, CancelOrder(**note), metadata)
+    return await change.move(commands.CancelOrder, body)
 
 
-@router.post("/api/orders/{order_id}/assign-florist", dependencies=[VISIBLE])
+@changes.post("/{order_id}/assign-florist")
 async def assign_florist(
-    shop: Shop,
-    caller: Caller,
-    metadata: Authored,
-    order_id: PathId,
-    body: Florist | None = None,
-    florist_id: int | None = None,
+    change: Changing, body: bodies.Florist | None = None, florist_id: int | None = None
 ) -> Detail:
     """Assign a florist, given in the query or in the body; 404 unknown, 400 no florist."""
     florist = florist_id if body is None else body.florist_id
     if florist is None:
         raise FloristMissing
-    await load(shop, caller.tenant, order_id)
-    await check_florist(shop, caller.tenant, florist)
-    command = AssignFlorist(florist=florist, **authorship(shop, metadata))
-    await carry_out(shop, order_id, command, metadata)
+    await load(change.shop, change.metadata.tenant, change.order_id)
+    await handler.check_florist(change.shop, change.metadata.tenant, florist)
+    await change.make(commands.AssignFlorist(florist=florist, **change.author))
     return Detail(detail="Флорист назначен")
 
 
-@router.get("/api/orders/{order_id}/items")
-async def list_items(shop: Shop, caller: Caller, order_id: PathId) -> list[Line]:
-    """The lines of an order."""
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return lines_of(await _existing(connection, order_id))
-
-
-@router.post("/api/orders/{order_id}/items", status_code=201, dependencies=[VISIBLE])
-async def add_item(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: OrderItem
-) -> Line:
+@changes.post("/{order_id}/items", status_code=201)
+async def add_item(change: Changing, body: bodies.OrderItem) -> Line:
     """Add a product at its present price, and reserve its stock."""
-    item_id = await handler.add_item(shop, order_id, body.product_id, body.quantity, metadata)
-    return await _line(shop, caller, order_id, item_id)
+    item_id = await handler.add_item(
+        change.shop, change.order_id, body.product_id, body.quantity, change.metadata
+    )
+    return await change.line(item_id)
 
 
-@router.patch("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
+@changes.patch("/{order_id}/items/{item_id}")
 async def change_item(
-    shop: Shop,
-    caller: Caller,
-    metadata: Authored,
-    order_id: PathId,
-    item_id: PathId,
-    body: ItemQuantity,
+    change: Changing, item_id: PathId, quantity: Annotated[Quantity, Body(embed=True)]
 ) -> Line:
     """Change the quantity of a line, and its reservation."""
-    wanted = {"item_id": item_id, "quantity": body.quantity}
-    await carry_out(shop, order_id, ChangeLine(**wanted, **authorship(shop, metadata)), metadata)
-    return await _line(shop, caller, order_id, item_id)
+    await change.make(commands.ChangeLine(item_id=item_id, quantity=quantity, **change.author))
+    return await change.line(item_id)
 
 
-@router.delete("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
-async def remove_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, item_id: PathId
-) -> Detail:
+@changes.delete("/{order_id}/items/{item_id}")
+async def remove_item(change: Changing, item_id: PathId) -> Detail:
     """Remove a line, and release its reservation."""
-    command = ChangeLine(item_id=item_id, quantity=0, **authorship(shop, metadata))
-    await carry_out(shop, order_id, command, metadata)
+    await change.make(commands.ChangeLine(item_id=item_id, quantity=0, **change.author))
     return Detail(detail="Позиция удалена")
 
 
-async def _note(
-    shop: ApiContext, order_id: int, text: str | None, metadata: Metadata
-) -> dict[str, Any]:
-    """The fields that all moves have."""
-    comment = await seal(shop, metadata.tenant, order_id, text)
-    return {"comment": comment, **authorship(shop, metadata)}
-
-
-async def _changed(
-    shop: ApiContext, order_id: int, command: OrderCommand, metadata: Metadata
-) -> Order:
-    await carry_out(shop, order_id, command, metadata)
-    return order_of(await _fresh(shop, metadata, order_id))
-
-
-async def _line(shop: ApiContext, caller: Principal, order_id: int, item_id: int) -> Line:
-    lines = lines_of(await _fresh(shop, caller, order_id))
-    if (line := next((one for one in lines if one.id == item_id), None)) is None:
-        raise OrderItemUnknown
-    return line
-
-
-async def _existing(connection: Connection, order_id: int) -> OrderRow:
+async def existing(connection: Connection, order_id: int) -> OrderRow:
+    """An order. Raises OrderUnknown."""
     row = await queries.find(connection, order_id)
     if row is None:
         raise OrderUnknown
     return row
 
 
-async def _fresh(shop: ApiContext, caller: Principal | Metadata, order_id: int) -> OrderRow:
+async def _fresh(shop: ApiContext, tenant: str, order_id: int) -> OrderRow:
     """An order with what this request wrote, or found written. Raises OrderUnknown."""
-    await await_writes(shop, caller.tenant, "orders")
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return await _existing(connection, order_id)
+    await await_writes(shop, tenant, "orders")
+    async with tenant_transaction(shop.reading, tenant) as connection:
+        return await existing(connection, order_id)
 
 
-def _new(shop: ApiContext, body: NewOrderBody, key: str | None, **more: Any) -> NewOrder:
-    return NewOrder(
-        contact=Contact(
-            customer_phone=body.customer_phone,
-            recipient_phone=body.recipient_phone,
-            recipient_name=body.recipient_name,
-            address=body.address,
-        ),
+def _new(
+    shop: ApiContext, body: bodies.NewOrderBody, key: str | None, **more: Any
+) -> handler.NewOrder:
+    same = ("customer_phone", "recipient_phone", "recipient_name", "address")
+    return handler.NewOrder(
+        contact=Contact(**{name: getattr(body, name) for name in same}),
         method=body.delivery_method,
         delivery_fee=body.delivery_fee,
         comment=body.comment,
@@ -343,7 +307,7 @@ def _new(shop: ApiContext, body: NewOrderBody, key: str | None, **more: Any) -> 
     )
 
 
-def _window(shop: ApiContext, body: Recipient) -> Mapping[str, Any]:
+def _window(shop: ApiContext, body: bodies.Recipient) -> Mapping[str, Any]:
     window = body.delivery_window
     first, last = window.in_zone(shop.settings.zone) if window else (None, None)
     return {"delivery_from": first, "delivery_to": last}

@@ -36,9 +36,9 @@ class PaymentFailed(BadRequest):
 class Received(BaseModel):
     """What became of a payment."""
 
-    status: str
+    status: str = "success"
     order_id: int
-    payment_status: str
+    payment_status: str = "paid"
     order_status: str
 
 
@@ -60,28 +60,19 @@ async def receive(
     await _check(shop, request, order_id, signature)
     if body.status != "success":
         raise PaymentFailed
-    tenant = await queries.tenant_of(shop.system, order_id)
-    if tenant is None:
+    located = await queries.locate(shop.system, order_id=order_id)
+    if located is None:
         raise OrderUnknown
     metadata = Metadata(
-        tenant=tenant,
+        tenant=located[0],
         actor=PROVIDER,
         correlation_id=request.scope["request_id"],
         traceparent=current_traceparent(),
     )
-    command = ReceivePayment(
-        payment_id=body.payment_id,
-        method=body.payment_method,
-        amount=body.amount,
-        **authorship(shop, metadata),
-    )
+    payment = {name: getattr(body, name) for name in ("payment_id", "payment_method", "amount")}
+    command = ReceivePayment(**payment, **authorship(shop, metadata))
     order = await carry_out(shop, order_id, command, metadata)
-    return Received(
-        status="success",
-        order_id=order_id,
-        payment_status="paid",
-        order_status=order.status,
-    )
+    return Received(order_id=order_id, order_status=order.status)
 
 
 async def _check(shop: ApiContext, request: Request, order_id: int, signature: str) -> None:

@@ -98,7 +98,7 @@ class ReceivePayment(_Command):
     """A provider reports a payment; a `payment_id` counts once."""
 
     payment_id: str
-    method: str
+    payment_method: str
     amount: int
 
 

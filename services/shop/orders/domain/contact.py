@@ -1,8 +1,8 @@
 """What an order says of persons, in the clear: never for logs or events (spec shop §3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from services.shop.customers.domain.person import normal_phone
 
@@ -17,6 +17,10 @@ class Contact:
     address: str | None = None
     card_text: str | None = None
     delivery_time_text: str | None = None
+
+
+CONTACT: Final = tuple(one.name for one in fields(Contact))
+"""The fields of a contact, which are sealed fields of `OrderDetails`."""
 
 
 def normal(given: Mapping[str, str | None]) -> dict[str, Any]:

@@ -4,46 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
-from contracts.shop import (
-    OrderAddressChanged,
-    OrderCancelled,
-    OrderCommentAdded,
-    OrderCommentChanged,
-    OrderCommentRemoved,
-    OrderEdited,
-    OrderFloristAssigned,
-    OrderIssueReported,
-    OrderLine,
-    OrderLinesChanged,
-    OrderPaymentReceived,
-    OrderPhotoAdded,
-    OrderPhotoRated,
-    OrderPlaced,
-    OrderRolledBack,
-    OrderStatusChanged,
-    ShopEvent,
-)
+from contracts.shop import OrderLine, ShopEvent
+from contracts.shop import orders as events
 from libs.errors import BadRequest, NotFound, Refused, Unfit
 from libs.eventsourcing.decider import Decider
-from services.shop.orders.domain.commands import (
-    AddComment,
-    AddLine,
-    AddPhoto,
-    AssignFlorist,
-    CancelOrder,
-    ChangeAddress,
-    ChangeComment,
-    ChangeLine,
-    EditOrder,
-    Move,
-    MoveForward,
-    OrderCommand,
-    PlaceOrder,
-    RatePhoto,
-    ReceivePayment,
-    ReportIssue,
-    RollBack,
-)
+from services.shop.orders.domain import commands
+from services.shop.orders.domain.commands import OrderCommand
 from services.shop.orders.domain.order import Order, evolve
 from services.shop.orders.domain.status import (
     BACK,
@@ -51,6 +17,7 @@ from services.shop.orders.domain.status import (
     FORWARD,
     IN_SHOP,
     OPEN_TO_CUSTOMER,
+    Moves,
     Status,
     allowed,
 )
@@ -85,11 +52,11 @@ class CannotCancel(BadRequest):
 
 
 class MoveNotAllowed(Refused):
-    """Недопустимый переход статуса"""
+    """Недопустимый переход из статуса"""
 
 
 class RollbackNotAllowed(BadRequest):
-    """Откат в этот статус невозможен"""
+    """Невозможен откат в этот статус из статуса"""
 
 
 class WrongAmount(Refused):
@@ -110,33 +77,43 @@ class AlreadyRated(BadRequest):
 
 def decide(order: Order, command: OrderCommand) -> list[ShopEvent]:
     """The events of a command. Raises OrderUnknown and the refusals above."""
-    if isinstance(command, PlaceOrder):
+    if isinstance(command, commands.PlaceOrder):
         return [] if order.details is not None else [_new_order(command)]
     _ = order.placed  # An order that was never placed is unknown.
     match command:
-        case EditOrder() | ChangeAddress():
+        case commands.EditOrder() | commands.ChangeAddress():
             return _edit(order, command)
-        case AddLine() | ChangeLine():
+        case commands.AddLine() | commands.ChangeLine():
             return _change_lines(order, command)
-        case AssignFlorist(florist=florist, by=by, now=now):
-            event = OrderFloristAssigned(
+        case commands.AssignFlorist(florist=florist, by=by, now=now):
+            event = events.OrderFloristAssigned(
                 order_id=order.order_id, florist=florist, assigned_by=by, assigned_at=now
             )
             return [] if florist == order.florist else [event]
-        case MoveForward() | ReportIssue() | CancelOrder() | RollBack():
+        case (
+            commands.MoveForward()
+            | commands.ReportIssue()
+            | commands.CancelOrder()
+            | commands.RollBack()
+        ):
             return _move(order, command)
-        case ReceivePayment():
+        case commands.ReceivePayment():
             return _receive(order, command)
-        case AddComment() | ChangeComment() | AddPhoto() | RatePhoto():
+        case (
+            commands.AddComment()
+            | commands.ChangeComment()
+            | commands.AddPhoto()
+            | commands.RatePhoto()
+        ):
             return [_note(order, command)]
         case _:
             assert_never(command)
 
 
-def _new_order(command: PlaceOrder) -> ShopEvent:
+def _new_order(command: commands.PlaceOrder) -> ShopEvent:
     _check_quantities(command.lines)
     given = command.flower_sum
-    return OrderPlaced(
+    return events.OrderPlaced(
         order_id=command.order_id,
         customer_id=command.customer_id,
         number=command.number,
@@ -151,22 +128,24 @@ def _new_order(command: PlaceOrder) -> ShopEvent:
     )
 
 
-def _edit(order: Order, command: EditOrder | ChangeAddress) -> list[ShopEvent]:
+def _edit(order: Order, command: commands.EditOrder | commands.ChangeAddress) -> list[ShopEvent]:
     order_id, now = order.order_id, command.now
-    if isinstance(command, ChangeAddress) and order.status not in OPEN_TO_CUSTOMER:
+    if isinstance(command, commands.ChangeAddress) and order.status not in OPEN_TO_CUSTOMER:
         raise AddressIsFixed
     details = replace(order.placed, **command.changes)
     if details == order.details:
         return []
-    if isinstance(command, ChangeAddress):
-        return [OrderAddressChanged(order_id=order_id, details=details, changed_at=now)]
-    return [OrderEdited(order_id=order_id, details=details, edited_by=command.by, edited_at=now)]
+    if isinstance(command, commands.ChangeAddress):
+        return [events.OrderAddressChanged(order_id=order_id, details=details, changed_at=now)]
+    return [
+        events.OrderEdited(order_id=order_id, details=details, edited_by=command.by, edited_at=now)
+    ]
 
 
-def _change_lines(order: Order, command: AddLine | ChangeLine) -> list[ShopEvent]:
+def _change_lines(order: Order, command: commands.AddLine | commands.ChangeLine) -> list[ShopEvent]:
     if order.status not in IN_SHOP:
         raise LinesAreFixed
-    if isinstance(command, AddLine):
+    if isinstance(command, commands.AddLine):
         lines = (*order.lines, command.line)
     else:
         if all(line.item_id != command.item_id for line in order.lines):
@@ -180,7 +159,7 @@ def _change_lines(order: Order, command: AddLine | ChangeLine) -> list[ShopEvent
     if lines == order.lines:
         return []
     return [
-        OrderLinesChanged(
+        events.OrderLinesChanged(
             order_id=order.order_id,
             lines=lines,
             flower_sum=_sum_of(lines),
@@ -197,53 +176,44 @@ def _of_quantity(line: OrderLine, quantity: int) -> OrderLine:
     return replace(line, quantity=quantity, needs=needs)
 
 
-def _move(order: Order, command: Move) -> list[ShopEvent]:
+def _move(order: Order, command: commands.Move) -> list[ShopEvent]:
     by, now, comment = command.by, command.now, command.comment
     moved: dict[str, Any] = {"order_id": order.order_id, "old_status": order.status}
     match command:
-        case MoveForward(status=status):
+        case commands.MoveForward(status=status):
             if status == order.status:
                 return []
-            _check_move(order, status)
+            _check(order, status, FORWARD, MoveNotAllowed)
             moved |= {"new_status": status, "comment": comment}
-            return [OrderStatusChanged(**moved, changed_by=by, changed_at=now)]
-        case ReportIssue():
+            return [events.OrderStatusChanged(**moved, changed_by=by, changed_at=now)]
+        case commands.ReportIssue():
             # A second report of an order with an issue replaces the first.
             if order.status != Status.ISSUE:
-                _check_move(order, Status.ISSUE)
+                _check(order, Status.ISSUE, FORWARD, MoveNotAllowed)
             moved |= {"issue_type": command.issue_type, "comment": comment}
-            return [OrderIssueReported(**moved, reported_by=by, reported_at=now)]
-        case CancelOrder():
+            return [events.OrderIssueReported(**moved, reported_by=by, reported_at=now)]
+        case commands.CancelOrder():
             if order.status not in IN_SHOP:
                 raise CannotCancel
-            return [OrderCancelled(**moved, reason=comment, cancelled_by=by, cancelled_at=now)]
-        case RollBack(status=status):
-            _check_rollback(order, status)
+            return [
+                events.OrderCancelled(**moved, reason=comment, cancelled_by=by, cancelled_at=now)
+            ]
+        case commands.RollBack(status=status):
+            _check(order, status, BACK, RollbackNotAllowed)
             moved |= {"new_status": status, "reason": comment}
-            return [OrderRolledBack(**moved, rolled_back_by=by, rolled_back_at=now)]
+            return [events.OrderRolledBack(**moved, rolled_back_by=by, rolled_back_at=now)]
         case _:
             assert_never(command)
 
 
-def _check_move(order: Order, status: Status) -> None:
-    targets = allowed(FORWARD, order.status, order.method)
+def _check(order: Order, status: Status, moves: Moves, refusal: type[Refused]) -> None:
+    targets = allowed(moves, order.status, order.method)
     if status not in targets:
-        text = f"Недопустимый переход из статуса {order.status}."
-        raise MoveNotAllowed(f"{text} Разрешены: {_listed(targets)}")
+        names = ", ".join(targets) or "нет"
+        raise refusal(f"{refusal.__doc__} {order.status}. Разрешены: {names}")
 
 
-def _check_rollback(order: Order, status: Status) -> None:
-    targets = allowed(BACK, order.status, order.method)
-    if status not in targets:
-        text = f"Откат из статуса {order.status} в этот статус невозможен."
-        raise RollbackNotAllowed(f"{text} Разрешены: {_listed(targets)}")
-
-
-def _listed(statuses: Sequence[Status]) -> str:
-    return ", ".join(statuses) or "нет"
-
-
-def _receive(order: Order, command: ReceivePayment) -> list[ShopEvent]:
+def _receive(order: Order, command: commands.ReceivePayment) -> list[ShopEvent]:
     if command.payment_id == order.payment_id:
         return []
     if order.payment_id is not None:
@@ -253,10 +223,10 @@ def _receive(order: Order, command: ReceivePayment) -> list[ShopEvent]:
     if command.amount != order.total:
         raise WrongAmount
     return [
-        OrderPaymentReceived(
+        events.OrderPaymentReceived(
             order_id=order.order_id,
             payment_id=command.payment_id,
-            payment_method=command.method,
+            payment_method=command.payment_method,
             amount=command.amount,
             old_status=order.status,
             new_status=Status.PAID if order.status == Status.NEW else order.status,
@@ -265,37 +235,42 @@ def _receive(order: Order, command: ReceivePayment) -> list[ShopEvent]:
     ]
 
 
-def _note(order: Order, command: AddComment | ChangeComment | AddPhoto | RatePhoto) -> ShopEvent:
-    if isinstance(command, AddPhoto | RatePhoto):
+def _note(
+    order: Order,
+    command: commands.AddComment | commands.ChangeComment | commands.AddPhoto | commands.RatePhoto,
+) -> ShopEvent:
+    if isinstance(command, commands.AddPhoto | commands.RatePhoto):
         return _photo(order, command)
     return _comment(order, command)
 
 
-def _comment(order: Order, command: AddComment | ChangeComment) -> ShopEvent:
+def _comment(order: Order, command: commands.AddComment | commands.ChangeComment) -> ShopEvent:
     number, text, now = command.comment_id, command.text, command.now
     comment: dict[str, Any] = {"order_id": order.order_id, "comment_id": number}
-    if isinstance(command, AddComment):
+    if isinstance(command, commands.AddComment):
         comment |= {"author": command.author, "customer_name": command.customer_name}
-        return OrderCommentAdded(**comment, text=command.text, added_at=now)
+        return events.OrderCommentAdded(**comment, text=command.text, added_at=now)
     if number not in order.comments:
         raise CommentUnknown
     if text is None:
-        return OrderCommentRemoved(**comment, removed_by=command.by, removed_at=now)
-    return OrderCommentChanged(**comment, text=text, changed_by=command.by, changed_at=now)
+        return events.OrderCommentRemoved(**comment, removed_by=command.by, removed_at=now)
+    return events.OrderCommentChanged(**comment, text=text, changed_by=command.by, changed_at=now)
 
 
-def _photo(order: Order, command: AddPhoto | RatePhoto) -> ShopEvent:
+def _photo(order: Order, command: commands.AddPhoto | commands.RatePhoto) -> ShopEvent:
     number, now = command.photo_id, command.now
     photo: dict[str, Any] = {"order_id": order.order_id, "photo_id": number}
-    if isinstance(command, AddPhoto):
+    if isinstance(command, commands.AddPhoto):
         photo |= {"photo_type": command.photo_type, "description": command.description}
-        return OrderPhotoAdded(**photo, file=command.file, uploaded_by=command.by, uploaded_at=now)
+        return events.OrderPhotoAdded(
+            **photo, file=command.file, uploaded_by=command.by, uploaded_at=now
+        )
     if number not in order.photos:
         raise PhotoUnknown
     if number in order.rated:
         raise AlreadyRated
     photo |= {"feedback": command.feedback, "comment": command.comment}
-    return OrderPhotoRated(**photo, rated_at=now)
+    return events.OrderPhotoRated(**photo, rated_at=now)
 
 
 def _check_quantities(lines: Sequence[OrderLine]) -> None:

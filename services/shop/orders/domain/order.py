@@ -8,31 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from contracts.envelope import Sealed
-from contracts.shop import (
-    OrderAddressChanged,
-    OrderCancelled,
-    OrderCommentAdded,
-    OrderCommentRemoved,
-    OrderDetails,
-    OrderEdited,
-    OrderFloristAssigned,
-    OrderIssueReported,
-    OrderLine,
-    OrderLinesChanged,
-    OrderPaymentReceived,
-    OrderPhotoAdded,
-    OrderPhotoRated,
-    OrderPlaced,
-    OrderRolledBack,
-    OrderStatusChanged,
-    ShopEvent,
-)
+from contracts.shop import OrderDetails, OrderLine, ShopEvent
+from contracts.shop import orders as events
 from libs.errors import NotFound
 from services.shop.orders.domain.status import Method, Status, Stock, stock_in
+from services.shop.stock.domain.commands import Release, Reserve, Return, WriteOff
 
 OTHER_ISSUE: Final = "other"
 """The type of the issue of a cancelled order (spec shop §4.1)."""
@@ -40,15 +23,6 @@ OTHER_ISSUE: Final = "other"
 
 class OrderUnknown(NotFound):
     """Заказ не найден"""
-
-
-class Step(StrEnum):
-    """What happens to the stock of an order."""
-
-    RESERVE = "reserve"
-    RELEASE = "release"
-    WRITE_OFF = "write off"
-    RETURN = "return"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,58 +80,49 @@ class Order:
 def evolve(order: Order, event: ShopEvent) -> Order:
     """The order after an event."""
     match event:
-        case OrderPlaced():
+        case events.OrderPlaced():
             return _placed(event)
-        case OrderEdited() | OrderAddressChanged():
+        case events.OrderEdited() | events.OrderAddressChanged():
             return replace(order, details=event.details)
-        case OrderLinesChanged():
+        case events.OrderLinesChanged():
             return replace(order, lines=event.lines, flower_sum=event.flower_sum)
-        case OrderStatusChanged(new_status=status, changed_at=at):
+        case events.OrderStatusChanged(new_status=status, changed_at=at):
             return _paid_at(_moved(order, status), at)
-        case OrderRolledBack(new_status=status):
+        case events.OrderRolledBack(new_status=status):
             return _unpaid(_moved(order, status))
-        case OrderIssueReported() | OrderCancelled():
+        case events.OrderIssueReported() | events.OrderCancelled():
             return _with_issue(order, event)
-        case OrderPaymentReceived():
+        case events.OrderPaymentReceived():
             return _with_payment(_moved(order, event.new_status), event)
         case _:
             return _with_notes(order, event)
 
 
-def stock_steps(before: Order, after: Order) -> tuple[Step, ...]:
-    """What happens to the stock between two states of an order, in this order.
+Step: TypeAlias = type[Reserve | Release | WriteOff | Return]
 
-    Before, the needs of `before` are held; after, those of `after`.
-    """
-    match before.stock, after.stock:
-        case Stock.RESERVED, Stock.RESERVED:
-            return () if before.needs() == after.needs() else (Step.RELEASE, Step.RESERVE)
-        case held, wanted:
-            return _STEPS.get((held, wanted), ())
-
-
-_STEPS: Final = {
-    (Stock.NONE, Stock.RESERVED): (Step.RESERVE,),
-    (Stock.NONE, Stock.WRITTEN_OFF): (Step.RESERVE, Step.WRITE_OFF),
-    (Stock.RESERVED, Stock.NONE): (Step.RELEASE,),
-    (Stock.RESERVED, Stock.WRITTEN_OFF): (Step.WRITE_OFF,),
-    (Stock.WRITTEN_OFF, Stock.RESERVED): (Step.RETURN,),
+STEPS: Final[Mapping[tuple[Stock, Stock], tuple[Step, ...]]] = {
+    (Stock.NONE, Stock.RESERVED): (Reserve,),
+    (Stock.NONE, Stock.WRITTEN_OFF): (Reserve, WriteOff),
+    (Stock.RESERVED, Stock.NONE): (Release,),
+    (Stock.RESERVED, Stock.WRITTEN_OFF): (WriteOff,),
+    (Stock.WRITTEN_OFF, Stock.RESERVED): (Return,),
 }
 
 
-def _placed(event: OrderPlaced) -> Order:
-    return Order(
-        order_id=event.order_id,
-        customer_id=event.customer_id,
-        number=event.number,
-        tracking_token=event.tracking_token,
-        source=event.source,
-        details=event.details,
-        lines=event.lines,
-        stock=Stock.RESERVED,
-        flower_sum=event.flower_sum,
-        delivery_fee=event.delivery_fee,
-    )
+def stock_steps(before: Order, after: Order) -> tuple[Step, ...]:
+    """The commands of the stock between two states of an order, in this order.
+
+    Before, the needs of `before` are held; after, those of `after`.
+    """
+    if before.stock == after.stock == Stock.RESERVED and before.needs() != after.needs():
+        return (Release, Reserve)
+    return STEPS.get((before.stock, after.stock), ())
+
+
+def _placed(event: events.OrderPlaced) -> Order:
+    same = ("order_id", "customer_id", "number", "tracking_token", "source", "details", "lines")
+    values = {name: getattr(event, name) for name in (*same, "flower_sum", "delivery_fee")}
+    return Order(stock=Stock.RESERVED, **values)
 
 
 def _moved(order: Order, status: str) -> Order:
@@ -166,9 +131,9 @@ def _moved(order: Order, status: str) -> Order:
     return replace(cleared, status=Status(status), stock=stock)
 
 
-def _with_issue(order: Order, event: OrderIssueReported | OrderCancelled) -> Order:
+def _with_issue(order: Order, event: events.OrderIssueReported | events.OrderCancelled) -> Order:
     moved = _moved(order, Status.ISSUE)
-    if isinstance(event, OrderCancelled):
+    if isinstance(event, events.OrderCancelled):
         return replace(moved, issue_type=OTHER_ISSUE, issue_comment=event.reason)
     return replace(moved, issue_type=event.issue_type, issue_comment=event.comment)
 
@@ -186,7 +151,7 @@ def _unpaid(order: Order) -> Order:
     return replace(order, details=replace(order.placed, payment_date=None))
 
 
-def _with_payment(order: Order, event: OrderPaymentReceived) -> Order:
+def _with_payment(order: Order, event: events.OrderPaymentReceived) -> Order:
     method, at = event.payment_method, event.received_at
     details = replace(order.placed, payment_method=method, payment_date=at)
     return replace(order, details=details, payment_id=event.payment_id)
@@ -194,18 +159,18 @@ def _with_payment(order: Order, event: OrderPaymentReceived) -> Order:
 
 def _with_notes(order: Order, event: ShopEvent) -> Order:
     match event:
-        case OrderFloristAssigned():
+        case events.OrderFloristAssigned():
             return replace(order, florist=event.florist)
-        case OrderCommentAdded():
+        case events.OrderCommentAdded():
             return replace(order, comments=(*order.comments, event.comment_id))
-        case OrderCommentRemoved():
+        case events.OrderCommentRemoved():
             left = tuple(one for one in order.comments if one != event.comment_id)
             return replace(order, comments=left)
-        case OrderPhotoAdded(photo_id=photo_id, photo_type=kind):
+        case events.OrderPhotoAdded(photo_id=photo_id, photo_type=kind):
             has_one = order.has_pre_delivery_photos or kind == "pre_delivery"
             photos = (*order.photos, photo_id)
             return replace(order, photos=photos, has_pre_delivery_photos=has_one)
-        case OrderPhotoRated():
+        case events.OrderPhotoRated():
             return replace(order, rated=(*order.rated, event.photo_id))
         case _:
             return order

@@ -15,7 +15,7 @@ from services.shop.orders.domain.commands import OrderCommand, PlaceOrder
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.order import Order, Step, stock_steps
 from services.shop.stock.domain import commands as stock_commands
-from services.shop.stock.domain.commands import Need
+from services.shop.stock.domain.commands import Need, Release, Reserve
 from services.shop.stock.domain.decisions import STOCK
 from services.shop.stock.handlers.item import (
     needs_by_stock,
@@ -136,11 +136,10 @@ def _commands(
 ) -> list[stock_commands.OrderCommand]:
     """The commands of one stock item; without `needs` the order needs nothing of it any more."""
     if needs is None:
-        return [stock_commands.Release(**common)] if Step.RELEASE in steps else []
-    table: Mapping[Step, stock_commands.OrderCommand] = {
-        Step.RESERVE: stock_commands.Reserve(needs=needs, **common),
-        Step.WRITE_OFF: stock_commands.WriteOff(**common),
-        Step.RETURN: stock_commands.Return(**common),
-    }
-    # A reservation replaces the one before, so it is released only if there is no other.
-    return [table[step] for step in steps if step in table] or [stock_commands.Release(**common)]
+        return [Release(**common)] if Release in steps else []
+    return [
+        Reserve(needs=needs, **common) if step is Reserve else step(**common)
+        for step in steps
+        # A reservation replaces the one before.
+        if step is not Release or Reserve not in steps
+    ]

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.envelope import Sealed
 from contracts.shop import OrderDetails, OrderLine, OrderNeed
 from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
@@ -14,16 +13,16 @@ from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, authorship
 from services.shop.customers import handlers as customers
-from services.shop.orders.domain.commands import AddComment, AddLine, EditOrder, PlaceOrder
-from services.shop.orders.domain.contact import Contact, normal
+from services.shop.orders.domain.commands import AddLine, EditOrder, PlaceOrder
+from services.shop.orders.domain.contact import CONTACT, Contact, normal
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.execution import Commands, carry_out, load
-from services.shop.orders.handlers.sealing import CONTACT, open_contact, seal, seal_all
+from services.shop.orders.handlers.notes import add_comment
+from services.shop.orders.handlers.sealing import open_contact, seal_all
 from services.shop.products import handlers as products
 
 ORDER_IDS: Final = Numbers("order_number")
 ITEM_IDS: Final = Numbers("order_item_number")
-COMMENT_IDS: Final = Numbers("order_comment_number")
 
 STAFF_FEE: Final = 1500
 """The fee of a delivery that staff took down without one: what the admin shows (spec shop §5)."""
@@ -110,14 +109,9 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
 
 
 def _details(new: NewOrder, contact: Mapping[str, Any]) -> OrderDetails:
-    return OrderDetails(
-        **contact,
-        delivery_method=new.method,
-        address_needs_clarification=new.address_needs_clarification,
-        delivery_from=new.delivery_from,
-        delivery_to=new.delivery_to,
-        payment_method=new.payment_method,
-    )
+    same = ("address_needs_clarification", "delivery_from", "delivery_to", "payment_method")
+    values = {name: getattr(new, name) for name in same}
+    return OrderDetails(delivery_method=new.method, **contact, **values)
 
 
 def _fee(new: NewOrder) -> int:
@@ -181,30 +175,6 @@ async def add_item(
     command = AddLine(line=line, **authorship(context, metadata))
     await carry_out(context, order_id, command, metadata)
     return line.item_id
-
-
-async def add_comment(
-    context: ApiContext,
-    order_id: int,
-    text: str,
-    metadata: Metadata,
-    *,
-    customer_name: str | None = None,
-) -> int:
-    """Add a comment, and return its id; with `customer_name` the customer's.
-
-    Raises OrderUnknown, Unavailable.
-    """
-    await load(context, metadata.tenant, order_id)
-    command = AddComment(
-        comment_id=await COMMENT_IDS.next(context.system),
-        text=await seal(context, metadata.tenant, order_id, text) or Sealed(""),
-        author=None if customer_name is not None else metadata.actor,
-        customer_name=await seal(context, metadata.tenant, order_id, customer_name),
-        **authorship(context, metadata),
-    )
-    await carry_out(context, order_id, command, metadata)
-    return command.comment_id
 
 
 async def check_florist(context: ApiContext, tenant: str, number: int) -> None:

@@ -1,16 +1,13 @@
 """What an order says of persons: sealed with the key of the order, and opened."""
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, Final
+from typing import Any
 
 from contracts.envelope import Sealed
 from libs.security.data_keys import Subject, text_of
 from services.shop.context import Context
-from services.shop.orders.domain.contact import Contact, subject_id
+from services.shop.orders.domain.contact import CONTACT, Contact, subject_id
 from services.shop.orders.domain.order import Order, OrderUnknown
-
-CONTACT: Final = tuple(one.name for one in fields(Contact))
 
 
 def subject_of(tenant: str, order_id: int) -> Subject:

@@ -1,7 +1,6 @@
 """How events change the tables of orders: the states of a page's orders are read and evolved."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -10,24 +9,8 @@ from sqlalchemy import select, tuple_
 
 from contracts import shop
 from contracts.envelope import Envelope
-from contracts.shop import (
-    OrderAddressChanged,
-    OrderCancelled,
-    OrderCommentAdded,
-    OrderCommentChanged,
-    OrderCommentRemoved,
-    OrderEdited,
-    OrderFloristAssigned,
-    OrderIssueReported,
-    OrderLinesChanged,
-    OrderPaymentReceived,
-    OrderPhotoAdded,
-    OrderPhotoRated,
-    OrderPlaced,
-    OrderRolledBack,
-    OrderStatusChanged,
-    ShopEvent,
-)
+from contracts.shop import ShopEvent
+from contracts.shop import orders as events
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Connection
@@ -35,7 +18,7 @@ from libs.postgres.upsert import put_all
 from libs.projections.projection import Projection, by_stream
 from libs.security.data_keys import Subject, text_of
 from libs.security.vault import VaultReader
-from services.shop.orders.domain.contact import Contact, subject_id
+from services.shop.orders.domain.contact import CONTACT, subject_id
 from services.shop.orders.domain.decisions import ORDER as DECIDER
 from services.shop.orders.domain.order import Order
 from services.shop.orders.domain.status import Status
@@ -48,7 +31,6 @@ from services.shop.orders.read_models.tables import (
     TABLES,
 )
 
-CONTACT: Final = tuple(one.name for one in fields(Contact))
 SEALED: Final = ("comment", "reason", "text", "customer_name", "description")
 """The sealed fields of events, beside those of `OrderDetails`."""
 
@@ -57,17 +39,17 @@ Key: TypeAlias = tuple[str, int]
 Texts: TypeAlias = Mapping[str, str | None]
 
 HISTORY_TYPES: Final[Mapping[type[Any], str]] = {
-    OrderPlaced: "created",
-    OrderEdited: "edited",
-    OrderAddressChanged: "edited",
-    OrderLinesChanged: "edited",
-    OrderStatusChanged: "status_changed",
-    OrderCancelled: "status_changed",
-    OrderRolledBack: "status_changed",
-    OrderIssueReported: "issue_reported",
-    OrderPaymentReceived: "payment_received",
-    OrderFloristAssigned: "florist_assigned",
-    OrderCommentAdded: "comment_added",
+    events.OrderPlaced: "created",
+    events.OrderEdited: "edited",
+    events.OrderAddressChanged: "edited",
+    events.OrderLinesChanged: "edited",
+    events.OrderStatusChanged: "status_changed",
+    events.OrderCancelled: "status_changed",
+    events.OrderRolledBack: "status_changed",
+    events.OrderIssueReported: "issue_reported",
+    events.OrderPaymentReceived: "payment_received",
+    events.OrderFloristAssigned: "florist_assigned",
+    events.OrderCommentAdded: "comment_added",
 }
 """The values of the clients (spec shop §3)."""
 
@@ -85,10 +67,10 @@ def projection(reader: VaultReader) -> Projection[ShopEvent]:
 
 
 async def project(
-    connection: Connection, events: Sequence[Envelope[ShopEvent]], *, reader: VaultReader
+    connection: Connection, page: Sequence[Envelope[ShopEvent]], *, reader: VaultReader
 ) -> None:
     """Change the rows of all orders of a page, and add to their histories, comments and photos."""
-    mine: list[Envelope[Any]] = [one for one in events if isinstance(one.event, shop.OrderEvent)]
+    mine: list[Envelope[Any]] = [one for one in page if isinstance(one.event, shop.OrderEvent)]
     rows = await _rows(connection, {_key(one) for one in mine})
     states = {key: msgspec.json.decode(row["state"], type=Order) for key, row in rows.items()}
     for envelope in mine:
@@ -169,7 +151,7 @@ def _notes(envelope: Envelope[Any], texts: Texts) -> Iterator[tuple[Any, Row]]:
     event = envelope.event
     common = _common(envelope) | {"created_at": envelope.occurred_at}
     if (event_type := HISTORY_TYPES.get(type(event))) is not None:
-        is_issue = isinstance(event, OrderCancelled | OrderIssueReported)
+        is_issue = isinstance(event, events.OrderCancelled | events.OrderIssueReported)
         entry = {
             "event_type": event_type,
             "old_status": getattr(event, "old_status", None),
@@ -179,17 +161,19 @@ def _notes(envelope: Envelope[Any], texts: Texts) -> Iterator[tuple[Any, Row]]:
         }
         yield SAVE_HISTORY, common | entry
     match event:
-        case OrderCommentAdded() | OrderCommentChanged() | OrderCommentRemoved():
+        case (
+            events.OrderCommentAdded() | events.OrderCommentChanged() | events.OrderCommentRemoved()
+        ):
             comment = {
                 "comment_id": event.comment_id,
                 "author": getattr(event, "author", None),
-                "is_removed": isinstance(event, OrderCommentRemoved),
+                "is_removed": isinstance(event, events.OrderCommentRemoved),
             }
             yield SAVE_COMMENT, {**common, **texts, **comment}
-        case OrderPhotoAdded():
+        case events.OrderPhotoAdded():
             photo = {name: getattr(event, name) for name in ("photo_id", "file", "photo_type")}
             yield SAVE_PHOTO, {**common, **texts, **photo}
-        case OrderPhotoRated(photo_id=photo_id, feedback=feedback):
+        case events.OrderPhotoRated(photo_id=photo_id, feedback=feedback):
             rated = {"customer_feedback": feedback, "feedback_comment": texts.get("comment")}
             yield SAVE_PHOTO, {**common, "photo_id": photo_id, **rated}
         case _:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, Text, cast, select
+from sqlalchemy import Text, cast, select
 
 from libs.postgres import query
 from libs.postgres.filters import Filters, between, contains, eq, one_of
@@ -83,27 +83,13 @@ async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
     return Sales(**row) if row is not None else Sales()
 
 
-async def tenant_of(pool: Pool, order_id: int) -> str | None:
-    """The shop of an order; the connections of `pool` see all tenants. Raises Unavailable."""
-    located = await _located(pool, ORDER.c.order_id == order_id)
-    return located and located[0]
+async def locate(pool: Pool, **column: Any) -> tuple[str, int] | None:
+    """The shop and the order of an `order_id`, a `number` or a `tracking_token`.
 
-
-async def by_tracking_token(pool: Pool, token: str) -> tuple[str, int] | None:
-    """The shop and the order of a link; the connections of `pool` see all tenants.
-
-    Raises Unavailable.
+    The connections of `pool` see all tenants. Raises Unavailable.
     """
-    return await _located(pool, ORDER.c.tracking_token == token)
-
-
-async def by_number(pool: Pool, number: str) -> tuple[str, int] | None:
-    """The shop and the order of a public number, as `by_tracking_token`."""
-    return await _located(pool, ORDER.c.number == number)
-
-
-async def _located(pool: Pool, where: ColumnElement[bool]) -> tuple[str, int] | None:
-    row = await query.fetchrow(pool, select(ORDER.c.tenant, ORDER.c.order_id).where(where))
+    statement = select(ORDER.c.tenant, ORDER.c.order_id).filter_by(**column)
+    row = await query.fetchrow(pool, statement)
     return None if row is None else (row["tenant"], row["order_id"])
 
 

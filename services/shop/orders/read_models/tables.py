@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.postgres.personal import personal
 from libs.postgres.upsert import upsert
+from services.shop.orders.domain.contact import CONTACT
 
 PERSON: Final = personal(of="subject")
 METADATA: Final = MetaData()
@@ -22,16 +23,8 @@ ORDER: Final = Table(
     Column("version", BigInteger, nullable=False),
     Column("subject", Text, nullable=False),
     Column("customer_id", BigInteger),
-    Column("number", Text),
-    Column("tracking_token", Text),
-    Column("status", Text),
-    Column("customer_phone", Text, info=PERSON),
-    Column("recipient_phone", Text, info=PERSON),
-    Column("recipient_name", Text, info=PERSON),
-    Column("address", Text, info=PERSON),
-    Column("card_text", Text, info=PERSON),
-    Column("delivery_time_text", Text, info=PERSON),
-    Column("issue_comment", Text, info=PERSON),
+    *(Column(name, Text) for name in ("number", "tracking_token", "status")),
+    *(Column(name, Text, info=PERSON) for name in (*CONTACT, "issue_comment")),
     Column("state", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),

@@ -17,11 +17,11 @@ from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
 from services.shop.context import Shop
 from services.shop.orders.api.bodies import AddressText, Name, Note, PlainText
-from services.shop.orders.api.photos import Photo, page_of
+from services.shop.orders.api.notes import Photo, page_of
 from services.shop.orders.api.presenters import lines_of
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
-from services.shop.orders.handlers.order import add_comment
+from services.shop.orders.handlers.notes import add_comment
 from services.shop.orders.read_models import queries
 from services.shop.orders.read_models.queries import OrderRow
 from services.shop.storefront.tracking import handlers

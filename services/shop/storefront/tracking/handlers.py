@@ -60,8 +60,8 @@ async def find(context: ApiContext, token: str) -> Tracked:
     by_number = _NUMBER.fullmatch(token) is not None
     if not by_number and _TOKEN.fullmatch(token) is None:
         raise OrderUnknown
-    locate = queries.by_number if by_number else queries.by_tracking_token
-    located = await locate(context.system, token)
+    column = "number" if by_number else "tracking_token"
+    located = await queries.locate(context.system, **{column: token})
     if located is None:
         raise OrderUnknown
     return Tracked(*located, by_number)

@@ -46,7 +46,7 @@ async def test_a_payment_that_a_provider_reports_creates_the_tasks_too(board: Bo
     metadata = Metadata(tenant=TENANT, actor="provider")
     command = ReceivePayment(
         payment_id="p-1",
-        method="kaspi",
+        payment_method="kaspi",
         amount=placed["total"],
         **authorship(board.shop.deps, metadata),
     )

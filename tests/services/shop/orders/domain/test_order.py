@@ -44,6 +44,7 @@ from services.shop.orders.domain.status import (
     Status,
     Stock,
 )
+from services.shop.stock.domain.commands import Release, Reserve, WriteOff
 from tests.services.shop.orders.orders import (
     DETAILS,
     NOON,
@@ -177,7 +178,9 @@ def test_an_edit_replaces_what_it_names_of_the_present_details() -> None:
 
 
 def payment(amount: int = 31500, payment_id: str = "k-1") -> ReceivePayment:
-    return ReceivePayment(payment_id=payment_id, method="kaspi", amount=amount, by="", now=NOON)
+    return ReceivePayment(
+        payment_id=payment_id, payment_method="kaspi", amount=amount, by="", now=NOON
+    )
 
 
 def test_a_payment_of_the_whole_sum_pays_the_order_once() -> None:
@@ -257,17 +260,16 @@ class Ledger:
     gone: Counter[int] = field(default_factory=Counter)
 
     def carry_out(self, step: Step, before: Order, after: Order) -> None:
-        match step:
-            case Step.RESERVE:
-                self.reserved.update(after.needs())
-            case Step.RELEASE:
-                self.reserved.subtract(before.needs())
-            case Step.WRITE_OFF:
-                self.reserved.subtract(after.needs())
-                self.gone.update(after.needs())
-            case Step.RETURN:
-                self.gone.subtract(after.needs())
-                self.reserved.update(after.needs())
+        if step is Reserve:
+            self.reserved.update(after.needs())
+        elif step is Release:
+            self.reserved.subtract(before.needs())
+        elif step is WriteOff:
+            self.reserved.subtract(after.needs())
+            self.gone.update(after.needs())
+        else:
+            self.gone.subtract(after.needs())
+            self.reserved.update(after.needs())
 
 
 @given(commands=COMMANDS, method=st.sampled_from(Method))

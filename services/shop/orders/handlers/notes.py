@@ -1,20 +1,23 @@
-"""The photos of an order. The file is stored before the event announces it."""
+"""Comments and photos of an order. A photo's file is stored before the event announces it."""
 
 from collections.abc import AsyncIterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Counter
 
+from contracts.envelope import Sealed
 from libs.errors import Refused, Unavailable
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
 from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, authorship
-from services.shop.orders.domain.commands import AddPhoto
+from services.shop.orders.domain.commands import AddComment, AddPhoto
 from services.shop.orders.handlers.execution import carry_out, load
 from services.shop.orders.handlers.sealing import seal, subject_of
 
+COMMENT_IDS: Final = Numbers("order_comment_number")
 PHOTO_IDS: Final = Numbers("order_photo_number")
 
 UNCONFIRMED: Final = Counter(
@@ -23,21 +26,47 @@ UNCONFIRMED: Final = Counter(
 )
 
 
-async def add_photo(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """An image to add; `name` is that of the client's file."""
+
+    name: str
+    chunks: AsyncIterable[bytes]
+    photo_type: str
+    description: str | None
+
+
+async def add_comment(
     context: ApiContext,
     order_id: int,
-    name: str,
-    chunks: AsyncIterable[bytes],
-    photo_type: str,
-    description: str | None,
+    text: str,
     metadata: Metadata,
     *,
-    key: str | None = None,
+    customer_name: str | None = None,
+) -> int:
+    """Add a comment, and return its id; with `customer_name` the customer's.
+
+    Raises OrderUnknown, Unavailable.
+    """
+    await load(context, metadata.tenant, order_id)
+    command = AddComment(
+        comment_id=await COMMENT_IDS.next(context.system),
+        text=await seal(context, metadata.tenant, order_id, text) or Sealed(""),
+        author=None if customer_name is not None else metadata.actor,
+        customer_name=await seal(context, metadata.tenant, order_id, customer_name),
+        **authorship(context, metadata),
+    )
+    await carry_out(context, order_id, command, metadata)
+    return command.comment_id
+
+
+async def add_photo(
+    context: ApiContext, order_id: int, image: Image, metadata: Metadata, *, key: str | None = None
 ) -> int:
     """Store an image, sealed with the key of the order, and add it. Returns its id.
 
-    `name` is that of the client's file. With a `key` safe to repeat and in parallel: the first
-    photo is the result. Raises OrderUnknown, Forgotten, Unavailable, and as `Files.add_image`.
+    With a `key` safe to repeat and in parallel: the first photo is the result. Raises OrderUnknown,
+    Forgotten, Unavailable, and as `Files.add_image`.
     """
     claims = [] if key is None else [claim_id("order-photo", f"{order_id} {key}")]
     for claim in claims:
@@ -45,14 +74,17 @@ async def add_photo(
             return int(known)
     await load(context, metadata.tenant, order_id)
     person = subject_of(metadata.tenant, order_id)
-    sealed = await seal(context, metadata.tenant, order_id, description)
+    sealed = await seal(context, metadata.tenant, order_id, image.description)
     file = await context.files.add_image(
-        metadata.tenant, name, chunks, seal=(person.id, await context.vault.key_for(person))
+        metadata.tenant,
+        image.name,
+        image.chunks,
+        seal=(person.id, await context.vault.key_for(person)),
     )
     command = AddPhoto(
         photo_id=await PHOTO_IDS.next(context.system),
         file=file.name,
-        photo_type=photo_type,
+        photo_type=image.photo_type,
         description=sealed,
         **authorship(context, metadata),
     )
