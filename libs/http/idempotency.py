@@ -7,7 +7,7 @@ be stored. Of concurrent repetitions one is carried out, and the others wait for
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -104,6 +104,24 @@ class Once:
             await _safely(self.store.release(claim, was_done=False))
         else:
             await _safely(self.store.finish(claim, _stored(attempt.answer)))
+
+    async def answer(
+        self,
+        caller: Principal,
+        content: object,
+        work: Callable[[UUID], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+    ) -> Response:
+        """The model that `work` returns for the command id of the request, or the first answer.
+
+        See `attempt` for `content` and what is raised.
+        """
+        async with self.attempt(caller, content) as attempt:
+            if attempt.replay is not None:
+                return attempt.replay
+            body = (await work(attempt.command_id)).model_dump_json()
+            return attempt.finish(Response(body, status, media_type="application/json"))
 
     async def _begin(self, caller: Principal, content: object) -> Attempt:
         if self.key is None:

@@ -1,5 +1,6 @@
-"""A service under test: its databases, its API in this process, callers, and its read models."""
+"""A service under test: databases, its API in this process, callers, read models, its worker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +12,17 @@ import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
 
+from libs.messaging.reactor import open_reactors
+from libs.messaging.worker import open_worker
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool
-from libs.process.service import Service, make_app, open_service_context
+from libs.process.service import (
+    Service,
+    make_app,
+    open_reactions,
+    open_service_context,
+    open_tasks,
+)
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.databases import migrated
@@ -113,11 +122,13 @@ async def open_kit(
     *,
     by_worker: bool = False,
     projector: Projector | None = None,
+    real_tokens: bool = False,
 ) -> AsyncIterator[Kit]:
     """The API of a service whose tokens need no key server. Raises Unavailable.
 
     Read models are projected when they are waited for, by the `projector` of another kit if one is
-    given, unless `by_worker`.
+    given, unless `by_worker`. With `real_tokens` callers have tokens of a gateway, and `client` is
+    of no use.
     """
     async with open_service_context(service, settings, set_up(service.name)) as opened:
         if projector is None:
@@ -125,6 +136,32 @@ async def open_kit(
             projector = Projector(opened.store, opened.system, service.name, projections)
             projector.on_commit = partial(opened.doorbell.ring, PROJECTED)
         consistency = opened.consistency if by_worker else projector
-        deps = replace(opened, verifier=verifier(service.name), consistency=consistency)
+        deps = replace(opened, consistency=consistency)
+        if not real_tokens:
+            deps = replace(deps, verifier=verifier(service.name))
         app = make_app(service, deps)
         yield kind(service=service, deps=deps, app=app, projector=projector)
+
+
+@asynccontextmanager
+async def whole_worker(service: Service[Any], settings: Any) -> AsyncIterator[None]:
+    """A running worker: relay, read models, tasks, jobs, reactions. Raises Unavailable."""
+    async with (
+        open_worker(
+            settings,
+            service=service.name,
+            projections=service.projections(settings),
+            telemetry=set_up(service.name),
+        ) as worker,
+        open_tasks(service, settings) as more,
+        open_reactions(service, settings) as reactions,
+        open_reactors(settings, service=service.name, reactions=reactions) as reactors,
+    ):
+        stop = asyncio.Event()
+        parts = (*worker.tasks, *more, *(one.run for one in reactors))
+        tasks = [asyncio.ensure_future(task(stop)) for task in parts]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)

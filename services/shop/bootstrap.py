@@ -63,7 +63,7 @@ SERVICE: Final = Service(
         reminders.projection(settings.vault_reader(), settings.zone),
     ),
     routers=(
-        *(company.router, uploads.router, customers.router, live.router),
+        *(company.router, company.health, uploads.router, customers.router, live.router),
         *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
         *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
     ),

@@ -4,13 +4,13 @@ No subject is imported here; their types are imported for the type checker only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 from fastapi import Depends, Path
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
@@ -42,14 +42,11 @@ class Hooks:
     """Queries of upper subjects that the routes of lower ones need; bootstrap connects them.
 
     Given the pool of queries and the tenant. `stocked_items`: the warehouse items with these ids,
-    by id; those that do not exist are missing. `product_sales`: the sales of one product. None
-    while no subject answers the query.
+    by id; those that do not exist are missing. `product_sales`: the sales of one product.
     """
 
-    stocked_items: (
-        Callable[[Pool, str, Sequence[int]], Awaitable[Mapping[int, "StockedItem"]]] | None
-    ) = None
-    product_sales: Callable[[Pool, str, int], Awaitable["Sales"]] | None = None
+    stocked_items: Callable[[Pool, str, Sequence[int]], Awaitable[Mapping[int, "StockedItem"]]]
+    product_sales: Callable[[Pool, str, int], Awaitable["Sales"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +55,7 @@ class ApiContext(frame.ApiContext[Settings, ShopEvent]):
 
     directories: "Directories"
     files: Files
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]
@@ -111,6 +108,14 @@ def whole_tenge(value: Any) -> Any:
     return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
 
 
+def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:
+    """The fields that a client sent. Null clears those that are `nullable`, and leaves others."""
+    given = body.model_dump(exclude_unset=True)
+    return {name: one for name, one in given.items() if one is not None or name in nullable}
+
+
+PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A text that can be stored: without NUL characters; halves of characters match no pattern."""
 MOST_ID: Final = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 PathId = Annotated[int, Path(ge=1, le=MOST_ID)]

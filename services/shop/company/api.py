@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from contracts.shop import DeliveryZone
 from libs.eventsourcing.log import Metadata
-from libs.http.auth import Principal
+from libs.http.auth import Principal, public
 from libs.http.metadata import metadata_of
 from libs.http.visible import visible
 from services.shop.company import handlers, read_models
@@ -16,10 +16,12 @@ from services.shop.company.domain import Settings
 from services.shop.context import SETTINGS, Shop, shop_number
 
 router = APIRouter(prefix="/api/settings", tags=["settings"])
+health = APIRouter(tags=["system"], dependencies=[Depends(public)])
 
 Reader = Annotated[Principal, Depends(SETTINGS)]
 Authored = Annotated[Metadata, metadata_of(SETTINGS)]
 VISIBLE: Final = visible("company")
+TABLE_COUNT: Final = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
 Time = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -87,6 +89,21 @@ class ZoneAdded(BaseModel):
 
     message: str
     zones: list[Zone]
+
+
+class DatabaseHealth(BaseModel):
+    """The state of the database."""
+
+    status: str = "healthy"
+    database: str = "connected"
+    table_count: int
+    database_type: str = "postgresql"
+
+
+@health.get("/api/health/db")
+async def database_health(shop: Shop) -> DatabaseHealth:
+    """Whether the database answers; 503 if not."""
+    return DatabaseHealth(table_count=await shop.reading.fetchval(TABLE_COUNT))
 
 
 @router.get("/")

@@ -117,7 +117,7 @@ async def register(
     customer_id = await NUMBERS.next(context.system)
     command = Register(
         customer_id=customer_id,
-        person=await _sealed(context, metadata.tenant, customer_id, person),
+        person=await _sealed(context, metadata.tenant, customer_id, person, is_new=True),
         source=source,
         by=metadata.actor or "",
         now=context.clock(),
@@ -250,9 +250,11 @@ async def _append(
     return after
 
 
-async def _sealed(context: Context, tenant: str, customer_id: int, person: Person) -> Sealed:
+async def _sealed(
+    context: Context, tenant: str, customer_id: int, person: Person, *, is_new: bool = False
+) -> Sealed:
     text = msgspec.json.encode(person).decode()
-    return await context.vault.seal(subject_of(tenant, customer_id), text)
+    return await context.vault.seal(subject_of(tenant, customer_id), text, is_new=is_new)
 
 
 def _claim(context: Context, phone: str) -> str:

@@ -1,9 +1,10 @@
 """A product: its details, images, ingredients and components, and what changes them.
 
-Its parts are numbered within the product; a number is never used again. Prices are whole tenge.
+Images and parts are numbered within the product; a number is never used again. Prices are whole
+tenge.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -13,6 +14,7 @@ from contracts.shop import (
     ComponentsChanged,
     Ingredient,
     IngredientsChanged,
+    PriceId,
     ProductAdded,
     ProductChanged,
     ProductDetails,
@@ -60,12 +62,8 @@ class ProductUnknown(NotFound):
     """Товар не найден"""
 
 
-class IngredientUnknown(NotFound):
-    """Ингредиент не найден"""
-
-
-class ComponentUnknown(NotFound):
-    """Компонент не найден"""
+class PartUnknown(NotFound):
+    """Такой части у товара нет"""
 
 
 class WarehouseItemUnknown(NotFound):
@@ -93,6 +91,31 @@ class Product:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_id: int = 0
+
+    @property
+    def present(self) -> ProductDetails:
+        """The details of a product that exists. Raises ProductUnknown."""
+        if self.details is None:
+            raise ProductUnknown
+        return self.details
+
+    @property
+    def article(self) -> int | None:
+        """Its code on scales and kiosks."""
+        return self.details.article if self.details else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A kind of parts: the field of `Product`, their class, and the name of its id."""
+
+    field: str
+    type: type[Any]
+    id: str
+
+
+INGREDIENTS: Final = Parts("ingredients", Ingredient, "ingredient_id")
+COMPONENTS: Final = Parts("components", Component, "component_id")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,46 +154,27 @@ class SetImages:
 
 
 @dataclass(frozen=True, slots=True)
-class AddIngredient:
-    """Add an ingredient with the values of `content`, which are named as those of `Ingredient`."""
+class AddPart:
+    """Add a part with the values of `content`, which are named as the fields of its class."""
 
+    kind: Parts
     content: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeIngredient:
-    """Replace the fields of `changes`, which are named as those of `Ingredient`."""
+class ChangePart:
+    """Replace the fields of `changes`, which are named as those of the part's class."""
 
+    kind: Parts
     number: int
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveIngredient:
-    """Remove an ingredient."""
+class RemovePart:
+    """Remove a part."""
 
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddComponent:
-    """Add a component with the values of `content`, which are named as those of `Component`."""
-
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeComponent:
-    """Replace the fields of `changes`, which are named as those of `Component`."""
-
-    number: int
-    changes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveComponent:
-    """Remove a component."""
-
+    kind: Parts
     number: int
 
 
@@ -179,82 +183,72 @@ class RemoveProduct:
     """Remove the product from the catalogue."""
 
 
-OfIngredients: TypeAlias = AddIngredient | ChangeIngredient | RemoveIngredient
-OfComponents: TypeAlias = AddComponent | ChangeComponent | RemoveComponent
-OfDetails: TypeAlias = ChangeProduct | SetPrice | ToggleActive
-Change: TypeAlias = OfDetails | SetImages | OfIngredients | OfComponents | RemoveProduct
+OfParts: TypeAlias = AddPart | ChangePart | RemovePart
+Edit: TypeAlias = ChangeProduct | SetPrice | ToggleActive | SetImages | OfParts
+Change: TypeAlias = AddProduct | Edit | RemoveProduct
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A change of a product, its author and time."""
+    """A change of a product, its author and time.
 
-    change: AddProduct | Change
+    Another price is announced with `price_id`, the id of a new event, in `currency`.
+    """
+
+    change: Change
     by: str
     now: datetime
+    price_id: PriceId
+    currency: str
 
-    def changed(self, product_id: int) -> dict[str, Any]:
-        """The fields that the events of a change share."""
-        return {"product_id": product_id, "changed_by": self.by, "changed_at": self.now}
+
+CHANGED: Final[Mapping[str, Callable[..., ShopEvent]]] = {
+    "details": ProductChanged,
+    "images": ProductImagesChanged,
+    "ingredients": IngredientsChanged,
+    "components": ComponentsChanged,
+}
+"""The event that replaces each field of a product."""
 
 
 def decide(product: Product, command: Command) -> list[ShopEvent]:
     """The events of a command, none if it changes nothing.
 
-    Raises ProductUnknown, IngredientUnknown, ComponentUnknown, IngredientExists.
+    Raises ProductUnknown, PartUnknown, IngredientExists.
     """
-    change = command.change
-    if isinstance(change, AddProduct):
-        return _add(product, change, command)
-    if product.details is None:
-        raise ProductUnknown
-    changed = command.changed(product.product_id)
+    change, by, now = command.change, command.by, command.now
     match change:
-        case ChangeProduct() | SetPrice() | ToggleActive():
-            details = _details(product.details, change)
-            same = details == product.details
-            return [] if same else [ProductChanged(details=details, **changed)]
-        case SetImages(urls=urls):
-            same = urls == tuple(image.url for image in product.images)
-            images = tuple(_images(product, urls))
-            return [] if same else [ProductImagesChanged(images=images, **changed)]
-        case AddIngredient() | ChangeIngredient() | RemoveIngredient():
-            ingredients = _ingredients(product, change)
-            same = ingredients == product.ingredients
-            return [] if same else [IngredientsChanged(ingredients=ingredients, **changed)]
-        case AddComponent() | ChangeComponent() | RemoveComponent():
-            components = _components(product, change)
-            same = components == product.components
-            return [] if same else [ComponentsChanged(components=components, **changed)]
+        case AddProduct(product_id=number, details=details):
+            if product.details is not None:
+                return []
+            added = ProductAdded(product_id=number, details=details, added_by=by, added_at=now)
+            before = evolve(product, added)
+            return [
+                added,
+                *_changed(before, replace(before, components=change.components), by, now),
+            ]
         case RemoveProduct():
-            removed = ProductRemoved(
-                product_id=product.product_id, removed_by=command.by, removed_at=command.now
-            )
-            return [removed]
+            _ = product.present
+            return [ProductRemoved(product_id=product.product_id, removed_by=by, removed_at=now)]
         case _:
-            assert_never(change)
+            return _changed(product, _edited(product, change), by, now)
 
 
 def evolve(product: Product, event: ShopEvent) -> Product:
     """The product after an event."""
     match event:
-        case ProductAdded():
-            return Product(
-                product_id=event.product_id,
-                details=event.details,
-                created_at=event.added_at,
-                updated_at=event.added_at,
-            )
-        case ProductChanged():
-            return replace(product, details=event.details, updated_at=event.changed_at)
+        case ProductAdded(product_id=number, details=details, added_at=at):
+            return Product(product_id=number, details=details, created_at=at, updated_at=at)
+        case ProductChanged(details=details, changed_at=at):
+            return replace(product, details=details, updated_at=at)
         case ProductImagesChanged(images=images, changed_at=at):
-            last_id = max([product.last_id, *(image.image_id for image in images)])
+            last_id = _highest(product, (one.image_id for one in images))
             return replace(product, images=images, images_at=at, last_id=last_id, updated_at=at)
         case IngredientsChanged(ingredients=ingredients, changed_at=at):
-            last_id = max([product.last_id, *(one.ingredient_id for one in ingredients)])
+            last_id = _highest(product, (one.ingredient_id for one in ingredients))
             return replace(product, ingredients=ingredients, last_id=last_id, updated_at=at)
         case ComponentsChanged(components=components, changed_at=at):
-            last_id = max([product.last_id, *(one.component_id for one in components)])
+            last_id = _highest(product, (one.component_id for one in components))
             return replace(product, components=components, last_id=last_id, updated_at=at)
         case ProductRemoved():
             return Product()
@@ -303,20 +297,17 @@ class StockedItem:
 
 def priced_line(product: Product, quantity: int) -> PricedLine:
     """A line over `quantity` pieces of a product. Raises ProductUnknown, ProductInactive."""
-    details = product.details
-    if details is None:
-        raise ProductUnknown
+    details = product.present
     if not details.is_active:
         raise ProductInactive(f"Товар «{details.name}» снят с продажи")
+    needs = tuple((one.warehouse_item_id, one.quantity * quantity) for one in product.ingredients)
     return PricedLine(
         product_id=product.product_id,
         quantity=quantity,
         name=details.name,
         category=details.category,
         unit_price=current_price(details),
-        needs=tuple(
-            (one.warehouse_item_id, one.quantity * quantity) for one in product.ingredients
-        ),
+        needs=needs,
     )
 
 
@@ -325,67 +316,63 @@ def current_price(details: ProductDetails) -> int:
     return details.sale_price or details.retail_price
 
 
-def discount_percentage(details: ProductDetails) -> int:
-    """How much less than the usual price that is, in whole per cent rounded down; never below 0."""
-    saved = details.retail_price - current_price(details)
-    return saved * 100 // details.retail_price if saved > 0 else 0
+def _changed(before: Product, after: Product, by: str, now: datetime) -> list[ShopEvent]:
+    """The events of all fields that differ."""
+    common = {"product_id": before.product_id, "changed_by": by, "changed_at": now}
+    return [
+        event(**{field: getattr(after, field)}, **common)
+        for field, event in CHANGED.items()
+        if getattr(after, field) != getattr(before, field)
+    ]
 
 
-def _add(product: Product, change: AddProduct, command: Command) -> list[ShopEvent]:
-    number, components = change.product_id, change.components
-    if product.details is not None:
-        return []
-    added = ProductAdded(
-        product_id=number, details=change.details, added_by=command.by, added_at=command.now
-    )
-    if not components:
-        return [added]
-    return [added, ComponentsChanged(components=components, **command.changed(number))]
-
-
-def _details(details: ProductDetails, change: OfDetails) -> ProductDetails:
+def _edited(product: Product, change: Edit) -> Product:
+    details = product.present
     match change:
         case ChangeProduct(changes=changes):
-            return replace(details, **changes)
+            details = replace(details, **changes)
         case SetPrice(price=price):
-            on_sale = details.sale_price is not None and details.sale_price < price
-            sale_price = details.sale_price if on_sale else None
-            return replace(details, retail_price=price, sale_price=sale_price)
+            sale = details.sale_price
+            cheaper = sale if sale is not None and sale < price else None
+            details = replace(details, retail_price=price, sale_price=cheaper)
         case ToggleActive():
-            return replace(details, is_active=not details.is_active)
+            details = replace(details, is_active=not details.is_active)
+        case SetImages(urls=urls):
+            known = tuple(image.url for image in product.images)
+            return (
+                product if urls == known else replace(product, images=tuple(_images(product, urls)))
+            )
+        case AddPart() | ChangePart() | RemovePart():
+            parts: dict[str, Any] = {change.kind.field: tuple(_parts(product, change))}
+            return replace(product, **parts)
         case _:
             assert_never(change)
+    return replace(product, details=details)
 
 
-def _images(product: Product, urls: Sequence[str]) -> Iterator[ProductImage]:
+def _images(product: Product, urls: Iterable[str]) -> Iterator[ProductImage]:
     for number, url in enumerate(urls, product.last_id + 1):
         yield ProductImage(image_id=number, url=url)
 
 
-def _ingredients(product: Product, change: OfIngredients) -> tuple[Ingredient, ...]:
-    known = product.ingredients
-    if isinstance(change, AddIngredient):
-        added = Ingredient(ingredient_id=product.last_id + 1, **change.content)
-        if added.warehouse_item_id in {one.warehouse_item_id for one in known}:
+def _parts(product: Product, change: OfParts) -> Iterator[Any]:
+    kind = change.kind
+    known = getattr(product, kind.field)
+    if isinstance(change, AddPart):
+        items = {one.warehouse_item_id for one in product.ingredients}
+        if kind is INGREDIENTS and change.content["warehouse_item_id"] in items:
             raise IngredientExists
-        return (*known, added)
-    at = _index([one.ingredient_id for one in known], change.number, IngredientUnknown)
-    if isinstance(change, RemoveIngredient):
-        return known[:at] + known[at + 1 :]
-    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
+        yield from known
+        yield kind.type(**{kind.id: product.last_id + 1}, **change.content)
+        return
+    if change.number not in {getattr(one, kind.id) for one in known}:
+        raise PartUnknown
+    for one in known:
+        if getattr(one, kind.id) != change.number:
+            yield one
+        elif isinstance(change, ChangePart):
+            yield replace(one, **change.changes)
 
 
-def _components(product: Product, change: OfComponents) -> tuple[Component, ...]:
-    known = product.components
-    if isinstance(change, AddComponent):
-        return (*known, Component(component_id=product.last_id + 1, **change.content))
-    at = _index([one.component_id for one in known], change.number, ComponentUnknown)
-    if isinstance(change, RemoveComponent):
-        return known[:at] + known[at + 1 :]
-    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
-
-
-def _index(numbers: Sequence[int], number: int, unknown: type[NotFound]) -> int:
-    if number not in numbers:
-        raise unknown
-    return numbers.index(number)
+def _highest(product: Product, numbers: Iterable[int]) -> int:
+    return max(product.last_id, *numbers, 0)

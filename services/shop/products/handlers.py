@@ -8,40 +8,44 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from contracts.shop import Component, PriceId, ProductDetails, ShopEvent
-from libs.eventsourcing.decider import Decider
-from libs.eventsourcing.execute_many import States, execute_many
+from libs.errors import Refused, Unavailable
+from libs.eventsourcing.claims import CLAIM, ClaimCommand, ClaimKey, ReleaseKey, Taken, claim_id
+from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, EventIdReused, Metadata
 from libs.eventsourcing.store import new_event_id
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import ApiContext, Context
+from services.shop.context import ApiContext, Context, authorship
 from services.shop.products.domain import (
+    INGREDIENTS,
     PRODUCT,
     STARTERS,
-    AddIngredient,
+    AddPart,
     AddProduct,
     Change,
     Command,
     PricedLine,
     Product,
-    ProductUnknown,
     RemoveProduct,
-    StockedItem,
     WarehouseItemUnknown,
     priced_line,
 )
-from services.shop.products.prices.domain import PRICE, AnnouncePrice
+from services.shop.products.prices.domain import PRICE, price_after
 
 NAMESPACE: Final = UUID("6d0f4f0e-6a0c-5b5a-9f0b-3a1f6c2d7e41")
 NUMBERS: Final = Numbers("product_number")
+ATTEMPTS: Final = 5
 
 
-async def load(context: Context, tenant: str, product_id: int) -> Product:
-    """A product as the log has it. Raises ProductUnknown, LogUnavailable."""
-    history = await context.store.read(tenant, PRODUCT.stream(product_id))
-    product = PRODUCT.state_after(history.events)
-    if product.details is None:
-        raise ProductUnknown
-    return product
+class ArticleTaken(Refused):
+    """Товар с таким артикулом уже есть"""
+
+
+class _ArticlesNeeded(Exception):
+    """The command changes the article, so that it needs the claims of the old and the new one."""
+
+    def __init__(self, articles: Collection[int]) -> None:
+        super().__init__()
+        self.articles = articles
 
 
 async def lines(
@@ -85,7 +89,7 @@ async def add(
     number = await NUMBERS.next(context.system)
     numbered = tuple(Component(component_id=at, **one) for at, one in enumerate(components, 1))
     added = AddProduct(product_id=number, details=details, components=numbered)
-    return await _executed(context, number, added, metadata, command_id, is_new=True)
+    return await change(context, number, added, metadata, command_id=command_id)
 
 
 async def add_starters(context: Context, metadata: Metadata) -> None:
@@ -100,12 +104,40 @@ async def add_starters(context: Context, metadata: Metadata) -> None:
             await add(context, details, metadata, command_id=command_id)
 
 
-async def change(context: Context, product_id: int, change: Change, metadata: Metadata) -> Product:
+async def change(
+    context: Context,
+    product_id: int,
+    change: Change,
+    metadata: Metadata,
+    *,
+    command_id: UUID | None = None,
+) -> Product:
     """Change a product, and return it as it was right after the change.
 
-    Raises what `domain.decide` raises, and LogUnavailable.
+    Raises what `domain.decide` raises, ArticleTaken, Unavailable.
     """
-    return await _executed(context, product_id, change, metadata)
+    command = new_command(context, change, metadata)
+    is_new = isinstance(change, AddProduct)
+    expected = {PRODUCT.stream(product_id): NO_STREAM, PRICE.stream(product_id): NO_STREAM}
+    articles: Collection[int] = ()
+    for _ in range(ATTEMPTS):
+        try:
+            executed = await execute_many(
+                context.store,
+                [*aggregates(product_id), *((CLAIM, _claim(one)) for one in articles)],
+                lambda states: decide_with_price(states, product_id, command),
+                metadata=metadata,
+                expected=expected if is_new else {},
+                command_id=command_id,
+            )
+            break
+        except _ArticlesNeeded as needed:
+            articles = needed.articles
+    else:
+        raise Unavailable("product")
+    stream = PRODUCT.stream(product_id)
+    history = await context.store.read(metadata.tenant, stream)
+    return PRODUCT.state_after(history.events[: executed.versions[stream]])
 
 
 async def add_ingredient(
@@ -116,18 +148,10 @@ async def add_ingredient(
     Raises WarehouseItemUnknown if the shop has no such item, what `domain.decide` raises,
     Unavailable and LogUnavailable.
     """
-    item = content["warehouse_item_id"]
-    if context.hooks.stocked_items and not await stocked(context, metadata.tenant, [item]):
+    stocked = context.hooks.stocked_items
+    if not await stocked(context.reading, metadata.tenant, [content["warehouse_item_id"]]):
         raise WarehouseItemUnknown
-    return await _executed(context, product_id, AddIngredient(content), metadata)
-
-
-async def stocked(
-    context: ApiContext, tenant: str, items: Sequence[int]
-) -> Mapping[int, StockedItem]:
-    """The warehouse items of a shop that exist, by id. Raises Unavailable."""
-    query = context.hooks.stocked_items
-    return await query(context.reading, tenant, items) if query and items else {}
+    return await change(context, product_id, AddPart(INGREDIENTS, content), metadata)
 
 
 async def remove(context: Context, product_id: int, metadata: Metadata) -> Product:
@@ -135,62 +159,66 @@ async def remove(context: Context, product_id: int, metadata: Metadata) -> Produ
 
     Raises ProductUnknown, LogUnavailable.
     """
-    product = await load(context, metadata.tenant, product_id)
-    await _executed(context, product_id, RemoveProduct(), metadata)
-    details = replace(product.details, is_active=False) if product.details else None
-    return replace(product, details=details)
+    product = (await load_many(context, metadata.tenant, [product_id]))[product_id]
+    off_sale = replace(product.present, is_active=False)
+    await change(context, product_id, RemoveProduct(), metadata)
+    return replace(product, details=off_sale)
 
 
-def new_price_id() -> PriceId:
-    """The id of an announcement that may follow."""
-    return PriceId(new_event_id())
+def new_command(context: Context, change: Change, metadata: Metadata) -> Command:
+    """The command of a change."""
+    return Command(
+        change=change,
+        price_id=PriceId(new_event_id()),
+        currency=context.settings.currency,
+        **authorship(context, metadata),
+    )
 
 
-def aggregates(product_id: int) -> list[tuple[Decider[Any, Any, ShopEvent], object]]:
+def aggregates(product_id: int) -> list[Aggregate]:
     """A product and the announcements of its price, which change together."""
     return [(PRODUCT, product_id), (PRICE, product_id)]
 
 
 def decide_with_price(
-    states: States, product_id: int, command: Command, price_id: PriceId, currency: str
+    states: States, product_id: int, command: Command
 ) -> dict[str, Sequence[ShopEvent]]:
     """The events of a command by stream, with the announcement of another price.
 
-    Raises what `domain.decide` raises.
+    Raises what `domain.decide` raises, ArticleTaken.
     """
-    product = states.of(PRODUCT, product_id)
-    events = PRODUCT.decide(product, command)
-    details = reduce(PRODUCT.evolve, events, product).details
-    announced: Sequence[ShopEvent] = []
-    if details is not None:
-        announce = AnnouncePrice(
-            details=details, currency=currency, price_id=price_id, by=command.by, now=command.now
-        )
-        announced = PRICE.decide(states.of(PRICE, product_id), announce)
-    return {PRODUCT.stream(product_id): events, PRICE.stream(product_id): announced}
+    before = states.of(PRODUCT, product_id)
+    events = {PRODUCT.stream(product_id): PRODUCT.decide(before, command)}
+    after = reduce(PRODUCT.evolve, events[PRODUCT.stream(product_id)], before)
+    if (price := price_after(after.details, command)) is not None:
+        announced = PRICE.decide(states.of(PRICE, product_id), price)
+        events[PRICE.stream(product_id)] = announced
+    return {**events, **_claims(states, product_id, before.article, after.article)}
 
 
-async def _executed(
-    context: Context,
-    number: int,
-    change: AddProduct | Change,
-    metadata: Metadata,
-    command_id: UUID | None = None,
-    *,
-    is_new: bool = False,
-) -> Product:
-    named = aggregates(number)
-    expected = {decider.stream(key): NO_STREAM for decider, key in named} if is_new else {}
-    command = Command(change=change, by=metadata.actor or "", now=context.clock())
-    price_id, currency = new_price_id(), context.settings.currency
-    executed = await execute_many(
-        context.store,
-        named,
-        lambda states: decide_with_price(states, number, command, price_id, currency),
-        metadata=metadata,
-        expected=expected,
-        command_id=command_id,
-    )
-    stream = PRODUCT.stream(number)
-    history = await context.store.read(metadata.tenant, stream)
-    return PRODUCT.state_after(history.events[: executed.versions[stream]])
+def _claims(
+    states: States, product_id: int, before: int | None, after: int | None
+) -> dict[str, Sequence[ShopEvent]]:
+    """The events by which a product gives up an article and gets another.
+
+    Raises ArticleTaken, _ArticlesNeeded.
+    """
+    owner = str(product_id)
+    commands: dict[int, ClaimCommand] = {}
+    if before is not None and before != after:
+        commands[before] = ReleaseKey(owner)
+    if after is not None and before != after:
+        commands[after] = ClaimKey(owner)
+    try:
+        return {
+            CLAIM.stream(_claim(one)): CLAIM.decide(states.of(CLAIM, _claim(one)), command)
+            for one, command in commands.items()
+        }
+    except KeyError:
+        raise _ArticlesNeeded([*commands]) from None
+    except Taken:
+        raise ArticleTaken from None
+
+
+def _claim(article: int) -> str:
+    return claim_id("article", str(article))

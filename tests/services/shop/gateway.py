@@ -1,4 +1,4 @@
-"""The gateway as the shop's service sees it: a server with its internal route."""
+"""The gateway as the shop's service sees it: a server with its keys and its internal route."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
+
+from libs.security.tokens import jwks
+from libs.testing.callers import KEY
 
 ANNA: Final = {
     "account_id": "00000000-0000-0000-0000-000000000001",
@@ -35,12 +38,18 @@ class Gateway:
         return web.Response(status=given) if type(given) is int else web.json_response(given)
 
 
+async def publish(_: web.Request) -> web.Response:
+    """The keys that sign the tokens of tests."""
+    return web.json_response(jwks([KEY]))
+
+
 @asynccontextmanager
 async def open_gateway() -> AsyncIterator[Gateway]:
     """The server, at work."""
     made = Gateway()
     app = web.Application()
     app.router.add_get("/internal/shops/{tenant}", made.answer)
+    app.router.add_get("/.well-known/jwks.json", publish)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -29,8 +29,10 @@ class ShopKit(ServiceKit):
 
 
 @asynccontextmanager
-async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database."""
+async def open_shop(
+    database: str, *, real_tokens: bool = False, **settings: Any
+) -> AsyncIterator[ShopKit]:
+    """The API of the shop on a migrated database; `real_tokens` as in `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -41,5 +43,5 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given) as kit:
+    async with open_kit(ShopKit, SERVICE, given, real_tokens=real_tokens) as kit:
         yield kit

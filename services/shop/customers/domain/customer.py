@@ -12,12 +12,12 @@ from contracts.shop import (
     CustomersMerged,
     ShopEvent,
 )
-from libs.errors import BadRequest
+from libs.errors import Unfit
 from libs.eventsourcing.decider import Decider
 from services.shop.customers.domain.person import CustomerUnknown
 
 
-class SameCustomer(BadRequest):
+class SameCustomer(Unfit):
     """Клиента нельзя объединить с самим собой"""
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from alembic import op
 
+from libs.postgres.idempotency import create_idempotency
 from libs.postgres.rls import create_tenant_tables
 from libs.process.service_schema import create_service_schema
 
@@ -21,6 +22,7 @@ TABLES: Final = {
 
 
 def upgrade() -> None:
-    """Create log, relay, checkpoints, inbox, revoked sessions, and the table of settings."""
+    """Create log, relay, checkpoints, inbox, revoked sessions, idempotency keys, and settings."""
     create_service_schema(op)
+    create_idempotency(op)
     create_tenant_tables(op, TABLES)

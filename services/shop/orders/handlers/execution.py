@@ -94,11 +94,12 @@ async def carry_out(
 ) -> Order:
     """Append the events of an order's command, of its stock, and of the commands in `also`.
 
-    Returns the order after it. Raises what the deciders raise, StockShort, ItemUnknown,
-    Unavailable.
+    A new order and the claims in `also` must not exist, else VersionConflict. Returns the order
+    after the command. Raises what the deciders raise, StockShort, ItemUnknown, Unavailable.
     """
     is_new = isinstance(command, PlaceOrder)
-    expected = {ORDER.stream(order_id): NO_STREAM} if is_new else None
+    new = [(ORDER, order_id), *(also or ())] if is_new else []
+    expected = {decider.stream(key): NO_STREAM for decider, key in new}
     items: Iterable[int] = ()
     if isinstance(command, PlaceOrder):
         items = {need.warehouse_item_id for line in command.lines for need in line.needs}

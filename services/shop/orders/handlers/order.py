@@ -9,7 +9,7 @@ from typing import Any, Final
 from contracts.shop import OrderDetails, OrderLine, OrderNeed
 from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, authorship
 from services.shop.customers import handlers as customers
@@ -77,41 +77,53 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
             return int(owner)
     lines = await _priced(context, metadata.tenant, new.items)
     contact = Contact(**normal(asdict(new.contact)))
+    # The admin sends no name of the buyer, but the buyer is who receives at the same phone.
+    is_buyer = contact.recipient_phone == contact.customer_phone
+    name = new.customer_name or (contact.recipient_name if is_buyer else None)
     customer_id = await customers.ensure(
-        context, contact.customer_phone, metadata, name=new.customer_name, source=new.source
+        context, contact.customer_phone, metadata, name=name or None, source=new.source
     )
-    order_id = await ORDER_IDS.next(context.system)
-    command = PlaceOrder(
+    command = await _command(context, new, contact, customer_id, lines, metadata)
+    order_id = command.order_id
+    claims.append(claim_id("order-number", command.number))
+    also: Commands = {(CLAIM, claim): ClaimKey(str(order_id)) for claim in claims}
+    try:
+        await carry_out(context, order_id, command, metadata, also=also)
+    except (Taken, VersionConflict):
+        # The same order was placed meanwhile, or another one has this number.
+        return await create(context, new, metadata)
+    if contact.address and new.method == Method.DELIVERY:
+        await customers.use_address(context, customer_id, contact.address, command.now, metadata)
+    if new.comment:
+        author = (new.customer_name or "") if new.source == STOREFRONT else None
+        await add_comment(context, order_id, new.comment, metadata, customer_name=author)
+    return order_id
+
+
+async def _command(
+    context: ApiContext,
+    new: NewOrder,
+    contact: Contact,
+    customer_id: int,
+    lines: tuple[OrderLine, ...],
+    metadata: Metadata,
+) -> PlaceOrder:
+    order_id, texts = await ORDER_IDS.next(context.system), asdict(contact)
+    sealed = await seal_all(context, metadata.tenant, order_id, texts, is_new=True)
+    same = ("address_needs_clarification", "delivery_from", "delivery_to", "payment_method")
+    values = {name: getattr(new, name) for name in same}
+    return PlaceOrder(
         order_id=order_id,
         customer_id=customer_id,
         number=str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
         tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
-        details=_details(new, await seal_all(context, metadata.tenant, order_id, asdict(contact))),
+        details=OrderDetails(delivery_method=new.method, **sealed, **values),
         lines=lines,
         delivery_fee=_fee(new),
         source=new.source,
         flower_sum=new.flower_sum,
         **authorship(context, metadata),
     )
-    claims.append(claim_id("order-number", command.number))
-    also: Commands = {(CLAIM, claim): ClaimKey(str(order_id)) for claim in claims}
-    try:
-        await carry_out(context, order_id, command, metadata, also=also)
-    except Taken:
-        # The same order was placed meanwhile, or another one has this number.
-        return await create(context, new, metadata)
-    if contact.address and new.method == Method.DELIVERY:
-        await customers.use_address(context, customer_id, contact.address, command.now, metadata)
-    if new.comment:
-        name = (new.customer_name or "") if new.source == STOREFRONT else None
-        await add_comment(context, order_id, new.comment, metadata, customer_name=name)
-    return order_id
-
-
-def _details(new: NewOrder, contact: Mapping[str, Any]) -> OrderDetails:
-    same = ("address_needs_clarification", "delivery_from", "delivery_to", "payment_method")
-    values = {name: getattr(new, name) for name in same}
-    return OrderDetails(delivery_method=new.method, **contact, **values)
 
 
 def _fee(new: NewOrder) -> int:

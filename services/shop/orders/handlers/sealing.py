@@ -21,10 +21,15 @@ async def seal(context: Context, tenant: str, order_id: int, text: str | None) -
 
 
 async def seal_all(
-    context: Context, tenant: str, order_id: int, texts: Mapping[str, str | None]
+    context: Context,
+    tenant: str,
+    order_id: int,
+    texts: Mapping[str, str | None],
+    *,
+    is_new: bool = False,
 ) -> dict[str, Any]:
-    """Texts by name, as `seal`."""
-    key = await context.vault.key_for(subject_of(tenant, order_id))
+    """Texts by name, as `seal`; `is_new` says that the order has no key yet."""
+    key = await context.vault.key_for(subject_of(tenant, order_id), is_new=is_new)
     return {name: key.seal(text or None) for name, text in texts.items()}
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 
-from services.shop.context import Shop
-from services.shop.products.api.product import VISIBLE, Authored, Id, Price
+from services.shop.context import Id, Shop
+from services.shop.products.api.product import VISIBLE, Authored, Price
 from services.shop.products.prices import handlers
 from services.shop.products.prices.domain import NewPrice
 
@@ -14,15 +14,15 @@ router = APIRouter(prefix="/api/products", tags=["products"])
 
 
 class PriceIn(BaseModel):
-    """The price in tenge of a product by its `id`, or of all products with an `article`."""
+    """The price in tenge of the product with this `id` or `article`."""
 
-    id: Id | None = None
+    product_id: Id | None = Field(default=None, alias="id")
     article: Id | None = None
     price: Price
 
     @model_validator(mode="after")
     def _names_a_product(self) -> Self:
-        if (self.id is None) is (self.article is None):
+        if (self.product_id is None) is (self.article is None):
             raise ValueError("give either id or article")
         return self
 
@@ -30,7 +30,7 @@ class PriceIn(BaseModel):
 class UnknownProduct(BaseModel):
     """What names no product of the shop."""
 
-    id: int | None
+    id: int | None = Field(validation_alias="product_id")
     article: int | None
 
 
@@ -49,10 +49,6 @@ async def set_prices(
     body: Annotated[list[PriceIn], Field(min_length=1, max_length=10_000)],
 ) -> PricesOut:
     """Set the usual prices of products. A sale that is no longer cheaper ends. Safe to repeat."""
-    wanted = [NewPrice(price=one.price, product_id=one.id, article=one.article) for one in body]
+    wanted = [NewPrice(**one.model_dump()) for one in body]
     result = await handlers.set_prices(shop, wanted, metadata)
-    return PricesOut(
-        changed=result.changed,
-        unchanged=result.unchanged,
-        unknown=[UnknownProduct(id=one.product_id, article=one.article) for one in result.unknown],
-    )
+    return PricesOut.model_validate(result, from_attributes=True)

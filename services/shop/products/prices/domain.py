@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-from contracts.shop import PriceChanged, PriceId, ProductDetails, ShopEvent
+from contracts.shop import PriceChanged, ProductDetails, ShopEvent
 from libs.currency import minor_unit_digits
 from libs.errors import Unfit
 from libs.eventsourcing.decider import Decider
-from services.shop.products.domain import current_price
+from services.shop.products.domain import Command, current_price
 
 MOST: Final = 1_000_000_000
 COLUMNS: Final = frozenset({"id", "article", "price"})
@@ -19,52 +18,41 @@ class BadPriceList(Unfit):
     """В первой строке файла нужны столбцы article или id, и price"""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnnouncePrice:
-    """Announce the price of a product, if it has an article. `price_id` is that of a new event."""
-
-    details: ProductDetails
-    currency: str
-    price_id: PriceId
-    by: str
-    now: datetime
-
-
-def decide(announced: PriceChanged | None, command: AnnouncePrice) -> list[ShopEvent]:
-    """The announcement, unless it would repeat the last one."""
-    details, currency = command.details, command.currency
-    if details.article is None:
-        return []
-    amount = current_price(details) * 10 ** minor_unit_digits(currency)
-    price = (details.article, amount, currency)
-    if announced and price == (announced.article, announced.amount, announced.currency):
-        return []
-    changed = PriceChanged(
+def price_after(details: ProductDetails | None, command: Command) -> PriceChanged | None:
+    """The price of a product with an article after a command."""
+    if details is None or details.article is None:
+        return None
+    return PriceChanged(
         price_id=command.price_id,
         article=details.article,
-        amount=amount,
-        currency=currency,
+        amount=current_price(details) * 10 ** minor_unit_digits(command.currency),
+        currency=command.currency,
         valid_at=command.now,
         changed_by=command.by,
         changed_at=command.now,
     )
-    return [changed]
 
 
-def evolve(announced: PriceChanged | None, event: ShopEvent) -> PriceChanged | None:
+def decide_price(known: PriceChanged | None, new: PriceChanged) -> list[ShopEvent]:
+    """The announcement of a price, unless it repeats the last one."""
+    prices = [one and (one.article, one.amount, one.currency) for one in (known, new)]
+    return [new] if prices[0] != prices[1] else []
+
+
+def evolve_price(known: PriceChanged | None, event: ShopEvent) -> PriceChanged | None:
     """The last announcement."""
-    return event if isinstance(event, PriceChanged) else announced
+    return event if isinstance(event, PriceChanged) else known
 
 
-PRICE: Final[Decider[PriceChanged | None, AnnouncePrice, ShopEvent]] = Decider(
-    category="price", initial=None, decide=decide, evolve=evolve
+PRICE: Final[Decider[PriceChanged | None, PriceChanged, ShopEvent]] = Decider(
+    category="price", initial=None, decide=decide_price, evolve=evolve_price
 )
-"""The announcements of one product, whose number is the id."""
+"""The announced prices of one product, whose number is the id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewPrice:
-    """The price in whole tenge of a product, or of all products with an article."""
+    """The price in whole tenge of a product, by its number or its article."""
 
     price: int
     product_id: int | None = None
@@ -73,7 +61,7 @@ class NewPrice:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row of a price list that is none, by its line in the file, from 1."""
+    """A row of a price list without a price, by its line in the file, from 1."""
 
     line: int
     reason: str

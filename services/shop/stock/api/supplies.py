@@ -5,14 +5,16 @@ from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from contracts.shop import FlowerCategorySet
 from libs.errors import BadRequest
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
+from libs.http.idempotency import Once, idempotent
 from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
@@ -43,6 +45,7 @@ router = APIRouter(prefix="/api/supplies", tags=["supplies"])
 
 Reader = Annotated[Principal, Depends(WAREHOUSE)]
 Authored = Annotated[Metadata, metadata_of(WAREHOUSE)]
+OneSupply = Annotated[Once, idempotent("supply")]
 RECEIVED: Final = visible("warehouse_item", "stock_movement", "receipt")
 ARCHIVED: Final = visible("receipt")
 CATEGORIES: Final = visible("flower_category")
@@ -225,10 +228,10 @@ async def parse_text(shop: Shop, caller: Reader, body: SupplyText) -> Preview:
     )
 
 
-@router.post("/import", status_code=201, dependencies=[RECEIVED])
+@router.post("/import", status_code=201, response_model=SupplyOut, dependencies=[RECEIVED])
 async def import_supply(
-    shop: Shop, caller: Reader, metadata: Authored, body: NewSupply
-) -> SupplyOut:
+    shop: Shop, caller: Reader, metadata: Authored, body: NewSupply, once: OneSupply
+) -> Response:
     """Take a supply into stock: each item becomes a batch, all of them or none."""
     if not body.items:
         raise SupplyEmpty
@@ -245,12 +248,16 @@ async def import_supply(
         )
         for one in body.items
     ]
-    goods = await handlers.receive_supply(shop, origin, lines, metadata)
-    remaining = {one.batch_id: one.quantity for one in goods.goods}
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        categories = await _categories(connection)
-    staff = await shop.directories.names(caller.tenant)
-    return _supply(StoredReceipt(goods=goods), remaining, categories, staff)
+
+    async def received(command_id: UUID) -> SupplyOut:
+        goods = await handlers.receive_supply(shop, origin, lines, metadata, command_id=command_id)
+        remaining = {one.batch_id: one.quantity for one in goods.goods}
+        async with tenant_transaction(shop.reading, caller.tenant) as connection:
+            categories = await _categories(connection)
+        staff = await shop.directories.names(caller.tenant)
+        return _supply(StoredReceipt(goods=goods), remaining, categories, staff)
+
+    return await once.answer(caller, body, received, status=201)
 
 
 @router.get("/")

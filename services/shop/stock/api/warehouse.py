@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Final
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.shop import Batch, GoodsReceived
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
+from libs.http.idempotency import Once, idempotent
 from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_number, by_skip
 from libs.http.visible import visible
@@ -46,6 +48,9 @@ router = APIRouter(prefix="/api/warehouse", tags=["warehouse"])
 
 Reader = Annotated[Principal, Depends(WAREHOUSE)]
 Authored = Annotated[Metadata, metadata_of(WAREHOUSE)]
+OneBatch = Annotated[Once, idempotent("batch")]
+OneDelivery = Annotated[Once, idempotent("delivery")]
+OneAdjustment = Annotated[Once, idempotent("adjustment")]
 VISIBLE: Final = visible("warehouse_item", "stock_movement")
 RECEIVED: Final = visible("warehouse_item", "stock_movement", "receipt")
 SYSTEM: Final = "system"
@@ -86,8 +91,10 @@ async def list_items(
     return Items(items=[_item(one) for one in found], total=total)
 
 
-@router.post("/", status_code=201, dependencies=[VISIBLE])
-async def create(shop: Shop, caller: Reader, metadata: Authored, body: NewItem) -> ItemOut:
+@router.post("/", status_code=201, response_model=ItemOut, dependencies=[VISIBLE])
+async def create(
+    shop: Shop, caller: Reader, metadata: Authored, body: NewItem, once: OneBatch
+) -> Response:
     """Take a batch into stock by hand; 409 if its sku is taken."""
     recommended = recommended_price(body.cost, body.rate, body.markup_pct)
     own = {"qty", "delivery_date", "markup_pct", "price"}
@@ -100,7 +107,11 @@ async def create(shop: Shop, caller: Reader, metadata: Authored, body: NewItem) 
         recommended_price=recommended,
         created_at=shop.clock(),
     )
-    return _item(await handlers.receive(shop, batch, body.qty, metadata))
+
+    async def received(command_id: UUID) -> ItemOut:
+        return _item(await handlers.receive(shop, batch, body.qty, metadata, command_id=command_id))
+
+    return await once.answer(caller, body, received, status=201)
 
 
 @router.get("/stats")
@@ -119,8 +130,10 @@ async def stats(shop: Shop, caller: Reader) -> Stats:
     )
 
 
-@router.post("/deliveries", status_code=201, dependencies=[RECEIVED])
-async def receive(shop: Shop, caller: Reader, metadata: Authored, body: NewDelivery) -> DeliveryOut:
+@router.post("/deliveries", status_code=201, response_model=DeliveryOut, dependencies=[RECEIVED])
+async def receive(
+    shop: Shop, caller: Reader, metadata: Authored, body: NewDelivery, once: OneDelivery
+) -> Response:
     """Take a delivery into stock: each position becomes a batch, all of them or none."""
     delivered_at = in_utc(body.delivery_date, shop.settings.zone)
     given = body.model_dump(exclude={"delivery_date", "positions"})
@@ -134,8 +147,14 @@ async def receive(shop: Shop, caller: Reader, metadata: Authored, body: NewDeliv
         )
         for one in body.positions
     ]
-    goods = await receipt_handlers.receive_delivery(shop, origin, lines, metadata)
-    return _delivery(goods, await shop.directories.names(caller.tenant))
+
+    async def received(command_id: UUID) -> DeliveryOut:
+        goods = await receipt_handlers.receive_delivery(
+            shop, origin, lines, metadata, command_id=command_id
+        )
+        return _delivery(goods, await shop.directories.names(caller.tenant))
+
+    return await once.answer(caller, body, received, status=201)
 
 
 @router.get("/deliveries")
@@ -185,14 +204,25 @@ async def movements(
     return Movements(items=[_movement(dict(row), staff) for row in rows], total=total)
 
 
-@router.post("/{item_id}/adjust-stock", dependencies=[VISIBLE])
+@router.post("/{item_id}/adjust-stock", response_model=MovementOut, dependencies=[VISIBLE])
 async def adjust(
-    shop: Shop, caller: Reader, metadata: Authored, item_id: Id, body: Adjustment
-) -> MovementOut:
+    shop: Shop,
+    caller: Reader,
+    metadata: Authored,
+    item_id: Id,
+    body: Adjustment,
+    once: OneAdjustment,
+) -> Response:
     """Correct a quantity; 400 if more would be taken than is available."""
-    event = await handlers.adjust(shop, item_id, body.adjustment, body.reason, metadata)
-    (row,) = movement.rows_of(caller.tenant, event)
-    return _movement(row, await shop.directories.names(caller.tenant))
+
+    async def adjusted(command_id: UUID) -> MovementOut:
+        event = await handlers.adjust(
+            shop, item_id, body.adjustment, body.reason, metadata, command_id=command_id
+        )
+        (row,) = movement.rows_of(caller.tenant, event)
+        return _movement(row, await shop.directories.names(caller.tenant))
+
+    return await once.answer(caller, {"item": item_id, **body.model_dump()}, adjusted)
 
 
 def _item(item: items.Item) -> ItemOut:

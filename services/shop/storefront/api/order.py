@@ -102,7 +102,8 @@ async def place_order(
     shop: Shop, request: Request, body: StorefrontOrder, key: Key = None
 ) -> PublicOrder:
     """Place an order at the shop's prices; twice the same within a minute is one order."""
-    window = body.delivery_window
+    date, _, time = (body.delivery_time_text or "").partition(" ")
+    window = body.delivery_window or _window(date, time)[0]
     contact = Contact(
         customer_phone=body.customer_phone,
         recipient_phone=body.recipient_phone,
