@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -12,17 +12,10 @@ import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
 
-from libs.messaging.reactor import open_reactors
-from libs.messaging.worker import open_worker
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool
-from libs.process.service import (
-    Service,
-    make_app,
-    open_reactions,
-    open_service_context,
-    open_tasks,
-)
+from libs.process.commands import _open_worker
+from libs.process.service import Service, make_app, open_service_context, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.databases import migrated
@@ -146,22 +139,13 @@ async def open_kit(
 @asynccontextmanager
 async def whole_worker(service: Service[Any], settings: Any) -> AsyncIterator[None]:
     """A running worker: relay, read models, tasks, jobs, reactions. Raises Unavailable."""
-    async with (
-        open_worker(
-            settings,
-            service=service.name,
-            projections=service.projections(settings),
-            telemetry=set_up(service.name),
-        ) as worker,
-        open_tasks(service, settings) as more,
-        open_reactions(service, settings) as reactions,
-        open_reactors(settings, service=service.name, reactions=reactions) as reactors,
-    ):
+    async with AsyncExitStack() as stack:
+        tasks, _ = await _open_worker(service, settings, set_up(service.name), stack)
+        tasks += await stack.enter_async_context(open_tasks(service, settings))
         stop = asyncio.Event()
-        parts = (*worker.tasks, *more, *(one.run for one in reactors))
-        tasks = [asyncio.ensure_future(task(stop)) for task in parts]
+        running = [asyncio.ensure_future(task(stop)) for task in tasks]
         try:
             yield
         finally:
             stop.set()
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*running)

@@ -73,7 +73,7 @@ SERVICE: Final = Service(
     ),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *order_models.TABLES, *task_models.TABLES),
-    reactions=(shops.registrations, production.tasks_of_orders, notifications.storefront_orders),
+    reactions=(shops.registrations, production.tasks_of_orders, notifications.order_notifications),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,

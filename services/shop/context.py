@@ -105,7 +105,7 @@ def whole_tenge(value: Any) -> Any:
     exact = Decimal(str(value))
     if not exact.is_finite() or exact < 0:
         raise ValueError("must be a finite number, 0 or more")
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
+    return int(exact.to_integral_value(ROUND_HALF_UP)) if isinstance(value, float) else value
 
 
 def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:

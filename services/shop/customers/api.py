@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
+from pydantic import BaseModel, BeforeValidator, EmailStr, Field
 
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
@@ -14,7 +14,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import CUSTOMERS, ApiContext, Id, PathId, Shop
+from services.shop.context import CUSTOMERS, ApiContext, Id, PathId, PlainText, Shop
 from services.shop.customers import handlers, read_models
 from services.shop.customers.domain import person as people
 from services.shop.customers.domain.person import Address, CustomerUnknown, ImportantDate, Person
@@ -31,12 +31,6 @@ ORDERS_PER_POINT: Final = 3
 MOST_POINTS: Final = 5
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
@@ -50,7 +44,6 @@ def _as_address(value: object) -> object:
     return value
 
 
-PlainText = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[PlainText, Field(max_length=100)]
 Note = Annotated[PlainText, Field(max_length=5000)]
 AddressText = Annotated[PlainText, Field(min_length=1, max_length=500)]
@@ -179,7 +172,7 @@ async def list_customers(
     shop: Shop,
     caller: Caller,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
-    search: Annotated[str, Query(max_length=100), AfterValidator(_without_nul)] = "",
+    search: Annotated[PlainText, Query(max_length=100)] = "",
 ) -> CustomerPage:
     """Customers of the shop, the newest first. `search` looks in phone, name and e-mail address."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:

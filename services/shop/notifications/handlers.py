@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 from contracts.shop import NotificationRequested, OrderPlaced
 from libs.eventsourcing.execute import execute
@@ -16,8 +17,10 @@ from services.shop.notifications.domain import (
     RequestNotification,
     reminders,
 )
+from services.shop.orders.domain.decisions import ORDER
 
 STOREFRONT_ORDER: Final = "storefront_order"
+ADDRESS_CHANGED: Final = "address_changed"
 IMPORTANT_DATE: Final = "important_date"
 
 
@@ -33,6 +36,27 @@ async def announce_order(context: Context, order: OrderPlaced, metadata: Metadat
         roles=ROLES,
         text=f"Новый заказ № {order.number} с сайта на {total} тенге",
         order_id=order.order_id,
+        customer_id=None,
+        requested_at=context.clock(),
+    )
+    await _request(context, notification, metadata)
+
+
+async def announce_address(
+    context: Context, order_id: int, event_id: UUID, metadata: Metadata
+) -> None:
+    """Request the notification that a customer changed the address or the recipient of an order.
+
+    `event_id` is that of the change. Safe to repeat. Raises Unavailable.
+    """
+    history = await context.store.read(metadata.tenant, ORDER.stream(order_id))
+    [placed] = [one for one in history.events if isinstance(one, OrderPlaced)]
+    notification = NotificationRequested(
+        notification=f"address-{event_id}",
+        kind=ADDRESS_CHANGED,
+        roles=ROLES,
+        text=f"Клиент изменил адрес или получателя заказа № {placed.number}",
+        order_id=order_id,
         customer_id=None,
         requested_at=context.clock(),
     )

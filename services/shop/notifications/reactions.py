@@ -1,10 +1,10 @@
-"""Reacts to orders of the storefront and to timers of important dates: managers are notified."""
+"""Managers are notified of what customers do with orders, and of their important dates."""
 
 from typing import Final
 
 from contracts import shop
 from contracts.envelope import Envelope
-from contracts.shop import OrderPlaced, ShopEvent
+from contracts.shop import OrderAddressChanged, OrderPlaced, ShopEvent
 from libs.eventsourcing.codec import codec_of
 from libs.eventsourcing.log import Metadata
 from libs.jobs.timers import Timer
@@ -14,23 +14,28 @@ from services.shop.context import Context
 from services.shop.notifications import handlers
 from services.shop.notifications.read_models import REMINDERS, Payload
 
-NAME: Final = "storefront-order"
+NAME: Final = "order-notification"
 STOREFRONT: Final = "storefront"
 
 
-def storefront_orders(context: Context) -> Reaction[ShopEvent]:
-    """Request the notification of each order of the storefront, once."""
+def order_notifications(context: Context) -> Reaction[ShopEvent]:
+    """Request a notification of each order of the storefront, and of each address that changes."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
-        if isinstance(envelope.event, OrderPlaced):
-            metadata = Metadata(
-                tenant=envelope.tenant,
-                actor=envelope.actor,
-                correlation_id=envelope.correlation_id,
-                causation_id=str(envelope.event_id),
-                traceparent=envelope.traceparent,
-            )
-            await handlers.announce_order(context, envelope.event, metadata)
+        metadata = Metadata(
+            tenant=envelope.tenant,
+            actor=envelope.actor,
+            correlation_id=envelope.correlation_id,
+            causation_id=str(envelope.event_id),
+            traceparent=envelope.traceparent,
+        )
+        match envelope.event:
+            case OrderPlaced() as order:
+                await handlers.announce_order(context, order, metadata)
+            case OrderAddressChanged(order_id=order_id):
+                await handlers.announce_address(context, order_id, envelope.event_id, metadata)
+            case _:
+                pass
 
     return Reaction(
         name=NAME,
@@ -42,9 +47,13 @@ def storefront_orders(context: Context) -> Reaction[ShopEvent]:
 
 
 def _schedule_of(event: ShopEvent) -> Schedule | None:
-    if not isinstance(event, OrderPlaced) or event.source != STOREFRONT:
-        return None
-    return Schedule(f"order {event.order_id}", event.placed_at)
+    match event:
+        case OrderPlaced(source=source, placed_at=at) if source == STOREFRONT:
+            return Schedule(f"order {event.order_id}", at)
+        case OrderAddressChanged(changed_at=at):
+            return Schedule(f"order {event.order_id}", at)
+        case _:
+            return None
 
 
 def reminding(context: Context) -> Worker[Timer]:

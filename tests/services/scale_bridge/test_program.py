@@ -131,6 +131,7 @@ async def test_a_price_of_a_shop_arrives_on_the_scales_of_the_tenant_that_follow
             service.client() as anna,
             open_shop(
                 shop_database,
+                by_worker=True,
                 kafka_bootstrap_servers=kafka_bootstrap,
                 topic_prefix=service.settings.topic_prefix,
             ) as shop,

@@ -30,9 +30,9 @@ class ShopKit(ServiceKit):
 
 @asynccontextmanager
 async def open_shop(
-    database: str, *, real_tokens: bool = False, **settings: Any
+    database: str, *, by_worker: bool = False, real_tokens: bool = False, **settings: Any
 ) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database; `real_tokens` as in `open_kit`."""
+    """The API of the shop on a migrated database; the options are those of `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -43,5 +43,6 @@ async def open_shop(
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given, real_tokens=real_tokens) as kit:
+    options: dict[str, Any] = {"by_worker": by_worker, "real_tokens": real_tokens}
+    async with open_kit(ShopKit, SERVICE, given, **options) as kit:
         yield kit

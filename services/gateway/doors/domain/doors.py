@@ -90,6 +90,7 @@ SHOP: Final = Door(
     shape=Shape.DETAIL,
     rules=rules_of("shop"),
     refuses_by_close=True,
+    forbidden="Недостаточно прав",
     about="The flower shop. `POST /api/auth/request-otp` sends a code by Telegram; "
     "`POST /api/auth/verify-otp` takes it and answers the `access_token` for *Authorize*.",
 )

@@ -12,14 +12,13 @@ from pydantic import (
     model_validator,
 )
 
-from services.shop.context import Id, Tenge
+from services.shop.context import Id, PlainText, Tenge
 from services.shop.orders.domain.status import Method, Status
 
 MOST_LINES: Final = 200
 MOST_PIECES: Final = 10_000
 
 
-PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Phone = Annotated[PlainText, Field(min_length=1, max_length=50)]
 Name = Annotated[PlainText, Field(max_length=200)]
 AddressText = Annotated[PlainText, Field(max_length=1000)]

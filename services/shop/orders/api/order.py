@@ -20,6 +20,7 @@ from services.shop.context import (
     ApiContext,
     Authorship,
     PathId,
+    PlainText,
     Shop,
     authorship,
     await_writes,
@@ -27,7 +28,7 @@ from services.shop.context import (
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
 from services.shop.orders.api import bodies
-from services.shop.orders.api.bodies import PlainText, Quantity
+from services.shop.orders.api.bodies import Quantity
 from services.shop.orders.api.presenters import (
     Detail,
     Line,

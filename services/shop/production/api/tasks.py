@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.tokens import collected
@@ -13,7 +13,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import MOST_ID, PRODUCTION, ApiContext, Id, PathId, Shop
+from services.shop.context import MOST_ID, PRODUCTION, ApiContext, Id, PathId, PlainText, Shop
 from services.shop.production.api.presenters import (
     TaskItemOut,
     TaskOut,
@@ -36,14 +36,8 @@ VISIBLE: Final = visible("task")
 MOST_PHOTOS: Final = 50
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-Note = Annotated[str, AfterValidator(_without_nul), Field(max_length=5000)]
-PhotoUrl = Annotated[str, AfterValidator(_without_nul), Field(max_length=1000)]
+Note = Annotated[PlainText, Field(max_length=5000)]
+PhotoUrl = Annotated[PlainText, Field(max_length=1000)]
 Photos = Annotated[list[PhotoUrl], Field(max_length=MOST_PHOTOS)]
 Score = Annotated[int, Field(ge=1, le=5)]
 Minutes = Annotated[int, Field(ge=5, le=480)]

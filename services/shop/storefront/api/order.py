@@ -13,7 +13,7 @@ from libs.http.manifest import traffic
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import ApiContext, Shop, tenant_of
+from services.shop.context import ApiContext, PlainText, Shop, tenant_of
 from services.shop.orders.api.bodies import (
     MOST_LINES,
     AddressText,
@@ -22,7 +22,6 @@ from services.shop.orders.api.bodies import (
     Note,
     OrderItem,
     Phone,
-    PlainText,
     Recipient,
     Window,
 )

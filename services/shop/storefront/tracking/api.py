@@ -15,8 +15,8 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import Shop
-from services.shop.orders.api.bodies import AddressText, Name, Note, PlainText
+from services.shop.context import PlainText, Shop
+from services.shop.orders.api.bodies import AddressText, Name, Note
 from services.shop.orders.api.notes import Photo, page_of
 from services.shop.orders.api.presenters import lines_of
 from services.shop.orders.domain.order import OrderUnknown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.shop import NotificationRequested
+from contracts.shop import NotificationRequested, OrderPlaced
 from libs.eventsourcing.log import Metadata
 from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import feed_of
@@ -15,7 +15,7 @@ from libs.testing.clock import Clock
 from libs.testing.polling import eventually
 from libs.testing.read_models import Projector
 from services.shop.notifications import handlers
-from services.shop.notifications.reactions import reminding, storefront_orders
+from services.shop.notifications.reactions import order_notifications, reminding
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.order import NewOrder, create
@@ -34,6 +34,16 @@ async def requested(shop: ShopKit) -> list[Any]:
     return await shop.events(NotificationRequested)
 
 
+async def react_twice(shop: ShopKit) -> None:
+    """React to all orders, and again as after a lost acknowledgement."""
+    context, reaction = shop.deps, order_notifications(shop.deps)
+    for _ in range(2):
+        await Projector(context.store, context.system, "shop", [feed_of(reaction)]).catch_up()
+        while await InboxWorker(context.system, reaction).react():
+            pass
+        await shop.execute("DELETE FROM inbox")
+
+
 async def test_an_order_of_the_storefront_is_announced_once(
     shop: ShopKit, florist: Florist
 ) -> None:
@@ -47,20 +57,35 @@ async def test_an_order_of_the_storefront_is_announced_once(
         source="storefront",
     )
     order_id = await create(context, new, Metadata(tenant=TENANT))
-    reaction = storefront_orders(context)
-
-    for _ in range(2):
-        await Projector(context.store, context.system, "shop", [feed_of(reaction)]).catch_up()
-        while await InboxWorker(context.system, reaction).react():
-            pass
-        # As after a lost acknowledgement.
-        await shop.execute("DELETE FROM inbox")
+    await react_twice(shop)
 
     (notification,) = await requested(shop)
     assert (notification.kind, notification.order_id) == ("storefront_order", order_id)
     assert notification.roles == ("admin", "manager")
     assert "15000" in notification.text
     assert PHONE not in notification.text
+
+
+async def test_each_change_of_an_address_by_the_link_is_announced_once(
+    shop: ShopKit, florist: Florist
+) -> None:
+    """S9."""
+    order = await florist.placed((await florist.product(), 1))
+    async with shop.anonymous() as customer:
+        for address in ("Достык 5, кв. 7", "Достык 5, кв. 7", "Сатпаева 1"):
+            path = f"/api/public/orders/{order['tracking_token']}/address"
+            answer = await customer.patch(path, json={"address": address})
+            assert answer.status_code == 200, answer.text
+    [number] = [one.number for one in await shop.events(OrderPlaced)]
+
+    await react_twice(shop)
+
+    changes = await requested(shop)
+    assert [one.kind for one in changes] == ["address_changed"] * 2
+    assert {one.text for one in changes} == {
+        f"Клиент изменил адрес или получателя заказа № {number}"
+    }
+    assert {(one.order_id, one.roles) for one in changes} == {(order["id"], ("admin", "manager"))}
 
 
 async def add_date(florist: Florist, day: datetime, days: int = 3) -> int:

@@ -12,7 +12,7 @@ from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import feed_of
 from libs.testing.read_models import Projector
 from services.gateway.bootstrap import create_app
-from services.shop.notifications.reactions import storefront_orders
+from services.shop.notifications.reactions import order_notifications
 from services.shop.production.reactions import tasks_of_orders
 from tests.services.gateway.bot_api import open_bot_api
 from tests.services.gateway.harness import gateway_on
@@ -58,7 +58,7 @@ class Installation:
     async def react(self) -> None:
         """Let the worker react to all that happened to orders."""
         context = self.shop.deps
-        for reaction in (tasks_of_orders(context), storefront_orders(context)):
+        for reaction in (tasks_of_orders(context), order_notifications(context)):
             feed = feed_of(reaction)
             await Projector(context.store, context.system, "shop", [feed]).catch_up()
             while await InboxWorker(context.system, reaction).react():
