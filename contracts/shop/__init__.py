@@ -23,6 +23,7 @@ from contracts.shop.customers import (
     CustomerRegistered,
     CustomersMerged,
 )
+from contracts.shop.days import DAYS, DayClosed
 from contracts.shop.notifications import NOTIFICATIONS, NotificationRequested
 from contracts.shop.orders import (
     ORDERS,
@@ -109,6 +110,7 @@ from contracts.shop.stock import (
 __all__ = [
     "CALCULATOR",
     "CUSTOMERS",
+    "DAYS",
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
@@ -139,6 +141,7 @@ __all__ = [
     "CustomerMergedAway",
     "CustomerRegistered",
     "CustomersMerged",
+    "DayClosed",
     "DeliveryZone",
     "FloristTasksChanged",
     "FlowerCategorySet",
@@ -210,6 +213,7 @@ ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | DayClosed
     | NotificationRequested
     | TaskEvent
     | FloristTasksChanged
@@ -222,6 +226,7 @@ ShopEvent: TypeAlias = (
 EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
+    DayClosed,
     PriceChanged,
     NotificationRequested,
     *production.EVENTS,

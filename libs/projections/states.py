@@ -94,12 +94,13 @@ class StateTable(Generic[State]):
         tenant: str,
         condition: ColumnElement[bool],
         part: Slice,
-        *,
-        newest_first: bool = False,
+        *order: ColumnElement[Any],
     ) -> tuple[list[State], int]:
-        """The states of rows by their number, and how many rows match. Raises Unavailable."""
-        order = self._key.desc() if newest_first else self._key
-        statement = select(self.table).where(condition).order_by(order)
+        """A part of the states whose rows match, in order, and how many rows match.
+
+        The order is by default that of the numbers. Raises Unavailable.
+        """
+        statement = select(self.table).where(condition).order_by(*(order or (self._key,)))
         async with tenant_transaction(pool, tenant) as connection:
             rows, total = await query.fetch_page(
                 connection, statement, limit=part.limit, offset=part.offset

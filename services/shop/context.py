@@ -34,6 +34,9 @@ SHAPE: Final = TEXT
 TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""
 
+IMPORT: Final = "import"
+"""The actor of what the former system had; members are not notified of it."""
+
 Context = frame.Context[Settings, ShopEvent]
 
 

@@ -97,14 +97,17 @@ async def run_shop_day(manager: Member, task: ShopTask) -> list[Line]:
             await move(florist, ledger, placed, "assembled")
             await hand_over(manager, courier, ledger, placed)
 
+    async def change_price() -> None:
+        await clock.until(max(order.at for order in plan.orders))
+        await set_price(manager, plan.tag)
+
     async with _open_pages(manager) as pages:
         async with (
             _in_background(*(workshop.work(one) for one in florists)) as working,
-            _in_background(*(serve(one) for one in plan.orders)) as served,
+            _in_background(change_price(), *(serve(one) for one in plan.orders)) as served,
         ):
             await asyncio.wait({served, working}, return_when=asyncio.FIRST_COMPLETED)
             (working if working.done() else served).result()
-        await set_price(manager, plan.tag)
         deadline = time.monotonic() + manner.lag
         while True:
             messages = {kind: page.seen for kind, page in pages.items()}

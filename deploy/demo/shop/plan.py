@@ -11,11 +11,11 @@ from typing import Final
 
 FEE: Final = 2000
 """What the storefront charges for a delivery, in tenge."""
-ORDERS: Final = 20
-CUSTOMERS: Final = 16
-RIVALS: Final = 8
+ORDERS: Final = 12
+CUSTOMERS: Final = 10
+RIVALS: Final = 6
 """Customers who want the same flower at the same moment; there is enough for `LUCKY` of them."""
-LUCKY: Final = 5
+LUCKY: Final = 3
 NAMES: Final = ("Айгерим", "Данияр", "Светлана", "Ерлан", "Мария", "Тимур", "Алия", "Олег")
 MANNERS: Final = ("once", "double click", "once", "lost answer")
 FATES: Final = {0: "rolled back", 2: "cancelled", 4: "unpaid", 6: "paid twice"}

@@ -9,51 +9,52 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
 
-from contracts.shop import (
-    Component,
-    ComponentsChanged,
-    Ingredient,
-    IngredientsChanged,
-    PriceId,
-    ProductAdded,
-    ProductChanged,
-    ProductDetails,
-    ProductImage,
-    ProductImagesChanged,
-    ProductRemoved,
-    ShopEvent,
-)
+from contracts import shop
+from contracts.shop import ProductDetails, ShopEvent
+from libs.currency import minor_unit_digits
 from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.decider import Decider
 
-STARTERS: Final = (
+STARTERS: Final = tuple(
     ProductDetails(
-        name="Букет роз «Классика»",
-        category="bouquet",
-        description="Классический букет из 15 красных роз",
-        cost_price=10_000,
-        retail_price=25_000,
-        sale_price=22_000,
-        is_popular=True,
-    ),
-    ProductDetails(
-        name="Букет тюльпанов «Весна»",
-        category="bouquet",
-        description="Нежный букет из 25 тюльпанов",
-        cost_price=8_000,
-        retail_price=18_000,
-        sale_price=16_000,
-        is_new=True,
-    ),
-    ProductDetails(
-        name="Композиция «Праздничная»",
-        category="composition",
-        description="Праздничная композиция в корзине",
-        cost_price=15_000,
-        retail_price=35_000,
-        sale_price=32_000,
-        is_popular=True,
-    ),
+        name=name,
+        category=category,
+        description=description,
+        cost_price=cost,
+        retail_price=retail,
+        sale_price=sale,
+        is_popular=is_popular,
+        is_new=not is_popular,
+    )
+    for name, category, description, cost, retail, sale, is_popular in (
+        (
+            "Букет роз «Классика»",
+            "bouquet",
+            "Классический букет из 15 красных роз",
+            10_000,
+            25_000,
+            22_000,
+            True,
+        ),
+        (
+            "Букет тюльпанов «Весна»",
+            "bouquet",
+            "Нежный букет из 25 тюльпанов",
+            8_000,
+            18_000,
+            16_000,
+            False,
+        ),
+        (
+            "Композиция «Праздничная»",
+            "composition",
+            "Праздничная композиция в корзине",
+            15_000,
+            35_000,
+            32_000,
+            True,
+        ),
+    )
 )
 """The products with which a new shop begins (spec shop §2.2)."""
 
@@ -84,10 +85,10 @@ class Product:
 
     product_id: int = 0
     details: ProductDetails | None = None
-    images: tuple[ProductImage, ...] = ()
+    images: tuple[shop.ProductImage, ...] = ()
     images_at: datetime | None = None
-    ingredients: tuple[Ingredient, ...] = ()
-    components: tuple[Component, ...] = ()
+    ingredients: tuple[shop.Ingredient, ...] = ()
+    components: tuple[shop.Component, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_id: int = 0
@@ -114,8 +115,8 @@ class Parts:
     id: str
 
 
-INGREDIENTS: Final = Parts("ingredients", Ingredient, "ingredient_id")
-COMPONENTS: Final = Parts("components", Component, "component_id")
+INGREDIENTS: Final = Parts("ingredients", shop.Ingredient, "ingredient_id")
+COMPONENTS: Final = Parts("components", shop.Component, "component_id")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +125,7 @@ class AddProduct:
 
     product_id: int
     details: ProductDetails
-    components: tuple[Component, ...] = ()
+    components: tuple[shop.Component, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +164,11 @@ class AddPart:
 
 @dataclass(frozen=True, slots=True)
 class ChangePart:
-    """Replace the fields of `changes`, which are named as those of the part's class."""
+    """Replace the fields of `changes`, named as those of the part's class; None removes it."""
 
     kind: Parts
     number: int
-    changes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RemovePart:
-    """Remove a part."""
-
-    kind: Parts
-    number: int
+    changes: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +176,7 @@ class RemoveProduct:
     """Remove the product from the catalogue."""
 
 
-OfParts: TypeAlias = AddPart | ChangePart | RemovePart
-Edit: TypeAlias = ChangeProduct | SetPrice | ToggleActive | SetImages | OfParts
+Edit: TypeAlias = ChangeProduct | SetPrice | ToggleActive | SetImages | AddPart | ChangePart
 Change: TypeAlias = AddProduct | Edit | RemoveProduct
 
 
@@ -198,15 +190,15 @@ class Command:
     change: Change
     by: str
     now: datetime
-    price_id: PriceId
+    price_id: shop.PriceId
     currency: str
 
 
 CHANGED: Final[Mapping[str, Callable[..., ShopEvent]]] = {
-    "details": ProductChanged,
-    "images": ProductImagesChanged,
-    "ingredients": IngredientsChanged,
-    "components": ComponentsChanged,
+    "details": shop.ProductChanged,
+    "images": shop.ProductImagesChanged,
+    "ingredients": shop.IngredientsChanged,
+    "components": shop.ComponentsChanged,
 }
 """The event that replaces each field of a product."""
 
@@ -221,15 +213,13 @@ def decide(product: Product, command: Command) -> list[ShopEvent]:
         case AddProduct(product_id=number, details=details):
             if product.details is not None:
                 return []
-            added = ProductAdded(product_id=number, details=details, added_by=by, added_at=now)
+            added = shop.ProductAdded(product_id=number, details=details, added_by=by, added_at=now)
             before = evolve(product, added)
-            return [
-                added,
-                *_changed(before, replace(before, components=change.components), by, now),
-            ]
+            after = replace(before, components=change.components)
+            return [added, *_changed(before, after, by, now)]
         case RemoveProduct():
-            _ = product.present
-            return [ProductRemoved(product_id=product.product_id, removed_by=by, removed_at=now)]
+            _, number = product.present, product.product_id
+            return [shop.ProductRemoved(product_id=number, removed_by=by, removed_at=now)]
         case _:
             return _changed(product, _edited(product, change), by, now)
 
@@ -237,26 +227,58 @@ def decide(product: Product, command: Command) -> list[ShopEvent]:
 def evolve(product: Product, event: ShopEvent) -> Product:
     """The product after an event."""
     match event:
-        case ProductAdded(product_id=number, details=details, added_at=at):
+        case shop.ProductAdded(product_id=number, details=details, added_at=at):
             return Product(product_id=number, details=details, created_at=at, updated_at=at)
-        case ProductChanged(details=details, changed_at=at):
+        case shop.ProductChanged(details=details, changed_at=at):
             return replace(product, details=details, updated_at=at)
-        case ProductImagesChanged(images=images, changed_at=at):
-            last_id = _highest(product, (one.image_id for one in images))
-            return replace(product, images=images, images_at=at, last_id=last_id, updated_at=at)
-        case IngredientsChanged(ingredients=ingredients, changed_at=at):
-            last_id = _highest(product, (one.ingredient_id for one in ingredients))
-            return replace(product, ingredients=ingredients, last_id=last_id, updated_at=at)
-        case ComponentsChanged(components=components, changed_at=at):
-            last_id = _highest(product, (one.component_id for one in components))
-            return replace(product, components=components, last_id=last_id, updated_at=at)
-        case ProductRemoved():
+        case shop.ProductImagesChanged(images=images, changed_at=at):
+            numbers = [one.image_id for one in images]
+            return _numbered(product, at, numbers, images=images, images_at=at)
+        case shop.IngredientsChanged(ingredients=ingredients, changed_at=at):
+            numbers = [one.ingredient_id for one in ingredients]
+            return _numbered(product, at, numbers, ingredients=ingredients)
+        case shop.ComponentsChanged(components=components, changed_at=at):
+            numbers = [one.component_id for one in components]
+            return _numbered(product, at, numbers, components=components)
+        case shop.ProductRemoved():
             return Product()
         case _:
             return product
 
 
 PRODUCT: Final = Decider(category="product", initial=Product(), decide=decide, evolve=evolve)
+
+
+def price_after(details: ProductDetails | None, command: Command) -> shop.PriceChanged | None:
+    """The price of a product with an article after a command."""
+    if details is None or details.article is None:
+        return None
+    return shop.PriceChanged(
+        price_id=command.price_id,
+        article=details.article,
+        amount=current_price(details) * 10 ** minor_unit_digits(command.currency),
+        currency=command.currency,
+        valid_at=command.now,
+        changed_by=command.by,
+        changed_at=command.now,
+    )
+
+
+def decide_price(known: shop.PriceChanged | None, new: shop.PriceChanged) -> list[ShopEvent]:
+    """The announcement of a price, unless it repeats the last one."""
+    prices = [one and (one.article, one.amount, one.currency) for one in (known, new)]
+    return [new] if prices[0] != prices[1] else []
+
+
+def evolve_price(known: shop.PriceChanged | None, event: ShopEvent) -> shop.PriceChanged | None:
+    """The last announcement."""
+    return event if isinstance(event, shop.PriceChanged) else known
+
+
+PRICE: Final[Decider[shop.PriceChanged | None, shop.PriceChanged, ShopEvent]] = Decider(
+    category="price", initial=None, decide=decide_price, evolve=evolve_price
+)
+"""The announced prices of one product, whose number is the id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -338,11 +360,12 @@ def _edited(product: Product, change: Edit) -> Product:
         case ToggleActive():
             details = replace(details, is_active=not details.is_active)
         case SetImages(urls=urls):
-            known = tuple(image.url for image in product.images)
-            return (
-                product if urls == known else replace(product, images=tuple(_images(product, urls)))
-            )
-        case AddPart() | ChangePart() | RemovePart():
+            if urls == tuple(image.url for image in product.images):
+                return product
+            numbered = enumerate(urls, product.last_id + 1)
+            images = tuple(shop.ProductImage(image_id=number, url=url) for number, url in numbered)
+            return replace(product, images=images)
+        case AddPart() | ChangePart():
             parts: dict[str, Any] = {change.kind.field: tuple(_parts(product, change))}
             return replace(product, **parts)
         case _:
@@ -350,12 +373,7 @@ def _edited(product: Product, change: Edit) -> Product:
     return replace(product, details=details)
 
 
-def _images(product: Product, urls: Iterable[str]) -> Iterator[ProductImage]:
-    for number, url in enumerate(urls, product.last_id + 1):
-        yield ProductImage(image_id=number, url=url)
-
-
-def _parts(product: Product, change: OfParts) -> Iterator[Any]:
+def _parts(product: Product, change: AddPart | ChangePart) -> Iterator[Any]:
     kind = change.kind
     known = getattr(product, kind.field)
     if isinstance(change, AddPart):
@@ -370,9 +388,10 @@ def _parts(product: Product, change: OfParts) -> Iterator[Any]:
     for one in known:
         if getattr(one, kind.id) != change.number:
             yield one
-        elif isinstance(change, ChangePart):
+        elif change.changes is not None:
             yield replace(one, **change.changes)
 
 
-def _highest(product: Product, numbers: Iterable[int]) -> int:
-    return max(product.last_id, *numbers, 0)
+def _numbered(product: Product, at: datetime, numbers: Iterable[int], **fields: Any) -> Product:
+    last_id = max([product.last_id, *numbers])
+    return replace(product, last_id=last_id, updated_at=at, **fields)

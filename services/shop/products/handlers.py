@@ -1,8 +1,8 @@
-"""Commands of the catalogue, and the prices of what is ordered from it."""
+"""Commands of the catalogue, many new prices at once, and the prices of what is ordered."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -15,8 +15,10 @@ from libs.eventsourcing.log import NO_STREAM, EventIdReused, Metadata
 from libs.eventsourcing.store import new_event_id
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, Context, authorship
+from services.shop.products import read_models
 from services.shop.products.domain import (
     INGREDIENTS,
+    PRICE,
     PRODUCT,
     STARTERS,
     AddPart,
@@ -25,15 +27,19 @@ from services.shop.products.domain import (
     Command,
     PricedLine,
     Product,
+    ProductUnknown,
     RemoveProduct,
+    SetPrice,
     WarehouseItemUnknown,
+    price_after,
     priced_line,
 )
-from services.shop.products.prices.domain import PRICE, price_after
 
 NAMESPACE: Final = UUID("6d0f4f0e-6a0c-5b5a-9f0b-3a1f6c2d7e41")
 NUMBERS: Final = Numbers("product_number")
 ATTEMPTS: Final = 5
+AT_ONCE: Final = 250
+"""The products of one append."""
 
 
 class ArticleTaken(Refused):
@@ -116,7 +122,7 @@ async def change(
 
     Raises what `domain.decide` raises, ArticleTaken, Unavailable.
     """
-    command = new_command(context, change, metadata)
+    command = _command(context, change, metadata)
     is_new = isinstance(change, AddProduct)
     expected = {PRODUCT.stream(product_id): NO_STREAM, PRICE.stream(product_id): NO_STREAM}
     articles: Collection[int] = ()
@@ -124,8 +130,8 @@ async def change(
         try:
             executed = await execute_many(
                 context.store,
-                [*aggregates(product_id), *((CLAIM, _claim(one)) for one in articles)],
-                lambda states: decide_with_price(states, product_id, command),
+                [*_aggregates(product_id), *((CLAIM, _claim(one)) for one in articles)],
+                lambda states: _decide(states, product_id, command),
                 metadata=metadata,
                 expected=expected if is_new else {},
                 command_id=command_id,
@@ -165,7 +171,80 @@ async def remove(context: Context, product_id: int, metadata: Metadata) -> Produ
     return replace(product, details=off_sale)
 
 
-def new_command(context: Context, change: Change, metadata: Metadata) -> Command:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPrice:
+    """The price in whole tenge of a product, by its number or its article."""
+
+    price: int
+    product_id: int | None = None
+    article: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class PricesSet:
+    """How many products got another price, how many had it already, and what does not exist."""
+
+    changed: int = 0
+    unchanged: int = 0
+    unknown: list[NewPrice] = field(default_factory=list)
+
+
+async def set_prices(
+    context: ApiContext,
+    wanted: Sequence[NewPrice],
+    metadata: Metadata,
+    *,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> PricesSet:
+    """Set prices; of several for one product the last counts. Safe to repeat.
+
+    What exists is set, whatever else does not. `on_progress` is given the number of products that
+    an append has set. Raises Unavailable, StreamsBusy, LogUnavailable: then some may be set.
+    """
+    articles = {one.article for one in wanted if one.article}
+    known = await read_models.numbers_of(context.reading, metadata.tenant, articles)
+    result, prices = PricesSet(), dict[int, int]()
+    for one in wanted:
+        if number := one.product_id or known.get(one.article or 0):
+            prices[number] = one.price
+        else:
+            result.unknown.append(one)
+    numbers = [*prices]
+    for start in range(0, len(numbers), AT_ONCE):
+        part = {number: prices[number] for number in numbers[start : start + AT_ONCE]}
+        changed, missing = await _set(context, part, metadata)
+        result.changed += changed
+        result.unchanged += len(part) - changed - len(missing)
+        result.unknown += [NewPrice(product_id=one, price=part[one]) for one in sorted(missing)]
+        on_progress(len(part))
+    return result
+
+
+async def _set(
+    context: ApiContext, prices: Mapping[int, int], metadata: Metadata
+) -> tuple[int, set[int]]:
+    """Set the prices by product. Returns how many changed, and the products that do not exist."""
+    commands = {
+        number: _command(context, SetPrice(price), metadata) for number, price in prices.items()
+    }
+    missing: set[int] = set()
+
+    def decide(states: States) -> Mapping[str, Sequence[ShopEvent]]:
+        events: dict[str, Sequence[ShopEvent]] = {}
+        missing.clear()
+        for number, command in commands.items():
+            try:
+                events |= _decide(states, number, command)
+            except ProductUnknown:
+                missing.add(number)
+        return events
+
+    named = [one for number in prices for one in _aggregates(number)]
+    executed = await execute_many(context.store, named, decide, metadata=metadata)
+    return len(executed.events.keys() & set(map(PRODUCT.stream, prices))), missing
+
+
+def _command(context: Context, change: Change, metadata: Metadata) -> Command:
     """The command of a change."""
     return Command(
         change=change,
@@ -175,14 +254,12 @@ def new_command(context: Context, change: Change, metadata: Metadata) -> Command
     )
 
 
-def aggregates(product_id: int) -> list[Aggregate]:
+def _aggregates(product_id: int) -> list[Aggregate]:
     """A product and the announcements of its price, which change together."""
     return [(PRODUCT, product_id), (PRICE, product_id)]
 
 
-def decide_with_price(
-    states: States, product_id: int, command: Command
-) -> dict[str, Sequence[ShopEvent]]:
+def _decide(states: States, product_id: int, command: Command) -> dict[str, Sequence[ShopEvent]]:
     """The events of a command by stream, with the announcement of another price.
 
     Raises what `domain.decide` raises, ArticleTaken.

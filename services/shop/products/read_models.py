@@ -69,8 +69,8 @@ async def page(
 
     Raises Unavailable.
     """
-    condition = FILTERS.where(values) & EXISTS
-    return await PRODUCTS.page(pool, tenant, condition, part, newest_first=newest_first)
+    order = PRODUCT.c.product_id.desc() if newest_first else PRODUCT.c.product_id
+    return await PRODUCTS.page(pool, tenant, FILTERS.where(values) & EXISTS, part, order)
 
 
 async def categories(pool: Pool, tenant: str) -> Mapping[str, int]:

@@ -98,10 +98,11 @@ async def test_events_that_were_applied_before_change_nothing(sums: Pool) -> Non
 
 async def test_a_page_has_the_states_that_match_by_number_and_counts_all(sums: Pool) -> None:
     await project(sums, [one for n in range(1, 6) for one in events_of(n, [n])])
+    newest_first = SUMS.table.c.number.desc()
     some = SUMS.table.c.total > 1
 
     oldest = await SUMS.page(sums, "demo", some, Slice(limit=2, offset=1))
-    newest = await SUMS.page(sums, "demo", some, Slice(limit=2, offset=0), newest_first=True)
+    newest = await SUMS.page(sums, "demo", some, Slice(limit=2, offset=0), newest_first)
 
     assert oldest == ([Sum(3), Sum(4)], 4)
     assert newest == ([Sum(5), Sum(4)], 4)

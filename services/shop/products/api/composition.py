@@ -10,7 +10,7 @@ from services.shop.context import Id, PathId, PlainText, Shop, Tenge, changes_of
 from services.shop.products import handlers
 from services.shop.products.api.presenters import ComponentOut, IngredientOut, present_part
 from services.shop.products.api.product import VISIBLE, Authored, Name, Reader, existing
-from services.shop.products.domain import COMPONENTS, INGREDIENTS, AddPart, ChangePart, RemovePart
+from services.shop.products.domain import COMPONENTS, INGREDIENTS, AddPart, ChangePart
 
 router = APIRouter(prefix="/api/products/{product_id}", tags=["products"])
 
@@ -120,7 +120,7 @@ async def remove_ingredient(
     shop: Shop, metadata: Authored, product_id: PathId, number: PathId
 ) -> Removed:
     """Remove an ingredient."""
-    await handlers.change(shop, product_id, RemovePart(INGREDIENTS, number), metadata)
+    await handlers.change(shop, product_id, ChangePart(INGREDIENTS, number, None), metadata)
     return Removed(message="Ингредиент удалён")
 
 
@@ -157,5 +157,5 @@ async def remove_component(
     shop: Shop, metadata: Authored, product_id: PathId, number: PathId
 ) -> Removed:
     """Remove a component."""
-    await handlers.change(shop, product_id, RemovePart(COMPONENTS, number), metadata)
+    await handlers.change(shop, product_id, ChangePart(COMPONENTS, number, None), metadata)
     return Removed(message="Компонент удалён")

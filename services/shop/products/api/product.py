@@ -1,10 +1,10 @@
 """Requests about the products of a shop (spec shop §4.3)."""
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from contracts.shop import ProductDetails
 from libs.eventsourcing.log import Metadata
@@ -91,6 +91,35 @@ class ProductUpdate(ProductExtras):
     is_new: bool | None = None
 
 
+class PriceIn(BaseModel):
+    """The price in tenge of the product with this `id` or `article`."""
+
+    product_id: Id | None = Field(default=None, alias="id")
+    article: Id | None = None
+    price: Price
+
+    @model_validator(mode="after")
+    def _names_a_product(self) -> Self:
+        if (self.product_id is None) is (self.article is None):
+            raise ValueError("give either id or article")
+        return self
+
+
+class UnknownProduct(BaseModel):
+    """What names no product of the shop."""
+
+    id: int | None = Field(validation_alias="product_id")
+    article: int | None
+
+
+class PricesOut(BaseModel):
+    """How many products got another price, how many had it already, and what does not exist."""
+
+    changed: int
+    unchanged: int
+    unknown: list[UnknownProduct]
+
+
 async def existing(shop: ApiContext, caller: Principal, product_id: int) -> Product:
     """A product of the caller's shop. Raises ProductUnknown, Unavailable."""
     product = await read_models.PRODUCTS.find(shop.reading, caller.tenant, product_id)
@@ -168,3 +197,15 @@ async def set_images(
 async def delete(shop: Shop, metadata: Authored, product_id: PathId) -> ProductOut:
     """Remove a product from the catalogue. What was ordered of it stays in the orders."""
     return present(await handlers.remove(shop, product_id, metadata))
+
+
+@router.post("/prices", dependencies=[VISIBLE])
+async def set_prices(
+    shop: Shop,
+    metadata: Authored,
+    body: Annotated[list[PriceIn], Field(min_length=1, max_length=10_000)],
+) -> PricesOut:
+    """Set the usual prices of products. A sale that is no longer cheaper ends. Safe to repeat."""
+    wanted = [handlers.NewPrice(**one.model_dump()) for one in body]
+    result = await handlers.set_prices(shop, wanted, metadata)
+    return PricesOut.model_validate(result, from_attributes=True)

@@ -6,16 +6,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias, assert_never
 
-from contracts.shop import (
-    CalculatorChanged,
-    CalculatorSettings,
-    Material,
-    MaterialAdded,
-    MaterialChanged,
-    MaterialRemoved,
-    ProductDetails,
-    ShopEvent,
-)
+from contracts import shop
+from contracts.shop import CalculatorSettings, Material, ProductDetails, ShopEvent
 from libs.errors import NotFound, Unfit
 from libs.eventsourcing.decider import Decider
 
@@ -88,17 +80,19 @@ def decide(stored: StoredMaterial, command: MaterialCommand) -> list[ShopEvent]:
     by, now, number = command.by, command.now, stored.material_id
     match command:
         case AddMaterial(material_id=new, material=material):
-            added = MaterialAdded(material_id=new, material=material, added_by=by, added_at=now)
+            added = shop.MaterialAdded(
+                material_id=new, material=material, added_by=by, added_at=now
+            )
             return [added] if stored.material is None else []
         case ChangeMaterial(changes=changes):
             material = replace(stored.present, **changes)
-            changed = MaterialChanged(
+            changed = shop.MaterialChanged(
                 material_id=number, material=material, changed_by=by, changed_at=now
             )
             return [changed] if material != stored.present else []
         case RemoveMaterial():
             _ = stored.present
-            return [MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
+            return [shop.MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
         case _:
             assert_never(command)
 
@@ -106,13 +100,13 @@ def decide(stored: StoredMaterial, command: MaterialCommand) -> list[ShopEvent]:
 def evolve(stored: StoredMaterial, event: ShopEvent) -> StoredMaterial:
     """The material after an event."""
     match event:
-        case MaterialAdded(material_id=number, material=material, added_at=at):
+        case shop.MaterialAdded(material_id=number, material=material, added_at=at):
             return StoredMaterial(
                 material_id=number, material=material, created_at=at, updated_at=at
             )
-        case MaterialChanged(material=material, changed_at=at):
+        case shop.MaterialChanged(material=material, changed_at=at):
             return replace(stored, material=material, updated_at=at)
-        case MaterialRemoved():
+        case shop.MaterialRemoved():
             return StoredMaterial()
         case _:
             return stored
@@ -142,13 +136,15 @@ class ChangeSettings(Authored):
 def decide_settings(known: Settings, command: ChangeSettings) -> list[ShopEvent]:
     """The change, if there is one."""
     settings = replace(known.settings, **command.changes)
-    changed = CalculatorChanged(settings=settings, changed_by=command.by, changed_at=command.now)
+    changed = shop.CalculatorChanged(
+        settings=settings, changed_by=command.by, changed_at=command.now
+    )
     return [changed] if settings != known.settings else []
 
 
 def evolve_settings(known: Settings, event: ShopEvent) -> Settings:
     """The settings after an event."""
-    if not isinstance(event, CalculatorChanged):
+    if not isinstance(event, shop.CalculatorChanged):
         return known
     created_at = known.created_at or event.changed_at
     return Settings(settings=event.settings, created_at=created_at, updated_at=event.changed_at)

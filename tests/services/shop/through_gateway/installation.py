@@ -12,7 +12,7 @@ from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import feed_of
 from libs.testing.read_models import Projector
 from services.gateway.bootstrap import create_app
-from services.shop.notifications.reactions import order_notifications
+from services.shop.live.notifications.reactions import order_notifications
 from services.shop.production.reactions import tasks_of_orders
 from tests.services.gateway.bot_api import open_bot_api
 from tests.services.gateway.harness import gateway_on

@@ -97,6 +97,7 @@ FORMS: Final = ("IMAGE", "HTML")
 TABLE: Final = r"""
 GET /api/settings/ | 200 |  | SETTINGS
 PATCH /api/settings/ | 200 | {"address":"Абая 1"} | SETTINGS address="Абая\u00201"
+PATCH /api/settings/ | 200 | {"delivery_zones":[{"name":"Центр","price":1,"price_kzt":2}]} | delivery_zones.0.price=1
 PATCH /api/settings/ | 422 | {"delivery_zones":[{"name":"Центр","price":-1}]}
 GET /api/settings/delivery-zones | 200 |  | PAGE
 POST /api/settings/delivery-zones | 201 | {"name":"Юг","price":1} | message zones
@@ -113,6 +114,8 @@ GET /api/warehouse/stats | 200 |  | total_items total_value critical_items showc
 GET /api/warehouse/{batch} | 200 |  | BATCH
 GET /api/warehouse/{unknown} | 404 |  | detail
 PATCH /api/warehouse/{batch} | 200 | {"quantity":90} | BATCH qty=90
+PATCH /api/warehouse/{batch} | 200 | {"price":950,"min_quantity":15} | BATCH price=950
+PATCH /api/warehouse/{batch} | 200 | {} | BATCH price=950
 PATCH /api/warehouse/{batch} | 422 | {"reserved_qty":1}
 POST /api/warehouse/{batch}/adjust-stock | 200 | {"quantity_change":10,"reason":"счёт"} | MOVEMENT qty_after=100
 POST /api/warehouse/{batch}/adjust-stock | 400 | {"adjustment":-101,"reason":"счёт"}

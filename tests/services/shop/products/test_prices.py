@@ -18,9 +18,9 @@ from services.scale_bridge.prices.reactions import prices as scale_reaction
 from services.shop.__main__ import app
 from services.shop.context import tenant_of
 from services.shop.products import handlers
+from services.shop.products.cli import BadPriceList, read_rows
 from services.shop.products.domain import PRODUCT, current_price
-from services.shop.products.prices.domain import BadPriceList, BadRow, NewPrice, read_rows
-from services.shop.products.prices.handlers import set_prices
+from services.shop.products.handlers import NewPrice, set_prices
 from tests.services.shop.kit import SEAL_KEY, TENANT, ShopKit
 from tests.services.shop.products.catalogue import add
 
@@ -216,28 +216,26 @@ def test_a_file_of_prices_names_its_columns_in_any_order() -> None:
         {" Price ": "9", "Article": "", "name": ""},
     ]
 
-    price, *bad = read_rows(rows)
+    prices, faults = read_rows(rows)
 
-    assert price == NewPrice(price=1500, article=50)
-    assert [row.line for row in bad if isinstance(row, BadRow)] == [3, 4, 5, 6]
+    assert prices == [NewPrice(price=1500, article=50)]
+    assert [fault.partition(":")[0] for fault in faults] == [f"line {n}" for n in (3, 4, 5, 6)]
 
 
 @pytest.mark.parametrize("columns", [("price",), ("id", "name"), ()])
 def test_a_file_without_the_columns_is_refused(columns: tuple[str, ...]) -> None:
     with pytest.raises(BadPriceList):
-        list(read_rows([dict.fromkeys(columns, "1")]))
+        read_rows([dict.fromkeys(columns, "1")])
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "article", "price"]), st.text())))
 def test_no_text_of_a_file_makes_a_price_that_is_none(rows: list[dict[str, str]]) -> None:
     try:
-        read = list(read_rows(rows))
+        prices, faults = read_rows(rows)
     except BadPriceList:
         return
-    for one in read:
-        if isinstance(one, NewPrice):
-            assert one.price > 0
-            assert one.product_id or one.article
+    assert len(prices) + len(faults) == len(rows)
+    assert all(one.price > 0 and (one.product_id or one.article) for one in prices)
 
 
 def run_command(

@@ -11,7 +11,7 @@ from libs.eventsourcing.log import Metadata
 from services.shop.context import Context
 from services.shop.customers import handlers as customers
 from services.shop.customers.domain.person import CustomerUnknown, with_reminded
-from services.shop.notifications.domain import (
+from services.shop.live.notifications.domain import (
     NOTIFICATION,
     ROLES,
     RequestNotification,

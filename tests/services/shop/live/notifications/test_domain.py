@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.shop.customers.domain.person import ImportantDate
-from services.shop.notifications.domain import next_reminder, reminders
+from services.shop.live.notifications.domain import next_reminder, reminders
 
 ALMATY = ZoneInfo("Asia/Almaty")
 START = datetime(2026, 2, 1, tzinfo=UTC)

@@ -6,13 +6,13 @@ from contracts import shop
 from contracts.envelope import Envelope
 from contracts.shop import OrderAddressChanged, OrderPlaced, ShopEvent
 from libs.eventsourcing.codec import codec_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import Metadata, caused_by
 from libs.jobs.timers import Timer
 from libs.jobs.worker import Worker
 from libs.messaging.reaction import Reaction, Schedule
-from services.shop.context import Context
-from services.shop.notifications import handlers
-from services.shop.notifications.read_models import REMINDERS, Payload
+from services.shop.context import IMPORT, Context
+from services.shop.live.notifications import handlers
+from services.shop.live.notifications.read_models import REMINDERS, Payload
 
 NAME: Final = "order-notification"
 STOREFRONT: Final = "storefront"
@@ -22,13 +22,7 @@ def order_notifications(context: Context) -> Reaction[ShopEvent]:
     """Request a notification of each order of the storefront, and of each address that changes."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
-        metadata = Metadata(
-            tenant=envelope.tenant,
-            actor=envelope.actor,
-            correlation_id=envelope.correlation_id,
-            causation_id=str(envelope.event_id),
-            traceparent=envelope.traceparent,
-        )
+        metadata = caused_by(envelope)
         match envelope.event:
             case OrderPlaced() as order:
                 await handlers.announce_order(context, order, metadata)
@@ -48,8 +42,8 @@ def order_notifications(context: Context) -> Reaction[ShopEvent]:
 
 def _schedule_of(event: ShopEvent) -> Schedule | None:
     match event:
-        case OrderPlaced(source=source, placed_at=at) if source == STOREFRONT:
-            return Schedule(f"order {event.order_id}", at)
+        case OrderPlaced(source=source, placed_by=by) if source == STOREFRONT and by != IMPORT:
+            return Schedule(f"order {event.order_id}", event.placed_at)
         case OrderAddressChanged(changed_at=at):
             return Schedule(f"order {event.order_id}", at)
         case _:

@@ -23,7 +23,7 @@ from libs.projections.projection import Connection, Projection, by_stream
 from libs.security.data_keys import Subject, text_of
 from libs.security.vault import VaultReader
 from services.shop.customers.domain.person import Person, subject_id
-from services.shop.notifications.domain import reminders
+from services.shop.live.notifications.domain import reminders
 
 REMINDERS: Final = Timers("reminder")
 """The key of a timer is the customer's id."""

@@ -14,8 +14,8 @@ from libs.messaging.reaction import feed_of
 from libs.testing.clock import Clock
 from libs.testing.polling import eventually
 from libs.testing.read_models import Projector
-from services.shop.notifications import handlers
-from services.shop.notifications.reactions import order_notifications, reminding
+from services.shop.live.notifications import handlers
+from services.shop.live.notifications.reactions import order_notifications, reminding
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.order import NewOrder, create
