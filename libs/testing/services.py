@@ -16,7 +16,7 @@ from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool
 from libs.process.commands import _open_worker
 from libs.process.service import Service, make_app, open_service_context, open_tasks
-from libs.telemetry.traces import set_up
+from libs.telemetry.traces import Telemetry, set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
@@ -116,6 +116,7 @@ async def open_kit(
     by_worker: bool = False,
     projector: Projector | None = None,
     real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Kit]:
     """The API of a service whose tokens need no key server. Raises Unavailable.
 
@@ -123,7 +124,8 @@ async def open_kit(
     given, unless `by_worker`. With `real_tokens` callers have tokens of a gateway, and `client` is
     of no use.
     """
-    async with open_service_context(service, settings, set_up(service.name)) as opened:
+    telemetry = telemetry or set_up(service.name)
+    async with open_service_context(service, settings, telemetry) as opened:
         if projector is None:
             projections = service.projections(settings)
             projector = Projector(opened.store, opened.system, service.name, projections)

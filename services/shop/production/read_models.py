@@ -68,11 +68,12 @@ FILTERS: Final = Filters(
     task_type=eq(TASK.c.task_type),
     florist_id=eq(TASK.c.florist),
     order_id=eq(TASK.c.order_id),
+    item_id=lambda item_id: TASK.c.item_ids.contains([item_id]),
 )
 IN_QUEUE: Final = (TASK.c.rank, TASK.c.created_at, TASK.c.task_id)
 """Urgent tasks first, then the oldest (C8)."""
 OPEN: Final = TASK.c.status.not_in(sorted(OVER))
-PENDING: Final = TASK.c.status == TaskStatus.PENDING
+PENDING: Final = FILTERS.where({"status": TaskStatus.PENDING})
 
 
 def projection() -> Projection[ShopEvent]:
@@ -83,16 +84,6 @@ def projection() -> Projection[ShopEvent]:
 def overdue(now: datetime) -> ColumnElement[bool]:
     """Open tasks whose deadline has passed."""
     return and_(TASK.c.deadline < now, OPEN)
-
-
-def order_is(order_id: int) -> ColumnElement[bool]:
-    """The tasks of an order."""
-    return TASK.c.order_id == order_id
-
-
-def item_is(item_id: int) -> ColumnElement[bool]:
-    """The task with a line."""
-    return TASK.c.item_ids.contains([item_id])
 
 
 async def orders_of(pool: Pool, tenant: str, order_ids: Collection[int]) -> list[Row]:

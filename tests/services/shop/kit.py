@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from httpx import AsyncClient
 
 from libs.security.sealing import generate_key
+from libs.telemetry.traces import Telemetry
 from libs.testing.services import ServiceKit, open_kit
 from services.shop.bootstrap import SERVICE
 from services.shop.context import tenant_of
@@ -30,7 +31,12 @@ class ShopKit(ServiceKit):
 
 @asynccontextmanager
 async def open_shop(
-    database: str, *, by_worker: bool = False, real_tokens: bool = False, **settings: Any
+    database: str,
+    *,
+    by_worker: bool = False,
+    real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
+    **settings: Any,
 ) -> AsyncIterator[ShopKit]:
     """The API of the shop on a migrated database; the options are those of `open_kit`."""
     given = Settings.model_validate(
@@ -44,5 +50,5 @@ async def open_shop(
         }
     )
     options: dict[str, Any] = {"by_worker": by_worker, "real_tokens": real_tokens}
-    async with open_kit(ShopKit, SERVICE, given, **options) as kit:
+    async with open_kit(ShopKit, SERVICE, given, telemetry=telemetry, **options) as kit:
         yield kit

@@ -82,6 +82,7 @@ SHOP: Final = Door(
     root=(
         *_paths("/api", "orders", "customers", "products", "warehouse", "supplies", "production"),
         *_paths("/api", "calculator", "settings", "upload", "comments", "public", "tracking"),
+        "/api/days",
         "/api/health",
         *("/uploads", "/ws"),
     ),

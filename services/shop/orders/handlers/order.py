@@ -194,7 +194,7 @@ async def check_florist(context: ApiContext, tenant: str, number: int) -> None:
 
     Raises FloristUnknown, NotAFlorist, Unavailable.
     """
-    directory = await context.directories.find(tenant)
+    directory = await context.directories.find(tenant, member=number)
     member = directory.by_number(number) if directory else None
     if member is None or not member.active:
         raise FloristUnknown

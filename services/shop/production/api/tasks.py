@@ -313,7 +313,7 @@ async def _change_item(
     shop: ApiContext, item_id: int, changes: dict[str, Any], metadata: Metadata
 ) -> TaskItemOut:
     tasks, _ = await TASKS.page(
-        shop.reading, metadata.tenant, read_models.item_is(item_id), Slice(1, 0)
+        shop.reading, metadata.tenant, read_models.FILTERS.where({"item_id": item_id}), Slice(1, 0)
     )
     if not tasks:
         raise TaskItemUnknown

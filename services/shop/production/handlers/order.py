@@ -22,7 +22,7 @@ from services.shop.orders.domain.status import Status as OrderStatus
 from services.shop.production.domain.decisions import TASK, CancelTask, CloseTask, CreateTask
 from services.shop.production.domain.planning import first_comment, minutes_of, plan, priority_of
 from services.shop.production.handlers.task import carry_out, new_task
-from services.shop.production.read_models import OPEN, TASKS, order_is
+from services.shop.production.read_models import FILTERS, OPEN, TASKS
 
 MOST_TASKS: Final = 500
 """The most tasks of an order that are looked for."""
@@ -94,8 +94,8 @@ async def _end(
     metadata: Metadata,
 ) -> None:
     """End the tasks of the claim, and those created by hand."""
-    part, by_hand = Slice(MOST_TASKS, 0), order_is(order_id) & OPEN
-    tasks, _ = await TASKS.page(context.system, metadata.tenant, by_hand, part)
+    opened = FILTERS.where({"order_id": order_id}) & OPEN
+    tasks, _ = await TASKS.page(context.system, metadata.tenant, opened, Slice(MOST_TASKS, 0))
     for task_id in sorted({*_numbers(owner), *(task.task_id for task in tasks)}):
         await carry_out(context, task_id, command, metadata)
 

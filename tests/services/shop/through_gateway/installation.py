@@ -67,10 +67,8 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(
-    gateway: str, shop: str, **settings: Any
-) -> AsyncIterator[Installation]:
-    """Both services on these databases, without limits of rates."""
+async def open_installation(gateway: str, shop: str, **options: Any) -> AsyncIterator[Installation]:
+    """Both services on these databases, without limits of rates; `options` of the shop's kit."""
     port = free_port()
     behind = {"shop_url": f"http://127.0.0.1:{port}", "profile": "test"}
     async with (
@@ -83,7 +81,7 @@ async def open_installation(
             jwks_url=f"{url}/.well-known/jwks.json",
             payment_secret=PAYMENT_SECRET,
             real_tokens=True,
-            **settings,
+            **options,
         ) as kit,
         served(kit.app, port),
     ):

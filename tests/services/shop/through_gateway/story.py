@@ -256,6 +256,10 @@ GET /api/production/queue/workload | 200
 GET /api/production/florists/{florist}/stats | 200 |  | florist_id average_quality_score
 PATCH /api/orders/{order}/status | 200 | {"status":"assembled"}
 PATCH /api/orders/{order}/status | 200 | {"status":"delivery"}
+GET /api/days/{today} | 200 |  | date figures closed=null
+POST /api/days/{today}/close | 200 |  | date figures closed
+POST /api/days/2999-01-01/close | 400 |  | detail
+GET /api/days/today | 422 |  | detail
 GET /api/warehouse/{batch} | 200 |  | qty=90 reserved_qty=0
 POST /api/orders/{order}/cancel | 400 | {"cancellation_reason":"поздно"}
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, MutableMapping
+from datetime import datetime
 from typing import Any
 
 from httpx import AsyncClient, Response
@@ -22,7 +23,8 @@ UNKNOWN = 999_999_999
 async def shop_with_staff(installation: Installation) -> tuple[Ids, dict[str, Any]]:
     """The ids of a new shop with a member of each role, and its members by role."""
     number, admin = await installation.open_shop()
-    ids: Ids = {"shop": number, "unknown": UNKNOWN}
+    today = datetime.now(installation.shop.settings.zone).date()
+    ids: Ids = {"shop": number, "unknown": UNKNOWN, "today": str(today)}
     members: dict[str, Any] = {"admin": admin}
     for role in ("manager", "florist", "courier"):
         members[role], ids[role] = await installation.hire(admin, role)
