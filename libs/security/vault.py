@@ -190,8 +190,14 @@ class Vault:
         A tombstone with `by`, an id, and `at` remains. When it is repeated, the first tombstone
         stays and the columns are erased again. A person without a key gets a tombstone too.
         """
-        [tombstone] = await self._forget([Tombstone(subject, at, by)])
-        return self._keys.receipt(tombstone)
+        return (await self.forget_all([subject], by=by, at=at))[0]
+
+    async def forget_all(
+        self, subjects: Iterable[Subject], *, by: str, at: datetime
+    ) -> list[Receipt]:
+        """Forget persons in one transaction, as `forget`; their receipts, in any order."""
+        done = await self._forget([Tombstone(subject, at, by) for subject in subjects])
+        return [self._keys.receipt(tombstone) for tombstone in done]
 
     async def forgotten_since(self, since: datetime) -> list[Receipt]:
         """Receipts of all persons forgotten from `since` on: what a restored database lacks."""

@@ -16,6 +16,7 @@ from services.shop.company.uploads import api as uploads
 from services.shop.company.uploads.handlers import file_tidying
 from services.shop.context import SHAPE, ApiContext, Hooks
 from services.shop.customers import api as customers
+from services.shop.customers import reactions as forgetting
 from services.shop.customers import read_models as customer_models
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
@@ -75,7 +76,10 @@ SERVICE: Final = Service(
     ),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *order_models.TABLES),
-    reactions=(shops.registrations, production.tasks_of_orders, notifications.order_notifications),
+    reactions=(
+        *(shops.registrations, forgetting.forgotten_customers),
+        *(production.tasks_of_orders, notifications.order_notifications),
+    ),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,

@@ -4,7 +4,7 @@ No subject is imported here; their types are imported for the type checker only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
@@ -21,6 +21,7 @@ from libs.http.auth import require
 from libs.http.shapes import TEXT
 from libs.postgres.pool import Pool
 from libs.process import context as frame
+from libs.process.fair_queue import FairQueue
 from services.shop.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,13 +53,22 @@ class Hooks:
     product_sales: Callable[[Pool, str, int], Awaitable["Sales"]]
 
 
+def _order_queue() -> FairQueue:
+    return FairQueue("orders", parallel=8, max_waiting=2000, per_source=2000, timeout_seconds=60)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApiContext(frame.ApiContext[Settings, ShopEvent]):
-    """What routes work with: names of shops and of their staff, and the files of shops."""
+    """What routes work with: names of shops and of their staff, and the files of shops.
+
+    In the `order_queue` shops take turns to place orders: more at a time would only wait for
+    connections, until these are not free in time.
+    """
 
     directories: "Directories"
     files: Files
     hooks: Hooks
+    order_queue: FairQueue = field(default_factory=_order_queue)
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]

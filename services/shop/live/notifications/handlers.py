@@ -70,7 +70,7 @@ async def remind(context: Context, customer_id: int, after: datetime, metadata: 
     repeat. Raises VersionConflict, Unavailable.
     """
     try:
-        person = (await customers.load(context, metadata.tenant, customer_id)).person
+        person = await customers.load(context, metadata.tenant, customer_id)
     except CustomerUnknown:
         return
     now = context.clock()

@@ -12,6 +12,7 @@ from contracts import shop
 from contracts.envelope import Envelope
 from contracts.shop import (
     CustomerChanged,
+    CustomerForgotten,
     CustomerMergedAway,
     CustomerRegistered,
     CustomersMerged,
@@ -64,7 +65,7 @@ async def project(
     for (envelope, _, _), text in zip(records, map(text_of, opened), strict=True):
         await _set_timer(connection, envelope, text, zone)
     for one in events:
-        if isinstance(event := one.event, CustomerMergedAway):
+        if isinstance(event := one.event, CustomerMergedAway | CustomerForgotten):
             key = str(event.customer_id)
             await REMINDERS.cancel(connection, one.tenant, key, version=one.version)
 

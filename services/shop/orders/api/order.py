@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Query
 
-from libs.errors import Unfit
+from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
@@ -287,10 +287,14 @@ async def existing(connection: Connection, order_id: int) -> OrderRow:
 
 
 async def _fresh(shop: ApiContext, tenant: str, order_id: int) -> OrderRow:
-    """An order with what this request wrote, or found written. Raises OrderUnknown."""
+    """An order with what this request wrote, or found written. Raises Unavailable."""
     await await_writes(shop, tenant, "orders")
     async with tenant_transaction(shop.reading, tenant) as connection:
-        return await existing(connection, order_id)
+        row = await queries.find(connection, order_id)
+    if row is None:
+        # It exists, but the read model is behind.
+        raise Unavailable("orders")
+    return row
 
 
 def _new(

@@ -7,7 +7,6 @@ from typing import Any, Final
 from pydantic import AliasChoices, BaseModel, Field
 
 from libs.postgres.query import Row
-from services.shop.customers.read_models import CustomerView
 from services.shop.orders.read_models.queries import OrderRow
 from services.shop.staff.adapters import Directory
 
@@ -132,16 +131,14 @@ def order_of(row: OrderRow) -> Order:
     return Order.model_validate(row)
 
 
-def with_items(
-    row: OrderRow, customer: CustomerView | None, directory: Directory
-) -> OrderWithItems:
+def with_items(row: OrderRow, customer: Row | None, directory: Directory) -> OrderWithItems:
     """An order with its lines."""
     return OrderWithItems.model_validate(_with_items(row, customer, directory))
 
 
 def detail_of(
     row: OrderRow,
-    customer: CustomerView | None,
+    customer: Row | None,
     directory: Directory,
     history: Sequence[Row],
     comments: Sequence[Row],
@@ -181,9 +178,7 @@ def comment_of(row: Row, directory: Directory) -> Comment:
     return Comment.model_validate({**row, **more})
 
 
-def _with_items(
-    row: OrderRow, customer: CustomerView | None, directory: Directory
-) -> dict[str, Any]:
+def _with_items(row: OrderRow, customer: Row | None, directory: Directory) -> dict[str, Any]:
     return {
         **row,
         "items": lines_of(row),
@@ -192,13 +187,9 @@ def _with_items(
     }
 
 
-def _customer(view: CustomerView) -> dict[str, Any]:
-    same = ("orders_count", "total_spent", "created_at", "updated_at")
-    return {
-        "id": view.customer_id,
-        **{name: getattr(view.person, name) for name in ("name", "phone", "email")},
-        **{name: getattr(view, name) for name in same},
-    }
+def _customer(row: Row) -> dict[str, Any]:
+    names = ("name", "phone", "email", "orders_count", "total_spent", "created_at", "updated_at")
+    return {"id": row["customer_id"], **{name: row[name] for name in names}}
 
 
 def _florist(directory: Directory, number: int | None) -> Member | None:

@@ -11,6 +11,7 @@ from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
+from libs.process.fair_queue import Source
 from services.shop.context import ApiContext, authorship
 from services.shop.customers import handlers as customers
 from services.shop.orders.domain.commands import AddLine, EditOrder, PlaceOrder
@@ -69,8 +70,16 @@ class NewOrder:
 async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
     """Place an order, and return its id. With `keys` safe to repeat and in parallel.
 
-    Raises BadPhone, ProductUnknown, ProductInactive, StockShort, Unavailable.
+    Raises BadPhone, ProductUnknown, ProductInactive, StockShort, TooManyRequests, Unavailable.
     """
+    await context.order_queue.acquire(Source(metadata.tenant))
+    try:
+        return await _create(context, new, metadata)
+    finally:
+        context.order_queue.release()
+
+
+async def _create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
     claims = [claim_id("order-key", key) for key in new.keys]
     for claim in claims:
         if (owner := await owner_of(context.store, metadata.tenant, claim)) is not None:
@@ -91,7 +100,7 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
         await carry_out(context, order_id, command, metadata, also=also)
     except (Taken, VersionConflict):
         # The same order was placed meanwhile, or another one has this number.
-        return await create(context, new, metadata)
+        return await _create(context, new, metadata)
     if contact.address and new.method == Method.DELIVERY:
         await customers.use_address(context, customer_id, contact.address, command.now, metadata)
     if new.comment:

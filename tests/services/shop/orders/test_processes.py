@@ -99,6 +99,7 @@ async def installation(database: str, gateway: Gateway) -> AsyncIterator[Install
         "SHOP_JWKS_URL": gateway.jwks_url,
         "SHOP_SEAL_KEYS": SEAL_KEY,
         "SHOP_FILES_URL": "memory:///",
+        "SHOP_STALE_WAIT_SECONDS": "10",
     }
     # Longer ones are checked at the gateway while Kafka, and with it revocations, is away.
     token = bearer(
