@@ -71,7 +71,8 @@ SERVICE: Final = Service(
         *(*orders.ROUTERS, day.router, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
     manners=lambda settings: Manners(
-        shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
+        shape=SHAPE.with_rows(uploads.REFUSALS),
+        longer_bodies=uploads.longer_bodies(settings, orders.PHOTOS),
     ),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *order_models.TABLES),

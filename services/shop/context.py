@@ -5,9 +5,10 @@ No subject is imported here; their types are imported for the type checker only.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Path
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
@@ -119,6 +120,11 @@ def whole_tenge(value: Any) -> Any:
     if not exact.is_finite() or exact < 0:
         raise ValueError("must be a finite number, 0 or more")
     return int(exact.to_integral_value(ROUND_HALF_UP)) if isinstance(value, float) else value
+
+
+def in_utc(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A moment that a client sent, in UTC; without an offset it is one in the shop's zone."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
@@ -300,13 +300,15 @@ class Import:
             customer = await self._customer_of(one)
         subject = Subject(self._metadata.tenant, order_subject(number))
         key = await self._context.vault.key_for(subject, is_new=True)
-        contact = key.seal(msgspec.json.encode(one.contact).decode())
+        contact: dict[str, Any] = {
+            name: key.seal(text or None) for name, text in asdict(one.contact).items()
+        }
         placed = OrderPlaced(
             order_id=number,
             customer_id=customer,
             number=one.number or str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
             tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
-            details=OrderDetails(contact=contact, **one.details),
+            details=OrderDetails(**contact, **one.details),
             lines=await self._lines(former),
             flower_sum=one.flower_sum,
             delivery_fee=one.delivery_fee,

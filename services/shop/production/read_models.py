@@ -94,7 +94,7 @@ async def orders_of(pool: Pool, tenant: str, order_ids: Collection[int]) -> list
     customer = and_(
         CUSTOMER.c.tenant == ORDER.c.tenant, CUSTOMER.c.customer_id == ORDER.c.customer_id
     )
-    columns = (ORDER.c.order_id, ORDER.c.customer_phone, ORDER.c.lines)
+    columns = (ORDER.c.order_id, ORDER.c.customer_phone, ORDER.c.state["lines"].label("lines"))
     statement = (
         select(*columns, CUSTOMER.c.name.label("customer_name"))
         .select_from(ORDER.outerjoin(CUSTOMER, customer))

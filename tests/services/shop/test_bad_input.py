@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import pytest
@@ -39,6 +40,7 @@ NAMES: Final = {
     "number": "material",
     "token": "token",
     "name": "file",
+    "day": "today",
 }
 """The ids of the story by the names of parameters in paths."""
 
@@ -59,6 +61,7 @@ class Counter:
 async def ids(shop: ShopKit) -> Ids:
     """The ids of a shop where everything happened."""
     made: Ids = {"shop": 7, "florist": 3, "courier": 4, "unknown": 999_999_999}
+    made["today"] = str(datetime.now(shop.settings.zone).date())
     routes = {(one["method"], one["path"].rstrip("/")) for one in published("shop")}
     counter: Any = Counter(shop)
     await tell(counter, "anna", made, rows=[one for one in STORY if one.route in routes])

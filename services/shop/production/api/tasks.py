@@ -22,6 +22,7 @@ from services.shop.context import (
     authorship,
     await_writes,
     changes_of,
+    in_utc,
 )
 from services.shop.production import read_models
 from services.shop.production.api.presenters import TaskItemOut, TaskOut, present
@@ -34,7 +35,6 @@ from services.shop.production.domain.task import (
 )
 from services.shop.production.handlers import task as handler
 from services.shop.production.read_models import TASKS
-from services.shop.stock.api.fields import in_utc
 
 router = APIRouter(prefix="/api/production", tags=["production"])
 

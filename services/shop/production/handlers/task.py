@@ -15,8 +15,8 @@ from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
 from services.shop.context import ApiContext, Context, authorship
+from services.shop.orders.domain.decisions import OrderItemUnknown
 from services.shop.orders.handlers.execution import load as load_order
-from services.shop.orders.handlers.items import OrderItemUnknown
 from services.shop.orders.handlers.order import check_florist
 from services.shop.orders.handlers.sealing import seal
 from services.shop.production.domain import decisions

@@ -12,7 +12,6 @@ from libs.http.auth import public
 from libs.http.manifest import traffic
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
 from services.shop.context import ApiContext, PlainText, Shop, tenant_of
 from services.shop.orders.api.bodies import (
@@ -31,6 +30,7 @@ from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.order import STOREFRONT, NewOrder
 from services.shop.orders.read_models import queries
+from services.shop.orders.read_models.queries import OrderRow
 from services.shop.storefront import handlers
 from services.shop.storefront.api.catalogue import MOST, existing
 from services.shop.storefront.tracking.handlers import CUSTOMER
@@ -178,7 +178,7 @@ def _new(
 
 async def _placed(
     shop: ApiContext, request: Request, number: int, new: NewOrder, key: str | None
-) -> Row:
+) -> OrderRow:
     """The row of a placed order. Raises ShopUnknown, Unavailable, and as `handlers.place_order`."""
     await existing(shop, number)
     metadata = Metadata(

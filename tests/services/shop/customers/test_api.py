@@ -11,9 +11,8 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.security.data_keys import Subject
 from services.shop.customers import handlers
-from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.decisions import ORDER
-from services.shop.orders.handlers.sealing import seal_contact
+from services.shop.orders.handlers.sealing import seal_all
 from tests.services.shop.kit import TENANT, ShopKit
 from tests.services.shop.orders.orders import DETAILS, NOON, place
 
@@ -207,11 +206,11 @@ async def test_all_phones_of_merged_records_lead_to_the_last_customer(shop: Shop
 async def order_of(shop: ShopKit, customer_id: int, order_id: int = 1) -> None:
     """Append an order of a customer, and project it."""
     metadata = Metadata(tenant=TENANT, actor="a")
-    contact = await seal_contact(shop.deps, TENANT, order_id, Contact(customer_phone=PHONE))
+    contact = await seal_all(shop.deps, TENANT, order_id, {"customer_phone": PHONE})
     command = place(
         order_id=order_id,
         customer_id=customer_id,
-        details=replace(DETAILS, contact=contact),
+        details=replace(DETAILS, **contact),
     )
     await execute(shop.deps.store, ORDER, order_id, command, metadata=metadata)
     await shop.caught_up()

@@ -216,6 +216,10 @@ GET /api/orders/{order}/comments | 200 |  | PAGE total=2
 PATCH /api/comments/{remark} | 200 | {"text":"не звонить"} | COMMENT
 DELETE /api/comments/{remark} | 200 |  | detail
 POST /api/orders/{order}/comments | 201 | {"text":"к чаю"} |  | remark
+POST /api/orders/{order}/photos | 201 | IMAGE | photo_url photo_type="completion" | photo picture=photo_url
+POST /api/orders/{order}/photos | 400 | HTML | detail
+GET /api/orders/{order}/photos | 200 |  | PAGE total=1
+public GET {picture} | 200
 PATCH /api/orders/{order}/status | 200 | {"status":"paid"} | ORDER status="paid"
 PATCH /api/orders/{order}/status | 409 | {"status":"completed"} | detail
 PATCH /api/orders/{order}/status | 422 | {"status":"странный"}

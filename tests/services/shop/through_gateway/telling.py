@@ -70,6 +70,7 @@ async def send(
     if one.body in FORMS:
         data = encoded("png") if one.body == "IMAGE" else b"<html>"
         more["files"] = {"files" if "images" in path else "file": ("роза.png", data)}
+        more["data"] = {"photo_type": "completion"}
     elif one.body is not None:
         more["content"] = json.dumps(filled(one.body, bodies or ids)).encode()
         more["headers"] = {"Content-Type": "application/json"}

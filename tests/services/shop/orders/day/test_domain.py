@@ -17,19 +17,18 @@ from tests.services.shop.orders.orders import (
     NOON,
     at,
     cancel,
+    change,
     history,
-    line,
     move,
     place,
     report,
     roll_back,
-    set_lines,
 )
 
 TODAY = date(2026, 3, 7)
 TOTAL = 31_500
 CASH = place(details=replace(DETAILS, payment_method="cash"))
-KASPI = ReceivePayment(payment_id="k-1", method="kaspi", amount=TOTAL, now=NOON)
+KASPI = ReceivePayment(payment_id="k-1", payment_method="kaspi", amount=TOTAL, by="", now=NOON)
 
 
 def figures(events: Sequence[ShopEvent]) -> dict[str, int]:
@@ -59,7 +58,7 @@ PLACED = {"placed": 1, "flower_sum": 30_000, "delivery_fees": 1500}
             [KASPI, roll_back(Status.NEW), move(Status.PAID)],
             {"moved.paid": 2, "moved.new": 1, "received.kaspi": TOTAL},
         ),
-        ([set_lines(line(quantity=1))], {"flower_sum": 15_000}),
+        ([change(11, 1)], {"flower_sum": 15_000}),
         ([report()], {"moved.issue": 1}),
         ([cancel()], {"moved.issue": 1, "cancelled": 1, "cancelled_sum": TOTAL}),
         ([cancel(), roll_back(Status.NEW)], {"moved.issue": 1, "moved.new": 1}),
