@@ -179,6 +179,7 @@ POST /api/customers/ | 422 | {"phone":"123"}
 GET /api/customers/?search=ерл | 200 |  | PAGE items.0.id="{customer}"
 GET /api/customers/{customer} | 200 |  | CUSTOMER
 GET /api/customers/{unknown} | 404
+DELETE /api/customers/{unknown} | 404
 PUT /api/customers/{customer} | 200 | {"addresses":["Абая 2"]} | CUSTOMER
 POST /api/customers/{customer}/addresses | 201 | {"address":"Сатпаева 3","is_default":true} | ADDRESS is_primary=true
 POST /api/customers/{customer}/addresses | 400 | {"address":"Сатпаева 3"}
@@ -199,6 +200,7 @@ GET /api/orders/?dateTo=вчера | 422
 GET /api/orders/{order} | 200 |  | WITH_ITEMS history customer.id="{customer}"
 GET /api/orders/{unknown} | 404 |  | detail
 GET /api/customers/{customer}/orders | 200 |  | ORDER
+DELETE /api/customers/{customer} | 409 |  | detail
 PATCH /api/orders/{order} | 200 | {"address":"ул. Абая 16, кв. 3","total":1} | ORDER total=25500
 GET /api/orders/{order}/items | 200 |  | LINE
 POST /api/orders/{order}/items | 201 | {"product_id":"{product}","quantity":1} | LINE price=12000 | added
