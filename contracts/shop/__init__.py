@@ -19,10 +19,12 @@ from contracts.shop.customers import (
     CUSTOMERS,
     CustomerChanged,
     CustomerEvent,
+    CustomerForgotten,
     CustomerMergedAway,
     CustomerRegistered,
     CustomersMerged,
 )
+from contracts.shop.days import DAYS, DayClosed
 from contracts.shop.notifications import NOTIFICATIONS, NotificationRequested
 from contracts.shop.orders import (
     ORDERS,
@@ -109,6 +111,7 @@ from contracts.shop.stock import (
 __all__ = [
     "CALCULATOR",
     "CUSTOMERS",
+    "DAYS",
     "EVENTS",
     "FLORISTS",
     "FLOWER_CATEGORIES",
@@ -136,9 +139,11 @@ __all__ = [
     "ComponentsChanged",
     "CustomerChanged",
     "CustomerEvent",
+    "CustomerForgotten",
     "CustomerMergedAway",
     "CustomerRegistered",
     "CustomersMerged",
+    "DayClosed",
     "DeliveryZone",
     "FloristTasksChanged",
     "FlowerCategorySet",
@@ -210,6 +215,7 @@ ShopEvent: TypeAlias = (
     CustomerEvent
     | OrderEvent
     | PriceChanged
+    | DayClosed
     | NotificationRequested
     | TaskEvent
     | FloristTasksChanged
@@ -222,6 +228,7 @@ ShopEvent: TypeAlias = (
 EVENTS: Final = (
     *customers.EVENTS,
     *orders.EVENTS,
+    DayClosed,
     PriceChanged,
     NotificationRequested,
     *production.EVENTS,

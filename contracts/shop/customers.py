@@ -59,7 +59,28 @@ class CustomerMergedAway:
     merged_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomerForgotten:
+    """A customer is forgotten: services that store texts of the person delete them.
+
+    The keys of this customer, of the records `merged` into it, and of all these `orders` are
+    destroyed right after. Repeated with more orders if one was placed at the same time.
+    """
+
+    customer_id: int
+    merged: tuple[int, ...]
+    orders: tuple[int, ...]
+    forgotten_by: str
+    forgotten_at: datetime
+
+
 CustomerEvent: TypeAlias = (
-    CustomerRegistered | CustomerChanged | CustomersMerged | CustomerMergedAway
+    CustomerRegistered | CustomerChanged | CustomersMerged | CustomerMergedAway | CustomerForgotten
 )
-EVENTS: Final = (CustomerRegistered, CustomerChanged, CustomersMerged, CustomerMergedAway)
+EVENTS: Final = (
+    CustomerRegistered,
+    CustomerChanged,
+    CustomersMerged,
+    CustomerMergedAway,
+    CustomerForgotten,
+)

@@ -16,7 +16,7 @@ class NotificationRequested:
     """The active members with one of the `roles` are to get a message, once.
 
     `notification` is its id in the shop, also the id of the stream: what happens twice is requested
-    once. `kind` is `storefront_order` or `important_date`.
+    once. `kind` is `storefront_order`, `address_changed` or `important_date`.
     """
 
     notification: str

@@ -39,12 +39,17 @@ class OrderLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderDetails:
-    """What staff may edit in an order. `contact` is sealed JSON of the persons' data.
+    """What may be edited in an order.
 
     The window of delivery is in UTC. `delivery_method` is `delivery` or `self_pickup`.
     """
 
-    contact: Sealed
+    customer_phone: Sealed
+    recipient_phone: Sealed | None = None
+    recipient_name: Sealed | None = None
+    address: Sealed | None = None
+    card_text: Sealed | None = None
+    delivery_time_text: Sealed | None = None
     delivery_method: str
     address_needs_clarification: bool = False
     delivery_from: datetime | None = None

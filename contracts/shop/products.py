@@ -13,7 +13,8 @@ class ProductDetails:
 
     `category` is `bouquet`, `composition`, `potted` or `other`. The product is sold at `sale_price`
     if it has one, otherwise at `retail_price`. With an `article`, the code of the product on
-    scales and kiosks, each change of that price is announced as `PriceChanged`.
+    scales and kiosks, which no other product of the shop has, each change of that price is
+    announced as `PriceChanged`.
     """
 
     name: str

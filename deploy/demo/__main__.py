@@ -21,8 +21,8 @@ from deploy.demo.house import (
     follow,
     keep_waiting,
     new_day,
-    office_in,
     open_house,
+    work_in,
 )
 from deploy.demo.play import GaveUp
 from deploy.local.settings import LocalSettings
@@ -99,9 +99,9 @@ def demo(
         except AlreadyRunning as running:
             address = address_in(running.runtime)
             console.print(f"It runs already; the day is played at {address.url}.")
-            office = office_in(running.runtime, settings.home, address.url, manner)
+            work_of = work_in(running.runtime, settings.home, address.url, manner, seed=seed)
             agrees = _play(
-                address, manner, seed=seed, operators=operators, ends_at=ends_at, office=office
+                address, manner, seed=seed, operators=operators, ends_at=ends_at, work_of=work_of
             )
     raise typer.Exit(0 if agrees else 1)
 
@@ -132,7 +132,7 @@ def _play(
     seed: int,
     operators: int,
     ends_at: datetime | None,
-    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
+    work_of: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> bool:
     chosen = new_day(
         address,
@@ -141,7 +141,7 @@ def _play(
         seed=seed,
         operators=operators,
         ends_at=_utc(ends_at),
-        office=office,
+        work_of=work_of,
     )
     verdict = follow(chosen, console, keep_waiting)
     return verdict is not None and verdict.agrees

@@ -35,6 +35,16 @@ async def no_concurrent_work(_: aiohttp.ClientSession) -> list[Line]:
     return []
 
 
+def together(*works: ConcurrentWork) -> ConcurrentWork:
+    """All of it at once; the lines in this order."""
+
+    async def work(session: aiohttp.ClientSession) -> list[Line]:
+        each = await asyncio.gather(*(one(session) for one in works))
+        return [line for lines in each for line in lines]
+
+    return work
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
     """Where the gateway is, and the key that opens it."""
@@ -82,7 +92,7 @@ class Day:
         manner: Manner,
         *,
         tell: Tell,
-        office_work: ConcurrentWork = no_concurrent_work,
+        concurrent_work: ConcurrentWork = no_concurrent_work,
     ) -> None:
         self.plan = plan
         self.started_at: float | None = None
@@ -90,7 +100,7 @@ class Day:
         self._address = address
         self._manner = manner
         self._tell = tell
-        self._beside = office_work
+        self._beside = concurrent_work
         self._ledger = Ledger(planned_events=sum(1 for _ in plan.events()))
         self._outages = Outages(tell)
 
@@ -111,12 +121,12 @@ class Day:
             url, key = self._address.url, self._address.key
             ask = Dashboard(session, url, key, patience=self._manner.patience, tell=self._tell)
             before = await _settled(ask, scope)
-            async with _meanwhile(self._beside(session)) as office_work:
+            async with _meanwhile(self._beside(session)) as concurrent_work:
                 seconds = await self._play(Gateway(session, url, key))
                 self.stage = "comparing"
                 lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
                 self.stage = "comparing the rest"
-                lines += await office_work
+                lines += await concurrent_work
         return Verdict(
             figures=self.figures(),
             troubles=self._ledger.troubles,

@@ -11,12 +11,22 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from deploy.demo.day import Address, ConcurrentWork, Day, Manner, Verdict, no_concurrent_work
-from deploy.demo.fleet import PROGRAM, fleet_program, new_fleet, running_fleet
+from deploy.demo.day import (
+    Address,
+    ConcurrentWork,
+    Day,
+    Manner,
+    Verdict,
+    no_concurrent_work,
+)
+from deploy.demo.fleet import PROGRAM, Scale, fleet_program, new_fleet, running_fleet
 from deploy.demo.performance import Performance
-from deploy.demo.plan import plan_day
+from deploy.demo.plan import DAY_SECONDS, plan_day
 from deploy.demo.report import progress, show
 from deploy.demo.scales import office_work, scales_hint
+from deploy.demo.shop.day import ShopTask, shop_beside
+from deploy.demo.shop.plan import plan_shop
+from deploy.demo.shop.staff import shop_hint
 from deploy.local import keys
 from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
@@ -36,9 +46,10 @@ def new_day(
     seed: int,
     operators: int,
     ends_at: datetime | None = None,
-    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
+    work_of: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> Day:
-    """The day that ends now, or at that moment; `office` is given its tag."""
+    """The day that ends now, or at that moment. `work_of` is given its tag, and returns what is
+    done beside the scanning."""
     ends_at = ends_at or datetime.now(UTC).replace(microsecond=0)
     plan = plan_day(seed, ends_at=ends_at, operators=operators)
     count = sum(1 for _ in plan.events())
@@ -46,7 +57,7 @@ def new_day(
         f"A day of {operators} people and {count:,} events, marked {plan.tag} "
         f"(SEED={seed}, ends at {ends_at.isoformat()}) …"
     )
-    return Day(plan, address, manner, tell=console.print, office_work=office(plan.tag))
+    return Day(plan, address, manner, tell=console.print, concurrent_work=work_of(plan.tag))
 
 
 def follow(
@@ -99,8 +110,8 @@ def open_house(
         scales = new_fleet(settings.home)
         fleet = fleet_program(settings.home, scales)
         stack.supervisor.start(fleet, interrupted=interruption.stopping)
-        work = partial(
-            office_work, home=settings.home, url=address.url, scales=scales, manner=manner
+        work_of = partial(
+            _work_beside, settings.home, address.url, scales=scales, manner=manner, seed=seed
         )
         day = new_day(
             address,
@@ -109,7 +120,7 @@ def open_house(
             seed=seed,
             operators=operators,
             ends_at=ends_at,
-            office=work,
+            work_of=work_of,
         )
         verdict = _play(day, stack, console, settings.home)
         if not once:
@@ -132,7 +143,7 @@ def _play(day: Day, stack: Stack, console: Console, home: Path) -> Verdict:
     stack.publish({"demo": facts(day, verdict)})
     for line in directions(day, stack.gateway_url, client_key(home)):
         console.print(line)
-    for line in scales_hint(stack.gateway_url, home):
+    for line in (*scales_hint(stack.gateway_url, home), *shop_hint(stack.gateway_url)):
         console.print(line)
     return verdict
 
@@ -163,13 +174,23 @@ def address_in(runtime: Mapping[str, Any]) -> Address:
     return Address(url=url, key=known[CLIENT_KEY])
 
 
-def office_in(
-    runtime: Mapping[str, Any], home: Path, url: str, manner: Manner
+def work_in(
+    runtime: Mapping[str, Any], home: Path, url: str, manner: Manner, *, seed: int
 ) -> Callable[[str], ConcurrentWork]:
-    """The office's part of a day, if the demo's scales run there as well."""
+    """What is done beside the scanning, if the demo's scales run there as well."""
     if PROGRAM not in runtime.get("processes", {}):
         return lambda _: no_concurrent_work
-    return partial(office_work, home=home, url=url, scales=running_fleet(home), manner=manner)
+    return partial(_work_beside, home, url, scales=running_fleet(home), manner=manner, seed=seed)
+
+
+def _work_beside(
+    home: Path, url: str, tag: str, *, scales: list[Scale], manner: Manner, seed: int
+) -> ConcurrentWork:
+    """The office with its scales, and the florist's shop."""
+    office = office_work(tag, home=home, url=url, scales=scales, manner=manner)
+    plan = plan_shop(seed, tag=tag, seconds=DAY_SECONDS)
+    task = ShopTask(home=home, url=url, plan=plan, scales=scales, manner=manner)
+    return shop_beside(office, task)
 
 
 def facts(day: Day, verdict: Verdict) -> dict[str, object]:

@@ -52,7 +52,7 @@ def show(verdict: Verdict, console: Console) -> None:
     troubles = ", ".join(f"{name} {count}" for name, count in sorted(verdict.troubles.items()))
     console.print(f"On the way: {troubles}.", markup=False)
     result = (
-        f"What was sent and what the dashboards say agree in all {len(lines)} lines."
+        f"What was sent and what is shown agree in all {len(lines)} lines."
         if verdict.agrees
         else f"They DISAGREE in {wrong} of {len(lines)} lines."
     )
@@ -61,7 +61,7 @@ def show(verdict: Verdict, console: Console) -> None:
 
 def _table(verdict: Verdict) -> Table:
     table = Table(title="The day, as sent and as shown", title_justify="left", box=None)
-    for title in ("", "sent", "dashboards say", "agree"):
+    for title in ("", "sent", "shown", "agree"):
         table.add_column(title, overflow="fold")
     for line in verdict.lines:
         # Texts, not strings: what devices sent must not be read as markup.

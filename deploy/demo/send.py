@@ -39,22 +39,26 @@ class Gateway:
 
     async def post_and_hang_up(self, events: Iterable[Event]) -> Answer:
         """Send a batch and close the connection at once, whatever becomes of it."""
-        body = _body(events)
-        lines = [f"POST {self._url.raw_path} HTTP/1.1", f"Host: {self._url.authority}"]
-        lines += [f"{name}: {text}" for name, text in self._headers.items()]
-        lines += [f"Content-Length: {len(body)}", "", ""]
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                _, writer = await asyncio.open_connection(
-                    self._url.host, self._url.port, ssl=self._url.scheme == "https" or None
-                )
-                try:
-                    writer.write("\r\n".join(lines).encode() + body)
-                    await writer.drain()
-                finally:
-                    writer.close()
-                    await writer.wait_closed()
+        await send_and_hang_up(self._url, self._headers, _body(events))
         return LOST
+
+
+async def send_and_hang_up(url: URL, headers: Mapping[str, str], body: bytes) -> None:
+    """Post a body and close the connection at once. Never raises because of the network."""
+    lines = [f"POST {url.raw_path} HTTP/1.1", f"Host: {url.authority}"]
+    lines += [f"{name}: {text}" for name, text in headers.items()]
+    lines += [f"Content-Length: {len(body)}", "", ""]
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            _, writer = await asyncio.open_connection(
+                url.host, url.port, ssl=url.scheme == "https" or None
+            )
+            try:
+                writer.write("\r\n".join(lines).encode() + body)
+                await writer.drain()
+            finally:
+                writer.close()
+                await writer.wait_closed()
 
 
 def _body(events: Iterable[Event]) -> bytes:

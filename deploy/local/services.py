@@ -112,11 +112,15 @@ def environment(
         "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(settings.home, "gateway_refresh_key")),
         "SCALE_BRIDGE_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "scale_seal_keys")),
         "SHOP_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "shop_seal_keys")),
+        "SHOP_PAYMENT_SECRET_FILE": str(keys.token(settings.home, "shop_payment_secret")),
         "SHOP_FILES_URL": (settings.home / "files" / "shop").as_uri(),
     }
     if settings.profile == "demo":
         # Simulated scales are on this machine.
         env["SCALE_BRIDGE_ALLOW_LOOPBACK"] = "true"
+        # They belong to the office, and follow the prices of the first shop that is registered.
+        env["SCALE_BRIDGE_PRICE_SOURCES"] = "demo=shop-1"
+        env["SCALE_BRIDGE_CURRENCY"] = "KZT"
         env["GATEWAY_SCAN_CLIENT_KEY_FILE"] = str(keys.token(settings.home, "scan_client_key"))
     for service in services:
         env |= _addresses(settings, service)

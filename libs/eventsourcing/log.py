@@ -9,11 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
 
+from contracts.envelope import Envelope
 from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tokens import token_of
@@ -62,6 +63,17 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+
+
+def caused_by(envelope: Envelope[Any]) -> Metadata:
+    """The metadata of what is appended because of an event, in its tenant and for its actor."""
+    return Metadata(
+        tenant=envelope.tenant,
+        actor=envelope.actor,
+        correlation_id=envelope.correlation_id,
+        causation_id=str(envelope.event_id),
+        traceparent=envelope.traceparent,
+    )
 
 
 # Structs, not dataclasses, because they are created ten times as fast, one for every event.

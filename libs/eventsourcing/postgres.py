@@ -111,6 +111,7 @@ SELECT found.* FROM unnest($2::text[], $3::int[]) AS given (stream, version),
 LATERAL (
     SELECT {COLUMNS} FROM events
     WHERE events.tenant = $1 AND events.stream = given.stream AND events.version > given.version
+    ORDER BY events.version OFFSET 0 -- a look-up a stream, also without statistics of tenants
 ) AS found
 UNION ALL {_FIND.replace("$1", "$4")}
 """  # noqa: S608
@@ -243,9 +244,8 @@ class PostgresLog:
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
         """See `Log.at`."""
-        events = {
-            one.position: one for one in recorded_events(await self._fetch(past.AT, positions))
-        }
+        rows = recorded_events(await self._fetch(past.AT, positions))
+        events = {one.position: one for one in rows}
         return [events[position] for position in positions]
 
     async def newest(

@@ -228,10 +228,14 @@ class Files:
         await self._delete(name)
 
     async def remove_sealed_for(self, tenant: str, person: str) -> int:
-        """Delete the files of a person who is forgotten; how many. Safe to repeat."""
+        """Delete the files of a person who is forgotten; how many.
+
+        Safe to repeat and in parallel.
+        """
         rows = await query.fetch(self._system, _SEALED_FOR, tenant, person)
         for row in rows:
-            await self.remove(tenant, row["name"])
+            with suppress(NoSuchFile):
+                await self.remove(tenant, row["name"])
         return len(rows)
 
     async def usage(self, tenant: str) -> FileUsage:

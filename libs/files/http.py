@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -36,14 +37,26 @@ MAX_FILES: Final = 20
 MAX_NAME: Final = 255
 CLOSED: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
+Fields = TypeVar("Fields", bound=BaseModel)
+
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
-def multipart_of(name: str, *, many: bool = False) -> dict[str, Any]:
-    """What a route that reads `uploads` is declared with: `openapi_extra=multipart_of("file")`."""
+def multipart_of(
+    name: str, *, many: bool = False, fields: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """What a route that reads `uploads` is declared with: `openapi_extra=multipart_of("file")`.
+
+    `fields` are those of the form beside the files, if it has any.
+    """
     file = {"type": "string", "format": "binary"}
     shown = {"type": "array", "items": file} if many else file
-    schema = {"type": "object", "required": [name], "properties": {name: shown}}
+    others = {} if fields is None else fields.model_json_schema()
+    schema = {
+        "type": "object",
+        "required": [name, *others.get("required", ())],
+        "properties": {name: shown, **others.get("properties", {})},
+    }
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }
@@ -57,17 +70,23 @@ class Upload:
     chunks: AsyncIterator[bytes]
 
 
-async def uploads(request: Request, name: str, *, most: int = MAX_FILES) -> AsyncIterator[Upload]:
+async def uploads(
+    request: Request, name: str, *, most: int = MAX_FILES, texts: dict[str, str] | None = None
+) -> AsyncIterator[Upload]:
     """The files of a form's field, one after the other: take the bytes of each before the next.
 
-    The request may have as many bytes as the app allows (`longer_bodies`). Raises
-    RequestValidationError without a form or a file, HTTPException with 400 for a malformed form,
-    with 413 for more than `most` files.
+    The form's fields without a file are added to `texts`. The request may have as many bytes as the
+    app allows (`longer_bodies`). Raises RequestValidationError without a form or a file,
+    HTTPException with 400 for a malformed form, with 413 for more than `most` files.
     """
     events = _form_events(request, name)
     count = 0
     async for event in events:
-        if not isinstance(event, _Part) or event.name != name or event.file_name is None:
+        if not isinstance(event, _Part):
+            continue
+        if event.file_name is None and texts is not None:
+            texts[event.name] = (await _joined(_until_end(events))).decode(errors="replace")
+        if event.name != name or event.file_name is None:
             continue
         count += 1
         if count > most:
@@ -78,6 +97,23 @@ async def uploads(request: Request, name: str, *, most: int = MAX_FILES) -> Asyn
             continue
     if not count:
         raise _missing(name)
+
+
+async def form_with_file(
+    request: Request, name: str, fields: type[Fields]
+) -> tuple[Upload, Fields]:
+    """The one file of a form, and its other fields, which may follow the file: so it is in memory.
+
+    Raises as `uploads`, and RequestValidationError for wrong fields.
+    """
+    texts: dict[str, str] = {}
+    reading = uploads(request, name, most=1, texts=texts)
+    ((file_name, data),) = [(one.name, await _joined(one.chunks)) async for one in reading]
+    try:
+        return Upload(file_name, _once(data)), fields.model_validate(texts)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError(faults) from error
 
 
 async def file_response(
@@ -156,6 +192,14 @@ async def _until_end(events: AsyncIterator["_Part | bytes | _End"]) -> AsyncIter
         if not isinstance(event, bytes):
             return
         yield event
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def _form_events(request: Request, name: str) -> AsyncIterator["_Part | bytes | _End"]:

@@ -21,7 +21,7 @@ from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
 from libs.postgres.error_text import error_text
-from libs.postgres.pool import Pool, is_connection_lost
+from libs.postgres.pool import Pool, is_connection_lost, skip_session_reset
 from libs.process.concurrency import reraise_cancellation, wait_for_either
 
 Event = TypeVar("Event")
@@ -113,6 +113,7 @@ class InboxWorker(Generic[Event]):
         """Handle the messages that are due. Returns their number. Raises what the pool raises."""
         started_at, reaction = asyncio.get_running_loop().time(), self._reaction
         async with self._pool.acquire() as connection:
+            skip_session_reset(connection)
             messages = await inbox.claim(
                 connection,
                 self._name,
@@ -126,6 +127,7 @@ class InboxWorker(Generic[Event]):
 
     async def _pause(self, idle: float) -> float:
         async with self._pool.acquire() as connection:
+            skip_session_reset(connection)
             due_in = await inbox.seconds_to_next(
                 connection, self._name, latest_wins=self._reaction.latest_wins
             )

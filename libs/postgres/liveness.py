@@ -31,8 +31,11 @@ _OPTIONS: Final = {
 class LiveConnection(asyncpg.Connection):
     """A connection that closes when the server has vanished.
 
-    Unlike in asyncpg, a COMMIT that ends in a rollback raises.
+    Unlike in asyncpg, a COMMIT that ends in a rollback raises. `begin_with` is a statement that the
+    next transaction begins with, in the same round trip.
     """
+
+    begin_with = ""
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
         super().__init__(protocol, transport, *rest)
@@ -45,6 +48,8 @@ class LiveConnection(asyncpg.Connection):
 
         The server does so, without an error, if an error in the transaction was caught.
         """
+        if self.begin_with and query.startswith("BEGIN"):
+            query, self.begin_with = f"{query} {self.begin_with}", ""
         status = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError("the transaction failed and was rolled back")

@@ -191,11 +191,7 @@ async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[Connectio
 
     Raises `ValueError` if `tenant` is empty or the system scope, `Unavailable` like `acquire`.
     """
-    if not tenant or tenant == SYSTEM:
-        raise ValueError("a tenant must be named")
-    async with acquire(pool) as connection, connection.transaction():
-        skip_session_reset(connection)
-        await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
+    async with acquire(pool) as connection, _scoped_transaction(connection, tenant):
         yield connection
 
 
@@ -205,15 +201,24 @@ async def tenant_snapshot(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
 
     Raises like `tenant_transaction`.
     """
-    if not tenant or tenant == SYSTEM:
-        raise ValueError("a tenant must be named")
-    async with (
-        acquire(pool) as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        skip_session_reset(connection)
-        await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
+    options: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
+    async with acquire(pool) as connection, _scoped_transaction(connection, tenant, **options):
         yield connection
+
+
+@asynccontextmanager
+async def _scoped_transaction(
+    connection: Connection, tenant: str, **options: Any
+) -> AsyncIterator[None]:
+    if not tenant or tenant == SYSTEM or "\0" in tenant:
+        raise ValueError("a tenant must be named")
+    skip_session_reset(connection)
+    quoted = tenant.replace("'", "''")
+    # In the round trip of BEGIN; see `skip_session_reset` for the connection's class.
+    inner: Any = getattr(connection, "_con", connection)
+    inner.begin_with = f"SELECT set_config('tillstream.tenant', '{quoted}', true)"
+    async with connection.transaction(**options):
+        yield
 
 
 @asynccontextmanager

@@ -4,8 +4,8 @@ Write a statement as a constant with `bindparam`, or build it where it is used: 
 cached by the shape of the statement, so both are compiled only once.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
-from libs.postgres.pool import Connection, Pool, acquire
+from libs.postgres.pool import Connection, Pool, acquire, skip_session_reset
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,7 +34,8 @@ async def fetch(source: Source, statement: Statement, *args: Any, **params: Any)
     """All rows of a statement, which may be SQL with `$1` for each of `args`, or SQLAlchemy Core
     with a `bindparam` for each of `params`.
 
-    On a pool the statement is a transaction of its own, and raises Unavailable.
+    On a pool the statement is a transaction of its own, and raises Unavailable. It must not set
+    anything in the session, which is not reset.
     """
     sql, values = _parameters(statement, args, params)
     async with _connection(source) as connection:
@@ -119,7 +120,15 @@ def _parameters(
 
 
 def _connection(source: Source) -> AbstractAsyncContextManager[Connection]:
-    return acquire(source) if isinstance(source, asyncpg.Pool) else nullcontext(source)
+    return _acquired(source) if isinstance(source, asyncpg.Pool) else nullcontext(source)
+
+
+@asynccontextmanager
+async def _acquired(pool: Pool) -> AsyncIterator[Connection]:
+    async with acquire(pool) as connection:
+        # One statement in a transaction of its own leaves nothing in the session.
+        skip_session_reset(connection)
+        yield connection
 
 
 def _processed(process: Any, value: Any) -> Any:

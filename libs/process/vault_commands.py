@@ -73,7 +73,7 @@ async def _forget(service: "Service[Any]", subject: Subject) -> int:
     async with open_service_pool(service, "vault") as pool:
         vault = _vault(service, pool)
         receipt = await vault.forget(subject, by=user, at=datetime.now(UTC))
-    typer.echo(_line(receipt))
+    typer.echo(receipt_line(receipt))
     return 0
 
 
@@ -82,7 +82,7 @@ async def _list_forgotten(service: "Service[Any]", since: datetime) -> int:
         since = since.replace(tzinfo=UTC)
     async with open_service_pool(service, "vault") as pool:
         for receipt in await _vault(service, pool).forgotten_since(since):
-            typer.echo(_line(receipt))
+            typer.echo(receipt_line(receipt))
     return 0
 
 
@@ -111,7 +111,8 @@ def _vault(service: "Service[Any]", pool: Any) -> Vault:
     return Vault(VaultKeys(pool, service.personal), ServiceKeys(settings.sealing_keys))
 
 
-def _line(receipt: Receipt) -> str:
+def receipt_line(receipt: Receipt) -> str:
+    """A receipt as a line of JSON, as `vault replay` reads it."""
     subject = receipt.tombstone.subject
     return json.dumps(
         {

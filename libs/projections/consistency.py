@@ -13,7 +13,7 @@ from libs.eventsourcing.plan import LogPosition
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres import query
 from libs.postgres.doorbell import Doorbell
-from libs.postgres.pool import acquire
+from libs.postgres.pool import acquire, skip_session_reset
 from libs.projections.checkpoints import MAIN
 from libs.projections.positions import Position, includes, positions_in
 from libs.projections.shards import GROUP, earliest
@@ -146,6 +146,7 @@ class Consistency:
         moves no checkpoint. The events it stands for were committed before the token was issued.
         """
         async with acquire(self._pool) as connection:
+            skip_session_reset(connection)
             pages = [await read_page(connection, at, limit=1) for at in position.cursors]
         started = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
         return started and not any(page.events for page in pages)
@@ -153,6 +154,7 @@ class Consistency:
     async def _unapplied(self, model: str, tenant: str) -> Sequence[LogPosition]:
         """The tenant's writes up to now that the read model may not include yet."""
         async with acquire(self._pool) as connection:
+            skip_session_reset(connection)
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
             included = Cursor().published

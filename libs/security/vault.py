@@ -49,8 +49,9 @@ class KeyStore(Protocol):
         """The keys and tombstones of these persons that exist."""
         ...
 
-    async def add(self, keys: Mapping[Subject, bytes]) -> None:
-        """Store wrapped keys of persons who have neither key nor tombstone; leave the others."""
+    async def add(self, keys: Mapping[Subject, bytes]) -> Collection[Subject]:
+        """Store wrapped keys of persons who have neither key nor tombstone, and return these
+        persons; leave the others."""
         ...
 
     async def forget(self, tombstones: Sequence[Tombstone]) -> Sequence[Tombstone]:
@@ -137,17 +138,22 @@ class Vault:
         """Drop the cache and hear no more notifications. Safe to repeat."""
         self._cache.close()
 
-    async def key_for(self, subject: Subject) -> DataKey:
+    async def key_for(self, subject: Subject, *, is_new: bool = False) -> DataKey:
         """The person's key, created if there is none. Of concurrent callers all get the same."""
-        return (await self.keys_for([subject]))[subject]
+        return (await self.keys_for([subject], are_new=is_new))[subject]
 
-    async def keys_for(self, subjects: Iterable[Subject]) -> Mapping[Subject, DataKey]:
-        """The keys of these persons; those that do not exist are created."""
+    async def keys_for(
+        self, subjects: Iterable[Subject], *, are_new: bool = False
+    ) -> Mapping[Subject, DataKey]:
+        """The keys of these persons; those that do not exist are created.
+
+        `are_new` saves a query if probably none exists.
+        """
         wanted = {*subjects}
-        keys = await self._load(wanted)
+        keys = {} if are_new else await self._load(wanted)
         if missing := wanted - keys.keys():
-            await self._store.add({one: self._keys.new_key(one) for one in missing})
-            keys |= await self._load(missing)
+            keys |= await self._create(missing)
+            keys |= await self._load(wanted - keys.keys())
         return keys
 
     async def keys_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, DataKey]:
@@ -156,9 +162,9 @@ class Vault:
         keys = await self._load(wanted)
         return keys | {one: DataKey(one, None) for one in wanted - keys.keys()}
 
-    async def seal(self, subject: Subject, text: str) -> Sealed:
-        """Encrypt a text about a person. Raises Forgotten."""
-        return (await self.key_for(subject)).seal(text)
+    async def seal(self, subject: Subject, text: str, *, is_new: bool = False) -> Sealed:
+        """Encrypt a text about a person. See `keys_for`. Raises Forgotten."""
+        return (await self.key_for(subject, is_new=is_new)).seal(text)
 
     async def seal_many(self, pairs: Iterable[tuple[Subject, str]]) -> list[Sealed]:
         """The sealed texts in their order. Raises Forgotten if one of the persons is."""
@@ -184,8 +190,14 @@ class Vault:
         A tombstone with `by`, an id, and `at` remains. When it is repeated, the first tombstone
         stays and the columns are erased again. A person without a key gets a tombstone too.
         """
-        [tombstone] = await self._forget([Tombstone(subject, at, by)])
-        return self._keys.receipt(tombstone)
+        return (await self.forget_all([subject], by=by, at=at))[0]
+
+    async def forget_all(
+        self, subjects: Iterable[Subject], *, by: str, at: datetime
+    ) -> list[Receipt]:
+        """Forget persons in one transaction, as `forget`; their receipts, in any order."""
+        done = await self._forget([Tombstone(subject, at, by) for subject in subjects])
+        return [self._keys.receipt(tombstone) for tombstone in done]
 
     async def forgotten_since(self, since: datetime) -> list[Receipt]:
         """Receipts of all persons forgotten from `since` on: what a restored database lacks."""
@@ -222,7 +234,18 @@ class Vault:
             count, last = count + len(changed), [*page][-1]
         return count
 
+    async def _create(self, subjects: Collection[Subject]) -> dict[Subject, DataKey]:
+        """New keys, of those persons who had neither key nor tombstone."""
+        wrapped = {one: self._keys.new_key(one) for one in subjects}
+        epoch = self._cache.epoch
+        added = await self._store.add(wrapped)
+        keys = {one: self._keys.open_key(one, wrapped[one]) for one in added}
+        self._cache.put(keys, epoch)
+        return keys
+
     async def _load(self, subjects: Collection[Subject]) -> dict[Subject, DataKey]:
+        if not subjects:
+            return {}
         keys = self._cache.get(subjects)
         if missing := {*subjects} - keys.keys():
             epoch = self._cache.epoch

@@ -1,7 +1,8 @@
-"""A service under test: its databases, its API in this process, callers, and its read models."""
+"""A service under test: databases, its API in this process, callers, read models, its worker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -13,8 +14,9 @@ from httpx import AsyncClient
 
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import Pool
-from libs.process.service import Service, make_app, open_service_context
-from libs.telemetry.traces import set_up
+from libs.process.commands import _open_worker
+from libs.process.service import Service, make_app, open_service_context, open_tasks
+from libs.telemetry.traces import Telemetry, set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
@@ -113,18 +115,39 @@ async def open_kit(
     *,
     by_worker: bool = False,
     projector: Projector | None = None,
+    real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Kit]:
     """The API of a service whose tokens need no key server. Raises Unavailable.
 
     Read models are projected when they are waited for, by the `projector` of another kit if one is
-    given, unless `by_worker`.
+    given, unless `by_worker`. With `real_tokens` callers have tokens of a gateway, and `client` is
+    of no use.
     """
-    async with open_service_context(service, settings, set_up(service.name)) as opened:
+    telemetry = telemetry or set_up(service.name)
+    async with open_service_context(service, settings, telemetry) as opened:
         if projector is None:
             projections = service.projections(settings)
             projector = Projector(opened.store, opened.system, service.name, projections)
             projector.on_commit = partial(opened.doorbell.ring, PROJECTED)
         consistency = opened.consistency if by_worker else projector
-        deps = replace(opened, verifier=verifier(service.name), consistency=consistency)
+        deps = replace(opened, consistency=consistency)
+        if not real_tokens:
+            deps = replace(deps, verifier=verifier(service.name))
         app = make_app(service, deps)
         yield kind(service=service, deps=deps, app=app, projector=projector)
+
+
+@asynccontextmanager
+async def whole_worker(service: Service[Any], settings: Any) -> AsyncIterator[None]:
+    """A running worker: relay, read models, tasks, jobs, reactions. Raises Unavailable."""
+    async with AsyncExitStack() as stack:
+        tasks, _ = await _open_worker(service, settings, set_up(service.name), stack)
+        tasks += await stack.enter_async_context(open_tasks(service, settings))
+        stop = asyncio.Event()
+        running = [asyncio.ensure_future(task(stop)) for task in tasks]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*running)

@@ -21,10 +21,10 @@ class MemoryKeys:
         dead = [self._tombstones[one] for one in subjects if one in self._tombstones]
         return live | {one.subject: StoredKey(None, one.at) for one in dead}
 
-    async def add(self, keys: Mapping[Subject, bytes]) -> None:
-        for subject, wrapped in keys.items():
-            if subject not in self._tombstones:
-                self._keys.setdefault(subject, wrapped)
+    async def add(self, keys: Mapping[Subject, bytes]) -> Collection[Subject]:
+        new = keys.keys() - self._tombstones.keys() - self._keys.keys()
+        self._keys |= {subject: keys[subject] for subject in new}
+        return new
 
     async def forget(self, tombstones: Sequence[Tombstone]) -> Sequence[Tombstone]:
         for one in sorted(tombstones, key=lambda one: one.at):

@@ -26,6 +26,8 @@ from services.gateway.api_keys.handlers import ensure_configured_key
 from services.gateway.api_keys.stores.key_uses import KeyUses
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bot import api as bot_api
+from services.gateway.bot.notifications import reactions as notifications
+from services.gateway.bot.notifications.stores import TABLE as MESSAGES
 from services.gateway.context import Deps
 from services.gateway.device_grants.api import approval, oauth
 from services.gateway.doors.api import system
@@ -133,6 +135,9 @@ SERVICE: Final = Service(
     all_tenants=True,
     published=False,
     open_app=open_app,
+    reactions=(notifications.notifications,),
+    tasks=(notifications.message_sender,),
     jobs=(revoked.expiry,),
+    job_tables=(MESSAGES,),
     connections=Connections(tasks=1),
 )

@@ -1,10 +1,10 @@
 """The settings of the scale bridge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from libs.currency import minor_unit_digits
 from libs.http.live import StreamSettings
@@ -13,6 +13,7 @@ from libs.security.sealing import SealSettings
 from libs.settings import ServiceSettings, TimeZoneSettings, checked
 from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
+from services.scale_bridge.prices.domain import followers, parse_sources
 from services.scale_bridge.schedules.domain.recovery import RecoveryRules
 from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.rate_limits import CONNECTION_SECONDS
@@ -33,7 +34,9 @@ class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     `clear_on_upload` a scale deletes all products before each upload. `scheduler_on` permits
     auto-update, `scheduler_enabled` sets it for new scales.
 
-    Prices of the shop are applied if they are in `currency` (ISO 4217). With `healing` scales that
+    The scales of a tenant follow the prices that the shop of the same tenant announces, or another
+    shop's that `price_sources` name: `scales' tenant=shop's tenant`. Prices in another currency
+    than `currency` (ISO 4217) are parked. With `healing` scales that
     failed or show something else are corrected automatically, and scales that were not read for
     `idle_minutes` (0 for never) are read. `round_seconds` is the pause of the periodic tasks.
 
@@ -87,11 +90,22 @@ class Settings(StreamSettings, SealSettings, TimeZoneSettings, ApiSettings):
     shown_days: float = Field(default=400, ge=0, le=36_500)
 
     currency: Annotated[str, checked(minor_unit_digits)] = "RUB"
+    price_sources: tuple[str, ...] = ()
     healing: bool = True
     heal_first_seconds: float = Field(default=15.0, gt=0, le=3600)
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
     idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
     round_seconds: float = Field(default=1.0, gt=0, le=60)
+
+    @field_validator("price_sources")
+    @classmethod
+    def _are_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_sources(value)
+        return value
+
+    def followers(self, shop: str) -> Sequence[str]:
+        """The tenants whose scales follow the prices of the shop that is this tenant."""
+        return followers(parse_sources(self.price_sources), shop)
 
     @property
     def default_interval(self) -> int | None:

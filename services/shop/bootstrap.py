@@ -16,23 +16,25 @@ from services.shop.company.uploads import api as uploads
 from services.shop.company.uploads.handlers import file_tidying
 from services.shop.context import SHAPE, ApiContext, Hooks
 from services.shop.customers import api as customers
+from services.shop.customers import reactions as forgetting
 from services.shop.customers import read_models as customer_models
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
 from services.shop.live.handlers import message_pruning
-from services.shop.notifications import reactions as notifications
-from services.shop.notifications import read_models as reminders
+from services.shop.live.notifications import reactions as notifications
+from services.shop.live.notifications import read_models as reminders
 from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
+from services.shop.orders.day import api as day
+from services.shop.orders.day import read_models as days
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
-from services.shop.production.read_models import projection as task_models
+from services.shop.production import read_models as task_models
 from services.shop.products import api as products
 from services.shop.products import reactions as shops
 from services.shop.products import read_models as product_models
 from services.shop.products.calculator import api as calculator
 from services.shop.products.calculator import read_models as materials
-from services.shop.products.prices import api as prices
 from services.shop.settings import Settings
 from services.shop.staff.adapters import open_directories
 from services.shop.stock import api as stock
@@ -58,21 +60,26 @@ SERVICE: Final = Service(
     events=EVENTS,
     projections=lambda settings: (
         *(one.projection() for one in (company_models, product_models, materials, live_models)),
-        *(*stock_models.projections(), task_models.projection(settings.vault_reader())),
+        *(*stock_models.projections(), task_models.projection()),
         *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
         reminders.projection(settings.vault_reader(), settings.zone),
+        days.projection(settings.zone),
     ),
     routers=(
-        *(company.router, uploads.router, customers.router, live.router),
-        *(*products.ROUTERS, prices.router, calculator.router, *stock.ROUTERS),
-        *(*orders.ROUTERS, *tasks.ROUTERS, *storefront.ROUTERS),
+        *(company.router, company.health, uploads.router, customers.router, live.router),
+        *(*products.ROUTERS, calculator.router, *stock.ROUTERS),
+        *(*orders.ROUTERS, day.router, *tasks.ROUTERS, *storefront.ROUTERS),
     ),
     manners=lambda settings: Manners(
-        shape=SHAPE.with_rows(uploads.REFUSALS), longer_bodies=uploads.longer_bodies(settings)
+        shape=SHAPE.with_rows(uploads.REFUSALS),
+        longer_bodies=uploads.longer_bodies(settings, orders.PHOTOS),
     ),
     open_verifier=open_api,
-    personal=(customer_models.CUSTOMER, *order_models.TABLES, *task_models.TABLES),
-    reactions=(shops.registrations, production.tasks_of_orders, notifications.storefront_orders),
+    personal=(customer_models.CUSTOMER, *order_models.TABLES),
+    reactions=(
+        *(shops.registrations, forgetting.forgotten_customers),
+        *(production.tasks_of_orders, notifications.order_notifications),
+    ),
     jobs=(file_tidying, message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,

@@ -5,12 +5,13 @@ No subject is imported here; their types are imported for the type checker only.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Path
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound, Unfit
@@ -35,6 +36,9 @@ SHAPE: Final = TEXT
 TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""
 
+IMPORT: Final = "import"
+"""The actor of what the former system had; members are not notified of it."""
+
 Context = frame.Context[Settings, ShopEvent]
 
 
@@ -43,14 +47,11 @@ class Hooks:
     """Queries of upper subjects that the routes of lower ones need; bootstrap connects them.
 
     Given the pool of queries and the tenant. `stocked_items`: the warehouse items with these ids,
-    by id; those that do not exist are missing. `product_sales`: the sales of one product. None
-    while no subject answers the query.
+    by id; those that do not exist are missing. `product_sales`: the sales of one product.
     """
 
-    stocked_items: (
-        Callable[[Pool, str, Sequence[int]], Awaitable[Mapping[int, "StockedItem"]]] | None
-    ) = None
-    product_sales: Callable[[Pool, str, int], Awaitable["Sales"]] | None = None
+    stocked_items: Callable[[Pool, str, Sequence[int]], Awaitable[Mapping[int, "StockedItem"]]]
+    product_sales: Callable[[Pool, str, int], Awaitable["Sales"]]
 
 
 def _order_queue() -> FairQueue:
@@ -67,7 +68,7 @@ class ApiContext(frame.ApiContext[Settings, ShopEvent]):
 
     directories: "Directories"
     files: Files
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks
     order_queue: FairQueue = field(default_factory=_order_queue)
 
 
@@ -118,9 +119,22 @@ def whole_tenge(value: Any) -> Any:
     exact = Decimal(str(value))
     if not exact.is_finite() or exact < 0:
         raise ValueError("must be a finite number, 0 or more")
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP)) if isinstance(value, float) else value
+    return int(exact.to_integral_value(ROUND_HALF_UP)) if isinstance(value, float) else value
 
 
+def in_utc(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A moment that a client sent, in UTC; without an offset it is one in the shop's zone."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:
+    """The fields that a client sent. Null clears those that are `nullable`, and leaves others."""
+    given = body.model_dump(exclude_unset=True)
+    return {name: one for name, one in given.items() if one is not None or name in nullable}
+
+
+PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A text that can be stored: without NUL characters; halves of characters match no pattern."""
 MOST_ID: Final = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 PathId = Annotated[int, Path(ge=1, le=MOST_ID)]

@@ -24,6 +24,7 @@ SERVICES: Final = sorted(file.parent.name for file in (ROOT / "services").glob("
 
 NAMED: Final = {
     "Projection": "read model",
+    "StateTable": "read model",
     "Reaction": "reaction",
     "Counter": "metric",
     "Gauge": "metric",

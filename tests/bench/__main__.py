@@ -29,6 +29,7 @@ from tests.bench import (
     platform,
     projections,
     scales,
+    shop,
     stored,
     whole,
 )
@@ -55,6 +56,7 @@ LINES: Final = (
     Line(name="dashboard", what="dashboard/state, few and many events", run=clients.dashboard),
     Line(name="as-of", what="what was known at an earlier instant", run=looking_back.run),
     Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
+    Line(name="shop", what="orders that reserve stock, and who follows them", run=shop.run),
     Line(name="platform", what="memory and start of everything", run=platform.run),
 )
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 
+from deploy.local.services import GATEWAY
 from libs.testing.polling import wait_until
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench, Loop
@@ -20,6 +21,7 @@ from tests.bench.measure import FLAT, Measured, Side, Skipped, at_least, limited
 from tests.bench.meter import Costs, Meter
 from tests.bench.scans import insert_batches, open_connections
 from tests.bench.stored import wait_for, with_events
+from tests.e2e.house import INGEST
 
 CONNECTIONS: Final = 32
 WAIT: Final = "visible_wait_seconds"
@@ -133,7 +135,7 @@ def visible(bench: Bench) -> Iterator[Measured]:
 def gateway(bench: Bench) -> Iterator[Measured]:
     """Throughput when both are pressed, latency when neither is."""
     scale = bench.scale
-    with bench.servers.installation(gateway=True) as ours, Generator() as generator:
+    with bench.servers.installation(INGEST, GATEWAY) as ours, Generator() as generator:
         _start_api(ours)
         ours.start("gateway-api", "gateway-worker")
         direct, through = ours.direct(BATCH), ours.through_gateway(BATCH)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from deploy.local.settings import ROOT
+from tests.bench.load import ACCEPTED
 from tests.bench.measure import percentile
 
 SATURATED = 0.85
@@ -15,7 +16,7 @@ SATURATED = 0.85
 
 
 class LoadFailed(Exception):
-    """Not everything was answered with 200."""
+    """Not everything was accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,8 @@ class Generator:
     ) -> Loaded:
         """`count` requests of `size` new scans, or GETs, each client waiting for its answer.
 
-        `more` may be `seconds` after which no more are sent, and a `gate` (see `load`).
+        `more` may be `seconds` after which no more are sent, a `gate` (see `load`), and `bodies` to
+        send instead.
         """
         self.begin(target, kind="closed", count=count, size=size, connections=connections, **more)
         return self.result()
@@ -105,7 +107,7 @@ class Generator:
         answer = json.loads(line)
         if "error" in answer:
             raise LoadFailed(answer["error"])
-        if set(answer["statuses"]) - {"200"}:
+        if set(answer["statuses"]) - ACCEPTED:
             raise LoadFailed(f"answers: {answer['statuses']}")
         return Loaded(
             seconds=answer["seconds"],

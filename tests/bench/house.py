@@ -18,7 +18,7 @@ from deploy.local.child import Program
 from deploy.local.kafka import start_kafka
 from deploy.local.postgres import query, start_postgres
 from deploy.local.server import Server
-from deploy.local.services import GATEWAY, Backends, fetch
+from deploy.local.services import Backends, Service, fetch
 from deploy.local.settings import ROOT, LocalSettings
 from libs.messaging.topics import topic_name
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -37,6 +37,8 @@ STATE: Final = "/api/v1/dashboard/state"
 PEER_KEY: Final = "a-key-for-the-peer-only"
 FILL_SECONDS: Final = 300.0
 SCOPES: Final = ("scan:write", "scan:read")
+SHOP_TENANT: Final = "shop-7"
+SHOP_SCOPES: Final = ("shop:orders", "shop:warehouse", "shop:customers")
 
 
 class Servers:
@@ -68,10 +70,10 @@ class Servers:
         self._exit.close()
 
     @contextmanager
-    def installation(self, *, gateway: bool = False) -> "Iterator[Installation]":
+    def installation(self, *services: Service) -> "Iterator[Installation]":
         """A database, topics and a folder of its own; its programs are stopped at the end.
 
-        Without `gateway` only ingest may be started.
+        Only the given services may be started, by default ingest.
         """
         self._made += 1
         home = self.home / f"installation-{self._made}"
@@ -80,7 +82,7 @@ class Servers:
             installation = Installation(
                 settings=LocalSettings(home=home, profile="demo", gateway_port=port, split=True),
                 backends=Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap),
-                services=(INGEST, GATEWAY) if gateway else (INGEST,),
+                services=services or (INGEST,),
                 overrides=UNLIMITED,
             )
             try:
@@ -127,10 +129,16 @@ class Installation(House):
         await pool.close()
 
     def publish_keys(self) -> None:
-        """Stand in for the gateway as far as ingest needs it: the key set, from a file."""
+        """Stand in for the gateway as far as services need it: the key set and a shop without
+        staff, from files."""
         folder, port = self.settings.home / "keys", self.settings.gateway_port
-        (folder / ".well-known").mkdir(parents=True, exist_ok=True)
-        (folder / ".well-known" / "jwks.json").write_text(json.dumps(jwks([self.signing_key])))
+        shop: dict[str, Any] = {"name": "Bench", "city": "", "phone": None, "staff": []}
+        for path, content in (
+            (".well-known/jwks.json", jwks([self.signing_key])),
+            (f"internal/shops/{SHOP_TENANT}", shop),
+        ):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(json.dumps(content))
         words = ("http.server", str(port), "--bind", ports.LOOPBACK, "--directory", str(folder))
         self.launch(answering(port, self.settings.home, "keys", *words))
 
@@ -138,6 +146,12 @@ class Installation(House):
         """A path of ingest itself, with a token."""
         url = f"http://{ports.LOOPBACK}:{self.environment['INGEST_HTTP_PORT']}{path}"
         return Target(url=url, headers=self.bearer(*SCOPES))
+
+    def shop(self, path: str) -> Target:
+        """A path of the shop itself, with the token of a member of its staff."""
+        url = f"http://{ports.LOOPBACK}:{self.environment['SHOP_HTTP_PORT']}{path}"
+        headers = self.bearer(*SHOP_SCOPES, tenant=SHOP_TENANT, audience="shop")
+        return Target(url=url, headers=headers)
 
     def through_gateway(self, path: str) -> Target:
         """The same path at the gateway, with the scanners' key."""
@@ -204,13 +218,15 @@ class Peer:
 
 
 @contextmanager
-def open_peer(servers: Servers, *, connections: int | None = None) -> Iterator[Peer]:
-    """The peer, which has as many processes as our API has: one; its pool is the seed's, or has so
-    many connections.
+def open_peer(
+    servers: Servers, app: str = "peer", *, connections: int | None = None
+) -> Iterator[Peer]:
+    """The peer in this module, which has as many processes as our API has: one; its pool is the
+    seed's, or has so many connections.
     """
     pool = {} if connections is None else {"CONNECTIONS": str(connections)}
     port = ports.free_port()
-    words = granian("peer:create_app", port, "--factory")
+    words = granian(f"{app}:create_app", port, "--factory")
     with own_database(servers.postgres_url, "bench") as database:
         asyncpg_url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
         program = replace(

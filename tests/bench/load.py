@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -23,6 +23,7 @@ Body: TypeAlias = tuple[str, bytes | None]
 
 WATCH_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
+ACCEPTED = {"200", "201"}
 
 
 class Sender:
@@ -35,7 +36,7 @@ class Sender:
         self.sent: list[tuple[str, float]] = []
 
     async def send(self, body: Body, since: float) -> bool:
-        """One request; whether the answer was 200. Its latency counts from `since` on the monotonic
+        """One request; whether it was accepted. Its latency counts from `since` on the monotonic
         clock."""
         method = "GET" if body[1] is None else "POST"
         try:
@@ -48,7 +49,7 @@ class Sender:
             status = type(error).__name__
         self.statuses[status] += 1
         self.latencies.append((time.perf_counter() - since) * 1000)
-        return status == "200"
+        return status in ACCEPTED
 
 
 class Gate:
@@ -94,7 +95,7 @@ class Gate:
 async def closed(command: Command) -> dict[str, Any]:
     """`connections` clients, each sending once it was answered, until `count` or `seconds`."""
     size = command.get("size", 0)
-    bodies: Iterator[Body] = iter(list(_bodies(command["count"], size)))
+    bodies: Iterator[Body] = iter(list(_bodies(command["count"], size, command.get("bodies", ()))))
     gate = Gate(command["gate"]) if command.get("gate") else None
     async with _session(command["connections"]) as session, asyncio.TaskGroup() as background:
         sender, opened = Sender(session, command), asyncio.Event()
@@ -139,7 +140,10 @@ async def schedule(command: Command) -> dict[str, Any]:
     return _answer(sender, took, time.process_time() - cpu) | {"sent": sender.sent}
 
 
-def _bodies(count: int, size: int) -> Iterator[Body]:
+def _bodies(count: int, size: int, given: Sequence[str] = ()) -> Iterator[Body]:
+    """The given texts, or else so many batches of scans, or requests without a body."""
+    if given:
+        return (("", text.encode()) for text in given)
     return iter(batches(count, size=size)) if size else (("", None) for _ in range(count))
 
 

@@ -9,12 +9,14 @@ from typing import Final
 import aiohttp
 from argon2 import PasswordHasher
 
+from deploy.local.services import GATEWAY
 from libs.security.passwords import HASH_BYTES, SALT_BYTES, Cost
 from services.gateway.settings import Settings
 from tests.bench.bench import Bench, Loop
 from tests.bench.generator import Generator, LoadFailed, Target
 from tests.bench.house import Installation
 from tests.bench.measure import Measured, at_least, limited
+from tests.e2e.house import INGEST
 
 EMAIL: Final = "bench@shop.example"
 PASSWORD: Final = "correct horse battery"
@@ -29,7 +31,11 @@ PINGS: Final = 50
 def run(bench: Bench) -> Iterator[Measured]:
     """Throughput when that is all there is to do, then the others' latency at 50 in parallel."""
     scale = bench.scale
-    with bench.servers.installation(gateway=True) as ours, Loop() as loop, Generator() as pinging:
+    with (
+        bench.servers.installation(INGEST, GATEWAY) as ours,
+        Loop() as loop,
+        Generator() as pinging,
+    ):
         _open(ours)
         fast, bare = bench.interleaved(
             loop.side(lambda: _rate(ours, scale.logins)), lambda: _bare(scale.logins)

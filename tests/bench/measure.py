@@ -124,6 +124,9 @@ class Scale:
     products: int = 10_000
     warm_starts: int = 2
     rest_seconds: float = 30.0
+    shop_items: int = 1000
+    shop_orders: int = 1500
+    shop_listed: tuple[int, int] = (1_000, 100_000)
 
 
 QUICK = Scale(
@@ -146,6 +149,9 @@ QUICK = Scale(
     products=200,
     warm_starts=1,
     rest_seconds=2.0,
+    shop_items=20,
+    shop_orders=60,
+    shop_listed=(100, 1_000),
 )
 
 

@@ -14,7 +14,7 @@ from tests.bench.__main__ import LINES, UnknownLine, chosen, main
 from tests.bench.costs import Cost, Usage
 from tests.bench.measure import Measured, as_json, at_least, interleaved, limited, percentile
 
-SMOKE = "appends ingest whole relay projections freshness user rebuild as-of scales"
+SMOKE = "appends ingest whole relay projections freshness user rebuild as-of scales shop"
 KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "costs", "samples"}
 
 
@@ -38,7 +38,7 @@ def test_a_smoke_run_measures_every_row_of_the_selected_lines(tmp_path: Path) ->
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 3 + 4 + 6 + 2 + 2 + 4 + 5 + 3 + 2 + 4
+    assert len(rows) == 3 + 4 + 6 + 2 + 2 + 4 + 5 + 3 + 2 + 4 + 6
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0

@@ -178,15 +178,17 @@ class House:
             raise ProgramFailed(f"{arguments}: exit code {done.exit_code}\n{done.output}")
         return done.output
 
-    def bearer(self, *scopes: str, tenant: str = "demo") -> dict[str, str]:
-        """The header of a caller who speaks to ingest directly."""
+    def bearer(
+        self, *scopes: str, tenant: str = "demo", audience: str = "ingest"
+    ) -> dict[str, str]:
+        """The header of a caller who speaks to a service directly."""
         token = issue(
             self.signing_key,
             subject="tester",
             tenant=tenant,
             scopes=scopes or SCOPES,
             kind="api-key",
-            audience="ingest",
+            audience=audience,
             issuer="tillstream-gateway",
             now=utc_now(),
             lifetime=timedelta(hours=3),

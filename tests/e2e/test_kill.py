@@ -13,9 +13,10 @@ from tests.e2e.house import open_site
 
 SPLIT = (
     *("scale_bridge-worker", "scale_bridge-api", "ingest-api", "ingest-worker"),
-    *("gateway-api", "gateway-worker", "preload", "kafka", "postgres", "fleet"),
+    *("shop-api", "shop-worker", "gateway-api", "gateway-worker"),
+    *("preload", "kafka", "postgres", "fleet"),
 )
-WHOLE = ("scale_bridge", "ingest", "gateway", "preload", "postgres", "kafka")
+WHOLE = ("scale_bridge", "ingest", "shop", "gateway", "preload", "postgres", "kafka")
 
 
 @pytest.mark.slow

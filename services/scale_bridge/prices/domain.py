@@ -1,11 +1,44 @@
-"""The state of the delivery of a shop's price to one scale (SCL-16)."""
+"""Whose scales follow a shop's prices, and the state of a price's delivery to a scale (SCL-16)."""
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
+from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN, sentence
 from services.scale_bridge.transfer.domain.kinds import SUCCEEDED
+
+SOURCE: Final = re.compile(r"([a-z0-9][a-z0-9-]{0,62})=([a-z0-9][a-z0-9-]{0,62})")
+
+
+class OtherCurrency(BadFields):
+    """A price is not in the currency of the scales."""
+
+    def __init__(self) -> None:
+        super().__init__({"price": str(self)})
+
+    def __str__(self) -> str:
+        return "the price is in another currency than SCALE_BRIDGE_CURRENCY"
+
+
+def parse_sources(pairs: Iterable[str]) -> Mapping[str, str]:
+    """The tenant of the shop by that of the scales. Raises ValueError if one is named twice."""
+    sources: dict[str, str] = {}
+    for pair in pairs:
+        match = SOURCE.fullmatch(pair)
+        if match is None or match[1] in sources:
+            raise ValueError("must look like demo=shop-7, each tenant of scales once")
+        sources[match[1]] = match[2]
+    return sources
+
+
+def followers(sources: Mapping[str, str], shop: str) -> Sequence[str]:
+    """The tenants whose scales follow the prices of a shop: its own, unless it has a source."""
+    own = () if shop in sources else (shop,)
+    return [*own, *(tenant for tenant, source in sources.items() if source == shop)]
 
 
 class State(StrEnum):

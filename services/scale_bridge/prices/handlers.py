@@ -35,6 +35,7 @@ from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, shop_pr
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.driver.domain.document import products
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import ArticleLocation
@@ -43,6 +44,7 @@ from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.prices import stores as prices
+from services.scale_bridge.prices.domain import OtherCurrency
 from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.transfer.domain.kinds import Kind
 
@@ -60,15 +62,14 @@ RECENT: Final = timedelta(hours=1)
 
 async def store_price(
     connection: Any, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
-) -> ShopPrice | None:
-    """Store a price, also one that is not valid yet; None if it is in another currency.
+) -> ShopPrice:
+    """Store a price, also one that is not valid yet.
 
     `trace` is the correlation id of the announcement. Safe to repeat. Raises BadFields for an
-    invalid price.
+    invalid price, OtherCurrency.
     """
     if change.currency != currency:
-        log.warning("price in another currency", price=str(change.price_id))
-        return None
+        raise OtherCurrency
     price = shop_price_of(change, trace=trace)
     if price is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
@@ -81,20 +82,16 @@ async def change_price(
 ) -> list[DeviceId]:
     """Set a price on every scale of the tenant that sells the article, and queue uploads.
 
-    Returns the scales. If a later price is valid by now, that one is set; a price in another
-    currency changes nothing. Raises what `store_price` raises, Unavailable, LogUnavailable; and
-    BeyondModel if the model of a scale cannot show the price (SCL-8): all others have it then.
+    Returns the scales, none if the tenant has none. If a later price is valid by now, that one is
+    set. Raises what `store_price` raises, Unavailable, LogUnavailable; and BeyondModel if the model
+    of a scale cannot show the price (SCL-8): all others have it then.
     """
     async with acquire(context.system) as connection:
-        stored = await store_price(
-            connection,
-            change,
-            tenant=tenant,
-            currency=context.settings.currency,
-            trace=trace,
-        )
-        if stored is None:
+        if not await devices.has_any(connection, tenant):
+            # Their shop may well have another currency.
             return []
+        currency = context.settings.currency
+        await store_price(connection, change, tenant=tenant, currency=currency, trace=trace)
         now = context.clock()
         current = await prices.current(connection, tenant, [change.article], now)
         locations = await drift.locations_of(connection, tenant, change.article)

@@ -1,5 +1,6 @@
 """Reacts to prices of the shop: stores them at once, and applies them when they become valid."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from contracts import shop
@@ -17,29 +18,29 @@ NAME: Final = "price"
 def prices(context: Context) -> Reaction[PriceChanged]:
     """Apply a price once it is valid, unless a later one is valid by then.
 
-    Until then clients see that it is coming.
+    Until then clients see that it is coming. Of several tenants whose scales follow the shop, each
+    gets it, also if scales of another cannot take it.
     """
+    settings = context.settings
 
     async def store(connection: Any, envelope: Envelope[PriceChanged]) -> None:
-        try:
-            await price.store_price(
-                connection,
-                envelope.event,
-                tenant=envelope.tenant,
-                currency=context.settings.currency,
-                trace=envelope.correlation_id,
-            )
-        except BadFields:
-            # It is parked when it is to be applied.
-            return
+        event, trace = envelope.event, envelope.correlation_id
+        # One that cannot be stored is parked when it is to be applied.
+        with suppress(BadFields):
+            for tenant in settings.followers(envelope.tenant):
+                await price.store_price(
+                    connection, event, tenant=tenant, currency=settings.currency, trace=trace
+                )
 
     async def react(envelope: Envelope[PriceChanged]) -> None:
-        await price.change_price(
-            context,
-            envelope.event,
-            tenant=envelope.tenant,
-            trace=envelope.correlation_id,
-        )
+        event, trace, refused = envelope.event, envelope.correlation_id, None
+        for tenant in settings.followers(envelope.tenant):
+            try:
+                await price.change_price(context, event, tenant=tenant, trace=trace)
+            except BadFields as error:
+                refused = error
+        if refused is not None:
+            raise refused
 
     return Reaction(
         name=NAME,

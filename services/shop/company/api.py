@@ -8,18 +8,21 @@ from pydantic import BaseModel, Field
 
 from contracts.shop import DeliveryZone
 from libs.eventsourcing.log import Metadata
-from libs.http.auth import Principal
+from libs.http.auth import Principal, public
 from libs.http.metadata import metadata_of
 from libs.http.visible import visible
 from services.shop.company import handlers, read_models
 from services.shop.company.domain import Settings
-from services.shop.context import SETTINGS, Shop, shop_number
+from services.shop.context import SETTINGS, PlainText, Shop, shop_number
 
 router = APIRouter(prefix="/api/settings", tags=["settings"])
+health = APIRouter(tags=["system"], dependencies=[Depends(public)])
 
 Reader = Annotated[Principal, Depends(SETTINGS)]
 Authored = Annotated[Metadata, metadata_of(SETTINGS)]
 VISIBLE: Final = visible("company")
+TABLE_COUNT: Final = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+Phone = Annotated[PlainText, Field(max_length=50)]
 Time = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -33,19 +36,17 @@ class WorkingHours(BaseModel):
 class Zone(BaseModel):
     """A delivery zone and its fee in tenge."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[PlainText, Field(min_length=1, max_length=100)]
     price: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class CompanyUpdate(BaseModel):
     """The fields to replace; absent ones stay."""
 
-    name: Annotated[str, Field(max_length=200)] | None = None
-    address: Annotated[str, Field(max_length=500)] | None = None
-    email: Annotated[str, Field(max_length=200)] | None = None
-    phones: Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=20)] | None = (
-        None
-    )
+    name: Annotated[PlainText, Field(max_length=200)] | None = None
+    address: Annotated[PlainText, Field(max_length=500)] | None = None
+    email: Annotated[PlainText, Field(max_length=200)] | None = None
+    phones: Annotated[list[Phone], Field(max_length=20)] | None = None
     working_hours: WorkingHours | None = None
     delivery_zones: Annotated[list[Zone], Field(max_length=100)] | None = None
 
@@ -87,6 +88,21 @@ class ZoneAdded(BaseModel):
 
     message: str
     zones: list[Zone]
+
+
+class DatabaseHealth(BaseModel):
+    """The state of the database."""
+
+    status: str = "healthy"
+    database: str = "connected"
+    table_count: int
+    database_type: str = "postgresql"
+
+
+@health.get("/api/health/db")
+async def database_health(shop: Shop) -> DatabaseHealth:
+    """Whether the database answers; 503 if not."""
+    return DatabaseHealth(table_count=await shop.reading.fetchval(TABLE_COUNT))
 
 
 @router.get("/")

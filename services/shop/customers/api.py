@@ -1,25 +1,36 @@
 """Requests about customers (spec shop §4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
+from pydantic import BaseModel, BeforeValidator, EmailStr, Field
 
+from libs.errors import Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
-from libs.http.paging import Slice, by_skip
+from libs.http.paging import Page, Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import CUSTOMERS, ApiContext, Id, PathId, Shop
+from libs.postgres.query import Row
+from services.shop.context import (
+    CUSTOMERS,
+    ApiContext,
+    Id,
+    PathId,
+    PlainText,
+    Shop,
+    await_writes,
+)
 from services.shop.customers import handlers, read_models
 from services.shop.customers.domain import person as people
 from services.shop.customers.domain.person import Address, CustomerUnknown, ImportantDate, Person
-from services.shop.customers.handlers import ENTRIES, Loaded
-from services.shop.customers.read_models import CustomerView
+from services.shop.customers.handlers import ENTRIES
 
 router = APIRouter(prefix="/api/customers", tags=["customers"])
 
@@ -31,16 +42,6 @@ ORDERS_PER_POINT: Final = 3
 MOST_POINTS: Final = 5
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
 def _as_address(value: object) -> object:
     # The admin sends bare texts, and `is_default` (spec shop §12).
     if isinstance(value, str):
@@ -50,31 +51,52 @@ def _as_address(value: object) -> object:
     return value
 
 
-PlainText = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[PlainText, Field(max_length=100)]
 Note = Annotated[PlainText, Field(max_length=5000)]
-AddressText = Annotated[PlainText, Field(min_length=1, max_length=500)]
 
 
 class AddressInput(BaseModel):
     """An address of a customer."""
 
-    address: AddressText
+    address: Annotated[PlainText, Field(min_length=1, max_length=500)]
     label: Name | None = None
     is_primary: bool = False
 
 
+class AddressOutput(BaseModel):
+    """An address as it is stored."""
+
+    id: int = Field(validation_alias="address_id")
+    customer_id: int
+    address: str
+    label: str | None
+    is_primary: bool
+    usage_count: int
+    last_used_at: datetime | None
+    created_at: datetime
+
+
 class DateInput(BaseModel):
-    """A day of the year to be reminded of."""
+    """A day of the year, `MM-DD`, of which staff are reminded some days before."""
 
     date: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
     description: Annotated[PlainText, Field(min_length=1, max_length=200)]
     remind_days_before: Annotated[int, Field(ge=0, le=365)] = 3
 
 
+class DateOutput(BaseModel):
+    """A day of the year as it is stored."""
+
+    id: int = Field(validation_alias="date_id")
+    customer_id: int
+    date: str
+    description: str
+    remind_days_before: int
+    last_reminded_year: int | None
+    created_at: datetime
+
+
 GivenAddress = Annotated[AddressInput, BeforeValidator(_as_address)]
-Addresses = Annotated[list[GivenAddress], Field(max_length=100)]
-Dates = Annotated[list[DateInput], Field(max_length=100)]
 
 
 class CustomerUpdate(BaseModel):
@@ -82,21 +104,21 @@ class CustomerUpdate(BaseModel):
 
     phone: Name | None = None
     name: Name | None = None
-    email: Annotated[EmailStr | None, BeforeValidator(_none_if_empty)] = None
+    email: Annotated[EmailStr | None, BeforeValidator(lambda text: text or None)] = None
     notes: Note | None = None
     preferences: Note | None = None
     source: Name | None = None
-    addresses: Addresses | None = None
-    important_dates: Dates | None = None
+    addresses: Annotated[list[GivenAddress], Field(max_length=100)] | None = None
+    important_dates: Annotated[list[DateInput], Field(max_length=100)] | None = None
 
-    def simple(self) -> dict[str, Any]:
-        """The given fields that are plain texts, as those of `Person`."""
-        fields = {"phone", "name", "email", "notes", "preferences"} & self.model_fields_set
-        values = {name: getattr(self, name) for name in fields}
-        if values.get("phone") is None:
-            values.pop("phone", None)
-            return values
-        return {**values, "phone": people.normal_phone(values["phone"])}
+    def texts(self) -> dict[str, Any]:
+        """The given fields of `Person` that are plain texts. Raises BadPhone."""
+        given = self.model_dump(
+            include={"phone", "name", "email", "notes", "preferences"}, exclude_unset=True
+        )
+        if (phone := given.pop("phone", None)) is not None:
+            given["phone"] = people.normal_phone(phone)
+        return given
 
 
 class CustomerInput(CustomerUpdate):
@@ -110,31 +132,6 @@ class MergeInput(BaseModel):
 
     keep_customer_id: Id
     merge_customer_id: Id
-
-
-class AddressOutput(BaseModel):
-    """An address of a customer."""
-
-    id: int
-    customer_id: int
-    address: str
-    label: str | None
-    is_primary: bool
-    usage_count: int
-    last_used_at: datetime | None
-    created_at: datetime
-
-
-class DateOutput(BaseModel):
-    """A day of the year of which staff are reminded."""
-
-    id: int
-    customer_id: int
-    date: str
-    description: str
-    remind_days_before: int
-    last_reminded_year: int | None
-    created_at: datetime
 
 
 class Score(BaseModel):
@@ -167,26 +164,19 @@ class CustomerOutput(BaseModel):
     rfm_score: Score
 
 
-class CustomerPage(BaseModel):
-    """A page of customers."""
-
-    items: list[CustomerOutput]
-    total: int
-
-
 @router.get("/")
 async def list_customers(
     shop: Shop,
     caller: Caller,
     page: Annotated[Slice, by_skip(limit=100, most=1000)],
-    search: Annotated[str, Query(max_length=100), AfterValidator(_without_nul)] = "",
-) -> CustomerPage:
+    search: Annotated[PlainText, Query(max_length=100)] = "",
+) -> Page[CustomerOutput]:
     """Customers of the shop, the newest first. `search` looks in phone, name and e-mail address."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        views, total = await read_models.page(
+        rows, total = await read_models.page(
             connection, search=search, limit=page.limit, offset=page.offset
         )
-    return CustomerPage(items=[output_of(view) for view in views], total=total)
+    return Page(items=[_output(row) for row in rows], total=total)
 
 
 @router.post("/", status_code=201, dependencies=[VISIBLE])
@@ -194,25 +184,24 @@ async def create(
     shop: Shop, caller: Caller, metadata: Authored, body: CustomerInput
 ) -> CustomerOutput:
     """Register a customer; 400 if the phone has one."""
-    person = Person(**{"phone": "", **body.simple()})
-    person = people.with_addresses(person, await _addresses(shop, body.addresses or []))
-    person = people.with_dates(person, await _dates(shop, body.important_dates or []))
-    return await _written(
-        shop, caller, await handlers.register(shop, person, body.source, metadata)
-    )
+    person = (await _edit(shop, body))(Person(phone=""))
+    customer_id = await handlers.register(shop, person, body.source, metadata)
+    return await _written(shop, caller, customer_id)
 
 
 @router.post("/merge", status_code=201, dependencies=[VISIBLE])
 async def merge(shop: Shop, caller: Caller, metadata: Authored, body: MergeInput) -> CustomerOutput:
     """Merge a record into another: its orders, addresses and dates are that one's then."""
-    loaded = await handlers.merge(shop, body.keep_customer_id, body.merge_customer_id, metadata)
-    return await _written(shop, caller, loaded)
+    await handlers.merge(shop, body.keep_customer_id, body.merge_customer_id, metadata)
+    return await _written(shop, caller, body.keep_customer_id)
 
 
 @router.get("/{customer_id}")
 async def read(shop: Shop, caller: Caller, customer_id: PathId) -> CustomerOutput:
     """A customer of the shop."""
-    return output_of(await _view(shop, caller, customer_id))
+    if (row := await _row(shop, caller, customer_id)) is None:
+        raise CustomerUnknown
+    return _output(row)
 
 
 @router.put("/{customer_id}", dependencies=[VISIBLE])
@@ -220,69 +209,75 @@ async def update(
     shop: Shop, caller: Caller, metadata: Authored, customer_id: PathId, body: CustomerUpdate
 ) -> CustomerOutput:
     """Replace the given fields, all or none of them."""
-    simple = body.simple()
-    addresses = None if body.addresses is None else await _addresses(shop, body.addresses)
-    dates = None if body.important_dates is None else await _dates(shop, body.important_dates)
+    edit = await _edit(shop, body)
+    await handlers.change(shop, customer_id, edit, metadata, source=body.source)
+    return await _written(shop, caller, customer_id)
 
-    def transform(person: Person) -> Person:
-        person = people.changed(person, simple)
-        if addresses is not None:
-            person = people.with_addresses(person, addresses)
-        return person if dates is None else people.with_dates(person, dates)
 
-    loaded = await handlers.change(shop, customer_id, transform, metadata, source=body.source)
-    return await _written(shop, caller, loaded)
+@router.delete("/{customer_id}", status_code=204, dependencies=[visible("customer", "reminder")])
+async def forget(shop: Shop, metadata: Authored, customer_id: PathId) -> None:
+    """Forget a person, and what the orders say of persons; 409 while one of the orders is open.
+
+    It cannot be undone. Safe to repeat.
+    """
+    await handlers.forget(shop, customer_id, metadata)
 
 
 @router.post("/{customer_id}/addresses", status_code=201, dependencies=[VISIBLE])
 async def add_address(
-    shop: Shop, _: Caller, metadata: Authored, customer_id: PathId, body: GivenAddress
+    shop: Shop, metadata: Authored, customer_id: PathId, body: GivenAddress
 ) -> AddressOutput:
     """Add an address; 400 if the customer has it."""
     (new,) = await _addresses(shop, [body])
-    add = partial(people.with_address, new=new)
-    await handlers.change(shop, customer_id, add, metadata)
-    return _address(customer_id, new)
+    await handlers.change(shop, customer_id, partial(people.with_address, new=new), metadata)
+    return AddressOutput(**asdict(new), customer_id=customer_id)
 
 
 @router.post("/{customer_id}/important-dates", status_code=201, dependencies=[VISIBLE])
 async def add_date(
-    shop: Shop, _: Caller, metadata: Authored, customer_id: PathId, body: DateInput
+    shop: Shop, metadata: Authored, customer_id: PathId, body: DateInput
 ) -> DateOutput:
     """Add a date; 400 if the customer has it."""
     (new,) = await _dates(shop, [body])
     await handlers.change(shop, customer_id, partial(people.with_date, new=new), metadata)
-    return _date(customer_id, new)
+    return DateOutput(**asdict(new), customer_id=customer_id)
 
 
 @router.post("/{customer_id}/update-stats", status_code=201)
 async def update_statistics(shop: Shop, caller: Caller, customer_id: PathId) -> CustomerOutput:
     """The customer; the statistics are up to date without this."""
-    return output_of(await _view(shop, caller, customer_id))
+    return await read(shop, caller, customer_id)
 
 
-def output_of(view: CustomerView) -> CustomerOutput:
+async def _row(shop: ApiContext, caller: Principal, customer_id: int) -> Row | None:
+    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+        return await read_models.find(connection, customer_id)
+
+
+async def _written(shop: ApiContext, caller: Principal, customer_id: int) -> CustomerOutput:
+    """A customer with what this request wrote. Raises Unavailable."""
+    await await_writes(shop, caller.tenant, "customer")
+    if (row := await _row(shop, caller, customer_id)) is None:
+        raise Unavailable("customer")
+    return _output(row)
+
+
+def _output(row: Row) -> CustomerOutput:
     """A customer as the admin reads it."""
-    person, customer_id = view.person, view.customer_id
+    person = msgspec.json.decode(row["person"], type=Person)
+    owner = {"customer_id": row["customer_id"]}
     used = [one for one in person.addresses if one.last_used_at is not None]
     primary = max(used, key=lambda one: (one.last_used_at, one.address_id), default=None)
-    return CustomerOutput(
-        id=customer_id,
-        phone=person.phone,
-        name=person.name,
-        email=person.email,
-        notes=person.notes,
-        preferences=person.preferences,
-        source=view.source,
-        orders_count=view.orders_count,
-        total_spent=view.total_spent,
-        last_order_date=view.last_order_at,
-        created_at=view.created_at,
-        updated_at=view.updated_at,
-        addresses=[_address(customer_id, one) for one in person.addresses],
-        important_dates=[_date(customer_id, one) for one in person.dates],
-        primary_address=None if primary is None else _address(customer_id, primary),
-        rfm_score=_score(view.orders_count, view.total_spent),
+    return CustomerOutput.model_validate(
+        {
+            **row,
+            **asdict(person),
+            "id": row["customer_id"],
+            "addresses": [asdict(one) | owner for one in person.addresses],
+            "important_dates": [asdict(one) | owner for one in person.dates],
+            "primary_address": primary and asdict(primary) | owner,
+            "rfm_score": _score(row["orders_count"], row["total_spent"]),
+        }
     )
 
 
@@ -294,44 +289,25 @@ def _score(orders: int, spent: int) -> Score:
     return Score(recency=recency, frequency=frequency, monetary=monetary, total=total)
 
 
-async def _view(shop: ApiContext, caller: Principal, customer_id: int) -> CustomerView:
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        view = await read_models.find(connection, customer_id)
-    if view is None:
-        raise CustomerUnknown
-    return view
+async def _edit(shop: ApiContext, body: CustomerUpdate) -> Callable[[Person], Person]:
+    """The change of a record that a body wants. Raises BadPhone."""
+    texts = body.texts()
+    addresses = None if body.addresses is None else await _addresses(shop, body.addresses)
+    dates = None if body.important_dates is None else await _dates(shop, body.important_dates)
 
+    def edit(person: Person) -> Person:
+        person = replace(person, **texts)
+        if addresses is not None:
+            person = people.with_addresses(person, addresses)
+        return person if dates is None else people.with_dates(person, dates)
 
-async def _written(shop: ApiContext, caller: Principal, loaded: Loaded) -> CustomerOutput:
-    """A customer right after a write, which the read model may not show yet."""
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        before = await read_models.find(connection, loaded.customer_id)
-        statistics = await read_models.statistics(
-            connection, [loaded.customer_id, *loaded.customer.merged]
-        )
-    now = shop.clock()
-    return output_of(
-        CustomerView(
-            customer_id=loaded.customer_id,
-            person=loaded.person,
-            source=loaded.customer.source,
-            created_at=before.created_at if before else now,
-            updated_at=now,
-            **statistics,
-        )
-    )
+    return edit
 
 
 async def _addresses(shop: ApiContext, given: Sequence[AddressInput]) -> list[Address]:
     now = shop.clock()
     return [
-        Address(
-            address_id=await ENTRIES.next(shop.system),
-            address=one.address,
-            label=one.label,
-            is_primary=one.is_primary,
-            created_at=now,
-        )
+        Address(address_id=await ENTRIES.next(shop.system), created_at=now, **one.model_dump())
         for one in given
     ]
 
@@ -339,37 +315,6 @@ async def _addresses(shop: ApiContext, given: Sequence[AddressInput]) -> list[Ad
 async def _dates(shop: ApiContext, given: Sequence[DateInput]) -> list[ImportantDate]:
     now = shop.clock()
     return [
-        ImportantDate(
-            date_id=await ENTRIES.next(shop.system),
-            date=one.date,
-            description=one.description,
-            remind_days_before=one.remind_days_before,
-            created_at=now,
-        )
+        ImportantDate(date_id=await ENTRIES.next(shop.system), created_at=now, **one.model_dump())
         for one in given
     ]
-
-
-def _address(customer_id: int, one: Address) -> AddressOutput:
-    return AddressOutput(
-        id=one.address_id,
-        customer_id=customer_id,
-        address=one.address,
-        label=one.label,
-        is_primary=one.is_primary,
-        usage_count=one.usage_count,
-        last_used_at=one.last_used_at,
-        created_at=one.created_at,
-    )
-
-
-def _date(customer_id: int, one: ImportantDate) -> DateOutput:
-    return DateOutput(
-        id=one.date_id,
-        customer_id=customer_id,
-        date=one.date,
-        description=one.description,
-        remind_days_before=one.remind_days_before,
-        last_reminded_year=one.last_reminded_year,
-        created_at=one.created_at,
-    )

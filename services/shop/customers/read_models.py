@@ -3,11 +3,12 @@
 The records are in the clear here, under row-level security, in columns that are erased when a
 person is forgotten. Statistics count the orders of all records that were merged into a customer,
 except those with an issue (spec shop §4.2).
+
+A customer is a row with the columns of `CUSTOMER` and of the statistics, money in whole tenge.
+`person` is the JSON of a `Person`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -23,13 +24,13 @@ from sqlalchemy import (
     Table,
     Text,
     any_,
+    cast,
     func,
-    literal,
     literal_column,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
 from contracts import shop
 from contracts.envelope import Envelope
@@ -52,6 +53,7 @@ from libs.postgres import query
 from libs.postgres.filters import Filters, contains
 from libs.postgres.personal import personal
 from libs.postgres.pool import Connection
+from libs.postgres.query import Row
 from libs.postgres.upsert import put_all, upsert
 from libs.projections.projection import Projection
 from libs.security.data_keys import Subject, text_of
@@ -101,21 +103,9 @@ SAVE_ORDER: Final = upsert(
     newer="version",
     coalesce=("customer_id", "flower_sum", "delivery_fee", "status", "placed_at"),
 )
+CLOSED: Final = ("delivered", "completed", "issue")
+"""The states of orders on which no work is left."""
 FILTERS: Final = Filters(search=contains(CUSTOMER.c.phone, CUSTOMER.c.name, CUSTOMER.c.email))
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerView:
-    """A customer with the statistics of the orders. Money in whole tenge."""
-
-    customer_id: int
-    person: Person
-    source: str | None
-    orders_count: int
-    total_spent: int
-    last_order_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
 
 
 def projection(reader: VaultReader) -> Projection[ShopEvent]:
@@ -133,40 +123,42 @@ async def project(
     connection: Connection, events: Sequence[Envelope[ShopEvent]], *, reader: VaultReader
 ) -> None:
     """Store the records, and the orders that count for the statistics."""
-    sealed = [
-        (Subject(one.tenant, subject_id(event.customer_id)), event.person)
-        for one in events
-        if isinstance(event := one.event, CustomerRegistered | CustomerChanged | CustomersMerged)
+    kinds = CustomerRegistered | CustomerChanged | CustomersMerged
+    records: list[Envelope[Any]] = [one for one in events if isinstance(one.event, kinds)]
+    texts = await reader.open_many(
+        connection,
+        [
+            (Subject(one.tenant, subject_id(one.event.customer_id)), one.event.person)
+            for one in records
+        ],
+    )
+    changes: list[Any] = [
+        (SAVE, _record(one, text_of(text))) for one, text in zip(records, texts, strict=True)
     ]
-    opened = iter(await reader.open_many(connection, sealed))
-    changes: list[Any] = []
-    for envelope in events:
-        if isinstance(envelope.event, CustomerRegistered | CustomerChanged | CustomersMerged):
-            changes.append((SAVE, _record(envelope, text_of(next(opened)))))
-        elif isinstance(envelope.event, CustomerMergedAway):
-            changes.append((SAVE, _merged_away(envelope)))
-        elif (row := _order(envelope)) is not None:
-            changes.append((SAVE_ORDER, row))
+    for one in events:
+        if isinstance(one.event, CustomerMergedAway):
+            changes.append((SAVE, _row(one) | {"is_merged_away": True}))
+        elif values := _order(one.event):
+            key = {"tenant": one.tenant, "version": one.version}
+            changes.append((SAVE_ORDER, key | values))
     await put_all(connection, changes)
 
 
 async def page(
     connection: Connection, *, search: str, limit: int, offset: int
-) -> tuple[list[CustomerView], int]:
+) -> tuple[list[Row], int]:
     """Customers, the newest first, and how many there are."""
-    where = (LIVE, FILTERS.where({"search": search or None}))
-    rows = await query.fetch(
-        connection,
-        _with_statistics()
-        .where(*where)
-        .order_by(CUSTOMER.c.customer_id.desc())
-        .limit(limit)
-        .offset(offset),
-    )
-    total = await query.fetchval(
-        connection, select(func.count()).select_from(CUSTOMER).where(*where)
-    )
-    return [_view(row) for row in rows], total
+    where = LIVE & FILTERS.where({"search": search or None})
+    some = _with_statistics().where(where).order_by(CUSTOMER.c.customer_id.desc())
+    rows = await query.fetch(connection, some.limit(limit).offset(offset))
+    count = select(func.count()).select_from(CUSTOMER).where(where)
+    return rows, await query.fetchval(connection, count)
+
+
+async def find(connection: Connection, customer_id: int) -> Row | None:
+    """A customer, if there is one."""
+    one = _with_statistics().where(LIVE, CUSTOMER.c.customer_id == customer_id)
+    return await query.fetchrow(connection, one)
 
 
 async def ids_of(connection: Connection, customer_id: int) -> list[int]:
@@ -177,20 +169,11 @@ async def ids_of(connection: Connection, customer_id: int) -> list[int]:
     return ids or []
 
 
-async def statistics(connection: Connection, customer_ids: Sequence[int]) -> dict[str, Any]:
-    """The statistics of `CustomerView` over the orders of these records."""
-    row = await query.fetchrow(
-        connection, _statistics(any_(literal(list(customer_ids), ARRAY(BigInteger))))
-    )
-    return {} if row is None else {**row, "total_spent": int(row["total_spent"])}
-
-
-async def find(connection: Connection, customer_id: int) -> CustomerView | None:
-    """A customer, if there is one."""
-    row = await query.fetchrow(
-        connection, _with_statistics().where(LIVE, CUSTOMER.c.customer_id == customer_id)
-    )
-    return None if row is None else _view(row)
+async def orders_of(connection: Connection, customer_ids: Sequence[int]) -> Mapping[int, bool]:
+    """The ids of all orders of these records, and whether each is open."""
+    orders = select(CUSTOMER_ORDER).where(CUSTOMER_ORDER.c.customer_id.in_(customer_ids))
+    rows = await query.fetch(connection, orders)
+    return {row["order_id"]: row["status"] not in CLOSED for row in rows}
 
 
 LIVE: Final = CUSTOMER.c.is_merged_away.is_(False) & CUSTOMER.c.person.is_not(None)
@@ -204,31 +187,19 @@ _IDS: Final[ColumnElement[Any]] = literal_column(
 
 
 def _with_statistics() -> Select[Any]:
-    counted = _statistics(any_(_IDS)).where(CUSTOMER_ORDER.c.tenant == CUSTOMER.c.tenant)
+    order = CUSTOMER_ORDER.c
+    spent = func.coalesce(func.sum(order.flower_sum + order.delivery_fee), 0)
+    counted = select(
+        func.count().label("orders_count"),
+        cast(spent, BigInteger).label("total_spent"),
+        func.max(order.placed_at).label("last_order_date"),
+    ).where(
+        order.tenant == CUSTOMER.c.tenant,
+        order.customer_id == any_(_IDS),
+        order.status != "issue",
+    )
     statistics = counted.lateral("statistics")
     return select(CUSTOMER, statistics).select_from(CUSTOMER.join(statistics, true()))
-
-
-def _statistics(customer_ids: Any) -> Select[Any]:
-    order = CUSTOMER_ORDER.c
-    return select(
-        func.count().label("orders_count"),
-        func.coalesce(func.sum(order.flower_sum + order.delivery_fee), 0).label("total_spent"),
-        func.max(order.placed_at).label("last_order_at"),
-    ).where(order.customer_id == customer_ids, order.status != "issue")
-
-
-def _view(row: query.Row) -> CustomerView:
-    return CustomerView(
-        customer_id=row["customer_id"],
-        person=msgspec.json.decode(row["person"], type=Person),
-        source=row["source"],
-        orders_count=row["orders_count"],
-        total_spent=int(row["total_spent"]),
-        last_order_at=row["last_order_at"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
 
 
 def _record(envelope: Envelope[Any], text: str | None) -> dict[str, Any]:
@@ -246,10 +217,6 @@ def _record(envelope: Envelope[Any], text: str | None) -> dict[str, Any]:
     }
 
 
-def _merged_away(envelope: Envelope[Any]) -> dict[str, Any]:
-    return _row(envelope) | {"is_merged_away": True}
-
-
 def _row(envelope: Envelope[Any]) -> dict[str, Any]:
     customer_id = envelope.event.customer_id
     return {
@@ -262,28 +229,15 @@ def _row(envelope: Envelope[Any]) -> dict[str, Any]:
     }
 
 
-def _order(envelope: Envelope[Any]) -> dict[str, Any] | None:
-    event = envelope.event
+def _order(event: ShopEvent) -> dict[str, Any] | None:
     match event:
         case OrderPlaced():
-            values: dict[str, Any] = {
-                "customer_id": event.customer_id,
-                "flower_sum": event.flower_sum,
-                "delivery_fee": event.delivery_fee,
-                "status": "new",
-                "placed_at": event.placed_at,
-            }
+            return query.values_for(CUSTOMER_ORDER, event, status="new")
         case OrderLinesChanged():
-            values = {"flower_sum": event.flower_sum}
+            return {"order_id": event.order_id, "flower_sum": event.flower_sum}
         case OrderStatusChanged() | OrderRolledBack() | OrderPaymentReceived():
-            values = {"status": event.new_status}
+            return {"order_id": event.order_id, "status": event.new_status}
         case OrderIssueReported() | OrderCancelled():
-            values = {"status": "issue"}
+            return {"order_id": event.order_id, "status": "issue"}
         case _:
             return None
-    return {
-        "tenant": envelope.tenant,
-        "order_id": event.order_id,
-        "version": envelope.version,
-        **values,
-    }

@@ -16,6 +16,7 @@ from libs.errors import Refused
 from libs.http.auth import Principal
 from libs.http.live_messages import Complete, Group, LiveMessage
 from libs.http.metadata import request_metadata
+from libs.http.paging import Slice
 from libs.http.sockets import Handler, Sockets, refuse
 from libs.postgres.pool import tenant_transaction
 from services.shop.context import ORDERS, PRODUCTION, ApiContext, Shop, shop_number
@@ -24,7 +25,7 @@ from services.shop.orders.api.presenters import order_of
 from services.shop.orders.read_models import queries as orders
 from services.shop.production.domain.task import TaskStatus
 from services.shop.production.handlers import task as handler
-from services.shop.production.read_models import queries as tasks
+from services.shop.production.read_models import TASKS
 
 router = APIRouter(tags=["live"])
 
@@ -74,9 +75,9 @@ async def with_tasks(
     states: Mapping[int, str] = {}
     if unmoved := {one.data["task_id"] for one in messages if one.data["status"] is None}:
         await shop.consistency.caught_up("task", tenant)
-        async with tenant_transaction(shop.reading, tenant) as connection:
-            rows = await tasks.find_many(connection, sorted(unmoved))
-        states = {row["task_id"]: row["status"] for row in rows}
+        wanted, part = TASKS.table.c.task_id.in_(sorted(unmoved)), Slice(len(unmoved), 0)
+        tasks, _ = await TASKS.page(shop.reading, tenant, wanted, part)
+        states = {task.task_id: task.status for task in tasks}
     directory = await shop.directories.names(tenant)
 
     def completed(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Reacts to orders: a paid one gets its tasks, one that is assembled or cancelled ends them."""
+"""Reacts to orders: a paid one gets its tasks, one that is assembled or cancelled closes them."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ from contracts.shop import (
     ShopEvent,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import caused_by
 from libs.messaging.reaction import Reaction, Schedule
 from services.shop.context import Context
 from services.shop.production.handlers import order
@@ -25,15 +25,8 @@ def tasks_of_orders(context: Context) -> Reaction[ShopEvent]:
     """Follow the state of orders with tasks. Each event leads to the state of now."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
-        metadata = Metadata(
-            tenant=envelope.tenant,
-            actor=envelope.actor,
-            correlation_id=envelope.correlation_id,
-            causation_id=str(envelope.event_id),
-            traceparent=envelope.traceparent,
-        )
         number = getattr(envelope.event, "order_id", 0)
-        await order.follow(context, number, metadata)
+        await order.follow(context, number, caused_by(envelope))
 
     return Reaction(
         name=NAME,

@@ -1,57 +1,60 @@
 """A product: its details, images, ingredients and components, and what changes them.
 
-Its parts are numbered within the product; a number is never used again. Prices are whole tenge.
+Images and parts are numbered within the product; a number is never used again. Prices are whole
+tenge.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
 
-from contracts.shop import (
-    Component,
-    ComponentsChanged,
-    Ingredient,
-    IngredientsChanged,
-    ProductAdded,
-    ProductChanged,
-    ProductDetails,
-    ProductImage,
-    ProductImagesChanged,
-    ProductRemoved,
-    ShopEvent,
-)
+from contracts import shop
+from contracts.shop import ProductDetails, ShopEvent
+from libs.currency import minor_unit_digits
 from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.decider import Decider
 
-STARTERS: Final = (
+STARTERS: Final = tuple(
     ProductDetails(
-        name="Букет роз «Классика»",
-        category="bouquet",
-        description="Классический букет из 15 красных роз",
-        cost_price=10_000,
-        retail_price=25_000,
-        sale_price=22_000,
-        is_popular=True,
-    ),
-    ProductDetails(
-        name="Букет тюльпанов «Весна»",
-        category="bouquet",
-        description="Нежный букет из 25 тюльпанов",
-        cost_price=8_000,
-        retail_price=18_000,
-        sale_price=16_000,
-        is_new=True,
-    ),
-    ProductDetails(
-        name="Композиция «Праздничная»",
-        category="composition",
-        description="Праздничная композиция в корзине",
-        cost_price=15_000,
-        retail_price=35_000,
-        sale_price=32_000,
-        is_popular=True,
-    ),
+        name=name,
+        category=category,
+        description=description,
+        cost_price=cost,
+        retail_price=retail,
+        sale_price=sale,
+        is_popular=is_popular,
+        is_new=not is_popular,
+    )
+    for name, category, description, cost, retail, sale, is_popular in (
+        (
+            "Букет роз «Классика»",
+            "bouquet",
+            "Классический букет из 15 красных роз",
+            10_000,
+            25_000,
+            22_000,
+            True,
+        ),
+        (
+            "Букет тюльпанов «Весна»",
+            "bouquet",
+            "Нежный букет из 25 тюльпанов",
+            8_000,
+            18_000,
+            16_000,
+            False,
+        ),
+        (
+            "Композиция «Праздничная»",
+            "composition",
+            "Праздничная композиция в корзине",
+            15_000,
+            35_000,
+            32_000,
+            True,
+        ),
+    )
 )
 """The products with which a new shop begins (spec shop §2.2)."""
 
@@ -60,12 +63,8 @@ class ProductUnknown(NotFound):
     """Товар не найден"""
 
 
-class IngredientUnknown(NotFound):
-    """Ингредиент не найден"""
-
-
-class ComponentUnknown(NotFound):
-    """Компонент не найден"""
+class PartUnknown(NotFound):
+    """Такой части у товара нет"""
 
 
 class WarehouseItemUnknown(NotFound):
@@ -86,13 +85,38 @@ class Product:
 
     product_id: int = 0
     details: ProductDetails | None = None
-    images: tuple[ProductImage, ...] = ()
+    images: tuple[shop.ProductImage, ...] = ()
     images_at: datetime | None = None
-    ingredients: tuple[Ingredient, ...] = ()
-    components: tuple[Component, ...] = ()
+    ingredients: tuple[shop.Ingredient, ...] = ()
+    components: tuple[shop.Component, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_id: int = 0
+
+    @property
+    def present(self) -> ProductDetails:
+        """The details of a product that exists. Raises ProductUnknown."""
+        if self.details is None:
+            raise ProductUnknown
+        return self.details
+
+    @property
+    def article(self) -> int | None:
+        """Its code on scales and kiosks."""
+        return self.details.article if self.details else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A kind of parts: the field of `Product`, their class, and the name of its id."""
+
+    field: str
+    type: type[Any]
+    id: str
+
+
+INGREDIENTS: Final = Parts("ingredients", shop.Ingredient, "ingredient_id")
+COMPONENTS: Final = Parts("components", shop.Component, "component_id")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +125,7 @@ class AddProduct:
 
     product_id: int
     details: ProductDetails
-    components: tuple[Component, ...] = ()
+    components: tuple[shop.Component, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,47 +155,20 @@ class SetImages:
 
 
 @dataclass(frozen=True, slots=True)
-class AddIngredient:
-    """Add an ingredient with the values of `content`, which are named as those of `Ingredient`."""
+class AddPart:
+    """Add a part with the values of `content`, which are named as the fields of its class."""
 
+    kind: Parts
     content: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeIngredient:
-    """Replace the fields of `changes`, which are named as those of `Ingredient`."""
+class ChangePart:
+    """Replace the fields of `changes`, named as those of the part's class; None removes it."""
 
+    kind: Parts
     number: int
-    changes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveIngredient:
-    """Remove an ingredient."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddComponent:
-    """Add a component with the values of `content`, which are named as those of `Component`."""
-
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeComponent:
-    """Replace the fields of `changes`, which are named as those of `Component`."""
-
-    number: int
-    changes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveComponent:
-    """Remove a component."""
-
-    number: int
+    changes: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,90 +176,109 @@ class RemoveProduct:
     """Remove the product from the catalogue."""
 
 
-OfIngredients: TypeAlias = AddIngredient | ChangeIngredient | RemoveIngredient
-OfComponents: TypeAlias = AddComponent | ChangeComponent | RemoveComponent
-OfDetails: TypeAlias = ChangeProduct | SetPrice | ToggleActive
-Change: TypeAlias = OfDetails | SetImages | OfIngredients | OfComponents | RemoveProduct
+Edit: TypeAlias = ChangeProduct | SetPrice | ToggleActive | SetImages | AddPart | ChangePart
+Change: TypeAlias = AddProduct | Edit | RemoveProduct
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A change of a product, its author and time."""
+    """A change of a product, its author and time.
 
-    change: AddProduct | Change
+    Another price is announced with `price_id`, the id of a new event, in `currency`.
+    """
+
+    change: Change
     by: str
     now: datetime
+    price_id: shop.PriceId
+    currency: str
 
-    def changed(self, product_id: int) -> dict[str, Any]:
-        """The fields that the events of a change share."""
-        return {"product_id": product_id, "changed_by": self.by, "changed_at": self.now}
+
+CHANGED: Final[Mapping[str, Callable[..., ShopEvent]]] = {
+    "details": shop.ProductChanged,
+    "images": shop.ProductImagesChanged,
+    "ingredients": shop.IngredientsChanged,
+    "components": shop.ComponentsChanged,
+}
+"""The event that replaces each field of a product."""
 
 
 def decide(product: Product, command: Command) -> list[ShopEvent]:
     """The events of a command, none if it changes nothing.
 
-    Raises ProductUnknown, IngredientUnknown, ComponentUnknown, IngredientExists.
+    Raises ProductUnknown, PartUnknown, IngredientExists.
     """
-    change = command.change
-    if isinstance(change, AddProduct):
-        return _add(product, change, command)
-    if product.details is None:
-        raise ProductUnknown
-    changed = command.changed(product.product_id)
+    change, by, now = command.change, command.by, command.now
     match change:
-        case ChangeProduct() | SetPrice() | ToggleActive():
-            details = _details(product.details, change)
-            same = details == product.details
-            return [] if same else [ProductChanged(details=details, **changed)]
-        case SetImages(urls=urls):
-            same = urls == tuple(image.url for image in product.images)
-            images = tuple(_images(product, urls))
-            return [] if same else [ProductImagesChanged(images=images, **changed)]
-        case AddIngredient() | ChangeIngredient() | RemoveIngredient():
-            ingredients = _ingredients(product, change)
-            same = ingredients == product.ingredients
-            return [] if same else [IngredientsChanged(ingredients=ingredients, **changed)]
-        case AddComponent() | ChangeComponent() | RemoveComponent():
-            components = _components(product, change)
-            same = components == product.components
-            return [] if same else [ComponentsChanged(components=components, **changed)]
+        case AddProduct(product_id=number, details=details):
+            if product.details is not None:
+                return []
+            added = shop.ProductAdded(product_id=number, details=details, added_by=by, added_at=now)
+            before = evolve(product, added)
+            after = replace(before, components=change.components)
+            return [added, *_changed(before, after, by, now)]
         case RemoveProduct():
-            removed = ProductRemoved(
-                product_id=product.product_id, removed_by=command.by, removed_at=command.now
-            )
-            return [removed]
+            _, number = product.present, product.product_id
+            return [shop.ProductRemoved(product_id=number, removed_by=by, removed_at=now)]
         case _:
-            assert_never(change)
+            return _changed(product, _edited(product, change), by, now)
 
 
 def evolve(product: Product, event: ShopEvent) -> Product:
     """The product after an event."""
     match event:
-        case ProductAdded():
-            return Product(
-                product_id=event.product_id,
-                details=event.details,
-                created_at=event.added_at,
-                updated_at=event.added_at,
-            )
-        case ProductChanged():
-            return replace(product, details=event.details, updated_at=event.changed_at)
-        case ProductImagesChanged(images=images, changed_at=at):
-            last_id = max([product.last_id, *(image.image_id for image in images)])
-            return replace(product, images=images, images_at=at, last_id=last_id, updated_at=at)
-        case IngredientsChanged(ingredients=ingredients, changed_at=at):
-            last_id = max([product.last_id, *(one.ingredient_id for one in ingredients)])
-            return replace(product, ingredients=ingredients, last_id=last_id, updated_at=at)
-        case ComponentsChanged(components=components, changed_at=at):
-            last_id = max([product.last_id, *(one.component_id for one in components)])
-            return replace(product, components=components, last_id=last_id, updated_at=at)
-        case ProductRemoved():
+        case shop.ProductAdded(product_id=number, details=details, added_at=at):
+            return Product(product_id=number, details=details, created_at=at, updated_at=at)
+        case shop.ProductChanged(details=details, changed_at=at):
+            return replace(product, details=details, updated_at=at)
+        case shop.ProductImagesChanged(images=images, changed_at=at):
+            numbers = [one.image_id for one in images]
+            return _numbered(product, at, numbers, images=images, images_at=at)
+        case shop.IngredientsChanged(ingredients=ingredients, changed_at=at):
+            numbers = [one.ingredient_id for one in ingredients]
+            return _numbered(product, at, numbers, ingredients=ingredients)
+        case shop.ComponentsChanged(components=components, changed_at=at):
+            numbers = [one.component_id for one in components]
+            return _numbered(product, at, numbers, components=components)
+        case shop.ProductRemoved():
             return Product()
         case _:
             return product
 
 
 PRODUCT: Final = Decider(category="product", initial=Product(), decide=decide, evolve=evolve)
+
+
+def price_after(details: ProductDetails | None, command: Command) -> shop.PriceChanged | None:
+    """The price of a product with an article after a command."""
+    if details is None or details.article is None:
+        return None
+    return shop.PriceChanged(
+        price_id=command.price_id,
+        article=details.article,
+        amount=current_price(details) * 10 ** minor_unit_digits(command.currency),
+        currency=command.currency,
+        valid_at=command.now,
+        changed_by=command.by,
+        changed_at=command.now,
+    )
+
+
+def decide_price(known: shop.PriceChanged | None, new: shop.PriceChanged) -> list[ShopEvent]:
+    """The announcement of a price, unless it repeats the last one."""
+    prices = [one and (one.article, one.amount, one.currency) for one in (known, new)]
+    return [new] if prices[0] != prices[1] else []
+
+
+def evolve_price(known: shop.PriceChanged | None, event: ShopEvent) -> shop.PriceChanged | None:
+    """The last announcement."""
+    return event if isinstance(event, shop.PriceChanged) else known
+
+
+PRICE: Final[Decider[shop.PriceChanged | None, shop.PriceChanged, ShopEvent]] = Decider(
+    category="price", initial=None, decide=decide_price, evolve=evolve_price
+)
+"""The announced prices of one product, whose number is the id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -303,20 +319,17 @@ class StockedItem:
 
 def priced_line(product: Product, quantity: int) -> PricedLine:
     """A line over `quantity` pieces of a product. Raises ProductUnknown, ProductInactive."""
-    details = product.details
-    if details is None:
-        raise ProductUnknown
+    details = product.present
     if not details.is_active:
         raise ProductInactive(f"Товар «{details.name}» снят с продажи")
+    needs = tuple((one.warehouse_item_id, one.quantity * quantity) for one in product.ingredients)
     return PricedLine(
         product_id=product.product_id,
         quantity=quantity,
         name=details.name,
         category=details.category,
         unit_price=current_price(details),
-        needs=tuple(
-            (one.warehouse_item_id, one.quantity * quantity) for one in product.ingredients
-        ),
+        needs=needs,
     )
 
 
@@ -325,67 +338,60 @@ def current_price(details: ProductDetails) -> int:
     return details.sale_price or details.retail_price
 
 
-def discount_percentage(details: ProductDetails) -> int:
-    """How much less than the usual price that is, in whole per cent rounded down; never below 0."""
-    saved = details.retail_price - current_price(details)
-    return saved * 100 // details.retail_price if saved > 0 else 0
+def _changed(before: Product, after: Product, by: str, now: datetime) -> list[ShopEvent]:
+    """The events of all fields that differ."""
+    common = {"product_id": before.product_id, "changed_by": by, "changed_at": now}
+    return [
+        event(**{field: getattr(after, field)}, **common)
+        for field, event in CHANGED.items()
+        if getattr(after, field) != getattr(before, field)
+    ]
 
 
-def _add(product: Product, change: AddProduct, command: Command) -> list[ShopEvent]:
-    number, components = change.product_id, change.components
-    if product.details is not None:
-        return []
-    added = ProductAdded(
-        product_id=number, details=change.details, added_by=command.by, added_at=command.now
-    )
-    if not components:
-        return [added]
-    return [added, ComponentsChanged(components=components, **command.changed(number))]
-
-
-def _details(details: ProductDetails, change: OfDetails) -> ProductDetails:
+def _edited(product: Product, change: Edit) -> Product:
+    details = product.present
     match change:
         case ChangeProduct(changes=changes):
-            return replace(details, **changes)
+            details = replace(details, **changes)
         case SetPrice(price=price):
-            on_sale = details.sale_price is not None and details.sale_price < price
-            sale_price = details.sale_price if on_sale else None
-            return replace(details, retail_price=price, sale_price=sale_price)
+            sale = details.sale_price
+            cheaper = sale if sale is not None and sale < price else None
+            details = replace(details, retail_price=price, sale_price=cheaper)
         case ToggleActive():
-            return replace(details, is_active=not details.is_active)
+            details = replace(details, is_active=not details.is_active)
+        case SetImages(urls=urls):
+            if urls == tuple(image.url for image in product.images):
+                return product
+            numbered = enumerate(urls, product.last_id + 1)
+            images = tuple(shop.ProductImage(image_id=number, url=url) for number, url in numbered)
+            return replace(product, images=images)
+        case AddPart() | ChangePart():
+            parts: dict[str, Any] = {change.kind.field: tuple(_parts(product, change))}
+            return replace(product, **parts)
         case _:
             assert_never(change)
+    return replace(product, details=details)
 
 
-def _images(product: Product, urls: Sequence[str]) -> Iterator[ProductImage]:
-    for number, url in enumerate(urls, product.last_id + 1):
-        yield ProductImage(image_id=number, url=url)
-
-
-def _ingredients(product: Product, change: OfIngredients) -> tuple[Ingredient, ...]:
-    known = product.ingredients
-    if isinstance(change, AddIngredient):
-        added = Ingredient(ingredient_id=product.last_id + 1, **change.content)
-        if added.warehouse_item_id in {one.warehouse_item_id for one in known}:
+def _parts(product: Product, change: AddPart | ChangePart) -> Iterator[Any]:
+    kind = change.kind
+    known = getattr(product, kind.field)
+    if isinstance(change, AddPart):
+        items = {one.warehouse_item_id for one in product.ingredients}
+        if kind is INGREDIENTS and change.content["warehouse_item_id"] in items:
             raise IngredientExists
-        return (*known, added)
-    at = _index([one.ingredient_id for one in known], change.number, IngredientUnknown)
-    if isinstance(change, RemoveIngredient):
-        return known[:at] + known[at + 1 :]
-    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
+        yield from known
+        yield kind.type(**{kind.id: product.last_id + 1}, **change.content)
+        return
+    if change.number not in {getattr(one, kind.id) for one in known}:
+        raise PartUnknown
+    for one in known:
+        if getattr(one, kind.id) != change.number:
+            yield one
+        elif change.changes is not None:
+            yield replace(one, **change.changes)
 
 
-def _components(product: Product, change: OfComponents) -> tuple[Component, ...]:
-    known = product.components
-    if isinstance(change, AddComponent):
-        return (*known, Component(component_id=product.last_id + 1, **change.content))
-    at = _index([one.component_id for one in known], change.number, ComponentUnknown)
-    if isinstance(change, RemoveComponent):
-        return known[:at] + known[at + 1 :]
-    return (*known[:at], replace(known[at], **change.changes), *known[at + 1 :])
-
-
-def _index(numbers: Sequence[int], number: int, unknown: type[NotFound]) -> int:
-    if number not in numbers:
-        raise unknown
-    return numbers.index(number)
+def _numbered(product: Product, at: datetime, numbers: Iterable[int], **fields: Any) -> Product:
+    last_id = max([product.last_id, *numbers])
+    return replace(product, last_id=last_id, updated_at=at, **fields)

@@ -1,23 +1,27 @@
-"""Commands of the catalogue, and the prices of what is ordered from it."""
+"""Commands of the catalogue, many new prices at once, and the prices of what is ordered."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from contracts.shop import Component, PriceId, ProductDetails, ShopEvent
-from libs.eventsourcing.decider import Decider
-from libs.eventsourcing.execute_many import States, execute_many
+from libs.errors import Refused, Unavailable
+from libs.eventsourcing.claims import CLAIM, ClaimCommand, ClaimKey, ReleaseKey, Taken, claim_id
+from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, EventIdReused, Metadata
 from libs.eventsourcing.store import new_event_id
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import ApiContext, Context
+from services.shop.context import ApiContext, Context, authorship
+from services.shop.products import read_models
 from services.shop.products.domain import (
+    INGREDIENTS,
+    PRICE,
     PRODUCT,
     STARTERS,
-    AddIngredient,
+    AddPart,
     AddProduct,
     Change,
     Command,
@@ -25,23 +29,29 @@ from services.shop.products.domain import (
     Product,
     ProductUnknown,
     RemoveProduct,
-    StockedItem,
+    SetPrice,
     WarehouseItemUnknown,
+    price_after,
     priced_line,
 )
-from services.shop.products.prices.domain import PRICE, AnnouncePrice
 
 NAMESPACE: Final = UUID("6d0f4f0e-6a0c-5b5a-9f0b-3a1f6c2d7e41")
 NUMBERS: Final = Numbers("product_number")
+ATTEMPTS: Final = 5
+AT_ONCE: Final = 250
+"""The products of one append."""
 
 
-async def load(context: Context, tenant: str, product_id: int) -> Product:
-    """A product as the log has it. Raises ProductUnknown, LogUnavailable."""
-    history = await context.store.read(tenant, PRODUCT.stream(product_id))
-    product = PRODUCT.state_after(history.events)
-    if product.details is None:
-        raise ProductUnknown
-    return product
+class ArticleTaken(Refused):
+    """Товар с таким артикулом уже есть"""
+
+
+class _ArticlesNeeded(Exception):
+    """The command changes the article, so that it needs the claims of the old and the new one."""
+
+    def __init__(self, articles: Collection[int]) -> None:
+        super().__init__()
+        self.articles = articles
 
 
 async def lines(
@@ -85,7 +95,7 @@ async def add(
     number = await NUMBERS.next(context.system)
     numbered = tuple(Component(component_id=at, **one) for at, one in enumerate(components, 1))
     added = AddProduct(product_id=number, details=details, components=numbered)
-    return await _executed(context, number, added, metadata, command_id, is_new=True)
+    return await change(context, number, added, metadata, command_id=command_id)
 
 
 async def add_starters(context: Context, metadata: Metadata) -> None:
@@ -100,12 +110,40 @@ async def add_starters(context: Context, metadata: Metadata) -> None:
             await add(context, details, metadata, command_id=command_id)
 
 
-async def change(context: Context, product_id: int, change: Change, metadata: Metadata) -> Product:
+async def change(
+    context: Context,
+    product_id: int,
+    change: Change,
+    metadata: Metadata,
+    *,
+    command_id: UUID | None = None,
+) -> Product:
     """Change a product, and return it as it was right after the change.
 
-    Raises what `domain.decide` raises, and LogUnavailable.
+    Raises what `domain.decide` raises, ArticleTaken, Unavailable.
     """
-    return await _executed(context, product_id, change, metadata)
+    command = _command(context, change, metadata)
+    is_new = isinstance(change, AddProduct)
+    expected = {PRODUCT.stream(product_id): NO_STREAM, PRICE.stream(product_id): NO_STREAM}
+    articles: Collection[int] = ()
+    for _ in range(ATTEMPTS):
+        try:
+            executed = await execute_many(
+                context.store,
+                [*_aggregates(product_id), *((CLAIM, _claim(one)) for one in articles)],
+                lambda states: _decide(states, product_id, command),
+                metadata=metadata,
+                expected=expected if is_new else {},
+                command_id=command_id,
+            )
+            break
+        except _ArticlesNeeded as needed:
+            articles = needed.articles
+    else:
+        raise Unavailable("product")
+    stream = PRODUCT.stream(product_id)
+    history = await context.store.read(metadata.tenant, stream)
+    return PRODUCT.state_after(history.events[: executed.versions[stream]])
 
 
 async def add_ingredient(
@@ -116,18 +154,10 @@ async def add_ingredient(
     Raises WarehouseItemUnknown if the shop has no such item, what `domain.decide` raises,
     Unavailable and LogUnavailable.
     """
-    item = content["warehouse_item_id"]
-    if context.hooks.stocked_items and not await stocked(context, metadata.tenant, [item]):
+    stocked = context.hooks.stocked_items
+    if not await stocked(context.reading, metadata.tenant, [content["warehouse_item_id"]]):
         raise WarehouseItemUnknown
-    return await _executed(context, product_id, AddIngredient(content), metadata)
-
-
-async def stocked(
-    context: ApiContext, tenant: str, items: Sequence[int]
-) -> Mapping[int, StockedItem]:
-    """The warehouse items of a shop that exist, by id. Raises Unavailable."""
-    query = context.hooks.stocked_items
-    return await query(context.reading, tenant, items) if query and items else {}
+    return await change(context, product_id, AddPart(INGREDIENTS, content), metadata)
 
 
 async def remove(context: Context, product_id: int, metadata: Metadata) -> Product:
@@ -135,62 +165,137 @@ async def remove(context: Context, product_id: int, metadata: Metadata) -> Produ
 
     Raises ProductUnknown, LogUnavailable.
     """
-    product = await load(context, metadata.tenant, product_id)
-    await _executed(context, product_id, RemoveProduct(), metadata)
-    details = replace(product.details, is_active=False) if product.details else None
-    return replace(product, details=details)
+    product = (await load_many(context, metadata.tenant, [product_id]))[product_id]
+    off_sale = replace(product.present, is_active=False)
+    await change(context, product_id, RemoveProduct(), metadata)
+    return replace(product, details=off_sale)
 
 
-def new_price_id() -> PriceId:
-    """The id of an announcement that may follow."""
-    return PriceId(new_event_id())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPrice:
+    """The price in whole tenge of a product, by its number or its article."""
+
+    price: int
+    product_id: int | None = None
+    article: int | None = None
 
 
-def aggregates(product_id: int) -> list[tuple[Decider[Any, Any, ShopEvent], object]]:
+@dataclass(kw_only=True, slots=True)
+class PricesSet:
+    """How many products got another price, how many had it already, and what does not exist."""
+
+    changed: int = 0
+    unchanged: int = 0
+    unknown: list[NewPrice] = field(default_factory=list)
+
+
+async def set_prices(
+    context: ApiContext,
+    wanted: Sequence[NewPrice],
+    metadata: Metadata,
+    *,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> PricesSet:
+    """Set prices; of several for one product the last counts. Safe to repeat.
+
+    What exists is set, whatever else does not. `on_progress` is given the number of products that
+    an append has set. Raises Unavailable, StreamsBusy, LogUnavailable: then some may be set.
+    """
+    articles = {one.article for one in wanted if one.article}
+    known = await read_models.numbers_of(context.reading, metadata.tenant, articles)
+    result, prices = PricesSet(), dict[int, int]()
+    for one in wanted:
+        if number := one.product_id or known.get(one.article or 0):
+            prices[number] = one.price
+        else:
+            result.unknown.append(one)
+    numbers = [*prices]
+    for start in range(0, len(numbers), AT_ONCE):
+        part = {number: prices[number] for number in numbers[start : start + AT_ONCE]}
+        changed, missing = await _set(context, part, metadata)
+        result.changed += changed
+        result.unchanged += len(part) - changed - len(missing)
+        result.unknown += [NewPrice(product_id=one, price=part[one]) for one in sorted(missing)]
+        on_progress(len(part))
+    return result
+
+
+async def _set(
+    context: ApiContext, prices: Mapping[int, int], metadata: Metadata
+) -> tuple[int, set[int]]:
+    """Set the prices by product. Returns how many changed, and the products that do not exist."""
+    commands = {
+        number: _command(context, SetPrice(price), metadata) for number, price in prices.items()
+    }
+    missing: set[int] = set()
+
+    def decide(states: States) -> Mapping[str, Sequence[ShopEvent]]:
+        events: dict[str, Sequence[ShopEvent]] = {}
+        missing.clear()
+        for number, command in commands.items():
+            try:
+                events |= _decide(states, number, command)
+            except ProductUnknown:
+                missing.add(number)
+        return events
+
+    named = [one for number in prices for one in _aggregates(number)]
+    executed = await execute_many(context.store, named, decide, metadata=metadata)
+    return len(executed.events.keys() & set(map(PRODUCT.stream, prices))), missing
+
+
+def _command(context: Context, change: Change, metadata: Metadata) -> Command:
+    """The command of a change."""
+    return Command(
+        change=change,
+        price_id=PriceId(new_event_id()),
+        currency=context.settings.currency,
+        **authorship(context, metadata),
+    )
+
+
+def _aggregates(product_id: int) -> list[Aggregate]:
     """A product and the announcements of its price, which change together."""
     return [(PRODUCT, product_id), (PRICE, product_id)]
 
 
-def decide_with_price(
-    states: States, product_id: int, command: Command, price_id: PriceId, currency: str
-) -> dict[str, Sequence[ShopEvent]]:
+def _decide(states: States, product_id: int, command: Command) -> dict[str, Sequence[ShopEvent]]:
     """The events of a command by stream, with the announcement of another price.
 
-    Raises what `domain.decide` raises.
+    Raises what `domain.decide` raises, ArticleTaken.
     """
-    product = states.of(PRODUCT, product_id)
-    events = PRODUCT.decide(product, command)
-    details = reduce(PRODUCT.evolve, events, product).details
-    announced: Sequence[ShopEvent] = []
-    if details is not None:
-        announce = AnnouncePrice(
-            details=details, currency=currency, price_id=price_id, by=command.by, now=command.now
-        )
-        announced = PRICE.decide(states.of(PRICE, product_id), announce)
-    return {PRODUCT.stream(product_id): events, PRICE.stream(product_id): announced}
+    before = states.of(PRODUCT, product_id)
+    events = {PRODUCT.stream(product_id): PRODUCT.decide(before, command)}
+    after = reduce(PRODUCT.evolve, events[PRODUCT.stream(product_id)], before)
+    if (price := price_after(after.details, command)) is not None:
+        announced = PRICE.decide(states.of(PRICE, product_id), price)
+        events[PRICE.stream(product_id)] = announced
+    return {**events, **_claims(states, product_id, before.article, after.article)}
 
 
-async def _executed(
-    context: Context,
-    number: int,
-    change: AddProduct | Change,
-    metadata: Metadata,
-    command_id: UUID | None = None,
-    *,
-    is_new: bool = False,
-) -> Product:
-    named = aggregates(number)
-    expected = {decider.stream(key): NO_STREAM for decider, key in named} if is_new else {}
-    command = Command(change=change, by=metadata.actor or "", now=context.clock())
-    price_id, currency = new_price_id(), context.settings.currency
-    executed = await execute_many(
-        context.store,
-        named,
-        lambda states: decide_with_price(states, number, command, price_id, currency),
-        metadata=metadata,
-        expected=expected,
-        command_id=command_id,
-    )
-    stream = PRODUCT.stream(number)
-    history = await context.store.read(metadata.tenant, stream)
-    return PRODUCT.state_after(history.events[: executed.versions[stream]])
+def _claims(
+    states: States, product_id: int, before: int | None, after: int | None
+) -> dict[str, Sequence[ShopEvent]]:
+    """The events by which a product gives up an article and gets another.
+
+    Raises ArticleTaken, _ArticlesNeeded.
+    """
+    owner = str(product_id)
+    commands: dict[int, ClaimCommand] = {}
+    if before is not None and before != after:
+        commands[before] = ReleaseKey(owner)
+    if after is not None and before != after:
+        commands[after] = ClaimKey(owner)
+    try:
+        return {
+            CLAIM.stream(_claim(one)): CLAIM.decide(states.of(CLAIM, _claim(one)), command)
+            for one, command in commands.items()
+        }
+    except KeyError:
+        raise _ArticlesNeeded([*commands]) from None
+    except Taken:
+        raise ArticleTaken from None
+
+
+def _claim(article: int) -> str:
+    return claim_id("article", str(article))

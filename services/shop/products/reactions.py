@@ -2,11 +2,13 @@
 
 from typing import Final
 
+import msgspec
+
 from contracts import gateway
 from contracts.envelope import Envelope
 from contracts.gateway import GatewayEvent, ShopRegistered
 from libs.eventsourcing.codec import codec_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import caused_by
 from libs.messaging.reaction import Reaction, Schedule
 from services.shop.company import handlers as company
 from services.shop.context import Context
@@ -22,13 +24,8 @@ def registrations(context: Context) -> Reaction[GatewayEvent]:
         shop = envelope.event
         if not isinstance(shop, ShopRegistered):
             return
-        metadata = Metadata(
-            tenant=shop.tenant,
-            actor=str(shop.account_id),
-            correlation_id=envelope.correlation_id,
-            causation_id=str(envelope.event_id),
-            traceparent=envelope.traceparent,
-        )
+        author = {"tenant": shop.tenant, "actor": str(shop.account_id)}
+        metadata = msgspec.structs.replace(caused_by(envelope), **author)
         await company.name_company(context, shop.name, metadata)
         await handlers.add_starters(context, metadata)
 

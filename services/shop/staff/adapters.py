@@ -21,6 +21,8 @@ from libs.http.client import open_client
 
 FRESH_SECONDS: Final = 15.0
 """How long an answer is used without another request."""
+MISSING_SECONDS: Final = 1.0
+"""How long what an answer does not have is not asked for again: it may be new."""
 KNOWN_SECONDS: Final = 600.0
 """How long an answer is used while the gateway does not answer."""
 ASK_SECONDS: Final = 2.0
@@ -78,11 +80,11 @@ class Directories:
         self._url = urljoin(jwks_url, "/internal/shops/")
         self._cached: OrderedDict[str, _Cached] = OrderedDict()
 
-    async def find(self, tenant: str) -> Directory | None:
+    async def find(self, tenant: str, *, member: int | None = None) -> Directory | None:
         """The directory of a shop, some seconds old at most; None if there is no such shop.
 
-        Older, up to `KNOWN_SECONDS`, while the gateway does not answer. Raises Unavailable if there
-        is none.
+        It is newer if it had no shop, or not this `member`; older, up to `KNOWN_SECONDS`, while the
+        gateway does not answer. Raises Unavailable if there is none.
         """
         cached = self._cached.setdefault(tenant, _Cached())
         self._cached.move_to_end(tenant)
@@ -90,8 +92,10 @@ class Directories:
             self._cached.popitem(last=False)
         async with cached.lock:
             now = asyncio.get_running_loop().time()
-            if cached.at + FRESH_SECONDS > now:
-                return cached.directory
+            known = cached.directory
+            complete = known is not None and (member is None or known.by_number(member))
+            if cached.at + (FRESH_SECONDS if complete else MISSING_SECONDS) > now:
+                return known
             try:
                 cached.directory, cached.at = await self._ask(tenant), now
             except Unavailable:

@@ -34,7 +34,7 @@ async def playing(url: str, key: str, folder: Path, *, patience: float) -> Resul
 @pytest.mark.parametrize(
     ("faults", "key", "status", "sentence"),
     [
-        (Faults(), KEY, 0, "What was sent and what the dashboards say agree"),
+        (Faults(), KEY, 0, "What was sent and what is shown agree"),
         (Faults(loses=True), KEY, 1, "They DISAGREE"),
         (Faults(), "wrong", 1, "Invalid or missing API key"),
         (Faults(failing=1.0), KEY, 1, "nothing worked for 1 seconds"),

@@ -65,6 +65,28 @@ async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
         assert "Seq Scan on events" not in "\n".join(row[0] for row in rows)
 
 
+async def test_streams_are_read_one_by_one_while_the_log_has_no_statistics(
+    pool: asyncpg.Pool,
+) -> None:
+    log = PostgresLog(pool)
+    await asyncio.gather(
+        *(
+            log.append(f"order-{n}", [new()], expected=NO_STREAM, metadata=METADATA)
+            for n in range(2000)
+        )
+    )
+
+    async with pool.acquire() as connection:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE planned AS {READ_STREAMS}")
+        rows = await connection.fetch("EXPLAIN EXECUTE planned(NULL, NULL, NULL, NULL)")
+        await connection.execute("DEALLOCATE planned")
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "(stream = given.stream)" in plan
+    assert "Hash" not in plan
+
+
 async def test_of_many_processes_at_one_version_exactly_one_wins(pool: asyncpg.Pool) -> None:
     logs = [PostgresLog(pool) for _ in range(8)]
 

@@ -8,9 +8,17 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from httpx import AsyncClient
+from pydantic import BaseModel
 
 from libs.files.files import FileKey, Files
-from libs.files.http import MAX_FILES, REFUSALS, file_response, multipart_of, uploads
+from libs.files.http import (
+    MAX_FILES,
+    REFUSALS,
+    file_response,
+    form_with_file,
+    multipart_of,
+    uploads,
+)
 from libs.files.store import ObjectFolder
 from libs.http.app import create_app
 from libs.http.auth import public
@@ -46,6 +54,21 @@ async def upload_image(request: Request, files: Store) -> list[dict[str, Any]]:
     return stored
 
 
+class Caption(BaseModel):
+    """The other fields of a form."""
+
+    title: str
+    size: int = 0
+
+
+@router.post("/captioned", openapi_extra=multipart_of("file", fields=Caption))
+async def upload_with_caption(request: Request) -> dict[str, Any]:
+    """Read an image with a caption."""
+    upload, caption = await form_with_file(request, "file", Caption)
+    data = b"".join([chunk async for chunk in upload.chunks])
+    return {"name": upload.name, "bytes": len(data), **caption.model_dump()}
+
+
 @router.post("/sealed")
 async def upload_sealed(request: Request, files: Store) -> list[str]:
     """Store a private image."""
@@ -73,7 +96,7 @@ def app(files: Files) -> FastAPI:
         checks={},
         problem_shape=DETAIL.with_rows(REFUSALS),
         max_body_bytes=1024,
-        longer_bodies={"/image": 300_000, "/sealed": 300_000},
+        longer_bodies={"/image": 300_000, "/sealed": 300_000, "/captioned": 300_000},
     )
 
 
@@ -122,6 +145,29 @@ async def test_several_images_and_other_fields_are_read_one_after_the_other(
     answer = await client.post("/image", files=images + others, data={"comment": "x"})
 
     assert [one["name"] for one in answer.json()] == ["a.png", "b.jpg"]
+
+
+async def test_fields_are_read_before_and_after_the_only_file(client: AsyncClient) -> None:
+    title = part(b'Content-Disposition: form-data; name="title"', "Rose ü".encode())
+    size = part(b'Content-Disposition: form-data; name="size"', b"3")
+    file = part(HEAD, b"image" * 20_000)
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+    answers = [
+        await client.post("/captioned", content=written(parts), headers=headers)
+        for parts in ([title, file, size], [file, size], [file, title, file], [title, size])
+    ]
+
+    assert answers[0].json() == {"name": "a.png", "bytes": 100_000, "title": "Rose ü", "size": 3}
+    assert [one.status_code for one in answers] == [200, 422, 413, 422]
+
+
+async def test_a_form_is_documented_with_its_file_and_fields() -> None:
+    content = multipart_of("file", fields=Caption)["requestBody"]["content"]
+    schema = content["multipart/form-data"]["schema"]
+
+    assert schema["required"] == ["file", "title"]
+    assert {*schema["properties"]} == {"file", "title", "size"}
 
 
 @pytest.mark.parametrize("name", [name for name in hostile() if len(hostile()[name]) < 250_000])

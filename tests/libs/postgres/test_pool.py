@@ -22,6 +22,7 @@ from libs.postgres.pool import (
     open_pool,
     skip_session_reset,
     tenant_connection,
+    tenant_snapshot,
     tenant_transaction,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
@@ -177,6 +178,16 @@ async def test_a_tenant_connection_sees_one_tenant_and_leaves_no_setting(filled:
         async with acquire(filled) as connection:
             assert await connection.fetchval("SELECT pg_backend_pid()") == pid
             assert await connection.fetchval("SELECT count(*) FROM box") == 0
+
+
+@pytest.mark.parametrize("opened", [tenant_transaction, tenant_snapshot, tenant_connection])
+@pytest.mark.parametrize("tenant", ["o'hara", "a', true); DROP TABLE box; --", "back\\slash\\'"])
+async def test_the_name_of_a_tenant_is_never_part_of_a_statement(
+    filled: Pool, tenant: str, opened: Any
+) -> None:
+    async with opened(filled, tenant) as connection:
+        assert await connection.fetchval("SELECT current_setting('tillstream.tenant')") == tenant
+        assert await connection.fetch("SELECT tenant FROM box") == []
 
 
 @pytest.mark.parametrize("opened", [tenant_transaction, tenant_connection])

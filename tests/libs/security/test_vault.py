@@ -55,6 +55,13 @@ async def test_two_processes_that_create_a_key_at_once_get_the_same_one(store: K
     assert await vaults[0].open_many(zip([ANNA, BORIS] * 8, sealed, strict=True)) == ["text"] * 16
 
 
+async def test_a_person_taken_for_new_has_one_key_all_the_same(store: KeyStore) -> None:
+    one, another = (Vault(store, ServiceKeys([OLD])) for _ in range(2))
+    sealed = [await each.seal(ANNA, "Anna", is_new=True) for each in (one, another)]
+
+    assert await another.open_many((ANNA, text) for text in sealed) == ["Anna", "Anna"]
+
+
 async def test_a_text_sealed_for_one_person_does_not_open_for_another(vault: Vault) -> None:
     sealed = await vault.seal(ANNA, "Anna")
     await vault.key_for(BORIS)
@@ -107,8 +114,9 @@ async def test_texts_of_a_forgotten_person_open_as_erased(vault: Vault) -> None:
 async def test_a_forgotten_person_gets_no_new_key(vault: Vault) -> None:
     await vault.forget(ANNA, by="admin", at=NOON)
 
-    with pytest.raises(Forgotten):
-        await vault.seal(ANNA, "Anna")
+    for is_new in (False, True):
+        with pytest.raises(Forgotten):
+            await vault.seal(ANNA, "Anna", is_new=is_new)
 
 
 async def test_a_person_without_a_key_can_be_forgotten(vault: Vault, store: KeyStore) -> None:

@@ -13,7 +13,7 @@ from libs.security.tokens import ACCESS, SigningKey, issue
 from libs.testing import callers
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.doors.domain.door import AuthScheme, Door, Limit, Rule, Shape
-from services.gateway.doors.domain.doors import SCAN
+from services.gateway.doors.domain.doors import SCAN, SHOP
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE
 from tests.services.gateway.app import Keys, Service, open_app
 
@@ -36,6 +36,7 @@ DOORS: Final = (
     SCAN,
     door("scales", AuthScheme.BEARER, Shape.DETAIL),
     door("crm", AuthScheme.BEARER, Shape.ERROR),
+    door("shop", AuthScheme.CHALLENGE, Shape.DETAIL, forbidden=SHOP.forbidden),
     door("kiosk", AuthScheme.CHALLENGE, Shape.DETAIL),
 )
 

@@ -39,13 +39,13 @@ WITH_KEY = {"X-API-Key": KEY, "Origin": PAGE}
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """The URL of the app on a real server."""
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+async def served(app: Any, port: int = 0) -> AsyncIterator[str]:
+    """The URL of the app on a real server, by default at any free port."""
+    stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result)
+        serve(app, "127.0.0.1", port, stop=stop, on_listening=listening.set_result)
     )
-    url = f"http://127.0.0.1:{await asyncio.wait_for(port, PATIENCE_SECONDS)}"
+    url = f"http://127.0.0.1:{await asyncio.wait_for(listening, PATIENCE_SECONDS)}"
     try:
         await eventually(lambda: _answers(url), what=f"{url} to answer")
         yield url

@@ -22,28 +22,31 @@ from deploy.local.services import says_ready
 from libs.clock import utc_now
 from libs.messaging.dedup import Gap, Link
 from libs.messaging.publisher import Publisher
-from libs.messaging.reactor import open_reactors
 from libs.messaging.topics import ensure_topics, read_topics
-from libs.messaging.worker import open_worker
-from libs.process.service import open_reactions, open_tasks
-from libs.telemetry.traces import set_up
+from libs.testing.databases import migrated
 from libs.testing.polling import eventually
+from libs.testing.services import whole_worker
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.schedules.handlers import schedule
+from services.shop.bootstrap import SERVICE as SHOP
 from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every
-from tests.services.scale_bridge.pricing import changed, delivery, recorded
+from tests.services.scale_bridge.pricing import ARTICLE, changed, delivery, recorded
 from tests.services.scale_bridge.schedules.handlers.test_schedule import METADATA
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
+from tests.services.shop.kit import open_shop
+from tests.services.shop.products.catalogue import add
 
 OURS = ("scale-bridge.", "shop.")
 
 
 @asynccontextmanager
-async def open_whole(url: str, kafka: str, *, topics: bool = True) -> AsyncIterator[Service]:
+async def open_whole(
+    url: str, kafka: str, *, topics: bool = True, **more: Any
+) -> AsyncIterator[Service]:
     """The API and a whole worker: relay, projectors, bridge, schedules, healing, prices.
 
     Without `topics` none are made: nobody need be there.
@@ -56,31 +59,14 @@ async def open_whole(url: str, kafka: str, *, topics: bool = True) -> AsyncItera
         "breaker_seconds": 0.5,
         "round_seconds": 0.1,
         "stale_wait_seconds": 60.0 if topics else 0.0,
+        **more,
     }
     async with open_service(url, by_worker=True, **different) as service:
-        settings, telemetry = service.settings, set_up(SERVICE.name)
-        specs = [spec for spec in read_topics() if spec.category.startswith(OURS)]
         if topics:
-            await ensure_topics(kafka, settings.topic_prefix, specs)
-        async with (
-            open_worker(
-                settings,
-                service=SERVICE.name,
-                projections=SERVICE.projections(settings),
-                telemetry=telemetry,
-            ) as worker,
-            open_tasks(SERVICE, settings) as more,
-            open_reactions(SERVICE, settings) as reactions,
-            open_reactors(settings, service=SERVICE.name, reactions=reactions) as reactors,
-        ):
-            stop = asyncio.Event()
-            parts = (*worker.tasks, *more, *(one.run for one in reactors))
-            tasks = [asyncio.ensure_future(task(stop)) for task in parts]
-            try:
-                yield service
-            finally:
-                stop.set()
-                await asyncio.gather(*tasks)
+            specs = [spec for spec in read_topics() if spec.category.startswith(OURS)]
+            await ensure_topics(kafka, service.settings.topic_prefix, specs)
+        async with whole_worker(SERVICE, service.settings):
+            yield service
 
 
 async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_cut(
@@ -132,6 +118,31 @@ async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_c
             return [one["price_id"] for one in (await delivery(anna))["coming"]]
 
         await eventually(coming, [str(to_come.price_id)])
+
+
+async def test_a_price_of_a_shop_arrives_on_the_scales_of_the_tenant_that_follows_it(
+    database: str, postgres_url: str, kafka_bootstrap: str
+) -> None:
+    more: dict[str, Any] = {"currency": "KZT", "price_sources": ("demo=shop-7",)}
+    with migrated(postgres_url, "shop") as shop_database:
+        async with (
+            a_scale(3) as scale,
+            open_whole(database, kafka_bootstrap, **more) as service,
+            service.client() as anna,
+            open_shop(
+                shop_database,
+                by_worker=True,
+                kafka_bootstrap_servers=kafka_bootstrap,
+                topic_prefix=service.settings.topic_prefix,
+            ) as shop,
+            whole_worker(SHOP, shop.settings),
+            shop.staff() as staff,
+        ):
+            device = await a_device(service, anna, scale)
+
+            await add(staff, article=ARTICLE, retail_price=1_990)
+
+            await device.shows(1990.0)
 
 
 async def test_schedules_go_on_while_kafka_is_away(database: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from httpx import AsyncClient
 
 from libs.security.sealing import generate_key
+from libs.telemetry.traces import Telemetry
 from libs.testing.services import ServiceKit, open_kit
 from services.shop.bootstrap import SERVICE
 from services.shop.context import tenant_of
@@ -29,8 +30,15 @@ class ShopKit(ServiceKit):
 
 
 @asynccontextmanager
-async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
-    """The API of the shop on a migrated database."""
+async def open_shop(
+    database: str,
+    *,
+    by_worker: bool = False,
+    real_tokens: bool = False,
+    telemetry: Telemetry | None = None,
+    **settings: Any,
+) -> AsyncIterator[ShopKit]:
+    """The API of the shop on a migrated database; the options are those of `open_kit`."""
     given = Settings.model_validate(
         {
             "database_url": database,
@@ -41,5 +49,6 @@ async def open_shop(database: str, **settings: Any) -> AsyncIterator[ShopKit]:
             **settings,
         }
     )
-    async with open_kit(ShopKit, SERVICE, given) as kit:
+    options: dict[str, Any] = {"by_worker": by_worker, "real_tokens": real_tokens}
+    async with open_kit(ShopKit, SERVICE, given, telemetry=telemetry, **options) as kit:
         yield kit

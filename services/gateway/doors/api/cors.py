@@ -26,6 +26,7 @@ EXPOSED: Final = b", ".join(
         b"X-Consistency-Token",
         b"X-Stale",
         b"X-Kept-Since",
+        b"Idempotent-Replayed",
         b"Content-Disposition",
         b"ETag",
         b"Link",

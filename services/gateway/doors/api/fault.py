@@ -116,9 +116,9 @@ def not_json() -> Fault:
     return error
 
 
-def forbidden(*, key: bool) -> Fault:
+def forbidden(detail: str) -> Fault:
     """The key or token is valid but lacks the scope."""
-    return Fault(403, "Forbidden", f"{'This API key' if key else 'You'} may not do this")
+    return Fault(403, "Forbidden", detail)
 
 
 def too_large() -> Fault:

@@ -77,7 +77,8 @@ class Door:
     pages on a developer's machine. `about` explains the door and its login to client developers, in
     Markdown. `form_login` is the path of a login by a form (OAuth 2, password), empty if there is
     none. With `refuses_by_close` a WebSocket without permission is accepted and closed, since
-    scripts of pages see a close code, but no HTTP status.
+    scripts of pages see a close code, but no HTTP status. `forbidden` is the refusal of a person
+    without permission, which pages display.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Door:
     about: str = ""
     form_login: str = ""
     refuses_by_close: bool = False
+    forbidden: str = "You may not do this"
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:

@@ -82,6 +82,8 @@ SHOP: Final = Door(
     root=(
         *_paths("/api", "orders", "customers", "products", "warehouse", "supplies", "production"),
         *_paths("/api", "calculator", "settings", "upload", "comments", "public", "tracking"),
+        "/api/days",
+        "/api/health",
         *("/uploads", "/ws"),
     ),
     service="shop",
@@ -89,6 +91,7 @@ SHOP: Final = Door(
     shape=Shape.DETAIL,
     rules=rules_of("shop"),
     refuses_by_close=True,
+    forbidden="Недостаточно прав",
     about="The flower shop. `POST /api/auth/request-otp` sends a code by Telegram; "
     "`POST /api/auth/verify-otp` takes it and answers the `access_token` for *Authorize*.",
 )

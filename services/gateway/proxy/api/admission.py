@@ -57,7 +57,9 @@ async def identify(
     else:
         caller = await _member(deps, route_match.door.auth_scheme, headers[b"authorization"])
     if scope not in caller.scopes:
-        raise fault.forbidden(key=caller.kind == API_KEY)
+        is_key = caller.kind == API_KEY
+        text = "This API key may not do this" if is_key else route_match.door.forbidden
+        raise fault.forbidden(text)
     return caller
 
 

@@ -183,10 +183,17 @@ SELECT tenant, device_id FROM device WHERE number IS NOT NULL AND NOT removed
 ORDER BY tenant, number
 """
 
+HAS_ANY: Final = "SELECT EXISTS (SELECT FROM device WHERE tenant = $1 AND NOT removed)"
+
 
 async def owned(connection: Any, tenant: str, owner: UUID) -> Sequence[query.Row]:
     """The columns of `DEVICE` of all devices of an owner, by number."""
     return await query.fetch(connection, OWNED, tenant, owner)
+
+
+async def has_any(connection: Any, tenant: str) -> bool:
+    """Whether a tenant has a device."""
+    return bool(await query.fetchval(connection, HAS_ANY, tenant))
 
 
 async def every(connection: Any) -> Sequence[tuple[str, UUID]]:

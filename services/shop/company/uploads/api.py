@@ -55,11 +55,11 @@ class UploadedImages(BaseModel):
     images: list[Uploaded]
 
 
-def longer_bodies(settings: FileSettings) -> Mapping[str, int]:
-    """The longest bodies of the routes that take files, in bytes."""
+def longer_bodies(settings: FileSettings, *others: str) -> Mapping[str, int]:
+    """The longest bodies of the routes that take files, in bytes; `others` take one file."""
     one = settings.max_file_bytes + FORM_BYTES
     return {
-        "/api/upload/image": one,
+        **dict.fromkeys(("/api/upload/image", *others), one),
         "/api/upload/images": MAX_FILES * one,
     }
 

@@ -1,16 +1,11 @@
 """What a shop knows of a person, in the clear: never for logs or events (spec shop §3, §4.2)."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
 
+from libs import contact
 from libs.errors import BadRequest, NotFound, Unfit
-
-_DIGITS: Final = re.compile(r"\D+")
-LOCAL_DIGITS: Final = 10
-FULL_DIGITS: Final = 11
 
 
 class BadPhone(Unfit):
@@ -56,15 +51,21 @@ class ImportantDate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """A customer's record. `phone` is E.164."""
+    """A customer's record. Phones are E.164; `other_phones` are those of merged records."""
 
     phone: str
+    other_phones: tuple[str, ...] = ()
     name: str | None = None
     email: str | None = None
     notes: str | None = None
     preferences: str | None = None
     addresses: tuple[Address, ...] = ()
     dates: tuple[ImportantDate, ...] = ()
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """All numbers that lead to this customer."""
+        return (self.phone, *self.other_phones)
 
 
 def subject_id(customer_id: int) -> str:
@@ -74,12 +75,10 @@ def subject_id(customer_id: int) -> str:
 
 def normal_phone(text: str) -> str:
     """The number as `+7…`, from any usual spelling (spec shop §1). Raises BadPhone."""
-    digits = _DIGITS.sub("", text)
-    if len(digits) == FULL_DIGITS and digits[0] in "78":
-        return f"+7{digits[1:]}"
-    if len(digits) == LOCAL_DIGITS:
-        return f"+7{digits}"
-    raise BadPhone
+    try:
+        return contact.zone7_phone(text)
+    except contact.BadPhone:
+        raise BadPhone from None
 
 
 def with_address(person: Person, new: Address) -> Person:
@@ -148,6 +147,7 @@ def merged(person: Person, other: Person) -> Person:
     dates = [one for one in other.dates if not any(_same_date(one, two) for two in person.dates)]
     return replace(
         person,
+        other_phones=(*person.other_phones, *other.phones),
         name=person.name or other.name,
         email=person.email or other.email,
         notes=_joined(person.notes, other.notes),
@@ -155,11 +155,6 @@ def merged(person: Person, other: Person) -> Person:
         addresses=_merged_addresses(person.addresses, other.addresses),
         dates=(*person.dates, *dates),
     )
-
-
-def changed(person: Person, changes: Mapping[str, Any]) -> Person:
-    """The person with other values of the simple fields."""
-    return replace(person, **changes)
 
 
 def _with_one_primary(addresses: tuple[Address, ...], new: Address) -> tuple[Address, ...]:

@@ -25,21 +25,8 @@ TABLES: Final = {
         address text,
         card_text text,
         delivery_time_text text,
-        address_needs_clarification boolean,
-        delivery_method text,
-        delivery_from timestamptz,
-        delivery_to timestamptz,
-        payment_method text,
-        payment_date timestamptz,
-        payment_id text,
-        flower_sum bigint,
-        delivery_fee bigint,
-        lines jsonb,
-        issue_type text,
         issue_comment text,
-        source text,
-        florist bigint,
-        has_photos boolean,
+        state jsonb NOT NULL,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, order_id)
@@ -54,7 +41,7 @@ TABLES: Final = {
         new_status text,
         comment text,
         actor text,
-        at timestamptz NOT NULL,
+        created_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, order_id, version)
     )""",
     "order_comment": """(
@@ -80,7 +67,7 @@ TABLES: Final = {
         file text,
         photo_type text,
         description text,
-        feedback text,
+        customer_feedback text,
         feedback_comment text,
         created_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, photo_id)
@@ -92,7 +79,8 @@ INDEXES: Final = (
     "CREATE INDEX customer_orders_id ON customer_orders (order_id)",
     "CREATE INDEX customer_orders_customer ON customer_orders (tenant, customer_id, order_id)",
     "CREATE INDEX customer_orders_status ON customer_orders (tenant, status, order_id)",
-    "CREATE INDEX customer_orders_products ON customer_orders USING gin (lines jsonb_path_ops)",
+    """CREATE INDEX customer_orders_products ON customer_orders
+    USING gin ((state -> 'lines') jsonb_path_ops)""",
     "CREATE INDEX customer_orders_subject ON customer_orders (tenant, subject)",
     "CREATE INDEX order_history_subject ON order_history (tenant, subject)",
     "CREATE INDEX order_comment_order ON order_comment (tenant, order_id)",
@@ -100,7 +88,9 @@ INDEXES: Final = (
     "CREATE INDEX order_photo_order ON order_photo (tenant, order_id)",
     "CREATE INDEX order_photo_subject ON order_photo (tenant, subject)",
 )
-SEQUENCES: Final = ("order_number", "order_item_number", "order_comment_number")
+SEQUENCES: Final = (
+    *("order_number", "order_item_number", "order_comment_number", "order_photo_number"),
+)
 
 
 def upgrade() -> None:

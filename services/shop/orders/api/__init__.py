@@ -2,6 +2,9 @@
 
 from typing import Final
 
-from services.shop.orders.api import comments, order, payment
+from services.shop.orders.api import notes, order, payment
+from services.shop.orders.api.notes import PHOTOS
 
-ROUTERS: Final = (order.router, comments.router, payment.router)
+__all__ = ["PHOTOS", "ROUTERS"]
+
+ROUTERS: Final = (order.router, order.changes, notes.router, payment.router)

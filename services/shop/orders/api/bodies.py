@@ -1,11 +1,10 @@
 """What the shop's pages send about orders."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -13,33 +12,21 @@ from pydantic import (
     model_validator,
 )
 
-from services.shop.context import Id, Tenge
+from services.shop.context import Id, PlainText, Tenge
 from services.shop.orders.domain.status import Method, Status
 
 MOST_LINES: Final = 200
 MOST_PIECES: Final = 10_000
 
 
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-def _method(value: object) -> object:
-    return Method.SELF_PICKUP if value == "pickup" else value
-
-
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
-PlainText = Annotated[str, AfterValidator(_without_nul)]
 Phone = Annotated[PlainText, Field(min_length=1, max_length=50)]
 Name = Annotated[PlainText, Field(max_length=200)]
 AddressText = Annotated[PlainText, Field(max_length=1000)]
 Note = Annotated[PlainText, Field(max_length=5000)]
-DeliveryMethod = Annotated[Method, BeforeValidator(_method)]
+DeliveryMethod = Annotated[
+    Method, BeforeValidator(lambda value: Method.SELF_PICKUP if value == "pickup" else value)
+]
+NONE_IF_EMPTY: Final = BeforeValidator(lambda value: None if value == "" else value)
 PaymentMethod = Literal["kaspi", "cash", "transfer", "qr", "card"]
 Quantity = Annotated[int, Field(ge=1, le=MOST_PIECES)]
 IssueType = Literal[
@@ -51,6 +38,11 @@ IssueType = Literal[
     "delivery_refused",
     "other",
 ]
+
+
+ANY_COMMENT: Final = Field(
+    validation_alias=AliasChoices("comment", "reason", "cancellation_reason")
+)
 
 
 class Window(BaseModel):
@@ -70,15 +62,16 @@ class Window(BaseModel):
         return {"from": f"{day}T{first.strip()}", "to": f"{day}T{(last or first).strip()}"}
 
     def in_zone(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """Both ends; a time without an offset is one of the shop's zone."""
-        return _aware(self.from_, zone), _aware(self.to, zone)
+        """First and last moment, as `utc`."""
+        return utc(self.from_, zone), utc(self.to, zone)
 
 
-def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+def utc(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A client's time in UTC; without an offset it is one of the shop's zone."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-GivenWindow = Annotated[Window | None, BeforeValidator(_none_if_empty)]
+GivenWindow = Annotated[Window | None, NONE_IF_EMPTY]
 
 
 class OrderItem(BaseModel):
@@ -91,34 +84,36 @@ class OrderItem(BaseModel):
 class Recipient(BaseModel):
     """What all orders may have."""
 
-    recipient_phone: Annotated[Phone | None, BeforeValidator(_none_if_empty)] = None
+    recipient_phone: Annotated[Phone | None, NONE_IF_EMPTY] = None
     recipient_name: Name | None = None
     address: AddressText | None = None
     delivery_window: GivenWindow = None
 
 
-class PlainOrder(Recipient):
-    """An order without products, with a sum."""
+class NewOrderBody(Recipient):
+    """What all orders of staff have; without `delivery_fee` it is the shop's."""
 
     customer_phone: Phone
     delivery_method: DeliveryMethod
+    delivery_fee: Tenge | None = None
+    comment: Note | None = None
+
+
+class PlainOrder(NewOrderBody):
+    """An order without products, with a sum."""
+
     flower_sum: Tenge
     total: Tenge
     delivery_fee: Tenge = 0
     address_needs_clarification: bool = False
-    comment: Note | None = None
     payment_method: PaymentMethod = "cash"
     source: Annotated[PlainText, Field(max_length=50)] = "api"
 
 
-class ItemsOrder(Recipient):
+class ItemsOrder(NewOrderBody):
     """An order of products."""
 
-    customer_phone: Phone
-    delivery_method: DeliveryMethod
     items: Annotated[list[OrderItem], Field(min_length=1, max_length=MOST_LINES)]
-    delivery_fee: Tenge | None = None
-    comment: Note | None = None
 
 
 class OrderUpdate(Recipient):
@@ -131,37 +126,22 @@ class OrderUpdate(Recipient):
     payment_date: datetime | None = None
 
 
-class StatusUpdate(BaseModel):
-    """The next state."""
+class Move(BaseModel):
+    """What all moves have: why. It is `reason` of a rollback, `cancellation_reason` of a cancel."""
 
-    status: Status
-    comment: Note | None = None
+    comment: Annotated[Note | None, ANY_COMMENT] = None
 
 
-class Issue(BaseModel):
+class StatusUpdate(Move):
+    """The next state, or an earlier one, which is `target_status`."""
+
+    status: Status = Field(validation_alias=AliasChoices("status", "target_status"))
+
+
+class Issue(Move):
     """Something went wrong; the admin sends `issueType`."""
 
     issue_type: IssueType = Field(validation_alias=AliasChoices("issue_type", "issueType"))
-    comment: Note | None = None
-
-
-class Rollback(BaseModel):
-    """An earlier state, and why."""
-
-    target_status: Status
-    reason: Note = ""
-
-
-class Cancellation(BaseModel):
-    """Why an order is cancelled."""
-
-    cancellation_reason: Note = ""
-
-
-class ItemQuantity(BaseModel):
-    """Another quantity of a line."""
-
-    quantity: Quantity
 
 
 class Florist(BaseModel):
@@ -177,9 +157,3 @@ class Payment(BaseModel):
     payment_id: Annotated[PlainText, Field(min_length=1, max_length=200)]
     amount: Tenge = 0
     status: Annotated[PlainText, Field(max_length=50)] = "success"
-
-
-class CommentText(BaseModel):
-    """A comment."""
-
-    text: Annotated[Note, Field(min_length=1)]

@@ -1,52 +1,67 @@
 """Orders: listed, placed, edited, moved (spec shop §4.1)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Body, Depends, Header, Query
 
 from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import Principal
 from libs.http.metadata import metadata_of
-from libs.http.paging import Slice, by_skip
+from libs.http.paging import Page, Slice, by_skip
 from libs.http.visible import visible
-from libs.postgres.pool import tenant_transaction
-from libs.postgres.query import Row
-from services.shop.context import CUSTOMERS, ORDERS, ApiContext, PathId, Shop, await_writes
+from libs.postgres.pool import Connection, tenant_transaction
+from services.shop.context import (
+    CUSTOMERS,
+    ORDERS,
+    ApiContext,
+    Authorship,
+    PathId,
+    PlainText,
+    Shop,
+    authorship,
+    await_writes,
+)
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
-from services.shop.orders.api import presenters
-from services.shop.orders.api.bodies import (
-    Cancellation,
-    Florist,
-    Issue,
-    ItemQuantity,
-    ItemsOrder,
-    OrderItem,
-    OrderUpdate,
-    PlainOrder,
-    PlainText,
-    Rollback,
-    StatusUpdate,
+from services.shop.orders.api import bodies
+from services.shop.orders.api.bodies import Quantity
+from services.shop.orders.api.presenters import (
+    Detail,
+    Line,
+    Order,
+    OrderDetail,
+    OrderWithItems,
+    detail_of,
+    lines_of,
+    order_of,
+    with_items,
 )
-from services.shop.orders.api.presenters import Detail, Line, Order, OrderDetail, Orders
+from services.shop.orders.domain import commands
 from services.shop.orders.domain.contact import Contact
+from services.shop.orders.domain.decisions import OrderItemUnknown
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
-from services.shop.orders.handlers import items
 from services.shop.orders.handlers import order as handler
-from services.shop.orders.handlers.order import NewOrder
+from services.shop.orders.handlers.execution import carry_out, load
+from services.shop.orders.handlers.sealing import seal
 from services.shop.orders.read_models import queries
+from services.shop.orders.read_models.queries import OrderRow
 
+VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 router = APIRouter(tags=["orders"])
+changes = APIRouter(prefix="/api/orders", tags=["orders"], dependencies=[VISIBLE])
+"""The routes that write, which answer when their writes are visible."""
 
 Caller = Annotated[Principal, Depends(ORDERS)]
 Authored = Annotated[Metadata, metadata_of(ORDERS)]
-VISIBLE: Final = visible("orders", "customer", "warehouse_item", "stock_movement")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 OrderStatus = Literal["all"] | Status
+CLEARABLE: Final = ("recipient_phone", "recipient_name", "address")
+"""The fields that staff may leave without a value."""
 
 
 class WrongTotal(Unfit):
@@ -55,6 +70,49 @@ class WrongTotal(Unfit):
 
 class BadDate(Unfit):
     """Дата не распознана"""
+
+
+class FloristMissing(Unfit):
+    """Не указан флорист"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of an order by a member of the staff."""
+
+    shop: Shop
+    metadata: Authored
+    order_id: PathId
+
+    @property
+    def author(self) -> Authorship:
+        """The fields that all commands have."""
+        return authorship(self.shop, self.metadata)
+
+    async def make(self, command: commands.OrderCommand) -> Order:
+        """Carry out a command, and read the order after it. Raises as `carry_out`."""
+        await carry_out(self.shop, self.order_id, command, self.metadata)
+        return order_of(await self.row())
+
+    async def move(self, command: type[commands.Move], body: bodies.Move) -> Order:
+        """Carry out the command that has the fields of the body, as `make`."""
+        fields: dict[str, Any] = body.model_dump()
+        fields["comment"] = await seal(self.shop, self.metadata.tenant, self.order_id, body.comment)
+        return await self.make(command(**fields, **self.author))
+
+    async def row(self) -> OrderRow:
+        """The order with what this request wrote. Raises OrderUnknown."""
+        return await _fresh(self.shop, self.metadata.tenant, self.order_id)
+
+    async def line(self, item_id: int) -> Line:
+        """A line of the order with what this request wrote. Raises OrderItemUnknown."""
+        for line in lines_of(await self.row()):
+            if line.id == item_id:
+                return line
+        raise OrderItemUnknown
+
+
+Changing = Annotated[Change, Depends()]
 
 
 @router.get("/api/orders/")
@@ -66,7 +124,7 @@ async def list_orders(
     search: Annotated[PlainText, Query(max_length=100)] = "",
     first: Annotated[str, Query(alias="dateFrom", max_length=40)] = "",
     last: Annotated[str, Query(alias="dateTo", max_length=40)] = "",
-) -> Orders:
+) -> Page[Order]:
     """Orders of the shop, the newest first. A date means the whole day in the shop's zone."""
     created = _moment(shop, first, ends=False), _moment(shop, last, ends=True)
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
@@ -75,10 +133,10 @@ async def list_orders(
             limit=page.limit,
             offset=page.offset,
             status=None if status == "all" else status,
-            search=search,
+            search=search or None,
             created=created,
         )
-    return Orders(items=[presenters.order_of(row) for row in rows], total=total)
+    return Page(items=[order_of(row) for row in rows], total=total)
 
 
 @router.get("/api/customers/{customer_id}/orders")
@@ -96,188 +154,142 @@ async def of_customer(
         rows, _ = await queries.page(
             connection, limit=page.limit, offset=page.offset, customer_ids=ids
         )
-    return [presenters.order_of(row) for row in rows]
+    return [order_of(row) for row in rows]
 
 
-@router.post("/api/orders/", status_code=201, dependencies=[VISIBLE])
-async def create(
-    shop: Shop, caller: Caller, metadata: Authored, body: PlainOrder, key: Key = None
-) -> Order:
+@changes.post("/", status_code=201)
+async def create(shop: Shop, metadata: Authored, body: bodies.PlainOrder, key: Key = None) -> Order:
     """Place an order with a sum instead of products."""
     if body.total != body.flower_sum + body.delivery_fee:
         raise WrongTotal
-    new = NewOrder(
-        contact=_contact(body),
-        method=body.delivery_method,
-        items=(),
-        source=body.source,
-        delivery_fee=body.delivery_fee,
-        flower_sum=body.flower_sum,
-        address_needs_clarification=body.address_needs_clarification,
-        payment_method=body.payment_method,
-        comment=body.comment,
-        keys=() if key is None else (key,),
-        **_window(shop, body),
-    )
-    order_id = await handler.create(shop, new, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
+    same = ("source", "flower_sum", "address_needs_clarification", "payment_method")
+    more = {name: getattr(body, name) for name in same}
+    order_id = await handler.create(shop, _new(shop, body, key, items=(), **more), metadata)
+    return order_of(await _fresh(shop, metadata.tenant, order_id))
 
 
-@router.post("/api/orders/with-items", status_code=201, dependencies=[VISIBLE])
+@changes.post("/with-items", status_code=201)
 async def create_with_items(
-    shop: Shop, caller: Caller, metadata: Authored, body: ItemsOrder, key: Key = None
-) -> presenters.OrderWithItems:
+    shop: Shop, metadata: Authored, body: bodies.ItemsOrder, key: Key = None
+) -> OrderWithItems:
     """Place an order of products at the shop's prices, and reserve its stock: all or nothing."""
-    new = NewOrder(
-        contact=_contact(body),
-        method=body.delivery_method,
-        items=[(item.product_id, item.quantity) for item in body.items],
-        source="crm",
-        delivery_fee=body.delivery_fee,
-        comment=body.comment,
-        keys=() if key is None else (key,),
-        **_window(shop, body),
-    )
-    order_id = await handler.create(shop, new, metadata)
-    row = await _fresh(shop, caller, order_id)
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+    items = [(item.product_id, item.quantity) for item in body.items]
+    new = _new(shop, body, key, items=items, source="crm")
+    row = await _fresh(shop, metadata.tenant, await handler.create(shop, new, metadata))
+    async with tenant_transaction(shop.reading, metadata.tenant) as connection:
         customer = await customers.find(connection, row["customer_id"])
-    return presenters.with_items(row, customer, await shop.directories.names(caller.tenant))
+    return with_items(row, customer, await shop.directories.names(metadata.tenant))
 
 
 @router.get("/api/orders/{order_id}")
 async def read(shop: Shop, caller: Caller, order_id: PathId) -> OrderDetail:
     """An order with its lines, comments, and all that happened to it."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        row = await _existing(connection, order_id)
+        row = await existing(connection, order_id)
         customer = await customers.find(connection, row["customer_id"])
         history = await queries.history(connection, order_id)
         comments, _ = await queries.comments(connection, order_id)
     directory = await shop.directories.names(caller.tenant)
-    return presenters.detail_of(row, customer, directory, history, comments)
-
-
-@router.patch("/api/orders/{order_id}", dependencies=[VISIBLE])
-async def update(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: OrderUpdate
-) -> Order:
-    """Replace fields of an order. Money is not changed here."""
-    given = body.model_dump(exclude_unset=True)
-    contact: dict[str, Any] = {
-        name: given[name]
-        for name in ("customer_phone", "recipient_phone", "recipient_name", "address")
-        if name in given and (name != "customer_phone" or given[name])
-    }
-    names = ("delivery_method", "address_needs_clarification", "payment_method", "payment_date")
-    details = {name: given[name] for name in names if given.get(name) is not None}
-    if "delivery_window" in given:
-        details |= _window(shop, body)
-    await handler.edit(shop, order_id, contact, details, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
-
-
-@router.patch("/api/orders/{order_id}/status", dependencies=[VISIBLE])
-async def move(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: StatusUpdate
-) -> Order:
-    """Go to the next state; 409 names the states that may follow."""
-    await handler.move(shop, order_id, body.status, body.comment, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
-
-
-@router.patch("/api/orders/{order_id}/issue", dependencies=[VISIBLE])
-async def report_issue(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Issue
-) -> Order:
-    """Report that something went wrong; reserved stock is released."""
-    await handler.report_issue(shop, order_id, body.issue_type, body.comment, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
-
-
-@router.post("/api/orders/{order_id}/rollback-status", dependencies=[VISIBLE])
-async def roll_back(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Rollback
-) -> Order:
-    """Go back to an earlier state, and undo what the later ones did; 400 names those there are."""
-    await handler.roll_back(shop, order_id, body.target_status, body.reason, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
-
-
-@router.post("/api/orders/{order_id}/cancel", dependencies=[VISIBLE])
-async def cancel(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId, body: Cancellation
-) -> Order:
-    """Cancel an order that has not left the shop, and release its stock; else 400."""
-    await handler.cancel(shop, order_id, body.cancellation_reason, metadata)
-    return presenters.order_of(await _fresh(shop, caller, order_id))
-
-
-@router.post("/api/orders/{order_id}/assign-florist", dependencies=[VISIBLE])
-async def assign_florist(
-    shop: Shop,
-    _: Caller,
-    metadata: Authored,
-    order_id: PathId,
-    body: Florist | None = None,
-    florist_id: int | None = None,
-) -> Detail:
-    """Assign a florist, given in the query or in the body; 404 unknown, 400 no florist."""
-    florist = florist_id if body is None else body.florist_id
-    if florist is None:
-        raise FloristMissing
-    await handler.assign_florist(shop, order_id, florist, metadata)
-    return Detail(detail="Флорист назначен")
-
-
-class FloristMissing(Unfit):
-    """Не указан флорист"""
+    return detail_of(row, customer, directory, history, comments)
 
 
 @router.get("/api/orders/{order_id}/items")
 async def list_items(shop: Shop, caller: Caller, order_id: PathId) -> list[Line]:
     """The lines of an order."""
     async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return presenters.lines_of(await _existing(connection, order_id))
+        return lines_of(await existing(connection, order_id))
 
 
-@router.post("/api/orders/{order_id}/items", status_code=201, dependencies=[VISIBLE])
-async def add_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, body: OrderItem
-) -> Line:
+@changes.patch("/{order_id}")
+async def update(change: Changing, body: bodies.OrderUpdate) -> Order:
+    """Replace fields of an order. Money is not changed here."""
+    given = body.model_dump(exclude_unset=True, exclude={"delivery_window"})
+    fields = {
+        name: value for name, value in given.items() if value is not None or name in CLEARABLE
+    }
+    if "delivery_window" in body.model_fields_set:
+        fields |= _window(change.shop, body)
+    if body.payment_date is not None:
+        fields["payment_date"] = bodies.utc(body.payment_date, change.shop.settings.zone)
+    await handler.edit(change.shop, change.order_id, fields, change.metadata)
+    return order_of(await change.row())
+
+
+@changes.patch("/{order_id}/status")
+async def move(change: Changing, body: bodies.StatusUpdate) -> Order:
+    """Go to the next state; 409 names the states that may follow."""
+    return await change.move(commands.MoveForward, body)
+
+
+@changes.patch("/{order_id}/issue")
+async def report_issue(change: Changing, body: bodies.Issue) -> Order:
+    """Report that something went wrong; reserved stock is released."""
+    return await change.move(commands.ReportIssue, body)
+
+
+@changes.post("/{order_id}/rollback-status")
+async def roll_back(change: Changing, body: bodies.StatusUpdate) -> Order:
+    """Go back to an earlier state, and undo what the later ones did; 400 names those there are."""
+    return await change.move(commands.RollBack, body)
+
+
+@changes.post("/{order_id}/cancel")
+async def cancel(change: Changing, body: bodies.Move) -> Order:
+    """Cancel an order that has not left the shop, and release its stock; else 400."""
+    return await change.move(commands.CancelOrder, body)
+
+
+@changes.post("/{order_id}/assign-florist")
+async def assign_florist(
+    change: Changing, body: bodies.Florist | None = None, florist_id: int | None = None
+) -> Detail:
+    """Assign a florist, given in the query or in the body; 404 unknown, 400 no florist."""
+    florist = florist_id if body is None else body.florist_id
+    if florist is None:
+        raise FloristMissing
+    await load(change.shop, change.metadata.tenant, change.order_id)
+    await handler.check_florist(change.shop, change.metadata.tenant, florist)
+    await change.make(commands.AssignFlorist(florist=florist, **change.author))
+    return Detail(detail="Флорист назначен")
+
+
+@changes.post("/{order_id}/items", status_code=201)
+async def add_item(change: Changing, body: bodies.OrderItem) -> Line:
     """Add a product at its present price, and reserve its stock."""
-    line = await items.add_item(shop, order_id, body.product_id, body.quantity, metadata)
-    return presenters.line_of(order_id, line)
+    item_id = await handler.add_item(
+        change.shop, change.order_id, body.product_id, body.quantity, change.metadata
+    )
+    return await change.line(item_id)
 
 
-@router.patch("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
+@changes.patch("/{order_id}/items/{item_id}")
 async def change_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, item_id: PathId, body: ItemQuantity
+    change: Changing, item_id: PathId, quantity: Annotated[Quantity, Body(embed=True)]
 ) -> Line:
     """Change the quantity of a line, and its reservation."""
-    line = await items.change_item(shop, order_id, item_id, body.quantity, metadata)
-    return presenters.line_of(order_id, line)
+    await change.make(commands.ChangeLine(item_id=item_id, quantity=quantity, **change.author))
+    return await change.line(item_id)
 
 
-@router.delete("/api/orders/{order_id}/items/{item_id}", dependencies=[VISIBLE])
-async def remove_item(
-    shop: Shop, _: Caller, metadata: Authored, order_id: PathId, item_id: PathId
-) -> Detail:
+@changes.delete("/{order_id}/items/{item_id}")
+async def remove_item(change: Changing, item_id: PathId) -> Detail:
     """Remove a line, and release its reservation."""
-    await items.remove_item(shop, order_id, item_id, metadata)
+    await change.make(commands.ChangeLine(item_id=item_id, quantity=0, **change.author))
     return Detail(detail="Позиция удалена")
 
 
-async def _existing(connection: Any, order_id: int) -> Row:
+async def existing(connection: Connection, order_id: int) -> OrderRow:
+    """An order. Raises OrderUnknown."""
     row = await queries.find(connection, order_id)
     if row is None:
         raise OrderUnknown
     return row
 
 
-async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
+async def _fresh(shop: ApiContext, tenant: str, order_id: int) -> OrderRow:
     """An order with what this request wrote, or found written. Raises Unavailable."""
-    await await_writes(shop, caller.tenant, "orders")
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
+    await await_writes(shop, tenant, "orders")
+    async with tenant_transaction(shop.reading, tenant) as connection:
         row = await queries.find(connection, order_id)
     if row is None:
         # It exists, but the read model is behind.
@@ -285,19 +297,24 @@ async def _fresh(shop: ApiContext, caller: Principal, order_id: int) -> Row:
     return row
 
 
-def _contact(body: PlainOrder | ItemsOrder) -> Contact:
-    return Contact(
-        customer_phone=body.customer_phone,
-        recipient_phone=body.recipient_phone,
-        recipient_name=body.recipient_name,
-        address=body.address,
+def _new(
+    shop: ApiContext, body: bodies.NewOrderBody, key: str | None, **more: Any
+) -> handler.NewOrder:
+    same = ("customer_phone", "recipient_phone", "recipient_name", "address")
+    return handler.NewOrder(
+        contact=Contact(**{name: getattr(body, name) for name in same}),
+        method=body.delivery_method,
+        delivery_fee=body.delivery_fee,
+        comment=body.comment,
+        keys=() if key is None else (key,),
+        **_window(shop, body),
+        **more,
     )
 
 
-def _window(shop: ApiContext, body: Any) -> Mapping[str, Any]:
-    if body.delivery_window is None:
-        return {"delivery_from": None, "delivery_to": None}
-    first, last = body.delivery_window.in_zone(shop.settings.zone)
+def _window(shop: ApiContext, body: bodies.Recipient) -> Mapping[str, Any]:
+    window = body.delivery_window
+    first, last = window.in_zone(shop.settings.zone) if window else (None, None)
     return {"delivery_from": first, "delivery_to": last}
 
 
@@ -309,8 +326,7 @@ def _moment(shop: ApiContext, text: str, *, ends: bool) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadDate from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=shop.settings.zone)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=shop.settings.zone)
     is_day = len(text) <= len("2026-03-08")
     if is_day and ends and moment.timetz().replace(tzinfo=None) == time.min:
         moment += timedelta(days=1) - timedelta(microseconds=1)

@@ -12,10 +12,11 @@ from libs.eventsourcing.log import Metadata
 from libs.http.auth import public
 from libs.http.visible import visible
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import ApiContext, PathId, Shop
+from services.shop.context import ApiContext, PathId, Shop, authorship
 from services.shop.orders.api.bodies import Payment
+from services.shop.orders.domain.commands import ReceivePayment
 from services.shop.orders.domain.order import OrderUnknown
-from services.shop.orders.handlers import order as handler
+from services.shop.orders.handlers.execution import carry_out
 from services.shop.orders.read_models import queries
 
 router = APIRouter(tags=["payments"])
@@ -35,9 +36,9 @@ class PaymentFailed(BadRequest):
 class Received(BaseModel):
     """What became of a payment."""
 
-    status: str
+    status: str = "success"
     order_id: int
-    payment_status: str
+    payment_status: str = "paid"
     order_status: str
 
 
@@ -59,24 +60,19 @@ async def receive(
     await _check(shop, request, order_id, signature)
     if body.status != "success":
         raise PaymentFailed
-    tenant = await queries.tenant_of(shop.system, order_id)
-    if tenant is None:
+    located = await queries.locate(shop.system, order_id=order_id)
+    if located is None:
         raise OrderUnknown
     metadata = Metadata(
-        tenant=tenant,
+        tenant=located[0],
         actor=PROVIDER,
         correlation_id=request.scope["request_id"],
         traceparent=current_traceparent(),
     )
-    carried = await handler.receive_payment(
-        shop, order_id, body.payment_id, body.payment_method, body.amount, metadata
-    )
-    return Received(
-        status="success",
-        order_id=order_id,
-        payment_status="paid",
-        order_status=carried.after.status,
-    )
+    payment = {name: getattr(body, name) for name in ("payment_id", "payment_method", "amount")}
+    command = ReceivePayment(**payment, **authorship(shop, metadata))
+    order = await carry_out(shop, order_id, command, metadata)
+    return Received(order_id=order_id, order_status=order.status)
 
 
 async def _check(shop: ApiContext, request: Request, order_id: int, signature: str) -> None:

@@ -1,17 +1,14 @@
 """Orders as the shop's pages read them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
-from contracts.shop import OrderLine
 from libs.postgres.query import Row
-from services.shop.customers.read_models import CustomerView
-from services.shop.orders.domain.status import Status
-from services.shop.staff.adapters import Directory, Member
+from services.shop.orders.read_models.queries import OrderRow
+from services.shop.staff.adapters import Directory
 
 SYSTEM: Final = "Система"
 """The author of what no member of the staff did."""
@@ -27,8 +24,8 @@ class Order(BaseModel):
     Pages make a link of `tracking_token`, which cannot be guessed; `order_number` is for people.
     """
 
-    id: int
-    order_number: str
+    id: int = Field(validation_alias=AliasChoices("order_id", "id"))
+    order_number: str = Field(validation_alias=AliasChoices("number", "order_number"))
     customer_phone: str
     recipient_phone: str | None
     recipient_name: str | None
@@ -54,13 +51,6 @@ class Order(BaseModel):
     updated_at: datetime
 
 
-class Orders(BaseModel):
-    """A page of orders."""
-
-    items: list[Order]
-    total: int
-
-
 class Line(BaseModel):
     """A line of an order, as it was when it was added."""
 
@@ -75,18 +65,16 @@ class Line(BaseModel):
 
 
 class Person(BaseModel):
+    """A member of the staff, or the customer with the id 0."""
+
+    id: int
+    name: str
+
+
+class Member(Person):
     """A member of the staff."""
 
-    id: int
-    name: str
     phone: str | None
-
-
-class Author(BaseModel):
-    """The author of a comment; 0 for the customer."""
-
-    id: int
-    name: str
 
 
 class Comment(BaseModel):
@@ -100,14 +88,7 @@ class Comment(BaseModel):
     customer_name: str | None
     created_at: datetime
     updated_at: datetime
-    user: Author
-
-
-class Comments(BaseModel):
-    """A page of comments."""
-
-    items: list[Comment]
-    total: int
+    user: Person
 
 
 class HistoryEntry(BaseModel):
@@ -128,8 +109,8 @@ class OrderWithItems(Order):
     items: list[Line]
     customer_id: int
     customer: dict[str, Any] | None
-    assigned_florist: Person | None
-    courier: Person | None = None
+    assigned_florist: Member | None
+    courier: Member | None = None
 
 
 class OrderDetail(OrderWithItems):
@@ -145,131 +126,85 @@ class Detail(BaseModel):
     detail: str
 
 
-def order_of(row: Row) -> Order:
+def order_of(row: OrderRow) -> Order:
     """An order of the list."""
-    return Order(**_fields(row))
+    return Order.model_validate(row)
 
 
-def with_items(row: Row, customer: CustomerView | None, directory: Directory) -> OrderWithItems:
+def with_items(row: OrderRow, customer: Row | None, directory: Directory) -> OrderWithItems:
     """An order with its lines."""
-    return OrderWithItems(**_fields(row), **_more(row, customer, directory))
+    return OrderWithItems.model_validate(_with_items(row, customer, directory))
 
 
 def detail_of(
-    row: Row,
-    customer: CustomerView | None,
+    row: OrderRow,
+    customer: Row | None,
     directory: Directory,
     history: Sequence[Row],
     comments: Sequence[Row],
 ) -> OrderDetail:
     """An order with all that happened to it."""
-    return OrderDetail(
-        **_fields(row),
-        **_more(row, customer, directory),
-        history=[_entry(one, directory) for one in history],
-        comments=[comment_of(one, directory) for one in comments],
-    )
+    more = {
+        "history": [_entry(one, directory) for one in history],
+        "comments": [comment_of(one, directory) for one in comments],
+    }
+    return OrderDetail.model_validate(_with_items(row, customer, directory) | more)
 
 
-def lines_of(row: Row) -> list[Line]:
+def lines_of(row: OrderRow) -> list[Line]:
     """The lines of an order."""
-    order_lines = msgspec.json.decode(row["lines"], type=list[OrderLine])
-    return [line_of(row["order_id"], line) for line in order_lines]
-
-
-def line_of(order_id: int, line: OrderLine) -> Line:
-    """A line of an order."""
-    return Line(
-        id=line.item_id,
-        order_id=order_id,
-        product_id=line.product_id,
-        product_name=line.product_name,
-        product_category=line.product_category,
-        quantity=line.quantity,
-        price=line.price,
-        total=line.price * line.quantity,
-    )
+    return [
+        Line(
+            **{name: line[name] for name in Line.model_fields.keys() & line.keys()},
+            id=line["item_id"],
+            order_id=row["order_id"],
+            total=line["price"] * line["quantity"],
+        )
+        for line in row["lines"]
+    ]
 
 
 def comment_of(row: Row, directory: Directory) -> Comment:
     """A comment. Its `user` is never null: the admin's page would break (spec shop §4.1)."""
-    member = directory.by_account(row["author"]) if row["author"] else None
     is_customers = row["author"] is None
+    member = None if is_customers else directory.by_account(row["author"])
     name = (row["customer_name"] or "") if is_customers else (member.name if member else STAFF)
-    return Comment(
-        id=row["comment_id"],
-        order_id=row["order_id"],
-        user_id=member.number if member else None,
-        text=row["text"] or "",
-        author_type="customer" if is_customers else "staff",
-        customer_name=row["customer_name"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        user=Author(id=member.number if member else 0, name=name),
-    )
-
-
-def _fields(row: Row) -> Mapping[str, Any]:
-    same = (
-        *("recipient_phone", "recipient_name", "address", "address_needs_clarification"),
-        *("delivery_method", "flower_sum", "delivery_fee", "status", "issue_type"),
-        *("issue_comment", "payment_method", "payment_date", "card_text"),
-        *("delivery_time_text", "source", "created_at", "updated_at", "tracking_token"),
-    )
-    window = None
-    if row["delivery_from"] is not None:
-        window = {"from": row["delivery_from"], "to": row["delivery_to"]}
-    return {
-        **{name: row[name] for name in same},
-        "id": row["order_id"],
-        # Null if the person was forgotten.
-        "customer_phone": row["customer_phone"] or "",
-        "delivery_window": window,
-        "total": row["flower_sum"] + row["delivery_fee"],
-        "has_pre_delivery_photos": row["has_photos"],
-        "has_issue": row["status"] == Status.ISSUE,
-        "order_number": row["number"],
+    more = {
+        "text": row["text"] or "",
+        "user_id": member.number if member else None,
+        "author_type": "customer" if is_customers else "staff",
+        "user": {"id": member.number if member else 0, "name": name},
     }
+    return Comment.model_validate({**row, **more})
 
 
-def _more(row: Row, customer: CustomerView | None, directory: Directory) -> Mapping[str, Any]:
+def _with_items(row: OrderRow, customer: Row | None, directory: Directory) -> dict[str, Any]:
     return {
+        **row,
         "items": lines_of(row),
-        "customer_id": row["customer_id"],
-        "customer": None if customer is None else _customer(customer),
-        "assigned_florist": _person(directory.by_number(row["florist"]), row["florist"]),
+        "customer": customer and _customer(customer),
+        "assigned_florist": _florist(directory, row["florist"]),
     }
 
 
-def _customer(view: CustomerView) -> dict[str, Any]:
-    return {
-        "id": view.customer_id,
-        "name": view.person.name,
-        "phone": view.person.phone,
-        "email": view.person.email,
-        "orders_count": view.orders_count,
-        "total_spent": view.total_spent,
-        "created_at": view.created_at,
-        "updated_at": view.updated_at,
-    }
+def _customer(row: Row) -> dict[str, Any]:
+    names = ("name", "phone", "email", "orders_count", "total_spent", "created_at", "updated_at")
+    return {"id": row["customer_id"], **{name: row[name] for name in names}}
 
 
-def _person(member: Member | None, number: int | None) -> Person | None:
+def _florist(directory: Directory, number: int | None) -> Member | None:
     if number is None:
         return None
+    member = directory.by_number(number)
     if member is None:
-        return Person(id=number, name=STAFF, phone=None)
-    return Person(id=member.number, name=member.name, phone=member.phone)
+        return Member(id=number, name=STAFF, phone=None)
+    return Member(id=member.number, name=member.name, phone=member.phone)
 
 
 def _entry(row: Row, directory: Directory) -> HistoryEntry:
     member = directory.by_account(row["actor"]) if row["actor"] else None
-    return HistoryEntry(
-        id=row["order_id"] * VERSIONS + row["version"],
-        event_type=row["event_type"],
-        old_status=row["old_status"],
-        new_status=row["new_status"],
-        comment=row["comment"],
-        created_at=row["at"],
-        user=member.name if member else SYSTEM,
-    )
+    more = {
+        "id": row["order_id"] * VERSIONS + row["version"],
+        "user": member.name if member else SYSTEM,
+    }
+    return HistoryEntry.model_validate({**row, **more})

@@ -1,8 +1,9 @@
-"""The commands of an order. `by` is the account of a member of the staff, `now` in UTC."""
+"""The commands of an order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from contracts.envelope import Sealed
 from contracts.shop import OrderDetails, OrderLine
@@ -10,7 +11,15 @@ from services.shop.orders.domain.status import Status
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlaceOrder:
+class _Command:
+    """`by` is the account of a member of the staff, or another actor; `now` is in UTC."""
+
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceOrder(_Command):
     """Place an order. Without `flower_sum` it is the sum of the lines."""
 
     order_id: int
@@ -21,147 +30,130 @@ class PlaceOrder:
     lines: tuple[OrderLine, ...]
     delivery_fee: int
     source: str
-    by: str
-    now: datetime
     flower_sum: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditOrder:
-    """Replace the details. Money is not among them."""
+class EditOrder(_Command):
+    """Replace these fields of the details. Money is not among them."""
 
-    details: OrderDetails
-    by: str
-    now: datetime
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeAddress:
-    """Replace address and recipient, as the customer does."""
+class ChangeAddress(_Command):
+    """Replace these fields of the details, as the customer does: address and recipient."""
 
-    details: OrderDetails
-    now: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetLines:
-    """Replace all lines."""
-
-    lines: tuple[OrderLine, ...]
-    by: str
-    now: datetime
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MoveForward:
+class AddLine(_Command):
+    """Add a line."""
+
+    line: OrderLine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeLine(_Command):
+    """Change the quantity of a line; 0 removes it."""
+
+    item_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveForward(_Command):
     """Go to the next state."""
 
     status: Status
     comment: Sealed | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportIssue:
+class ReportIssue(_Command):
     """Something went wrong."""
 
     issue_type: str
     comment: Sealed | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CancelOrder:
+class CancelOrder(_Command):
     """The order is not wanted any more."""
 
-    reason: Sealed | None
-    by: str
-    now: datetime
+    comment: Sealed | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RollBack:
+class RollBack(_Command):
     """Go back to an earlier state."""
 
     status: Status
-    reason: Sealed | None
-    by: str
-    now: datetime
+    comment: Sealed | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReceivePayment:
+class ReceivePayment(_Command):
     """A provider reports a payment; a `payment_id` counts once."""
 
     payment_id: str
-    method: str
+    payment_method: str
     amount: int
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AssignFlorist:
+class AssignFlorist(_Command):
     """A florist takes the order."""
 
     florist: int
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AddComment:
+class AddComment(_Command):
     """Add a comment, of the customer if there is no `author`."""
 
     comment_id: int
     text: Sealed
     author: str | None
     customer_name: Sealed | None
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeComment:
+class ChangeComment(_Command):
     """Replace the text of a comment; without a text it is removed."""
 
     comment_id: int
     text: Sealed | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AddPhoto:
+class AddPhoto(_Command):
     """Add a photo that is in the file store."""
 
     photo_id: int
     file: str
     photo_type: str
     description: Sealed | None
-    by: str
-    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RatePhoto:
+class RatePhoto(_Command):
     """The customer rates a photo, once."""
 
     photo_id: int
     feedback: str
     comment: Sealed | None
-    now: datetime
 
 
+Move: TypeAlias = MoveForward | ReportIssue | CancelOrder | RollBack
 OrderCommand: TypeAlias = (
     PlaceOrder
     | EditOrder
     | ChangeAddress
-    | SetLines
-    | MoveForward
-    | ReportIssue
-    | CancelOrder
-    | RollBack
+    | AddLine
+    | ChangeLine
+    | Move
     | ReceivePayment
     | AssignFlorist
     | AddComment

@@ -4,68 +4,53 @@ The stock that an order holds follows from its state: `stock_steps` says what a 
 stock, and the handler appends both together.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-from contracts.shop import (
-    OrderAddressChanged,
-    OrderCancelled,
-    OrderCommentAdded,
-    OrderCommentRemoved,
-    OrderDetails,
-    OrderEdited,
-    OrderFloristAssigned,
-    OrderIssueReported,
-    OrderLine,
-    OrderLinesChanged,
-    OrderPaymentReceived,
-    OrderPhotoAdded,
-    OrderPhotoRated,
-    OrderPlaced,
-    OrderRolledBack,
-    OrderStatusChanged,
-    ShopEvent,
-)
+from contracts.envelope import Sealed
+from contracts.shop import OrderDetails, OrderLine, ShopEvent
+from contracts.shop import orders as events
 from libs.errors import NotFound
 from services.shop.orders.domain.status import Method, Status, Stock, stock_in
+from services.shop.stock.domain.commands import Release, Reserve, Return, WriteOff
+
+OTHER_ISSUE: Final = "other"
+"""The type of the issue of a cancelled order (spec shop §4.1)."""
 
 
 class OrderUnknown(NotFound):
     """Заказ не найден"""
 
 
-class Step(StrEnum):
-    """What happens to the stock of an order."""
-
-    RESERVE = "reserve"
-    RELEASE = "release"
-    WRITE_OFF = "write off"
-    RETURN = "return"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """The state of an order; without `details` it does not exist.
+    """The state of an order, for decisions and for pages; without `details` it does not exist.
 
-    `comments` are the ids of those that were not removed, `photos` say whether each was rated.
+    `comments` are the ids of those that were not removed, `rated` those of photos.
     """
 
     order_id: int = 0
+    customer_id: int = 0
+    number: str = ""
+    tracking_token: str = ""
+    source: str = ""
     details: OrderDetails | None = None
     lines: tuple[OrderLine, ...] = ()
     status: Status = Status.NEW
     stock: Stock = Stock.NONE
     flower_sum: int = 0
     delivery_fee: int = 0
-    has_issue: bool = False
+    issue_type: str | None = None
+    issue_comment: Sealed | None = None
     florist: int | None = None
-    payments: frozenset[str] = frozenset()
-    comments: frozenset[int] = frozenset()
-    photos: Mapping[int, bool] = field(default_factory=lambda: MappingProxyType({}))
+    payment_id: str | None = None
+    comments: tuple[int, ...] = ()
+    photos: tuple[int, ...] = ()
+    rated: tuple[int, ...] = ()
+    has_pre_delivery_photos: bool = False
 
     @property
     def total(self) -> int:
@@ -86,119 +71,106 @@ class Order:
 
     def needs(self) -> Mapping[int, int]:
         """The quantities of stock by warehouse item."""
-        needs: dict[int, int] = {}
+        needs = Counter[int]()
         for line in self.lines:
-            for need in line.needs:
-                item = need.warehouse_item_id
-                needs[item] = needs.get(item, 0) + need.quantity
+            needs.update({need.warehouse_item_id: need.quantity for need in line.needs})
         return needs
 
 
 def evolve(order: Order, event: ShopEvent) -> Order:
     """The order after an event."""
     match event:
-        case OrderPlaced():
+        case events.OrderPlaced():
             return _placed(event)
-        case OrderEdited() | OrderAddressChanged():
+        case events.OrderEdited() | events.OrderAddressChanged():
             return replace(order, details=event.details)
-        case OrderLinesChanged():
+        case events.OrderLinesChanged():
             return replace(order, lines=event.lines, flower_sum=event.flower_sum)
-        case OrderStatusChanged() | OrderIssueReported() | OrderCancelled() | OrderRolledBack():
-            return _after_move(order, event)
-        case OrderPaymentReceived():
+        case events.OrderStatusChanged(new_status=status, changed_at=at):
+            return _paid_at(_moved(order, status), at)
+        case events.OrderRolledBack(new_status=status):
+            return _unpaid(_moved(order, status))
+        case events.OrderIssueReported() | events.OrderCancelled():
+            return _with_issue(order, event)
+        case events.OrderPaymentReceived():
             return _with_payment(_moved(order, event.new_status), event)
         case _:
             return _with_notes(order, event)
 
 
-def stock_steps(before: Order, after: Order) -> tuple[Step, ...]:
-    """What happens to the stock between two states of an order, in this order.
+Step: TypeAlias = type[Reserve | Release | WriteOff | Return]
 
-    Before, the needs of `before` are held; after, those of `after`.
-    """
-    match before.stock, after.stock:
-        case Stock.RESERVED, Stock.RESERVED:
-            return () if before.needs() == after.needs() else (Step.RELEASE, Step.RESERVE)
-        case held, wanted:
-            return _STEPS.get((held, wanted), ())
-
-
-_STEPS: Final = {
-    (Stock.NONE, Stock.RESERVED): (Step.RESERVE,),
-    (Stock.NONE, Stock.WRITTEN_OFF): (Step.RESERVE, Step.WRITE_OFF),
-    (Stock.RESERVED, Stock.NONE): (Step.RELEASE,),
-    (Stock.RESERVED, Stock.WRITTEN_OFF): (Step.WRITE_OFF,),
-    (Stock.WRITTEN_OFF, Stock.RESERVED): (Step.RETURN,),
+STEPS: Final[Mapping[tuple[Stock, Stock], tuple[Step, ...]]] = {
+    (Stock.NONE, Stock.RESERVED): (Reserve,),
+    (Stock.NONE, Stock.WRITTEN_OFF): (Reserve, WriteOff),
+    (Stock.RESERVED, Stock.NONE): (Release,),
+    (Stock.RESERVED, Stock.WRITTEN_OFF): (WriteOff,),
+    (Stock.WRITTEN_OFF, Stock.RESERVED): (Return,),
 }
 
 
-def _placed(event: OrderPlaced) -> Order:
-    return Order(
-        order_id=event.order_id,
-        details=event.details,
-        lines=event.lines,
-        stock=Stock.RESERVED,
-        flower_sum=event.flower_sum,
-        delivery_fee=event.delivery_fee,
-    )
+def stock_steps(before: Order, after: Order) -> tuple[Step, ...]:
+    """The commands of the stock between two states of an order, in this order.
+
+    Before, the needs of `before` are held; after, those of `after`.
+    """
+    if before.stock == after.stock == Stock.RESERVED and before.needs() != after.needs():
+        return (Release, Reserve)
+    return STEPS.get((before.stock, after.stock), ())
 
 
-def _after_move(
-    order: Order,
-    event: OrderStatusChanged | OrderIssueReported | OrderCancelled | OrderRolledBack,
-) -> Order:
-    match event:
-        case OrderStatusChanged(new_status=status, changed_at=at):
-            return _paid_at(_moved(order, status), status, at)
-        case OrderRolledBack(new_status=status):
-            return _unpaid(_moved(order, status))
-        case _:
-            return _moved(order, Status.ISSUE)
+def _placed(event: events.OrderPlaced) -> Order:
+    same = ("order_id", "customer_id", "number", "tracking_token", "source", "details", "lines")
+    values = {name: getattr(event, name) for name in (*same, "flower_sum", "delivery_fee")}
+    return Order(stock=Stock.RESERVED, **values)
 
 
 def _moved(order: Order, status: str) -> Order:
-    new = Status(status)
-    return replace(
-        order,
-        status=new,
-        stock=stock_in(new, order.stock),
-        has_issue=new == Status.ISSUE,
-    )
+    stock = stock_in(Status(status), order.stock)
+    cleared = replace(order, issue_type=None, issue_comment=None)
+    return replace(cleared, status=Status(status), stock=stock)
 
 
-def _paid_at(order: Order, status: str, at: datetime) -> Order:
+def _with_issue(order: Order, event: events.OrderIssueReported | events.OrderCancelled) -> Order:
+    moved = _moved(order, Status.ISSUE)
+    if isinstance(event, events.OrderCancelled):
+        return replace(moved, issue_type=OTHER_ISSUE, issue_comment=event.reason)
+    return replace(moved, issue_type=event.issue_type, issue_comment=event.comment)
+
+
+def _paid_at(order: Order, at: datetime) -> Order:
     # The payment has a date even if staff reported it (C17).
-    if status != Status.PAID or order.placed.payment_date is not None:
+    if order.status != Status.PAID or order.placed.payment_date is not None:
         return order
-    return _with_details(order, payment_date=at)
+    return replace(order, details=replace(order.placed, payment_date=at))
 
 
 def _unpaid(order: Order) -> Order:
-    if order.status != Status.NEW or order.payments:
+    if order.status != Status.NEW or order.payment_id is not None:
         return order
-    return _with_details(order, payment_date=None)
+    return replace(order, details=replace(order.placed, payment_date=None))
 
 
-def _with_payment(order: Order, event: OrderPaymentReceived) -> Order:
-    paid = _with_details(order, payment_method=event.payment_method, payment_date=event.received_at)
-    return replace(paid, payments=order.payments | {event.payment_id})
-
-
-def _with_details(order: Order, **changes: Any) -> Order:
-    return replace(order, details=replace(order.placed, **changes))
+def _with_payment(order: Order, event: events.OrderPaymentReceived) -> Order:
+    method, at = event.payment_method, event.received_at
+    details = replace(order.placed, payment_method=method, payment_date=at)
+    return replace(order, details=details, payment_id=event.payment_id)
 
 
 def _with_notes(order: Order, event: ShopEvent) -> Order:
     match event:
-        case OrderFloristAssigned():
+        case events.OrderFloristAssigned():
             return replace(order, florist=event.florist)
-        case OrderCommentAdded():
-            return replace(order, comments=order.comments | {event.comment_id})
-        case OrderCommentRemoved():
-            return replace(order, comments=order.comments - {event.comment_id})
-        case OrderPhotoAdded():
-            return replace(order, photos={**order.photos, event.photo_id: False})
-        case OrderPhotoRated():
-            return replace(order, photos={**order.photos, event.photo_id: True})
+        case events.OrderCommentAdded():
+            return replace(order, comments=(*order.comments, event.comment_id))
+        case events.OrderCommentRemoved():
+            left = tuple(one for one in order.comments if one != event.comment_id)
+            return replace(order, comments=left)
+        case events.OrderPhotoAdded(photo_id=photo_id, photo_type=kind):
+            has_one = order.has_pre_delivery_photos or kind == "pre_delivery"
+            photos = (*order.photos, photo_id)
+            return replace(order, photos=photos, has_pre_delivery_photos=has_one)
+        case events.OrderPhotoRated():
+            return replace(order, rated=(*order.rated, event.photo_id))
         case _:
             return order

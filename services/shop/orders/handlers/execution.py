@@ -1,21 +1,21 @@
 """Carrying out a command of an order together with what it does to the stock: all or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeAlias
 
-from contracts.shop import ShopEvent, StockId
+from contracts.shop import StockId
 from libs.errors import Unavailable
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import NO_STREAM, Metadata
 from services.shop.context import ApiContext, Context
-from services.shop.orders.domain.commands import OrderCommand, PlaceOrder, SetLines
+from services.shop.orders.domain.commands import OrderCommand, PlaceOrder
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.order import Order, Step, stock_steps
 from services.shop.stock.domain import commands as stock_commands
-from services.shop.stock.domain.commands import Need
+from services.shop.stock.domain.commands import Need, Release, Reserve
 from services.shop.stock.domain.decisions import STOCK
 from services.shop.stock.handlers.item import (
     needs_by_stock,
@@ -26,80 +26,62 @@ from services.shop.stock.handlers.item import (
 
 ATTEMPTS: Final = 5
 
-
 Commands: TypeAlias = Mapping[tuple[Decider[Any, Any, Any], object], Any]
 """Commands of other aggregates, by decider and id."""
 
 
-class _StockUnknown(Exception):
-    """The command needs a stock item that it did not load, since the order changed meanwhile."""
+class _StockNeeded(Exception):
+    """The command changes the stock of these warehouse items, which were not loaded."""
 
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """An order before and after a command."""
-
-    before: Order
-    after: Order
-
-
-@dataclass(frozen=True, slots=True)
-class _Stocks:
-    """The stock items that a command may change: by warehouse item, and all of the order."""
-
-    by_item: Mapping[int, StockId]
-    of_order: frozenset[StockId]
-
-    @property
-    def ids(self) -> frozenset[StockId]:
-        return self.of_order | {*self.by_item.values()}
+    def __init__(self, items: frozenset[int]) -> None:
+        super().__init__()
+        self.items = items
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """A command with the stock items it may change. `carried` is the last decision."""
+    """A command with the stock items it may change; `after` is the order of the last decision.
+
+    `stocks` are those items by warehouse item, `held` those of which the order has stems.
+    """
 
     order_id: int
     command: OrderCommand
-    metadata: Metadata
-    stocks: _Stocks
     also: Commands
-    carried: Carried | None = None
+    stocks: Mapping[int, StockId]
+    held: frozenset[StockId]
+    after: Order | None = None
 
     @property
     def aggregates(self) -> list[Aggregate]:
-        stocks: list[Aggregate] = [(STOCK, stock_id) for stock_id in self.stocks.ids]
+        stocks: list[Aggregate] = [(STOCK, one) for one in {*self.held, *self.stocks.values()}]
         return [(ORDER, self.order_id), *self.also, *stocks]
 
     def decide(self, states: States) -> Mapping[str, Sequence[Any]]:
-        """For `execute_many`. Raises what the deciders raise, and _StockUnknown."""
+        """For `execute_many`. Raises what the deciders raise, and _StockNeeded."""
         before = states.of(ORDER, self.order_id)
         events = ORDER.decide(before, self.command)
-        after = reduce(ORDER.evolve, events, before)
-        self.carried = Carried(before, after)
+        self.after = after = reduce(ORDER.evolve, events, before)
         others = {
             decider.stream(key): decider.decide(states.of(decider, key), command)
             for (decider, key), command in self.also.items()
         }
         return {ORDER.stream(self.order_id): events, **others, **self._stock(states, before, after)}
 
-    def _stock(
-        self, states: States, before: Order, after: Order
-    ) -> Mapping[str, Sequence[ShopEvent]]:
+    def _stock(self, states: States, before: Order, after: Order) -> Mapping[str, Sequence[Any]]:
         steps = stock_steps(before, after)
         if not steps:
             return {}
-        stocks = self.stocks
-        if not {*before.needs(), *after.needs()} <= stocks.by_item.keys():
-            raise _StockUnknown
-        needs = needs_by_stock(
-            stocks.by_item,
-            [Need(warehouse_item_id=item, quantity=n) for item, n in after.needs().items()],
+        items = frozenset((*before.needs(), *after.needs()))
+        if not items <= self.stocks.keys():
+            raise _StockNeeded(items)
+        wanted = [Need(warehouse_item_id=item, quantity=n) for item, n in after.needs().items()]
+        needs = needs_by_stock(self.stocks, wanted)
+        common = {"order_id": self.order_id, "by": self.command.by, "now": self.command.now}
+        stocks = {*self.held, *self.stocks.values()}
+        return order_events(
+            states, {one: _commands(steps, needs.get(one), common) for one in stocks}
         )
-        by, now = self.metadata.actor or "", self.command.now
-        common = {"order_id": self.order_id, "by": by, "now": now}
-        commands = {one: _commands(steps, needs.get(one), common) for one in stocks.ids}
-        return order_events(states, commands)
 
 
 async def carry_out(
@@ -109,18 +91,23 @@ async def carry_out(
     metadata: Metadata,
     *,
     also: Commands | None = None,
-    is_new: bool = False,
-) -> Carried:
+) -> Order:
     """Append the events of an order's command, of its stock, and of the commands in `also`.
 
-    With `is_new` the order must not exist. Raises what the deciders raise, StockShort, ItemUnknown,
-    Unavailable.
+    A new order and the claims in `also` must not exist, else VersionConflict. Returns the order
+    after the command. Raises what the deciders raise, StockShort, ItemUnknown, Unavailable.
     """
-    expected = {ORDER.stream(order_id): NO_STREAM} if is_new else None
+    is_new = isinstance(command, PlaceOrder)
+    new = [(ORDER, order_id), *(also or ())] if is_new else []
+    expected = {decider.stream(key): NO_STREAM for decider, key in new}
+    items: Iterable[int] = ()
+    if isinstance(command, PlaceOrder):
+        items = {need.warehouse_item_id for line in command.lines for need in line.needs}
     for _ in range(ATTEMPTS):
-        order = Order() if is_new else await load(context, metadata.tenant, order_id)
-        stocks = await _stocks(context, metadata.tenant, order, command)
-        attempt = _Attempt(order_id, command, metadata, stocks, also or {})
+        stocks = await streams_of(context, metadata.tenant, frozenset(items))
+        is_held = stocks and not is_new
+        held = await streams_of_order(context, metadata.tenant, order_id) if is_held else ()
+        attempt = _Attempt(order_id, command, also or {}, stocks, frozenset(held))
         try:
             await execute_many(
                 context.store,
@@ -129,10 +116,11 @@ async def carry_out(
                 metadata=metadata,
                 expected=expected,
             )
-        except _StockUnknown:
-            continue
-        if attempt.carried is not None:
-            return attempt.carried
+        except _StockNeeded as needed:
+            # Of a command that moves an order this is the first decision.
+            items = needed.items
+        else:
+            return attempt.after or Order()
     raise Unavailable("order")
 
 
@@ -144,38 +132,15 @@ async def load(context: Context, tenant: str, order_id: int) -> Order:
     return order
 
 
-async def _stocks(context: ApiContext, tenant: str, order: Order, command: OrderCommand) -> _Stocks:
-    """The stock items that the order has, and those that it may have after the command."""
-    lines = command.lines if isinstance(command, PlaceOrder | SetLines) else ()
-    items = {need.warehouse_item_id for line in lines for need in line.needs}
-    items |= {*order.needs()}
-    if not items:
-        return _Stocks({}, frozenset())
-    exists = order.details is not None
-    held = await streams_of_order(context, tenant, order.order_id) if exists else frozenset()
-    return _Stocks(await streams_of(context, tenant, items), held)
-
-
 def _commands(
     steps: Sequence[Step], needs: tuple[Need, ...] | None, common: Mapping[str, Any]
 ) -> list[stock_commands.OrderCommand]:
     """The commands of one stock item; without `needs` the order needs nothing of it any more."""
     if needs is None:
-        return [stock_commands.Release(**common)] if Step.RELEASE in steps else []
-    return [_command(step, needs, common) for step in steps if step != Step.RELEASE] or [
-        stock_commands.Release(**common)
+        return [Release(**common)] if Release in steps else []
+    return [
+        Reserve(needs=needs, **common) if step is Reserve else step(**common)
+        for step in steps
+        # A reservation replaces the one before.
+        if step is not Release or Reserve not in steps
     ]
-
-
-def _command(
-    step: Step, needs: tuple[Need, ...], common: Mapping[str, Any]
-) -> stock_commands.OrderCommand:
-    match step:
-        case Step.RESERVE:
-            return stock_commands.Reserve(needs=needs, **common)
-        case Step.WRITE_OFF:
-            return stock_commands.WriteOff(**common)
-        case Step.RETURN:
-            return stock_commands.Return(**common)
-        case Step.RELEASE:
-            return stock_commands.Release(**common)

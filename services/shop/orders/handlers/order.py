@@ -2,40 +2,28 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.envelope import Sealed
-from contracts.shop import OrderDetails
-from libs.errors import BadRequest, NotFound, Refused
+from contracts.shop import OrderDetails, OrderLine, OrderNeed
+from libs.errors import BadRequest, NotFound
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
-from libs.eventsourcing.log import Metadata
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
 from libs.process.fair_queue import Source
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, authorship
 from services.shop.customers import handlers as customers
-from services.shop.customers.domain.person import normal_phone
-from services.shop.orders.domain.commands import (
-    AssignFlorist,
-    CancelOrder,
-    EditOrder,
-    MoveForward,
-    PlaceOrder,
-    ReceivePayment,
-    ReportIssue,
-    RollBack,
-)
-from services.shop.orders.domain.contact import Contact
-from services.shop.orders.domain.status import Method, Status
-from services.shop.orders.handlers.comments import add_comment
-from services.shop.orders.handlers.execution import Carried, Commands, carry_out, load
-from services.shop.orders.handlers.items import priced_lines
-from services.shop.orders.handlers.sealing import open_contact, seal, seal_contact
+from services.shop.orders.domain.commands import AddLine, EditOrder, PlaceOrder
+from services.shop.orders.domain.contact import CONTACT, Contact, normal
+from services.shop.orders.domain.status import Method
+from services.shop.orders.handlers.execution import Commands, carry_out, load
+from services.shop.orders.handlers.notes import add_comment
+from services.shop.orders.handlers.sealing import open_contact, seal_all
+from services.shop.products import handlers as products
 
 ORDER_IDS: Final = Numbers("order_number")
 ITEM_IDS: Final = Numbers("order_item_number")
-COMMENT_IDS: Final = Numbers("order_comment_number")
 
 STAFF_FEE: Final = 1500
 """The fee of a delivery that staff took down without one: what the admin shows (spec shop §5)."""
@@ -53,10 +41,6 @@ class NotAFlorist(BadRequest):
 
 class FloristUnknown(NotFound):
     """Пользователь не найден"""
-
-
-class WrongTotal(Refused):
-    """Сумма заказа не сходится"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,193 +80,58 @@ async def create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
 
 
 async def _create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int:
-    if (known := await _placed_before(context, new, metadata.tenant)) is not None:
-        return known
-    lines = await priced_lines(context, metadata.tenant, new.items)
-    contact = _normal(new.contact)
+    claims = [claim_id("order-key", key) for key in new.keys]
+    for claim in claims:
+        if (owner := await owner_of(context.store, metadata.tenant, claim)) is not None:
+            return int(owner)
+    lines = await _priced(context, metadata.tenant, new.items)
+    contact = Contact(**normal(asdict(new.contact)))
+    # The admin sends no name of the buyer, but the buyer is who receives at the same phone.
+    is_buyer = contact.recipient_phone == contact.customer_phone
+    name = new.customer_name or (contact.recipient_name if is_buyer else None)
     customer_id = await customers.ensure(
-        context, contact.customer_phone, metadata, name=new.customer_name, source=new.source
+        context, contact.customer_phone, metadata, name=name or None, source=new.source
     )
-    order_id = await ORDER_IDS.next(context.system)
-    sealed = await seal_contact(context, metadata.tenant, order_id, contact)
-    command = PlaceOrder(
+    command = await _command(context, new, contact, customer_id, lines, metadata)
+    order_id = command.order_id
+    claims.append(claim_id("order-number", command.number))
+    also: Commands = {(CLAIM, claim): ClaimKey(str(order_id)) for claim in claims}
+    try:
+        await carry_out(context, order_id, command, metadata, also=also)
+    except (Taken, VersionConflict):
+        # The same order was placed meanwhile, or another one has this number.
+        return await _create(context, new, metadata)
+    if contact.address and new.method == Method.DELIVERY:
+        await customers.use_address(context, customer_id, contact.address, command.now, metadata)
+    if new.comment:
+        author = (new.customer_name or "") if new.source == STOREFRONT else None
+        await add_comment(context, order_id, new.comment, metadata, customer_name=author)
+    return order_id
+
+
+async def _command(
+    context: ApiContext,
+    new: NewOrder,
+    contact: Contact,
+    customer_id: int,
+    lines: tuple[OrderLine, ...],
+    metadata: Metadata,
+) -> PlaceOrder:
+    order_id, texts = await ORDER_IDS.next(context.system), asdict(contact)
+    sealed = await seal_all(context, metadata.tenant, order_id, texts, is_new=True)
+    same = ("address_needs_clarification", "delivery_from", "delivery_to", "payment_method")
+    values = {name: getattr(new, name) for name in same}
+    return PlaceOrder(
         order_id=order_id,
         customer_id=customer_id,
         number=str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
         tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
-        details=_details(new, sealed),
+        details=OrderDetails(delivery_method=new.method, **sealed, **values),
         lines=lines,
         delivery_fee=_fee(new),
         source=new.source,
-        by=metadata.actor or "",
-        now=context.clock(),
         flower_sum=new.flower_sum,
-    )
-    try:
-        await carry_out(
-            context, order_id, command, metadata, also=_claims(new, command), is_new=True
-        )
-    except Taken:
-        # The same order was placed meanwhile, or another one has this number.
-        return await _create(context, new, metadata)
-    await _follow_up(context, new, contact, command, metadata)
-    return order_id
-
-
-def _details(new: NewOrder, contact: Sealed) -> OrderDetails:
-    return OrderDetails(
-        contact=contact,
-        delivery_method=new.method,
-        address_needs_clarification=new.address_needs_clarification,
-        delivery_from=new.delivery_from,
-        delivery_to=new.delivery_to,
-        payment_method=new.payment_method,
-    )
-
-
-def _claims(new: NewOrder, command: PlaceOrder) -> Commands:
-    claims = [claim_id("order-number", command.number), *_key_claims(new)]
-    return {(CLAIM, claim): ClaimKey(str(command.order_id)) for claim in claims}
-
-
-def _key_claims(new: NewOrder) -> list[str]:
-    return [claim_id("order-key", key) for key in new.keys]
-
-
-async def _follow_up(
-    context: ApiContext,
-    new: NewOrder,
-    contact: Contact,
-    command: PlaceOrder,
-    metadata: Metadata,
-) -> None:
-    """What is good to have of a new order, and no part of it."""
-    if contact.address and new.method == Method.DELIVERY:
-        customer_id, now = command.customer_id, command.now
-        await customers.use_address(context, customer_id, contact.address, now, metadata)
-    if new.comment:
-        name = (new.customer_name or "") if new.source == STOREFRONT else None
-        await add_comment(context, command.order_id, new.comment, metadata, customer_name=name)
-
-
-async def edit(
-    context: ApiContext,
-    order_id: int,
-    contact: Mapping[str, Any],
-    details: Mapping[str, Any],
-    metadata: Metadata,
-) -> Carried:
-    """Replace fields of an order's `Contact` and `OrderDetails`. Money is not among them.
-
-    Raises OrderUnknown, BadPhone, Unavailable.
-    """
-    order = await load(context, metadata.tenant, order_id)
-    present = order.placed
-    if contact:
-        opened = await open_contact(context, metadata.tenant, order_id, present)
-        changed = _normal(replace(opened, **contact))
-        if changed != opened:
-            sealed = await seal_contact(context, metadata.tenant, order_id, changed)
-            details = {**details, "contact": sealed}
-    command = EditOrder(
-        details=replace(present, **details), by=metadata.actor or "", now=context.clock()
-    )
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def move(
-    context: ApiContext, order_id: int, status: Status, comment: str | None, metadata: Metadata
-) -> Carried:
-    """Go to the next state. Raises OrderUnknown, MoveNotAllowed, Unavailable."""
-    sealed = await seal(context, metadata.tenant, order_id, comment)
-    by, now = metadata.actor or "", context.clock()
-    command = MoveForward(status=status, comment=sealed, by=by, now=now)
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def report_issue(
-    context: ApiContext, order_id: int, issue_type: str, comment: str | None, metadata: Metadata
-) -> Carried:
-    """Report that something went wrong. Raises OrderUnknown, MoveNotAllowed, Unavailable."""
-    sealed = await seal(context, metadata.tenant, order_id, comment)
-    by, now = metadata.actor or "", context.clock()
-    command = ReportIssue(issue_type=issue_type, comment=sealed, by=by, now=now)
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def cancel(
-    context: ApiContext, order_id: int, reason: str | None, metadata: Metadata
-) -> Carried:
-    """Cancel an order. Raises OrderUnknown, CannotCancel, Unavailable."""
-    sealed = await seal(context, metadata.tenant, order_id, reason)
-    command = CancelOrder(reason=sealed, by=metadata.actor or "", now=context.clock())
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def roll_back(
-    context: ApiContext, order_id: int, status: Status, reason: str | None, metadata: Metadata
-) -> Carried:
-    """Go back to an earlier state. Raises OrderUnknown, RollbackNotAllowed, StockShort."""
-    sealed = await seal(context, metadata.tenant, order_id, reason)
-    by, now = metadata.actor or "", context.clock()
-    command = RollBack(status=status, reason=sealed, by=by, now=now)
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def receive_payment(
-    context: ApiContext,
-    order_id: int,
-    payment_id: str,
-    method: str,
-    amount: int,
-    metadata: Metadata,
-) -> Carried:
-    """A provider reports a payment. Safe to repeat.
-
-    Raises OrderUnknown, WrongAmount, NotPayable, AlreadyPaid, Unavailable.
-    """
-    command = ReceivePayment(
-        payment_id=payment_id, method=method, amount=amount, now=context.clock()
-    )
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def assign_florist(
-    context: ApiContext, order_id: int, florist: int, metadata: Metadata
-) -> Carried:
-    """Assign a florist. Raises OrderUnknown, FloristUnknown, NotAFlorist, Unavailable."""
-    await load(context, metadata.tenant, order_id)
-    await check_florist(context, metadata.tenant, florist)
-    command = AssignFlorist(florist=florist, by=metadata.actor or "", now=context.clock())
-    return await carry_out(context, order_id, command, metadata)
-
-
-async def check_florist(context: ApiContext, tenant: str, number: int) -> None:
-    """Refuse a member who is not an active florist.
-
-    Raises FloristUnknown, NotAFlorist, Unavailable.
-    """
-    directory = await context.directories.find(tenant)
-    member = directory.by_number(number) if directory else None
-    if member is None or not member.active:
-        raise FloristUnknown
-    if member.role != "florist":
-        raise NotAFlorist
-
-
-async def _placed_before(context: ApiContext, new: NewOrder, tenant: str) -> int | None:
-    for claim in _key_claims(new):
-        if (owner := await owner_of(context.store, tenant, claim)) is not None:
-            return int(owner)
-    return None
-
-
-def _normal(contact: Contact) -> Contact:
-    recipient = contact.recipient_phone
-    return replace(
-        contact,
-        customer_phone=normal_phone(contact.customer_phone),
-        recipient_phone=normal_phone(recipient) if recipient else None,
+        **authorship(context, metadata),
     )
 
 
@@ -292,3 +141,71 @@ def _fee(new: NewOrder) -> int:
     if new.delivery_fee is not None:
         return new.delivery_fee
     return STOREFRONT_FEE if new.source == STOREFRONT else STAFF_FEE
+
+
+async def _priced(
+    context: ApiContext, tenant: str, items: Sequence[tuple[int, int]]
+) -> tuple[OrderLine, ...]:
+    """Lines of products and quantities at present prices. Raises as `products.lines`."""
+    return tuple(
+        [
+            OrderLine(
+                item_id=await ITEM_IDS.next(context.system),
+                product_id=line.product_id,
+                product_name=line.name,
+                product_category=line.category,
+                quantity=line.quantity,
+                price=line.unit_price,
+                needs=tuple(
+                    OrderNeed(warehouse_item_id=item, quantity=n) for item, n in line.needs
+                ),
+            )
+            for line in await products.lines(context, tenant, items)
+        ]
+    )
+
+
+async def edit(
+    context: ApiContext, order_id: int, given: Mapping[str, Any], metadata: Metadata
+) -> None:
+    """Replace fields of an order's `Contact` and `OrderDetails`. Money is not among them.
+
+    Raises OrderUnknown, BadPhone, Unavailable.
+    """
+    tenant = metadata.tenant
+    texts = normal({name: given[name] for name in CONTACT if name in given})
+    if texts:
+        present = asdict(await open_contact(context, tenant, await load(context, tenant, order_id)))
+        # Texts differ each time they are sealed, so what is the same is no change.
+        texts = {name: text for name, text in texts.items() if text != present[name]}
+    changes = {name: value for name, value in given.items() if name not in CONTACT}
+    changes |= await seal_all(context, tenant, order_id, texts)
+    command = EditOrder(changes=changes, **authorship(context, metadata))
+    await carry_out(context, order_id, command, metadata)
+
+
+async def add_item(
+    context: ApiContext, order_id: int, product_id: int, quantity: int, metadata: Metadata
+) -> int:
+    """Add a product to an order at its present price; the id of its line.
+
+    Raises LinesAreFixed and as `create`.
+    """
+    await load(context, metadata.tenant, order_id)
+    (line,) = await _priced(context, metadata.tenant, [(product_id, quantity)])
+    command = AddLine(line=line, **authorship(context, metadata))
+    await carry_out(context, order_id, command, metadata)
+    return line.item_id
+
+
+async def check_florist(context: ApiContext, tenant: str, number: int) -> None:
+    """Refuse a member who is not an active florist.
+
+    Raises FloristUnknown, NotAFlorist, Unavailable.
+    """
+    directory = await context.directories.find(tenant, member=number)
+    member = directory.by_number(number) if directory else None
+    if member is None or not member.active:
+        raise FloristUnknown
+    if member.role != "florist":
+        raise NotAFlorist

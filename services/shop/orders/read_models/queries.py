@@ -1,28 +1,32 @@
 """Queries about orders."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Text, cast, func, select
+import msgspec
+from sqlalchemy import Text, cast, select
 
 from libs.postgres import query
-from libs.postgres.filters import Filters, between, contains, eq
+from libs.postgres.filters import Filters, between, contains, eq, one_of
 from libs.postgres.pool import Connection, Pool, tenant_transaction
 from libs.postgres.query import Row
+from services.shop.orders.domain.status import Status
 from services.shop.orders.read_models.tables import COMMENT, HISTORY, ORDER, PHOTO
 from services.shop.products.domain import Sales
+
+OrderRow: TypeAlias = Mapping[str, Any]
+"""The columns of `ORDER` with the fields of `domain.order.Order` and of its details."""
 
 _SALES: Final = """
 SELECT count(*) AS orders, coalesce(sum(price * quantity), 0)::bigint AS revenue
 FROM customer_orders,
-    jsonb_to_recordset(lines) AS line (product_id bigint, price bigint, quantity bigint)
-WHERE lines @> jsonb_build_array(jsonb_build_object('product_id', $1::bigint))
+    jsonb_to_recordset(state -> 'lines') AS line (product_id bigint, price bigint, quantity bigint)
+WHERE state -> 'lines' @> jsonb_build_array(jsonb_build_object('product_id', $1::bigint))
     AND line.product_id = $1 AND status <> 'issue'
 """
 FILTERS: Final = Filters(
     status=eq(ORDER.c.status),
-    customer_ids=lambda ids: ORDER.c.customer_id.in_(list(ids)),
+    customer_ids=one_of(ORDER.c.customer_id),
     created=between(ORDER.c.created_at),
     search=contains(
         ORDER.c.customer_phone,
@@ -31,50 +35,45 @@ FILTERS: Final = Filters(
         cast(ORDER.c.order_id, Text),
     ),
 )
+_COMMENTS: Final = select(COMMENT, COMMENT.c.comment_id.label("id")).where(~COMMENT.c.is_removed)
+_PHOTOS: Final = select(PHOTO, PHOTO.c.photo_id.label("id"))
 
 
 async def page(
-    connection: Connection,
-    *,
-    limit: int,
-    offset: int,
-    status: str | None = None,
-    search: str | None = None,
-    created: tuple[datetime | None, datetime | None] | None = None,
-    customer_ids: Sequence[int] | None = None,
-) -> tuple[list[Row], int]:
-    """Orders, the newest first, and how many match. Rows have the columns of `ORDER`."""
-    values: dict[str, Any] = {
-        "status": status,
-        "search": search or None,
-        "created": created,
-        "customer_ids": customer_ids,
-    }
-    where = FILTERS.where(values)
-    rows = await query.fetch(
-        connection,
-        select(ORDER).where(where).order_by(ORDER.c.order_id.desc()).limit(limit).offset(offset),
-    )
-    total = await query.fetchval(connection, select(func.count()).select_from(ORDER).where(where))
-    return rows, total
+    connection: Connection, *, limit: int, offset: int, **filters: Any
+) -> tuple[list[OrderRow], int]:
+    """Orders that match `FILTERS`, the newest first, and how many match."""
+    statement = select(ORDER).where(FILTERS.where(filters)).order_by(ORDER.c.order_id.desc())
+    rows, total = await query.fetch_page(connection, statement, limit=limit, offset=offset)
+    return [_order(row) for row in rows], total
 
 
-async def find(connection: Connection, order_id: int) -> Row | None:
-    """An order. The row has the columns of `ORDER`."""
-    return await query.fetchrow(connection, select(ORDER).where(ORDER.c.order_id == order_id))
+async def find(connection: Connection, order_id: int) -> OrderRow | None:
+    """An order."""
+    return next(iter(await find_many(connection, [order_id])), None)
 
 
-async def find_many(connection: Connection, order_ids: Sequence[int]) -> list[Row]:
+async def find_many(connection: Connection, order_ids: Sequence[int]) -> list[OrderRow]:
     """The orders with these ids that exist."""
-    return await query.fetch(connection, select(ORDER).where(ORDER.c.order_id.in_(order_ids)))
+    statement = select(ORDER).where(ORDER.c.order_id.in_(order_ids))
+    return [_order(row) for row in await query.fetch(connection, statement)]
 
 
-async def tenant_of(pool: Pool, order_id: int) -> str | None:
-    """The shop of an order; the connections of `pool` see all tenants. Raises Unavailable."""
-    tenant: str | None = await query.fetchval(
-        pool, select(ORDER.c.tenant).where(ORDER.c.order_id == order_id)
-    )
-    return tenant
+def _order(row: Row) -> OrderRow:
+    state = msgspec.json.decode(row["state"])
+    window = None
+    if state["details"]["delivery_from"] is not None:
+        window = {"from": state["details"]["delivery_from"], "to": state["details"]["delivery_to"]}
+    return {
+        # The columns have in the clear what is sealed in the state.
+        **state["details"],
+        **state,
+        **row,
+        "customer_phone": row["customer_phone"] or "",
+        "delivery_window": window,
+        "total": state["flower_sum"] + state["delivery_fee"],
+        "has_issue": state["status"] == Status.ISSUE,
+    }
 
 
 async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
@@ -84,57 +83,41 @@ async def product_sales(pool: Pool, tenant: str, product_id: int) -> Sales:
     return Sales(**row) if row is not None else Sales()
 
 
-async def by_tracking_token(pool: Pool, token: str) -> tuple[str, int] | None:
-    """The shop and the order of a link; the connections of `pool` see all tenants.
+async def locate(pool: Pool, **column: Any) -> tuple[str, int] | None:
+    """The shop and the order of an `order_id`, a `number` or a `tracking_token`.
 
-    Raises Unavailable.
+    The connections of `pool` see all tenants. Raises Unavailable.
     """
-    return await _located(pool, ORDER.c.tracking_token == token)
-
-
-async def by_number(pool: Pool, number: str) -> tuple[str, int] | None:
-    """The shop and the order of a public number, as `by_tracking_token`."""
-    return await _located(pool, ORDER.c.number == number)
-
-
-async def _located(pool: Pool, where: ColumnElement[bool]) -> tuple[str, int] | None:
-    row = await query.fetchrow(pool, select(ORDER.c.tenant, ORDER.c.order_id).where(where))
+    statement = select(ORDER.c.tenant, ORDER.c.order_id).filter_by(**column)
+    row = await query.fetchrow(pool, statement)
     return None if row is None else (row["tenant"], row["order_id"])
 
 
 async def history(connection: Connection, order_id: int) -> list[Row]:
     """What happened to an order, the oldest first."""
-    return await query.fetch(
-        connection,
-        select(HISTORY).where(HISTORY.c.order_id == order_id).order_by(HISTORY.c.version),
-    )
+    statement = select(HISTORY).where(HISTORY.c.order_id == order_id).order_by(HISTORY.c.version)
+    return await query.fetch(connection, statement)
 
 
 async def comments(
     connection: Connection, order_id: int, *, limit: int = 1000, offset: int = 0
 ) -> tuple[list[Row], int]:
     """The comments of an order, the oldest first, and how many there are."""
-    where = (COMMENT.c.order_id == order_id, COMMENT.c.is_removed.is_(False))
-    rows = await query.fetch(
-        connection,
-        select(COMMENT).where(*where).order_by(COMMENT.c.comment_id).limit(limit).offset(offset),
-    )
-    total = await query.fetchval(
-        connection, select(func.count()).select_from(COMMENT).where(*where)
-    )
-    return rows, total
+    statement = _COMMENTS.where(COMMENT.c.order_id == order_id).order_by(COMMENT.c.comment_id)
+    return await query.fetch_page(connection, statement, limit=limit, offset=offset)
 
 
 async def comment(connection: Connection, comment_id: int) -> Row | None:
     """A comment that was not removed."""
-    return await query.fetchrow(
-        connection,
-        select(COMMENT).where(COMMENT.c.comment_id == comment_id, COMMENT.c.is_removed.is_(False)),
-    )
+    return await query.fetchrow(connection, _COMMENTS.where(COMMENT.c.comment_id == comment_id))
 
 
 async def photos(connection: Connection, order_id: int) -> list[Row]:
     """The photos of an order, the oldest first."""
-    return await query.fetch(
-        connection, select(PHOTO).where(PHOTO.c.order_id == order_id).order_by(PHOTO.c.photo_id)
-    )
+    statement = _PHOTOS.where(PHOTO.c.order_id == order_id).order_by(PHOTO.c.photo_id)
+    return await query.fetch(connection, statement)
+
+
+async def photo(connection: Connection, photo_id: int) -> Row | None:
+    """A photo, as `photos` has it."""
+    return await query.fetchrow(connection, _PHOTOS.where(PHOTO.c.photo_id == photo_id))

@@ -11,48 +11,29 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.postgres.personal import personal
 from libs.postgres.upsert import upsert
+from services.shop.orders.domain.contact import CONTACT
 
 PERSON: Final = personal(of="subject")
+METADATA: Final = MetaData()
 ORDER: Final = Table(
     "customer_orders",
-    MetaData(),
+    METADATA,
     Column("tenant", Text, primary_key=True),
     Column("order_id", BigInteger, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("subject", Text, nullable=False),
     Column("customer_id", BigInteger),
-    Column("number", Text),
-    Column("tracking_token", Text),
-    Column("status", Text),
-    Column("customer_phone", Text, info=PERSON),
-    Column("recipient_phone", Text, info=PERSON),
-    Column("recipient_name", Text, info=PERSON),
-    Column("address", Text, info=PERSON),
-    Column("card_text", Text, info=PERSON),
-    Column("delivery_time_text", Text, info=PERSON),
-    Column("address_needs_clarification", Boolean),
-    Column("delivery_method", Text),
-    Column("delivery_from", DateTime(timezone=True)),
-    Column("delivery_to", DateTime(timezone=True)),
-    Column("payment_method", Text),
-    Column("payment_date", DateTime(timezone=True)),
-    Column("payment_id", Text),
-    Column("flower_sum", BigInteger),
-    Column("delivery_fee", BigInteger),
-    Column("lines", JSONB),
-    Column("issue_type", Text),
-    Column("issue_comment", Text, info=PERSON),
-    Column("source", Text),
-    Column("florist", BigInteger),
-    Column("has_photos", Boolean),
+    *(Column(name, Text) for name in ("number", "tracking_token", "status")),
+    *(Column(name, Text, info=PERSON) for name in (*CONTACT, "issue_comment")),
+    Column("state", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
 )
-"""A row is replaced as a whole by every event of its order: see `project`."""
+"""`state` is the `Order` of the domain. A row is replaced as a whole by the events of a page."""
 
 HISTORY: Final = Table(
     "order_history",
-    MetaData(),
+    METADATA,
     Column("tenant", Text, primary_key=True),
     Column("order_id", BigInteger, primary_key=True),
     Column("version", BigInteger, primary_key=True),
@@ -62,11 +43,11 @@ HISTORY: Final = Table(
     Column("new_status", Text),
     Column("comment", Text, info=PERSON),
     Column("actor", Text),
-    Column("at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
 )
 COMMENT: Final = Table(
     "order_comment",
-    MetaData(),
+    METADATA,
     Column("tenant", Text, primary_key=True),
     Column("comment_id", BigInteger, primary_key=True),
     Column("version", BigInteger, nullable=False),
@@ -81,7 +62,7 @@ COMMENT: Final = Table(
 )
 PHOTO: Final = Table(
     "order_photo",
-    MetaData(),
+    METADATA,
     Column("tenant", Text, primary_key=True),
     Column("photo_id", BigInteger, primary_key=True),
     Column("version", BigInteger, nullable=False),
@@ -90,7 +71,7 @@ PHOTO: Final = Table(
     Column("file", Text),
     Column("photo_type", Text),
     Column("description", Text, info=PERSON),
-    Column("feedback", Text),
+    Column("customer_feedback", Text),
     Column("feedback_comment", Text, info=PERSON),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
@@ -108,6 +89,6 @@ SAVE_COMMENT: Final = upsert(
 SAVE_PHOTO: Final = upsert(
     PHOTO,
     newer="version",
-    coalesce=("file", "photo_type", "description", "feedback", "feedback_comment"),
+    coalesce=("file", "photo_type", "description", "customer_feedback", "feedback_comment"),
     insert_only="created_at",
 )

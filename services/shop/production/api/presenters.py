@@ -1,27 +1,26 @@
 """Tasks as the shop's pages read them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from contracts.shop import OrderLine
-from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
+from libs.security.data_keys import text_of
 from services.shop.context import ApiContext
-from services.shop.production.domain.task import OVER, TaskUnknown
-from services.shop.production.read_models import queries
-from services.shop.production.read_models.projection import state_of
-
-MINUTE_SECONDS: Final = 60
+from services.shop.orders.handlers.sealing import subject_of
+from services.shop.production.domain.task import Task
+from services.shop.production.handlers.task import TEXTS
+from services.shop.production.read_models import orders_of
 
 
 class TaskItemOut(BaseModel):
     """A line of a task."""
 
-    id: int
+    id: int = Field(validation_alias="item_id")
     task_id: int
     order_item_id: int
     quantity: int
@@ -43,12 +42,12 @@ class TaskOrder(BaseModel):
 class TaskOut(BaseModel):
     """A task. `time_spent` are minutes, until now if it is not completed."""
 
-    id: int
+    id: int = Field(validation_alias="task_id")
     order_id: int
     task_type: str
     status: str
     priority: str
-    florist_id: int | None
+    florist_id: int | None = Field(validation_alias="florist")
     estimated_minutes: int
     actual_minutes: int | None
     deadline: datetime | None
@@ -68,64 +67,44 @@ class TaskOut(BaseModel):
     order: TaskOrder | None
 
 
-class Tasks(BaseModel):
-    """A page of tasks."""
+async def present(shop: ApiContext, tenant: str, tasks: Sequence[Task]) -> list[TaskOut]:
+    """Tasks with their lines and orders. Texts of forgotten persons are null.
 
-    items: list[TaskOut]
-    total: int
-
-
-async def read_task(shop: ApiContext, tenant: str, task_id: int) -> TaskOut:
-    """A task. Raises TaskUnknown, Unavailable."""
-    async with tenant_transaction(shop.reading, tenant) as connection:
-        row = await queries.find(connection, task_id)
-        if row is None:
-            raise TaskUnknown
-        (task,) = await tasks_of(connection, [row], shop.clock())
-    return task
-
-
-async def tasks_of(connection: Any, rows: Sequence[Row], now: datetime) -> list[TaskOut]:
-    """Tasks with their lines and orders, in the order of the rows."""
-    items: dict[int, list[TaskItemOut]] = {row["task_id"]: [] for row in rows}
-    for item in await queries.items(connection, [*items]):
-        items[item["task_id"]].append(item_of(item))
-    found = await queries.orders_of(connection, list({row["order_id"] for row in rows}))
-    orders = {row["order_id"]: _order(row) for row in found}
-    return [_task(row, items[row["task_id"]], orders.get(row["order_id"]), now) for row in rows]
-
-
-def item_of(row: Row) -> TaskItemOut:
-    """A line of a task."""
-    same = {name: row[name] for name in TaskItemOut.model_fields if name != "id"}
-    return TaskItemOut(id=row["item_id"], **same)
-
-
-def _task(row: Row, items: list[TaskItemOut], order: TaskOrder | None, now: datetime) -> TaskOut:
-    own = {"id", "florist_id", "work_photos", "result_photos", "is_overdue", "time_spent"}
-    own |= {"items", "order"}
-    details = state_of(row).present
-    deadline = row["deadline"]
-    return TaskOut(
-        **{name: row[name] for name in TaskOut.model_fields if name not in own},
-        id=row["task_id"],
-        florist_id=row["florist"],
-        work_photos=list(details.work_photos),
-        result_photos=list(details.result_photos),
-        is_overdue=deadline is not None and deadline < now and row["status"] not in OVER,
-        time_spent=_minutes(row, now),
-        items=items,
-        order=order,
-    )
-
-
-def _minutes(row: Row, now: datetime) -> int:
-    if row["actual_minutes"] is not None:
-        return int(row["actual_minutes"])
-    if row["started_at"] is None:
-        return 0
-    taken = (row["completed_at"] or now) - row["started_at"]
-    return max(0, int(taken.total_seconds()) // MINUTE_SECONDS)
+    Raises Unavailable.
+    """
+    sealed = [
+        (subject_of(tenant, task.order_id), getattr(part, name))
+        for task in tasks
+        for part in (task.present, *task.items)
+        for name in TEXTS
+        if hasattr(part, name)
+    ]
+    opened = await shop.vault.open_many(sealed)
+    texts = {text: text_of(clear) for (_, text), clear in zip(sealed, opened, strict=True)}
+    rows = await orders_of(shop.reading, tenant, {task.order_id for task in tasks})
+    orders = {row["order_id"]: _order(row) for row in rows}
+    now = shop.clock()
+    return [
+        TaskOut.model_validate(
+            {
+                **asdict(task),
+                **asdict(task.present),
+                **{name: texts[getattr(task.present, name)] for name in TEXTS},
+                "items": [
+                    {
+                        **asdict(item),
+                        "task_id": task.task_id,
+                        "quality_notes": texts[item.quality_notes],
+                    }
+                    for item in task.items
+                ],
+                "order": orders.get(task.order_id),
+                "is_overdue": task.is_overdue(now),
+                "time_spent": task.minutes_spent(now),
+            }
+        )
+        for task in tasks
+    ]
 
 
 def _order(row: Row) -> TaskOrder:

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, time
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from libs.postgres.pool import tenant_transaction
+from libs.http.paging import Page, Slice
 from services.shop.context import ApiContext, PathId, Shop, await_writes
 from services.shop.orders.handlers.order import FloristUnknown
-from services.shop.production.api.presenters import TaskOut, tasks_of
-from services.shop.production.api.tasks import VISIBLE, Authored, Caller, fresh
+from services.shop.production import read_models
+from services.shop.production.api.presenters import TaskOut
+from services.shop.production.api.tasks import VISIBLE, Authored, Caller, fresh, page
 from services.shop.production.handlers import order, queue
-from services.shop.production.read_models import queries
+from services.shop.staff.adapters import Member
 
 router = APIRouter(prefix="/api/production", tags=["production"])
 
@@ -45,10 +46,10 @@ class QueueStatistics(BaseModel):
 class Workload(BaseModel):
     """What a florist has to do."""
 
-    active_tasks: int
-    completed_today: int
-    estimated_minutes_remaining: int
-    current_task: int | None
+    active_tasks: int = 0
+    completed_today: int = 0
+    estimated_minutes_remaining: int = 0
+    current_task: int | None = None
 
 
 class FloristOut(BaseModel):
@@ -58,13 +59,6 @@ class FloristOut(BaseModel):
     name: str
     status: str
     current_tasks: int
-
-
-class Florists(BaseModel):
-    """All active florists."""
-
-    items: list[FloristOut]
-    total: int
 
 
 class FloristStatistics(BaseModel):
@@ -80,37 +74,30 @@ class FloristStatistics(BaseModel):
 
 
 @router.post("/queue/create-from-order/{order_id}", status_code=201, dependencies=[VISIBLE])
-async def create_from_order(
-    shop: Shop, caller: Caller, metadata: Authored, order_id: PathId
-) -> list[TaskOut]:
+async def create_from_order(shop: Shop, metadata: Authored, order_id: PathId) -> list[TaskOut]:
     """The tasks of an order, which are created if there are none yet."""
     numbers = await order.create_tasks(shop, order_id, metadata)
-    await await_writes(shop, caller.tenant, "task")
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        rows = await queries.find_many(connection, numbers)
-        return await tasks_of(connection, rows, shop.clock())
+    await await_writes(shop, metadata.tenant, "task")
+    created = read_models.TASK.c.task_id.in_(numbers)
+    return (await page(shop, metadata.tenant, created, Slice(len(numbers), 0))).items
 
 
 @router.post("/queue/get-next-task/{florist_id}", status_code=201, dependencies=[VISIBLE])
-async def get_next_task(
-    shop: Shop, caller: Caller, metadata: Authored, florist_id: PathId
-) -> TaskOut | None:
+async def get_next_task(shop: Shop, metadata: Authored, florist_id: PathId) -> TaskOut | None:
     """Give the first pending task to a florist; null if there is none, or the florist has one."""
     task_id = await queue.next_task(shop, florist_id, metadata)
-    return None if task_id is None else await fresh(shop, caller, task_id)
+    return None if task_id is None else await fresh(shop, metadata.tenant, task_id)
 
 
 @router.post("/queue/distribute", status_code=201, dependencies=[VISIBLE])
-async def distribute(shop: Shop, _: Caller, metadata: Authored) -> Distributed:
+async def distribute(shop: Shop, metadata: Authored) -> Distributed:
     """Give pending tasks to the idle florists, one to each."""
-    done = await queue.distribute(shop, metadata)
-    return Distributed(
-        distributed=done.distributed, skipped=done.skipped, total_pending=done.total_pending
-    )
+    given, total = await queue.distribute(shop, metadata)
+    return Distributed(distributed=given, skipped=total - given, total_pending=total)
 
 
 @router.post("/queue/check-overdue", status_code=201, dependencies=[VISIBLE])
-async def check_overdue(shop: Shop, _: Caller, metadata: Authored) -> Updated:
+async def check_overdue(shop: Shop, metadata: Authored) -> Updated:
     """Make the tasks urgent whose deadline has passed."""
     return Updated(updated_tasks=await queue.raise_overdue(shop, metadata))
 
@@ -118,55 +105,48 @@ async def check_overdue(shop: Shop, _: Caller, metadata: Authored) -> Updated:
 @router.get("/queue/stats")
 async def statistics(shop: Shop, caller: Caller) -> QueueStatistics:
     """How many tasks there are."""
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        return QueueStatistics(**await queries.statistics(connection, shop.clock()))
+    counted = await read_models.statistics(shop.reading, caller.tenant, shop.clock())
+    return QueueStatistics(**counted)
 
 
 @router.get("/queue/workload")
 async def workload(shop: Shop, caller: Caller) -> dict[int, Workload]:
     """What each active florist has to do, by the florist's id."""
-    directory = await shop.directories.names(caller.tenant)
-    florists = [one.number for one in directory.florists()]
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        loads = await queries.loads(connection, florists, _today(shop))
-    return {
-        florist: Workload.model_validate(load, from_attributes=True)
-        for florist, load in loads.items()
-    }
+    return {one.number: load for one, load in await _loads(shop, caller.tenant)}
 
 
 @router.get("/florists")
-async def list_florists(shop: Shop, caller: Caller) -> Florists:
+async def list_florists(shop: Shop, caller: Caller) -> Page[FloristOut]:
     """The active florists of the shop."""
-    florists = (await shop.directories.names(caller.tenant)).florists()
-    numbers = [one.number for one in florists]
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        loads = await queries.loads(connection, numbers, _today(shop))
     items = [
         FloristOut(
             id=one.number,
             name=one.name,
-            status="busy" if loads[one.number].active_tasks else "available",
-            current_tasks=loads[one.number].active_tasks,
+            status="busy" if load.active_tasks else "available",
+            current_tasks=load.active_tasks,
         )
-        for one in florists
+        for one, load in await _loads(shop, caller.tenant)
     ]
-    return Florists(items=items, total=len(items))
+    return Page(items=items, total=len(items))
 
 
 @router.get("/florists/{florist_id}/stats")
 async def florist_statistics(shop: Shop, caller: Caller, florist_id: PathId) -> FloristStatistics:
     """All that a florist had to do."""
     directory = await shop.directories.names(caller.tenant)
-    async with tenant_transaction(shop.reading, caller.tenant) as connection:
-        counted = await queries.florist_statistics(connection, florist_id, shop.clock())
+    counted = await read_models.florist_statistics(
+        shop.reading, caller.tenant, florist_id, shop.clock()
+    )
     # A florist who left has tasks; while the gateway is away no member is known.
     if directory.staff and not counted["total_tasks"] and not directory.by_number(florist_id):
         raise FloristUnknown
     return FloristStatistics(florist_id=florist_id, **counted)
 
 
-def _today(shop: ApiContext) -> datetime:
-    """When the day began in the shop's zone."""
+async def _loads(shop: ApiContext, tenant: str) -> list[tuple[Member, Workload]]:
+    """What each active florist has to do."""
     zone = shop.settings.zone
-    return datetime.combine(shop.clock().astimezone(zone).date(), time.min, zone).astimezone(UTC)
+    midnight = datetime.combine(shop.clock().astimezone(zone).date(), time.min, zone)
+    florists = (await shop.directories.names(tenant)).florists()
+    loads = await read_models.loads(shop.reading, tenant, midnight.astimezone(UTC))
+    return [(one, Workload(**dict(loads.get(one.number, {})))) for one in florists]

@@ -1,18 +1,12 @@
 """The tasks that an order needs: its lines by what is made, with minutes, priority and deadline."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from contracts import shop
 from contracts.envelope import Sealed
-from contracts.shop import (
-    OrderCommentAdded,
-    OrderCommentChanged,
-    OrderCommentRemoved,
-    OrderLine,
-    ShopEvent,
-)
+from contracts.shop import OrderLine, ShopEvent
 from services.shop.production.domain.task import Priority, TaskType
 
 WORDS: Final[Mapping[TaskType, tuple[str, ...]]] = {
@@ -27,15 +21,6 @@ URGENT_WITHIN: Final = timedelta(hours=2)
 HIGH_WITHIN: Final = timedelta(hours=4)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedTask:
-    """A task for lines of an order."""
-
-    task_type: TaskType
-    lines: tuple[OrderLine, ...]
-    minutes: int
-
-
 def type_of(product_name: str) -> TaskType:
     """What is made, by the name of the product."""
     name = product_name.casefold()
@@ -45,21 +30,19 @@ def type_of(product_name: str) -> TaskType:
     return TaskType.BOUQUET
 
 
-def plan(lines: Sequence[OrderLine]) -> list[PlannedTask]:
-    """One task for each type among the lines; none without lines."""
-    by_type = {
-        task_type: tuple(line for line in lines if type_of(line.product_name) == task_type)
+def plan(lines: Sequence[OrderLine]) -> Mapping[TaskType, Sequence[OrderLine]]:
+    """The lines of each task: one for each type among them."""
+    types = {line.item_id: type_of(line.product_name) for line in lines}
+    return {
+        task_type: [line for line in lines if types[line.item_id] == task_type]
         for task_type in TaskType
+        if task_type in types.values()
     }
-    return [
-        PlannedTask(
-            task_type=task_type,
-            lines=own,
-            minutes=min(LONGEST_MINUTES, MINUTES[task_type] * len(own)),
-        )
-        for task_type, own in by_type.items()
-        if own
-    ]
+
+
+def minutes_of(task_type: TaskType, lines: Sequence[OrderLine]) -> int:
+    """The estimate for a task."""
+    return min(LONGEST_MINUTES, MINUTES[task_type] * len(lines))
 
 
 def priority_of(deadline: datetime | None, now: datetime) -> Priority:
@@ -77,9 +60,9 @@ def first_comment(history: Iterable[ShopEvent]) -> Sealed | None:
     texts: dict[int, Sealed] = {}
     for event in history:
         match event:
-            case OrderCommentAdded() | OrderCommentChanged():
+            case shop.OrderCommentAdded() | shop.OrderCommentChanged():
                 texts[event.comment_id] = event.text
-            case OrderCommentRemoved():
+            case shop.OrderCommentRemoved():
                 texts.pop(event.comment_id, None)
             case _:
                 pass

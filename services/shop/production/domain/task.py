@@ -3,26 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from contracts.envelope import Sealed
-from contracts.shop import (
-    FloristTasksChanged,
-    ShopEvent,
-    TaskApproved,
-    TaskAssigned,
-    TaskCancelled,
-    TaskClosed,
-    TaskCompleted,
-    TaskCreated,
-    TaskDetails,
-    TaskEdited,
-    TaskItem,
-    TaskItemChanged,
-    TaskRejected,
-    TaskStarted,
-)
+from contracts import shop
+from contracts.shop import ShopEvent, TaskDetails, TaskItem
 from libs.errors import NotFound
+
+MINUTE_SECONDS: Final = 60
 
 
 class TaskStatus(StrEnum):
@@ -62,6 +49,10 @@ class TaskUnknown(NotFound):
     """Задача не найдена"""
 
 
+class TaskItemUnknown(TaskUnknown):
+    """Позиция задачи не найдена"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """The state of a task; without `details` it does not exist."""
@@ -95,11 +86,31 @@ class Task:
         """The florist whom the task occupies."""
         return self.florist if self.status in ACTIVE else None
 
+    def item(self, item_id: int) -> TaskItem:
+        """A line. Raises TaskItemUnknown."""
+        for one in self.items:
+            if one.item_id == item_id:
+                return one
+        raise TaskItemUnknown
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether it should be done by now."""
+        deadline = self.present.deadline
+        return self.is_open and deadline is not None and deadline < now
+
+    def minutes_spent(self, now: datetime) -> int:
+        """The minutes that the task took, or has taken until now."""
+        if self.present.actual_minutes is not None:
+            return self.present.actual_minutes
+        end = self.completed_at or now
+        spent = end - (self.started_at or end)
+        return max(0, int(spent.total_seconds()) // MINUTE_SECONDS)
+
 
 def evolve(task: Task, event: ShopEvent) -> Task:
     """The task after an event."""
     match event:
-        case TaskCreated():
+        case shop.TaskCreated():
             return Task(
                 task_id=event.task_id,
                 order_id=event.order_id,
@@ -108,88 +119,69 @@ def evolve(task: Task, event: ShopEvent) -> Task:
                 items=event.items,
                 created_at=event.created_at,
             )
-        case TaskEdited():
-            return replace(task, details=event.details)
-        case TaskItemChanged(item=item):
+        case shop.TaskEdited(details=details):
+            return replace(task, details=details)
+        case shop.TaskItemChanged(item=item):
             items = tuple(item if one.item_id == item.item_id else one for one in task.items)
             return replace(task, items=items)
-        case _:
-            return _moved(task, event)
-
-
-def _moved(task: Task, event: ShopEvent) -> Task:
-    match event:
-        case TaskAssigned(florist=florist, assigned_at=at):
+        case shop.TaskAssigned(florist=florist, assigned_at=at):
             return replace(task, status=TaskStatus.ASSIGNED, florist=florist, assigned_at=at)
-        case TaskStarted(started_at=at):
+        case shop.TaskStarted(notes=notes, started_at=at):
             started = replace(task, status=TaskStatus.IN_PROGRESS, started_at=at)
-            return _with_details(started, florist_notes=event.notes)
-        case TaskCompleted():
-            return _completed(task, event)
-        case TaskApproved() | TaskRejected():
-            return _checked(task, event)
-        case TaskClosed(closed_at=at):
-            closed = replace(
-                task, status=TaskStatus.COMPLETED, completed_at=task.completed_at or at
+            return _with_details(started, florist_notes=notes)
+        case _:
+            return _finished(task, event)
+
+
+def _finished(task: Task, event: ShopEvent) -> Task:
+    match event:
+        case shop.TaskCompleted(completed_at=at):
+            done = replace(task, status=TaskStatus.QUALITY_CHECK, completed_at=at)
+            return _with_details(
+                replace(done, items=_made(task, at)),
+                actual_minutes=event.actual_minutes,
+                florist_notes=event.notes,
+                result_photos=event.result_photos or None,
             )
-            return replace(closed, items=_all_made(task, at))
-        case TaskCancelled():
+        case shop.TaskApproved():
+            items = tuple(replace(one, quality_approved=True) for one in task.items)
+            approved = replace(task, status=TaskStatus.COMPLETED, items=items)
+            return _with_details(
+                approved, quality_score=event.quality_score, quality_notes=event.notes
+            )
+        case shop.TaskRejected():
+            return _rejected(task, event)
+        case shop.TaskClosed(closed_at=at):
+            closed = replace(task, status=TaskStatus.COMPLETED, items=_made(task, at))
+            return replace(closed, completed_at=task.completed_at or at)
+        case shop.TaskCancelled():
             return replace(task, status=TaskStatus.CANCELLED)
         case _:
             return task
 
 
-def _completed(task: Task, event: TaskCompleted) -> Task:
-    at = event.completed_at
-    done = replace(
-        task, status=TaskStatus.QUALITY_CHECK, completed_at=at, items=_all_made(task, at)
+def _rejected(task: Task, event: shop.TaskRejected) -> Task:
+    """The work is done again, all of it: lines are open, and time is counted anew."""
+    again: dict[str, Any] = {"is_completed": False, "completed_at": None, "quality_approved": False}
+    rejected = replace(
+        task,
+        status=TaskStatus.IN_PROGRESS,
+        items=tuple(replace(one, **again) for one in task.items),
+        started_at=event.rejected_at,
+        completed_at=None,
+        details=replace(task.present, actual_minutes=None),
     )
-    return _with_details(
-        done,
-        actual_minutes=event.actual_minutes,
-        florist_notes=event.notes,
-        result_photos=event.result_photos or None,
-    )
+    return _with_details(rejected, quality_score=event.quality_score, quality_notes=event.notes)
 
 
-def _checked(task: Task, event: TaskApproved | TaskRejected) -> Task:
-    """Rejected work is done again, all of it: lines are open, and time is counted anew."""
-    if isinstance(event, TaskApproved):
-        items = tuple(replace(one, quality_approved=True) for one in task.items)
-        checked = replace(task, status=TaskStatus.COMPLETED, items=items)
-    else:
-        items = tuple(
-            replace(one, is_completed=False, completed_at=None, quality_approved=False)
-            for one in task.items
-        )
-        again = replace(task.present, actual_minutes=None)
-        checked = replace(task, status=TaskStatus.IN_PROGRESS, items=items, details=again)
-        checked = replace(checked, started_at=event.rejected_at, completed_at=None)
-    return _with_details(checked, quality_score=event.quality_score, quality_notes=event.notes)
-
-
-def _all_made(task: Task, at: datetime) -> tuple[TaskItem, ...]:
+def _made(task: Task, at: datetime) -> tuple[TaskItem, ...]:
     return tuple(
         one if one.is_completed else replace(one, is_completed=True, completed_at=at)
         for one in task.items
     )
 
 
-def _with_details(task: Task, **given: Sealed | int | tuple[str, ...] | None) -> Task:
+def _with_details(task: Task, **given: Any) -> Task:
     """The task with the given details; those that are None stay."""
     changes = {name: value for name, value in given.items() if value is not None}
-    return replace(task, details=replace(task.present, **changes))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, slots=True)
-class FloristTasks:
-    """The tasks that occupy a florist."""
-
-    tasks: frozenset[int] = frozenset()
-
-
-def florist_evolve(florist: FloristTasks, event: ShopEvent) -> FloristTasks:
-    """The florist after an event."""
-    return (
-        FloristTasks(frozenset(event.tasks)) if isinstance(event, FloristTasksChanged) else florist
-    )
+    return replace(task, details=replace(task.present, **changes))

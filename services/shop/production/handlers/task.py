@@ -1,88 +1,134 @@
-"""Tasks: created by hand, assigned, started, completed, checked, edited.
+"""Tasks: created by hand, assigned, moved, edited. Texts are sealed with the key of the order.
 
-Texts are sealed with the key of the task's order.
+A command is appended together with what it means for the florist: all or nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from functools import partial, reduce
 from typing import Any, Final
 
-from contracts.envelope import Sealed
 from contracts.shop import TaskDetails, TaskItem
+from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
+from libs.eventsourcing.execute_many import Aggregate, States, execute_many
 from libs.eventsourcing.log import Metadata
 from libs.postgres.sequences import Sequence as Numbers
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, Context, authorship
+from services.shop.orders.domain.decisions import OrderItemUnknown
 from services.shop.orders.handlers.execution import load as load_order
-from services.shop.orders.handlers.items import OrderItemUnknown
 from services.shop.orders.handlers.order import check_florist
 from services.shop.orders.handlers.sealing import seal
-from services.shop.production.domain.decisions import (
-    TASK,
-    AssignTask,
-    CancelTask,
-    ChangeItem,
-    CheckQuality,
-    CompleteTask,
-    CreateTask,
-    EditTask,
-    StartTask,
-    TaskCommand,
-    TaskItemUnknown,
-    WrongTaskStatus,
-    step_to,
-    with_changes,
-)
+from services.shop.production.domain import decisions
+from services.shop.production.domain.decisions import FLORIST, TASK
 from services.shop.production.domain.task import Task, TaskStatus
-from services.shop.production.handlers.execution import carry_out, load
 
+ATTEMPTS: Final = 5
 TASK_IDS: Final = Numbers("task_number")
 ITEM_IDS: Final = Numbers("task_item_number")
 TEXTS: Final = ("instructions", "florist_notes", "quality_notes")
-"""The fields of `TaskDetails` that are sealed."""
+"""The fields of `TaskDetails` and `TaskItem` that are sealed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewTask:
-    """A task to create by hand. `items` are lines of the order and their quantities."""
-
-    order_id: int
-    task_type: str
-    priority: str
-    estimated_minutes: int
-    items: Sequence[tuple[int, int]]
-    deadline: datetime | None = None
-    instructions: str | None = None
+class _OtherFlorist(Exception):
+    """The task has another florist than when it was loaded."""
 
 
-async def create(context: ApiContext, new: NewTask, metadata: Metadata) -> int:
-    """Create a task, and return its id. Raises OrderUnknown, OrderItemUnknown, Unavailable."""
-    order = await load_order(context, metadata.tenant, new.order_id)
-    known = {line.item_id for line in order.lines}
-    if any(line not in known for line, _ in new.items):
-        raise OrderItemUnknown
-    task_id = await TASK_IDS.next(context.system)
-    item_ids = await ITEM_IDS.several(context.system, len(new.items))
-    command = CreateTask(
-        task_id=task_id,
-        order_id=new.order_id,
-        task_type=new.task_type,
-        details=TaskDetails(
-            priority=new.priority,
-            estimated_minutes=new.estimated_minutes,
-            deadline=new.deadline,
-            instructions=await seal(context, metadata.tenant, new.order_id, new.instructions),
-        ),
+async def load(context: Context, tenant: str, task_id: int) -> Task:
+    """A task by the log. Raises TaskUnknown, LogUnavailable."""
+    history = await context.store.read(tenant, TASK.stream(task_id))
+    task = TASK.state_after(history.events)
+    _ = task.present
+    return task
+
+
+async def carry_out(
+    context: Context,
+    task_id: int,
+    command: decisions.TaskCommand,
+    metadata: Metadata,
+    *,
+    must_be_idle: bool = False,
+) -> bool:
+    """Append the events of a task's command and of its florist; whether there are any.
+
+    With `must_be_idle` a florist who has an assigned or started task gets no other. Raises what the
+    deciders raise, Unavailable.
+    """
+    decide = partial(_decide, task_id, command, must_be_idle)
+    for _ in range(ATTEMPTS):
+        florists = {(await load(context, metadata.tenant, task_id)).florist}
+        if isinstance(command, decisions.AssignTask):
+            florists.add(command.florist)
+        aggregates: list[Aggregate] = [(FLORIST, one) for one in florists if one is not None]
+        aggregates.append((TASK, task_id))
+        try:
+            executed = await execute_many(context.store, aggregates, decide, metadata=metadata)
+        except _OtherFlorist:
+            continue
+        return bool(executed.events)
+    raise Unavailable("task")
+
+
+def _decide(
+    task_id: int, command: decisions.TaskCommand, must_be_idle: bool, states: States
+) -> Mapping[str, Sequence[Any]]:
+    """For `execute_many`. Raises what the deciders raise, and _OtherFlorist."""
+    before = states.of(TASK, task_id)
+    events = TASK.decide(before, command)
+    after = reduce(TASK.evolve, events, before)
+    appended: dict[str, Sequence[Any]] = {TASK.stream(task_id): events}
+    for change in decisions.florist_commands(before, after, command.now, must_be_idle=must_be_idle):
+        try:
+            florist = states.of(FLORIST, change.florist)
+        except KeyError:
+            raise _OtherFlorist from None
+        appended[FLORIST.stream(change.florist)] = FLORIST.decide(florist, change)
+    return appended
+
+
+async def new_task(
+    context: Context,
+    order_id: int,
+    task_type: str,
+    details: TaskDetails,
+    lines: Sequence[tuple[int, int]],
+    metadata: Metadata,
+) -> decisions.CreateTask:
+    """The command for a task with new ids; `lines` are those of the order with quantities."""
+    item_ids = await ITEM_IDS.several(context.system, len(lines))
+    return decisions.CreateTask(
+        task_id=await TASK_IDS.next(context.system),
+        order_id=order_id,
+        task_type=task_type,
+        details=details,
         items=tuple(
             TaskItem(item_id=item_id, order_item_id=line, quantity=quantity)
-            for item_id, (line, quantity) in zip(item_ids, new.items, strict=True)
+            for item_id, (line, quantity) in zip(item_ids, lines, strict=True)
         ),
-        by=metadata.actor or "",
-        now=context.clock(),
+        **authorship(context, metadata),
     )
-    await execute(context.store, TASK, task_id, command, metadata=metadata)
-    return task_id
+
+
+async def create(
+    context: ApiContext,
+    order_id: int,
+    task_type: str,
+    details: Mapping[str, Any],
+    lines: Sequence[tuple[int, int]],
+    metadata: Metadata,
+) -> int:
+    """Create a task with these `TaskDetails` by hand, and return its id.
+
+    Raises OrderUnknown, OrderItemUnknown, Unavailable.
+    """
+    order = await load_order(context, metadata.tenant, order_id)
+    if not {line for line, _ in lines} <= {line.item_id for line in order.lines}:
+        raise OrderItemUnknown
+    sealed = TaskDetails(**await _sealed(context, order_id, details, metadata))
+    command = await new_task(context, order_id, task_type, sealed, lines, metadata)
+    await execute(context.store, TASK, command.task_id, command, metadata=metadata)
+    return command.task_id
 
 
 async def assign(context: ApiContext, task_id: int, florist: int, metadata: Metadata) -> None:
@@ -92,60 +138,21 @@ async def assign(context: ApiContext, task_id: int, florist: int, metadata: Meta
     """
     await load(context, metadata.tenant, task_id)
     await check_florist(context, metadata.tenant, florist)
-    command = AssignTask(florist=florist, by=metadata.actor or "", now=context.clock())
+    command = decisions.AssignTask(florist=florist, **authorship(context, metadata))
     await carry_out(context, task_id, command, metadata)
 
 
-async def start(context: ApiContext, task_id: int, notes: str | None, metadata: Metadata) -> None:
-    """The florist begins. Raises TaskUnknown, WrongTaskStatus, Unavailable."""
-    sealed = await _sealed(context, task_id, notes, metadata)
-    by, now = metadata.actor or "", context.clock()
-    await carry_out(context, task_id, StartTask(notes=sealed, by=by, now=now), metadata)
-
-
-async def complete(
+async def carry_out_with_notes(
     context: ApiContext,
     task_id: int,
-    notes: str | None,
-    actual_minutes: int | None,
-    photos: Sequence[str],
-    metadata: Metadata,
-) -> None:
-    """The florist is done. Raises TaskUnknown, WrongTaskStatus, Unavailable."""
-    command = CompleteTask(
-        notes=await _sealed(context, task_id, notes, metadata),
-        actual_minutes=actual_minutes,
-        result_photos=tuple(photos),
-        by=metadata.actor or "",
-        now=context.clock(),
-    )
-    await carry_out(context, task_id, command, metadata)
-
-
-async def check_quality(
-    context: ApiContext,
-    task_id: int,
-    score: int,
+    command: decisions.NotedStep,
     notes: str | None,
     metadata: Metadata,
-    *,
-    is_approved: bool,
 ) -> None:
-    """Approve or reject what was made. Raises TaskUnknown, WrongTaskStatus, Unavailable."""
-    command = CheckQuality(
-        is_approved=is_approved,
-        quality_score=score,
-        notes=await _sealed(context, task_id, notes, metadata),
-        by=metadata.actor or "",
-        now=context.clock(),
-    )
-    await carry_out(context, task_id, command, metadata)
-
-
-async def cancel(context: ApiContext, task_id: int, metadata: Metadata) -> None:
-    """Cancel a task that is not completed. Raises TaskUnknown, WrongTaskStatus, Unavailable."""
-    command = CancelTask(by=metadata.actor or "", now=context.clock())
-    await carry_out(context, task_id, command, metadata)
+    """Carry out a command with notes. Raises TaskUnknown, WrongTaskStatus, Unavailable."""
+    task = await load(context, metadata.tenant, task_id)
+    sealed = await seal(context, metadata.tenant, task.order_id, notes)
+    await carry_out(context, task_id, replace(command, notes=sealed), metadata)
 
 
 async def update(
@@ -156,58 +163,36 @@ async def update(
 
     Raises TaskUnknown, WrongTaskStatus, FloristMissing, FloristUnknown, NotAFlorist, Unavailable.
     """
-    task = await load(context, metadata.tenant, task_id)
-    given = dict(changes)
-    status, florist = given.pop("status", None), given.pop("florist_id", None)
-    move = await _move(context, task, status, florist, metadata)
+    task, given = await load(context, metadata.tenant, task_id), dict(changes)
+    author = authorship(context, metadata)
+    wanted, florist = TaskStatus(given.pop("status", task.status)), given.pop("florist_id", None)
+    step = decisions.step_to(task, wanted, florist, **author)
+    if isinstance(step, decisions.AssignTask):
+        await check_florist(context, metadata.tenant, step.florist)
     if given:
-        for name in TEXTS:
-            if name in given:
-                given[name] = await seal(context, metadata.tenant, task.order_id, given[name])
-        by, now = metadata.actor or "", context.clock()
-        command = EditTask(details=with_changes(task, **given), by=by, now=now)
-        await carry_out(context, task_id, command, metadata)
-    if move is not None:
-        await carry_out(context, task_id, move, metadata)
+        sealed = await _sealed(context, task.order_id, given, metadata)
+        await carry_out(context, task_id, decisions.EditTask(changes=sealed, **author), metadata)
+    if step is not None:
+        await carry_out(context, task_id, step, metadata)
 
 
 async def change_item(
-    context: ApiContext, task_id: int, item_id: int, changes: Mapping[str, Any], metadata: Metadata
+    context: ApiContext, task: Task, item_id: int, changes: Mapping[str, Any], metadata: Metadata
 ) -> None:
     """Replace fields of a line's `TaskItem`; a completed one gets the time of now.
 
     Raises TaskUnknown, TaskItemUnknown, WrongTaskStatus, Unavailable.
     """
-    task = await load(context, metadata.tenant, task_id)
-    known = next((one for one in task.items if one.item_id == item_id), None)
-    if known is None:
-        raise TaskItemUnknown
-    given, now = dict(changes), context.clock()
-    if "quality_notes" in given:
-        notes = given["quality_notes"]
-        given["quality_notes"] = await seal(context, metadata.tenant, task.order_id, notes)
-    if "is_completed" in given and given["is_completed"] != known.is_completed:
-        given["completed_at"] = now if given["is_completed"] else None
-    command = ChangeItem(item=replace(known, **given), by=metadata.actor or "", now=now)
-    await carry_out(context, task_id, command, metadata)
-
-
-async def _move(
-    context: ApiContext, task: Task, status: str | None, florist: int | None, metadata: Metadata
-) -> TaskCommand | None:
-    """The command that leads to a state or a florist; None if the task is there already."""
-    by, now = metadata.actor or "", context.clock()
-    wanted = TaskStatus(status) if status else task.status
-    if florist is None or florist == task.florist:
-        return step_to(task, wanted, by, now)
-    if task.status != TaskStatus.PENDING or wanted not in (TaskStatus.PENDING, TaskStatus.ASSIGNED):
-        raise WrongTaskStatus(task.status, TaskStatus.PENDING)
-    await check_florist(context, metadata.tenant, florist)
-    return AssignTask(florist=florist, by=by, now=now)
+    sealed = await _sealed(context, task.order_id, changes, metadata)
+    command = decisions.ChangeItem(item_id=item_id, changes=sealed, **authorship(context, metadata))
+    await carry_out(context, task.task_id, command, metadata)
 
 
 async def _sealed(
-    context: ApiContext, task_id: int, text: str | None, metadata: Metadata
-) -> Sealed | None:
-    task = await load(context, metadata.tenant, task_id)
-    return await seal(context, metadata.tenant, task.order_id, text)
+    context: ApiContext, order_id: int, values: Mapping[str, Any], metadata: Metadata
+) -> dict[str, Any]:
+    """The values, with the texts among them sealed."""
+    return {
+        name: await seal(context, metadata.tenant, order_id, value) if name in TEXTS else value
+        for name, value in values.items()
+    }

@@ -1,44 +1,23 @@
 """Requests about what a product takes of the stock, and about its calculation (spec shop §4.3)."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import AliasChoices, BaseModel, Field
 
-from services.shop.context import Shop, Tenge
-from services.shop.products import handlers, read_models
-from services.shop.products.api.presenters import (
-    ComponentOut,
-    IngredientOut,
-    present_component,
-    present_ingredient,
-)
-from services.shop.products.api.product import VISIBLE, Authored, Id, Name, ProductId, Reader
-from services.shop.products.domain import (
-    AddComponent,
-    ChangeComponent,
-    ChangeIngredient,
-    RemoveComponent,
-    RemoveIngredient,
-    StockedItem,
-)
+from services.shop.context import Id, PathId, PlainText, Shop, Tenge, changes_of
+from services.shop.products import handlers
+from services.shop.products.api.presenters import ComponentOut, IngredientOut, present_part
+from services.shop.products.api.product import VISIBLE, Authored, Name, Reader, existing
+from services.shop.products.domain import COMPONENTS, INGREDIENTS, AddPart, ChangePart
 
 router = APIRouter(prefix="/api/products/{product_id}", tags=["products"])
 
-Notes = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+Notes = Annotated[PlainText, Field(max_length=1000)]
 Quantity = Annotated[int, Field(ge=1, le=1_000_000)]
 Kind = Literal["flower", "material", "service"]
-
-
-class IngredientCreate(BaseModel):
-    """A new ingredient. The admin names the warehouse item by a text (spec shop §12)."""
-
-    warehouse_item_id: Id = Field(
-        validation_alias=AliasChoices("warehouse_item_id", "warehouseItemId")
-    )
-    quantity: Quantity
-    notes: Notes | None = None
+Unit = Annotated[PlainText, Field(max_length=20)]
 
 
 class IngredientUpdate(BaseModel):
@@ -46,6 +25,14 @@ class IngredientUpdate(BaseModel):
 
     quantity: Quantity
     notes: Notes | None = None
+
+
+class IngredientCreate(IngredientUpdate):
+    """A new ingredient. The admin names the warehouse item by a text (spec shop §12)."""
+
+    warehouse_item_id: Id = Field(
+        validation_alias=AliasChoices("warehouse_item_id", "warehouseItemId")
+    )
 
 
 class StockedIngredient(IngredientOut):
@@ -59,36 +46,34 @@ class StockedIngredient(IngredientOut):
     price: int | None = None
 
 
-class ComponentCreate(BaseModel):
+class ComponentExtras(BaseModel):
+    """What a component may lack."""
+
+    description: Notes | None = None
+    warehouse_item_id: Id | None = None
+    material_id: Id | None = None
+
+
+class ComponentCreate(ComponentExtras):
     """A new component."""
 
-    component_type: Kind
+    kind: Kind = Field(validation_alias="component_type")
     name: Name
     quantity: Quantity
-    description: Notes | None = None
-    unit: Annotated[str, Field(max_length=20, pattern=r"^[^\x00]*$")] = "шт"
+    unit: Unit = "шт"
     unit_cost: Tenge = 0
     unit_price: Tenge = 0
-    warehouse_item_id: Id | None = None
-    material_id: Id | None = None
 
 
-class ComponentUpdate(BaseModel):
+class ComponentUpdate(ComponentExtras):
     """The fields to change. Other fields of the request, such as an id, are ignored (S16)."""
 
-    component_type: Kind | None = None
+    kind: Kind | None = Field(default=None, validation_alias="component_type")
     name: Name | None = None
     quantity: Quantity | None = None
-    description: Notes | None = None
-    unit: Annotated[str, Field(max_length=20, pattern=r"^[^\x00]*$")] | None = None
+    unit: Unit | None = None
     unit_cost: Tenge | None = None
     unit_price: Tenge | None = None
-    warehouse_item_id: Id | None = None
-    material_id: Id | None = None
-
-
-CLEARED: Final = frozenset({"description", "warehouse_item_id", "material_id"})
-"""The fields of a component that null removes."""
 
 
 class Removed(BaseModel):
@@ -98,91 +83,79 @@ class Removed(BaseModel):
 
 
 @router.get("/ingredients")
-async def ingredients(shop: Shop, caller: Reader, product_id: ProductId) -> list[StockedIngredient]:
+async def ingredients(shop: Shop, caller: Reader, product_id: PathId) -> list[StockedIngredient]:
     """What one piece of a product takes of the stock."""
-    product = await read_models.find(shop.reading, caller.tenant, product_id)
+    product = await existing(shop, caller, product_id)
     numbers = [one.warehouse_item_id for one in product.ingredients]
-    items = await handlers.stocked(shop, caller.tenant, numbers)
+    items = await shop.hooks.stocked_items(shop.reading, caller.tenant, numbers)
+    stock = {number: asdict(item) for number, item in items.items()}
     return [
-        StockedIngredient(
-            **present_ingredient(product_id, one).model_dump(),
-            **_stock(items.get(one.warehouse_item_id)),
-        )
+        present_part(StockedIngredient, product, one, stock.get(one.warehouse_item_id))
         for one in product.ingredients
     ]
 
 
 @router.post("/ingredients", status_code=201, dependencies=[VISIBLE])
 async def add_ingredient(
-    shop: Shop, metadata: Authored, product_id: ProductId, body: IngredientCreate
+    shop: Shop, metadata: Authored, product_id: PathId, body: IngredientCreate
 ) -> IngredientOut:
     """Add an ingredient. 400 if the product takes this warehouse item already."""
     product = await handlers.add_ingredient(shop, product_id, body.model_dump(), metadata)
-    return present_ingredient(product_id, product.ingredients[-1])
+    return present_part(IngredientOut, product, product.ingredients[-1])
 
 
 @router.put("/ingredients/{number}", dependencies=[VISIBLE])
 async def change_ingredient(
-    shop: Shop, metadata: Authored, product_id: ProductId, number: Id, body: IngredientUpdate
+    shop: Shop, metadata: Authored, product_id: PathId, number: PathId, body: IngredientUpdate
 ) -> IngredientOut:
     """Change quantity and notes of an ingredient."""
-    change = ChangeIngredient(number, body.model_dump(exclude_unset=True))
+    change = ChangePart(INGREDIENTS, number, body.model_dump(exclude_unset=True))
     product = await handlers.change(shop, product_id, change, metadata)
     [changed] = [one for one in product.ingredients if one.ingredient_id == number]
-    return present_ingredient(product_id, changed)
+    return present_part(IngredientOut, product, changed)
 
 
 @router.delete("/ingredients/{number}", dependencies=[VISIBLE])
 async def remove_ingredient(
-    shop: Shop, metadata: Authored, product_id: ProductId, number: Id
+    shop: Shop, metadata: Authored, product_id: PathId, number: PathId
 ) -> Removed:
     """Remove an ingredient."""
-    await handlers.change(shop, product_id, RemoveIngredient(number), metadata)
+    await handlers.change(shop, product_id, ChangePart(INGREDIENTS, number, None), metadata)
     return Removed(message="Ингредиент удалён")
 
 
 @router.get("/components")
-async def components(shop: Shop, caller: Reader, product_id: ProductId) -> list[ComponentOut]:
+async def components(shop: Shop, caller: Reader, product_id: PathId) -> list[ComponentOut]:
     """The parts of a product's calculation."""
-    product = await read_models.find(shop.reading, caller.tenant, product_id)
-    return [present_component(product_id, one) for one in product.components]
+    product = await existing(shop, caller, product_id)
+    return [present_part(ComponentOut, product, one) for one in product.components]
 
 
 @router.post("/components", status_code=201, dependencies=[VISIBLE])
 async def add_component(
-    shop: Shop, metadata: Authored, product_id: ProductId, body: ComponentCreate
+    shop: Shop, metadata: Authored, product_id: PathId, body: ComponentCreate
 ) -> ComponentOut:
     """Add a component."""
-    change = AddComponent(_content(body.model_dump()))
+    change = AddPart(COMPONENTS, body.model_dump())
     product = await handlers.change(shop, product_id, change, metadata)
-    return present_component(product_id, product.components[-1])
+    return present_part(ComponentOut, product, product.components[-1])
 
 
 @router.put("/components/{number}", dependencies=[VISIBLE])
 async def change_component(
-    shop: Shop, metadata: Authored, product_id: ProductId, number: Id, body: ComponentUpdate
+    shop: Shop, metadata: Authored, product_id: PathId, number: PathId, body: ComponentUpdate
 ) -> ComponentOut:
     """Change the given fields of a component."""
-    change = ChangeComponent(number, _content(body.model_dump(exclude_unset=True)))
+    change = ChangePart(COMPONENTS, number, changes_of(body, *ComponentExtras.model_fields))
     product = await handlers.change(shop, product_id, change, metadata)
     [changed] = [one for one in product.components if one.component_id == number]
-    return present_component(product_id, changed)
+    return present_part(ComponentOut, product, changed)
 
 
 @router.delete("/components/{number}", dependencies=[VISIBLE])
 async def remove_component(
-    shop: Shop, metadata: Authored, product_id: ProductId, number: Id
+    shop: Shop, metadata: Authored, product_id: PathId, number: PathId
 ) -> Removed:
     """Remove a component."""
-    await handlers.change(shop, product_id, RemoveComponent(number), metadata)
+    await handlers.change(shop, product_id, ChangePart(COMPONENTS, number, None), metadata)
     return Removed(message="Компонент удалён")
-
-
-def _stock(item: StockedItem | None) -> dict[str, Any]:
-    return {} if item is None else asdict(item)
-
-
-def _content(given: dict[str, Any]) -> dict[str, Any]:
-    """The values named as fields of `Component`; null removes those that may be absent."""
-    renamed = {"kind" if name == "component_type" else name: one for name, one in given.items()}
-    return {name: one for name, one in renamed.items() if one is not None or name in CLEARED}

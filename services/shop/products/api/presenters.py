@@ -3,48 +3,48 @@
 These models state no bounds: what is stored is answered, whatever it is.
 """
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, computed_field
 
-from contracts.shop import Component, Ingredient, ProductImage
-from services.shop.products.domain import (
-    Product,
-    ProductUnknown,
-    Sales,
-    current_price,
-    discount_percentage,
-)
+from contracts.shop import Component, Ingredient
+from services.shop.products.domain import Product, Sales, current_price
 
 
-class ImageOut(BaseModel):
+class Part(BaseModel):
+    """What an image, an ingredient and a component have in common."""
+
+    id: int = Field(validation_alias="part_id")
+    product_id: int
+
+
+PartOut = TypeVar("PartOut", bound=Part)
+
+
+class ImageOut(Part):
     """An image of a product."""
 
-    id: int
-    product_id: int
     image_url: str
     is_primary: bool
     sort_order: int
     created_at: datetime | None
 
 
-class IngredientOut(BaseModel):
+class IngredientOut(Part):
     """What one piece of a product takes of a warehouse item."""
 
-    id: int
-    product_id: int
     warehouse_item_id: int
     quantity: int
     notes: str | None
 
 
-class ComponentOut(BaseModel):
+class ComponentOut(Part):
     """A part of a product's calculation."""
 
-    id: int
-    product_id: int
-    component_type: str
+    component_type: str = Field(validation_alias="kind")
     name: str
     description: str | None
     quantity: int
@@ -53,14 +53,22 @@ class ComponentOut(BaseModel):
     unit_price: int
     warehouse_item_id: int | None
     material_id: int | None
-    total_cost: int
-    total_price: int
+
+    @computed_field
+    def total_cost(self) -> int:
+        """The cost of all pieces."""
+        return self.unit_cost * self.quantity
+
+    @computed_field
+    def total_price(self) -> int:
+        """The price of all pieces."""
+        return self.unit_price * self.quantity
 
 
 class ProductOut(BaseModel):
     """A product."""
 
-    id: int
+    id: int = Field(validation_alias="product_id")
     name: str
     category: str
     description: str | None
@@ -78,7 +86,12 @@ class ProductOut(BaseModel):
     ingredients: list[IngredientOut]
     components: list[ComponentOut]
     current_price: int
-    discount_percentage: int
+
+    @computed_field
+    def discount_percentage(self) -> int:
+        """How much cheaper than usual, in whole per cent rounded down; never below 0."""
+        saved = self.retail_price - self.current_price
+        return saved * 100 // self.retail_price if saved > 0 else 0
 
 
 class ProductWithSales(ProductOut):
@@ -88,79 +101,48 @@ class ProductWithSales(ProductOut):
     total_revenue: int
 
 
-class Products(BaseModel):
-    """A part of the products, and how many there are."""
-
-    items: list[ProductOut]
-    total: int
-
-
 def present(product: Product) -> ProductOut:
     """A product. Raises ProductUnknown if there is none."""
-    return ProductOut(**_content(product))
+    return ProductOut.model_validate(_content(product))
 
 
 def present_with_sales(product: Product, sales: Sales) -> ProductWithSales:
     """A product with its sales. Raises ProductUnknown if there is none."""
-    return ProductWithSales(
-        **_content(product), total_orders=sales.orders, total_revenue=sales.revenue
-    )
+    sold = {"total_orders": sales.orders, "total_revenue": sales.revenue}
+    return ProductWithSales.model_validate(_content(product) | sold)
 
 
-def present_ingredient(product_id: int, ingredient: Ingredient) -> IngredientOut:
-    """An ingredient of a product."""
-    return IngredientOut(
-        id=ingredient.ingredient_id,
-        product_id=product_id,
-        warehouse_item_id=ingredient.warehouse_item_id,
-        quantity=ingredient.quantity,
-        notes=ingredient.notes,
-    )
-
-
-def present_component(product_id: int, component: Component) -> ComponentOut:
-    """A component of a product."""
-    return ComponentOut(
-        id=component.component_id,
-        product_id=product_id,
-        component_type=component.kind,
-        name=component.name,
-        description=component.description,
-        quantity=component.quantity,
-        unit=component.unit,
-        unit_cost=component.unit_cost,
-        unit_price=component.unit_price,
-        warehouse_item_id=component.warehouse_item_id,
-        material_id=component.material_id,
-        total_cost=component.unit_cost * component.quantity,
-        total_price=component.unit_price * component.quantity,
-    )
+def present_part(
+    model: type[PartOut],
+    product: Product,
+    part: Ingredient | Component,
+    more: Mapping[str, Any] | None = None,
+) -> PartOut:
+    """An ingredient or component of a product, with `more` values."""
+    number = part.ingredient_id if isinstance(part, Ingredient) else part.component_id
+    own = {**asdict(part), "product_id": product.product_id, "part_id": number}
+    return model.model_validate({**own, **(more or {})})
 
 
 def _content(product: Product) -> dict[str, Any]:
-    details, number = product.details, product.product_id
-    if details is None:
-        raise ProductUnknown
-    named = {name: getattr(details, name) for name in type(details).__slots__}
+    images = [
+        {
+            "part_id": image.image_id,
+            "product_id": product.product_id,
+            "image_url": image.url,
+            "is_primary": order == 0,
+            "sort_order": order,
+            "created_at": product.images_at,
+        }
+        for order, image in enumerate(product.images)
+    ]
     return {
-        **named,
-        "id": number,
+        **asdict(product.present),
+        "product_id": product.product_id,
         "created_at": product.created_at,
         "updated_at": product.updated_at,
-        "images": [_image(product, order, one) for order, one in enumerate(product.images)],
-        "ingredients": [present_ingredient(number, one) for one in product.ingredients],
-        "components": [present_component(number, one) for one in product.components],
-        "current_price": current_price(details),
-        "discount_percentage": discount_percentage(details),
+        "images": images,
+        "ingredients": [present_part(IngredientOut, product, one) for one in product.ingredients],
+        "components": [present_part(ComponentOut, product, one) for one in product.components],
+        "current_price": current_price(product.present),
     }
-
-
-def _image(product: Product, order: int, image: ProductImage) -> ImageOut:
-    return ImageOut(
-        id=image.image_id,
-        product_id=product.product_id,
-        image_url=image.url,
-        is_primary=order == 0,
-        sort_order=order,
-        created_at=product.images_at,
-    )

@@ -3,37 +3,42 @@
 Decimals are texts with two digits in answers, and numbers or texts in requests.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+import msgspec
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from contracts.shop import Material
-from libs.http.paging import Slice, by_skip
+from libs.http.paging import Page, Slice, by_skip
 from libs.http.visible import visible
-from services.shop.context import MOST_TENGE, Shop, shop_number
-from services.shop.products.api.presenters import ProductOut, present
-from services.shop.products.api.product import (
-    VISIBLE,
-    Authored,
-    Category,
-    Id,
-    LongText,
-    Name,
-    Reader,
+from services.shop.context import (
+    MOST_TENGE,
+    PathId,
+    PlainText,
+    Shop,
+    authorship,
+    changes_of,
+    shop_number,
 )
-from services.shop.products.calculator import handlers, read_models
+from services.shop.products import handlers as products
+from services.shop.products.api.presenters import ProductOut, present
+from services.shop.products.api.product import VISIBLE, Authored, Category, LongText, Name, Reader
+from services.shop.products.calculator import handlers
 from services.shop.products.calculator.domain import (
+    AddMaterial,
     Calculation,
     ChangeMaterial,
-    Item,
-    MaterialUnknown,
     RemoveMaterial,
     Settings,
     StoredMaterial,
+    calculated_product,
+    components_of,
 )
+from services.shop.products.calculator.read_models import EXISTS, FILTERS, MATERIALS
 
 router = APIRouter(prefix="/api/calculator", tags=["calculator"])
 
@@ -49,8 +54,9 @@ Finite = Annotated[Decimal, Field(allow_inf_nan=False)]
 Amount = Annotated[Finite, Field(ge=0, le=MOST_TENGE)]
 Price = Annotated[Amount, Field(lt=100_000_000), AfterValidator(_with_two_digits)]
 Percent = Annotated[Finite, Field(ge=0, le=1000), AfterValidator(_with_two_digits)]
-Word = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
-Unit = Annotated[str, Field(min_length=1, max_length=20, pattern=r"^[^\x00]*$")]
+Stored = Annotated[Decimal, AfterValidator(_with_two_digits)]
+Word = Annotated[PlainText, Field(max_length=100)]
+Unit = Annotated[PlainText, Field(min_length=1, max_length=20)]
 
 
 class MaterialCreate(BaseModel):
@@ -75,26 +81,24 @@ class MaterialUpdate(BaseModel):
     in_stock: bool | None = None
 
 
-class MaterialOut(BaseModel):
-    """A material."""
+class Times(BaseModel):
+    """Whose it is, and when it was changed."""
 
-    id: int
     shop_id: int
-    name: str
-    category: str | None
-    price: Decimal
-    unit: str
-    is_active: bool
-    in_stock: bool
     created_at: datetime | None
     updated_at: datetime | None
 
 
-class Materials(BaseModel):
-    """A part of the materials, and how many there are."""
+class MaterialOut(Times):
+    """A material."""
 
-    items: list[MaterialOut]
-    total: int
+    id: int = Field(validation_alias="material_id")
+    name: str
+    category: str | None
+    price: Stored
+    unit: str
+    is_active: bool
+    in_stock: bool
 
 
 class CalculatorUpdate(BaseModel):
@@ -106,17 +110,14 @@ class CalculatorUpdate(BaseModel):
     premium_margin_percent: Percent | None = None
 
 
-class CalculatorOut(BaseModel):
+class CalculatorOut(Times):
     """The settings of the calculator."""
 
-    id: int
-    shop_id: int
-    default_labor_cost: Decimal
-    min_margin_percent: Decimal
-    recommended_margin_percent: Decimal
-    premium_margin_percent: Decimal
-    created_at: datetime | None
-    updated_at: datetime | None
+    id: int = Field(validation_alias="shop_id")
+    default_labor_cost: Stored
+    min_margin_percent: Stored
+    recommended_margin_percent: Stored
+    premium_margin_percent: Stored
 
 
 class ItemIn(BaseModel):
@@ -137,17 +138,6 @@ class CalculationIn(BaseModel):
     total_cost: Amount
     final_price: Amount
 
-    def content(self) -> Calculation:
-        """The calculation itself."""
-        return Calculation(
-            flowers=[Item(**dict(one)) for one in self.flowers],
-            materials=[Item(**dict(one)) for one in self.materials],
-            labor_cost=self.labor_cost,
-            margin_percentage=self.margin_percentage,
-            total_cost=self.total_cost,
-            final_price=self.final_price,
-        )
-
 
 class CalculatedProduct(BaseModel):
     """A product of a calculation."""
@@ -163,44 +153,46 @@ async def list_materials(
     shop: Shop,
     caller: Reader,
     part: Annotated[Slice, by_skip(limit=100, most=1000)],
-    category: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")] = None,
+    category: Annotated[Word | None, Query()] = None,
     is_active: bool | None = None,
-) -> Materials:
+) -> Page[MaterialOut]:
     """The materials of the caller's shop, by number."""
-    values = {"category": category or None, "is_active": is_active}
-    items, total = await read_models.page(shop.reading, caller.tenant, values, part)
-    return Materials(items=[_material(caller.tenant, one) for one in items], total=total)
+    condition = FILTERS.where({"category": category or None, "is_active": is_active}) & EXISTS
+    items, total = await MATERIALS.page(shop.reading, caller.tenant, condition, part)
+    return Page(items=[_material(caller.tenant, one) for one in items], total=total)
 
 
 @router.post("/materials", status_code=201, dependencies=[MATERIAL_VISIBLE])
 async def add_material(shop: Shop, metadata: Authored, body: MaterialCreate) -> MaterialOut:
     """Add a material."""
+    number = await handlers.NUMBERS.next(shop.system)
     material = Material(**body.model_dump())
-    return _material(metadata.tenant, await handlers.add_material(shop, material, metadata))
+    command = AddMaterial(material_id=number, material=material, **authorship(shop, metadata))
+    added = await handlers.change_material(shop, number, command, metadata)
+    return _material(metadata.tenant, added)
 
 
 @router.get("/materials/{number}")
-async def read_material(shop: Shop, caller: Reader, number: Id) -> MaterialOut:
+async def read_material(shop: Shop, caller: Reader, number: PathId) -> MaterialOut:
     """A material."""
-    return _material(caller.tenant, await read_models.find(shop.reading, caller.tenant, number))
+    return _material(caller.tenant, await MATERIALS.find(shop.reading, caller.tenant, number))
 
 
 @router.patch("/materials/{number}", dependencies=[MATERIAL_VISIBLE])
 async def change_material(
-    shop: Shop, metadata: Authored, number: Id, body: MaterialUpdate
+    shop: Shop, metadata: Authored, number: PathId, body: MaterialUpdate
 ) -> MaterialOut:
     """Change the given fields of a material."""
-    given = body.model_dump(exclude_unset=True)
-    changes = {name: one for name, one in given.items() if one is not None or name == "category"}
-    changed = await handlers.change_material(shop, number, ChangeMaterial(changes), metadata)
+    command = ChangeMaterial(changes=changes_of(body, "category"), **authorship(shop, metadata))
+    changed = await handlers.change_material(shop, number, command, metadata)
     return _material(metadata.tenant, changed)
 
 
 @router.delete("/materials/{number}", status_code=204, dependencies=[MATERIAL_VISIBLE])
-async def remove_material(shop: Shop, metadata: Authored, number: Id) -> Response:
+async def remove_material(shop: Shop, metadata: Authored, number: PathId) -> None:
     """Remove a material. Products that were calculated with it stay."""
-    await handlers.change_material(shop, number, RemoveMaterial(), metadata)
-    return Response(status_code=204)
+    command = RemoveMaterial(**authorship(shop, metadata))
+    await handlers.change_material(shop, number, command, metadata)
 
 
 @router.get("/settings")
@@ -212,53 +204,30 @@ async def read_settings(shop: Shop, caller: Reader) -> CalculatorOut:
 @router.patch("/settings")
 async def change_settings(shop: Shop, metadata: Authored, body: CalculatorUpdate) -> CalculatorOut:
     """Change some of the settings."""
-    changes = body.model_dump(exclude_none=True)
-    changed = await handlers.change_settings(shop, changes, metadata)
+    changed = await handlers.change_settings(shop, changes_of(body), metadata)
     return _settings(metadata.tenant, changed)
 
 
 @router.post("/create-product", status_code=201, dependencies=[VISIBLE])
 async def create_product(shop: Shop, metadata: Authored, body: CalculatedProduct) -> ProductOut:
     """Add the product of a calculation. 422 if its numbers do not agree."""
-    product = await handlers.create_product(
-        shop,
-        body.calculation.content(),
-        metadata,
+    calculation = msgspec.convert(body.calculation, Calculation, from_attributes=True)
+    details = calculated_product(
+        calculation,
         name=body.product_name,
         description=body.product_description,
         category=body.category,
     )
-    return present(product)
+    components = components_of(calculation)
+    return present(await products.add(shop, details, metadata, components=components))
 
 
 def _material(tenant: str, stored: StoredMaterial) -> MaterialOut:
-    material = stored.material
-    if material is None:
-        raise MaterialUnknown
-    return MaterialOut(
-        id=stored.material_id,
-        shop_id=shop_number(tenant),
-        name=material.name,
-        category=material.category,
-        price=_with_two_digits(material.price),
-        unit=material.unit,
-        is_active=material.is_active,
-        in_stock=material.in_stock,
-        created_at=stored.created_at,
-        updated_at=stored.updated_at,
-    )
+    """Raises MaterialUnknown."""
+    values = {**asdict(stored), **asdict(stored.present), "shop_id": shop_number(tenant)}
+    return MaterialOut.model_validate(values)
 
 
 def _settings(tenant: str, stored: Settings) -> CalculatorOut:
-    number = shop_number(tenant)
-    amounts: dict[str, Any] = {
-        name: _with_two_digits(getattr(stored.settings, name))
-        for name in type(stored.settings).__slots__
-    }
-    return CalculatorOut(
-        id=number,
-        shop_id=number,
-        **amounts,
-        created_at=stored.created_at,
-        updated_at=stored.updated_at,
-    )
+    values = {**asdict(stored), **asdict(stored.settings), "shop_id": shop_number(tenant)}
+    return CalculatorOut.model_validate(values)

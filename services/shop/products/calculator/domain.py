@@ -6,16 +6,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, TypeAlias, assert_never
 
-from contracts.shop import (
-    CalculatorChanged,
-    CalculatorSettings,
-    Material,
-    MaterialAdded,
-    MaterialChanged,
-    MaterialRemoved,
-    ProductDetails,
-    ShopEvent,
-)
+from contracts import shop
+from contracts.shop import CalculatorSettings, Material, ProductDetails, ShopEvent
 from libs.errors import NotFound, Unfit
 from libs.eventsourcing.decider import Decider
 
@@ -44,73 +36,77 @@ class StoredMaterial:
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
+    @property
+    def present(self) -> Material:
+        """The material. Raises MaterialUnknown."""
+        if self.material is None:
+            raise MaterialUnknown
+        return self.material
 
-@dataclass(frozen=True, slots=True)
-class AddMaterial:
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authored:
+    """What every command says: the account that gives it, and when."""
+
+    by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddMaterial(Authored):
     """Add a material under a new number."""
 
     material_id: int
     material: Material
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeMaterial:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeMaterial(Authored):
     """Replace the fields of `changes`, which are named as those of `Material`."""
 
     changes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveMaterial:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoveMaterial(Authored):
     """Remove a material."""
 
 
-Change: TypeAlias = AddMaterial | ChangeMaterial | RemoveMaterial
+MaterialCommand: TypeAlias = AddMaterial | ChangeMaterial | RemoveMaterial
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
-    """A change of a material, its author and time."""
-
-    change: Change
-    by: str
-    now: datetime
-
-
-def decide(stored: StoredMaterial, command: Command) -> list[ShopEvent]:
+def decide(stored: StoredMaterial, command: MaterialCommand) -> list[ShopEvent]:
     """The events of a command, none if it changes nothing. Raises MaterialUnknown."""
-    change, by, now, known = command.change, command.by, command.now, stored.material
-    if isinstance(change, AddMaterial):
-        added = MaterialAdded(
-            material_id=change.material_id, material=change.material, added_by=by, added_at=now
-        )
-        return [added] if known is None else []
-    if known is None:
-        raise MaterialUnknown
-    number = stored.material_id
-    match change:
+    by, now, number = command.by, command.now, stored.material_id
+    match command:
+        case AddMaterial(material_id=new, material=material):
+            added = shop.MaterialAdded(
+                material_id=new, material=material, added_by=by, added_at=now
+            )
+            return [added] if stored.material is None else []
         case ChangeMaterial(changes=changes):
-            material = replace(known, **changes)
-            changed = MaterialChanged(
+            material = replace(stored.present, **changes)
+            changed = shop.MaterialChanged(
                 material_id=number, material=material, changed_by=by, changed_at=now
             )
-            return [changed] if material != known else []
+            return [changed] if material != stored.present else []
         case RemoveMaterial():
-            return [MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
+            _ = stored.present
+            return [shop.MaterialRemoved(material_id=number, removed_by=by, removed_at=now)]
         case _:
-            assert_never(change)
+            assert_never(command)
 
 
 def evolve(stored: StoredMaterial, event: ShopEvent) -> StoredMaterial:
     """The material after an event."""
     match event:
-        case MaterialAdded(material_id=number, material=material, added_at=at):
+        case shop.MaterialAdded(material_id=number, material=material, added_at=at):
             return StoredMaterial(
                 material_id=number, material=material, created_at=at, updated_at=at
             )
-        case MaterialChanged(material=material, changed_at=at):
+        case shop.MaterialChanged(material=material, changed_at=at):
             return replace(stored, material=material, updated_at=at)
-        case MaterialRemoved():
+        case shop.MaterialRemoved():
             return StoredMaterial()
         case _:
             return stored
@@ -131,24 +127,24 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeSettings:
+class ChangeSettings(Authored):
     """Replace the fields of `changes`, which are named as those of `CalculatorSettings`."""
 
     changes: Mapping[str, Any]
-    by: str
-    now: datetime
 
 
 def decide_settings(known: Settings, command: ChangeSettings) -> list[ShopEvent]:
     """The change, if there is one."""
     settings = replace(known.settings, **command.changes)
-    changed = CalculatorChanged(settings=settings, changed_by=command.by, changed_at=command.now)
+    changed = shop.CalculatorChanged(
+        settings=settings, changed_by=command.by, changed_at=command.now
+    )
     return [changed] if settings != known.settings else []
 
 
 def evolve_settings(known: Settings, event: ShopEvent) -> Settings:
     """The settings after an event."""
-    if not isinstance(event, CalculatorChanged):
+    if not isinstance(event, shop.CalculatorChanged):
         return known
     created_at = known.created_at or event.changed_at
     return Settings(settings=event.settings, created_at=created_at, updated_at=event.changed_at)

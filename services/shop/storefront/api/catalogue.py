@@ -290,12 +290,14 @@ async def _can_be_made(
 def _product(number: int, product: Product) -> PublicProduct:
     details = product.details
     assert details is not None  # noqa: S101 - the read model has no product without them
+    # The admin stores the address of a picture that its own browser alone can open.
+    images = [one for one in product.images if not one.url.startswith("blob:")]
     return PublicProduct(
         id=product.product_id,
         shop_id=number,
         images=[
             PublicImage(id=one.image_id, image_url=one.url, is_primary=at == 0, sort_order=at)
-            for at, one in enumerate(product.images)
+            for at, one in enumerate(images)
         ],
         **{
             name: getattr(details, name)

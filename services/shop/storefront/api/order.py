@@ -12,9 +12,8 @@ from libs.http.auth import public
 from libs.http.manifest import traffic
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
-from services.shop.context import ApiContext, Shop, tenant_of
+from services.shop.context import ApiContext, PlainText, Shop, tenant_of
 from services.shop.orders.api.bodies import (
     MOST_LINES,
     AddressText,
@@ -23,7 +22,6 @@ from services.shop.orders.api.bodies import (
     Note,
     OrderItem,
     Phone,
-    PlainText,
     Recipient,
     Window,
 )
@@ -32,6 +30,7 @@ from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.order import STOREFRONT, NewOrder
 from services.shop.orders.read_models import queries
+from services.shop.orders.read_models.queries import OrderRow
 from services.shop.storefront import handlers
 from services.shop.storefront.api.catalogue import MOST, existing
 from services.shop.storefront.tracking.handlers import CUSTOMER
@@ -102,7 +101,8 @@ async def place_order(
     shop: Shop, request: Request, body: StorefrontOrder, key: Key = None
 ) -> PublicOrder:
     """Place an order at the shop's prices; twice the same within a minute is one order."""
-    window = body.delivery_window
+    date, _, time = (body.delivery_time_text or "").partition(" ")
+    window = body.delivery_window or _window(date, time)[0]
     contact = Contact(
         customer_phone=body.customer_phone,
         recipient_phone=body.recipient_phone,
@@ -178,7 +178,7 @@ def _new(
 
 async def _placed(
     shop: ApiContext, request: Request, number: int, new: NewOrder, key: str | None
-) -> Row:
+) -> OrderRow:
     """The row of a placed order. Raises ShopUnknown, Unavailable, and as `handlers.place_order`."""
     await existing(shop, number)
     metadata = Metadata(

@@ -10,18 +10,20 @@ from libs.contact import first_name, mask_address
 from libs.eventsourcing.log import Metadata
 from libs.http.auth import public
 from libs.http.manifest import traffic
+from libs.http.paging import Page
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from libs.postgres.query import Row
 from libs.telemetry.traces import current_traceparent
-from services.shop.company.uploads.api import url_of
-from services.shop.context import Shop
-from services.shop.orders.api.bodies import AddressText, Name, Note, PlainText
+from services.shop.context import PlainText, Shop
+from services.shop.orders.api.bodies import AddressText, Name, Note
+from services.shop.orders.api.notes import Photo, page_of
 from services.shop.orders.api.presenters import lines_of
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.domain.status import Status
-from services.shop.orders.handlers.comments import add_comment
+from services.shop.orders.handlers.notes import add_comment
 from services.shop.orders.read_models import queries
+from services.shop.orders.read_models.queries import OrderRow
 from services.shop.storefront.tracking import handlers
 from services.shop.storefront.tracking.handlers import Tracked
 
@@ -141,25 +143,6 @@ class PublicComments(BaseModel):
     total: int
 
 
-class PublicPhoto(BaseModel):
-    """A photo of an order, and what the customer thinks of it."""
-
-    id: int
-    photo_url: str
-    photo_type: str
-    description: str | None
-    customer_feedback: str | None
-    feedback_comment: str | None
-    created_at: datetime
-
-
-class PublicPhotos(BaseModel):
-    """The photos of an order."""
-
-    items: list[PublicPhoto]
-    total: int
-
-
 class Feedback(BaseModel):
     """What the customer thinks of a photo."""
 
@@ -242,11 +225,10 @@ async def comment(
 
 @router.get("/public/orders/{token}/photos")
 @traffic(LIMIT)
-async def list_photos(shop: Shop, tracked: ByLink) -> PublicPhotos:
+async def list_photos(shop: Shop, tracked: ByLink) -> Page[Photo]:
     """The photos of an order."""
     async with tenant_transaction(shop.reading, tracked.tenant) as connection:
-        rows = await queries.photos(connection, tracked.order_id)
-    return PublicPhotos(items=[_photo(row) for row in rows], total=len(rows))
+        return page_of(await queries.photos(connection, tracked.order_id))
 
 
 @router.post("/public/orders/{token}/feedback", dependencies=[VISIBLE])
@@ -264,11 +246,11 @@ def _metadata(request: Request, tracked: Tracked) -> Metadata:
     return tracked.metadata(request.scope["request_id"], current_traceparent())
 
 
-def _masked(row: Row) -> dict[str, str | None]:
+def _masked(row: OrderRow) -> dict[str, str | None]:
     return {name: mask(row[name]) if row[name] else None for name, mask in handlers.MASKS.items()}
 
 
-def _window(row: Row) -> dict[str, datetime] | None:
+def _window(row: OrderRow) -> dict[str, datetime] | None:
     if row["delivery_from"] is None:
         return None
     return {"from_time": row["delivery_from"], "to_time": row["delivery_to"]}
@@ -280,17 +262,5 @@ def _comment(row: Row) -> PublicComment:
         text=row["text"] or "",
         author_type="customer",
         author_name=first_name(row["customer_name"] or ""),
-        created_at=row["created_at"],
-    )
-
-
-def _photo(row: Row) -> PublicPhoto:
-    return PublicPhoto(
-        id=row["photo_id"],
-        photo_url=url_of(row["file"]),
-        photo_type=row["photo_type"],
-        description=row["description"],
-        customer_feedback=row["feedback"],
-        feedback_comment=row["feedback_comment"],
         created_at=row["created_at"],
     )

@@ -12,13 +12,13 @@ from typing import Final
 from libs.contact import first_name, is_unchanged, mask_address, mask_phone
 from libs.errors import Forbidden
 from libs.eventsourcing.log import Metadata
-from services.shop.context import ApiContext
+from services.shop.context import ApiContext, authorship
 from services.shop.customers.domain.person import normal_phone
 from services.shop.orders.domain.commands import ChangeAddress, RatePhoto
 from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.order import OrderUnknown
 from services.shop.orders.handlers.execution import carry_out, load
-from services.shop.orders.handlers.sealing import open_contact, seal, seal_contact
+from services.shop.orders.handlers.sealing import open_contact, seal, seal_all
 from services.shop.orders.read_models import queries
 
 CUSTOMER: Final = "customer"
@@ -60,8 +60,8 @@ async def find(context: ApiContext, token: str) -> Tracked:
     by_number = _NUMBER.fullmatch(token) is not None
     if not by_number and _TOKEN.fullmatch(token) is None:
         raise OrderUnknown
-    locate = queries.by_number if by_number else queries.by_tracking_token
-    located = await locate(context.system, token)
+    column = "number" if by_number else "tracking_token"
+    located = await queries.locate(context.system, **{column: token})
     if located is None:
         raise OrderUnknown
     return Tracked(*located, by_number)
@@ -82,15 +82,13 @@ async def change_address(
     The page fills its form with masked values: those that come back as they were, or empty, stay
     what they are. Raises OrderUnknown, AddressIsFixed, BadPhone, Unavailable.
     """
-    details = (await load(context, metadata.tenant, order_id)).placed
-    contact = await open_contact(context, metadata.tenant, order_id, details)
-    changed = replace(contact, **_changes(contact, given))
-    if changed != contact:
-        sealed = await seal_contact(context, metadata.tenant, order_id, changed)
-        details = replace(details, contact=sealed)
-    command = ChangeAddress(details=details, now=context.clock())
+    order = await load(context, metadata.tenant, order_id)
+    contact = await open_contact(context, metadata.tenant, order)
+    changes = _changes(contact, given)
+    sealed = await seal_all(context, metadata.tenant, order_id, changes)
+    command = ChangeAddress(changes=sealed, **authorship(context, metadata))
     await carry_out(context, order_id, command, metadata)
-    return changed
+    return replace(contact, **changes)
 
 
 def _changes(contact: Contact, given: Mapping[str, str | None]) -> Mapping[str, str]:
@@ -114,5 +112,7 @@ async def rate_photo(
 ) -> None:
     """Rate a photo, once. Raises OrderUnknown, PhotoUnknown, AlreadyRated, Unavailable."""
     sealed = await seal(context, metadata.tenant, order_id, comment)
-    command = RatePhoto(photo_id=photo_id, feedback=feedback, comment=sealed, now=context.clock())
+    command = RatePhoto(
+        photo_id=photo_id, feedback=feedback, comment=sealed, **authorship(context, metadata)
+    )
     await carry_out(context, order_id, command, metadata)

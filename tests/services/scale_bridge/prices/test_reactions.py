@@ -71,12 +71,6 @@ async def test_many_prices_are_sent_together(database: str) -> None:
         assert len(await uploads(device.service)) <= 5
 
 
-async def test_a_price_in_another_currency_changes_nothing(database: str) -> None:
-    async with open_device(database) as device:
-        assert await announce(device.service, changed(currency="USD")) == 0
-        assert await device.service.events(ProductEdited) == []
-
-
 async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(database: str) -> None:
     async with open_service(database) as service:
         reaction = shop.prices(service.deps)
@@ -372,7 +366,6 @@ async def test_the_last_valid_price_counts(database: str) -> None:
             changed(3, valid_at=now + timedelta(hours=1)),
             changed(2, valid_at=now - timedelta(minutes=1)),
             changed(4, article=7, valid_at=now),
-            changed(5, currency="USD"),
         ]
         await store_price(service, *announced, *announced)
 

@@ -11,9 +11,8 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.security.data_keys import Subject
 from services.shop.customers import handlers
-from services.shop.orders.domain.contact import Contact
 from services.shop.orders.domain.decisions import ORDER
-from services.shop.orders.handlers.sealing import seal_contact
+from services.shop.orders.handlers.sealing import seal_all
 from tests.services.shop.kit import TENANT, ShopKit
 from tests.services.shop.orders.orders import DETAILS, NOON, place
 
@@ -98,6 +97,32 @@ async def test_an_update_replaces_all_given_fields_or_none(shop: ShopKit) -> Non
     assert freed["id"] != customer["id"]
 
 
+async def test_parallel_edits_of_different_fields_are_all_kept(shop: ShopKit) -> None:
+    edits: list[dict[str, Any]] = [
+        {"name": "Анна"},
+        {"email": "a@example.kz"},
+        {"notes": "розы"},
+        {"preferences": "без лилий"},
+        {"source": "instagram"},
+        {"phone": "+77010000010"},
+        {"important_dates": [{"date": "03-08", "description": "мама"}]},
+    ]
+    streets = [f"Абая {number}" for number in range(8)]
+    async with shop.staff() as admin:
+        path = f"/api/customers/{(await create(admin, source='phone'))['id']}"
+        answers = await asyncio.gather(
+            *(admin.put(path, json=edit) for edit in edits),
+            *(admin.post(f"{path}/addresses", json={"address": street}) for street in streets),
+        )
+        customer = (await admin.get(path)).json()
+
+    assert {answer.status_code for answer in answers} == {200, 201}
+    for edit in edits[:-1]:
+        assert customer | edit == customer
+    assert [one["description"] for one in customer["important_dates"]] == ["мама"]
+    assert sorted(one["address"] for one in customer["addresses"]) == streets
+
+
 async def test_an_address_or_a_date_is_added_once(shop: ShopKit) -> None:
     async with shop.staff() as admin:
         path = f"/api/customers/{(await create(admin))['id']}"
@@ -123,6 +148,23 @@ async def test_an_address_or_a_date_is_added_once(shop: ShopKit) -> None:
     assert customer["important_dates"] == [first[1].json()]
 
 
+async def test_what_was_stored_otherwise_than_by_the_form_is_shown(shop: ShopKit) -> None:
+    """C20. Orders have longer addresses, and a merged record the notes of both."""
+    metadata = Metadata(tenant=TENANT, actor="a")
+    async with shop.staff() as admin:
+        kept, other = [
+            (await create(admin, phone, notes=phone * 400))["id"]
+            for phone in (PHONE, "+77010000009")
+        ]
+        await handlers.use_address(shop.deps, kept, "Абая " * 180, NOON, metadata)
+        body = {"keep_customer_id": kept, "merge_customer_id": other}
+        merged = await admin.post("/api/customers/merge", json=body)
+
+    assert merged.status_code == 201
+    assert len(merged.json()["addresses"][0]["address"]) == 900
+    assert len(merged.json()["notes"]) > 9000
+
+
 async def test_a_merged_record_keeps_addresses_and_orders(shop: ShopKit) -> None:
     async with shop.staff() as admin:
         kept = await create(admin, name="Анна", addresses=["Абая 1"])
@@ -142,19 +184,33 @@ async def test_a_merged_record_keeps_addresses_and_orders(shop: ShopKit) -> None
     assert [one["address"] for one in read["addresses"]] == ["Абая 1", "Абая 2"]
     assert (read["email"], read["orders_count"], read["total_spent"]) == ("a@example.kz", 1, 31500)
     assert merged.json()["orders_count"] == 1
-    assert (gone.status_code, again.status_code, same.status_code) == (404, 404, 400)
+    assert (gone.status_code, again.status_code, same.status_code) == (404, 404, 422)
     # The other phone leads to the customer that was kept.
     assert taken.status_code == 400
+
+
+async def test_all_phones_of_merged_records_lead_to_the_last_customer(shop: ShopKit) -> None:
+    phones = ["+77010000001", "+77010000002", "+77010000003"]
+    metadata = Metadata(tenant=TENANT, actor="a")
+    async with shop.staff() as admin:
+        first, second, last = [(await create(admin, phone))["id"] for phone in phones]
+        for kept, other in ((second, first), (last, second)):
+            body = {"keep_customer_id": kept, "merge_customer_id": other}
+            assert (await admin.post("/api/customers/merge", json=body)).status_code == 201
+
+    owners = {await handlers.ensure(shop.deps, phone, metadata) for phone in phones}
+
+    assert owners == {last}
 
 
 async def order_of(shop: ShopKit, customer_id: int, order_id: int = 1) -> None:
     """Append an order of a customer, and project it."""
     metadata = Metadata(tenant=TENANT, actor="a")
-    contact = await seal_contact(shop.deps, TENANT, order_id, Contact(customer_phone=PHONE))
+    contact = await seal_all(shop.deps, TENANT, order_id, {"customer_phone": PHONE})
     command = place(
         order_id=order_id,
         customer_id=customer_id,
-        details=replace(DETAILS, contact=contact),
+        details=replace(DETAILS, **contact),
     )
     await execute(shop.deps.store, ORDER, order_id, command, metadata=metadata)
     await shop.caught_up()

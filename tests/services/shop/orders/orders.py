@@ -8,13 +8,14 @@ from typing import Any, Final
 from contracts.envelope import Sealed
 from contracts.shop import OrderDetails, OrderLine, OrderNeed, OrderPlaced, ShopEvent
 from services.shop.orders.domain.commands import (
+    AddLine,
     CancelOrder,
+    ChangeLine,
     MoveForward,
     OrderCommand,
     PlaceOrder,
     ReportIssue,
     RollBack,
-    SetLines,
 )
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.order import Order
@@ -22,7 +23,7 @@ from services.shop.orders.domain.status import Method, Status
 
 NOON: Final = datetime(2026, 3, 7, 12, tzinfo=UTC)
 ANNA: Final = "00000000-0000-0000-0000-000000000001"
-DETAILS: Final = OrderDetails(contact=Sealed("sealed"), delivery_method=Method.DELIVERY)
+DETAILS: Final = OrderDetails(customer_phone=Sealed("sealed"), delivery_method=Method.DELIVERY)
 
 
 def line(item_id: int = 11, quantity: int = 2, stems: int = 15, item: int = 5) -> OrderLine:
@@ -69,12 +70,12 @@ def move(status: Status) -> MoveForward:
 
 def roll_back(status: Status) -> RollBack:
     """The command."""
-    return RollBack(status=status, reason=None, by=ANNA, now=NOON)
+    return RollBack(status=status, comment=None, by=ANNA, now=NOON)
 
 
 def cancel() -> CancelOrder:
     """The command."""
-    return CancelOrder(reason=Sealed("sealed"), by=ANNA, now=NOON)
+    return CancelOrder(comment=Sealed("sealed"), by=ANNA, now=NOON)
 
 
 def report(issue_type: str = "wrong_address") -> ReportIssue:
@@ -82,9 +83,14 @@ def report(issue_type: str = "wrong_address") -> ReportIssue:
     return ReportIssue(issue_type=issue_type, comment=None, by=ANNA, now=NOON)
 
 
-def set_lines(*lines: OrderLine) -> SetLines:
+def add(new: OrderLine) -> AddLine:
     """The command."""
-    return SetLines(lines=lines, by=ANNA, now=NOON)
+    return AddLine(line=new, by=ANNA, now=NOON)
+
+
+def change(item_id: int, quantity: int) -> ChangeLine:
+    """The command."""
+    return ChangeLine(item_id=item_id, quantity=quantity, by=ANNA, now=NOON)
 
 
 def history(*commands: OrderCommand) -> list[ShopEvent]:

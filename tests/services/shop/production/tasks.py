@@ -48,12 +48,12 @@ def assign(florist: int = ANNA) -> AssignTask:
 
 def start(now: datetime = NOON) -> StartTask:
     """The command."""
-    return StartTask(notes=None, by=BY, now=now)
+    return StartTask(by=BY, now=now)
 
 
 def complete(now: datetime = NOON, actual_minutes: int | None = None) -> CompleteTask:
     """The command."""
-    return CompleteTask(notes=None, by=BY, now=now, actual_minutes=actual_minutes)
+    return CompleteTask(by=BY, now=now, actual_minutes=actual_minutes)
 
 
 def check(*, is_approved: bool, score: int = 4) -> CheckQuality:

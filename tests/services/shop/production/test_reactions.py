@@ -9,8 +9,10 @@ import pytest
 from contracts.shop import TaskCreated
 from libs.eventsourcing.log import Metadata
 from libs.security.data_keys import Subject
+from services.shop.context import authorship
+from services.shop.orders.domain.commands import ReceivePayment
 from services.shop.orders.domain.contact import subject_id
-from services.shop.orders.handlers import order
+from services.shop.orders.handlers.execution import carry_out
 from tests.services.shop.kit import TENANT, ShopKit
 from tests.services.shop.production.board import Board
 
@@ -42,9 +44,13 @@ async def test_a_paid_order_has_one_task_for_each_kind_of_product(board: Board) 
 async def test_a_payment_that_a_provider_reports_creates_the_tasks_too(board: Board) -> None:
     placed = await board.placed((await board.product(), 1))
     metadata = Metadata(tenant=TENANT, actor="provider")
-    await order.receive_payment(
-        board.shop.deps, placed["id"], "p-1", "kaspi", placed["total"], metadata
+    command = ReceivePayment(
+        payment_id="p-1",
+        payment_method="kaspi",
+        amount=placed["total"],
+        **authorship(board.shop.deps, metadata),
     )
+    await carry_out(board.shop.deps, placed["id"], command, metadata)
     await board.react()
 
     assert await statuses(board, placed["id"]) == ["pending"]

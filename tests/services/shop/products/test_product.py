@@ -81,6 +81,29 @@ async def test_what_a_product_cannot_have_is_refused(shop: ShopKit, field: str, 
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.parametrize("text", ["a\\u0000b", "a\\ud800"], ids=["NUL", "half a character"])
+async def test_texts_that_cannot_be_stored_are_refused(shop: ShopKit, text: str) -> None:
+    json_type = {"content-type": "application/json"}
+    async with shop.staff() as staff:
+        path = f"/api/products/{(await add(staff))['id']}"
+        for url, body in {
+            path: '{"name": "%s"}',
+            f"{path}/": '{"image_url": "/%s"}',
+            f"{path}/components/1": '{"unit": "%s"}',
+            f"{path}/ingredients/1": '{"quantity": 1, "notes": "%s"}',
+        }.items():
+            answer = await staff.put(url, content=body % text, headers=json_type)
+            assert (answer.status_code, type(answer.json()["detail"])) == (422, str), url
+        images = await staff.put(f"{path}/images", content=f'["/{text}"]', headers=json_type)
+        material = await staff.post(
+            "/api/calculator/materials",
+            content='{"name": "A", "price": 1, "category": "%s"}' % text,  # noqa: UP031
+            headers=json_type,
+        )
+
+    assert (images.status_code, material.status_code) == (422, 422)
+
+
 async def test_a_product_of_cost_0_does_not_break_the_list(shop: ShopKit) -> None:
     """C20."""
     async with shop.staff() as staff:

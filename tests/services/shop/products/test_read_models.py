@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.envelope import Envelope
-from contracts.shop import Component, Material, ProductDetails, ShopEvent
+from contracts.shop import Component, Material, PriceId, ProductDetails, ShopEvent
 from libs.errors import NotFound
 from libs.eventsourcing.decider import Decider
 from libs.postgres.pool import Pool
@@ -38,7 +38,7 @@ def a_change(random: Random) -> domain.Change:
             domain.SetPrice(price),
             domain.ToggleActive(),
             domain.SetImages(("/a.jpg", "/b.jpg")[: random.randrange(3)]),
-            domain.AddComponent(ROSE | {"unit_cost": 1, "unit_price": price}),
+            domain.AddPart(domain.COMPONENTS, ROSE | {"unit_cost": 1, "unit_price": price}),
             domain.RemoveProduct(),
         )
     )
@@ -51,14 +51,24 @@ def history(random: Random) -> list[Envelope[ShopEvent]]:
         details = ProductDetails(name="Роза", category="other", cost_price=0, retail_price=number)
         component = Component(component_id=1, **ROSE, unit_cost=0, unit_price=0)
         added = domain.AddProduct(product_id=number, details=details, components=(component,))
-        changes: list[domain.AddProduct | domain.Change] = [added]
-        changes += [a_change(random) for _ in range(random.randrange(8))]
-        _decide(events, domain.PRODUCT, number, [(domain.Command, one) for one in changes])
+        changes: list[domain.Change] = [
+            added,
+            *(a_change(random) for _ in range(random.randrange(8))),
+        ]
+        price: dict[str, Any] = {"price_id": PriceId(UUID(int=0)), "currency": "KZT"}
+        _decide(
+            events,
+            domain.PRODUCT,
+            number,
+            [partial(domain.Command, change=one, **price) for one in changes],
+        )
         material = Material(name="Лента", price=Decimal("1.50"), unit="м", category="a")
-        of_material: list[calculator.Change] = [calculator.AddMaterial(number, material)]
-        of_material += [calculator.ChangeMaterial({"category": random.choice((None, "b"))})]
-        of_material += [calculator.RemoveMaterial()] * random.randrange(2)
-        _decide(events, calculator.MATERIAL, number, [(calculator.Command, c) for c in of_material])
+        of_material: list[Any] = [
+            partial(calculator.AddMaterial, material_id=number, material=material),
+            partial(calculator.ChangeMaterial, changes={"category": random.choice((None, "b"))}),
+        ]
+        of_material += [calculator.RemoveMaterial] * random.randrange(2)
+        _decide(events, calculator.MATERIAL, number, of_material)
     return events
 
 
@@ -66,13 +76,13 @@ def _decide(
     events: list[Envelope[ShopEvent]],
     decider: Decider[Any, Any, ShopEvent],
     number: int,
-    commands: list[tuple[Any, Any]],
+    commands: list[Any],
 ) -> None:
     state, version = decider.initial, 0
-    for kind, change in commands:
+    for command in commands:
         now = NOON + timedelta(minutes=len(events))
         try:
-            decided = decider.decide(state, kind(change=change, by="anna", now=now))
+            decided = decider.decide(state, command(by="anna", now=now))
         except NotFound:
             continue
         for event in decided:

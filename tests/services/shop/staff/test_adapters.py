@@ -7,7 +7,7 @@ import pytest
 from libs.errors import Unavailable
 from services.shop.staff import adapters
 from services.shop.staff.adapters import Directories, open_directories
-from tests.services.shop.gateway import Gateway
+from tests.services.shop.gateway import ANNA, ROSES, Gateway
 
 
 @pytest.fixture
@@ -30,6 +30,22 @@ async def test_a_directory_is_asked_for_once_in_some_seconds(
 
 async def test_a_shop_that_is_not_registered_has_none(directories: Directories) -> None:
     assert await directories.find("shop-8") is None
+
+
+async def test_who_has_just_joined_is_known_at_once(
+    gateway: Gateway, directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "MISSING_SECONDS", 0.0)
+    assert await directories.find("shop-8") is None
+    await directories.find("shop-7")
+    joined = {**ROSES, "staff": [ANNA, {**ANNA, "number": 4}]}
+    gateway.answers |= {"shop-7": joined, "shop-8": ROSES}
+
+    shop = await directories.find("shop-7", member=4)
+
+    assert shop
+    assert shop.by_number(4)
+    assert await directories.find("shop-8")
 
 
 async def test_names_stay_known_while_the_gateway_is_away(

@@ -144,6 +144,19 @@ async def test_products_are_those_on_sale_the_newest_first(
     assert await names(visitor, "shops/7/products", search="РОЗЫ") == ["Пионы", "Розы"]
 
 
+async def test_a_picture_that_only_the_browser_of_the_admin_has_is_not_public(
+    visitor: AsyncClient, florist: Florist
+) -> None:
+    product = await florist.product()
+    urls = ["blob:http://localhost:5177/285e47e4", "/uploads/rose.png"]
+
+    stored = await florist.client.put(f"/api/products/{product}/images", json=urls)
+    (shown,) = (await visitor.get("/api/public/products?shop_id=7")).json()["items"]
+
+    assert [one["image_url"] for one in stored.json()["images"]] == urls
+    assert [(one["image_url"], one["is_primary"]) for one in shown["images"]] == [(urls[1], True)]
+
+
 @pytest.mark.parametrize(
     "query", ["limit=101", "limit=0", "skip=-1", "category=cactus", "min_price=-1", "max_price=x"]
 )

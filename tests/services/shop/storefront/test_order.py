@@ -106,6 +106,24 @@ async def test_pickup_is_free_and_an_alias(customer: AsyncClient, florist: Flori
     assert (detail["delivery_method"], detail["payment_method"]) == ("self_pickup", "card")
 
 
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("2026-03-09 14:00-16:00", ("2026-03-09T09:00:00Z", "2026-03-09T11:00:00Z")),
+        ("2026-03-09 Уточнить у получателя", None),
+        ("Сегодня 12:00-18:00", None),
+    ],
+)
+async def test_the_staff_see_as_a_window_what_the_storefront_writes_as_a_text(
+    customer: AsyncClient, florist: Florist, text: str, window: tuple[str, str] | None
+) -> None:
+    placed = (await order(customer, await florist.product(), delivery_time_text=text)).json()
+
+    detail = await florist.detail(placed["id"])
+    expected = window and {"from": window[0], "to": window[1]}
+    assert (detail["delivery_window"], detail["delivery_time_text"]) == (expected, text)
+
+
 async def test_the_second_storefront_gets_its_own_answer(
     customer: AsyncClient, florist: Florist
 ) -> None:

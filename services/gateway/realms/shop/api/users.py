@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from libs.errors import Forbidden
 from libs.http.auth import Permission, require
 from libs.http.shapes import TEXT
 from libs.names import comparable
@@ -147,7 +148,7 @@ class StaffRoute(AuthRoute):
             administration.IsAdmin: refusal(400, "Права администратора не меняются"),
             LastAdmin: refusal(400, "Это последний администратор магазина"),
             administration.OwnRole: refusal(403, "Свою роль и права нельзя менять"),
-            administration.PrivilegeExceeded: refusal(403, "Недостаточно прав"),
+            Forbidden: refusal(403, "Недостаточно прав"),
         }
     )
 

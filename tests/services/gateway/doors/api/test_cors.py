@@ -119,6 +119,7 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(status: in
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-expose-headers"] == (
         "X-Request-Id, X-Process-Time, X-Consistency-Token, X-Stale, X-Kept-Since, "
+        "Idempotent-Replayed, "
         "Content-Disposition, ETag, Link, RateLimit, RateLimit-Policy, Retry-After"
     )
     assert "Origin" in answer.headers["vary"]

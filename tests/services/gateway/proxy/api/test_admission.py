@@ -103,9 +103,12 @@ async def test_each_door_refuses_in_its_own_words(
 async def test_a_token_opens_only_what_its_scopes_say(step: Doorstep, service: Service) -> None:
     scan = await step.client.post(BATCH, headers=bearer(step.token()), json={"events": []})
     crm = await step.client.get("/crm/room", headers=bearer(step.token("other")))
+    shop = await step.client.get("/shop/room", headers=bearer(step.token("other")))
 
     assert (scan.status_code, scan.json()) == (403, {"detail": "You may not do this"})
     assert crm.json()["error"]["code"] == "FORBIDDEN"
+    # Its pages display the text.
+    assert (shop.status_code, shop.json()) == (403, {"detail": "Недостаточно прав"})
     assert service.requests == []
 
 

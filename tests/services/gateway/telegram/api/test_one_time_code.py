@@ -95,6 +95,8 @@ async def test_suites_of_the_shop_log_in_with_one_code_without_limits_in_their_o
     assert (asked[0].json().get("otp") == FIXED_CODE) is fixed
     assert ({answer.status_code for answer in tried} == {200}) is fixed
     assert strange.status_code == 400
+    # What the suites of the shop look for.
+    assert ("Invalid OTP. Неверный код" in strange.json()["detail"]) is fixed
 
 
 async def test_the_profile_of_suites_is_named_at_the_start(url: str) -> None:

@@ -117,6 +117,28 @@ async def test_a_task_is_edited_with_either_verb_and_moved_along_its_states_only
     assert cleared.json()["deadline"].startswith("2030-03-08T05:00")
 
 
+@pytest.mark.parametrize("text", ["a\\u0000b", "a\\ud800"], ids=["NUL", "half a character"])
+async def test_texts_that_cannot_be_stored_are_refused(board: Board, text: str) -> None:
+    task_id = await board.task()
+    item_id = (await board.tasks())[0]["items"][0]["id"]
+    paths = {
+        f"tasks/{task_id}/start": '{"florist_notes": "%s"}',
+        f"tasks/{task_id}/complete": '{"photos": ["%s"]}',
+        f"tasks/{task_id}": '{"instructions": "%s"}',
+        f"task-items/{item_id}": '{"quality_notes": "%s"}',
+    }
+
+    for path, body in paths.items():
+        method = "POST" if path.endswith(("start", "complete")) else "PUT"
+        answer = await board.client.request(
+            method,
+            f"/api/production/{path}",
+            content=body % text,
+            headers={"content-type": "application/json"},
+        )
+        assert (answer.status_code, type(answer.json()["detail"])) == (422, str), path
+
+
 async def test_lines_are_completed_one_by_one(board: Board) -> None:
     task_id = await board.task("Букет роз", "Букет лилий")
     items = (await board.client.get(f"/api/production/tasks/{task_id}/items")).json()

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from contracts.envelope import Sealed
 from contracts.shop import OrderCommentAdded, OrderCommentChanged, OrderCommentRemoved
-from services.shop.production.domain.planning import first_comment, plan, priority_of, type_of
+from services.shop.production.domain.planning import (
+    first_comment,
+    minutes_of,
+    plan,
+    priority_of,
+    type_of,
+)
 from tests.services.shop.orders.orders import NOON, line
 
 
@@ -32,13 +38,13 @@ def test_an_order_has_one_task_for_each_type_with_minutes_by_lines() -> None:
     names = ["Букет", "Композиция", "Розы", "Корзина", "Декор"]
     lines = [replace(line(number), product_name=name) for number, name in enumerate(names)]
 
-    planned = {one.task_type.value: (len(one.lines), one.minutes) for one in plan(lines)}
+    planned = {kind.value: (len(own), minutes_of(kind, own)) for kind, own in plan(lines).items()}
 
     assert planned == {"bouquet": (2, 40), "composition": (2, 80), "decoration": (1, 15)}
 
 
 def test_an_order_without_lines_needs_no_task() -> None:
-    assert plan([]) == []
+    assert plan([]) == {}
 
 
 @given(names=st.lists(st.sampled_from(["Букет", "Композиция", "Декор", "Корзина"]), max_size=30))
@@ -47,8 +53,9 @@ def test_every_line_is_in_one_task(names: list[str]) -> None:
 
     planned = plan(lines)
 
-    assert sorted(one.item_id for task in planned for one in task.lines) == [*range(len(names))]
-    assert all(5 <= task.minutes <= 480 for task in planned)
+    in_tasks = [one.item_id for own in planned.values() for one in own]
+    assert sorted(in_tasks) == [*range(len(names))]
+    assert all(5 <= minutes_of(kind, own) <= 480 for kind, own in planned.items())
 
 
 @pytest.mark.parametrize(

@@ -28,16 +28,13 @@ from services.shop.production.domain.decisions import (
     EditTask,
     FloristBusy,
     FloristMissing,
-    LeaveTask,
-    TakeTask,
+    Occupy,
     TaskCommand,
-    TaskItemUnknown,
     WrongTaskStatus,
     florist_commands,
     step_to,
-    with_changes,
 )
-from services.shop.production.domain.task import FloristTasks, Task, TaskStatus, TaskUnknown
+from services.shop.production.domain.task import Task, TaskItemUnknown, TaskStatus, TaskUnknown
 from tests.services.shop.production.tasks import (
     ANNA,
     BY,
@@ -144,21 +141,21 @@ def test_an_assembled_order_closes_what_is_open_and_leaves_what_is_over() -> Non
 
 
 def test_only_lines_of_the_task_are_changed_and_only_while_it_is_open() -> None:
-    made = replace(ITEMS[0], is_completed=True, completed_at=NOON)
+    def change(item_id: int, *, made: bool = True) -> ChangeItem:
+        return ChangeItem(item_id=item_id, changes={"is_completed": made}, by=BY, now=NOON)
 
-    def change(item_id: int) -> ChangeItem:
-        return ChangeItem(item=replace(made, item_id=item_id), by=BY, now=NOON)
-
-    changed = TASK.state_after(history(create(), change(71)))
-    assert [one.is_completed for one in changed.items] == [True, False]
+    changed = TASK.state_after(history(create(), change(71), change(71)))
+    assert [one.completed_at for one in changed.items] == [NOON, None]
+    opened = TASK.state_after(history(create(), change(71), change(71, made=False)))
+    assert opened.items == ITEMS
     Scenario(TASK).given(*history(create())).when(change(99)).then_refused(TaskItemUnknown)
     Scenario(TASK).given(*history(create(), CANCEL)).when(change(71)).then_refused(WrongTaskStatus)
 
 
 def test_an_edit_that_changes_nothing_is_no_event() -> None:
     task = TASK.state_after(history(create()))
-    same = EditTask(details=task.present, by=BY, now=NOON)
-    urgent = EditTask(details=with_changes(task, priority="urgent"), by=BY, now=NOON)
+    same = EditTask(changes={"priority": task.present.priority}, by=BY, now=NOON)
+    urgent = EditTask(changes={"priority": "urgent"}, by=BY, now=NOON)
 
     assert TASK.decide(task, same) == []
     assert TASK.state_after(history(create(), urgent)).present.priority == "urgent"
@@ -171,7 +168,7 @@ def test_a_status_that_a_client_sets_is_reached_by_one_allowed_move_or_refused(
 ) -> None:
     task = TASK.state_after(at(status))
     try:
-        command = step_to(task, wanted, BY, NOON)
+        command = step_to(task, wanted, None, BY, NOON)
     except (WrongTaskStatus, FloristMissing):
         assert wanted != status
         return
@@ -187,7 +184,7 @@ def test_a_status_that_a_client_sets_is_reached_by_one_allowed_move_or_refused(
 
 
 def test_a_florist_who_is_busy_takes_no_other_task_from_the_queue() -> None:
-    take = TakeTask(florist=ANNA, task_id=52, now=NOON, must_be_idle=True)
+    take = Occupy(florist=ANNA, task_id=52, busy=True, now=NOON, must_be_idle=True)
     busy = FloristTasksChanged(florist=ANNA, tasks=(51,), changed_at=NOON)
     idle = FloristTasksChanged(florist=ANNA, tasks=(), changed_at=NOON)
 
@@ -198,7 +195,7 @@ def test_a_florist_who_is_busy_takes_no_other_task_from_the_queue() -> None:
     by_hand = replace(take, must_be_idle=False)
     both = FloristTasksChanged(florist=ANNA, tasks=(51, 52), changed_at=NOON)
     Scenario(FLORIST).given(busy).when(by_hand).then(both)
-    leave = LeaveTask(florist=ANNA, task_id=52, now=NOON)
+    leave = replace(take, busy=False)
     Scenario(FLORIST).given(busy).when(leave).then()
 
 
@@ -207,7 +204,7 @@ COMMANDS = st.lists(st.sampled_from([*MOVES, assign(4), CLOSE]), max_size=15)
 
 @given(commands=COMMANDS)
 def test_whatever_is_done_task_and_florist_agree(commands: list[TaskCommand]) -> None:
-    task, florists = Task(), {ANNA: FloristTasks(), 4: FloristTasks()}
+    task, florists = Task(), {ANNA: FLORIST.initial, 4: FLORIST.initial}
     for command in (create(), *commands):
         before = task
         try:
@@ -220,7 +217,7 @@ def test_whatever_is_done_task_and_florist_agree(commands: list[TaskCommand]) ->
             for event in FLORIST.decide(florists[change.florist], change):
                 florists[change.florist] = FLORIST.evolve(florists[change.florist], event)
 
-        occupied = {number for number, one in florists.items() if one.tasks}
+        occupied = {number for number, tasks in florists.items() if tasks}
         assert occupied == ({task.florist} if task.busy_florist else set())
         made = [one.is_completed for one in task.items]
         assert all(made) or task.status not in (TaskStatus.QUALITY_CHECK, TaskStatus.COMPLETED)

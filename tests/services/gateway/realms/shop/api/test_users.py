@@ -297,3 +297,4 @@ async def test_without_the_permission_no_users_are_listed(
     ]
 
     assert {answer.status_code for answer in answers} == {403}
+    assert {answer.json()["detail"] for answer in answers} == {"Недостаточно прав"}

@@ -1,0 +1,1 @@
+"""Notifications of shops, sent to their members in Telegram."""

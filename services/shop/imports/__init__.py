@@ -1,0 +1,1 @@
+"""The data of the shop system that was there before."""

@@ -1,0 +1,1 @@
+"""Days: what was sold and received, closed as often as there are later events."""

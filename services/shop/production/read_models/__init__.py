@@ -1,1 +1,0 @@
-"""Which tasks are there, and who is at work on them?"""

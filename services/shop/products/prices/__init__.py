@@ -1,1 +1,0 @@
-"""Prices: announced to scales and kiosks, and set for many products at once."""

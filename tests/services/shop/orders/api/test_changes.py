@@ -1,0 +1,105 @@
+"""Changes of an order: its lines, its fields, and several at once (spec shop §4.1, C4, C7)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.services.shop.kit import ShopKit
+from tests.services.shop.orders.api.test_order import ORDER
+from tests.services.shop.orders.florist import Florist
+
+
+@pytest.fixture
+async def florist(shop: ShopKit) -> AsyncIterator[Florist]:
+    async with shop.staff() as client:
+        yield Florist(client)
+
+
+async def test_a_changed_line_changes_the_reservation_and_the_total(florist: Florist) -> None:
+    roses = await florist.stock(20)
+    product = await florist.product((roses, 5))
+    order = await florist.placed((product, 1), delivery_method="pickup")
+    path = f"/api/orders/{order['id']}/items"
+
+    changed = await florist.client.patch(f"{path}/{order['items'][0]['id']}", json={"quantity": 3})
+    after_change = await florist.level(roses)
+    added = await florist.client.post(path, json={"product_id": product, "quantity": 1})
+    short = await florist.client.post(path, json={"product_id": product, "quantity": 1})
+    removed = await florist.client.delete(f"{path}/{order['items'][0]['id']}")
+    detail = await florist.detail(order["id"])
+
+    assert (changed.json()["total"], after_change) == (45000, (20, 15))
+    assert (added.status_code, short.status_code, removed.status_code) == (201, 409, 200)
+    assert await florist.level(roses) == (20, 5)
+    assert (detail["total"], detail["delivery_method"]) == (15000, "self_pickup")
+    assert [one["id"] for one in detail["items"]] == [added.json()["id"]]
+
+
+async def test_edited_fields_are_replaced_and_money_is_not(florist: Florist) -> None:
+    order = await florist.placed((await florist.product(), 1))
+
+    edited = await florist.client.patch(
+        f"/api/orders/{order['id']}/",
+        json={
+            "recipient_name": "Белла",
+            "recipient_phone": "8 701 000 00 01",
+            "delivery_window": {"from": "2026-03-08T10:00", "to": "2026-03-08T12:00"},
+            "total": 1,
+            "payment_method": "qr",
+        },
+    )
+
+    after = edited.json()
+    assert edited.status_code == 200
+    assert after.keys() == ORDER
+    assert (after["recipient_name"], after["recipient_phone"]) == ("Белла", "+77010000001")
+    assert after["address"] == "Абая 15"
+    assert (after["total"], after["payment_method"]) == (order["total"], "qr")
+    assert after["delivery_window"]["from"] == "2026-03-08T05:00:00Z"
+
+
+async def test_parallel_changes_of_one_order_are_all_made(florist: Florist, shop: ShopKit) -> None:
+    product = await florist.product()
+    order = await florist.placed((product, 1))
+    path = f"/api/orders/{order['id']}"
+    link = f"/api/public/orders/{order['tracking_token']}/address"
+    edits = {
+        "recipient_name": "Белла",
+        "recipient_phone": "+77010000001",
+        "payment_method": "qr",
+        "address_needs_clarification": True,
+    }
+
+    async with shop.anonymous() as customer:
+        answers = await asyncio.gather(
+            *(florist.client.patch(path, json={name: value}) for name, value in edits.items()),
+            customer.patch(link, json={"address": "пр. Достык 1"}),
+            *(
+                florist.client.post(f"{path}/items", json={"product_id": product, "quantity": n})
+                for n in (1, 2, 3)
+            ),
+        )
+
+    assert {one.status_code for one in answers} == {200, 201}
+    detail = await florist.detail(order["id"])
+    expected = edits | {"address": "пр. Достык 1"}
+    assert {name: detail[name] for name in expected} == expected
+    assert sorted(line["quantity"] for line in detail["items"]) == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"from": "2026-03-08T10:00", "to": "2026-03-08T12:00"},
+        {"from_time": "2026-03-08T05:00:00Z", "to_time": "2026-03-08T12:00:00+05:00"},
+        {"date": "2026-03-08", "time": "10:00-12:00"},
+    ],
+)
+async def test_a_window_has_any_of_three_shapes(florist: Florist, window: dict[str, str]) -> None:
+    order = await florist.placed((await florist.product(), 1), delivery_window=window)
+
+    assert order["delivery_window"] == {
+        "from": "2026-03-08T05:00:00Z",
+        "to": "2026-03-08T07:00:00Z",
+    }
