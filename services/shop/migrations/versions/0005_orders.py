@@ -72,6 +72,12 @@ TABLES: Final = {
         created_at timestamptz NOT NULL,
         PRIMARY KEY (tenant, photo_id)
     )""",
+    "order_count": """(
+        tenant text NOT NULL,
+        status text NOT NULL,
+        orders bigint NOT NULL,
+        PRIMARY KEY (tenant, status)
+    )""",
 }
 INDEXES: Final = (
     "CREATE INDEX customer_orders_number ON customer_orders (number)",

@@ -23,6 +23,7 @@ from services.shop.orders.domain.decisions import ORDER as DECIDER
 from services.shop.orders.domain.order import Order
 from services.shop.orders.domain.status import Status
 from services.shop.orders.read_models.tables import (
+    ADD_COUNT,
     ORDER,
     SAVE_COMMENT,
     SAVE_HISTORY,
@@ -72,6 +73,7 @@ async def project(
     """Change the rows of all orders of a page, and add to their histories, comments and photos."""
     mine: list[Envelope[Any]] = [one for one in page if isinstance(one.event, shop.OrderEvent)]
     rows = await _rows(connection, {_key(one) for one in mine})
+    before = {key: row["status"] for key, row in rows.items()}
     states = {key: msgspec.json.decode(row["state"], type=Order) for key, row in rows.items()}
     for envelope in mine:
         key, version = _key(envelope), envelope.version or 0
@@ -89,6 +91,10 @@ async def project(
         (SAVE_ORDER, rows[key] | _columns(state) | next(opened)) for key, state in states.items()
     ]
     changes += [one for envelope in mine for one in _notes(envelope, next(opened))]
+    for (tenant, order_id), state in states.items():
+        if (status := before.get((tenant, order_id))) != state.status:
+            changes.append((ADD_COUNT, (tenant, state.status, 1)))
+            changes += [(ADD_COUNT, (tenant, status, -1))] if status else []
     await put_all(connection, changes)
 
 

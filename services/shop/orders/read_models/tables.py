@@ -75,9 +75,18 @@ PHOTO: Final = Table(
     Column("feedback_comment", Text, info=PERSON),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
-TABLES: Final = (ORDER, HISTORY, COMMENT, PHOTO)
+COUNT: Final = Table(
+    "order_count",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("orders", BigInteger, nullable=False),
+)
+"""The number of orders in each state: to count them for each page of a list takes too long."""
+TABLES: Final = (ORDER, HISTORY, COMMENT, PHOTO, COUNT)
 
 SAVE_ORDER: Final = upsert(ORDER, newer="version", insert_only="created_at")
+ADD_COUNT: Final = upsert(COUNT, add="orders")
 SAVE_HISTORY: Final = upsert(HISTORY)
 SAVE_COMMENT: Final = upsert(
     COMMENT,

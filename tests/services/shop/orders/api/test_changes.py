@@ -103,3 +103,24 @@ async def test_a_window_has_any_of_three_shapes(florist: Florist, window: dict[s
         "from": "2026-03-08T05:00:00Z",
         "to": "2026-03-08T07:00:00Z",
     }
+
+
+async def test_the_totals_of_the_list_are_the_orders_in_each_state_whatever_happens_to_them(
+    shop: ShopKit, florist: Florist
+) -> None:
+    product = await florist.product()
+    orders = [(await florist.placed((product, 1)))["id"] for _ in range(4)]
+    await florist.move(orders[0], "paid", "assembled", "delivery")
+    await florist.move(orders[1], "paid")
+    await florist.client.post(f"/api/orders/{orders[2]}/cancel", json={"cancellation_reason": ""})
+    back = {"target_status": "paid", "reason": ""}
+    await florist.client.post(f"/api/orders/{orders[0]}/rollback-status", json=back)
+    await shop.caught_up()
+
+    async def total(**filters: str) -> int:
+        page = (await florist.client.get("/api/orders/", params=filters)).json()
+        assert page["total"] == len(page["items"])
+        return int(page["total"])
+
+    assert [await total(status=one) for one in ("paid", "issue", "new", "delivery")] == [2, 1, 1, 0]
+    assert (await total(), await total(status="all"), await total(search="Абая")) == (4, 4, 0)
