@@ -37,10 +37,10 @@ class Member(Client):
         """Log in, and register the shop if the phone works in none. Raises NoAnswer."""
         while not self.shop_id or not self.headers:
             phone = {"phone": self._phone}
-            shown = (await self.insist("POST", "/api/auth/request-otp", json=phone)).body
-            if "otp" not in shown:
+            answer = (await self.insist("POST", "/api/auth/request-otp", json=phone)).body
+            if "otp" not in answer:
                 raise NoAnswer("The gateway shows no one-time codes: it has a Telegram bot.")
-            await self._enter("verify-otp", {**phone, "otp_code": shown["otp"]})
+            await self._enter("verify-otp", {**phone, "otp_code": answer["otp"]})
             if self.headers and not self.shop_id:
                 await self._enter("complete-registration", SHOP)
         user = (await self.insist("GET", "/api/auth/current-user")).body["user"]

@@ -100,7 +100,7 @@ class PublicProduct(BaseModel):
 
 
 class PublicProducts(BaseModel):
-    """PublicProducts of a shop, and how many there are."""
+    """Products of a shop, and how many match."""
 
     items: list[PublicProduct]
     total: int
@@ -120,7 +120,7 @@ class ShortProduct(BaseModel):
 
 
 class ShortProducts(BaseModel):
-    """PublicProducts of a shop, and how many there are."""
+    """Products of a shop, and how many match."""
 
     products: list[ShortProduct]
     total: int
