@@ -24,7 +24,7 @@ async def set_price(manager: Member, tag: str) -> None:
     about = {"category": "other", "cost_price": 500, "retail_price": 999, "article": ARTICLE}
     await create_product(manager, PRODUCT, about)
     body = [{"article": ARTICLE, "price": price_of(tag)}]
-    await manager.insist("POST", "/api/products/prices", json=body)
+    await manager.request("POST", "/api/products/prices", json=body)
 
 
 def price_line(home: Path, scales: Sequence[Scale], tag: str) -> Line:
