@@ -14,7 +14,7 @@ from fastapi import Depends, Path
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
-from libs.errors import Forbidden, NotFound, Unfit
+from libs.errors import Forbidden, NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.tokens import collected
 from libs.files.files import Files
@@ -155,10 +155,6 @@ class NotAShop(Forbidden):
 
 class Unknown(NotFound):
     """Не найдено"""
-
-
-class BadValue(Unfit):
-    """Проверьте данные запроса"""
 
 
 ORDERS: Final = require("shop:orders")
