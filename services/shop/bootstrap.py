@@ -6,26 +6,22 @@ from typing import Any, Final
 
 from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.shop import EVENTS
-from libs.files.files import open_files
 from libs.jobs import timers
-from libs.process.context import extended, verified_by_gateway
+from libs.process.context import verified_by_gateway
 from libs.process.service import Manners, Revocation, Service
 from services.shop.company import api as company
 from services.shop.company import read_models as company_models
 from services.shop.company.uploads import api as uploads
-from services.shop.company.uploads.handlers import file_tidying
-from services.shop.context import SHAPE, ApiContext, Hooks
+from services.shop.context import SHAPE, ApiContext, Hooks, api_context, file_tidying
 from services.shop.customers import api as customers
 from services.shop.customers import reactions as forgetting
 from services.shop.customers import read_models as customer_models
 from services.shop.live import api as live
 from services.shop.live import read_models as live_models
-from services.shop.live.handlers import message_pruning
 from services.shop.live.notifications import reactions as notifications
 from services.shop.live.notifications import read_models as reminders
 from services.shop.orders import api as orders
 from services.shop.orders import read_models as order_models
-from services.shop.orders.day import api as day
 from services.shop.orders.day import read_models as days
 from services.shop.production import api as tasks
 from services.shop.production import reactions as production
@@ -49,30 +45,27 @@ async def open_api(context: Any, service: str) -> AsyncIterator[ApiContext]:
         verified_by_gateway(context, service) as frame,
         open_directories(context.settings.jwks_url) as names,
     ):
-        files = open_files(context.settings, context.system)
         hooks = Hooks(stock_models.stocked_items, order_models.product_sales)
-        yield extended(ApiContext, frame, directories=names, files=files, hooks=hooks)
+        yield api_context(frame, names, hooks)
 
 
 SERVICE: Final = Service(
     name="shop",
     settings=Settings,
     events=EVENTS,
-    projections=lambda settings: (
+    projections=lambda given: (
         *(one.projection() for one in (company_models, product_models, materials, live_models)),
         *(*stock_models.projections(), task_models.projection()),
-        *(one.projection(settings.vault_reader()) for one in (customer_models, order_models)),
-        reminders.projection(settings.vault_reader(), settings.zone),
-        days.projection(settings.zone),
+        *(one.projection(given.vault_reader()) for one in (customer_models, order_models)),
+        *(reminders.projection(given.vault_reader(), given.zone), days.projection(given.zone)),
     ),
     routers=(
-        *(company.router, company.health, uploads.router, customers.router, live.router),
-        *(*products.ROUTERS, calculator.router, *stock.ROUTERS),
-        *(*orders.ROUTERS, day.router, *tasks.ROUTERS, *storefront.ROUTERS),
+        *(*company.ROUTERS, uploads.router, customers.router, live.router, *storefront.ROUTERS),
+        *(*products.ROUTERS, calculator.router, *stock.ROUTERS, *orders.ROUTERS, *tasks.ROUTERS),
     ),
-    manners=lambda settings: Manners(
+    manners=lambda given: Manners(
         shape=SHAPE.with_rows(uploads.REFUSALS),
-        longer_bodies=uploads.longer_bodies(settings, orders.PHOTOS),
+        longer_bodies=uploads.longer_bodies(given, orders.PHOTOS),
     ),
     open_verifier=open_api,
     personal=(customer_models.CUSTOMER, *order_models.TABLES),
@@ -80,7 +73,7 @@ SERVICE: Final = Service(
         *(shops.registrations, forgetting.forgotten_customers),
         *(production.tasks_of_orders, notifications.order_notifications),
     ),
-    jobs=(file_tidying, message_pruning, notifications.reminding),
+    jobs=(file_tidying, live_models.message_pruning, notifications.reminding),
     job_tables=(timers.TABLE,),
     streams=live.STREAMS,
     revocation=Revocation(SESSIONS, SessionRevoked),

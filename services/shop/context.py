@@ -17,12 +17,13 @@ from contracts.shop import ShopEvent
 from libs.errors import Forbidden, NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.tokens import collected
-from libs.files.files import Files
+from libs.files.files import Files, open_files, tidying
 from libs.http.auth import require
 from libs.http.shapes import TEXT
 from libs.postgres.pool import Pool
 from libs.process import context as frame
 from libs.process.fair_queue import FairQueue
+from libs.process.periodic import Periodic
 from services.shop.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,18 @@ class ApiContext(frame.ApiContext[Settings, ShopEvent]):
     files: Files
     hooks: Hooks
     order_queue: FairQueue = field(default_factory=_order_queue)
+
+
+def api_context(frame_context: Any, directories: "Directories", hooks: Hooks) -> ApiContext:
+    """What routes work with. Raises ValueError if the URL of the files cannot be used."""
+    files = open_files(frame_context.settings, frame_context.system)
+    own: dict[str, Any] = {"directories": directories, "files": files, "hooks": hooks}
+    return frame.extended(ApiContext, frame_context, **own)
+
+
+def file_tidying(context: Context) -> Periodic:
+    """The job that removes files that were not stored completely."""
+    return tidying(open_files(context.settings, context.system))
 
 
 Shop = Annotated[ApiContext, Depends(frame.running)]

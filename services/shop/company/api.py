@@ -17,6 +17,7 @@ from services.shop.context import SETTINGS, PlainText, Shop, shop_number
 
 router = APIRouter(prefix="/api/settings", tags=["settings"])
 health = APIRouter(tags=["system"], dependencies=[Depends(public)])
+ROUTERS: Final = (router, health)
 
 Reader = Annotated[Principal, Depends(SETTINGS)]
 Authored = Annotated[Metadata, metadata_of(SETTINGS)]

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     any_,
+    bindparam,
     cast,
     func,
     literal_column,
@@ -149,7 +150,7 @@ async def page(
 ) -> tuple[list[Row], int]:
     """Customers, the newest first, and how many there are."""
     where = LIVE & FILTERS.where({"search": search or None})
-    some = _with_statistics().where(where).order_by(CUSTOMER.c.customer_id.desc())
+    some = _CUSTOMERS.where(where).order_by(CUSTOMER.c.customer_id.desc())
     rows = await query.fetch(connection, some.limit(limit).offset(offset))
     count = select(func.count()).select_from(CUSTOMER).where(where)
     return rows, await query.fetchval(connection, count)
@@ -157,8 +158,7 @@ async def page(
 
 async def find(connection: Connection, customer_id: int) -> Row | None:
     """A customer, if there is one."""
-    one = _with_statistics().where(LIVE, CUSTOMER.c.customer_id == customer_id)
-    return await query.fetchrow(connection, one)
+    return await query.fetchrow(connection, _ONE, customer_id=customer_id)
 
 
 async def ids_of(connection: Connection, customer_id: int) -> list[int]:
@@ -200,6 +200,10 @@ def _with_statistics() -> Select[Any]:
     )
     statistics = counted.lateral("statistics")
     return select(CUSTOMER, statistics).select_from(CUSTOMER.join(statistics, true()))
+
+
+_CUSTOMERS: Final = _with_statistics()
+_ONE: Final = _CUSTOMERS.where(LIVE, CUSTOMER.c.customer_id == bindparam("customer_id"))
 
 
 def _record(envelope: Envelope[Any], text: str | None) -> dict[str, Any]:

@@ -35,8 +35,10 @@ from contracts.shop import (
     TaskStarted,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.http.live_messages import NewMessage, live_messages
+from libs.http.live_messages import NewMessage, live_messages, pruning
+from libs.process.periodic import Periodic
 from libs.projections.projection import Projection
+from services.shop.context import Context
 from services.shop.orders.domain.status import Status as OrderStatus
 from services.shop.production.domain.task import TaskStatus
 
@@ -109,3 +111,8 @@ def _task(envelope: Envelope[Any]) -> NewMessage:
     kind = "task_updated" if state is None else TASK_TYPES.get(state, "task_updated")
     data = {"task_id": envelope.event.task_id, "status": state, "updated_by": envelope.actor}
     return NewMessage(PRODUCTION, kind, data)
+
+
+def message_pruning(context: Context) -> Periodic:
+    """The job that deletes old messages."""
+    return pruning(context.system)

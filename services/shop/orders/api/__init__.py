@@ -4,7 +4,8 @@ from typing import Final
 
 from services.shop.orders.api import notes, order, payment
 from services.shop.orders.api.notes import PHOTOS
+from services.shop.orders.day import api as day
 
 __all__ = ["PHOTOS", "ROUTERS"]
 
-ROUTERS: Final = (order.router, order.changes, notes.router, payment.router)
+ROUTERS: Final = (order.router, order.changes, notes.router, payment.router, day.router)

@@ -176,8 +176,10 @@ async def create_with_items(
     """Place an order of products at the shop's prices, and reserve its stock: all or nothing."""
     items = [(item.product_id, item.quantity) for item in body.items]
     new = _new(shop, body, key, items=items, source="crm")
-    row = await _fresh(shop, metadata.tenant, await handler.create(shop, new, metadata))
+    order_id = await handler.create(shop, new, metadata)
+    await await_writes(shop, metadata.tenant, "orders")
     async with tenant_transaction(shop.reading, metadata.tenant) as connection:
+        row = await _written(connection, order_id)
         customer = await customers.find(connection, row["customer_id"])
     return with_items(row, customer, await shop.directories.names(metadata.tenant))
 
@@ -291,9 +293,13 @@ async def _fresh(shop: ApiContext, tenant: str, order_id: int) -> OrderRow:
     """An order with what this request wrote, or found written. Raises Unavailable."""
     await await_writes(shop, tenant, "orders")
     async with tenant_transaction(shop.reading, tenant) as connection:
-        row = await queries.find(connection, order_id)
+        return await _written(connection, order_id)
+
+
+async def _written(connection: Connection, order_id: int) -> OrderRow:
+    """An order that exists. Raises Unavailable if the read model is behind."""
+    row = await queries.find(connection, order_id)
     if row is None:
-        # It exists, but the read model is behind.
         raise Unavailable("orders")
     return row
 
