@@ -14,12 +14,12 @@ ASK_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HOPELESS: Final = frozenset({400, 401, 403, 422})
-"""Answers that another attempt would get as well."""
+"""Statuses that another attempt would get as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """A status, 0 if there was none, and what came with it."""
+    """A response: its status, 0 without a response, and its body or the error."""
 
     status: int
     body: Any
@@ -27,12 +27,12 @@ class Answer:
 
     @property
     def well(self) -> bool:
-        """Whether it was done."""
+        """Whether the request succeeded."""
         return 200 <= self.status < 300
 
     @property
     def why(self) -> str:
-        """What is wrong, for people."""
+        """The status and the detail of an error."""
         detail = self.body.get("detail", "") if isinstance(self.body, Mapping) else self.body
         return f"{self.status} {detail}"[:300]
 
@@ -51,13 +51,13 @@ class Client:
         """Log in again, after a 401; whether that is possible."""
         return False
 
-    async def insist(
+    async def request(
         self, method: str, path: str, *, also: int | None = None, **request: Any
     ) -> Answer:
-        """Ask until it is done, or answered with the status `also`."""
+        """Send until it succeeds, or is answered with the status `also`. Raises NoAnswer."""
         deadline = time.monotonic() + self.patience
         while True:
-            answer = await self.ask(method, path, **request)
+            answer = await self.send_once(method, path, **request)
             if answer.well or answer.status == also:
                 return answer
             hopeless = answer.status in HOPELESS
@@ -67,8 +67,8 @@ class Client:
                 raise NoAnswer(f"{method} {self.url}{path} ended with: {answer.why}")
             await asyncio.sleep(answer.pause)
 
-    async def ask(self, method: str, path: str, **request: Any) -> Answer:
-        """Ask once. Never raises because of the network."""
+    async def send_once(self, method: str, path: str, **request: Any) -> Answer:
+        """Send once; a network error is an Answer with the status 0. Does not raise for it."""
         timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
         headers = self.headers | request.pop("headers", {})
         try:

@@ -35,14 +35,14 @@ class OfficeClient(Client):
     async def log_in(self) -> None:
         """Register, unless that was done on an earlier day, and log in."""
         given = {"email": self._account.email, "password": self._account.password}
-        await self.insist("POST", "/auth/register", also=409, json=given)
+        await self.request("POST", "/auth/register", also=409, json=given)
         form = {"username": self._account.email, "password": self._account.password}
-        answer = await self.insist("POST", "/auth/login", data=form)
+        answer = await self.request("POST", "/auth/login", data=form)
         self.headers = {"Authorization": f"Bearer {answer.body['access_token']}"}
 
     async def enrol(self, scales: list[Scale]) -> dict[str, int]:
         """Have all of them registered where they are now; their numbers by name."""
-        known = {one["name"]: one for one in (await self.insist("GET", "/devices")).body}
+        known = {one["name"]: one for one in (await self.request("GET", "/devices")).body}
         return {scale.name: await self._enrolled(scale, known.get(scale.name)) for scale in scales}
 
     async def _enrolled(self, scale: Scale, known: Mapping[str, Any] | None) -> int:
@@ -50,17 +50,17 @@ class OfficeClient(Client):
         if known is None:
             fields = {"name": scale.name, **where, "password": PASSWORD}
             # The request may have been answered before the network failed: then it is there.
-            answer = await self.insist("POST", "/devices", also=409, json=fields)
+            answer = await self.request("POST", "/devices", also=409, json=fields)
             return int(answer.body["id"]) if answer.well else await self._number(scale.name)
         if (known["ip"], known["port"]) != (LOOPBACK, scale.port):
-            await self.insist("PUT", f"/devices/{known['id']}", json=where)
+            await self.request("PUT", f"/devices/{known['id']}", json=where)
         return int(known["id"])
 
     async def _number(self, name: str) -> int:
         """The id of a device that is there, once the list shows it. Raises TimeoutError."""
         async with asyncio.timeout(LISTED_SECONDS):
             while True:
-                listed = (await self.insist("GET", "/devices")).body
+                listed = (await self.request("GET", "/devices")).body
                 if found := [int(one["id"]) for one in listed if one["name"] == name]:
                     return found[0]
                 await asyncio.sleep(0.2)

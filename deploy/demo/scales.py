@@ -103,13 +103,13 @@ async def _serve(office: OfficeClient, task: OfficeTask, scale: Scale, number: i
     if scale.kind == "dead":
         await _repeat_until_reported(office, task, scale, "GET", f"{at}/products")
         return
-    await office.insist("GET", f"{at}/products")
+    await office.request("GET", f"{at}/products")
     changed = {"fields": {"price": task.price}}
-    await office.insist("PATCH", f"{at}/products/{PLU}", json=changed)
+    await office.request("PATCH", f"{at}/products/{PLU}", json=changed)
     if scale.kind == "liar":
         await _repeat_until_reported(office, task, scale, "POST", f"{at}/upload")
     else:
-        await office.insist("POST", f"{at}/upload")
+        await office.request("POST", f"{at}/upload")
 
 
 async def _repeat_until_reported(
@@ -118,7 +118,7 @@ async def _repeat_until_reported(
     """Repeat a request that must fail until the board reports it, as services may be down."""
     deadline = time.monotonic() + task.manner.lag * PERSISTENCE
     while time.monotonic() < deadline:
-        await office.ask(method, path)
+        await office.send_once(method, path)
         for _ in range(POLLS):
             row = (await _board(office)).get(scale.name, {})
             if _status_of(row) == EXPECTED[scale.kind]:
@@ -128,7 +128,7 @@ async def _repeat_until_reported(
 
 async def _lines(office: OfficeClient, task: OfficeTask, numbers: Mapping[str, int]) -> list[Line]:
     board = await _board(office)
-    listed = {one["id"]: one for one in (await office.insist("GET", "/devices")).body}
+    listed = {one["id"]: one for one in (await office.request("GET", "/devices")).body}
     found = []
     for scale in task.scales:
         number = numbers[scale.name]
@@ -150,7 +150,7 @@ async def _price_line(
 ) -> Line:
     """On the scale itself, in the copy, and whether the list calls the copy clean."""
     path = f"/devices/{listed['id']}/products/cached"
-    cached = (await office.insist("GET", path)).body["products"]["products"]
+    cached = (await office.request("GET", path)).body["products"]["products"]
     stored = next((item["price"] for item in cached if item["pluNumber"] == PLU), None)
     displayed = shown_by(task.home, scale, PLU)
     state = "dirty" if listed["cached_dirty"] else "clean"
@@ -162,7 +162,7 @@ async def _price_line(
 
 
 async def _board(office: OfficeClient) -> Mapping[str, Any]:
-    board = (await office.insist("GET", "/devices/board")).body
+    board = (await office.request("GET", "/devices/board")).body
     return {row["name"]: row for row in board["devices"]}
 
 

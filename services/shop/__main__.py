@@ -1,4 +1,5 @@
-"""`python -m services.shop`: run, migrate and maintain it; set prices, forget customers."""
+"""`python -m services.shop`: run, migrate and maintain it; set prices, forget
+customers, import the former system's data."""
 
 from libs.process.commands import command_line
 from services.shop.bootstrap import SERVICE

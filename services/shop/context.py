@@ -14,7 +14,7 @@ from fastapi import Depends, Path
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from contracts.shop import ShopEvent
-from libs.errors import Forbidden, NotFound, Unfit
+from libs.errors import Forbidden, NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.tokens import collected
 from libs.files.files import Files, open_files, tidying
@@ -38,7 +38,7 @@ TENANT: Final = "shop-"
 """The tenant of the shop with the number 7 is `shop-7`; the gateway assigns both."""
 
 IMPORT: Final = "import"
-"""The actor of what the former system had; members are not notified of it."""
+"""The actor of imported events; members are not notified of them."""
 
 Context = frame.Context[Settings, ShopEvent]
 
@@ -96,7 +96,7 @@ class Authorship(TypedDict):
 
 
 def authorship(context: Context, metadata: Metadata) -> Authorship:
-    """Who commands, and when: `CancelTask(**authorship(context, metadata))`."""
+    """The author and time of a command: `CancelTask(**authorship(context, metadata))`."""
     return {"by": metadata.actor or "", "now": context.clock()}
 
 
@@ -147,7 +147,7 @@ def changes_of(body: BaseModel, *nullable: str) -> dict[str, Any]:
 
 
 PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-"""A text that can be stored: without NUL characters; halves of characters match no pattern."""
+"""A text that can be stored: without NUL characters; surrogates match no pattern."""
 MOST_ID: Final = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MOST_ID)]
 PathId = Annotated[int, Path(ge=1, le=MOST_ID)]
@@ -168,10 +168,6 @@ class NotAShop(Forbidden):
 
 class Unknown(NotFound):
     """Не найдено"""
-
-
-class BadValue(Unfit):
-    """Проверьте данные запроса"""
 
 
 ORDERS: Final = require("shop:orders")

@@ -196,7 +196,7 @@ async def _late(ours: Installation, products: list[int], seconds: float) -> floa
     path = f"/ws/orders/{shop_number(SHOP_TENANT)}"
     place, listen = ours.shop(PLACE), ours.shop(path)
     answered: dict[int, float] = {}
-    heard: dict[int, float] = {}
+    received: dict[int, float] = {}
     number = max(2, int(ORDERS_PER_SECOND * seconds))
     async with (
         aiohttp.ClientSession() as session,
@@ -204,10 +204,10 @@ async def _late(ours: Installation, products: list[int], seconds: float) -> floa
     ):
 
         async def receive() -> None:
-            while len(heard) < number:
+            while len(received) < number:
                 message = await socket.receive_json()
                 if message["type"] == "order_created":
-                    heard[message["data"]["id"]] = time.perf_counter()
+                    received[message["data"]["id"]] = time.perf_counter()
 
         async def send() -> None:
             body = order(random.choice(products))
@@ -220,4 +220,4 @@ async def _late(ours: Installation, products: list[int], seconds: float) -> floa
             for _ in range(number):
                 group.create_task(send())
                 await asyncio.sleep(1 / ORDERS_PER_SECOND)
-    return percentile([heard[one] - at for one, at in answered.items()], 0.99) * 1000
+    return percentile([received[one] - at for one, at in answered.items()], 0.99) * 1000

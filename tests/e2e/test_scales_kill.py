@@ -102,14 +102,14 @@ class Scene:
         """Change the price; until the response it is unknown which one is set."""
         self.price_set = None
         body = {"fields": {"price": price}}
-        await self.office.insist("PATCH", f"/devices/{self.number}/products/{PLU}", json=body)
+        await self.office.request("PATCH", f"/devices/{self.number}/products/{PLU}", json=body)
         self.price_set = price
 
     async def clean(self) -> bool:
         """Whether the device, and the list of devices, say so."""
         price_set = self.price_set
-        one = await self.office.ask("GET", f"/devices/{self.number}")
-        listed = await self.office.ask("GET", "/devices")
+        one = await self.office.send_once("GET", f"/devices/{self.number}")
+        listed = await self.office.send_once("GET", "/devices")
         flags = [one.body["cached_dirty"]] if one.well else []
         if listed.well:
             flags += [d["cached_dirty"] for d in listed.body if d["id"] == self.number]
@@ -131,9 +131,9 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
     )
     async with opened as scale, an_office(site) as office:
         fields = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
-        made = await office.insist("POST", "/devices", json={**fields, "bridge": bridge})
+        made = await office.request("POST", "/devices", json={**fields, "bridge": bridge})
         scene = Scene(site=site, office=office, scale=scale, number=made.body["id"])
-        await office.insist("GET", f"/devices/{scene.number}/products")
+        await office.request("GET", f"/devices/{scene.number}/products")
         yield scene
         scale.transcript.assert_alone()
 
@@ -185,7 +185,7 @@ async def a_daemon(site: Site, state: Path) -> AsyncIterator[Daemon]:
             await _let_in(site.url, code[1] if code else "")
 
             async def connected() -> str | None:
-                bridges = (await office.insist("GET", "/scales/bridges")).body
+                bridges = (await office.request("GET", "/scales/bridges")).body
                 return next((one["id"] for one in bridges if one["connected"]), None)
 
             daemon.id = str(await eventually(connected, progress=output))
@@ -246,7 +246,7 @@ async def struck(scene: Scene, rng: random.Random, strike: Callable[[], Awaitabl
     """Change a price, send it, and strike while the scale is spoken to; wait until all is well."""
     await scene.price(round(rng.uniform(1, 900), 2))
     before = scene.scale.transcript.count
-    sending = asyncio.create_task(scene.office.ask("POST", f"/devices/{scene.number}/upload"))
+    sending = asyncio.create_task(scene.office.send_once("POST", f"/devices/{scene.number}/upload"))
     await scene.site.eventually(lambda: scene.scale.transcript.count > before, "an upload begins")
     await asyncio.sleep(rng.uniform(0, UPLOAD_SECONDS))
     await strike()

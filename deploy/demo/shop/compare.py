@@ -1,4 +1,4 @@
-"""Comparing what people did with what the shop shows in the evening, line by line."""
+"""Compares what people did with the state of the shop in the evening, line by line."""
 
 import asyncio
 from collections import Counter
@@ -15,9 +15,9 @@ Row: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """What the shop shows: orders in detail, their tasks, batches each with its movements,
-    customers, and how many messages the open pages got by kind of page."""
+class ShopState:
+    """The state of the shop by its API: orders in detail, their tasks, batches each with its
+    movements, customers, and how many messages the open pages got by kind of page."""
 
     orders: Sequence[Row]
     tasks: Sequence[Row]
@@ -26,14 +26,16 @@ class Shown:
     messages: Mapping[str, Counter[str]]
 
 
-async def read(manager: Member, ledger: ShopLedger, messages: Mapping[str, Counter[str]]) -> Shown:
+async def read(
+    manager: Member, ledger: ShopLedger, messages: Mapping[str, Counter[str]]
+) -> ShopState:
     """Ask for all of it, by the phones of the day's customers, not by what was answered."""
     get, day = manager.get, {"search": ledger.plan.phones, "limit": "100"}
     ids = [one["id"] for one in (await get("/api/orders/", **day))["items"]]
     goods = await batches(manager, ledger.plan)
     tasks = [get("/api/production/tasks/", order_id=str(number)) for number in ids]
     movements = [get(f"/api/warehouse/{one['id']}/movements", limit="100") for one in goods]
-    return Shown(
+    return ShopState(
         orders=await asyncio.gather(*(get(f"/api/orders/{number}") for number in ids)),
         tasks=[task for page in await asyncio.gather(*tasks) for task in page["items"]],
         batches=[
@@ -45,23 +47,23 @@ async def read(manager: Member, ledger: ShopLedger, messages: Mapping[str, Count
     )
 
 
-def lines(ledger: ShopLedger, shown: Shown) -> list[Line]:
+def lines(ledger: ShopLedger, state: ShopState) -> list[Line]:
     """All comparisons of the shop's day."""
     return [
         Line(what=f"shop: {what}", sent=sent, displayed=displayed)
         for part in (_orders, _money, _stock, _work)
-        for what, sent, displayed in part(ledger, shown)
+        for what, sent, displayed in part(ledger, state)
     ]
 
 
 Cells: TypeAlias = Iterator[tuple[str, object, object]]
 
 
-def _orders(ledger: ShopLedger, shown: Shown) -> Cells:
+def _orders(ledger: ShopLedger, state: ShopState) -> Cells:
     placed = ledger.placed.values()
-    states = Counter(one.status for one in placed), Counter(one["status"] for one in shown.orders)
+    states = Counter(one.status for one in placed), Counter(one["status"] for one in state.orders)
     yield "orders by state", _counts(states[0]), _counts(states[1])
-    by_id = {one["id"]: one for one in shown.orders}
+    by_id = {one["id"]: one for one in state.orders}
     wrong = [
         f"order {one.order_id}: {name}"
         for one in placed
@@ -77,31 +79,31 @@ def _orders(ledger: ShopLedger, shown: Shown) -> Cells:
     yield f"{_counts(manners)}: one order each", "yes", _unless(wrong, "yes")
 
 
-def _money(ledger: ShopLedger, shown: Shown) -> Cells:
+def _money(ledger: ShopLedger, state: ShopState) -> Cells:
     placed, total = ledger.placed.values(), ledger.plan.total
     sent = sum(total(one.plan) for one in placed), sum(one.paid for one in placed)
-    paid = sum(one["total"] for one in shown.orders if one["payment_date"])
-    yield "tenge ordered, paid", sent, (sum(one["total"] for one in shown.orders), paid)
+    paid = sum(one["total"] for one in state.orders if one["payment_date"])
+    yield "tenge ordered, paid", sent, (sum(one["total"] for one in state.orders), paid)
     yield "payments with a false signature, of a false sum", (403, 409), tuple(ledger.forged)
     bought = [one.plan for one in placed if one.status != "issue"]
     customers = len({one.phone for one in bought}), len(bought), sum(map(total, bought))
     # Who was refused is known to the shop, but has ordered nothing.
-    buyers = [one for one in shown.customers if one["orders_count"]]
+    buyers = [one for one in state.customers if one["orders_count"]]
     counted = (
-        len({one["phone"] for one in shown.customers} & {one["phone"] for one in buyers}),
+        len({one["phone"] for one in state.customers} & {one["phone"] for one in buyers}),
         sum(one["orders_count"] for one in buyers),
         int(sum(one["total_spent"] for one in buyers)),
     )
     yield "customers, orders that were not cancelled, tenge spent", customers, counted
-    phones = Counter(one["phone"] for one in shown.customers)
-    yield "customers with the phone of another", 0, len(shown.customers) - len(phones)
+    phones = Counter(one["phone"] for one in state.customers)
+    yield "customers with the phone of another", 0, len(state.customers) - len(phones)
 
 
-def _stock(ledger: ShopLedger, shown: Shown) -> Cells:
+def _stock(ledger: ShopLedger, state: ShopState) -> Cells:
     for variety in dict.fromkeys(one.variety for one in ledger.plan.goods):
         received = sum(one.stems for one in ledger.plan.goods if one.variety == variety)
         out, held = (ledger.taken(variety, states) for states in (WRITTEN_OFF, RESERVING))
-        own = [(item, rows) for item, rows in shown.batches if item["variety"] == variety]
+        own = [(item, rows) for item, rows in state.batches if item["variety"] == variety]
         moved: Counter[str] = Counter()
         for row in (row for _, rows in own for row in rows):
             moved[row["reference_type"]] += row["quantity"]
@@ -116,22 +118,22 @@ def _stock(ledger: ShopLedger, shown: Shown) -> Cells:
         )
     wrong = [
         str(item["batch_code"])
-        for item, rows in shown.batches
+        for item, rows in state.batches
         if sum(row["quantity"] for row in rows) != item["qty"]
         or not 0 <= item["reserved_qty"] <= item["qty"]
         or any(row["qty_after"] < 0 for row in rows)
     ]
     what = "batches whose movements add up, never below zero"
-    yield what, len(ledger.plan.goods), _unless(wrong, len(shown.batches))
+    yield what, len(ledger.plan.goods), _unless(wrong, len(state.batches))
 
 
-def _work(ledger: ShopLedger, shown: Shown) -> Cells:
+def _work(ledger: ShopLedger, state: ShopState) -> Cells:
     made = ledger.tasks["completed"]
     open_ = Counter(completed=made, pending=ledger.tasks["pending"] - made)
-    yield "tasks by state", _counts(open_), _counts(Counter(one["status"] for one in shown.tasks))
+    yield "tasks by state", _counts(open_), _counts(Counter(one["status"] for one in state.tasks))
     for kind, sent in (("orders", ledger.moves), ("production", ledger.tasks)):
         what = f"messages to an open page of {kind}"
-        yield what, _counts(sent), _counts(shown.messages[kind])
+        yield what, _counts(sent), _counts(state.messages[kind])
 
 
 def _differences(ledger: ShopLedger, order: Placed, row: Row | None) -> Iterator[str]:
@@ -163,5 +165,5 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def _unless(wrong: Sequence[str], right: object) -> object:
-    """What agrees, or the first things that do not."""
+    """What agrees, or the first differences."""
     return f"not {', '.join(wrong[:3])}" if wrong else right

@@ -42,7 +42,7 @@ class Storefront:
             await send_and_hang_up(URL(self._client.url + PATH), JSON | key, data)
         request: dict[str, Any] = {"also": CONFLICT, "data": data, "headers": JSON | key}
         answers = await asyncio.gather(
-            *(self._client.insist("POST", PATH, **request) for _ in range(clicks))
+            *(self._client.request("POST", PATH, **request) for _ in range(clicks))
         )
         ids = {answer.body["id"] if answer.well else None for answer in answers}
         if len(ids) > 1:
@@ -59,12 +59,12 @@ class Storefront:
         link, plan = f"{PATH}/{order.token}", order.plan
         if plan.new_address:
             body = {"address": plan.new_address, "recipient_phone": "", "recipient_name": ""}
-            await self._client.insist("PATCH", f"{link}/address", json=body)
+            await self._client.request("PATCH", f"{link}/address", json=body)
             self._ledger.moves["order_updated"] += 1
         if plan.comment:
 
             async def find() -> int | None:
-                return (await self._client.insist("GET", f"{link}/comments")).body["total"] or None
+                return (await self._client.request("GET", f"{link}/comments")).body["total"] or None
 
             comment = {"text": plan.comment, "customer_name": plan.name}
             await once(self._client, find, f"{link}/comments", comment)
@@ -116,7 +116,7 @@ class PaymentProvider:
         signed = f"{order.order_id}.".encode() + data
         signature = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
         headers, path = JSON | {"X-Signature": signature}, f"/api/orders/{order.order_id}"
-        answer = await self._client.insist(
+        answer = await self._client.request(
             "POST", f"{path}/payment-webhook", also=also, data=data, headers=headers
         )
         if also is not None:

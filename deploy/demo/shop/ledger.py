@@ -24,7 +24,7 @@ class Placed:
 @dataclass(kw_only=True, slots=True)
 class ShopLedger:
     """What people did. `contradicted` are double clicks with two answers, `forged` the answers to
-    payments that nobody made. `moves` are the messages that pages of orders must get, of which
+    forged payments. `moves` are the messages that pages of orders must get, of which
     moves are written `new → paid`; `tasks` counts the states that tasks got into."""
 
     plan: ShopPlan

@@ -24,13 +24,13 @@ async def set_price(manager: Member, tag: str) -> None:
     about = {"category": "other", "cost_price": 500, "retail_price": 999, "article": ARTICLE}
     await create_product(manager, PRODUCT, about)
     body = [{"article": ARTICLE, "price": price_of(tag)}]
-    await manager.insist("POST", "/api/products/prices", json=body)
+    await manager.request("POST", "/api/products/prices", json=body)
 
 
 def price_line(home: Path, scales: Sequence[Scale], tag: str) -> Line:
-    """What the product bases of the scales show that can show anything."""
+    """The price in the product bases of the scales that work."""
     able = [scale for scale in scales if scale.kind in ("well", "slow")]
-    shown = Counter(f"{shown_by(home, scale, PLU)} on scales" for scale in able)
+    displayed = Counter(f"{shown_by(home, scale, PLU)} on scales" for scale in able)
     sent = {f"{float(price_of(tag))} on scales": len(able)}
     what = f"shop: tenge for {PRODUCT}"
-    return Line(what=what, sent=spelled(sent), displayed=spelled(dict(shown.most_common())))
+    return Line(what=what, sent=spelled(sent), displayed=spelled(dict(displayed.most_common())))

@@ -37,13 +37,13 @@ class Member(Client):
         """Log in, and register the shop if the phone works in none. Raises NoAnswer."""
         while not self.shop_id or not self.headers:
             phone = {"phone": self._phone}
-            shown = (await self.insist("POST", "/api/auth/request-otp", json=phone)).body
-            if "otp" not in shown:
+            answer = (await self.request("POST", "/api/auth/request-otp", json=phone)).body
+            if "otp" not in answer:
                 raise NoAnswer("The gateway shows no one-time codes: it has a Telegram bot.")
-            await self._enter("verify-otp", {**phone, "otp_code": shown["otp"]})
+            await self._enter("verify-otp", {**phone, "otp_code": answer["otp"]})
             if self.headers and not self.shop_id:
                 await self._enter("complete-registration", SHOP)
-        user = (await self.insist("GET", "/api/auth/current-user")).body["user"]
+        user = (await self.request("GET", "/api/auth/current-user")).body["user"]
         self.user_id = user["id"]
 
     async def renew(self) -> bool:
@@ -53,7 +53,7 @@ class Member(Client):
         return True
 
     async def _enter(self, step: str, body: Mapping[str, Any]) -> None:
-        answer = await self.insist("POST", f"/api/auth/{step}", also=ANSWER_LOST, json=body)
+        answer = await self.request("POST", f"/api/auth/{step}", also=ANSWER_LOST, json=body)
         if answer.well:
             self.headers = {"Authorization": f"Bearer {answer.body['access_token']}"}
             self.shop_id = answer.body["shop_id"] or 0
@@ -62,7 +62,7 @@ class Member(Client):
 
     async def get(self, path: str, **query: str) -> Any:
         """The body of an answer. Raises NoAnswer."""
-        return (await self.insist("GET", path, params=query)).body
+        return (await self.request("GET", path, params=query)).body
 
 
 def shop_hint(url: str) -> list[str]:
@@ -82,7 +82,7 @@ async def once(
     """What `find` finds, after posting something that must not be posted twice. Raises NoAnswer."""
     deadline = time.monotonic() + client.patience
     while (found := await find()) is None:
-        answer = await client.ask("POST", path, json=body)
+        answer = await client.send_once("POST", path, json=body)
         if 400 <= answer.status < 500 or time.monotonic() > deadline:
             raise NoAnswer(f"POST {client.url}{path} ended with: {answer.why}")
         await asyncio.sleep(0 if answer.well else answer.pause)
@@ -96,7 +96,7 @@ async def hire(manager: Member, people: Mapping[str, str], role: str) -> list[Me
     for phone, name in people.items():
         if phone not in known:
             body = {"phone": phone, "name": name, "role": role}
-            await manager.insist("POST", "/api/users/", also=ANSWER_LOST, json=body)
+            await manager.request("POST", "/api/users/", also=ANSWER_LOST, json=body)
         hired.append(Member(manager.session, manager.url, phone, patience=manager.patience))
         await hired[-1].log_in()
     return hired
@@ -135,7 +135,7 @@ async def create_products(
         for variety, count in product.needs.items():
             path = f"/api/products/{ids[name]}/ingredients"
             need = {"warehouse_item_id": items[variety], "quantity": count}
-            await manager.insist("POST", path, also=ANSWER_LOST, json=need)
+            await manager.request("POST", path, also=ANSWER_LOST, json=need)
     return ids
 
 

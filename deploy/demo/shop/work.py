@@ -48,7 +48,7 @@ class Workshop:
 
     async def _next(self, florist: Member) -> dict[str, Any] | None:
         path = f"/api/production/queue/get-next-task/{florist.user_id}"
-        task: dict[str, Any] | None = (await florist.insist("POST", path)).body
+        task: dict[str, Any] | None = (await florist.request("POST", path)).body
         if task is None:
             # There is none, or the answer that gave one was lost.
             query = {"florist_id": str(florist.user_id), "status": "assigned"}
@@ -60,7 +60,7 @@ class Workshop:
     async def _make(self, florist: Member, task: dict[str, Any]) -> None:
         async def step(name: str, state: str, body: dict[str, Any] | None = None) -> None:
             # 409: it was done, but the answer was lost.
-            await florist.insist("POST", f"{TASKS}{task['id']}/{name}", also=409, json=body or {})
+            await florist.request("POST", f"{TASKS}{task['id']}/{name}", also=409, json=body or {})
             self._ledger.tasks[state] += 1
 
         self._begun.add(task["id"])
@@ -81,13 +81,13 @@ async def cancel_leftovers(manager: Member) -> None:
     """Cancel the open tasks of an earlier day that was broken off."""
     for status in ("pending", "assigned", "in_progress", "quality_check"):
         for task in (await manager.get(TASKS, status=status, limit="1000"))["items"]:
-            await manager.insist("POST", f"{TASKS}{task['id']}/cancel", also=409)
+            await manager.request("POST", f"{TASKS}{task['id']}/cancel", also=409)
 
 
 async def move(member: Member, ledger: ShopLedger, order: Placed, status: str) -> None:
     """Move an order to its next state."""
     path = f"/api/orders/{order.order_id}/status"
-    await member.insist("PATCH", path, json={"status": status})
+    await member.request("PATCH", path, json={"status": status})
     ledger.move(order, status)
 
 
@@ -96,7 +96,7 @@ async def hand_over(manager: Member, courier: Member, ledger: ShopLedger, order:
     path = f"/api/orders/{order.order_id}"
     if order.plan.fate == "cancelled":
         body = {"cancellation_reason": "Клиент передумал"}
-        await manager.insist("POST", f"{path}/cancel", also=ANSWER_LOST, json=body)
+        await manager.request("POST", f"{path}/cancel", also=ANSWER_LOST, json=body)
         ledger.move(order, "issue")
     elif order.plan.address is None:
         await move(manager, ledger, order, "self_pickup")
@@ -104,7 +104,7 @@ async def hand_over(manager: Member, courier: Member, ledger: ShopLedger, order:
     elif order.plan.fate == "rolled back":
         await move(courier, ledger, order, "delivery")
         body = {"target_status": "assembled", "reason": "Никого нет дома"}
-        await manager.insist("POST", f"{path}/rollback-status", also=ANSWER_LOST, json=body)
+        await manager.request("POST", f"{path}/rollback-status", also=ANSWER_LOST, json=body)
         ledger.move(order, "assembled")
     else:
         await move(courier, ledger, order, "delivery")

@@ -1,1 +1,1 @@
-"""The data of the shop system that was there before."""
+"""Imports the data of the former shop system."""

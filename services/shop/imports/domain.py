@@ -270,8 +270,7 @@ class FormerOrder:
 
 
 def order(values: Values, history: Sequence[Values], zone: tzinfo) -> FormerOrder:
-    """An order with the way it took; if the history does not lead to its state, with one more
-    step."""
+    """An order with its moves; if the history does not lead to its state, there is one more."""
     placed_at = values.created()
     first, last = _window(values.text("delivery_window"), zone)
     token = values.text("tracking_token") or ""

@@ -1,11 +1,10 @@
 """Appends the records of the former system, each once: a claim holds its former id.
 
-A record and its claim are one append, so a run that is interrupted or repeated goes on where the
-log ends. Records keep their order: the newer one has the greater number.
+A record and its claim are one append, so a run that was interrupted can be repeated: it continues
+with what is missing. Records keep their order: the newer one has the greater number.
 """
 
 import asyncio
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -45,15 +44,13 @@ from services.shop.imports.domain import BadRow, FormerOrder, Move, Values
 from services.shop.orders.domain.contact import subject_id as order_subject
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.status import Status
+from services.shop.orders.handlers.order import new_number, new_token
 from services.shop.products.domain import PRODUCT
 from services.shop.stock.domain.decisions import STOCK
 from services.shop.stock.domain.stock import stock_id_of
 
 AT_ONCE: Final = 16
 """Records that are appended at the same time; the log commits them in groups."""
-FIRST_NUMBER: Final = 100_000_000
-NUMBERS: Final = 900_000_000
-TOKEN_BYTES: Final = 24
 NEEDED: Final = ("customers", "products", "warehouse_items", "orders")
 PARTS: Final = {
     "customer_addresses": "customer_id",
@@ -306,8 +303,8 @@ class Import:
         placed = OrderPlaced(
             order_id=number,
             customer_id=customer,
-            number=one.number or str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
-            tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
+            number=one.number or new_number(),
+            tracking_token=new_token(),
             details=OrderDetails(**contact, **one.details),
             lines=await self._lines(former),
             flower_sum=one.flower_sum,

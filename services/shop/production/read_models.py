@@ -60,7 +60,7 @@ TASKS: Final = StateTable(
     key="task_id",
     values=_values,
 )
-"""`rank` is the place of the priority in the queue, 0 for urgent."""
+"""`rank` orders the queue by priority, 0 for urgent."""
 TASK: Final = TASKS.table
 FILTERS: Final = Filters(
     status=eq(TASK.c.status),

@@ -121,7 +121,7 @@ async def test_answers_of_another_program_at_the_port_are_ignored() -> None:
     app = answering(web.Response(text="welcome"), web.json_response({"devices": []}))
     async with http_server(app) as url, aiohttp.ClientSession() as session:
         office = OfficeClient(session, url, ANNA, patience=PATIENCE_SECONDS)
-        assert (await office.insist("GET", "/devices/board")).body == {"devices": []}
+        assert (await office.request("GET", "/devices/board")).body == {"devices": []}
 
 
 async def test_a_gateway_that_does_not_listen_yet_is_tried_again() -> None:
@@ -134,7 +134,7 @@ async def test_a_gateway_that_does_not_listen_yet_is_tried_again() -> None:
     traces.on_request_exception.append(note)
     async with aiohttp.ClientSession(trace_configs=[traces]) as session:
         office = OfficeClient(session, f"http://127.0.0.1:{port}", ANNA, patience=PATIENCE_SECONDS)
-        asking = asyncio.create_task(office.insist("GET", "/devices"))
+        asking = asyncio.create_task(office.request("GET", "/devices"))
         await failed.wait()
         async with http_server(answering(web.json_response([])), port=port):
             assert (await asking).body == []

@@ -26,7 +26,7 @@ from libs.testing.routes import routes_of
 from tests.services.gateway.test_bootstrap import served
 from tests.services.shop.kit import ShopKit
 from tests.services.shop.through_gateway.story import FORMS, STORY
-from tests.services.shop.through_gateway.telling import Ids, filled, tell
+from tests.services.shop.through_gateway.telling import Ids, filled, send_all
 
 LONE: Final = '"\\ud800"'
 """Half a character, which JSON can spell and UTF-8 cannot."""
@@ -47,7 +47,7 @@ NAMES: Final = {
 
 @dataclass
 class Counter:
-    """The shop without a gateway: `tell` takes it for an installation."""
+    """The shop without a gateway: `send_all` takes it for an installation."""
 
     shop: ShopKit
 
@@ -64,7 +64,7 @@ async def ids(shop: ShopKit) -> Ids:
     made["today"] = str(datetime.now(shop.settings.zone).date())
     routes = {(one["method"], one["path"].rstrip("/")) for one in published("shop")}
     counter: Any = Counter(shop)
-    await tell(counter, "anna", made, rows=[one for one in STORY if one.route in routes])
+    await send_all(counter, "anna", made, rows=[one for one in STORY if one.route in routes])
     return made
 
 
@@ -93,9 +93,7 @@ async def test_what_no_column_can_hold_is_answered_on_every_route(shop: ShopKit,
     assert sent > 1000
 
 
-async def test_half_a_character_and_another_kind_of_content_are_refused(
-    shop: ShopKit, ids: Ids
-) -> None:
+async def test_a_surrogate_and_another_content_type_are_refused(shop: ShopKit, ids: Ids) -> None:
     document = shop.app.openapi()
     async with shop.staff() as staff:
         for (method, path), body in bodies_of(document, ids).items():

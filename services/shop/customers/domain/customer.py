@@ -82,7 +82,7 @@ class Absorb(_Command):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeAway(_Command):
-    """End this record in favour of another."""
+    """Close this record, which was merged into another."""
 
     into: int
 

@@ -1,1 +1,1 @@
-"""What members of the shop are to learn outside of its pages: the gateway sends it."""
+"""Notifications of members of the shop, which the gateway sends."""

@@ -30,16 +30,9 @@ async def announce_order(context: Context, order: OrderPlaced, metadata: Metadat
     Raises Unavailable.
     """
     total = order.flower_sum + order.delivery_fee
-    notification = NotificationRequested(
-        notification=f"order-{order.order_id}",
-        kind=STOREFRONT_ORDER,
-        roles=ROLES,
-        text=f"Новый заказ № {order.number} с сайта на {total} тенге",
-        order_id=order.order_id,
-        customer_id=None,
-        requested_at=context.clock(),
-    )
-    await _request(context, notification, metadata)
+    text = f"Новый заказ № {order.number} с сайта на {total} тенге"
+    number = order.order_id
+    await _request(context, f"order-{number}", STOREFRONT_ORDER, text, metadata, order_id=number)
 
 
 async def announce_address(
@@ -51,16 +44,9 @@ async def announce_address(
     """
     history = await context.store.read(metadata.tenant, ORDER.stream(order_id))
     [placed] = [one for one in history.events if isinstance(one, OrderPlaced)]
-    notification = NotificationRequested(
-        notification=f"address-{event_id}",
-        kind=ADDRESS_CHANGED,
-        roles=ROLES,
-        text=f"Клиент изменил адрес или получателя заказа № {placed.number}",
-        order_id=order_id,
-        customer_id=None,
-        requested_at=context.clock(),
-    )
-    await _request(context, notification, metadata)
+    text = f"Клиент изменил адрес или получателя заказа № {placed.number}"
+    notification = f"address-{event_id}"
+    await _request(context, notification, ADDRESS_CHANGED, text, metadata, order_id=order_id)
 
 
 async def remind(context: Context, customer_id: int, after: datetime, metadata: Metadata) -> None:
@@ -76,16 +62,11 @@ async def remind(context: Context, customer_id: int, after: datetime, metadata: 
     now = context.clock()
     due = [one for one in reminders(person.dates, after, context.settings.zone) if one.at <= now]
     for one in due:
-        notification = NotificationRequested(
-            notification=f"date-{one.date_id}-{one.year}",
-            kind=IMPORTANT_DATE,
-            roles=ROLES,
-            text=f"Скоро важная дата клиента № {customer_id}",
-            order_id=None,
-            customer_id=customer_id,
-            requested_at=now,
+        notification = f"date-{one.date_id}-{one.year}"
+        text = f"Скоро важная дата клиента № {customer_id}"
+        await _request(
+            context, notification, IMPORTANT_DATE, text, metadata, customer_id=customer_id
         )
-        await _request(context, notification, metadata)
     if due:
         # The next year's timer follows from this change.
         years = {one.date_id: one.year for one in due}
@@ -94,9 +75,23 @@ async def remind(context: Context, customer_id: int, after: datetime, metadata: 
 
 
 async def _request(
-    context: Context, notification: NotificationRequested, metadata: Metadata
+    context: Context,
+    notification: str,
+    kind: str,
+    text: str,
+    metadata: Metadata,
+    *,
+    order_id: int | None = None,
+    customer_id: int | None = None,
 ) -> None:
-    command = RequestNotification(notification)
-    await execute(
-        context.store, NOTIFICATION, notification.notification, command, metadata=metadata
+    requested = NotificationRequested(
+        notification=notification,
+        kind=kind,
+        roles=ROLES,
+        text=text,
+        order_id=order_id,
+        customer_id=customer_id,
+        requested_at=context.clock(),
     )
+    command = RequestNotification(requested)
+    await execute(context.store, NOTIFICATION, notification, command, metadata=metadata)

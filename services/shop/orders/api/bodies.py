@@ -1,6 +1,6 @@
 """What the shop's pages send about orders."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.shop.context import Id, PlainText, Tenge
+from services.shop.context import Id, PlainText, Tenge, in_utc
 from services.shop.orders.domain.status import Method, Status
 
 MOST_LINES: Final = 200
@@ -62,13 +62,8 @@ class Window(BaseModel):
         return {"from": f"{day}T{first.strip()}", "to": f"{day}T{(last or first).strip()}"}
 
     def in_zone(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """First and last moment, as `utc`."""
-        return utc(self.from_, zone), utc(self.to, zone)
-
-
-def utc(moment: datetime, zone: ZoneInfo) -> datetime:
-    """A client's time in UTC; without an offset it is one of the shop's zone."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        """First and last moment, as `in_utc`."""
+        return in_utc(self.from_, zone), in_utc(self.to, zone)
 
 
 GivenWindow = Annotated[Window | None, NONE_IF_EMPTY]
@@ -127,7 +122,7 @@ class OrderUpdate(Recipient):
 
 
 class Move(BaseModel):
-    """What all moves have: why. It is `reason` of a rollback, `cancellation_reason` of a cancel."""
+    """The reason of a move: `reason` of a rollback, `cancellation_reason` of a cancel."""
 
     comment: Annotated[Note | None, ANY_COMMENT] = None
 

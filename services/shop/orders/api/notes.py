@@ -38,7 +38,7 @@ class NotTheAuthor(Forbidden):
 
 
 class PhotoFields(BaseModel):
-    """What a form says of a photo."""
+    """The fields of a form with a photo."""
 
     photo_type: Literal["pre_delivery", "completion", "process"]
     description: Note | None = None

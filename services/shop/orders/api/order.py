@@ -24,6 +24,7 @@ from services.shop.context import (
     Shop,
     authorship,
     await_writes,
+    in_utc,
 )
 from services.shop.customers import read_models as customers
 from services.shop.customers.domain.person import CustomerUnknown
@@ -212,7 +213,7 @@ async def update(change: Changing, body: bodies.OrderUpdate) -> Order:
     if "delivery_window" in body.model_fields_set:
         fields |= _window(change.shop, body)
     if body.payment_date is not None:
-        fields["payment_date"] = bodies.utc(body.payment_date, change.shop.settings.zone)
+        fields["payment_date"] = in_utc(body.payment_date, change.shop.settings.zone)
     await handler.edit(change.shop, change.order_id, fields, change.metadata)
     return order_of(await change.row())
 

@@ -124,8 +124,8 @@ async def _command(
     return PlaceOrder(
         order_id=order_id,
         customer_id=customer_id,
-        number=str(FIRST_NUMBER + secrets.randbelow(NUMBERS)),
-        tracking_token=secrets.token_urlsafe(TOKEN_BYTES),
+        number=new_number(),
+        tracking_token=new_token(),
         details=OrderDetails(delivery_method=new.method, **sealed, **values),
         lines=lines,
         delivery_fee=_fee(new),
@@ -133,6 +133,16 @@ async def _command(
         flower_sum=new.flower_sum,
         **authorship(context, metadata),
     )
+
+
+def new_number() -> str:
+    """A random order number of nine digits; another order may have it."""
+    return str(FIRST_NUMBER + secrets.randbelow(NUMBERS))
+
+
+def new_token() -> str:
+    """A random tracking token."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def _fee(new: NewOrder) -> int:

@@ -35,7 +35,7 @@ class FloristMissing(Unfit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authored:
-    """What every command says: the account that gives it, and when."""
+    """The fields of every command: the account that gives it, and when."""
 
     by: str
     now: datetime
@@ -255,7 +255,7 @@ def _step_to(task: Task, wanted: TaskStatus, by: str, now: datetime) -> Step | N
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Occupy:
-    """A task occupies the florist, who must be idle if `must_be_idle`; if not `busy` it ends."""
+    """A task occupies a florist, who has no other if `must_be_idle`; without `busy` it is over."""
 
     florist: int
     task_id: int

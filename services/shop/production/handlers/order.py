@@ -1,4 +1,4 @@
-"""What an order means for tasks: a paid one needs them, an assembled or cancelled one ends them.
+"""What an order means for tasks: a paid one needs them, an assembled or cancelled one closes them.
 
 The tasks of an order are created together with a claim, so that however often and by whom they are
 created, there are no two sets. A cancelled order gives the claim back: when it is put back and paid
@@ -25,7 +25,7 @@ from services.shop.production.handlers.task import carry_out, new_task
 from services.shop.production.read_models import FILTERS, OPEN, TASKS
 
 MOST_TASKS: Final = 500
-"""The most tasks of an order that are looked for."""
+"""The most open tasks of an order that are read."""
 
 
 class NothingToMake(Refused):
@@ -65,7 +65,7 @@ async def create_tasks(context: Context, order_id: int, metadata: Metadata) -> l
 
 
 async def follow(context: Context, order_id: int, metadata: Metadata) -> None:
-    """Create or end the tasks of an order by the state it is in now. Safe to repeat.
+    """Create or close the tasks of an order by the state it is in now. Safe to repeat.
 
     Raises Unavailable.
     """
@@ -79,21 +79,21 @@ async def follow(context: Context, order_id: int, metadata: Metadata) -> None:
         case OrderStatus.ISSUE:
             owner = await owner_of(context.store, metadata.tenant, _claim(order_id))
             cancel = CancelTask(if_open=True, **author)
-            await _end(context, order_id, owner, cancel, metadata)
+            await _close(context, order_id, owner, cancel, metadata)
             await _release(context, _claim(order_id), owner or "", metadata)
         case _:
             owner = await owner_of(context.store, metadata.tenant, _claim(order_id))
-            await _end(context, order_id, owner, CloseTask(**author), metadata)
+            await _close(context, order_id, owner, CloseTask(**author), metadata)
 
 
-async def _end(
+async def _close(
     context: Context,
     order_id: int,
     owner: str | None,
     command: CancelTask | CloseTask,
     metadata: Metadata,
 ) -> None:
-    """End the tasks of the claim, and those created by hand."""
+    """Carry out a command of the tasks of the claim, and of open ones created by hand."""
     opened = FILTERS.where({"order_id": order_id}) & OPEN
     tasks, _ = await TASKS.page(context.system, metadata.tenant, opened, Slice(MOST_TASKS, 0))
     for task_id in sorted({*_numbers(owner), *(task.task_id for task in tasks)}):

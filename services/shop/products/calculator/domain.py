@@ -46,7 +46,7 @@ class StoredMaterial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authored:
-    """What every command says: the account that gives it, and when."""
+    """The fields of every command: the account that gives it, and when."""
 
     by: str
     now: datetime

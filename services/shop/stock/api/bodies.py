@@ -5,10 +5,9 @@ Responses are validated from rows and events, whose names of fields are their al
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +21,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from contracts.shop import GoodsReceived
-from services.shop.context import Id, Tenge
+from services.shop.context import Id, PlainText, Tenge
 from services.shop.staff.adapters import Directory
 from services.shop.stock.domain.receipt import Line, Origin
 from services.shop.stock.domain.supply_text import HIGHEST_CM, LOWEST_CM
@@ -31,13 +30,6 @@ MOST: Final = 1_000_000
 """The most stems of a batch."""
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
-
-
-def plain(value: str) -> str:
-    """Refuse what the log cannot hold: NUL characters, and halves of characters."""
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("must be Unicode without NUL characters")
-    return value
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -59,14 +51,13 @@ def _not_zero(value: int) -> int:
     return value
 
 
-Plain = Annotated[str, AfterValidator(plain)]
 Name = Annotated[
-    Plain,
+    PlainText,
     AfterValidator(lambda value: " ".join(value.split())),
     Field(min_length=1, max_length=200),
 ]
-Text = Annotated[Plain, Field(max_length=1000)]
-Search = Annotated[Plain, Field(max_length=200)]
+Text = Annotated[PlainText, Field(max_length=1000)]
+Search = Annotated[PlainText, Field(max_length=200)]
 Currency = Literal["USD", "EUR", "KZT"]
 Rate = Annotated[Decimal, Field(gt=0, le=MOST)]
 Cost = Annotated[Decimal, Field(ge=0, le=MOST)]
@@ -74,11 +65,6 @@ Height = Annotated[int, Field(gt=0, le=1000)]
 Stems = Annotated[int, Field(ge=0, le=MOST)]
 Moment = Annotated[datetime, BeforeValidator(_whole_day), AfterValidator(_in_range)]
 Markup = Annotated[Decimal, Field(ge=0, le=500)]
-
-
-def in_utc(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The moment in UTC; without an offset it is one in the shop's zone."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def staff_name(staff: Directory, account_id: str) -> str | None:

@@ -17,16 +17,22 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Page, Slice, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import WAREHOUSE, ApiContext, PathId, Shop, await_writes
+from services.shop.context import (
+    WAREHOUSE,
+    ApiContext,
+    PathId,
+    PlainText,
+    Shop,
+    await_writes,
+    in_utc,
+)
 from services.shop.stock.api.bodies import (
     CategoryOut,
     Markup,
     Name,
     NewSupply,
-    Plain,
     SupplyOut,
     Text,
-    in_utc,
     lines_of,
     present,
 )
@@ -69,7 +75,7 @@ class CategoryUpdate(BaseModel):
 class SupplyText(BaseModel):
     """The text of a supply, one line for each flower."""
 
-    text: Annotated[Plain, Field(max_length=200_000)]
+    text: Annotated[PlainText, Field(max_length=200_000)]
     supplier: Text | None = None
 
 

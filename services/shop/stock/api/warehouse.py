@@ -14,7 +14,7 @@ from libs.http.metadata import metadata_of
 from libs.http.paging import Page, Slice, by_number, by_skip
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
-from services.shop.context import WAREHOUSE, ApiContext, PathId, Shop, await_writes
+from services.shop.context import WAREHOUSE, ApiContext, PathId, Shop, await_writes, in_utc
 from services.shop.stock.api.bodies import (
     Adjustment,
     DeliveryOut,
@@ -25,7 +25,6 @@ from services.shop.stock.api.bodies import (
     NewDelivery,
     NewItem,
     Stats,
-    in_utc,
     lines_of,
     present,
     staff_name,

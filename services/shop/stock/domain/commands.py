@@ -11,7 +11,7 @@ from libs.errors import BadRequest, NotFound, Refused
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authored:
-    """What every command has: the account that gives it, and when."""
+    """The fields of every command: the account that gives it, and when."""
 
     by: str
     now: datetime

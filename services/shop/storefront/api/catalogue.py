@@ -1,7 +1,6 @@
 """A shop, its products and categories, as everybody may read them (spec shop §4.9)."""
 
 import hashlib
-import math
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final
 
@@ -100,7 +99,7 @@ class PublicProduct(BaseModel):
 
 
 class PublicProducts(BaseModel):
-    """PublicProducts of a shop, and how many there are."""
+    """Products of a shop, and how many match."""
 
     items: list[PublicProduct]
     total: int
@@ -120,7 +119,7 @@ class ShortProduct(BaseModel):
 
 
 class ShortProducts(BaseModel):
-    """PublicProducts of a shop, and how many there are."""
+    """Products of a shop, and how many match."""
 
     products: list[ShortProduct]
     total: int
@@ -266,8 +265,8 @@ def _cached(request: Request, body: BaseModel) -> Response:
 def _filters(category: str | None, least: float | None, most: float | None) -> dict[str, Any]:
     return {
         "category": category,
-        "min_price": None if least is None else math.ceil(least),
-        "max_price": None if most is None else math.floor(most),
+        "min_price": least,
+        "max_price": most,
         "is_active": True,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.demo.compare import Line
-from deploy.demo.shop.compare import Shown, lines
+from deploy.demo.shop.compare import ShopState, lines
 from deploy.demo.shop.ledger import RESERVING, WRITTEN_OFF, Placed, ShopLedger
 from deploy.demo.shop.plan import LUCKY, RIVALS, PlannedOrder, plan_shop
 
@@ -73,8 +73,8 @@ def customer(ledger: ShopLedger, phone: str) -> dict[str, Any]:
     return {"phone": phone, "orders_count": len(own), "total_spent": spent}
 
 
-def perfect(ledger: ShopLedger) -> Shown:
-    return Shown(
+def perfect(ledger: ShopLedger) -> ShopState:
+    return ShopState(
         orders=[order_row(ledger, one) for one in ledger.placed.values()],
         tasks=[{"status": "completed"}] * ledger.tasks["completed"],
         batches=[batch(ledger, number) for number in range(len(ledger.plan.goods))],
@@ -96,58 +96,58 @@ def test_a_day_that_went_well_agrees_in_all_lines() -> None:
     assert len(found) > 12
 
 
-def with_order(shown: Shown, **changes: Any) -> Shown:
-    first, *others = shown.orders
-    return replace(shown, orders=[{**first, **changes}, *others])
+def with_order(state: ShopState, **changes: Any) -> ShopState:
+    first, *others = state.orders
+    return replace(state, orders=[{**first, **changes}, *others])
 
 
-def with_batch(shown: Shown, **changes: Any) -> Shown:
-    (item, rows), *others = shown.batches
-    return replace(shown, batches=[({**item, **changes}, rows), *others])
+def with_batch(state: ShopState, **changes: Any) -> ShopState:
+    (item, rows), *others = state.batches
+    return replace(state, batches=[({**item, **changes}, rows), *others])
 
 
-def without_a_movement(shown: Shown) -> Shown:
-    *others, (item, rows) = shown.batches
-    return replace(shown, batches=[*others, (item, rows[:1])])
+def without_a_movement(state: ShopState) -> ShopState:
+    *others, (item, rows) = state.batches
+    return replace(state, batches=[*others, (item, rows[:1])])
 
 
 def twice(counts: Counter[str], name: str) -> Mapping[str, Counter[str]]:
     return {"orders": counts + Counter([name])}
 
 
-DEVIATIONS: Mapping[str, tuple[Callable[[Shown], Shown], str]] = {
+DEVIATIONS: Mapping[str, tuple[Callable[[ShopState], ShopState], str]] = {
     "an order is stored twice": (
-        lambda shown: replace(shown, orders=[*shown.orders, {**shown.orders[0], "id": 99}]),
+        lambda state: replace(state, orders=[*state.orders, {**state.orders[0], "id": 99}]),
         "orders by state",
     ),
     "an order is lost": (
-        lambda shown: replace(shown, orders=shown.orders[1:]),
+        lambda state: replace(state, orders=state.orders[1:]),
         "orders with products",
     ),
-    "an address stayed": (lambda shown: with_order(shown, address="elsewhere"), "orders with"),
-    "a comment is lost": (lambda shown: with_order(shown, comments=[{"text": "?"}]), "orders with"),
-    "the page's price was believed": (lambda shown: with_order(shown, total=3), "tenge ordered"),
-    "a payment is lost": (lambda shown: with_order(shown, payment_date=None), "tenge ordered"),
+    "an address stayed": (lambda state: with_order(state, address="elsewhere"), "orders with"),
+    "a comment is lost": (lambda state: with_order(state, comments=[{"text": "?"}]), "orders with"),
+    "the page's price was believed": (lambda state: with_order(state, total=3), "tenge ordered"),
+    "a payment is lost": (lambda state: with_order(state, payment_date=None), "tenge ordered"),
     "a phone is two customers": (
-        lambda shown: replace(shown, customers=[*shown.customers, shown.customers[0]]),
+        lambda state: replace(state, customers=[*state.customers, state.customers[0]]),
         "customers with the phone",
     ),
     "stems stay reserved": (
-        lambda shown: with_batch(shown, reserved_qty=1, available_qty=39),
+        lambda state: with_batch(state, reserved_qty=1, available_qty=39),
         "stems received",
     ),
-    "a batch is oversold": (lambda shown: with_batch(shown, reserved_qty=99), "batches whose"),
+    "a batch is oversold": (lambda state: with_batch(state, reserved_qty=99), "batches whose"),
     "a movement is lost": (without_a_movement, "batches whose"),
     "a task is not made": (
-        lambda shown: replace(shown, tasks=[*shown.tasks[1:], {"status": "pending"}]),
+        lambda state: replace(state, tasks=[*state.tasks[1:], {"status": "pending"}]),
         "tasks by state",
     ),
     "a message came twice": (
-        lambda shown: replace(
-            shown,
+        lambda state: replace(
+            state,
             messages={
-                **shown.messages,
-                **twice(shown.messages["orders"], "order_created"),
+                **state.messages,
+                **twice(state.messages["orders"], "order_created"),
             },
         ),
         "page of orders",

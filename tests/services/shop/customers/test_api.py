@@ -148,7 +148,7 @@ async def test_an_address_or_a_date_is_added_once(shop: ShopKit) -> None:
     assert customer["important_dates"] == [first[1].json()]
 
 
-async def test_what_was_stored_otherwise_than_by_the_form_is_shown(shop: ShopKit) -> None:
+async def test_a_record_that_the_form_would_refuse_is_read(shop: ShopKit) -> None:
     """C20. Orders have longer addresses, and a merged record the notes of both."""
     metadata = Metadata(tenant=TENANT, actor="a")
     async with shop.staff() as admin:

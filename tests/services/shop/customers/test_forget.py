@@ -30,7 +30,7 @@ TEXTS = {
     *("Анна", "anna@example.kz", "пионы", "Сатпаева", "годовщина", "2223344", "5556677"),
     *("Белла", "7778899", "Достык", "поздравляю", "под дверью", "вечером", "отказался"),
 }
-"""Parts of what `tell` says of persons and read models hold in the clear."""
+"""Parts of what `add_customer` stores of persons and read models hold in the clear."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def florist(shop: ShopKit) -> AsyncIterator[Florist]:
         yield Florist(client)
 
 
-async def tell(shop: ShopKit, florist: Florist) -> tuple[int, list[int]]:
+async def add_customer(shop: ShopKit, florist: Florist) -> tuple[int, list[int]]:
     """A customer, merged with another, and the orders of both: one is new, one has an issue."""
     post = florist.client.post
     record = {
@@ -110,7 +110,7 @@ async def remaining(shop: ShopKit) -> set[str]:
 
 
 async def test_after_a_person_is_forgotten_no_text_is_left(shop: ShopKit, florist: Florist) -> None:
-    customer_id, (first, second) = await tell(shop, florist)
+    customer_id, (first, second) = await add_customer(shop, florist)
     person, before = subject_of(TENANT, second), await remaining(shop)
     key = await shop.deps.vault.key_for(person)
     photo = await shop.deps.files.add_image(
@@ -142,7 +142,7 @@ async def test_after_a_person_is_forgotten_no_text_is_left(shop: ShopKit, floris
 async def test_a_replay_of_the_log_leaves_the_same_rows_without_a_text(
     shop: ShopKit, florist: Florist
 ) -> None:
-    customer_id, (first, _) = await tell(shop, florist)
+    customer_id, (first, _) = await add_customer(shop, florist)
     await florist.client.post(f"/api/orders/{first}/cancel", json={"cancellation_reason": ""})
     assert await forget(florist, customer_id) == 204
     projections = shop.projector.projections
@@ -168,7 +168,7 @@ async def test_a_replay_of_the_log_leaves_the_same_rows_without_a_text(
 async def test_a_customer_with_an_open_order_is_not_forgotten(
     shop: ShopKit, florist: Florist
 ) -> None:
-    customer_id, (first, _) = await tell(shop, florist)
+    customer_id, (first, _) = await add_customer(shop, florist)
 
     refused = await florist.client.delete(f"/api/customers/{customer_id}")
 
@@ -182,7 +182,7 @@ async def test_a_customer_with_an_open_order_is_not_forgotten(
 async def test_what_a_crash_interrupted_is_completed(
     shop: ShopKit, florist: Florist, monkeypatch: pytest.MonkeyPatch, by_reaction: bool
 ) -> None:
-    customer_id, (first, _) = await tell(shop, florist)
+    customer_id, (first, _) = await add_customer(shop, florist)
     await florist.client.post(f"/api/orders/{first}/cancel", json={"cancellation_reason": ""})
 
     async def die(*_: object, **__: object) -> Any:
@@ -229,7 +229,7 @@ async def test_an_order_that_was_placed_meanwhile_is_forgotten_by_a_repetition(
 async def test_unknown_foreign_and_merged_customers_are_not_forgotten(
     shop: ShopKit, florist: Florist
 ) -> None:
-    customer_id, _ = await tell(shop, florist)
+    customer_id, _ = await add_customer(shop, florist)
     merged = customer_id + 1
     async with shop.staff(number=8) as other, shop.staff("orders") as without:
         path = f"/api/customers/{customer_id}"

@@ -32,7 +32,7 @@ async def test_a_shop_that_is_not_registered_has_none(directories: Directories) 
     assert await directories.find("shop-8") is None
 
 
-async def test_who_has_just_joined_is_known_at_once(
+async def test_a_member_who_has_just_joined_is_known_at_once(
     gateway: Gateway, directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapters, "MISSING_SECONDS", 0.0)

@@ -2,8 +2,8 @@
 
 A row is `request | status | body | answer | ids`. A body is JSON or one of `BODIES`, of which some
 fields may be replaced. An answer has the fields of `SHAPES` or those named, at the top or in its
-first element, and values such as `items.0.id=5`. Ids are kept under a name, from `id` or another
-place: later rows have `{name}` in their paths and bodies. Rows for customers are `public`, those
+first element, and values such as `items.0.id=5`. Ids get a name, from `id` or another
+path: later rows have `{name}` in their paths and bodies. Rows for customers are `public`, those
 of a payment provider are `signed`; all others have the token of an admin.
 """
 
@@ -325,7 +325,7 @@ class Row:
     body: Any
     fields: frozenset[str]
     values: Mapping[str, Any]
-    keeps: Mapping[str, str]
+    ids: Mapping[str, str]
 
     @property
     def route(self) -> tuple[str, str]:
@@ -348,7 +348,7 @@ def parse(line: str) -> Row:
         values={
             at: json.loads(value) for at, _, value in (w.partition("=") for w in words) if value
         },
-        keeps={name: at or "id" for name, _, at in (one.partition("=") for one in ids.split())},
+        ids={name: at or "id" for name, _, at in (one.partition("=") for one in ids.split())},
     )
 
 

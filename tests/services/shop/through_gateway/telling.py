@@ -31,7 +31,7 @@ async def shop_with_staff(installation: Installation) -> tuple[Ids, dict[str, An
     return ids, members
 
 
-async def tell(
+async def send_all(
     installation: Installation,
     admin: Any,
     ids: Ids,
@@ -92,10 +92,10 @@ def filled(value: Any, ids: Ids) -> Any:
 
 
 def faults(one: Row, answer: Response, ids: Ids) -> str:
-    """How the answer differs from the row; empty if it does not. Keeps the ids of the row."""
+    """How the answer differs from the row, empty if it does not. Adds its ids to `ids`."""
     if answer.status_code != one.status:
         return f"not {one.status}"
-    if not (one.fields or one.values or one.keeps):
+    if not (one.fields or one.values or one.ids):
         return ""
     body = answer.json()
     if one.status >= 400 and not isinstance(body.get("detail"), str):
@@ -106,12 +106,12 @@ def faults(one: Row, answer: Response, ids: Ids) -> str:
     expected = {name: filled(value, ids) for name, value in one.values.items()}
     if (actual := {name: at(body, name) for name in expected}) != expected:
         return f"{actual} and not {expected}"
-    ids.update({name: at(body, place) for name, place in one.keeps.items()})
+    ids.update({name: at(body, path) for name, path in one.ids.items()})
     return ""
 
 
-def at(body: Any, place: str) -> Any:
-    """The value at a place such as `items.0.id`."""
-    for part in place.split("."):
+def at(body: Any, path: str) -> Any:
+    """The value at a path such as `items.0.id`."""
+    for part in path.split("."):
         body = body[int(part)] if isinstance(body, list) else body[part]
     return body

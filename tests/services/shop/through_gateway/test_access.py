@@ -15,7 +15,7 @@ from services.gateway.accounts.domain.shop_role import DEFAULTS
 from tests.services.shop.kit import open_shop
 from tests.services.shop.through_gateway.installation import Installation
 from tests.services.shop.through_gateway.story import STORY, Row
-from tests.services.shop.through_gateway.telling import Ids, send, shop_with_staff, tell
+from tests.services.shop.through_gateway.telling import Ids, send, send_all, shop_with_staff
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +49,7 @@ class Shops:
 async def shops(installation: Installation) -> AsyncIterator[Shops]:
     (ours, members), (theirs, others) = [await shop_with_staff(installation) for _ in range(2)]
     wrong = [
-        await tell(installation, one["admin"], ids)
+        await send_all(installation, one["admin"], ids)
         for one, ids in ((members, ours), (others, theirs))
     ]
     assert wrong == [[], []]
@@ -137,7 +137,7 @@ async def test_the_service_does_not_rely_on_the_gateway(addresses: tuple[str, st
                 assert answer.status_code == 403, route
 
 
-async def test_a_page_hears_of_its_own_shop_and_of_no_other(shops: Shops) -> None:
+async def test_a_page_receives_messages_of_its_own_shop_only(shops: Shops) -> None:
     ours, theirs = shops.ours["shop"], shops.theirs["shop"]
     assert {one["path"] for one in ROUTES} - {one["path"] for one in HTTP} == {
         "/ws/orders/{}",
@@ -156,7 +156,7 @@ async def test_a_page_hears_of_its_own_shop_and_of_no_other(shops: Shops) -> Non
                 assert not may or greeting.json()["status"] == "connected"
 
 
-async def test_a_page_hears_of_a_new_order_through_the_gateway(shops: Shops) -> None:
+async def test_a_page_receives_a_new_order_through_the_gateway(shops: Shops) -> None:
     path = f"/ws/orders/{shops.ours['shop']}?token={_token(shops, 'admin')}"
     async with (
         aiohttp.ClientSession(shops.installation.url) as client,

@@ -5,7 +5,7 @@ import pytest
 from contracts.routes import published
 from tests.services.shop.through_gateway.installation import Installation
 from tests.services.shop.through_gateway.story import STORY
-from tests.services.shop.through_gateway.telling import shop_with_staff, tell
+from tests.services.shop.through_gateway.telling import send_all, shop_with_staff
 
 WEBSOCKET = "(websocket)"
 
@@ -28,6 +28,8 @@ async def test_every_endpoint_answers_as_specified(
 ) -> None:
     ids, members = await shop_with_staff(installation)
 
-    wrong = await tell(installation, members["admin"], ids, prefix=prefix, other_slash=other_slash)
+    wrong = await send_all(
+        installation, members["admin"], ids, prefix=prefix, other_slash=other_slash
+    )
 
     assert not wrong, "\n".join(wrong)

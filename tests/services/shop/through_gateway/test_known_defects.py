@@ -75,7 +75,7 @@ async def test_a_pending_token_opens_no_route_of_a_shop(installation: Installati
                 assert answer.status_code == 401, (route, answer.text)
 
 
-async def test_a_failure_is_answered_without_what_failed(
+async def test_an_internal_error_is_answered_without_details(
     installation: Installation, addresses: tuple[str, str]
 ) -> None:
     _, anna = await installation.open_shop()

@@ -172,7 +172,7 @@ async def test_a_message_is_sent_once_telegram_is_back_and_no_log_names_its_chat
     assert not any(secret in str(logs) for secret in (str(anna.telegram_id), anna.phone, TEXT))
 
 
-async def test_who_blocked_the_bot_gets_nothing_and_is_not_tried_again(
+async def test_a_member_who_blocked_the_bot_gets_nothing_and_is_not_tried_again(
     door: Door, anna: Someone
 ) -> None:
     bella = await manager(door, anna)
