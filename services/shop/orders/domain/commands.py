@@ -20,7 +20,7 @@ class _Command:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceOrder(_Command):
-    """Place an order. Without `flower_sum` it is the sum of the lines."""
+    """Place an order with its first comment. Without `flower_sum` it is the sum of the lines."""
 
     order_id: int
     customer_id: int
@@ -31,6 +31,7 @@ class PlaceOrder(_Command):
     delivery_fee: int
     source: str
     flower_sum: int | None = None
+    comment: "AddComment | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

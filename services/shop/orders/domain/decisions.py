@@ -78,7 +78,7 @@ class AlreadyRated(BadRequest):
 def decide(order: Order, command: OrderCommand) -> list[ShopEvent]:
     """The events of a command. Raises OrderUnknown and the refusals above."""
     if isinstance(command, commands.PlaceOrder):
-        return [] if order.details is not None else [_new_order(command)]
+        return [] if order.details is not None else _new_order(command)
     _ = order.placed  # An order that was never placed is unknown.
     match command:
         case commands.EditOrder() | commands.ChangeAddress():
@@ -110,10 +110,10 @@ def decide(order: Order, command: OrderCommand) -> list[ShopEvent]:
             assert_never(command)
 
 
-def _new_order(command: commands.PlaceOrder) -> ShopEvent:
+def _new_order(command: commands.PlaceOrder) -> list[ShopEvent]:
     _check_quantities(command.lines)
     given = command.flower_sum
-    return events.OrderPlaced(
+    placed = events.OrderPlaced(
         order_id=command.order_id,
         customer_id=command.customer_id,
         number=command.number,
@@ -126,6 +126,9 @@ def _new_order(command: commands.PlaceOrder) -> ShopEvent:
         placed_by=command.by,
         placed_at=command.now,
     )
+    if command.comment is None:
+        return [placed]
+    return [placed, _comment(evolve(Order(), placed), command.comment)]
 
 
 def _edit(order: Order, command: commands.EditOrder | commands.ChangeAddress) -> list[ShopEvent]:

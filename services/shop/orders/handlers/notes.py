@@ -49,15 +49,22 @@ async def add_comment(
     Raises OrderUnknown, Unavailable.
     """
     await load(context, metadata.tenant, order_id)
-    command = AddComment(
+    command = await new_comment(context, order_id, text, metadata, customer_name=customer_name)
+    await carry_out(context, order_id, command, metadata)
+    return command.comment_id
+
+
+async def new_comment(
+    context: ApiContext, order_id: int, text: str, metadata: Metadata, *, customer_name: str | None
+) -> AddComment:
+    """The command of a comment, as `add_comment`. Raises Forgotten, Unavailable."""
+    return AddComment(
         comment_id=await COMMENT_IDS.next(context.system),
         text=await seal(context, metadata.tenant, order_id, text) or Sealed(""),
         author=None if customer_name is not None else metadata.actor,
         customer_name=await seal(context, metadata.tenant, order_id, customer_name),
         **authorship(context, metadata),
     )
-    await carry_out(context, order_id, command, metadata)
-    return command.comment_id
 
 
 async def add_photo(

@@ -2,23 +2,25 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from contracts.shop import OrderDetails, OrderLine, OrderNeed
-from libs.errors import BadRequest, NotFound
+from libs.errors import BadRequest, NotFound, Unavailable
 from libs.eventsourcing.claims import CLAIM, ClaimKey, Taken, claim_id, owner_of
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.postgres.sequences import Sequence as Numbers
 from libs.process.fair_queue import Source
 from services.shop.context import ApiContext, authorship
 from services.shop.customers import handlers as customers
+from services.shop.customers.domain.person import CustomerUnknown
 from services.shop.orders.domain.commands import AddLine, EditOrder, PlaceOrder
 from services.shop.orders.domain.contact import CONTACT, Contact, normal
 from services.shop.orders.domain.status import Method
 from services.shop.orders.handlers.execution import Commands, carry_out, load
-from services.shop.orders.handlers.notes import add_comment
+from services.shop.orders.handlers.notes import new_comment
 from services.shop.orders.handlers.sealing import open_contact, seal_all
 from services.shop.products import handlers as products
 
@@ -102,10 +104,11 @@ async def _create(context: ApiContext, new: NewOrder, metadata: Metadata) -> int
         # The same order was placed meanwhile, or another one has this number.
         return await _create(context, new, metadata)
     if contact.address and new.method == Method.DELIVERY:
-        await customers.use_address(context, customer_id, contact.address, command.now, metadata)
-    if new.comment:
-        author = (new.customer_name or "") if new.source == STOREFRONT else None
-        await add_comment(context, order_id, new.comment, metadata, customer_name=author)
+        # The order is placed, also if its customer was merged or forgotten meanwhile.
+        with suppress(CustomerUnknown, Unavailable):
+            await customers.use_address(
+                context, customer_id, contact.address, command.now, metadata
+            )
     return order_id
 
 
@@ -121,6 +124,10 @@ async def _command(
     sealed = await seal_all(context, metadata.tenant, order_id, texts, is_new=True)
     same = ("address_needs_clarification", "delivery_from", "delivery_to", "payment_method")
     values = {name: getattr(new, name) for name in same}
+    comment = None
+    if new.comment:
+        name = (new.customer_name or "") if new.source == STOREFRONT else None
+        comment = await new_comment(context, order_id, new.comment, metadata, customer_name=name)
     return PlaceOrder(
         order_id=order_id,
         customer_id=customer_id,
@@ -131,6 +138,7 @@ async def _command(
         delivery_fee=_fee(new),
         source=new.source,
         flower_sum=new.flower_sum,
+        comment=comment,
         **authorship(context, metadata),
     )
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from libs.errors import Unavailable
+from services.shop.customers import handlers as customers
 from tests.services.shop.kit import ShopKit
 from tests.services.shop.orders.api.test_order import ORDER
 from tests.services.shop.orders.florist import Florist
@@ -124,3 +126,31 @@ async def test_the_totals_of_the_list_are_the_orders_in_each_state_whatever_happ
 
     assert [await total(status=one) for one in ("paid", "issue", "new", "delivery")] == [2, 1, 1, 0]
     assert (await total(), await total(status="all"), await total(search="Абая")) == (4, 4, 0)
+
+
+async def test_a_placed_order_has_its_comment_whatever_becomes_of_its_customer_meanwhile(
+    florist: Florist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = await florist.product()
+    known = [
+        (await florist.client.post("/api/customers/", json={"phone": phone})).json()["id"]
+        for phone in ("+77010000001", "+77010000002")
+    ]
+
+    async def merged(*_: object, **__: object) -> int:
+        merge = {"keep_customer_id": known[0], "merge_customer_id": known[1]}
+        assert (await florist.client.post("/api/customers/merge", json=merge)).status_code == 201
+        return int(known[1])
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(customers, "ensure", merged)
+        first = await florist.placed((product, 1), comment="позвонить")
+    monkeypatch.setattr(customers, "use_address", away)
+    second = await florist.placed((product, 1), comment="позвонить")
+
+    for order in (first, second):
+        comments = (await florist.detail(order["id"]))["comments"]
+        assert [one["text"] for one in comments] == ["позвонить"]
