@@ -255,9 +255,14 @@ async def _row(shop: ApiContext, caller: Principal, customer_id: int) -> Row | N
 
 
 async def _written(shop: ApiContext, caller: Principal, customer_id: int) -> CustomerOutput:
-    """A customer with what this request wrote. Raises Unavailable."""
+    """A customer with what this request wrote.
+
+    Raises CustomerUnknown if it was merged into another or forgotten meanwhile, Unavailable.
+    """
     await await_writes(shop, caller.tenant, "customer")
     if (row := await _row(shop, caller, customer_id)) is None:
+        await handlers.load(shop, caller.tenant, customer_id)
+        # It exists, but the read model is behind.
         raise Unavailable("customer")
     return _output(row)
 

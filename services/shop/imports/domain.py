@@ -21,6 +21,9 @@ from services.shop.orders.domain.status import Method, Status
 TRUE: Final = {"t", "true", "1"}
 CATEGORIES: Final = {"bouquet", "composition", "potted", "other"}
 NUMBER_DIGITS: Final = 9
+MOST: Final = 10**12
+MOST_DAYS: Final = 365
+"""How early a reminder may be."""
 
 
 class BadRow(Exception):
@@ -55,7 +58,7 @@ class Values:
         return int(number)
 
     def decimal(self, name: str, default: Decimal | None = None) -> Decimal:
-        """A finite number, 0 or more."""
+        """A number, 0 or more."""
         text = self.text(name)
         if text is None and default is not None:
             return default
@@ -63,8 +66,8 @@ class Values:
             number = Decimal(text or "")
         except InvalidOperation:
             raise BadRow(f"{name}: not a number") from None
-        if not number.is_finite() or number < 0:
-            raise BadRow(f"{name}: negative or not finite")
+        if not number.is_finite() or not 0 <= number <= MOST:
+            raise BadRow(f"{name}: negative or too large")
         return number
 
     def tenge(self, name: str, default: int | None = None) -> int:
@@ -135,7 +138,7 @@ def person(
                 date=one.required("date"),
                 description=one.required("description"),
                 created_at=one.created(),
-                remind_days_before=one.integer("remind_days_before", 3),
+                remind_days_before=min(one.integer("remind_days_before", 3), MOST_DAYS),
                 last_reminded_year=one.integer("last_reminded_year", 0) or None,
             )
             for number, one in dates

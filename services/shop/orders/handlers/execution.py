@@ -1,6 +1,6 @@
 """Carrying out a command of an order together with what it does to the stock: all or nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeAlias
@@ -15,7 +15,7 @@ from services.shop.orders.domain.commands import OrderCommand, PlaceOrder
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.domain.order import Order, Step, stock_steps
 from services.shop.stock.domain import commands as stock_commands
-from services.shop.stock.domain.commands import Need, Release, Reserve
+from services.shop.stock.domain.commands import ItemUnknown, Need, Release, Reserve
 from services.shop.stock.domain.decisions import STOCK
 from services.shop.stock.handlers.item import (
     needs_by_stock,
@@ -97,15 +97,12 @@ async def carry_out(
     A new order and the claims in `also` must not exist, else VersionConflict. Returns the order
     after the command. Raises what the deciders raise, StockShort, ItemUnknown, Unavailable.
     """
-    is_new = isinstance(command, PlaceOrder)
-    new = [(ORDER, order_id), *(also or ())] if is_new else []
+    new = [(ORDER, order_id), *(also or ())] if isinstance(command, PlaceOrder) else []
     expected = {decider.stream(key): NO_STREAM for decider, key in new}
-    items: Iterable[int] = ()
-    if isinstance(command, PlaceOrder):
-        items = {need.warehouse_item_id for line in command.lines for need in line.needs}
-    for _ in range(ATTEMPTS):
-        stocks = await streams_of(context, metadata.tenant, frozenset(items))
-        is_held = stocks and not is_new
+    items = _needed(command)
+    for attempts_left in reversed(range(ATTEMPTS)):
+        stocks = await streams_of(context, metadata.tenant, items)
+        is_held = stocks and not new
         held = await streams_of_order(context, metadata.tenant, order_id) if is_held else ()
         attempt = _Attempt(order_id, command, also or {}, stocks, frozenset(held))
         try:
@@ -119,9 +116,20 @@ async def carry_out(
         except _StockNeeded as needed:
             # Of a command that moves an order this is the first decision.
             items = needed.items
+        except ItemUnknown:
+            # A batch was moved to another stock item, which the read model may not show yet.
+            if not attempts_left:
+                raise
+            await context.consistency.caught_up("warehouse_item", metadata.tenant)
         else:
             return attempt.after or Order()
     raise Unavailable("order")
+
+
+def _needed(command: OrderCommand) -> frozenset[int]:
+    """The warehouse items that a new order needs; those of an order that exists it has itself."""
+    lines = command.lines if isinstance(command, PlaceOrder) else ()
+    return frozenset(need.warehouse_item_id for line in lines for need in line.needs)
 
 
 async def load(context: Context, tenant: str, order_id: int) -> Order:

@@ -4,13 +4,15 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from httpx import AsyncClient
 
 from contracts.shop import CustomerRegistered
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
 from libs.security.data_keys import Subject
-from services.shop.customers import handlers
+from services.shop.context import await_writes
+from services.shop.customers import api, handlers
 from services.shop.orders.domain.decisions import ORDER
 from services.shop.orders.handlers.sealing import seal_all
 from tests.services.shop.kit import TENANT, ShopKit
@@ -271,3 +273,21 @@ async def test_no_event_names_a_customer_and_a_forgotten_one_is_gone(shop: ShopK
     assert page == {"items": [], "total": 0}
     row = "SELECT count(*) FROM customer WHERE coalesce(phone, name, person::text) IS NOT NULL"
     assert await shop.fetch_value(row) == 0
+
+
+async def test_a_customer_who_is_merged_away_during_a_change_is_unknown(
+    shop: ShopKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shop.staff() as admin:
+        kept, away = [(await create(admin, f"+7701000000{n}"))["id"] for n in range(2)]
+
+        async def merged_before(*arguments: Any) -> None:
+            monkeypatch.setattr(api, "await_writes", await_writes)
+            await handlers.merge(shop.deps, kept, away, Metadata(tenant=TENANT))
+            await shop.caught_up()
+            await await_writes(*arguments)
+
+        monkeypatch.setattr(api, "await_writes", merged_before)
+        changed = await admin.put(f"/api/customers/{away}", json={"name": "Анна"})
+
+    assert changed.status_code == 404

@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from contracts.shop import OrderPlaced
 from libs.eventsourcing.log import Metadata
 from services.shop.context import IMPORT, tenant_of
+from services.shop.imports import domain
 from services.shop.imports.adapters import Unreadable, read_tables
+from services.shop.imports.domain import BadRow, Values
 from services.shop.imports.handlers import Account, Import
+from services.shop.live.notifications.domain import next_reminder
 from services.shop.live.notifications.reactions import order_notifications
 from tests.services.shop.kit import ShopKit
+from tests.services.shop.orders.orders import NOON
 
 DUMP = Path(__file__).with_name("shop.sql")
 
@@ -65,7 +70,7 @@ async def test_every_row_is_accounted_for_and_rejected_ones_say_why(shop: ShopKi
     assert counts["order_items"] == {"part": 1}
     assert counts["users"] == {"left out": 1}
     assert accounts["customers"].rejects == [("3", "phone: not a phone")]
-    assert accounts["warehouse_items"].rejects == [("6", "qty: negative or not finite")]
+    assert accounts["warehouse_items"].rejects == [("6", "qty: negative or too large")]
     assert dict(accounts["orders"].rejects).keys() == {"12", "13"}
     tables = read_tables(DUMP)
     assert {name: sum(each.values()) for name, each in counts.items()} == {
@@ -138,3 +143,16 @@ async def test_imported_orders_of_the_former_storefront_are_announced_to_no_memb
 
     assert "storefront" in {one.source for one in placed}
     assert [reaction.schedule_of(one) for one in placed] == [None] * len(placed)
+
+
+def test_a_number_that_no_record_may_have_stops_neither_the_import_nor_the_reminders() -> None:
+    created = {"created_at": "2025-07-01 10:00:00+00"}
+    date = {"date": "03-08", "description": "мама", "remind_days_before": f"{2**31 - 1}"}
+
+    person = domain.person(
+        Values({"phone": "+77011234567", **created}), [], [(1, Values({**date, **created}))]
+    )
+
+    assert next_reminder(person.dates[0], NOON, ZoneInfo("UTC")) is not None
+    with pytest.raises(BadRow):
+        Values({"price": "1e+30"}).tenge("price")

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from libs.errors import Unavailable
 from services.shop.customers import handlers as customers
+from services.shop.orders.handlers import execution
+from services.shop.stock.handlers.item import streams_of
 from tests.services.shop.kit import ShopKit
 from tests.services.shop.orders.api.test_order import ORDER
 from tests.services.shop.orders.florist import Florist
@@ -154,3 +157,21 @@ async def test_a_placed_order_has_its_comment_whatever_becomes_of_its_customer_m
     for order in (first, second):
         comments = (await florist.detail(order["id"]))["comments"]
         assert [one["text"] for one in comments] == ["позвонить"]
+
+
+async def test_an_order_is_placed_although_its_batch_becomes_another_variety_meanwhile(
+    florist: Florist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roses = await florist.stock(20)
+    product = await florist.product((roses, 5))
+
+    async def renamed_after(*arguments: Any) -> Any:
+        found = await streams_of(*arguments)
+        monkeypatch.setattr(execution, "streams_of", streams_of)
+        await florist.client.patch(f"/api/warehouse/{roses}", json={"variety": "Пион"})
+        return found
+
+    monkeypatch.setattr(execution, "streams_of", renamed_after)
+    await florist.placed((product, 1))
+
+    assert await florist.level(roses) == (20, 5)
