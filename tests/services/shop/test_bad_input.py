@@ -25,8 +25,8 @@ from libs.testing.hostile import RawHeaders, assert_no_request_breaks, inputs_of
 from libs.testing.routes import routes_of
 from tests.services.gateway.test_bootstrap import served
 from tests.services.shop.kit import ShopKit
+from tests.services.shop.through_gateway.sending import Ids, filled, send_all
 from tests.services.shop.through_gateway.story import FORMS, STORY
-from tests.services.shop.through_gateway.telling import Ids, filled, send_all
 
 LONE: Final = '"\\ud800"'
 """Half a character, which JSON can spell and UTF-8 cannot."""

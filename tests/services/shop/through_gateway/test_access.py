@@ -14,8 +14,8 @@ from libs.testing.polling import PATIENCE_SECONDS
 from services.gateway.accounts.domain.shop_role import DEFAULTS
 from tests.services.shop.kit import open_shop
 from tests.services.shop.through_gateway.installation import Installation
+from tests.services.shop.through_gateway.sending import Ids, send, send_all, shop_with_staff
 from tests.services.shop.through_gateway.story import STORY, Row
-from tests.services.shop.through_gateway.telling import Ids, send, send_all, shop_with_staff
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,8 +4,8 @@ import pytest
 
 from contracts.routes import published
 from tests.services.shop.through_gateway.installation import Installation
+from tests.services.shop.through_gateway.sending import send_all, shop_with_staff
 from tests.services.shop.through_gateway.story import STORY
-from tests.services.shop.through_gateway.telling import send_all, shop_with_staff
 
 WEBSOCKET = "(websocket)"
 
