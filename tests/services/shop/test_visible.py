@@ -13,6 +13,10 @@ async def test_writes_wait_for_read_models_that_exist(shop: ShopKit) -> None:
 async def test_writes_of_the_warehouse_wait_until_they_are_visible(shop: ShopKit) -> None:
     immediate = writes_without_wait(shop.app)
 
-    # A text that is parsed changes nothing.
+    # A text that is parsed changes nothing, and categories are read from the log.
     assert {path for path in immediate if "/warehouse" in path} == set()
-    assert {path for path in immediate if "/supplies" in path} == {"/api/supplies/parse"}
+    assert {path for path in immediate if "/supplies" in path} == {
+        "/api/supplies/parse",
+        "/api/supplies/categories",
+        "/api/supplies/categories/{category_id}",
+    }

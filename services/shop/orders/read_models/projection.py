@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import delete, select, tuple_
 
 from contracts import shop
 from contracts.envelope import Envelope
@@ -24,6 +24,7 @@ from services.shop.orders.domain.order import Order
 from services.shop.orders.domain.status import Status
 from services.shop.orders.read_models.tables import (
     ADD_COUNT,
+    COUNT,
     ORDER,
     SAVE_COMMENT,
     SAVE_HISTORY,
@@ -96,6 +97,8 @@ async def project(
             changes.append((ADD_COUNT, (tenant, state.status, 1)))
             changes += [(ADD_COUNT, (tenant, status, -1))] if status else []
     await put_all(connection, changes)
+    if any(before.values()):
+        await query.execute(connection, delete(COUNT).where(COUNT.c.orders == 0))
 
 
 async def _rows(connection: Connection, keys: set[Key]) -> dict[Key, Row]:
