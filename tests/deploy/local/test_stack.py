@@ -15,6 +15,7 @@ from deploy.local.services import Chore, Service, fetch
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import AlreadyRunning, Stack
 from deploy.local.trouble import CannotStart
+from libs.testing.polling import wait_until
 
 Fakes = tuple[Service, ...]
 
@@ -91,7 +92,8 @@ def test_a_killed_parent_comes_back_with_all_it_had_forked(
 
     after = (read_runtime(settings.home) or {})["processes"]
     assert not {one["pid"] for one in before.values()} & {one["pid"] for one in after.values()}
-    assert [told(after[name]["port"]) != {} for name in ("ingest", "gateway")] == [True, True]
+    ports = [after[name]["port"] for name in ("ingest", "gateway")]
+    wait_until(lambda: all(told(port) != {} for port in ports), what="both answer")
 
 
 def test_split_runs_api_and_worker_apart_and_leaving_stops_them_in_reverse(
